@@ -1,0 +1,57 @@
+# `make` alone explains itself. Needs Python 3.11+, git and make; everything else goes into .venv.
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+# The first Python on PATH that is new enough; override with `make PYTHON=python3.13 ...`.
+PYTHON  ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.stamp ## Start the gateway: with your key if one is set, else against the simulated upstream
+	@if [ -n "$$DRAGOMAN_CONFIG" ]; then \
+		echo "DRAGOMAN_CONFIG is set: starting 'dragoman serve' with it."; exec $(BIN)/dragoman serve; \
+	elif [ -n "$$ANTHROPIC_API_KEY$$ANTHROPIC_API_KEYS" ]; then \
+		echo "A key is set in the environment: starting 'dragoman serve'."; exec $(BIN)/dragoman serve; \
+	else \
+		echo "No ANTHROPIC_API_KEY in the environment: starting 'dragoman demo', against a simulated upstream."; \
+		exec $(BIN)/dragoman demo; \
+	fi
+
+demo: $(VENV)/run.stamp ## Start the gateway against the simulated upstream
+	@exec $(BIN)/dragoman demo
+
+test: $(VENV)/dev.stamp ## Run the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.stamp ## Lint, formatting and types (ruff, mypy --strict)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## Rewrite the code in the project's formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev.stamp ## Measure: installed size, time to ready, memory, translation costs
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Dragoman needs Python 3.11 or newer; none was found on PATH."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+
+$(VENV)/run.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@ $(VENV)/run.stamp

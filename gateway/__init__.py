@@ -1,0 +1,1 @@
+"""The gateway: an OpenAI-compatible face, a pool of keys, and the network towards Messages hosts."""

@@ -1,0 +1,85 @@
+"""What ends a request from outside: its client hangs up, or the gateway shuts down."""
+
+import asyncio
+from types import TracebackType
+
+from starlette.types import Receive
+
+from gateway.api.requests import ClientGoneError
+from gateway.api.responder import Responder
+from translators.errors import ErrorKind, FailedError, Failure
+
+
+class Interrupts:
+    """All open requests, so that a shutdown can end those that have outlived its patience."""
+
+    def __init__(self) -> None:
+        self._open: set[Interruptible] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def watch(self, receive: Receive, responder: Responder) -> "Interruptible":
+        """A block that is left with `ClientGoneError` or `FailedError` as soon as it is pointless to go on."""
+        return Interruptible(self, receive, responder)
+
+    def shut_down(self) -> None:
+        """End every open request with an error that says so."""
+        for block in tuple(self._open):
+            block.interrupt(FailedError(Failure(ErrorKind.SHUTTING_DOWN, "The gateway is shutting down.")))
+
+    def _add(self, block: "Interruptible") -> None:
+        self._open.add(block)
+
+    def _remove(self, block: "Interruptible") -> None:
+        self._open.discard(block)
+
+
+class Interruptible:
+    """Cancels what runs inside it when the client leaves, and turns the cancellation into an exception with a reason.
+
+    The same way `asyncio.timeout` works: only a cancellation of its own is swallowed.
+    """
+
+    def __init__(self, interrupts: Interrupts, receive: Receive, responder: Responder) -> None:
+        self._interrupts = interrupts
+        self._receive = receive
+        self._responder = responder
+        self._reason: Exception | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._cancelling = 0
+
+    def interrupt(self, reason: Exception) -> None:
+        """Leave the block with `reason`."""
+        if self._reason is None and self._task is not None:
+            self._reason = reason
+            self._task.cancel()
+
+    async def __aenter__(self) -> "Interruptible":
+        self._task = asyncio.current_task()
+        if self._task is None:
+            raise RuntimeError("A request needs a task.")
+        self._cancelling = self._task.cancelling()
+        self._watcher = asyncio.create_task(self._watch())
+        self._interrupts._add(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._interrupts._remove(self)
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._reason is None or self._task is None:
+            return
+        is_ours = self._task.uncancel() <= self._cancelling
+        if kind is not None and issubclass(kind, asyncio.CancelledError) and is_ours:
+            raise self._reason from error
+
+    async def _watch(self) -> None:
+        """Wait for the client to hang up; the server also says so when an answer is complete."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._responder.has_ended:
+            self.interrupt(ClientGoneError())

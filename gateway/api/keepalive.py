@@ -1,0 +1,71 @@
+"""Signs of life in a silent stream: its head after a while, then comments."""
+
+import asyncio
+from types import TracebackType
+
+from gateway.api.responder import Responder
+from translators.sse import KEEP_ALIVE
+
+
+class StreamClient:
+    """The caller's side of one stream, as the proxy sees it; inside `with` it is kept alive while it is silent.
+
+    After `interval_seconds` without a write the head leaves, if it has not, and a comment line follows: any byte
+    resets the read time-outs of clients and proxies.
+    """
+
+    def __init__(self, responder: Responder, interval_seconds: float) -> None:
+        self._responder = responder
+        self._interval = interval_seconds
+        self._loop = asyncio.get_running_loop()
+        self._last_write = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._comment: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> "StreamClient":
+        self._wait(self._interval)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._comment is not None:
+            self._comment.cancel()
+
+    async def begin(self) -> None:
+        """Send the head, unless it has left."""
+        if not self._responder.has_begun:
+            await self._responder.begin_stream()
+
+    async def write(self, data: bytes) -> None:
+        """Send one piece."""
+        await self.begin()
+        self._last_write = self._loop.time()
+        await self._responder.write(data)
+
+    async def finish(self, data: bytes) -> None:
+        """Send the last piece."""
+        await self.begin()
+        await self._responder.finish(data)
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds, self._check)
+
+    def _check(self) -> None:
+        """The timer is not moved with every write: it looks at the last one when it fires."""
+        silent = self._loop.time() - self._last_write
+        if silent < self._interval:
+            self._wait(self._interval - silent)
+            return
+        # A client that does not read is not waiting for a sign of life.
+        if not self._responder.is_sending and not self._responder.has_ended:
+            self._comment = self._loop.create_task(self._send_comment())
+        self._wait(self._interval)
+
+    async def _send_comment(self) -> None:
+        await self.begin()
+        if not self._responder.is_sending and not self._responder.has_ended:
+            self._last_write = self._loop.time()
+            await self._responder.write(KEEP_ALIVE)

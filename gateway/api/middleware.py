@@ -1,0 +1,151 @@
+"""The outermost layer: a request id, the guard of an open port, one form for every error, one log line a request."""
+
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.api.requests import ClientGoneError, header
+from gateway.api.responder import Responder, attach
+from gateway.telemetry.logs import log_event
+from translators.errors import ErrorKind, FailedError, Failure
+
+# What nginx logs for a client that has hung up; nobody receives it.
+CLIENT_GONE_STATUS: Final = 499
+_NOTES: Final = "dragoman.notes"
+
+
+@dataclass(slots=True)
+class Notes:
+    """What an endpoint has to say in the request's log line."""
+
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+def notes_of(scope: Scope) -> dict[str, object]:
+    """Where an endpoint puts what belongs into the request's log line."""
+    notes: Notes = scope[_NOTES]
+    return notes.fields
+
+
+class Edge:
+    """Pure ASGI around all endpoints; adds nothing to the events of a stream."""
+
+    def __init__(self, app: ASGIApp, *, guards_loopback: bool, allowed_origins: tuple[str, ...] = ()) -> None:
+        self._app = app
+        self._guards_loopback = guards_loopback
+        self._allowed_origins = allowed_origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; nothing that happens inside leaves without an answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began_at = time.perf_counter()
+        responder = Responder(send, new_request_id())
+        attach(scope, responder)
+        notes = scope[_NOTES] = Notes()
+        try:
+            await self._serve(scope, receive, send, responder)
+        except ClientGoneError:
+            responder.status = CLIENT_GONE_STATUS
+        finally:
+            _log(scope, responder, notes, time.perf_counter() - began_at)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, responder: Responder) -> None:
+        try:
+            if self._guards_loopback:
+                self._check_origin(scope)
+            # With an "app" in the scope Starlette raises for a wrong method, instead of answering by itself.
+            scope["app"] = self._app
+            await self._app(scope, receive, send)
+        except FailedError as error:
+            await _tell(responder, error.failure, scope)
+        except HTTPException as error:
+            await _tell(responder, _framework_failure(error, scope), scope, dict(error.headers or {}))
+        except ClientGoneError:
+            raise
+        except Exception as error:
+            logging.getLogger("dragoman").exception("The gateway has failed. request_id=%s", responder.request_id)
+            message = (
+                f"The gateway has failed ({type(error).__name__}); its log has the details under this request's id."
+            )
+            await _tell(responder, Failure(ErrorKind.INTERNAL, message), scope)
+
+    def _check_origin(self, scope: Scope) -> None:
+        """An open port on loopback can be reached by any web page: only names of this machine may ask.
+
+        A foreign name in `Host` means DNS rebinding, a foreign `Origin` a page from elsewhere.
+        """
+        host = header(scope, b"host")
+        if host is not None and not is_loopback_name(_hostname(f"//{host}")):
+            message = (
+                f"This gateway is open to its own machine only, and '{host}' is not a name of it. "
+                "Configure clients to be reached under other names."
+            )
+            raise FailedError(Failure(ErrorKind.FORBIDDEN_ORIGIN, message))
+        origin = header(scope, b"origin")
+        if origin is None or self._allows(origin) or is_loopback_name(_hostname(origin)):
+            return
+        message = f"Pages from '{origin}' may not use this gateway. Allow them with server.cors_origins."
+        raise FailedError(Failure(ErrorKind.FORBIDDEN_ORIGIN, message))
+
+    def _allows(self, origin: str) -> bool:
+        return origin in self._allowed_origins or "*" in self._allowed_origins
+
+
+def new_request_id() -> str:
+    """An id in the form of OpenAI's."""
+    return f"req_{os.urandom(16).hex()}"
+
+
+def is_loopback_name(host: str | None) -> bool:
+    """Whether a name or address can only mean this machine."""
+    if host is None:
+        return False
+    return host in ("localhost", "::1") or host.endswith(".localhost") or _is_loopback_ipv4(host)
+
+
+def _is_loopback_ipv4(host: str) -> bool:
+    parts = host.split(".")
+    return len(parts) == 4 and parts[0] == "127" and all(part.isdecimal() and int(part) < 256 for part in parts)
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+async def _tell(responder: Responder, failure: Failure, scope: Scope, headers: dict[str, str] | None = None) -> None:
+    """Answer with the failure in the form that is still possible."""
+    notes_of(scope)["error"] = failure.kind.name.lower()
+    if failure.detail:
+        notes_of(scope)["detail"] = failure.detail
+    if not responder.has_begun:
+        await responder.send_failure(failure, headers)
+    elif not responder.has_ended:
+        await responder.finish(failure.as_event())
+
+
+def _framework_failure(error: HTTPException, scope: Scope) -> Failure:
+    if error.status_code == 405:
+        message = f"{scope['method']} is not possible at {scope['path']}."
+        return Failure(ErrorKind.METHOD_NOT_ALLOWED, message)
+    return Failure(ErrorKind.INVALID_REQUEST, str(error.detail))
+
+
+def _log(scope: Scope, responder: Responder, notes: Notes, seconds: float) -> None:
+    log_event(
+        logging.WARNING if responder.status >= 500 else logging.INFO,
+        f"{scope['method']} {scope['path']} {responder.status}",
+        ms=round(seconds * 1000, 1),
+        request_id=responder.request_id,
+        **notes.fields,
+    )

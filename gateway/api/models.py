@@ -1,0 +1,43 @@
+"""`GET /v1/models` and `GET /v1/models/{id}`, in OpenAI's shape or, when asked with its header, in Anthropic's."""
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.api.auth import Authenticator
+from gateway.api.requests import header
+from gateway.api.responder import responder_of
+from gateway.proxy.catalogue import Catalogue
+from translators.errors import ErrorKind, FailedError, Failure
+
+
+class Models:
+    """The list, or with an id in the path, one of it."""
+
+    def __init__(self, authenticator: Authenticator, catalogue: Catalogue) -> None:
+        self._authenticator = authenticator
+        self._catalogue = catalogue
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        self._authenticator.caller(scope)
+        for_anthropic = header(scope, b"anthropic-version") is not None
+        model = scope["path_params"].get("model")
+        shown = self._list(for_anthropic) if model is None else self._one(model, for_anthropic)
+        await responder_of(scope).send_value(shown)
+
+    def _list(self, for_anthropic: bool) -> object:
+        entries = self._catalogue.all()
+        if not for_anthropic:
+            return {"object": "list", "data": [entry.as_openai() for entry in entries]}
+        return {
+            "data": [entry.as_anthropic() for entry in entries],
+            "has_more": False,
+            "first_id": entries[0].id if entries else None,
+            "last_id": entries[-1].id if entries else None,
+        }
+
+    def _one(self, model: str, for_anthropic: bool) -> object:
+        entry = self._catalogue.find(model)
+        if entry is None:
+            message = f"The model `{model}` does not exist or you do not have access to it."
+            raise FailedError(Failure(ErrorKind.MODEL_NOT_FOUND, message))
+        return entry.as_anthropic() if for_anthropic else entry.as_openai()

@@ -1,0 +1,55 @@
+"""What is not an API call: the front door, health, and the answer to everything that is not offered."""
+
+from typing import Final
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from gateway.api.responder import responder_of
+from translators.errors import ErrorKind, FailedError, Failure
+
+OFFERED: Final = (
+    "POST /v1/chat/completions",
+    "GET /v1/models",
+    "GET /v1/models/{model}",
+    "GET /health",
+)
+
+
+class FrontDoor:
+    """`GET /` and `HEAD /`: what this is and where to go."""
+
+    def __init__(self, version: str) -> None:
+        self._page = orjson.dumps(
+            {
+                "name": "dragoman",
+                "version": version,
+                "what": "An OpenAI-compatible gateway in front of Anthropic's Messages API.",
+                "use": "Set your OpenAI SDK's base_url to this address followed by /v1.",
+                "endpoints": OFFERED,
+            },
+            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        await responder_of(scope).send_json(200, self._page)
+
+
+class Health:
+    """`GET /health`: this process serves; upstream is not asked, since its trouble is no reason to restart us."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        await responder_of(scope).send_value({"status": "ok"})
+
+
+async def unknown_url(scope: Scope, receive: Receive, send: Send) -> None:
+    """404, never 501: the SDKs would repeat a 501."""
+    method, path = scope["method"], scope["path"]
+    hint = " Is /v1 in your base_url twice?" if path.startswith("/v1/v1/") else ""
+    message = (
+        f"Unknown request URL: {method} {path}.{hint} This gateway translates chat completions to Claude; "
+        f"it offers {', '.join(OFFERED)}."
+    )
+    raise FailedError(Failure(ErrorKind.UNKNOWN_URL, message))

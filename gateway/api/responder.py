@@ -1,0 +1,115 @@
+"""The answering side of one HTTP request: JSON or a stream, each with the headers that every answer carries."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import orjson
+from starlette.types import Scope, Send
+
+from translators.errors import Failure
+
+_STREAM_HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    # nginx and its like would collect the events otherwise.
+    (b"x-accel-buffering", b"no"),
+)
+# Set by the outermost layer, read by every endpoint.
+_KEY: Final = "dragoman.responder"
+
+
+class Responder:
+    """Sends one answer; knows whether it has begun and ended, which decides how a failure can still be told."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.request_id = request_id
+        self.status = 0
+        self.has_begun = False
+        self.has_ended = False
+        # What an endpoint has to say in the head, asked for at the moment when the head leaves.
+        self.more_headers: Callable[[], Mapping[str, str]] = dict
+        self._send = send
+        self._is_sending = False
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether a piece is on its way and waits for a client that does not read."""
+        return self._is_sending
+
+    async def send_json(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """A whole answer in JSON."""
+        fixed = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
+        await self._begin(status, fixed, headers)
+        await self._body(body, more=False)
+
+    async def send_value(self, value: object) -> None:
+        """A whole answer, 200, from a value."""
+        await self.send_json(200, orjson.dumps(value))
+
+    async def send_failure(self, failure: Failure, headers: Mapping[str, str] | None = None) -> None:
+        """An error answer; `retry-after` and `x-should-retry` tell the SDKs what to do next."""
+        await self.send_json(failure.rule.status, failure.as_json(), {**(headers or {}), **_retry_headers(failure)})
+
+    async def begin_stream(self) -> None:
+        """The head of an event stream."""
+        await self._begin(200, _STREAM_HEADERS, None)
+
+    async def write(self, data: bytes) -> None:
+        """One piece of a stream; waits while the client does not read."""
+        await self._body(data, more=True)
+
+    async def finish(self, data: bytes = b"") -> None:
+        """The last piece of a stream."""
+        await self._body(data, more=False)
+
+    async def _begin(
+        self, status: int, fixed: tuple[tuple[bytes, bytes], ...], headers: Mapping[str, str] | None
+    ) -> None:
+        self.has_begun = True
+        self.status = status
+        more = [
+            (name.encode("latin-1"), _header_value(value))
+            for name, value in {**self.more_headers(), **(headers or {})}.items()
+        ]
+        start = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*fixed, (b"x-request-id", self.request_id.encode()), *more],
+        }
+        await self._send(start)
+
+    async def _body(self, data: bytes, *, more: bool) -> None:
+        if not more:
+            self.has_ended = True
+        self._is_sending = True
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            self._is_sending = False
+
+
+def attach(scope: Scope, responder: Responder) -> None:
+    """Put the request's responder where the endpoints find it."""
+    scope[_KEY] = responder
+
+
+def responder_of(scope: Mapping[str, Any]) -> Responder:
+    """The request's responder."""
+    responder: Responder = scope[_KEY]
+    return responder
+
+
+def _retry_headers(failure: Failure) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if failure.retry_after_seconds is not None:
+        headers["retry-after"] = str(math.ceil(failure.retry_after_seconds))
+        headers["retry-after-ms"] = str(math.ceil(failure.retry_after_seconds * 1000))
+    if failure.rule.sdk_retry is not None:
+        headers["x-should-retry"] = "true" if failure.rule.sdk_retry else "false"
+    return headers
+
+
+def _header_value(value: str) -> bytes:
+    """A value from outside as a header may carry it."""
+    return "".join(character for character in value if " " <= character <= "~").encode()

@@ -1,0 +1,148 @@
+"""Puts the rooms together; only the command line imports it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp
+
+from gateway.api.auth import Authenticator
+from gateway.api.chat import ChatCompletions, ChatSettings
+from gateway.api.interrupts import Interrupts
+from gateway.api.middleware import Edge
+from gateway.api.models import Models
+from gateway.api.pages import FrontDoor, Health, unknown_url
+from gateway.config import Config
+from gateway.keypool import Key, KeyPool
+from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
+from gateway.proxy.exchange import Services
+from gateway.proxy.retry import RetryPolicy
+from gateway.proxy.routing import Aliases
+from gateway.secret import Secret
+from gateway.telemetry.logs import log_event
+from gateway.upstream.hosts import HostEndpoint, endpoint
+from gateway.upstream.httpx2_client import Httpx2Upstream, TimeLimits
+from translators.chat.request import Options
+from translators.errors import FailedError
+from translators.models import model_table
+
+# After a failure the list of models is asked for again sooner than the configured interval.
+_RETRY_LIST_SECONDS = 60.0
+
+
+class Gateway:
+    """The whole gateway as one ASGI application, with what the command line needs to know of it."""
+
+    def __init__(self, config: Config, *, callers_base_url: str) -> None:
+        self.config = config
+        self.aliases = Aliases(config.models.aliases, with_builtin=config.models.builtin_aliases)
+        self.interrupts = Interrupts()
+        self._callers_base_url = callers_base_url
+        self._endpoints = endpoints_of(config)
+        limits = config.timeouts
+        self._upstream = Httpx2Upstream(
+            TimeLimits(limits.connect_seconds, limits.first_byte_seconds, limits.idle_seconds)
+        )
+        self._catalogue = Catalogue(self.aliases, model_table())
+        self._authenticator = Authenticator(
+            ((client.name, client.api_key) for client in config.clients), has_keys=bool(config.keys)
+        )
+        self.app = self._assemble()
+
+    def _assemble(self) -> ASGIApp:
+        """The routes, each with and without /v1, inside the layers that every request passes."""
+        chat = self._chat()
+        models = Models(self._authenticator, self._catalogue)
+        routes: list[BaseRoute] = [
+            Route("/", FrontDoor(version("dragoman")), methods=["GET"]),
+            Route("/health", Health(), methods=["GET"]),
+        ]
+        for prefix in ("/v1", ""):
+            routes += [
+                Route(f"{prefix}/chat/completions", chat, methods=["POST"]),
+                Route(f"{prefix}/models", models, methods=["GET"]),
+                Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
+            ]
+        router = Router(routes, default=unknown_url, redirect_slashes=False, lifespan=self._lifespan)
+        origins = self.config.server.cors_origins
+        edge = Edge(router, guards_loopback=not self._authenticator.needs_key, allowed_origins=origins)
+        if not origins:
+            return edge
+        return CORSMiddleware(
+            edge,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "OPTIONS"],
+            allow_headers=["*"],
+            expose_headers=["*"],
+            max_age=3600,
+        )
+
+    def _chat(self) -> ChatCompletions:
+        config = self.config
+        options = Options(
+            max_output_tokens=config.models.max_output_tokens,
+            always_show_reasoning=config.translation.show_reasoning == "always",
+            reject_unsupported=config.translation.on_unsupported == "reject",
+        )
+        return ChatCompletions(
+            authenticator=self._authenticator,
+            services=Services(
+                pool=KeyPool(Key(key.name, key.weight, key.base_url) for key in config.keys),
+                endpoints=self._endpoints,
+                upstream=self._upstream,
+                policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
+            ),
+            own_endpoint=self._own_endpoint,
+            aliases=self.aliases,
+            models=model_table(),
+            settings=ChatSettings(options, config.server.max_body_bytes, config.streaming.keepalive_seconds),
+            interrupts=self.interrupts,
+        )
+
+    def _own_endpoint(self, secret: Secret) -> HostEndpoint:
+        return endpoint("caller", secret, self._callers_base_url, is_callers_own=True)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: object) -> AsyncIterator[None]:
+        refresh = asyncio.create_task(self._keep_catalogue_fresh())
+        try:
+            yield
+        finally:
+            refresh.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await refresh
+            await self._upstream.close()
+
+    async def _keep_catalogue_fresh(self) -> None:
+        """Ask upstream for its models now and then; what was known stays while it cannot be reached."""
+        while self._endpoints:
+            is_complete = await self._refresh_catalogue()
+            interval = self.config.models.refresh_seconds
+            await asyncio.sleep(interval if is_complete else min(_RETRY_LIST_SECONDS, interval))
+
+    async def _refresh_catalogue(self) -> bool:
+        entries: dict[str, ModelEntry] = {}
+        is_complete = True
+        for host in {found.base_url: found for found in self._endpoints.values()}.values():
+            try:
+                entries |= {entry.id: entry for entry in await fetch_models(self._upstream, host)}
+            except FailedError as error:
+                is_complete = False
+                log_event(
+                    logging.WARNING,
+                    "The list of models could not be fetched",
+                    key=host.name,
+                    why=error.failure.detail or str(error),
+                )
+        if entries:
+            self._catalogue.update(entries.values())
+        return is_complete
+
+
+def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
+    """An endpoint for each configured key, by its name."""
+    return {key.name: endpoint(key.name, key.api_key, key.base_url, api_version=key.api_version) for key in config.keys}

@@ -1,0 +1,180 @@
+"""The command line: `dragoman serve`, `demo`, `check` and `doctor`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import orjson
+from msgspec.structs import replace
+
+from gateway.app import Gateway, endpoints_of
+from gateway.banner import banner
+from gateway.config import (
+    Config,
+    ConfigError,
+    KeyConfig,
+    config_schema,
+    describe_config,
+    environment_base_url,
+    load_config,
+)
+from gateway.demo import ORDERS, run_simulated_upstream
+from gateway.doctor import examine, table
+from gateway.secret import Secret
+from gateway.serving import CannotListenError, check_exposure, listen, run, serve, url_of
+from gateway.telemetry.logs import set_up_logging
+from gateway.upstream.httpx2_client import Httpx2Upstream, TimeLimits
+
+_DESCRIPTION = """\
+Dragoman is an OpenAI-compatible gateway in front of Anthropic's Messages API:
+your application keeps the OpenAI SDK, only its base_url changes.
+
+  export ANTHROPIC_API_KEY=sk-ant-...    your key, or several in ANTHROPIC_API_KEYS
+  dragoman serve                         now use http://127.0.0.1:8080/v1
+
+No key at hand? `dragoman demo` answers from a simulated upstream.
+"""
+
+_EPILOG = """\
+Without a configuration file the environment is enough: ANTHROPIC_API_KEY or
+ANTHROPIC_API_KEYS (comma separated), and ANTHROPIC_BASE_URL for another host.
+With one (--config, or DRAGOMAN_CONFIG) everything can be set; config.example.yaml
+shows every setting, and `dragoman check` says what was understood.
+"""
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the text is for the operator."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit code (0 done, 1 not possible, 2 misspelled)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(_COMMANDS[options.command](options))
+    except ConfigError as error:
+        print(f"The configuration has to be corrected:\n{_indented(str(error))}", file=sys.stderr)
+    except (CannotListenError, UsageError) as error:
+        print(error, file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dragoman",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"dragoman {version('dragoman')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    serving = argparse.ArgumentParser(add_help=False)
+    serving.add_argument("--host", help="address to listen on, instead of server.host")
+    serving.add_argument("--port", type=int, help="port to listen on, instead of server.port (0: any free one)")
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument("--config", metavar="FILE", help="the configuration file (or set DRAGOMAN_CONFIG)")
+    commands.add_parser("serve", parents=[configured, serving], help="start the gateway")
+    commands.add_parser(
+        "demo", parents=[configured, serving], help="start it against a simulated upstream, no key needed"
+    )
+    check = commands.add_parser(
+        "check", parents=[configured], help="check the configuration and say what was understood"
+    )
+    check.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration, for editors")
+    commands.add_parser("doctor", parents=[configured], help="ask upstream what each key may do (costs nothing)")
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    config = _configuration(options)
+    check_exposure(config)
+    return run(_serve_until_stopped(config))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    config = _configuration(options)
+    check_exposure(config)
+    return run(_serve_demo(config))
+
+
+def _check(options: argparse.Namespace) -> int:
+    if options.schema:
+        print(orjson.dumps(config_schema(), option=orjson.OPT_INDENT_2).decode())
+        return 0
+    config = load_config(options.config, os.environ)
+    print("\n".join(describe_config(config)))
+    check_exposure(config)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    config = load_config(options.config, os.environ)
+    endpoints = list(endpoints_of(config).values())
+    if not endpoints:
+        raise UsageError("There is no key to examine: set ANTHROPIC_API_KEY, or name keys in a configuration file.")
+    limits = TimeLimits(config.timeouts.connect_seconds, first_byte_seconds=30.0, idle_seconds=30.0)
+
+    async def ask() -> int:
+        upstream = Httpx2Upstream(limits)
+        try:
+            findings = await examine(upstream, endpoints)
+        finally:
+            await upstream.close()
+        print(table(findings))
+        return 0 if all(finding.is_well for finding in findings) else 1
+
+    return run(ask())
+
+
+_COMMANDS = {"serve": _serve, "demo": _demo, "check": _check, "doctor": _doctor}
+
+
+def _configuration(options: argparse.Namespace) -> Config:
+    """The configuration, with what the command line says instead."""
+    config = load_config(options.config, os.environ)
+    server = config.server
+    if options.host is not None:
+        server = replace(server, host=options.host)
+    if options.port is not None:
+        if not 0 <= options.port <= 65535:
+            raise UsageError(f"--port has to be a number from 0 to 65535, not {options.port}.")
+        server = replace(server, port=options.port)
+    return replace(config, server=server)
+
+
+async def _serve_until_stopped(config: Config, notice: str = "") -> int:
+    set_up_logging(config.log.level, config.log.format)
+    try:
+        gateway = Gateway(config, callers_base_url=environment_base_url(os.environ))
+    except ValueError as error:
+        raise UsageError(f"ANTHROPIC_BASE_URL: {error}") from error
+    with listen(config.server.host, config.server.port) as listener:
+        url = url_of(listener)
+
+        def say() -> None:
+            print(notice + banner(gateway, url, version("dragoman")), flush=True)
+
+        is_orderly = await serve(gateway, listener, say)
+    return 0 if is_orderly else 1
+
+
+async def _serve_demo(config: Config) -> int:
+    async with run_simulated_upstream() as upstream:
+        key = KeyConfig(name="simulated", api_key=Secret("sk-ant-simulated"), base_url=upstream.base_url)
+        return await _serve_until_stopped(replace(config, keys=(key,)), _demo_notice())
+
+
+def _demo_notice() -> str:
+    words = "\n".join(f"  {word:<24} {meaning}" for word, meaning in ORDERS.items())
+    return (
+        "This is the demo: answers come from a simulated upstream in this process, not from Claude.\n"
+        "For the real thing: export ANTHROPIC_API_KEY=sk-ant-... and run `dragoman serve`.\n\n"
+        f"Words that the simulated upstream obeys in your last message:\n{words}\n\n"
+    )
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

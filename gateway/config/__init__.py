@@ -1,0 +1,37 @@
+"""What the operator writes: one YAML file or a few environment variables, read into frozen structs."""
+
+from gateway.config.describe import describe_config
+from gateway.config.loading import environment_base_url, load_config
+from gateway.config.mistakes import ConfigError, Mistake
+from gateway.config.schema import config_schema
+from gateway.config.settings import (
+    ClientConfig,
+    Config,
+    KeyConfig,
+    LogConfig,
+    ModelsConfig,
+    RetriesConfig,
+    ServerConfig,
+    StreamingConfig,
+    TimeoutsConfig,
+    TranslationConfig,
+)
+
+__all__ = [
+    "ClientConfig",
+    "Config",
+    "ConfigError",
+    "KeyConfig",
+    "LogConfig",
+    "Mistake",
+    "ModelsConfig",
+    "RetriesConfig",
+    "ServerConfig",
+    "StreamingConfig",
+    "TimeoutsConfig",
+    "TranslationConfig",
+    "config_schema",
+    "describe_config",
+    "environment_base_url",
+    "load_config",
+]

@@ -1,0 +1,47 @@
+"""A configuration in words, for the operator who asks what was understood."""
+
+from typing import Any
+
+import msgspec
+
+from gateway.config.settings import Config
+from gateway.secret import Secret
+
+_NONE = {
+    "keys": "none: callers send Anthropic keys of their own, which are passed on",
+    "clients": "none: whoever reaches the gateway may use it",
+}
+
+
+def describe_config(config: Config) -> list[str]:
+    """One line for each section, and for each key and client; secrets are left out."""
+    lines: list[str] = []
+    for field in msgspec.structs.fields(config):
+        section = getattr(config, field.name)
+        if isinstance(section, tuple):
+            lines += [f"{field.name}: {_described(entry)}" for entry in section] or [
+                f"{field.name}: {_NONE[field.name]}"
+            ]
+        else:
+            lines.append(f"{field.name}: {_described(section)}")
+    return lines
+
+
+def _described(section: msgspec.Struct) -> str:
+    settings = msgspec.structs.asdict(section)
+    return ", ".join(f"{name} {_shown(value)}" for name, value in settings.items() if not isinstance(value, Secret))
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "not set"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:.15g}"
+        case dict():
+            return "{" + ", ".join(f"{name}: {target}" for name, target in value.items()) + "}"
+        case tuple():
+            return "[" + ", ".join(value) + "]"
+    return str(value)

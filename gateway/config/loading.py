@@ -1,0 +1,99 @@
+"""Putting a configuration together from a file and the environment, and the rules between settings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import inspect
+from msgspec.structs import replace
+
+from gateway.config.document import Tree, parse
+from gateway.config.mistakes import WRONG, Mistakes
+from gateway.config.reading import Reader
+from gateway.config.settings import DEFAULT_BASE_URL, ClientConfig, Config, KeyConfig, as_base_url
+from gateway.config.sources import SecretReader, secret_of
+from gateway.config.variables import Text
+from gateway.secret import Secret
+
+
+def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
+    """The configuration of the file at `path`, or at `DRAGOMAN_CONFIG`, or of the environment alone.
+
+    Raises `ConfigError` with everything that is wrong.
+    """
+    path = path or environ.get("DRAGOMAN_CONFIG")
+    mistakes = Mistakes(source=path or "environment")
+    tree = _tree_of(Path(path), environ, mistakes) if path else None
+    secrets = SecretReader(environ, Path(path or "").parent, mistakes)
+    config = Reader(mistakes, secrets.read).read(inspect.type_info(Config), tree, "")
+    if config is not WRONG:
+        config = _completed(config, tree, environ, mistakes)
+        _check_unique("keys", "name", config.keys, mistakes)
+        _check_unique("clients", "name", config.clients, mistakes)
+        _check_unique("clients", "api_key", config.clients, mistakes)
+    mistakes.raise_any()
+    assert isinstance(config, Config)  # what was WRONG has been raised
+    return config
+
+
+def environment_base_url(environ: Mapping[str, str]) -> str:
+    """Where requests go whose key is not from the file; after `load_config` the variable is known to be right."""
+    return as_base_url(environ.get("ANTHROPIC_BASE_URL") or DEFAULT_BASE_URL)
+
+
+def _tree_of(path: Path, environ: Mapping[str, str], mistakes: Mistakes) -> Tree:
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return mistakes.add("", f"cannot be read: not UTF-8 at byte {error.start}")
+    except (OSError, ValueError) as error:
+        return mistakes.add("", f"cannot be read: {getattr(error, 'strerror', None) or 'not a path'}")
+    return parse(text, environ, mistakes)
+
+
+def _completed(config: Config, tree: Tree, environ: Mapping[str, str], mistakes: Mistakes) -> Config:
+    """The configuration with the environment's keys, unless the file has keys of its own."""
+    url = DEFAULT_BASE_URL
+    try:
+        url = environment_base_url(environ)
+    except ValueError as problem:
+        mistakes.add("ANTHROPIC_BASE_URL", str(problem))
+    if isinstance(tree, dict) and tree.get(Text("keys")) is not None:
+        return config
+    variable, texts = _environment_key_texts(environ)
+    if config.clients and not texts:
+        mistakes.add("clients", "there is no key they could use: add keys, or set ANTHROPIC_API_KEY")
+    return replace(config, keys=_environment_keys(variable, texts, url, mistakes))
+
+
+def _environment_key_texts(environ: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The variable that holds the environment's keys, and what it holds."""
+    several = [text for text in environ.get("ANTHROPIC_API_KEYS", "").split(",") if text.strip()]
+    if several:
+        return "ANTHROPIC_API_KEYS", several
+    one = environ.get("ANTHROPIC_API_KEY", "").strip()
+    return "ANTHROPIC_API_KEY", [one] if one else []
+
+
+def _environment_keys(variable: str, texts: list[str], url: str, mistakes: Mistakes) -> tuple[KeyConfig, ...]:
+    names = [f"key-{number}" for number in range(1, len(texts) + 1)] if len(texts) > 1 else ["default"]
+    keys = []
+    for name, text in zip(names, texts, strict=False):
+        try:
+            keys.append(KeyConfig(name=name, api_key=secret_of(text), base_url=url))
+        except ValueError as problem:
+            mistakes.add(variable, f"{name}: {problem}")
+    return tuple(keys)
+
+
+def _check_unique(
+    section: str, field: str, entries: tuple[KeyConfig, ...] | tuple[ClientConfig, ...], mistakes: Mistakes
+) -> None:
+    """Note the entries of a section that repeat an earlier one's name or key."""
+    first: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        value = getattr(entry, field, WRONG)  # an entry, or its field, may be WRONG
+        if value is WRONG:
+            continue
+        earlier = first.setdefault(value.reveal() if isinstance(value, Secret) else value, index)
+        if earlier != index:
+            mistakes.add(f"{section}[{index}].{field}", f"the same as {section}[{earlier}].{field}; each needs its own")

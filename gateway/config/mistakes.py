@@ -1,0 +1,87 @@
+"""What is wrong with a configuration, collected so that all of it is told at once and no secret with it."""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from enum import Enum
+from typing import Final
+
+from gateway.secret import MASK, Secret, redact
+
+# Anthropic's and OpenAI's keys begin like this; one may stand where no secret was expected.
+_API_KEY = re.compile(r"\bsk-[\w-]+")
+_PLAIN_NAME = re.compile(r"[^\s\[\]\"']+")
+# Masking a shorter text would garble the message, and so betray the text.
+_MIN_MASKED = 4
+
+
+class Wrong(Enum):
+    """Stands for a value whose mistake has been reported; it never leaves this package."""
+
+    WRONG = "wrong"
+
+
+WRONG: Final = Wrong.WRONG
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing to correct: where it stands and what was expected there."""
+
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; says everything that is wrong with it, one line each."""
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes
+
+
+class Mistakes:
+    """Collects mistakes, and the secrets that must not be readable in them."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._found: list[Mistake] = []
+        self._secrets: list[Secret] = []
+
+    def add(self, path: str, text: str) -> Wrong:
+        """Note a mistake, the empty path meaning the whole; gives `WRONG`, to put where the value would have stood."""
+        self._found.append(Mistake(path or self._source, text))
+        return WRONG
+
+    def hide(self, secret: Secret) -> None:
+        """Never show this secret, wherever in the configuration its value stands as well."""
+        if len(secret.reveal()) >= _MIN_MASKED:
+            self._secrets.append(secret)
+
+    def raise_any(self) -> None:
+        """Raise `ConfigError` if there was any mistake."""
+        if self._found:
+            raise ConfigError(tuple(self._masked(mistake) for mistake in self._found))
+
+    def _masked(self, mistake: Mistake) -> Mistake:
+        def masked(text: str) -> str:
+            return _API_KEY.sub(MASK, redact(text, self._secrets))
+
+        return replace(mistake, path=masked(mistake.path), text=masked(mistake.text))
+
+
+def path_to(parent: str, name: str) -> str:
+    """The path of a setting inside another: `server.port`, or `models.aliases["a b"]` for an unusual name."""
+    if not _PLAIN_NAME.fullmatch(name) or not name.isprintable():
+        return f"{parent}[{json.dumps(name)}]"
+    return f"{parent}.{name}" if parent else name
+
+
+def suggestion(written: str, known: tuple[str, ...]) -> str:
+    """`, did you mean ...?` for a word that resembles a known one, else nothing."""
+    similar = get_close_matches(written, known, n=1)
+    return f", did you mean {similar[0]}?" if similar else ""

@@ -1,0 +1,190 @@
+"""Every setting: its name, type, default, limits and meaning. The reader, the schema and the docs follow these."""
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct, field
+
+from gateway.secret import Secret
+
+DEFAULT_BASE_URL = "https://api.anthropic.com"
+
+
+def as_base_url(text: str) -> str:
+    """The URL without a trailing slash; a `ValueError` says what is wrong with it."""
+    url = _http_url(text).rstrip("/")
+    if "?" in url or "#" in url:
+        raise ValueError("a base URL has no query and no fragment")
+    if url.endswith("/v1"):
+        raise ValueError("leave out the /v1 at the end, the gateway adds it")
+    return url
+
+
+def as_origin(text: str) -> str:
+    """`*` or an origin as browsers send it; a `ValueError` says what is wrong with it."""
+    if text == "*":
+        return text
+    origin = _http_url(text).rstrip("/")
+    if origin.count("/") > 2 or "?" in origin or "#" in origin:
+        raise ValueError("an origin is scheme, host and port only, like https://chat.example.com")
+    return origin
+
+
+def as_model_id(text: str) -> str:
+    """The name of one model; a `ValueError` says what is wrong with it."""
+    if not text.strip():
+        raise ValueError("expected the name of a model, got an empty text")
+    if "*" in text or "?" in text:
+        raise ValueError("wildcards belong to the alias on the left; this has to be the name of one model")
+    return text.strip()
+
+
+def _http_url(text: str) -> str:
+    expected = "expected an http:// or https:// URL"
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(expected) from None
+    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise ValueError(f"{expected} with a host")
+    if "@" in parts.netloc:
+        raise ValueError("a URL holds no user name or password here; keys belong to api_key")
+    return text
+
+
+Seconds = Annotated[float, Meta(gt=0)]
+Name = Annotated[str, Meta(min_length=1)]
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the gateway listens, and what it accepts."""
+
+    host: Annotated[
+        Name, Meta(description="Address to listen on; 0.0.0.0 is every network, 127.0.0.1 this machine.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes any free one.")] = 8080
+    max_body_bytes: Annotated[int, Meta(ge=1, description="Larger request bodies are refused with status 413.")] = (
+        32 * 1024 * 1024
+    )
+    cors_origins: Annotated[
+        tuple[Annotated[str, Meta(extra={"check": as_origin})], ...],
+        Meta(description='Web pages that may call the gateway, like "https://chat.example.com"; "*" is every page.'),
+    ] = ()
+    shutdown_grace_seconds: Annotated[
+        Seconds, Meta(description="How long open streams may go on after Ctrl-C or SIGTERM.")
+    ] = 30.0
+
+
+class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One key the gateway uses towards Anthropic."""
+
+    name: Annotated[Name, Meta(description="What logs and metrics call the key; each name once.")]
+    api_key: Annotated[Secret, Meta(description="The key itself: a text, usually ${NAME}, or where it is found.")]
+    base_url: Annotated[
+        str,
+        Meta(
+            description="Where its requests go, without /v1.",
+            pattern=r"^(https?://|\$\{)",
+            extra={"check": as_base_url},
+        ),
+    ] = DEFAULT_BASE_URL
+    weight: Annotated[int, Meta(ge=1, description="Its share of the requests, next to the other keys'.")] = 1
+    api_version: Annotated[
+        Literal["auto", "2023-06-01", "2026-10-21"],
+        Meta(description="The anthropic-version header; auto chooses the newest one that the gateway speaks."),
+    ] = "auto"
+
+
+class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which model a name means, and how long its answers may get."""
+
+    aliases: Annotated[
+        dict[Name, Annotated[str, Meta(min_length=1, pattern="^[^*?]*$", extra={"check": as_model_id})]],
+        Meta(description="Name or pattern (with *) that clients ask for, to the model that answers."),
+    ] = field(default_factory=dict)
+    builtin_aliases: Annotated[
+        bool, Meta(description="Whether OpenAI's model names are understood without an alias of your own.")
+    ] = True
+    max_output_tokens: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Bound for requests that name no limit; null is the model's own maximum."),
+    ] = None
+    refresh_seconds: Annotated[
+        Seconds, Meta(description="How often the list of models is fetched from upstream again.")
+    ] = 3600.0
+
+
+class ClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One application that may use the gateway, with the key it shows."""
+
+    name: Annotated[Name, Meta(description="What logs and metrics call the client; each name once.")]
+    api_key: Annotated[
+        Secret, Meta(description="What the client sends as its OpenAI key: a text, usually ${NAME}, or where it is.")
+    ]
+
+
+class TranslationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens to requests that mean something else, or nothing, to Anthropic's API."""
+
+    on_unsupported: Annotated[
+        Literal["adjust", "reject"],
+        Meta(description="A parameter without a counterpart: adjust the request and say so, or reject it with 400."),
+    ] = "adjust"
+    show_reasoning: Annotated[
+        Literal["when_asked", "always"],
+        Meta(description="Whether the model's reasoning is in the answer only when the request asks, or always."),
+    ] = "when_asked"
+
+
+class StreamingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How streams are kept alive."""
+
+    keepalive_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="Silence after which a comment line is sent; "
+            "also the longest wait before the headers of a stream leave."
+        ),
+    ] = 15.0
+
+
+class RetriesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a request is tried again, with the same key or another."""
+
+    max_attempts: Annotated[int, Meta(ge=1, description="Attempts for one request, the first included.")] = 3
+    deadline_seconds: Annotated[
+        Seconds, Meta(description="No new attempt is begun later than this after the request came.")
+    ] = 600.0
+
+
+class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long the gateway waits for upstream."""
+
+    connect_seconds: Annotated[Seconds, Meta(description="Until a connection stands.")] = 10.0
+    first_byte_seconds: Annotated[Seconds, Meta(description="From the request to the answer's first byte.")] = 600.0
+    idle_seconds: Annotated[Seconds, Meta(description="Silence between two reads of an answer.")] = 600.0
+
+
+class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the gateway writes to standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least important line that is written.")
+    ] = "info"
+    format: Annotated[Literal["text", "json"], Meta(description="text for people, json for log collectors.")] = "text"
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an operator can set."""
+
+    server: ServerConfig = ServerConfig()
+    keys: Annotated[tuple[KeyConfig, ...], Meta(min_length=1, description="The keys used towards Anthropic.")] = ()
+    models: ModelsConfig = ModelsConfig()
+    clients: Annotated[tuple[ClientConfig, ...], Meta(description="The applications that may use the gateway.")] = ()
+    translation: TranslationConfig = TranslationConfig()
+    streaming: StreamingConfig = StreamingConfig()
+    retries: RetriesConfig = RetriesConfig()
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+    log: LogConfig = LogConfig()

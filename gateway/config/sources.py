@@ -1,0 +1,117 @@
+"""Where a secret comes from: the text itself, an environment variable, a file, or a command's output."""
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.config.document import Tree
+from gateway.config.mistakes import WRONG, Mistakes
+from gateway.config.reading import shown
+from gateway.config.variables import Text
+from gateway.secret import Secret
+
+COMMAND_TIMEOUT_SECONDS = 30.0
+
+_EXPECTED = "expected a text, {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT, ...]}"
+# What may stand in an HTTP header as a token: visible ASCII.
+_FIT_FOR_HEADER = re.compile(r"[!-~]+")
+
+
+def secret_of(text: str) -> Secret:
+    """The secret in a text, without the white space around it; a `ValueError` says why it cannot be used."""
+    value = text.strip()
+    if not value:
+        raise ValueError("the secret is empty")
+    if not _FIT_FOR_HEADER.fullmatch(value):
+        raise ValueError("the secret holds spaces, line ends or characters that an HTTP header cannot carry")
+    return Secret(value)
+
+
+class SecretReader:
+    """Fetches secrets from where the file says they are; relative paths start at the file's own folder."""
+
+    def __init__(self, environ: Mapping[str, str], folder: Path, mistakes: Mistakes) -> None:
+        self._environ = environ
+        self._folder = folder
+        self._mistakes = mistakes
+
+    def read(self, tree: Tree, path: str) -> Any:
+        """The secret, or `WRONG` after its mistake was noted."""
+        if isinstance(tree, Text):
+            self._mistakes.hide(Secret(tree.strip()))
+        try:
+            text = self._fetched(tree)
+            if text is None:
+                return WRONG
+            secret = secret_of(text)
+        except ValueError as problem:
+            return self._mistakes.add(path, str(problem))
+        self._mistakes.hide(secret)
+        return secret
+
+    def _fetched(self, tree: Tree) -> str | None:
+        """The text of a secret, `None` if a part of its description is wrong and was reported."""
+        if isinstance(tree, Text):
+            return tree
+        # Not what was found instead: it may be the secret, a little misplaced.
+        if not isinstance(tree, dict) or len(tree) != 1:
+            raise ValueError(_EXPECTED)
+        [(source, where)] = tree.items()
+        if source not in _SOURCES:
+            raise ValueError(_EXPECTED)
+        parts = where if isinstance(where, list) else [where]
+        return None if WRONG in parts else _SOURCES[source](self, where)
+
+    def _from_environment(self, where: Tree) -> str:
+        if not isinstance(where, Text):
+            raise ValueError("env takes the name of an environment variable")
+        if where not in self._environ:
+            raise ValueError(f"the environment variable {where.as_written} is not set")
+        return self._environ[where]
+
+    def _from_file(self, where: Tree) -> str:
+        if not isinstance(where, Text):
+            raise ValueError("file takes a path")
+        try:
+            return (self._folder / Path(where).expanduser()).read_text("utf-8")
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a readable text"
+            raise ValueError(f"the file {shown(where)} cannot be read: {reason}") from None
+
+    def _from_command(self, where: Tree) -> str:
+        command = [str(word) for word in where if isinstance(word, Text)] if isinstance(where, list) else []
+        if not command or len(command) != len(where):  # type: ignore[arg-type]
+            raise ValueError("command takes a list, the program and its arguments")
+        return _output(command, self._environ)
+
+
+_SOURCES: dict[str, Callable[[SecretReader, Tree], str]] = {
+    "env": SecretReader._from_environment,
+    "file": SecretReader._from_file,
+    "command": SecretReader._from_command,
+}
+
+
+def _output(command: list[str], environ: Mapping[str, str]) -> str:
+    """What a command prints; its output is in no mistake, since it may be the secret, or half of it."""
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own command, and no shell reads it
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_SECONDS,
+            env=dict(environ),
+            check=False,
+        )
+        output = done.stdout.decode("utf-8")
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"the command did not end within {COMMAND_TIMEOUT_SECONDS:g} seconds") from None
+    except OSError as error:
+        raise ValueError(f"the command could not be started: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("the command printed something that is not UTF-8 text") from None
+    if done.returncode:
+        raise ValueError(f"the command failed with exit code {done.returncode}")
+    return output

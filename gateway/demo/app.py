@@ -1,0 +1,146 @@
+"""The HTTP face of the simulated upstream."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.demo.catalogue import model_info, page_of_models
+from gateway.demo.credentials import api_version, betas, check_key
+from gateway.demo.errors import MessagesError, invalid
+from gateway.demo.events import events, message
+from gateway.demo.orders import ORDERS, read_orders
+from gateway.demo.received import KEPT_REQUESTS, Ending, ReceivedRequest
+from gateway.demo.reply import reply_to
+from gateway.demo.responses import answer, at_once, ordered_error, refusal, streamed
+from gateway.demo.tokens import input_tokens
+from gateway.demo.validation import read_count_request, read_messages_request
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+SLOW_SECONDS = 0.5
+
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class Upstream:
+    """The endpoints, and the requests they were sent."""
+
+    def __init__(self, pace_seconds: float) -> None:
+        self.pace_seconds = pace_seconds
+        self.received: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
+
+    async def about(self, request: Request) -> Response:
+        """What this is, to whoever opens it in a browser."""
+        about = {
+            "name": "Dragoman's simulated upstream",
+            "speaks": "Anthropic's Messages API; no model is behind it, any key will do",
+            "endpoints": [f"{min(route.methods)} {route.path}" for route in self.routes() if route.methods],
+            "orders": ORDERS,
+        }
+        return answer(about)
+
+    async def create_message(self, request: Request) -> Response:
+        """`POST /v1/messages`."""
+        body, received = await self._receive(request)
+        wanted, prompt = read_messages_request(body, api_version(request.headers), betas(request.headers))
+        orders = read_orders(prompt.last_text)
+        if orders.error_status and not (orders.mid_stream and wanted.stream):
+            raise ordered_error(orders.error_status)
+        reply = reply_to(wanted, prompt, orders)
+        pause = SLOW_SECONDS if orders.slow else self.pace_seconds
+        if wanted.stream:
+            return streamed(events(reply), orders, received, pause_seconds=pause)
+        return at_once(msgspec.json.encode(message(reply)), orders, received, lead_seconds=pause * len(events(reply)))
+
+    async def count_tokens(self, request: Request) -> Response:
+        """`POST /v1/messages/count_tokens`."""
+        body, received = await self._receive(request)
+        prompt = read_count_request(body, api_version(request.headers), betas(request.headers))
+        return answer({"input_tokens": input_tokens(prompt)}, received)
+
+    async def list_models(self, request: Request) -> Response:
+        """`GET /v1/models`."""
+        _, received = await self._receive(request)
+        api_version(request.headers)
+        query = request.query_params
+        page = page_of_models(
+            limit=query.get("limit"),
+            after_id=query.get("after_id"),
+            before_id=query.get("before_id"),
+            lifecycles=query.getlist("lifecycle[]"),
+        )
+        return answer(page, received)
+
+    async def get_model(self, request: Request) -> Response:
+        """`GET /v1/models/{id}`."""
+        _, received = await self._receive(request)
+        api_version(request.headers)
+        return answer(model_info(request.path_params["model_id"]), received)
+
+    async def unknown(self, request: Request) -> Response:
+        """Every other path and method."""
+        await self._receive(request)
+        raise MessagesError(404, f"Not found: {request.method} {request.url.path}")
+
+    def routes(self) -> list[Route]:
+        """Which path leads where."""
+        return [
+            Route("/", self.about),
+            Route("/v1/messages", self.create_message, methods=["POST"]),
+            Route("/v1/messages/count_tokens", self.count_tokens, methods=["POST"]),
+            Route("/v1/models", self.list_models),
+            Route("/v1/models/{model_id}", self.get_model),
+        ]
+
+    async def _receive(self, request: Request) -> tuple[bytes, ReceivedRequest]:
+        """The body of a request from someone with a key; the request is kept whatever becomes of it."""
+        received = ReceivedRequest(request.method, request.url.path, dict(request.headers))
+        self.received.append(received)
+        request.state.received = received
+        body = await _body(request)
+        with suppress(msgspec.DecodeError, RecursionError):
+            received.body = msgspec.json.decode(body) if body else None
+        check_key(request.headers)
+        return body, received
+
+
+def simulated_upstream(*, pace_seconds: float = 0.03) -> Starlette:
+    """The app; `app.state.received` keeps the last requests it was sent."""
+    upstream = Upstream(pace_seconds)
+    app = Starlette(
+        routes=[*upstream.routes(), Route("/{path:path}", upstream.unknown, methods=_METHODS)],
+        exception_handlers={MessagesError: _refuse, ClientDisconnect: _nobody_there},
+    )
+    app.state.received = upstream.received
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MessagesError)
+    return refusal(error, getattr(request.state, "received", None))
+
+
+async def _nobody_there(request: Request, error: Exception) -> Response:
+    """The client left before its request was read; no one will see this answer."""
+    request.state.received.finish(Ending.ABANDONED)
+    return Response(status_code=499)
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, read to its end even when it is too large: who still sends cannot hear."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            chunks.append(chunk)
+    if size > MAX_BODY_BYTES:
+        raise MessagesError(413, "Request exceeds the maximum size")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise invalid("Unsupported content-encoding.", error_code="request_body_encoding_unsupported")
+    return b"".join(chunks)

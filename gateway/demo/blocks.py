@@ -1,0 +1,168 @@
+"""Content blocks: one struct for each type, which role may say it, and reading them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.demo.errors import invalid
+from gateway.demo.wire import CacheControl, Exact, convert
+
+
+class Block(Exact):
+    """Any content block."""
+
+    type: str
+
+
+class Marked(Block, kw_only=True):
+    """A block that can carry a cache mark."""
+
+    cache_control: CacheControl | None = None
+
+
+class Text(Marked, kw_only=True):
+    """A `text` block."""
+
+    text: str
+    citations: list[dict[str, Any]] | None = None
+
+
+class Image(Marked, kw_only=True):
+    """An `image` block."""
+
+    source: dict[str, Any]
+    transformations: dict[str, Any] | None = None
+
+
+class Document(Marked, kw_only=True):
+    """A `document` block."""
+
+    source: dict[str, Any]
+    title: str | None = None
+    context: str | None = None
+    citations: dict[str, Any] | None = None
+
+
+class SearchResult(Marked, kw_only=True):
+    """A `search_result` block."""
+
+    source: str
+    title: str
+    content: list[dict[str, Any]]
+    citations: dict[str, Any] | None = None
+
+
+class Thought(Block, kw_only=True):
+    """A `thinking` block, sent back."""
+
+    thinking: str
+    signature: str
+
+
+class RedactedThought(Block, kw_only=True):
+    """A `redacted_thinking` block, sent back."""
+
+    data: str
+
+
+class ToolUse(Marked, kw_only=True):
+    """A `tool_use` block, sent back."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    caller: dict[str, Any] | None = None
+    toolset_name: str | None = None
+
+
+class ToolResult(Marked, kw_only=True):
+    """A `tool_result` block."""
+
+    tool_use_id: str
+    content: str | list[dict[str, Any]] = ""
+    is_error: bool = False
+    toolset_name: str | None = None
+
+
+class ServerToolUse(ToolUse, kw_only=True):
+    """A call that the API answers itself."""
+
+
+class ServerToolResult(Marked, kw_only=True):
+    """The API's own result, echoed by the client."""
+
+    tool_use_id: str
+    content: list[dict[str, Any]] | dict[str, Any]
+    caller: dict[str, Any] | None = None
+
+
+class ContainerUpload(Marked, kw_only=True):
+    """A `container_upload` block, sent back."""
+
+    file_id: str
+
+
+class ToolReference(Marked, kw_only=True):
+    """A `tool_reference` block, sent back."""
+
+    tool_name: str
+
+
+_BY_ROLE: dict[str, dict[str, type[Block]]] = {
+    "user": {
+        "text": Text,
+        "image": Image,
+        "document": Document,
+        "search_result": SearchResult,
+        "tool_result": ToolResult,
+        "container_upload": ContainerUpload,
+    },
+    "assistant": {
+        "text": Text,
+        "document": Document,
+        "thinking": Thought,
+        "redacted_thinking": RedactedThought,
+        "tool_use": ToolUse,
+        "server_tool_use": ServerToolUse,
+        "web_search_tool_result": ServerToolResult,
+        "web_fetch_tool_result": ServerToolResult,
+        "code_execution_tool_result": ServerToolResult,
+        "bash_code_execution_tool_result": ServerToolResult,
+        "text_editor_code_execution_tool_result": ServerToolResult,
+        "tool_search_tool_result": ServerToolResult,
+    },
+    "system": {"text": Text},
+    "tool_result": {
+        "text": Text,
+        "image": Image,
+        "document": Document,
+        "search_result": SearchResult,
+        "tool_reference": ToolReference,
+    },
+}
+_ROLE_OF = {kind: role for role in ("assistant", "user") for kind in _BY_ROLE[role]}
+
+
+def read_blocks(content: str | list[dict[str, Any]], speaker: str, path: str, *, first: int = 0) -> list[Block]:
+    """The blocks of a content field; `speaker` is a role, or `tool_result` for what a result may hold."""
+    if isinstance(content, str):
+        return [Text(type="text", text=content)] if content else []
+    return [_read_block(value, speaker, f"{path}.{place}") for place, value in enumerate(content, first)]
+
+
+def result_blocks(result: ToolResult, path: str = "tool_result") -> list[Block]:
+    """What a tool_result holds."""
+    return read_blocks(result.content, "tool_result", f"{path}.content")
+
+
+def _read_block(value: dict[str, Any], speaker: str, path: str) -> Block:
+    kind = value.get("type")
+    if not isinstance(kind, str):
+        raise invalid(f"{path}.type: Field required")
+    known = _BY_ROLE[speaker]
+    if kind in known:
+        return convert(value, known[kind], f"{path}.{kind}")
+    if speaker != "tool_result" and kind in _ROLE_OF:
+        raise invalid(f"{path}: `{kind}` blocks can only be in `{_ROLE_OF[kind]}` messages")
+    tags = ", ".join(f"'{tag}'" for tag in sorted(known))
+    raise invalid(f"{path}: Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}")

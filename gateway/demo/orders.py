@@ -1,0 +1,56 @@
+"""What a user can order by a word in double brackets, anywhere in the last message."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+ORDERS = {
+    "[[error N]]": "an error with status N (400 to 599) and the right type; 429 comes with `retry-after: 1`",
+    "[[error N mid-stream]]": "a stream with status 200 that breaks off with an `error` event after half of its text",
+    "[[cut]]": "the connection is dropped in the middle of the answer",
+    "[[refuse]]": "a few words, then `stop_reason: refusal` with `stop_details`",
+    "[[empty]]": "`end_turn` without a single content block",
+    "[[think]]": "a thinking block, whatever the model and the request say",
+    "[[long N]]": "a text of N tokens",
+    "[[slow]]": "half a second between two deltas",
+}
+"""Every order and what it does, for the documentation."""
+
+_WORD = re.compile(
+    r"\[\[\s*"
+    r"(error (?P<status>[45]\d\d)(?P<mid> mid-stream)?|long (?P<long>\d{1,6})|cut|refuse|empty|think|slow)"
+    r"\s*\]\]"
+)
+
+
+@dataclass(slots=True)
+class Orders:
+    """The orders in one text."""
+
+    error_status: int | None = None
+    mid_stream: bool = False
+    cut: bool = False
+    refuse: bool = False
+    empty: bool = False
+    think: bool = False
+    slow: bool = False
+    long_tokens: int | None = None
+
+
+def read_orders(text: str) -> Orders:
+    """The orders in a text; of two that contradict each other, the later one."""
+    orders = Orders()
+    for match in _WORD.finditer(text):
+        if match["status"]:
+            orders.error_status, orders.mid_stream = int(match["status"]), bool(match["mid"])
+        elif match["long"]:
+            orders.long_tokens = int(match["long"])
+        else:
+            setattr(orders, match[1], True)
+    return orders
+
+
+def without_orders(text: str) -> str:
+    """The text as it would read to one who takes no orders."""
+    return re.sub(r" {2,}", " ", _WORD.sub("", text)).strip()

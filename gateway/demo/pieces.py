@@ -1,0 +1,119 @@
+"""The pieces an answer is made of, and where stop sequences and limits cut them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from gateway.demo.signatures import sign
+from gateway.demo.tokens import CHARACTERS, text_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtPiece:
+    """A thinking block; what is thought counts, shown or not."""
+
+    thought: str
+    display: str
+
+    @property
+    def shown(self) -> str:
+        return "" if self.display == "omitted" else self.thought
+
+    @property
+    def signature(self) -> str:
+        return sign(self.shown)
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """A text block."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """A tool_use block; `json` is its input as it was written, which a limit may have cut."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    json: str
+
+
+Piece = ThoughtPiece | TextPiece | CallPiece
+
+
+def up_to_stop(pieces: list[Piece], sequences: list[str]) -> tuple[list[Piece], str | None]:
+    """The pieces up to the first stop sequence in a text, and that sequence."""
+    for place, piece in enumerate(pieces):
+        if not isinstance(piece, TextPiece):
+            continue
+        found = [(at, sequence) for sequence in sequences if (at := piece.text.find(sequence)) >= 0]
+        if found:
+            at, sequence = min(found)
+            return [*pieces[:place], *([TextPiece(piece.text[:at])] if at else [])], sequence
+    return pieces, None
+
+
+def within_limit(pieces: list[Piece], max_tokens: int) -> list[Piece]:
+    """The pieces that fit, the last of them cut where the tokens ran out."""
+    kept: list[Piece] = []
+    left = max_tokens
+    for piece in pieces:
+        if piece_tokens(piece) <= left:
+            kept.append(piece)
+            left -= piece_tokens(piece)
+            continue
+        if cut := _cut(piece, left):
+            kept.append(cut)
+        break
+    return kept
+
+
+def _cut(piece: Piece, tokens: int) -> Piece | None:
+    """As much of a piece as this many tokens hold."""
+    length = tokens * CHARACTERS
+    match piece:
+        case TextPiece():
+            return TextPiece(piece.text[:length]) if length else None
+        case ThoughtPiece():
+            return replace(piece, thought=piece.thought[:length]) if length else None
+        case CallPiece():
+            length -= text_tokens(piece.name) * CHARACTERS
+            written = piece.json[: max(length, 0)]
+            return replace(piece, input=_whole_properties(piece.input, written), json=written) if length > 0 else None
+
+
+def as_written(value: dict[str, Any]) -> str:
+    """An input as a model writes it, with a space after each comma and colon."""
+    properties = [f"{_json(name)}: {_json(each)}" for name, each in value.items()]
+    return f"{{{', '.join(properties)}}}" if properties else ""
+
+
+def _whole_properties(value: dict[str, Any], written: str) -> dict[str, Any]:
+    """The properties that a cut input still holds whole: all that may be read from it."""
+    kept: dict[str, Any] = {}
+    for name, each in value.items():
+        if not written.startswith(as_written(longer := {**kept, name: each})[:-1]):
+            break
+        kept = longer
+    return kept
+
+
+def piece_tokens(piece: Piece) -> int:
+    """The tokens that a piece is billed as."""
+    match piece:
+        case TextPiece():
+            return text_tokens(piece.text)
+        case ThoughtPiece():
+            return text_tokens(piece.thought)
+        case CallPiece():
+            return text_tokens(piece.name) + text_tokens(piece.json)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,74 @@
+"""An answer played out in time: pieces with pauses between them, until the end, a cut, or a client that left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.demo.received import Ending, ReceivedRequest
+
+# uvicorn says this loudly when an app drops a connection, which here is done on purpose.
+DROPPED_ON_PURPOSE = "ASGI callable returned without completing response."
+
+
+class Performance(Response):
+    """A response whose body takes its time; what became of it is noted in the received request."""
+
+    def __init__(
+        self,
+        pieces: Iterable[bytes],
+        *,
+        headers: Mapping[str, str],
+        request: ReceivedRequest,
+        lead_seconds: float,
+        pause_seconds: float,
+        cut: bool = False,
+    ) -> None:
+        # As StreamingResponse does it: without a body here, only the caller can state its length.
+        self.status_code = 200
+        self.background = None
+        self.init_headers(headers)
+        self.pieces = pieces
+        self.request = request
+        self.lead_seconds = lead_seconds
+        self.pause_seconds = pause_seconds
+        self.cut = cut
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.ensure_future(_departure(receive))
+        ending = Ending.ABANDONED
+        try:
+            ending = await self._play(send, gone)
+        finally:
+            gone.cancel()
+            self.request.finish(ending)
+
+    async def _play(self, send: Send, gone: asyncio.Future[None]) -> Ending:
+        await _pause(gone, self.lead_seconds)
+        if gone.done():
+            return Ending.ABANDONED
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self.pieces:
+            # The pause comes first: a client that leaves after the last piece has heard everything.
+            await _pause(gone, self.pause_seconds)
+            if gone.done():
+                return Ending.ABANDONED
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if self.cut:
+            return Ending.CUT
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return Ending.COMPLETE
+
+
+async def _departure(receive: Receive) -> None:
+    """Returns when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _pause(gone: asyncio.Future[None], seconds: float) -> None:
+    """Wait this long, or until the client has left."""
+    await asyncio.wait({gone}, timeout=seconds)

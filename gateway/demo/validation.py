@@ -1,0 +1,176 @@
+"""The rules of `POST /v1/messages` and of counting, in the API's own words where these are known."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec import UNSET, UnsetType
+
+from gateway.demo.blocks import Document, SearchResult, Text
+from gateway.demo.cache import check_marks
+from gateway.demo.conversation import check_ending, check_thought_before_calls, check_turns
+from gateway.demo.errors import invalid
+from gateway.demo.media import check_media
+from gateway.demo.models import EFFORTS
+from gateway.demo.parameters import check_parameters
+from gateway.demo.prompt import FORCED, Prompt, read_prompt
+from gateway.demo.schemas import check_schema, check_well_formed
+from gateway.demo.tokens import input_tokens
+from gateway.demo.wire import CountRequest, MessagesRequest, Thinking, decode
+
+VERSIONS = ("2023-06-01", "2026-10-21")
+NEWEST_VERSION = VERSIONS[-1]
+
+# Body fields that exist only for those who send one of these `anthropic-beta` values.
+_BETA_FIELDS = {
+    "context_management": ("context-management-", "compact-"),
+    "mcp_servers": ("mcp-client-",),
+    "compaction": ("compact-",),
+    "fallbacks": ("server-side-fallback-",),
+    "fallback_credit_token": ("fallback-credit-",),
+    "thread": ("message-threads-",),
+    "billing_policy": ("user-profiles-billing-",),
+}
+_USE_ADAPTIVE = 'Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
+
+
+def read_messages_request(body: bytes, version: str, betas: Collection[str]) -> tuple[MessagesRequest, Prompt]:
+    """A request to be answered, and its prompt; any broken rule is a `MessagesError`."""
+    request = decode(body, MessagesRequest)
+    prompt = _checked_prompt(request, version, betas)
+    check_parameters(request, prompt, newest=version == NEWEST_VERSION)
+    return request, prompt
+
+
+def read_count_request(body: bytes, version: str, betas: Collection[str]) -> Prompt:
+    """A prompt that only wants to be counted."""
+    return _checked_prompt(decode(body, CountRequest), version, betas)
+
+
+def _checked_prompt(request: CountRequest, version: str, betas: Collection[str]) -> Prompt:
+    for name, prefixes in _BETA_FIELDS.items():
+        if getattr(request, name, UNSET) is not UNSET and not any(beta.startswith(prefixes) for beta in betas):
+            raise invalid(f"{name}: Extra inputs are not permitted")
+    prompt = read_prompt(request)
+    _check_thinking(prompt)
+    _check_output(prompt)
+    _check_tool_choice(prompt)
+    for place, turn in enumerate(prompt.turns):
+        for number, block in enumerate(turn.blocks):
+            check_media(block, f"messages.{place}.content.{number}")
+    check_marks(prompt)
+    check_turns(prompt.turns, prompt.model)
+    check_ending(prompt.turns, prompt.model, thinks=prompt.thinking_type != "disabled")
+    if prompt.thinking_type == "enabled":
+        check_thought_before_calls(prompt.turns)
+    if version == NEWEST_VERSION:
+        _check_newest_version(prompt)
+    if (tokens := input_tokens(prompt)) > prompt.model.context:
+        raise invalid(f"prompt is too long: {tokens} tokens > {prompt.model.context} maximum")
+    return prompt
+
+
+def _check_thinking(prompt: Prompt) -> None:
+    thinking, model = prompt.request.thinking, prompt.model
+    if thinking is None:
+        return
+    if thinking.type not in ("adaptive", "enabled", "disabled", "between_tools"):
+        raise invalid(
+            f"thinking: Input tag '{thinking.type}' found using 'type' does not match any of the expected tags:"
+            " 'adaptive', 'between_tools', 'disabled', 'enabled'"
+        )
+    if thinking.type not in model.thinking:
+        if thinking.type == "adaptive":
+            raise invalid("adaptive thinking is not supported on this model")
+        raise invalid(f'"thinking.type.{thinking.type}" is not supported for this model. {_USE_ADAPTIVE}')
+    if thinking.type == "enabled":
+        _check_budget(thinking.budget_tokens)
+    elif thinking.budget_tokens is not UNSET:
+        raise invalid(f"thinking.{thinking.type}.budget_tokens: Extra inputs are not permitted")
+    if thinking.type in ("disabled", "between_tools"):
+        _check_quiet(thinking, prompt)
+
+
+def _check_budget(budget_tokens: int | UnsetType) -> None:
+    if budget_tokens is UNSET:
+        raise invalid("thinking.enabled.budget_tokens: Field required")
+    if budget_tokens < 1024:
+        raise invalid("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+
+
+def _check_quiet(thinking: Thinking, prompt: Prompt) -> None:
+    if thinking.display is not UNSET:
+        raise invalid(f"thinking.{thinking.type}.display: Extra inputs are not permitted")
+    effort = prompt.request.output_config.effort if prompt.request.output_config else None
+    if prompt.model.quiet_up_to_high and effort in ("xhigh", "max"):
+        raise invalid(f"\"thinking.type.{thinking.type}\" is not supported with effort '{effort}'. {_USE_ADAPTIVE}")
+
+
+def _check_output(prompt: Prompt) -> None:
+    config = prompt.request.output_config
+    if config is None:
+        return
+    if config.effort is not None:
+        _check_effort(config.effort, prompt.model.efforts)
+    if config.format is None:
+        return
+    if config.format.type != "json_schema":
+        raise invalid("output_config.format.type: Input should be 'json_schema'")
+    check_well_formed(config.format.schema, "output_config.format.schema")
+    check_schema(config.format.schema, "output_config.format.schema")
+    if any(_cites(block) for turn in prompt.turns for block in turn.blocks):
+        raise invalid("Citations are not supported together with output_config.format.")
+
+
+def _check_effort(effort: str, supported: Collection[str]) -> None:
+    if effort not in EFFORTS:
+        raise invalid("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
+    if not supported:
+        raise invalid("This model does not support the effort parameter.")
+    if effort not in supported:
+        raise invalid(
+            f"This model does not support effort level '{effort}'. Supported levels: {', '.join(sorted(supported))}."
+        )
+
+
+def _check_tool_choice(prompt: Prompt) -> None:
+    choice = prompt.request.tool_choice
+    if choice is None:
+        return
+    if choice.type not in ("auto", "none", *FORCED):
+        raise invalid(
+            f"tool_choice: Input tag '{choice.type}' found using 'type' does not match any of the expected tags:"
+            " 'auto', 'any', 'tool', 'none'"
+        )
+    if choice.type == "none" and choice.disable_parallel_tool_use is not UNSET:
+        raise invalid("tool_choice.none.disable_parallel_tool_use: Extra inputs are not permitted")
+    if choice.type != "tool" and choice.name is not UNSET:
+        raise invalid(f"tool_choice.{choice.type}.name: Extra inputs are not permitted")
+    if choice.type == "tool" and choice.name is UNSET:
+        raise invalid("tool_choice.tool.name: Field required")
+    if not prompt.tools:
+        raise invalid("`tool_choice` may only be specified while providing `tools`.")
+    if choice.type == "tool" and choice.name not in [tool.name for tool in prompt.tools]:
+        raise invalid(f"Tool '{choice.name}' not found in provided tools")
+    if not prompt.forces_a_tool:
+        return
+    if not prompt.model.forced_tools:
+        # That this is refused is documented, the words are not.
+        raise invalid(f"tool_choice: forced tool use ('{choice.type}') is not supported for this model. Use 'auto'.")
+    if prompt.thinking_type == "enabled":
+        raise invalid("Thinking may not be enabled when tool_choice forces tool use.")
+
+
+def _check_newest_version(prompt: Prompt) -> None:
+    """What `2026-10-21` no longer takes inside messages."""
+    for place, turn in enumerate(prompt.turns):
+        for number, block in enumerate(turn.blocks):
+            path = f"messages.{place}.content.{number}.{block.type}"
+            if turn.role == "assistant" and isinstance(block, Document):
+                raise invalid(f"{path}: `document` blocks are not permitted in `assistant` messages")
+            if turn.role == "user" and isinstance(block, Text) and block.citations:
+                raise invalid(f"{path}.citations: Extra inputs are not permitted")
+
+
+def _cites(block: object) -> bool:
+    return isinstance(block, Document | SearchResult) and bool((block.citations or {}).get("enabled"))

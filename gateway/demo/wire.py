@@ -1,0 +1,168 @@
+"""The shape of a Messages request: structs, and the words the API has for a body that does not fit them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from gateway.demo.errors import MessagesError, invalid
+
+_T = TypeVar("_T")
+
+
+class Exact(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What Messages reads strictly: a field it does not know is an error."""
+
+
+class CacheControl(Exact):
+    """A cache mark."""
+
+    type: str
+    ttl: str | None = None
+
+
+class Message(Exact):
+    """One entry of `messages`."""
+
+    role: str
+    content: str | list[dict[str, Any]]
+
+
+class Thinking(Exact):
+    """The `thinking` field."""
+
+    type: str
+    budget_tokens: int | UnsetType = UNSET
+    display: str | UnsetType | None = UNSET
+    block_binding: dict[str, Any] | UnsetType = UNSET
+
+
+class OutputFormat(Exact):
+    """A structured output's form."""
+
+    type: str
+    schema: dict[str, Any]
+
+
+class OutputConfig(Exact):
+    """The `output_config` field."""
+
+    effort: str | None = None
+    format: OutputFormat | None = None
+    task_budget: dict[str, Any] | UnsetType = UNSET
+
+
+class ToolChoice(Exact):
+    """The `tool_choice` field."""
+
+    type: str
+    name: str | UnsetType = UNSET
+    disable_parallel_tool_use: bool | UnsetType = UNSET
+
+
+class CustomTool(Exact):
+    """A tool that the caller runs."""
+
+    name: str
+    input_schema: dict[str, Any]
+    type: str | None = None
+    description: str = ""
+    strict: bool = False
+    eager_input_streaming: bool | None = None
+    input_examples: list[dict[str, Any]] = []
+    defer_loading: bool = False
+    allowed_callers: list[str] = []
+    cache_control: CacheControl | None = None
+
+
+class Metadata(Exact):
+    """The `metadata` field."""
+
+    user_id: str | None = None
+
+
+class CountRequest(Exact, kw_only=True):
+    """The body of `POST /v1/messages/count_tokens`."""
+
+    model: str
+    messages: list[Message]
+    system: str | list[dict[str, Any]] = ""
+    tools: list[dict[str, Any]] = []
+    tool_choice: ToolChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    cache_control: CacheControl | None = None
+    speed: str | None = None
+    context_management: dict[str, Any] | UnsetType | None = UNSET
+    mcp_servers: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class MessagesRequest(CountRequest, kw_only=True):
+    """The body of `POST /v1/messages`."""
+
+    max_tokens: int
+    stream: bool = False
+    stop_sequences: list[str] = []
+    metadata: Metadata | None = None
+    service_tier: str = "auto"
+    inference_geo: str | None = None
+    container: str | dict[str, Any] | None = None
+    diagnostics: dict[str, Any] | None = None
+    temperature: float | UnsetType = UNSET
+    top_p: float | UnsetType = UNSET
+    top_k: int | UnsetType = UNSET
+    compaction: dict[str, Any] | UnsetType = UNSET
+    fallbacks: str | list[dict[str, Any]] | UnsetType = UNSET
+    fallback_credit_token: str | dict[str, Any] | UnsetType = UNSET
+    thread: dict[str, Any] | UnsetType = UNSET
+    billing_policy: dict[str, Any] | UnsetType = UNSET
+
+
+def decode(body: bytes, kind: type[_T]) -> _T:
+    """The body as a struct; a mistake is a 400 in the API's words."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _in_words(str(error), "") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise invalid(f"The request body is not valid JSON: {error}") from None
+
+
+def convert(value: object, kind: type[_T], path: str) -> _T:
+    """A decoded value as a struct; `path` says where it stood, e.g. `messages.0.content.1.text`."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _in_words(str(error), path) from None
+
+
+_MISTAKE = re.compile(r"(?P<problem>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.+)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.+)`")
+_EXPECTED = re.compile(r"Expected `(.+?)`, got .*")
+_KINDS = {
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "array": "list",
+    "object": "dictionary",
+}
+
+
+def _in_words(problem_and_place: str, path: str) -> MessagesError:
+    """A msgspec complaint in the words of the API, `messages.0.role: Field required`."""
+    match = _MISTAKE.fullmatch(problem_and_place)
+    problem, place = (match["problem"], match["place"] or "") if match else (problem_and_place, "")
+    places = [*filter(None, [path, re.sub(r"\[(\d+)\]", r".\1", place)])]
+    if missing := _MISSING.fullmatch(problem):
+        places, problem = [*places, missing[1]], "Field required"
+    elif unknown := _UNKNOWN.fullmatch(problem):
+        places, problem = [*places, unknown[1]], "Extra inputs are not permitted"
+    elif expected := _EXPECTED.fullmatch(problem):
+        kinds = [_KINDS.get(kind, kind) for kind in expected[1].split(" | ") if kind != "null"]
+        problem = f"Input should be a valid {' or '.join(kinds)}"
+    return invalid(f"{'.'.join(places)}: {problem}" if places else problem)

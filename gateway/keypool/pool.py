@@ -1,0 +1,137 @@
+"""The pool: keys by weight, in turn, passing over those that rest.
+
+A key is *ready*, *cooling* for one model until a moment (upstream said how long), or *resting* as a whole (refused, or
+out of money). All moments are seconds of one monotonic clock, handed in.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from translators.errors import Blame, ErrorKind, Failure
+
+# A 429 that names no time: a rate limit's bucket refills within seconds.
+DEFAULT_COOLING_SECONDS: Final = 5.0
+# A refused key rests, longer with each refusal in a row: a single one may be about one request only, and a key that is
+# really bad is still tried now and then, since it may have been mended upstream.
+FIRST_REST_SECONDS: Final = 1.0
+LONGEST_REST_SECONDS: Final = 300.0
+_MAX_COUNTED_REFUSALS: Final = 16
+# Connections to a host just failed: its keys are the last choice for a moment, but still one.
+HOST_REST_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of the pool, known by its name; `host` tells which keys share a network fate."""
+
+    name: str
+    weight: int = 1
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to use a key for one attempt; it has to be released."""
+
+    key: Key
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt teaches about its key: who is to blame, and for how long it asked to be left alone.
+
+    An attempt that its caller abandoned teaches nothing: it is no success, and nobody is to blame.
+    """
+
+    blame: Blame = Blame.NOBODY
+    retry_after_seconds: float | None = None
+    is_success: bool = False
+
+    @classmethod
+    def of(cls, failure: Failure) -> "Outcome":
+        """The lesson of a failure."""
+        return cls(failure.rule.blame, failure.retry_after_seconds)
+
+
+SUCCESS: Final = Outcome(is_success=True)
+ABANDONED: Final = Outcome()
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of one key. `credit` is the running balance of smooth weighted round robin."""
+
+    key: Key
+    credit: int = 0
+    in_flight: int = 0
+    refusals: int = 0
+    resting_until: float = 0.0
+    cooling_until: dict[str, float] = field(default_factory=dict)
+
+    def ready_at(self, model: str) -> float:
+        return max(self.resting_until, self.cooling_until.get(model, 0.0))
+
+
+class KeyPool:
+    """Gives out leases and learns from what became of them."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._states = {key.name: _State(key) for key in keys}
+        self._host_resting_until: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    @property
+    def in_flight(self) -> int:
+        """How many leases are out."""
+        return sum(state.in_flight for state in self._states.values())
+
+    def acquire(
+        self, now: float, model: str, *, exclude: frozenset[str] = frozenset(), avoid: frozenset[str] = frozenset()
+    ) -> Lease | None:
+        """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other."""
+        ready = [state for name, state in self._states.items() if name not in exclude and state.ready_at(model) <= now]
+        if not ready:
+            return None
+        preferred = [state for state in ready if state.key.name not in avoid and not self._rests(state.key.host, now)]
+        chosen = _next_in_turn(preferred or ready)
+        chosen.in_flight += 1
+        return Lease(chosen.key, model)
+
+    def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
+        """Give a lease back, with what became of it."""
+        state = self._states[lease.key.name]
+        state.in_flight -= 1
+        if outcome.is_success:
+            state.refusals = 0
+        elif outcome.blame is Blame.KEY:
+            rest = min(FIRST_REST_SECONDS * 2**state.refusals, LONGEST_REST_SECONDS)
+            state.resting_until = max(state.resting_until, now + rest)
+            state.refusals = min(state.refusals + 1, _MAX_COUNTED_REFUSALS)
+        elif outcome.blame is Blame.KEY_LIMIT:
+            seconds = outcome.retry_after_seconds
+            until = now + (DEFAULT_COOLING_SECONDS if seconds is None else seconds)
+            state.cooling_until[lease.model] = max(until, state.cooling_until.get(lease.model, 0.0))
+        elif outcome.blame is Blame.HOST:
+            self._host_resting_until[lease.key.host] = now + HOST_REST_SECONDS
+
+    def why_none(self, now: float, model: str) -> tuple[ErrorKind, float]:
+        """Why no key is ready, and in how many seconds the first one will be."""
+        waits = [max(0.0, state.ready_at(model) - now) for state in self._states.values()]
+        is_limited = any(state.resting_until <= now for state in self._states.values())
+        return ErrorKind.RATE_LIMITED if is_limited else ErrorKind.KEY_REJECTED, min(waits, default=0.0)
+
+    def _rests(self, host: str, now: float) -> bool:
+        return self._host_resting_until.get(host, 0.0) > now
+
+
+def _next_in_turn(states: list[_State]) -> _State:
+    """Smooth weighted round robin: each earns its weight, the richest is chosen and pays what all have earned."""
+    for state in states:
+        state.credit += state.key.weight
+    chosen = max(states, key=lambda state: state.credit)
+    chosen.credit -= sum(state.key.weight for state in states)
+    return chosen

@@ -1,0 +1,1 @@
+"""One request's life: where it goes, how often it is tried, and from when on nobody else can take over."""

@@ -1,0 +1,80 @@
+"""What the proxy needs from the rooms below it, as protocols that they implement."""
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from translators.hosts import HostProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call to a Messages host; `version` is its `anthropic-version`."""
+
+    version: str
+    body: bytes = b""
+    streams: bool = False
+    method: str = "POST"
+    path: str = "/v1/messages"
+
+
+class Endpoint(Protocol):
+    """A host and the credentials to use there."""
+
+    @property
+    def name(self) -> str:
+        """The key's name, for logs."""
+        ...
+
+    @property
+    def profile(self) -> HostProfile:
+        """What the host accepts."""
+        ...
+
+    @property
+    def is_callers_own(self) -> bool:
+        """Whether the credentials are the caller's, so that a refusal is the caller's to know."""
+        ...
+
+
+class UpstreamAnswer(Protocol):
+    """An answer whose head has arrived; header names are lower case."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    async def receive(self) -> bytes:
+        """The next piece of the body as the network brought it; empty when the body has ended."""
+        ...
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, or its first `limit` bytes."""
+        ...
+
+
+class Upstream(Protocol):
+    """The network towards Messages hosts; everything it raises is a `FailedError`."""
+
+    def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
+        """Send a call and wait for the answer's head; leaving the block before the body has ended hangs up."""
+        ...
+
+
+class Client(Protocol):
+    """The caller's side of a stream."""
+
+    async def begin(self) -> None:
+        """Send the head, once; later calls do nothing."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send one piece of the body; waits while the caller does not read."""
+        ...
+
+    async def finish(self, data: bytes) -> None:
+        """Send the last piece and end the body."""
+        ...

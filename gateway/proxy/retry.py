@@ -1,0 +1,37 @@
+"""Whether a failed attempt is followed by another: a function of values."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from translators.errors import Blame, Failure
+
+# Doubled with each attempt: upstream's trouble passes in seconds or not at all.
+FIRST_DELAY_SECONDS: Final = 0.25
+# The blamed key is not asked again for this request; another one may be, at once.
+_KEY_BLAMES: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.KEY_AND_MODEL})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """At most so many attempts, and none begun later than `deadline_seconds` after the request came."""
+
+    max_attempts: int = 3
+    deadline_seconds: float = 600.0
+
+
+def blames_key(failure: Failure) -> bool:
+    """Whether the key that failed is out of the question for this request."""
+    return failure.rule.blame in _KEY_BLAMES
+
+
+def delay_before_retry(
+    failure: Failure, *, attempt: int, elapsed_seconds: float, policy: RetryPolicy, jitter: float
+) -> float | None:
+    """Seconds to wait before the next attempt, or None to give up; `attempt` counts from 1, `jitter` is in 0..1."""
+    if not failure.rule.retry or attempt >= policy.max_attempts:
+        return None
+    delay = 0.0
+    if not blames_key(failure):
+        # Without jitter, callers that failed together would come back together.
+        delay = FIRST_DELAY_SECONDS * 2 ** (attempt - 1) * (0.5 + jitter / 2)
+    return delay if elapsed_seconds + delay < policy.deadline_seconds else None

@@ -1,0 +1,144 @@
+"""Running the gateway on a socket: the server, its signals, and a shutdown that lets streams finish."""
+
+import asyncio
+import contextlib
+import ipaddress
+import math
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from types import FrameType
+from typing import Final, TypeVar
+
+import uvicorn
+
+from gateway.app import Gateway
+from gateway.config import Config
+
+# After the grace, interrupted streams have this long to tell their clients before the server cuts them.
+_FAREWELL_SECONDS: Final = 5
+_BACKLOG: Final = 2048
+
+T = TypeVar("T")
+
+
+class CannotListenError(Exception):
+    """The address cannot be listened on; the text says why and what to do."""
+
+
+def check_exposure(config: Config) -> None:
+    """Without clients anybody who reaches the port can spend the keys, so only this machine may."""
+    host = config.server.host
+    if config.clients or _is_loopback(host):
+        return
+    raise CannotListenError(
+        f"server.host is {host}, which others can reach, but no clients are configured: anybody could use your keys.\n"
+        "Either listen on 127.0.0.1, or say who may call:\n"
+        "  clients:\n"
+        "    - {name: my-app, api_key: ${MY_APP_KEY}}"
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises `CannotListenError`."""
+    # Named as TCP, or asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        advice = " Choose another one with --port." if port else ""
+        raise CannotListenError(f"{host}:{port} cannot be listened on: {error.strerror or error}.{advice}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address that clients use."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn, except that the first Ctrl-C ends well: no new connections, open streams get their time, exit code 0."""
+
+    def __init__(self, gateway: Gateway, on_ready: Callable[[], None] = lambda: None) -> None:
+        grace = gateway.config.server.shutdown_grace_seconds
+        config = uvicorn.Config(
+            gateway.app,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=math.ceil(grace) + _FAREWELL_SECONDS,
+        )
+        super().__init__(config)
+        self._gateway = gateway
+        self._on_ready = on_ready
+        self._grace_seconds = grace
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for open streams; those that outlive the grace end with an error that says why."""
+        timer = asyncio.get_running_loop().call_later(self._grace_seconds, self._gateway.interrupts.shut_down)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn raises the signal again at the end, which would turn a clean stop into a failure."""
+        handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Say what is being waited for."""
+        if count := len(self._gateway.interrupts):
+            patience = "Ctrl-C again stops at once" if sig == signal.SIGINT else f"at most {self._grace_seconds:g} s"
+            print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
+        super().handle_exit(sig, frame)
+
+
+async def serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> bool:
+    """Serve until a signal comes; whether the end was orderly."""
+    server = Server(gateway, on_ready)
+    await server.serve(sockets=[listener])
+    return server.started and not server.force_exit
+
+
+def run(main: Coroutine[object, object, T]) -> T:
+    """Run a coroutine on uvloop, where the platform has it."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

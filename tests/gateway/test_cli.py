@@ -1,0 +1,238 @@
+"""The command line, as it is typed: real processes, real signals."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gateway.demo import run_simulated_upstream
+from tests.support.messages import text_stream
+from tests.support.scripted import Wait, scripted_upstream, stream_answer
+
+SECRET = "sk-ant-very-secret-indeed"
+PATIENCE_SECONDS = 20
+
+
+@dataclass(slots=True)
+class Running:
+    """A started command, and what it has said so far on standard output."""
+
+    process: asyncio.subprocess.Process
+    said: str
+    url: str
+
+    async def end(self) -> tuple[int, str]:
+        """Wait for the end; gives the exit code and everything said on both outputs since then."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            out, err = await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode, (out + err).decode()
+
+
+def environ(**more: str) -> dict[str, str]:
+    """This environment without any setting of the gateway."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "DRAGOMAN_"))}
+    return {**kept, **more}
+
+
+async def start(*arguments: str, **more: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway",
+        *arguments,
+        env=environ(**more),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def outcome(*arguments: str, **more: str) -> tuple[int, str, str]:
+    """Run a command to its end: exit code, standard output, standard error."""
+    process = await start(*arguments, **more)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def started(*arguments: str, **more: str) -> AsyncIterator[Running]:
+    """A command that serves, from its last start-up line on; killed if the test has not ended it."""
+    process = await start(*arguments, "--port", "0", **more)
+    assert process.stdout is not None
+    try:
+        said = ""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while "Ctrl-C" not in said:
+                line = await process.stdout.readline()
+                assert line, (await process.communicate())[1].decode()
+                said += line.decode()
+        url = re.search(r"listens on (http://\S+)/v1", said)
+        assert url
+        yield Running(process, said, url[1])
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def test_the_demo_answers_without_any_key_and_says_what_it_is() -> None:
+    async with started("demo") as running, httpx2.AsyncClient(verify=False) as client:
+        body = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hello!"}]}
+        answer = await client.post(f"{running.url}/v1/chat/completions", json=body)
+        running.process.send_signal(signal.SIGINT)
+        code, _ = await running.end()
+
+    assert "simulated upstream" in running.said
+    assert "ANTHROPIC_API_KEY" in running.said
+    assert f'base_url="{running.url}/v1"' in running.said
+    assert "Hello!" in answer.json()["choices"][0]["message"]["content"]
+    assert code == 0
+
+
+async def test_serve_says_whose_keys_it_uses_and_never_shows_them() -> None:
+    async with (
+        run_simulated_upstream(pace_seconds=0) as upstream,
+        started("serve", ANTHROPIC_API_KEYS=f"{SECRET}1,{SECRET}2", ANTHROPIC_BASE_URL=upstream.base_url) as running,
+        httpx2.AsyncClient(verify=False) as client,
+    ):
+        await client.post(f"{running.url}/v1/chat/completions", json={"model": "gpt-5", "messages": []})
+        running.process.send_signal(signal.SIGTERM)
+        code, rest = await running.end()
+
+    assert "2: key-1" in running.said
+    assert "gpt-*-mini* -> claude-haiku-5-5" in running.said
+    assert "POST /v1/chat/completions 400" in rest
+    assert SECRET not in running.said + rest
+    assert code == 0
+
+
+async def test_ctrl_c_lets_an_open_stream_finish() -> None:
+    gate = asyncio.Event()
+    body = text_stream("Hello, world.")
+    async with scripted_upstream() as upstream:
+        upstream.script(stream_answer(*body[:3], Wait(gate), *body[3:]))
+        async with (
+            started("serve", ANTHROPIC_API_KEY=SECRET, ANTHROPIC_BASE_URL=upstream.base_url) as running,
+            httpx2.AsyncClient(verify=False, timeout=PATIENCE_SECONDS) as client,
+        ):
+            request = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+            async with client.stream("POST", f"{running.url}/v1/chat/completions", json=request) as answer:
+                pieces = answer.aiter_bytes()
+                first = await anext(pieces)
+                running.process.send_signal(signal.SIGINT)
+                assert running.process.stderr is not None
+                await running.process.stderr.readuntil(b"may finish")
+                gate.set()
+                rest = b"".join([piece async for piece in pieces])
+            code, _ = await running.end()
+
+    assert (first + rest).endswith(b"data: [DONE]\n\n")
+    assert code == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
+async def test_an_address_that_others_can_reach_needs_clients(host: str) -> None:
+    code, _, err = await outcome("serve", "--host", host, ANTHROPIC_API_KEY=SECRET)
+
+    assert code == 1
+    assert "clients:" in err
+    assert "127.0.0.1" in err
+
+
+async def test_a_port_that_is_taken_is_said_so() -> None:
+    async with started("demo") as running:
+        port = running.url.rpartition(":")[2]
+        code, _, err = await outcome("serve", "--port", port, ANTHROPIC_API_KEY=SECRET)
+
+    assert code == 1
+    assert f"127.0.0.1:{port} cannot be listened on" in err
+    assert "Traceback" not in err
+
+
+async def test_every_mistake_of_the_configuration_is_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("keys: [{name: a, wieght: 2, api_key: x}]\nserver: {port: abc}\n")
+    for command in ("check", "serve", "demo", "doctor"):
+        code, _, err = await outcome(command, "--config", str(file))
+
+        assert code == 1
+        assert "keys[0].wieght: unknown setting, did you mean weight?" in err
+        assert "server.port" in err
+        assert "Traceback" not in err
+
+
+async def test_check_says_what_was_understood_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"keys: [{{name: first, api_key: {SECRET}}}]\nclients: [{{name: app, api_key: {SECRET}2}}]\n")
+    code, out, err = await outcome("check", DRAGOMAN_CONFIG=str(file))
+
+    assert code == 0
+    assert "first" in out
+    assert "app" in out
+    assert SECRET not in out + err
+
+
+async def test_check_prints_the_schema() -> None:
+    code, out, _ = await outcome("check", "--schema")
+
+    assert code == 0
+    assert "weight" in json.dumps(json.loads(out))
+
+
+async def test_doctor_tells_a_good_key_from_a_bad_one(tmp_path: Path) -> None:
+    async with run_simulated_upstream(pace_seconds=0) as upstream:
+        file = tmp_path / "config.yaml"
+        file.write_text(
+            "keys:\n"
+            f"  - {{name: good, api_key: {SECRET}, base_url: '{upstream.base_url}'}}\n"
+            f"  - {{name: bad, api_key: {SECRET}-invalid, base_url: '{upstream.base_url}'}}\n"
+        )
+        code, out, err = await outcome("doctor", "--config", str(file))
+    heading, good, bad = out.strip().splitlines()
+
+    assert code == 1
+    assert heading.split() == ["key", "host", "models", "messages", "organisation", "time"]
+    assert re.match(r"good .* ok, \d+ +ok ", good)
+    assert "401 authentication_error" in bad
+    assert SECRET not in out + err
+
+
+async def test_doctor_without_a_key_says_what_to_do() -> None:
+    code, _, err = await outcome("doctor")
+
+    assert code == 1
+    assert "ANTHROPIC_API_KEY" in err
+
+
+async def test_help_teaches() -> None:
+    code, out, _ = await outcome("--help")
+
+    assert code == 0
+    assert all(word in out for word in ("serve", "demo", "check", "doctor", "ANTHROPIC_API_KEY", "base_url"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["serve", "--port", "x"]])
+async def test_a_misspelled_command_ends_with_two(arguments: list[str]) -> None:
+    code, _, err = await outcome(*arguments)
+
+    assert code == 2
+    assert "usage: dragoman" in err
+
+
+@pytest.mark.parametrize("port", ["-1", "65536"])
+async def test_a_port_that_cannot_be_is_refused(port: str) -> None:
+    code, _, err = await outcome("serve", "--port", port)
+
+    assert code == 1
+    assert "--port" in err

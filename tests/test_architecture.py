@@ -1,0 +1,119 @@
+"""The house rules that a machine can check: who imports whom, what is installed, what is written where."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Which rooms a room may import (itself always), and which libraries. Imports point towards the pure rooms.
+PURE = {"msgspec", "orjson"}
+ROOMS: dict[str, tuple[set[str], set[str]]] = {
+    "translators": (set(), PURE),
+    "gateway.secret": (set(), set()),
+    "gateway.keypool": ({"translators"}, set()),
+    "gateway.proxy": ({"translators", "gateway.keypool"}, PURE),
+    "gateway.upstream": ({"translators", "gateway.proxy", "gateway.secret"}, {"httpx2", "httptools"}),
+    "gateway.telemetry": (set(), {"orjson"}),
+    "gateway.api": (
+        {"translators", "gateway.proxy", "gateway.secret", "gateway.telemetry"},
+        {"starlette", "orjson"},
+    ),
+    "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
+    "gateway.config": ({"gateway.secret"}, {"yaml", "msgspec"}),
+    "gateway.doctor": (
+        {"translators", "gateway.proxy", "gateway.upstream"},
+        {"orjson"},
+    ),
+}
+# These put the rooms together and may import everything; only each other import them.
+TOP = ("gateway.app", "gateway.banner", "gateway.serving", "gateway.cli", "gateway.__main__")
+# What would make the pure rooms impure, from the standard library.
+IMPURE = {"asyncio", "logging", "os", "random", "socket", "subprocess", "threading", "time", "uuid"}
+PURE_ROOMS = ("translators", "gateway.keypool")
+
+FILES = sorted(path for folder in ("gateway", "translators") for path in (ROOT / folder).rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """The room that a module belongs to; `gateway` itself is one that holds nothing."""
+    return next((room for room in ROOMS if module == room or module.startswith(f"{room}.")), module)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_point_towards_the_pure_rooms(path: Path) -> None:
+    module = module_of(path)
+    room = room_of(module)
+    if module == "gateway" or room in TOP:
+        return
+    rooms, libraries = ROOMS[room]
+    for imported in imports_of(path):
+        top = imported.partition(".")[0]
+        if top in ("gateway", "translators"):
+            assert room_of(imported) in rooms | {room}, f"{module} must not import {imported}"
+        elif top not in sys.stdlib_module_names:
+            assert top in libraries, f"{module} must not import {imported}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(module_of(path)) in PURE_ROOMS], ids=module_of)
+def test_pure_rooms_have_no_clock_no_network_and_no_log(path: Path) -> None:
+    assert {name.partition(".")[0] for name in imports_of(path)} & IMPURE == set()
+
+
+def test_nobody_knows_the_top() -> None:
+    for path in FILES:
+        if room_of(module_of(path)) not in TOP:
+            assert set(imports_of(path)) & set(TOP) == set()
+
+
+def test_no_code_asks_for_a_models_name() -> None:
+    for path in (ROOT / "translators").rglob("*.py"):
+        assert not re.search(r"startswith\(\s*[\"']claude|[\"']claude-[a-z]+-\d", path.read_text("utf-8")), path
+
+
+def test_there_are_at_most_ten_dependencies_and_no_provider_sdk_among_them() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    names = {re.split(r"[<>=;\[ ]", requirement)[0].lower() for requirement in project["dependencies"]}
+
+    assert len(names) <= 10
+    assert names.isdisjoint({"openai", "anthropic", "pydantic", "fastapi", "litellm", "tiktoken", "sqlalchemy"})
+
+
+def test_the_running_gateway_loads_neither_a_provider_sdk_nor_pydantic() -> None:
+    check = "import sys, gateway.cli; print(sorted({m.partition('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    assert "'gateway'" in loaded
+    assert not re.search(r"'(openai|anthropic|pydantic|fastapi|litellm)'", loaded)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_every_module_and_every_public_definition_says_what_it_is(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    missing = [] if ast.get_docstring(tree) or not tree.body else ["the module"]
+    for node in tree.body:
+        is_definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        if is_definition and not node.name.startswith("_") and not ast.get_docstring(node):
+            missing.append(node.name)
+
+    assert missing == []

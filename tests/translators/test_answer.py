@@ -1,0 +1,138 @@
+"""Unstreamed answers: read whole or folded, they say what the stream says."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.messages import cuts, encode, error_event, message, messages_streams, text_stream
+from tests.support.oracles import by_openai, of_completion
+from tests.support.recordings import Recording, recording_params
+from translators.chat.answer import MessageFold, read_message
+from translators.chat.response import completion
+from translators.chat.stream import ChatStream
+from translators.errors import ErrorKind, FailedError
+
+
+def fold(*pieces: bytes) -> MessageFold:
+    folding = MessageFold()
+    for piece in pieces:
+        folding.feed(piece)
+    folding.end()
+    return folding
+
+
+def completed(body: bytes) -> dict[str, Any]:
+    """An unstreamed message as a completion."""
+    shown: dict[str, Any] = json.loads(completion(read_message(body), created=1, tool_names={}))
+    return shown
+
+
+def streamed(body: bytes) -> bytes:
+    stream = ChatStream(created=1, include_usage=True)
+    return stream.feed(body) + stream.end()
+
+
+@pytest.mark.parametrize("recording", recording_params(streamed=True, status=200, kind="messages"))
+def test_a_folded_recording_says_what_its_stream_says(recording: Recording) -> None:
+    folded = json.loads(completion(fold(recording.response).answer, created=1, tool_names={}))
+
+    assert of_completion(folded) == by_openai(streamed(recording.response))
+
+
+@given(events=messages_streams(), data=st.data())
+def test_any_folded_stream_says_what_the_stream_says(events: list[dict[str, Any]], data: st.DataObject) -> None:
+    body = encode(events)
+    folded = json.loads(completion(fold(*data.draw(cuts(body))).answer, created=1, tool_names={}))
+
+    assert of_completion(folded) == by_openai(streamed(body))
+
+
+@pytest.mark.parametrize("recording", recording_params(streamed=False, status=200, kind="messages"))
+def test_a_recorded_message_becomes_a_completion(recording: Recording) -> None:
+    source = json.loads(recording.response)
+    shown = of_completion(completed(recording.response))
+
+    assert shown.text == "".join(block["text"] for block in source["content"] if block["type"] == "text")
+    assert shown.calls == [
+        (block["name"], block["input"]) for block in source["content"] if block["type"] == "tool_use"
+    ]
+    assert shown.completion_tokens == source["usage"]["output_tokens"]
+    assert (shown.finish == "tool_calls") == bool(shown.calls)
+
+
+def test_tool_arguments_are_upstreams_own_text() -> None:
+    body = json.dumps(message([{"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}])).replace(
+        '"input": {}', '"input": {"n": 12345678901234567890123, "x": 1.0}'
+    )
+    call = completed(body.encode())["choices"][0]["message"]["tool_calls"][0]
+
+    assert call["function"]["arguments"] == '{"n": 12345678901234567890123, "x": 1.0}'
+
+
+@pytest.mark.parametrize(
+    ("content", "stop_reason", "expected"),
+    [
+        ([], "end_turn", ""),
+        ([], "max_tokens", ""),
+        ([], "refusal", None),
+        ([{"type": "tool_use", "id": "t", "name": "f", "input": {}}], "tool_use", None),
+        ([{"type": "text", "text": ""}], "end_turn", ""),
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "end_turn", "ab"),
+        ([{"type": "block_of_tomorrow", "text": "x"}], "end_turn", ""),
+    ],
+)
+def test_content_is_null_only_where_there_is_something_else(
+    content: list[dict[str, Any]], stop_reason: str, expected: str | None
+) -> None:
+    shown = completed(json.dumps(message(content, stop_reason=stop_reason)).encode())
+
+    assert shown["choices"][0]["message"]["content"] == expected
+
+
+def test_prompt_tokens_count_what_was_read_from_and_written_to_caches() -> None:
+    usage = {
+        "input_tokens": 1,
+        "cache_creation_input_tokens": 20,
+        "cache_read_input_tokens": 300,
+        "output_tokens": 4,
+        "output_tokens_details": {"thinking_tokens": 3},
+        "service_tier": "standard",
+    }
+    shown = completed(json.dumps(message("x", usage=usage)).encode())
+
+    assert (shown["usage"]["prompt_tokens"], shown["usage"]["total_tokens"]) == (321, 325)
+    assert shown["usage"]["prompt_tokens_details"]["cached_tokens"] == 300
+    assert shown["usage"]["prompt_tokens_details"]["cache_write_tokens"] == 20
+    assert shown["usage"]["completion_tokens_details"]["reasoning_tokens"] == 3
+    assert shown["service_tier"] == "default"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"id": 1}', b"\xff", b"[" * 5000])
+def test_what_is_no_message_is_a_protocol_error(body: bytes) -> None:
+    with pytest.raises(FailedError) as caught:
+        read_message(body)
+
+    assert caught.value.failure.kind is ErrorKind.PROTOCOL_ERROR
+
+
+def test_a_stream_cut_short_is_no_answer() -> None:
+    with pytest.raises(FailedError) as caught:
+        fold(*text_stream("Hello")[:-1])
+
+    assert caught.value.failure.kind is ErrorKind.CUT_OFF
+
+
+def test_an_error_in_the_stream_is_no_answer() -> None:
+    with pytest.raises(FailedError) as caught:
+        fold(*text_stream("Hello")[:3], error_event("overloaded_error", "Overloaded"))
+
+    assert caught.value.failure.kind is ErrorKind.OVERLOADED
+
+
+@given(st.lists(st.binary()))
+def test_arbitrary_bytes_never_fold_into_an_answer(pieces: list[bytes]) -> None:
+    with pytest.raises(FailedError):
+        fold(*pieces)

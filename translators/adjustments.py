@@ -1,0 +1,38 @@
+"""What the translation had to change, so that nothing is lost in silence."""
+
+from typing import Final
+
+from translators.errors import TranslationError
+
+HEADER: Final = "x-gateway-adjusted"
+MAX_HEADER_BYTES: Final = 2048
+
+
+class Adjustments:
+    """Collects `field=what:why` notes for the response header; in strict mode the first one refuses the request."""
+
+    def __init__(self, *, reject: bool = False) -> None:
+        self._reject = reject
+        self._notes: dict[str, str] = {}
+
+    def add(self, field: str, change: str, reason: str) -> None:
+        """Note that `field` was changed (`dropped`, `clamped`, `required->auto`) and why (`model`, ...)."""
+        if self._reject:
+            raise TranslationError(
+                f"'{field}' cannot be honoured as it was sent ({change}, because of: {reason}), "
+                "and adjusting it was not allowed (on_unsupported: reject).",
+                param=field,
+                code="unsupported_parameter",
+            )
+        self._notes[field] = f"{field}={change}:{reason}"
+
+    @property
+    def header(self) -> str | None:
+        """The value of `x-gateway-adjusted`, at most 2 KB; None when nothing was changed."""
+        text = ""
+        for note in self._notes.values():
+            longer = f"{text}; {note}" if text else note
+            if len(longer) > MAX_HEADER_BYTES:
+                break
+            text = longer
+        return text or None

@@ -1,0 +1,1 @@
+"""Chat completions to Messages and back: the request, the whole answer, and the stream."""

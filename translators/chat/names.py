@@ -1,0 +1,36 @@
+"""Names and ids that one side refuses, rewritten the same way every time."""
+
+import hashlib
+import re
+from typing import Final
+
+# Section 3.6 of the Messages reference: documented are 64 characters of this set.
+MAX_TOOL_NAME: Final = 64
+# Section 2.2 of the OpenAI reference: longer ids are refused when a client sends them back.
+MAX_CALL_ID: Final = 40
+
+_LEGAL_NAME: Final = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_TOOL_NAME}}}")
+_LEGAL_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
+_ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]+")
+
+
+def upstream_tool_name(name: str) -> str:
+    """A name that Messages accepts: the same one where it is legal, else readable with a hash of the original."""
+    return name if _LEGAL_NAME.fullmatch(name) else _rewritten(name, MAX_TOOL_NAME)
+
+
+def upstream_call_id(call_id: str) -> str:
+    """An id that Messages accepts for a call and its result."""
+    return call_id if _LEGAL_ID.fullmatch(call_id) else _rewritten(call_id, MAX_CALL_ID)
+
+
+def caller_call_id(call_id: str) -> str:
+    """An id that OpenAI clients can send back: at most 40 characters."""
+    legal = len(call_id) <= MAX_CALL_ID and _LEGAL_ID.fullmatch(call_id)
+    return call_id if legal else _rewritten(call_id, MAX_CALL_ID)
+
+
+def _rewritten(name: str, limit: int) -> str:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    readable = _ILLEGAL.sub("_", name)[: limit - len(digest) - 1]
+    return f"{readable}_{digest}"

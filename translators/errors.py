@@ -1,0 +1,181 @@
+"""Every failure a caller can meet, and the one table that says what each means."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+import orjson
+
+
+class ErrorKind(Enum):
+    """What went wrong, in one word; `RULES` says what follows from it."""
+
+    # The caller's side.
+    INVALID_REQUEST = auto()
+    CONTEXT_TOO_LONG = auto()
+    MISSING_KEY = auto()
+    WRONG_KEY = auto()
+    CALLER_KEY_REJECTED = auto()
+    CALLER_NOT_PERMITTED = auto()
+    CALLER_QUOTA = auto()
+    FORBIDDEN_ORIGIN = auto()
+    MODEL_NOT_FOUND = auto()
+    UNKNOWN_URL = auto()
+    METHOD_NOT_ALLOWED = auto()
+    TOO_LARGE = auto()
+    UNSUPPORTED_ENCODING = auto()
+    # The pool's side.
+    RATE_LIMITED = auto()
+    RAMPED_TOO_FAST = auto()
+    SPEND_LIMIT = auto()
+    KEY_REJECTED = auto()
+    MODEL_REFUSED = auto()
+    # Upstream's side.
+    OVERLOADED = auto()
+    UPSTREAM_REQUEST_TIMEOUT = auto()
+    UPSTREAM_CONFLICT = auto()
+    UPSTREAM_ERROR = auto()
+    UPSTREAM_BAD_GATEWAY = auto()
+    UPSTREAM_UNAVAILABLE = auto()
+    UPSTREAM_TIMEOUT = auto()
+    UNREACHABLE = auto()
+    CUT_OFF = auto()
+    PROTOCOL_ERROR = auto()
+    # The gateway's own.
+    SHUTTING_DOWN = auto()
+    INTERNAL = auto()
+
+
+class Blame(Enum):
+    """What the pool learns from a failure: who is not to be asked again for a while."""
+
+    NOBODY = auto()
+    KEY = auto()
+    KEY_LIMIT = auto()
+    KEY_AND_MODEL = auto()
+    HOST = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one kind of error means to the client (status, type, code) and to the pool (retry, blame).
+
+    `sdk_retry` is sent as `x-should-retry`, which both official SDKs obey over their own rules.
+    """
+
+    status: int
+    type: str
+    code: str | None = None
+    retry: bool = False
+    blame: Blame = Blame.NOBODY
+    sdk_retry: bool | None = None
+
+
+_REQUEST: Final = "invalid_request_error"
+_SERVER: Final = "server_error"
+_RATE: Final = "rate_limit_error"
+
+# Statuses, types and codes follow OpenAI's own (section 5.3 of the OpenAI reference): clients branch on them.
+RULES: Final[dict[ErrorKind, Rule]] = {
+    ErrorKind.INVALID_REQUEST: Rule(400, _REQUEST),
+    ErrorKind.CONTEXT_TOO_LONG: Rule(400, _REQUEST, "context_length_exceeded"),
+    ErrorKind.MISSING_KEY: Rule(401, _REQUEST),
+    ErrorKind.WRONG_KEY: Rule(401, _REQUEST, "invalid_api_key"),
+    ErrorKind.CALLER_KEY_REJECTED: Rule(401, _REQUEST, "invalid_api_key"),
+    ErrorKind.CALLER_NOT_PERMITTED: Rule(403, _REQUEST),
+    ErrorKind.CALLER_QUOTA: Rule(429, "insufficient_quota", "insufficient_quota", sdk_retry=False),
+    ErrorKind.FORBIDDEN_ORIGIN: Rule(403, _REQUEST, "origin_not_allowed"),
+    ErrorKind.MODEL_NOT_FOUND: Rule(404, _REQUEST, "model_not_found"),
+    ErrorKind.UNKNOWN_URL: Rule(404, _REQUEST, "unknown_url"),
+    ErrorKind.METHOD_NOT_ALLOWED: Rule(405, _REQUEST, "method_not_supported"),
+    ErrorKind.TOO_LARGE: Rule(413, _REQUEST, "request_too_large"),
+    ErrorKind.UNSUPPORTED_ENCODING: Rule(415, _REQUEST, "unsupported_content_encoding"),
+    ErrorKind.RATE_LIMITED: Rule(429, _RATE, "rate_limit_exceeded", retry=True, blame=Blame.KEY_LIMIT),
+    ErrorKind.RAMPED_TOO_FAST: Rule(429, _RATE, "slow_down", retry=True, blame=Blame.KEY_LIMIT),
+    ErrorKind.SPEND_LIMIT: Rule(
+        429, "insufficient_quota", "insufficient_quota", retry=True, blame=Blame.KEY, sdk_retry=False
+    ),
+    ErrorKind.KEY_REJECTED: Rule(503, _SERVER, "upstream_key_rejected", retry=True, blame=Blame.KEY, sdk_retry=False),
+    ErrorKind.MODEL_REFUSED: Rule(404, _REQUEST, "model_not_found", retry=True, blame=Blame.KEY_AND_MODEL),
+    ErrorKind.OVERLOADED: Rule(503, "service_unavailable_error", "server_is_overloaded", retry=True),
+    ErrorKind.UPSTREAM_REQUEST_TIMEOUT: Rule(408, _SERVER, "upstream_timeout", retry=True),
+    ErrorKind.UPSTREAM_CONFLICT: Rule(409, _REQUEST, "conflict", retry=True),
+    ErrorKind.UPSTREAM_ERROR: Rule(500, _SERVER, "upstream_error", retry=True),
+    ErrorKind.UPSTREAM_BAD_GATEWAY: Rule(502, _SERVER, "upstream_error", retry=True),
+    ErrorKind.UPSTREAM_UNAVAILABLE: Rule(503, "service_unavailable_error", "upstream_unavailable", retry=True),
+    ErrorKind.UPSTREAM_TIMEOUT: Rule(504, _SERVER, "upstream_timeout", retry=True, blame=Blame.HOST),
+    ErrorKind.UNREACHABLE: Rule(502, _SERVER, "upstream_unreachable", retry=True, blame=Blame.HOST),
+    ErrorKind.CUT_OFF: Rule(502, _SERVER, "upstream_disconnected", retry=True),
+    ErrorKind.PROTOCOL_ERROR: Rule(502, _SERVER, "upstream_protocol_error", retry=True),
+    ErrorKind.SHUTTING_DOWN: Rule(503, "service_unavailable_error", "gateway_shutting_down"),
+    ErrorKind.INTERNAL: Rule(500, _SERVER, "internal_error"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failure as it will be told: a kind, the caller's words, and what upstream called it.
+
+    `code` replaces the table's code where a narrower one is known; `detail` is for the log only.
+    """
+
+    kind: ErrorKind
+    message: str
+    param: str | None = None
+    code: str | None = None
+    upstream_type: str | None = None
+    retry_after_seconds: float | None = None
+    detail: str = ""
+
+    @property
+    def rule(self) -> Rule:
+        """What the table says about it."""
+        return RULES[self.kind]
+
+    def as_object(self) -> dict[str, object]:
+        """OpenAI's error object: always the four keys, and Anthropic's own type where upstream gave one."""
+        error: dict[str, object] = {
+            "message": self.message,
+            "type": self.rule.type,
+            "param": self.param,
+            "code": self.code or self.rule.code,
+        }
+        if self.upstream_type is not None:
+            error["upstream_type"] = self.upstream_type
+        return {"error": error}
+
+    def as_json(self) -> bytes:
+        """The error body."""
+        # The texts come from outside and may hold lone surrogates, which orjson refuses.
+        try:
+            return orjson.dumps(self.as_object())
+        except TypeError:
+            return orjson.dumps(_printable(self.as_object()))
+
+    def as_event(self) -> bytes:
+        """The same error inside a stream: both official SDKs raise on a truthy top-level `error`."""
+        return b"data: " + self.as_json() + b"\n\n"
+
+
+class FailedError(Exception):
+    """A failure on its way to whoever answers the caller."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class TranslationError(FailedError):
+    """The caller's request cannot be translated; `param` names the place in the caller's own terms."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(Failure(ErrorKind.INVALID_REQUEST, message, param=param, code=code))
+
+
+def _printable(value: object) -> object:
+    """The same value with anything that is not a Unicode scalar replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {key: _printable(item) for key, item in value.items()}
+    return value

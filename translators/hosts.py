@@ -1,0 +1,16 @@
+"""What a host that speaks Messages accepts, as far as the translation needs it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+CURRENT_VERSION: Final = "2026-10-21"
+# The only version that still takes temperature, top_p and top_k (section 1.4 of the Messages reference).
+SAMPLING_VERSION: Final = "2023-06-01"
+
+
+@dataclass(frozen=True, slots=True)
+class HostProfile:
+    """The API versions of one host; `sampling_version` is None where sampling fields cannot be sent at all."""
+
+    version: str = CURRENT_VERSION
+    sampling_version: str | None = SAMPLING_VERSION

@@ -1,0 +1,99 @@
+"""Reading a caller's JSON: every mistake becomes a `TranslationError` that names the place."""
+
+import re
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from translators.errors import TranslationError
+from translators.wire.chat import TEXT_DECODER
+
+_QUOTE: Final = ord('"')
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+# msgspec ends its messages with " - at `$.messages[0].content`".
+_PLACE: Final = re.compile(r"^(?P<text>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>.+)`")
+
+
+class Decoder(Protocol[_T_co]):
+    """What reads JSON into one type."""
+
+    def decode(self, data: bytes | Raw, /) -> _T_co:
+        """The value; raises msgspec's errors."""
+        ...
+
+
+def decode(decoder: Decoder[_T_co], data: bytes | Raw, path: str = "") -> _T_co:
+    """The value in `data`, which stands at `path` of the caller's body."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise _wrong_value(str(error), path) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TranslationError(f"The body is not valid JSON: {error}", param=path or None) from error
+    except RecursionError as error:
+        raise TranslationError("The body is nested too deeply.", param=path or None) from error
+
+
+def check_utf8(body: bytes) -> None:
+    """The JSON decoder does not look into the slices it passes on, so the whole body is checked once."""
+    if body.isascii():
+        return
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise TranslationError(f"The body is not valid UTF-8 (byte {error.start}).") from error
+
+
+def is_null(raw: Raw) -> bool:
+    """Whether a field is absent or null, which is the same for every optional field."""
+    return len(raw) == 4 and bytes(raw) == b"null"
+
+
+def is_text(raw: Raw) -> bool:
+    """Whether the value is a JSON string."""
+    return memoryview(raw)[0] == _QUOTE
+
+
+def text_json(raw: Raw, path: str) -> bytes:
+    """The JSON string at `path`, as it stands, to be spliced; anything else is the caller's mistake."""
+    data = bytes(raw)
+    if data[:1] != b'"':
+        raise TranslationError(f"Invalid type for '{path}': expected a string.", param=path, code="invalid_type")
+    return data
+
+
+def text_value(raw: Raw, path: str) -> str:
+    """The text of the JSON string at `path`."""
+    return decode(TEXT_DECODER, raw, path)
+
+
+def is_blank(text: bytes) -> bool:
+    """Whether a JSON string holds nothing but white space."""
+    # Nearly every text is told by its first character; only escapes and spaces have to be looked into.
+    if text[1:2] not in (b'"', b" ", b"\\") and text[1] < 0x80:
+        return False
+    return not TEXT_DECODER.decode(text).strip()
+
+
+def _wrong_value(message: str, path: str) -> TranslationError:
+    place = _PLACE.match(message)
+    text = place["text"] if place else message
+    inner = (place["path"] or "") if place else ""
+    param = _joined(path, inner)
+    if (missing := _MISSING.search(text)) is not None:
+        param = _joined(param, missing["field"])
+        return TranslationError(
+            f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
+        )
+    where = f" for '{param}'" if param else ""
+    return TranslationError(f"Invalid value{where}: {text}.", param=param or None, code="invalid_type")
+
+
+def _joined(path: str, inner: str) -> str:
+    if not path or not inner:
+        return path or inner
+    return f"{path}{inner}" if inner.startswith("[") else f"{path}.{inner}"

@@ -1,0 +1,59 @@
+"""Token counts of both worlds: Anthropic's parts, OpenAI's sums."""
+
+from dataclasses import dataclass
+
+from translators.wire.messages import UsageCounts
+
+# `standard_only` and `auto` end as `standard`, which OpenAI calls `default`; strict clients refuse other words.
+_SERVICE_TIERS = {"standard": "default", "priority": "priority"}
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one message has cost in tokens so far; `prompt_tokens` counts cache reads and writes, as OpenAI does."""
+
+    input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+    thinking_tokens: int = 0
+    service_tier: str | None = None
+
+    def update(self, counts: UsageCounts) -> None:
+        """Take over the counts that are there: they are cumulative, so each overwrites (never adds)."""
+        if counts.input_tokens is not None:
+            self.input_tokens = counts.input_tokens
+        if counts.cache_creation_input_tokens is not None:
+            self.cache_write_tokens = counts.cache_creation_input_tokens
+        if counts.cache_read_input_tokens is not None:
+            self.cache_read_tokens = counts.cache_read_input_tokens
+        if counts.output_tokens is not None:
+            self.output_tokens = counts.output_tokens
+        if counts.output_tokens_details is not None and counts.output_tokens_details.thinking_tokens is not None:
+            self.thinking_tokens = counts.output_tokens_details.thinking_tokens
+        if counts.service_tier is not None:
+            self.service_tier = _SERVICE_TIERS.get(counts.service_tier)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Everything that was read: uncached, written to a cache, read from one."""
+        return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
+
+    def as_openai(self) -> dict[str, object]:
+        """The `usage` object of a completion."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.output_tokens,
+            "total_tokens": self.prompt_tokens + self.output_tokens,
+            "prompt_tokens_details": {
+                "cached_tokens": self.cache_read_tokens,
+                "cache_write_tokens": self.cache_write_tokens,
+                "audio_tokens": 0,
+            },
+            "completion_tokens_details": {
+                "reasoning_tokens": self.thinking_tokens,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        }

@@ -1,0 +1,203 @@
+"""Anthropic's Messages wire: what upstream sends, whole or as events.
+
+Only what the gateway reads is named; everything else passes by unread. Text that goes to the client unchanged is
+`Raw`: the JSON string as it stands in upstream's bytes.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+
+class UsageCounts(Struct):
+    """Token counts of one message; a count that is absent says nothing new (section 6.4 of the reference)."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens_details: "OutputTokensDetails | None" = None
+    service_tier: str | None = None
+
+
+class OutputTokensDetails(Struct):
+    """How the output tokens divide."""
+
+    thinking_tokens: int | None = None
+
+
+class StopDetails(Struct):
+    """Why the model declined."""
+
+    type: str = ""
+    category: str | None = None
+    explanation: str | None = None
+
+
+class ErrorDetails(Struct):
+    """The machine-readable cause of an error."""
+
+    error_code: str | None = None
+
+
+class ErrorObject(Struct):
+    """An error's inner object."""
+
+    type: str | None = None
+    message: str | None = None
+    details: ErrorDetails | None = None
+
+
+class ErrorBody(Struct):
+    """An error answer, or the data of an `error` event."""
+
+    error: ErrorObject
+    type: str = "error"
+    request_id: str | None = None
+
+
+class ContentBlock(Struct):
+    """Any block of an answer, told apart by `type`; the fields of the types that the gateway knows."""
+
+    type: str
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Raw = Raw(b"{}")
+
+
+class Message(Struct):
+    """A whole answer."""
+
+    id: str
+    model: str
+    content: list[ContentBlock]
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+    usage: UsageCounts = msgspec.field(default_factory=UsageCounts)
+    type: str = "message"
+
+
+class StreamedMessage(Struct):
+    """The message of a `message_start`: its content comes later."""
+
+    id: str
+    model: str
+    usage: UsageCounts = msgspec.field(default_factory=UsageCounts)
+
+
+class MessageStart(Struct, tag="message_start"):
+    """The first event of a stream."""
+
+    message: StreamedMessage
+
+
+class StartedBlock(Struct):
+    """A block's beginning; texts are `Raw`, since what is not empty goes on unchanged."""
+
+    type: str
+    text: Raw = Raw(b'""')
+    thinking: Raw = Raw(b'""')
+    id: str | None = None
+    name: str | None = None
+    input: Raw = Raw(b"{}")
+
+
+class ContentBlockStart(Struct, tag="content_block_start"):
+    """A block begins."""
+
+    content_block: StartedBlock
+    index: int
+
+
+class BlockDelta(Struct):
+    """A piece of a block; which of the fields is there follows from `type`."""
+
+    type: str
+    text: Raw | UnsetType = UNSET
+    thinking: Raw | UnsetType = UNSET
+    partial_json: Raw | UnsetType = UNSET
+
+
+class ContentBlockDelta(Struct, tag="content_block_delta"):
+    """A piece of a block arrives."""
+
+    delta: BlockDelta
+    index: int
+
+
+class ContentBlockStop(Struct, tag="content_block_stop"):
+    """A block ends."""
+
+    index: int
+
+
+class StopInfo(Struct):
+    """How the message ended."""
+
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: StopDetails | None = None
+
+
+class MessageDelta(Struct, tag="message_delta"):
+    """The end comes near: the reason, and the usage up to here."""
+
+    delta: StopInfo
+    usage: UsageCounts = msgspec.field(default_factory=UsageCounts)
+
+
+class MessageStop(Struct, tag="message_stop"):
+    """The last event of a stream that was not cut off."""
+
+
+class Ping(Struct, tag="ping"):
+    """A sign of life."""
+
+
+class ErrorEvent(Struct, tag="error"):
+    """Upstream failed in the middle of a stream; nothing follows."""
+
+    error: ErrorObject
+    request_id: str | None = None
+
+
+StreamEvent = (
+    MessageStart
+    | ContentBlockStart
+    | ContentBlockDelta
+    | ContentBlockStop
+    | MessageDelta
+    | MessageStop
+    | Ping
+    | ErrorEvent
+)
+
+
+class AnyEvent(Struct):
+    """What every event has: its type. Read only when the type is not one we know."""
+
+    type: str
+
+
+EVENT_DECODER: Final[msgspec.json.Decoder[StreamEvent]] = msgspec.json.Decoder(StreamEvent)
+ANY_EVENT_DECODER: Final = msgspec.json.Decoder(AnyEvent)
+MESSAGE_DECODER: Final = msgspec.json.Decoder(Message)
+ERROR_DECODER: Final = msgspec.json.Decoder(ErrorBody)
+KNOWN_EVENTS: Final = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "ping",
+        "error",
+    }
+)
