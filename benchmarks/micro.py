@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from tests.support.messages import text_stream
 from translators.chat.request import Options, Target, read_request, write_request
-from translators.chat.stream import ChatStream
+from translators.chat.stream import ChatStream, StreamFrame
 from translators.models import model_table
 from translators.sse import EventDecoder
 
@@ -21,7 +21,7 @@ def micro() -> Iterator[tuple[str, str]]:
         "event, decoded only (many in a read)",
         f"{_microseconds(lambda: EventDecoder().feed(body)) / len(events):.2f} µs",
     )
-    whole = _microseconds(lambda: ChatStream(created=1).feed(body)) / len(events)
+    whole = _microseconds(lambda: ChatStream(StreamFrame(1)).feed(body)) / len(events)
     yield "event, translated (many in a read)", f"{whole:.2f} µs"
     yield "event, translated (one in a read)", f"{_microseconds(lambda: _one_by_one(events)) / len(events):.2f} µs"
     for name, request in _requests():
@@ -29,7 +29,7 @@ def micro() -> Iterator[tuple[str, str]]:
 
 
 def _one_by_one(events: list[bytes]) -> None:
-    stream = ChatStream(created=1)
+    stream = ChatStream(StreamFrame(1))
     for event in events:
         stream.feed(event)
 

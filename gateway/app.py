@@ -87,6 +87,9 @@ class Gateway:
             max_output_tokens=config.models.max_output_tokens,
             always_show_reasoning=config.translation.show_reasoning == "always",
             reject_unsupported=config.translation.on_unsupported == "reject",
+            always_cache=config.translation.prompt_caching == "always",
+            allowed_fields=frozenset(config.translation.allow_native),
+            max_choices=config.translation.max_choices,
         )
         return ChatCompletions(
             authenticator=self._authenticator,

@@ -111,9 +111,11 @@ def test_the_running_gateway_loads_neither_a_provider_sdk_nor_pydantic() -> None
 def test_every_module_and_every_public_definition_says_what_it_is(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
     missing = [] if ast.get_docstring(tree) or not tree.body else ["the module"]
-    for node in tree.body:
-        is_definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        if is_definition and not node.name.startswith("_") and not ast.get_docstring(node):
-            missing.append(node.name)
+    missing += [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not (node.name.startswith("_") or ast.get_docstring(node))
+    ]
 
     assert missing == []

@@ -26,6 +26,11 @@ class Adjustments:
             )
         self._notes[field] = f"{field}={change}:{reason}"
 
+    def count_unknown(self, count: int) -> None:
+        """Note how many fields nobody here knows; their names stay out of the header, and strict mode does not mind."""
+        if count:
+            self._notes["unknown"] = f"unknown:{count}"
+
     @property
     def header(self) -> str | None:
         """The value of `x-gateway-adjusted`, at most 2 KB; None when nothing was changed."""

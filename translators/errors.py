@@ -1,6 +1,7 @@
 """Every failure a caller can meet, and the one table that says what each means."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
@@ -131,6 +132,10 @@ class Failure:
     def rule(self) -> Rule:
         """What the table says about it."""
         return RULES[self.kind]
+
+    def redacted(self, redact: Callable[[str], str]) -> "Failure":
+        """The same with its texts passed through `redact`: some hosts repeat the key they refuse."""
+        return replace(self, message=redact(self.message), detail=redact(self.detail))
 
     def as_object(self) -> dict[str, object]:
         """OpenAI's error object: always the four keys, and Anthropic's own type where upstream gave one."""

@@ -1,6 +1,6 @@
 """Messages events out of upstream's bytes: patient with what is new, strict with what is broken."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -20,12 +20,18 @@ class MalformedEventError(ValueError):
 
 
 class EventReader:
-    """Reads typed events from pieces of a stream; types that nobody knows yet are counted and passed over."""
+    """Reads typed events from pieces of a stream; types that nobody knows yet are counted and passed over.
 
-    __slots__ = ("_decoder", "unknown_events")
+    `observe` is given the data of each event that could be read, whole.
+    """
 
-    def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
+    __slots__ = ("_decoder", "_observe", "unknown_events")
+
+    def __init__(
+        self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES, *, observe: Callable[[bytes], None] | None = None
+    ) -> None:
         self._decoder = EventDecoder(max_event_bytes)
+        self._observe = observe
         self.unknown_events = 0
 
     def feed(self, data: bytes) -> Iterator[StreamEvent]:
@@ -53,9 +59,12 @@ class EventReader:
             if not event.data.isascii():
                 # Raw slices are not looked into by the JSON decoder; a client must never get broken UTF-8.
                 event.data.decode()
-            return EVENT_DECODER.decode(event.data)
+            known = EVENT_DECODER.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return self._read_unusual(event, error)
+        if self._observe is not None:
+            self._observe(event.data)
+        return known
 
     def _read_unusual(self, event: Event, error: Exception) -> StreamEvent | None:
         """An event of a type yet unknown is passed over; an error need not be JSON; anything else is broken."""

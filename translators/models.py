@@ -13,7 +13,7 @@ from msgspec import Struct
 
 EFFORT_LEVELS: Final = ("low", "medium", "high", "xhigh", "max")
 # Hosts write the same model with more around it: `us.anthropic.claude-x-v1:0`, `claude-x@date`, `anthropic/claude-x`.
-_HOST_SPELLING: Final = re.compile(r"^(?:[a-z]+\.)?(?:anthropic[./])?(?P<id>claude-[a-z0-9-]+?)(?:-v\d+(?::\d+)?)?$")
+_HOST_SPELLING: Final = re.compile(r"^(?:[a-z-]+\.)?(?:anthropic[./])?(?P<id>claude-[a-z0-9-]+?)(?:-v\d+(?::\d+)?)?$")
 
 
 class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,11 +63,15 @@ class ModelTable:
         self._unknown = self._by_id[unknown]
 
     def row(self, model: str) -> ModelRow:
-        """The row of an id, of its alias, or of its spelling at another host; else the newest generation's."""
+        """The row of an id; of one that nobody knows, the newest generation's."""
+        return self.find(model) or self._unknown
+
+    def find(self, model: str) -> ModelRow | None:
+        """The row of an id, of its alias, or of its spelling at another host."""
         if (row := self._by_id.get(model)) is not None:
             return row
         spelled = _HOST_SPELLING.match(model.replace("@", "-"))
-        return self._by_id.get(spelled["id"], self._unknown) if spelled else self._unknown
+        return self._by_id.get(spelled["id"]) if spelled else None
 
 
 @cache

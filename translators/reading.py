@@ -1,5 +1,6 @@
 """Reading a caller's JSON: every mistake becomes a `TranslationError` that names the place."""
 
+import json
 import re
 from typing import Final, Protocol, TypeVar
 
@@ -15,6 +16,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 # msgspec ends its messages with " - at `$.messages[0].content`".
 _PLACE: Final = re.compile(r"^(?P<text>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>.+)`")
 
 
@@ -33,7 +35,9 @@ def decode(decoder: Decoder[_T_co], data: bytes | Raw, path: str = "") -> _T_co:
     except msgspec.ValidationError as error:
         raise _wrong_value(str(error), path) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise TranslationError(f"The body is not valid JSON: {error}", param=path or None) from error
+        place = place_of_lone_surrogate(bytes(data)) if "utf-16" in str(error) or "truncated" in str(error) else None
+        param = _joined(path, place or "") or None
+        raise TranslationError(f"The body is not valid JSON: {error}", param=param) from error
     except RecursionError as error:
         raise TranslationError("The body is nested too deeply.", param=path or None) from error
 
@@ -46,6 +50,28 @@ def check_utf8(body: bytes) -> None:
         body.decode()
     except UnicodeDecodeError as error:
         raise TranslationError(f"The body is not valid UTF-8 (byte {error.start}).") from error
+
+
+def place_of_lone_surrogate(body: bytes) -> str | None:
+    """Where half a surrogate pair stands in a body; the JSON decoder that found it does not say."""
+    try:
+        found = _search_surrogate(json.loads(body), "")
+    except (ValueError, RecursionError):
+        return None
+    return found or None
+
+
+def _search_surrogate(value: object, path: str) -> str:
+    if isinstance(value, str):
+        return path if _SURROGATE.search(value) else ""
+    if isinstance(value, dict):
+        return next(
+            (found for key, item in value.items() if (found := _search_surrogate(item, _joined(path, key)))), ""
+        )
+    if isinstance(value, list):
+        places = (_search_surrogate(item, f"{path}[{index}]") for index, item in enumerate(value))
+        return next((place for place in places if place), "")
+    return ""
 
 
 def is_null(raw: Raw) -> bool:

@@ -1,6 +1,10 @@
 """What upstream's errors mean: an answer's status and body, or an `error` event, as one of our kinds."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
@@ -59,7 +63,31 @@ _KIND_OF_CALLERS_KEY: Final = {
     (ErrorKind.SPEND_LIMIT, 429): ErrorKind.CALLER_QUOTA,
 }
 _OWN_SPEND_LIMIT: Final = re.compile(r"You have reached your specified .*API usage limits", re.IGNORECASE)
+_REGAIN_ACCESS: Final = re.compile(r"regain access on (\d{4}-\d{2}-\d{2}) at (\d{2}:\d{2}) UTC")
 _CONTEXT_TOO_LONG: Final = re.compile(r"prompt is too long|exceed(s|ed)? (the )?(model'?s )?context", re.IGNORECASE)
+
+# Messages name a field at their beginning: `temperature: range: 0..1`, "`top_p` is deprecated ...".
+_FIELD: Final = re.compile(r"[`\"]?([a-z_]+)")
+_TOOL: Final = re.compile(r"tools\.(\d+)")
+# Indices into the history are left out: upstream counts joined turns, the caller messages.
+_PARAM_OF_FIELD: Final = {
+    "messages": "messages",
+    "system": "messages",
+    "max_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stop_sequences": "stop",
+    "metadata": "user",
+    "service_tier": "service_tier",
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+    "thinking": "reasoning_effort",
+    "output_config": "response_format",
+    "context_management": "context_management",
+    "mcp_servers": "mcp_servers",
+    "container": "container",
+}
 
 _POOL_MESSAGES: Final = {
     ErrorKind.KEY_REJECTED: "The gateway's own key was refused upstream, and no other key is left. "
@@ -78,18 +106,25 @@ def kind_of(status: int, error_type: str | None = None, error_code: str | None =
         return _refusal(status, error_type, message)
     if status in _KIND_OF_STATUS:
         return _KIND_OF_STATUS[status]
+    if status < 400:
+        # Neither an answer nor an error: nothing that speaks Messages sends this.
+        return ErrorKind.PROTOCOL_ERROR
     return ErrorKind.UPSTREAM_ERROR if status >= 500 else ErrorKind.INVALID_REQUEST
 
 
 def answered_failure(
-    status: int, body: bytes, *, retry_after_seconds: float | None = None, is_callers_key: bool = False
+    status: int, body: bytes, headers: Mapping[str, str] | None = None, *, is_callers_key: bool = False
 ) -> Failure:
-    """The failure in an error answer; intermediaries answer with anything, so the body need not be Anthropic's."""
+    """The failure in an error answer; intermediaries answer with anything, so the body need not be Anthropic's.
+
+    Header names are lower case. For a key that the caller brought, what is wrong with it is the caller's to know.
+    """
     try:
         error = ERROR_DECODER.decode(body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = ErrorObject()
-    return _failure(status, error, retry_after_seconds, is_callers_key)
+    failure = _failure(status, error, is_callers_key)
+    return replace(failure, retry_after_seconds=_wait(headers or {}, error.message or ""))
 
 
 def streamed_failure(error: ErrorObject) -> Failure:
@@ -97,21 +132,58 @@ def streamed_failure(error: ErrorObject) -> Failure:
     return _failure(_STATUS_OF_TYPE.get(error.type or "", 500), error)
 
 
-def _failure(
-    status: int, error: ErrorObject, retry_after_seconds: float | None = None, is_callers_key: bool = False
-) -> Failure:
+def _failure(status: int, error: ErrorObject, is_callers_key: bool = False) -> Failure:
     message = error.message or ""
-    kind = kind_of(status, error.type, error.details.error_code if error.details else None, message)
+    kind = kind_of(status, error.type, error.error_code, message)
     if is_callers_key:
         kind = _KIND_OF_CALLERS_KEY.get((kind, status), kind)
     return Failure(
         kind,
         # What concerns the pool's keys is not told in upstream's words.
         _POOL_MESSAGES.get(kind) or _caller_message(kind, message),
+        param=_param(kind, message),
         upstream_type=error.type,
-        retry_after_seconds=retry_after_seconds,
         detail=f"{status} {error.type or 'without a type'}: {message}",
     )
+
+
+def _param(kind: ErrorKind, message: str) -> str | None:
+    """The field that upstream complains about, in the caller's terms."""
+    if kind is ErrorKind.CONTEXT_TOO_LONG:
+        return "messages"
+    if kind is not ErrorKind.INVALID_REQUEST:
+        return None
+    if (tool := _TOOL.match(message)) is not None:
+        inner = ".function.parameters" if "schema" in message.partition(":")[0] else ""
+        return f"tools[{tool[1]}]{inner}"
+    named = _FIELD.match(message)
+    return _PARAM_OF_FIELD.get(named[1] if named else "")
+
+
+def _wait(headers: Mapping[str, str], message: str) -> float | None:
+    """Seconds to wait, as `retry-after-ms`, `retry-after` or the words of a spend limit say."""
+    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) / divisor
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    regain = _REGAIN_ACCESS.search(message)
+    return _seconds_until(f"{regain[1]}T{regain[2]}:00Z" if regain else headers.get("retry-after"), headers.get("date"))
+
+
+def _seconds_until(moment: str | None, sent_at: str | None) -> float | None:
+    """Seconds from the sending of an answer to a moment it names: by upstream's clock, so ours need not agree."""
+    try:
+        return max(0.0, (_moment(moment or "") - _moment(sent_at or "")).total_seconds())
+    except ValueError:
+        return None
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text) if text[:1].isdecimal() else parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _kind_of_400(message: str) -> ErrorKind:

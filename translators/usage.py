@@ -1,6 +1,6 @@
 """Token counts of both worlds: Anthropic's parts, OpenAI's sums."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from translators.wire.messages import UsageCounts
 
@@ -18,21 +18,39 @@ class Usage:
     output_tokens: int = 0
     thinking_tokens: int = 0
     service_tier: str | None = None
+    _earlier: "Usage | None" = None
+
+    def begin_another(self) -> None:
+        """What comes from now on is of another message of the same turn, and is added to what there was."""
+        self._earlier = replace(self)
 
     def update(self, counts: UsageCounts) -> None:
-        """Take over the counts that are there: they are cumulative, so each overwrites (never adds)."""
+        """Take over the counts that are there: within one message each overwrites (they are cumulative)."""
+        before = self._earlier or _NOTHING
         if counts.input_tokens is not None:
-            self.input_tokens = counts.input_tokens
+            self.input_tokens = before.input_tokens + counts.input_tokens
         if counts.cache_creation_input_tokens is not None:
-            self.cache_write_tokens = counts.cache_creation_input_tokens
+            self.cache_write_tokens = before.cache_write_tokens + counts.cache_creation_input_tokens
         if counts.cache_read_input_tokens is not None:
-            self.cache_read_tokens = counts.cache_read_input_tokens
+            self.cache_read_tokens = before.cache_read_tokens + counts.cache_read_input_tokens
         if counts.output_tokens is not None:
-            self.output_tokens = counts.output_tokens
+            self.output_tokens = before.output_tokens + counts.output_tokens
         if counts.output_tokens_details is not None and counts.output_tokens_details.thinking_tokens is not None:
-            self.thinking_tokens = counts.output_tokens_details.thinking_tokens
+            self.thinking_tokens = before.thinking_tokens + counts.output_tokens_details.thinking_tokens
         if counts.service_tier is not None:
             self.service_tier = _SERVICE_TIERS.get(counts.service_tier)
+
+    def add_choice(self, other: "Usage") -> None:
+        """Count another choice for the same prompt: what it answered."""
+        self.output_tokens += other.output_tokens
+        self.thinking_tokens += other.thinking_tokens
+
+    def add(self, other: "Usage") -> None:
+        """Count everything that another message has cost."""
+        self.add_choice(other)
+        self.input_tokens += other.input_tokens
+        self.cache_write_tokens += other.cache_write_tokens
+        self.cache_read_tokens += other.cache_read_tokens
 
     @property
     def prompt_tokens(self) -> int:
@@ -57,3 +75,6 @@ class Usage:
                 "rejected_prediction_tokens": 0,
             },
         }
+
+
+_NOTHING = Usage()

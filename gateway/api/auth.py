@@ -63,7 +63,8 @@ class Authenticator:
         raise FailedError(Failure(ErrorKind.WRONG_KEY, f"Incorrect API key provided: {_masked(token)}."))
 
     def _owner_of(self, token: str) -> Caller:
-        if not token.startswith(CALLERS_KEY_PREFIX):
+        # It travels on in a header, which carries no other characters.
+        if not token.startswith(CALLERS_KEY_PREFIX) or not all("!" <= character <= "~" for character in token):
             message = f"{_masked(token)} is not a key that can be used here. {_ADVICE}"
             raise FailedError(Failure(ErrorKind.WRONG_KEY, message))
         return Caller("caller", Secret(token))

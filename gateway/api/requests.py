@@ -20,12 +20,12 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-_IDENTITY: Final = (None, "", "identity")
+_IDENTITY: Final = ("", "identity")
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body; refuses one above `limit` bytes as soon as that is known, `ClientGoneError` if it never ends."""
-    if header(scope, b"content-encoding") not in _IDENTITY:
+    if (header(scope, b"content-encoding") or "").strip().lower() not in _IDENTITY:
         raise FailedError(Failure(ErrorKind.UNSUPPORTED_ENCODING, "Send the body without a content-encoding."))
     announced = header(scope, b"content-length")
     if announced is not None and announced.isdecimal() and int(announced) > limit:

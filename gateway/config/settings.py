@@ -136,6 +136,18 @@ class TranslationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Literal["when_asked", "always"],
         Meta(description="Whether the model's reasoning is in the answer only when the request asks, or always."),
     ] = "when_asked"
+    prompt_caching: Annotated[
+        Literal["off", "always"],
+        Meta(description="always marks the end of every conversation for the prompt cache, unless it has marks."),
+    ] = "off"
+    max_choices: Annotated[int, Meta(ge=1, le=128, description="The most choices (n) in one request.")] = 8
+    allow_native: Annotated[
+        tuple[Literal["speed", "inference_geo", "mcp_servers", "container", "file_ids"], ...],
+        Meta(
+            description="Of Anthropic's own fields, those that cost more, reach out, or belong to one workspace "
+            "and may be used all the same."
+        ),
+    ] = ()
 
 
 class StreamingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

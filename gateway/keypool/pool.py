@@ -4,9 +4,9 @@ A key is *ready*, *cooling* for one model until a moment (upstream said how long
 out of money). All moments are seconds of one monotonic clock, handed in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from translators.errors import Blame, ErrorKind, Failure
 
@@ -17,6 +17,9 @@ DEFAULT_COOLING_SECONDS: Final = 5.0
 FIRST_REST_SECONDS: Final = 1.0
 LONGEST_REST_SECONDS: Final = 300.0
 _MAX_COUNTED_REFUSALS: Final = 16
+_MAX_NOTED_MODELS: Final = 256
+
+T = TypeVar("T")
 # Connections to a host just failed: its keys are the last choice for a moment, but still one.
 HOST_REST_SECONDS: Final = 2.0
 
@@ -60,18 +63,61 @@ ABANDONED: Final = Outcome()
 
 
 @dataclass(slots=True)
+class _Rest:
+    """A key, or one model of it, that was refused: until when it rests, and how often in a row."""
+
+    until: float = 0.0
+    refusals: int = 0
+
+    def refuse(self, now: float, at_least_seconds: float) -> None:
+        seconds = min(FIRST_REST_SECONDS * 2**self.refusals, LONGEST_REST_SECONDS)
+        self.until = max(self.until, now + seconds, now + at_least_seconds)
+        self.refusals = min(self.refusals + 1, _MAX_COUNTED_REFUSALS)
+
+
+@dataclass(slots=True)
 class _State:
     """What is known of one key. `credit` is the running balance of smooth weighted round robin."""
 
     key: Key
     credit: int = 0
     in_flight: int = 0
-    refusals: int = 0
-    resting_until: float = 0.0
+    rest: _Rest = field(default_factory=_Rest)
+    model_rests: dict[str, _Rest] = field(default_factory=dict)
     cooling_until: dict[str, float] = field(default_factory=dict)
 
-    def ready_at(self, model: str) -> float:
-        return max(self.resting_until, self.cooling_until.get(model, 0.0))
+    def obstacle(self, model: str, now: float) -> tuple[ErrorKind, float] | None:
+        """What keeps the key from serving a model, and until when; None when it is ready."""
+        if self.rest.until > now:
+            return ErrorKind.KEY_REJECTED, self.rest.until
+        if (rest := self.model_rests.get(model)) is not None and rest.until > now:
+            return ErrorKind.MODEL_REFUSED, rest.until
+        if (until := self.cooling_until.get(model, 0.0)) > now:
+            return ErrorKind.RATE_LIMITED, until
+        return None
+
+    def learn(self, outcome: Outcome, model: str, now: float) -> None:
+        """Take in what became of an attempt."""
+        asked_seconds = outcome.retry_after_seconds
+        if outcome.is_success:
+            self.rest.refusals = 0
+            self.model_rests.pop(model, None)
+        elif outcome.blame is Blame.KEY:
+            self.rest.refuse(now, asked_seconds or 0.0)
+        elif outcome.blame is Blame.KEY_AND_MODEL:
+            _forget_past(self.model_rests, lambda rest: rest.until <= now)
+            self.model_rests.setdefault(model, _Rest()).refuse(now, 0.0)
+        elif outcome.blame is Blame.KEY_LIMIT:
+            _forget_past(self.cooling_until, lambda until: until <= now)
+            until = now + (DEFAULT_COOLING_SECONDS if asked_seconds is None else asked_seconds)
+            self.cooling_until[model] = max(until, self.cooling_until.get(model, 0.0))
+
+
+def _forget_past(notes: dict[str, T], is_past: Callable[[T], bool]) -> None:
+    """Callers choose the names of models, so what is kept under them is bounded."""
+    if len(notes) >= _MAX_NOTED_MODELS:
+        for model in [model for model, note in notes.items() if is_past(note)] or list(notes)[:1]:
+            del notes[model]
 
 
 class KeyPool:
@@ -93,7 +139,9 @@ class KeyPool:
         self, now: float, model: str, *, exclude: frozenset[str] = frozenset(), avoid: frozenset[str] = frozenset()
     ) -> Lease | None:
         """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other."""
-        ready = [state for name, state in self._states.items() if name not in exclude and state.ready_at(model) <= now]
+        ready = [
+            state for name, state in self._states.items() if name not in exclude and state.obstacle(model, now) is None
+        ]
         if not ready:
             return None
         preferred = [state for state in ready if state.key.name not in avoid and not self._rests(state.key.host, now)]
@@ -105,24 +153,17 @@ class KeyPool:
         """Give a lease back, with what became of it."""
         state = self._states[lease.key.name]
         state.in_flight -= 1
-        if outcome.is_success:
-            state.refusals = 0
-        elif outcome.blame is Blame.KEY:
-            rest = min(FIRST_REST_SECONDS * 2**state.refusals, LONGEST_REST_SECONDS)
-            state.resting_until = max(state.resting_until, now + rest)
-            state.refusals = min(state.refusals + 1, _MAX_COUNTED_REFUSALS)
-        elif outcome.blame is Blame.KEY_LIMIT:
-            seconds = outcome.retry_after_seconds
-            until = now + (DEFAULT_COOLING_SECONDS if seconds is None else seconds)
-            state.cooling_until[lease.model] = max(until, state.cooling_until.get(lease.model, 0.0))
-        elif outcome.blame is Blame.HOST:
+        state.learn(outcome, lease.model, now)
+        if outcome.blame is Blame.HOST:
             self._host_resting_until[lease.key.host] = now + HOST_REST_SECONDS
 
     def why_none(self, now: float, model: str) -> tuple[ErrorKind, float]:
-        """Why no key is ready, and in how many seconds the first one will be."""
-        waits = [max(0.0, state.ready_at(model) - now) for state in self._states.values()]
-        is_limited = any(state.resting_until <= now for state in self._states.values())
-        return ErrorKind.RATE_LIMITED if is_limited else ErrorKind.KEY_REJECTED, min(waits, default=0.0)
+        """Why no key is ready, the most hopeful reason there is, and in how many seconds that one passes."""
+        obstacles = [found for state in self._states.values() if (found := state.obstacle(model, now)) is not None]
+        for kind in (ErrorKind.RATE_LIMITED, ErrorKind.MODEL_REFUSED):
+            if waits := [until - now for found, until in obstacles if found is kind]:
+                return kind, min(waits)
+        return ErrorKind.KEY_REJECTED, min((until - now for _, until in obstacles), default=0.0)
 
     def _rests(self, host: str, now: float) -> bool:
         return self._host_resting_until.get(host, 0.0) > now

@@ -71,9 +71,9 @@ class Catalogue:
         if (entry := self._entries.get(model)) is not None:
             return entry
         target = self._aliases.resolve(model)
-        entry = self._entries.get(target) or self._entries.get(self._table.row(target).id)
-        is_known = entry is not None and (target != model or model in self._table.row(model).aliases)
-        return replace(entry, id=model, target=entry.id) if entry is not None and is_known else None
+        row = self._table.find(target)
+        entry = self._entries.get(target) or (self._entries.get(row.id) if row else None)
+        return replace(entry, id=model, target=entry.id) if entry is not None else None
 
 
 class _ModelInfo(Struct):

@@ -1,5 +1,7 @@
 """One request's attempts: a key, a call, an answer, and another key as long as the caller has seen nothing.
 
+What is done with an answer is the endpoint's own (`chat.py` beside this file): it comes in as a function.
+
 The *commit point* is the first content that goes to the caller. Before it any failure can be answered by another
 attempt; after it, a failure is the caller's to know.
 """
@@ -7,27 +9,25 @@ attempt; after it, a failure is the caller's to know.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final, Generic, TypeVar
 
 from gateway.keypool import ABANDONED, SUCCESS, Key, KeyPool, Lease, Outcome
-from gateway.proxy.ports import Call, Client, Endpoint, Upstream, UpstreamAnswer
+from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
 from gateway.proxy.retry import RetryPolicy, blames_key, delay_before_retry
-from translators.chat.answer import Answer, MessageFold, read_message
-from translators.chat.request import MessagesRequest
-from translators.chat.stream import ChatStream, State
-from translators.errors import ErrorKind, FailedError, Failure
+from translators.errors import Blame, ErrorKind, FailedError, Failure
 from translators.hosts import HostProfile
 from translators.upstream_errors import answered_failure
 from translators.usage import Usage
 
 MAX_ERROR_BYTES: Final = 64 * 1024
-MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 # After `message_stop` only the end of the body is due; without it the connection cannot be used again.
 DRAIN_SECONDS: Final = 1.0
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Outgoing)
 
 
 @dataclass(slots=True)
@@ -63,65 +63,29 @@ class Services:
         )
 
 
-class Exchange:
-    """One request on its way; `write` gives its Messages form for a host (called again when the host changes)."""
+class Exchange(Generic[R]):
+    """One request on its way; `write` gives its Messages form for a kind of host, the same one for the same kind."""
 
-    def __init__(self, services: Services, model: str, write: Callable[[HostProfile], MessagesRequest]) -> None:
+    def __init__(self, services: Services, model: str, write: Callable[[HostProfile], R]) -> None:
         self.record = Record(model=model)
         self._services = services
         self._model = model
         self._write = write
-        self._written: dict[HostProfile, MessagesRequest] = {}
         self._began_at = services.clock()
         self._is_committed = False
+        self._tries = 0
+        self._endpoint: Endpoint | None = None
 
-    def prepare(self) -> None:
+    def prepare(self) -> R | None:
         """Translate for the first host, so that what cannot be translated fails before anything else is done."""
         endpoint = next(iter(self._services.endpoints.values()), None)
-        if endpoint is not None:
-            self._request_for(endpoint)
+        return self._request_for(endpoint) if endpoint is not None else None
 
-    async def stream(self, client: Client, *, created: int, include_usage: bool) -> None:
-        """Answer with a stream; raises `FailedError` when nothing or only a part of the answer reached the caller."""
+    def commit(self) -> None:
+        """The caller has seen content: from now on no other key can take over."""
+        self._is_committed = True
 
-        async def relay(answer: UpstreamAnswer, request: MessagesRequest) -> None:
-            stream = ChatStream(created=created, include_usage=include_usage, tool_names=request.tool_names)
-            self.record.usage = stream.usage
-            while data := await answer.receive():
-                await self._pass_on(stream, stream.feed(data), client)
-                if stream.state is State.DONE:
-                    await _drain(answer)
-                    return
-                if stream.failure is not None:
-                    raise FailedError(stream.failure)
-            await self._pass_on(stream, stream.end(), client)
-            if stream.failure is not None:
-                raise FailedError(stream.failure)
-
-        await self._attempt(relay)
-
-    async def fetch(self) -> tuple[Answer, Mapping[str, str]]:
-        """Answer in one piece, with the tool names to restore; raises `FailedError`."""
-
-        async def collect(answer: UpstreamAnswer, request: MessagesRequest) -> tuple[Answer, Mapping[str, str]]:
-            message = await (_fold(answer) if request.streams else _read(answer))
-            self.record.usage = message.usage
-            return message, request.tool_names
-
-        return await self._attempt(collect)
-
-    async def _pass_on(self, stream: ChatStream, output: bytes, client: Client) -> None:
-        if stream.state is State.DONE:
-            self._is_committed = True
-            await client.finish(output)
-        elif output:
-            self._is_committed = True
-            await client.write(output)
-        elif stream.has_started_block:
-            # Thinking that is not shown: a sign of life for the caller, and still no commitment to this key.
-            await client.begin()
-
-    async def _attempt(self, consume: Callable[[UpstreamAnswer, MessagesRequest], Awaitable[T]]) -> T:
+    async def attempt(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         """Run `consume` on answer after answer until one succeeds or the retries are used up."""
         excluded: frozenset[str] = frozenset()
         avoided: frozenset[str] = frozenset()
@@ -129,32 +93,27 @@ class Exchange:
         while True:
             lease = self._services.pool.acquire(self._services.clock(), self._model, exclude=excluded, avoid=avoided)
             if lease is None:
-                raise FailedError(last or self._no_key())
+                raise FailedError(self._when_ready(last or self._no_key()))
             try:
                 return await self._attempt_once(lease, consume)
             except FailedError as error:
-                last = self._more_telling(last, error.failure)
-                self.record.failures.append(
-                    f"{lease.key.name}: {error.failure.kind.name.lower()} {error.failure.detail}"
-                )
+                self._note(lease.key.name, error.failure)
+                last = _more_telling(last, error.failure)
                 await self._before_next(error.failure, last)
                 if blames_key(error.failure):
                     excluded |= {lease.key.name}
                 avoided |= {lease.key.name}
 
-    async def _attempt_once(
-        self, lease: Lease, consume: Callable[[UpstreamAnswer, MessagesRequest], Awaitable[T]]
-    ) -> T:
+    async def _attempt_once(self, lease: Lease, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         endpoint = self._services.endpoints[lease.key.name]
         self.record.attempts += 1
         self.record.key = lease.key.name
         outcome = ABANDONED
         try:
             request = self._request_for(endpoint)
-            call = Call(request.version, request.body, request.streams)
-            async with self._services.upstream.open(endpoint, call) as answer:
-                self.record.upstream_request_id = answer.headers.get("request-id")
-                await _check_accepted(answer, call, endpoint)
+            call = Call(request.version, request.body, request.streams, request.betas)
+            self._endpoint = endpoint
+            async with self._open(endpoint, call) as answer:
                 result = await consume(answer, request)
             outcome = SUCCESS
             return result
@@ -165,90 +124,88 @@ class Exchange:
             # A plain call: after the caller has left, an await here would be cancelled again.
             self._services.pool.release(lease, outcome, self._services.clock())
 
-    def _request_for(self, endpoint: Endpoint) -> MessagesRequest:
-        profile = endpoint.profile
-        if profile not in self._written:
-            self._written[profile] = self._write(profile)
-        request = self._written[profile]
+    @asynccontextmanager
+    async def again(self, body: bytes, like: R) -> AsyncIterator[UpstreamAnswer]:
+        """Another call with the same key inside of an attempt, for a turn that takes more than one."""
+        endpoint = self._endpoint
+        assert endpoint is not None, "only inside of an attempt"
+        async with self._open(endpoint, Call(like.version, body, like.streams, like.betas)) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def _open(self, endpoint: Endpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
+        """Make a call; an answer other than 200 is a failure."""
+        async with self._services.upstream.open(endpoint, call) as answer:
+            self.record.upstream_request_id = answer.headers.get("request-id")
+            await _check_accepted(answer, call, endpoint)
+            yield answer
+
+    def _request_for(self, endpoint: Endpoint) -> R:
+        request = self._write(endpoint.profile)
         self.record.adjusted = request.adjusted
         return request
 
+    def _note(self, key: str, failure: Failure) -> None:
+        self.record.failures.append(f"{key}: {failure.kind.name.lower()} {failure.detail or failure.message}")
+        # Another key is another try only where the key was not to blame: there are not endlessly many of them.
+        self._tries += not blames_key(failure)
+
     async def _before_next(self, failure: Failure, to_tell: Failure) -> None:
         """Wait as the retry policy says; raises what the caller is to be told where there is no next attempt."""
-        delay = None
-        if not self._is_committed:
-            services = self._services
-            delay = delay_before_retry(
-                failure,
-                attempt=self.record.attempts,
-                elapsed_seconds=services.clock() - self._began_at,
-                policy=services.policy,
-                jitter=services.jitter(),
-            )
+        if self._is_committed:
+            raise FailedError(failure)
+        services = self._services
+        delay = delay_before_retry(
+            failure,
+            attempt=self._tries,
+            elapsed_seconds=services.clock() - self._began_at,
+            policy=services.policy,
+            jitter=services.jitter(),
+        )
         if delay is None:
-            raise FailedError(failure if self._is_committed else to_tell)
+            raise FailedError(self._when_ready(to_tell))
         if delay:
-            await self._services.sleep(delay)
-
-    def _more_telling(self, last: Failure | None, failure: Failure) -> Failure:
-        """Of several failures the one that helps the caller: a limit passes, a refused key of the pool does not."""
-        if last is not None and failure.kind is ErrorKind.KEY_REJECTED:
-            return last
-        return failure
+            await services.sleep(delay)
 
     def _no_key(self) -> Failure:
         kind, seconds = self._services.pool.why_none(self._services.clock(), self._model)
+        if kind is ErrorKind.MODEL_REFUSED:
+            message = f"The model `{self._model}` does not exist or you do not have access to it."
+            return Failure(kind, message)
         if kind is ErrorKind.KEY_REJECTED:
             message = "Every upstream key of the gateway was refused lately; its log names them. Your key is fine."
             return Failure(kind, message)
-        message = f"Every upstream key of the gateway is at its rate limit. Please try again in {seconds:.1f}s."
-        return Failure(kind, message, retry_after_seconds=seconds)
+        return Failure(kind, "Every upstream key of the gateway is at its rate limit.", retry_after_seconds=seconds)
+
+    def _when_ready(self, failure: Failure) -> Failure:
+        """A rate limit as the whole pool has it: with the time when the first key is ready again, also in words."""
+        if failure.rule.blame is not Blame.KEY_LIMIT:
+            return failure
+        kind, seconds = self._services.pool.why_none(self._services.clock(), self._model)
+        if kind is not ErrorKind.RATE_LIMITED:
+            return failure
+        # Some clients read the time in the message; the Python SDK ignores headers above 120 seconds.
+        message = f"{failure.message} Please try again in {seconds:g}s."
+        return replace(failure, message=message, retry_after_seconds=seconds)
+
+
+def _more_telling(last: Failure | None, failure: Failure) -> Failure:
+    """Of several failures the one that helps the caller: a limit passes, a refused key of the pool does not."""
+    return last if last is not None and failure.kind is ErrorKind.KEY_REJECTED else failure
 
 
 async def _check_accepted(answer: UpstreamAnswer, call: Call, endpoint: Endpoint) -> None:
     if answer.status != 200:
-        raise FailedError(
-            answered_failure(
-                answer.status,
-                await answer.read(MAX_ERROR_BYTES),
-                retry_after_seconds=_retry_after(answer.headers),
-                is_callers_key=endpoint.is_callers_own,
-            )
-        )
+        body = await answer.read(MAX_ERROR_BYTES)
+        is_callers_key = endpoint.is_callers_own
+        raise FailedError(answered_failure(answer.status, body, answer.headers, is_callers_key=is_callers_key))
     content_type = answer.headers.get("content-type", "")
-    if call.streams and not content_type.startswith("text/event-stream"):
+    if call.streams and not content_type.lower().startswith("text/event-stream"):
         message = f"Upstream answered with {content_type or 'no content type'} where a stream of events was due."
         raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, message))
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `retry-after`; a date is left to the default."""
-    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) / divisor
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    return None
-
-
-async def _fold(answer: UpstreamAnswer) -> Answer:
-    fold = MessageFold()
-    while data := await answer.receive():
-        fold.feed(data)
-        if fold.is_complete:
-            await _drain(answer)
-            return fold.answer
-    fold.end()
-    return fold.answer
-
-
-async def _read(answer: UpstreamAnswer) -> Answer:
-    return read_message(await answer.read(MAX_ANSWER_BYTES))
-
-
-async def _drain(answer: UpstreamAnswer) -> None:
+async def drain(answer: UpstreamAnswer) -> None:
     """Read the end of a finished body, which frees its connection for the next call."""
     try:
         async with asyncio.timeout(DRAIN_SECONDS):

@@ -10,13 +10,35 @@ from translators.hosts import HostProfile
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP call to a Messages host; `version` is its `anthropic-version`."""
+    """One HTTP call to a Messages host; `version` is its `anthropic-version`, `betas` its `anthropic-beta`."""
 
     version: str
     body: bytes = b""
     streams: bool = False
+    betas: tuple[str, ...] = ()
     method: str = "POST"
     path: str = "/v1/messages"
+
+
+class Outgoing(Protocol):
+    """A request in its Messages form, as a translator writes it for one host."""
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def betas(self) -> tuple[str, ...]: ...
+
+    @property
+    def streams(self) -> bool: ...
+
+    @property
+    def adjusted(self) -> str | None:
+        """What had to be changed, for the caller's header."""
+        ...
 
 
 class Endpoint(Protocol):
@@ -57,7 +79,10 @@ class UpstreamAnswer(Protocol):
 
 
 class Upstream(Protocol):
-    """The network towards Messages hosts; everything it raises is a `FailedError`."""
+    """The network towards Messages hosts; everything it raises is a `FailedError`.
+
+    A `FailedError` that passes through the block, whoever raised it, leaves without the credentials in its texts.
+    """
 
     def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
         """Send a call and wait for the answer's head; leaving the block before the body has ended hangs up."""

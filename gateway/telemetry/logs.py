@@ -41,7 +41,7 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={_shown(value)}" for name, value in getattr(record, _FIELDS, {}).items())
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{_moment(record)} {record.levelname.lower():<7} {record.getMessage()}{fields}{trace}"
+        return f"{_moment(record)} {record.levelname.lower():<7} {_on_one_line(record.getMessage())}{fields}{trace}"
 
 
 class _JsonFormatter(logging.Formatter):
@@ -54,6 +54,11 @@ class _JsonFormatter(logging.Formatter):
 
 
 def _shown(value: object) -> str:
-    """A field's value on one line, however it came: nobody can forge a second line."""
+    """A field's value on one line, however it came."""
     text = str(value)
-    return orjson.dumps(text).decode() if any(c <= " " or c in '"=' for c in text) or not text.isprintable() else text
+    return orjson.dumps(text).decode() if any(c <= " " or c in '"=' for c in text) else _on_one_line(text)
+
+
+def _on_one_line(text: str) -> str:
+    """The text with everything escaped that a terminal would not print: nobody can forge a second line."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.secret import Secret
+from gateway.secret import Secret, redact
 from translators.hosts import CURRENT_VERSION, SAMPLING_VERSION, HostProfile
 
 # Tokens from OAuth go into `Authorization` and need a beta header (section 1.3 of the Messages reference).
@@ -30,22 +30,30 @@ class HostEndpoint:
     name: str
     base_url: str
     profile: HostProfile
-    is_callers_own: bool = False
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    is_callers_own: bool
+    secret: Secret
+    betas: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+
+    def redact(self, text: str) -> str:
+        """The text with the key taken out of it, however it is quoted."""
+        return redact(text, (self.secret, Secret(repr(self.secret.reveal())[1:-1])))
 
 
 def endpoint(
     name: str, secret: Secret, base_url: str, *, api_version: str = "auto", is_callers_own: bool = False
 ) -> HostEndpoint:
     """The endpoint for a key; `base_url` is what stands before `/v1/messages`."""
+    key = secret.reveal()
     return HostEndpoint(
-        name,
-        # A base URL is often copied with the version that the OpenAI SDK wants in it.
-        base_url.rstrip("/").removesuffix("/v1"),
-        profile_for(api_version),
-        is_callers_own,
-        (
-            *_credentials(secret.reveal()),
+        name=name,
+        base_url=base_url,
+        profile=profile_for(api_version),
+        is_callers_own=is_callers_own,
+        secret=secret,
+        betas=(_OAUTH_BETA,) if _is_oauth(key) else (),
+        headers=(
+            _credentials(key),
             ("content-type", "application/json"),
             ("accept", "application/json"),
             ("accept-encoding", "identity"),
@@ -54,8 +62,10 @@ def endpoint(
     )
 
 
-def _credentials(key: str) -> tuple[tuple[str, str], ...]:
-    if key.startswith(_OAUTH_PREFIX):
-        return (("authorization", f"Bearer {key}"), ("anthropic-beta", _OAUTH_BETA))
-    # Every Messages host takes this header; the official examples for the newest version use it too.
-    return (("x-api-key", key),)
+def _credentials(key: str) -> tuple[str, str]:
+    # Every Messages host takes `x-api-key`; the official examples for the newest version use it too.
+    return ("authorization", f"Bearer {key}") if _is_oauth(key) else ("x-api-key", key)
+
+
+def _is_oauth(key: str) -> bool:
+    return key.startswith(_OAUTH_PREFIX)

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, cast
 
 import httpx2
@@ -45,35 +46,59 @@ class Httpx2Upstream:
     @asynccontextmanager
     async def _open(self, endpoint: HostEndpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
         client = self._client_for(endpoint.base_url)
-        request = client.build_request(
-            call.method,
-            endpoint.base_url + call.path,
-            content=call.body or None,
-            headers=[*endpoint.headers, ("anthropic-version", call.version)],
-            timeout=httpx2.Timeout(
-                self._limits.idle_seconds,
-                connect=self._limits.connect_seconds,
-                # The wait for the head is a read like any other, until the head is there.
-                read=self._limits.first_byte_seconds,
-            ),
-        )
         try:
-            response = await client.send(request, stream=True)
+            response = await self._send(client, endpoint, call)
+            answer = _Httpx2Answer(response, self._limits.idle_seconds)
+            try:
+                yield answer
+            finally:
+                await answer.close()
+        except FailedError as error:
+            # Hosts repeat the key they refuse, and libraries the header they cannot send.
+            raise FailedError(error.failure.redacted(endpoint.redact)) from error
+
+    async def _send(self, client: httpx2.AsyncClient, endpoint: HostEndpoint, call: Call) -> httpx2.Response:
+        try:
+            request = client.build_request(
+                call.method,
+                endpoint.base_url + call.path,
+                content=call.body or None,
+                headers=_headers(endpoint, call),
+                timeout=httpx2.Timeout(
+                    self._limits.idle_seconds,
+                    connect=self._limits.connect_seconds,
+                    # The wait for the head is a read like any other, until the head is there.
+                    read=self._limits.first_byte_seconds,
+                ),
+            )
+            return await client.send(request, stream=True)
         except httpx2.HTTPError as error:
             raise FailedError(_failure(error, has_head=False)) from error
-        answer = _Httpx2Answer(response, self._limits.idle_seconds)
-        try:
-            yield answer
-        finally:
-            await answer.close()
+        except UnicodeEncodeError as error:
+            # Not from the error itself: it quotes what it could not encode.
+            detail = "the key has characters that no header can carry"
+            raise FailedError(
+                Failure(ErrorKind.KEY_REJECTED, "The gateway's key cannot be sent.", detail=detail)
+            ) from error
 
     def _client_for(self, base_url: str) -> httpx2.AsyncClient:
         if base_url not in self._clients:
             if self._tls is None:
                 # Loading the system's trust store takes long and much memory: once for all hosts.
                 self._tls = ssl.create_default_context()
-            self._clients[base_url] = httpx2.AsyncClient(verify=self._tls, limits=_LIMITS, follow_redirects=False)
+            # What one key was told in a cookie is not for the next one.
+            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+            self._clients[base_url] = httpx2.AsyncClient(
+                verify=self._tls, limits=_LIMITS, follow_redirects=False, cookies=no_cookies
+            )
         return self._clients[base_url]
+
+
+def _headers(endpoint: HostEndpoint, call: Call) -> list[tuple[str, str]]:
+    headers = [*endpoint.headers, ("anthropic-version", call.version)]
+    if betas := (*endpoint.betas, *call.betas):
+        headers.append(("anthropic-beta", ",".join(dict.fromkeys(betas))))
+    return headers
 
 
 class _Httpx2Answer:

@@ -568,7 +568,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "models: aliases {gpt-5: claude-sonnet-5-5, gpt-*-mini: claude-haiku-5-5, gpt-*: claude-sonnet-5-5}, "
         "builtin_aliases true, max_output_tokens not set, refresh_seconds 3600",
         "clients: name my-app",
-        "translation: on_unsupported adjust, show_reasoning when_asked",
+        "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching off, max_choices 8, "
+        "allow_native []",
         "streaming: keepalive_seconds 15",
         "retries: max_attempts 3, deadline_seconds 600",
         "timeouts: connect_seconds 10, first_byte_seconds 600, idle_seconds 600",
@@ -580,7 +581,7 @@ def test_the_description_says_what_having_no_keys_and_clients_means() -> None:
     lines = describe_config(Config())
 
     assert "keys: none: callers send Anthropic keys of their own, which are passed on" in lines
-    assert "clients: none: whoever reaches the gateway may use it" in lines
+    assert "clients: none: anybody on this machine may use it" in lines
 
 
 # The papers: example, schema, documentation

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from tests.support.messages import cuts, encode, error_event, message, messages_streams, text_stream
 from tests.support.oracles import by_openai, of_completion
 from tests.support.recordings import Recording, recording_params
-from translators.chat.answer import MessageFold, read_message
+from translators.chat.answer import AnswerFold, read_message
 from translators.chat.response import completion
-from translators.chat.stream import ChatStream
+from translators.chat.shape import PLAIN
+from translators.chat.stream import ChatStream, StreamFrame
 from translators.errors import ErrorKind, FailedError
 
 
-def fold(*pieces: bytes) -> MessageFold:
-    folding = MessageFold()
+def fold(*pieces: bytes) -> AnswerFold:
+    folding = AnswerFold()
     for piece in pieces:
         folding.feed(piece)
     folding.end()
@@ -26,18 +27,23 @@ def fold(*pieces: bytes) -> MessageFold:
 
 def completed(body: bytes) -> dict[str, Any]:
     """An unstreamed message as a completion."""
-    shown: dict[str, Any] = json.loads(completion(read_message(body), created=1, tool_names={}))
-    return shown
+    return shown(read_message(body))
+
+
+def shown(answer: AnswerFold) -> dict[str, Any]:
+    """An answer as the caller gets it."""
+    body: dict[str, Any] = json.loads(completion([(answer, PLAIN)], answer.usage, created=1))
+    return body
 
 
 def streamed(body: bytes) -> bytes:
-    stream = ChatStream(created=1, include_usage=True)
+    stream = ChatStream(StreamFrame(1, include_usage=True))
     return stream.feed(body) + stream.end()
 
 
 @pytest.mark.parametrize("recording", recording_params(streamed=True, status=200, kind="messages"))
 def test_a_folded_recording_says_what_its_stream_says(recording: Recording) -> None:
-    folded = json.loads(completion(fold(recording.response).answer, created=1, tool_names={}))
+    folded = shown(fold(recording.response))
 
     assert of_completion(folded) == by_openai(streamed(recording.response))
 
@@ -45,7 +51,7 @@ def test_a_folded_recording_says_what_its_stream_says(recording: Recording) -> N
 @given(events=messages_streams(), data=st.data())
 def test_any_folded_stream_says_what_the_stream_says(events: list[dict[str, Any]], data: st.DataObject) -> None:
     body = encode(events)
-    folded = json.loads(completion(fold(*data.draw(cuts(body))).answer, created=1, tool_names={}))
+    folded = shown(fold(*data.draw(cuts(body))))
 
     assert of_completion(folded) == by_openai(streamed(body))
 
@@ -53,14 +59,14 @@ def test_any_folded_stream_says_what_the_stream_says(events: list[dict[str, Any]
 @pytest.mark.parametrize("recording", recording_params(streamed=False, status=200, kind="messages"))
 def test_a_recorded_message_becomes_a_completion(recording: Recording) -> None:
     source = json.loads(recording.response)
-    shown = of_completion(completed(recording.response))
+    answer = of_completion(completed(recording.response))
 
-    assert shown.text == "".join(block["text"] for block in source["content"] if block["type"] == "text")
-    assert shown.calls == [
+    assert answer.text == "".join(block["text"] for block in source["content"] if block["type"] == "text")
+    assert answer.calls == [
         (block["name"], block["input"]) for block in source["content"] if block["type"] == "tool_use"
     ]
-    assert shown.completion_tokens == source["usage"]["output_tokens"]
-    assert (shown.finish == "tool_calls") == bool(shown.calls)
+    assert answer.completion_tokens == source["usage"]["output_tokens"]
+    assert (answer.finish == "tool_calls") == bool(answer.calls)
 
 
 def test_tool_arguments_are_upstreams_own_text() -> None:
@@ -87,9 +93,9 @@ def test_tool_arguments_are_upstreams_own_text() -> None:
 def test_content_is_null_only_where_there_is_something_else(
     content: list[dict[str, Any]], stop_reason: str, expected: str | None
 ) -> None:
-    shown = completed(json.dumps(message(content, stop_reason=stop_reason)).encode())
+    body = completed(json.dumps(message(content, stop_reason=stop_reason)).encode())
 
-    assert shown["choices"][0]["message"]["content"] == expected
+    assert body["choices"][0]["message"]["content"] == expected
 
 
 def test_prompt_tokens_count_what_was_read_from_and_written_to_caches() -> None:
@@ -101,13 +107,13 @@ def test_prompt_tokens_count_what_was_read_from_and_written_to_caches() -> None:
         "output_tokens_details": {"thinking_tokens": 3},
         "service_tier": "standard",
     }
-    shown = completed(json.dumps(message("x", usage=usage)).encode())
+    body = completed(json.dumps(message("x", usage=usage)).encode())
 
-    assert (shown["usage"]["prompt_tokens"], shown["usage"]["total_tokens"]) == (321, 325)
-    assert shown["usage"]["prompt_tokens_details"]["cached_tokens"] == 300
-    assert shown["usage"]["prompt_tokens_details"]["cache_write_tokens"] == 20
-    assert shown["usage"]["completion_tokens_details"]["reasoning_tokens"] == 3
-    assert shown["service_tier"] == "default"
+    assert (body["usage"]["prompt_tokens"], body["usage"]["total_tokens"]) == (321, 325)
+    assert body["usage"]["prompt_tokens_details"]["cached_tokens"] == 300
+    assert body["usage"]["prompt_tokens_details"]["cache_write_tokens"] == 20
+    assert body["usage"]["completion_tokens_details"]["reasoning_tokens"] == 3
+    assert body["service_tier"] == "default"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"id": 1}', b"\xff", b"[" * 5000])

@@ -25,14 +25,15 @@ from tests.support.messages import (
 )
 from tests.support.oracles import by_anthropic, by_openai, chunks_of, is_done
 from tests.support.recordings import Recording, recording_params
-from translators.chat.stream import ChatStream, State
+from translators.chat.shape import AnswerShape
+from translators.chat.stream import ChatStream, State, StreamFrame
 from translators.errors import ErrorKind
 
 STREAMS = recording_params(streamed=True, status=200, kind="messages")
 
 
 def translate(pieces: list[bytes], *, include_usage: bool = True) -> tuple[bytes, ChatStream]:
-    stream = ChatStream(created=1_700_000_000, include_usage=include_usage)
+    stream = ChatStream(StreamFrame(1_700_000_000, include_usage))
     output = b"".join(stream.feed(piece) for piece in pieces)
     return output + stream.end(), stream
 
@@ -139,7 +140,7 @@ def test_without_include_usage_there_is_no_word_of_it() -> None:
 
 
 def test_all_events_of_one_read_leave_in_one_piece() -> None:
-    stream = ChatStream(created=1)
+    stream = ChatStream(StreamFrame(1))
 
     assert len(chunks_of(stream.feed(b"".join(text_stream("a b c"))))) == 5
 
@@ -203,7 +204,7 @@ def test_thinking_has_its_own_field_and_leaves_the_content_alone() -> None:
 
 
 def test_thinking_that_is_not_shown_is_a_sign_of_life_but_no_output() -> None:
-    stream = ChatStream(created=1)
+    stream = ChatStream(StreamFrame(1))
     output = stream.feed(sse(*message_events(thinking_block(""))[:3]))
 
     assert output == b""
@@ -286,7 +287,7 @@ def test_a_stream_that_does_not_begin_with_its_beginning_is_broken(first: int) -
 
 
 def test_nothing_comes_after_the_end() -> None:
-    stream = ChatStream(created=1)
+    stream = ChatStream(StreamFrame(1))
     stream.feed(b"".join(text_stream("Hello")))
 
     assert stream.feed(b"".join(text_stream("again"))) == b""
@@ -295,7 +296,7 @@ def test_nothing_comes_after_the_end() -> None:
 
 
 def test_names_that_were_rewritten_are_restored() -> None:
-    stream = ChatStream(created=1, tool_names={"get_weather_1a2b": "get.weather"})
+    stream = ChatStream(StreamFrame(1), AnswerShape({"get_weather_1a2b": "get.weather"}))
     output = stream.feed(b"".join(tool_stream(("toolu_a", "get_weather_1a2b", "{}"))))
 
     assert by_openai(output).calls == [("get.weather", {})]

@@ -1,69 +1,172 @@
-"""Content parts as Messages blocks; texts and image data are spliced, never decoded."""
+"""Content parts as Messages blocks; texts and the data of images and files are spliced, never decoded."""
 
 import re
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import msgspec
 import orjson
 from msgspec import Raw
 from orjson import Fragment
 
+from translators.chat.caching import MARK, mark_of
 from translators.errors import TranslationError
 from translators.reading import decode, is_blank, is_null, is_text, text_json
-from translators.wire.chat import IMAGE_URL_DECODER, PARTS_DECODER, ContentPart, ImageUrl
+from translators.wire.chat import IMAGE_URL_DECODER, PARTS_DECODER, ContentPart, FileObject, ImageUrl
 
 Block: TypeAlias = dict[str, object]
 # A JSON string as the caller wrote it, or blocks; either is empty when nothing is left of it.
 Content: TypeAlias = bytes | list[Block]
 
-# Section 3.4 of the Messages reference.
+# Parts of the Responses API turn up here too.
+TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text"})
 IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
+PDF: Final = "application/pdf"
 # The first characters of the base64 text of each format's magic bytes: labels are wrong too often to be believed.
 _MAGIC: Final = (
     (b"iVBORw0KGgo", "image/png"),
     (b"/9j/", "image/jpeg"),
     (b"R0lGOD", "image/gif"),
     (b"UklGR", "image/webp"),
+    (b"JVBERi", PDF),
 )
+_TYPE_OF_SUFFIX: Final = {
+    "pdf": PDF,
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "json": "application/json",
+    "html": "text/html",
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+    "py": "text/x-python",
+    "js": "text/javascript",
+    "ts": "text/x-typescript",
+}
+_TEXTUAL: Final = re.compile(r"text/.+|application/(json|xml|yaml|x-yaml|javascript|toml|x-ndjson|.+\+(json|xml))")
 _DATA_URL: Final = re.compile(rb'"data:(?P<type>[^;,"\\]*)(?P<parameters>;[^,"\\]*)?,', re.IGNORECASE)
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_WHITE: Final = re.compile(r"\s+")
 
 
-def texts_of(content: Raw, path: str) -> list[bytes]:
-    """The texts (JSON strings) of a content that may hold nothing else, blank ones left out."""
-    if is_null(content):
-        return []
-    if is_text(content):
-        texts = [text_json(content, path)]
-    else:
-        parts = decode(PARTS_DECODER, content, path)
-        texts = [_text_of(part, f"{path}[{index}]") for index, part in enumerate(parts)]
-    return [text for text in texts if not is_blank(text)]
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """A file's content in base64, and the type it was declared to have."""
+
+    base64: bytes
+    declared: str
+
+    @property
+    def media_type(self) -> str:
+        """The type its first bytes show, else the declared one."""
+        for magic, media_type in _MAGIC:
+            if self.base64.startswith(magic):
+                return media_type
+        return "image/jpeg" if self.declared == "image/jpg" else self.declared
 
 
-def assistant_texts(content: Raw, path: str) -> list[bytes]:
-    """The texts (JSON strings) of an assistant message: text and refusal parts; other parts are echoes, ignored."""
-    if is_null(content) or is_text(content):
-        return texts_of(content, path)
-    texts = []
-    for index, part in enumerate(decode(PARTS_DECODER, content, path)):
-        if part.type == "text":
-            texts.append(text_json(part.text, f"{path}[{index}].text"))
-        elif part.type == "refusal":
-            texts.append(text_json(part.refusal, f"{path}[{index}].refusal"))
-    return [text for text in texts if not is_blank(text)]
+class ContentWriter:
+    """Writes contents; `allows_ids` says whether the ids of uploaded files may be used."""
+
+    def __init__(self, *, allows_ids: bool = False) -> None:
+        self._allows_ids = allows_ids
+
+    def content(self, content: Raw, path: str) -> Content:
+        """A user's or tool's content: a string stays a string, parts become blocks."""
+        if is_null(content):
+            return []
+        if is_text(content):
+            text = text_json(content, path)
+            return b"" if is_blank(text) else text
+        return self._blocks(decode(PARTS_DECODER, content, path), path)
+
+    def _blocks(self, parts: list[ContentPart], path: str) -> list[Block]:
+        blocks: list[Block] = []
+        for index, part in enumerate(parts):
+            place = f"{path}[{index}]"
+            block = self._block(part, place)
+            mark = mark_of(part.cache_control, part.prompt_cache_breakpoint, place)
+            if block is not None:
+                blocks.append(block)
+            # The mark of a part of which nothing is left moves to the one before.
+            if mark is not None and blocks:
+                blocks[-1][MARK] = mark
+        return blocks
+
+    def _block(self, part: ContentPart, path: str) -> Block | None:
+        if part.type in TEXT_TYPES:
+            text = text_json(part.text, f"{path}.text")
+            return None if is_blank(text) else text_block(text)
+        if part.type == "refusal":
+            text = text_json(part.refusal, f"{path}.refusal")
+            return None if is_blank(text) else text_block(text)
+        if part.type in ("image_url", "input_image"):
+            return _image(part.image_url, f"{path}.image_url")
+        if part.type == "file" and part.file is not None:
+            return self._file(part.file, f"{path}.file")
+        if part.type == "input_audio":
+            message = "Claude does not hear: audio cannot be sent."
+        else:
+            message = f"Parts of type '{part.type}' cannot be sent to this gateway; 'text', 'image_url' and 'file' can."
+        raise TranslationError(message, param=f"{path}.type", code="invalid_value")
+
+    def _file(self, file: FileObject, path: str) -> Block:
+        title: Block = {"title": file.filename} if file.filename else {}
+        if file.file_id is not None:
+            if not self._allows_ids:
+                raise TranslationError(
+                    "File ids belong to an Anthropic workspace and are not allowed here; send the file's content.",
+                    param=f"{path}.file_id",
+                    code="unsupported_value",
+                )
+            return {"type": "document", "source": {"type": "file", "file_id": file.file_id}, **title}
+        if is_null(file.file_data):
+            raise _missing(f"{path}.file_data")
+        data = _file_data(text_json(file.file_data, f"{path}.file_data"), file.filename, f"{path}.file_data")
+        if data.media_type in IMAGE_TYPES:
+            return {"type": "image", "source": _base64_source(data)}
+        if data.media_type == PDF:
+            return {"type": "document", "source": _base64_source(data), **title}
+        if _TEXTUAL.fullmatch(data.media_type):
+            source = {"type": "text", "media_type": "text/plain", "data": _text_of(data, f"{path}.file_data")}
+            return {"type": "document", "source": source, **title}
+        raise TranslationError(
+            f"Files of type '{data.media_type or 'unknown'}' cannot be read: PDF, text and images can.",
+            param=f"{path}.file_data",
+            code="unsupported_file",
+        )
 
 
-def content_of(content: Raw, path: str) -> Content:
-    """A user's or tool's content: a string stays a string, parts become blocks."""
+def texts_of(content: Raw, path: str) -> list[Block]:
+    """The text blocks of a content that may hold nothing else, blank ones left out."""
     if is_null(content):
         return []
     if is_text(content):
         text = text_json(content, path)
-        return b"" if is_blank(text) else text
-    blocks = []
-    for index, part in enumerate(decode(PARTS_DECODER, content, path)):
-        if (block := _block(part, f"{path}[{index}]")) is not None:
-            blocks.append(block)
-    return blocks
+        return [] if is_blank(text) else [text_block(text)]
+    parts = decode(PARTS_DECODER, content, path)
+    for index, part in enumerate(parts):
+        if part.type not in TEXT_TYPES:
+            message = f"Only parts of type 'text' are allowed here, not '{part.type}'."
+            raise TranslationError(message, param=f"{path}[{index}].type", code="invalid_value")
+    return ContentWriter()._blocks(parts, path)
+
+
+def assistant_blocks(content: Raw, path: str) -> Content:
+    """An assistant's content: text and refusal parts; other parts are echoes of answers, ignored."""
+    if is_null(content) or is_text(content):
+        return ContentWriter().content(content, path)
+    parts = decode(PARTS_DECODER, content, path)
+    kept = [part for part in parts if part.type in TEXT_TYPES or part.type == "refusal"]
+    return ContentWriter()._blocks(kept, path)
+
+
+def as_blocks(content: Content) -> list[Block]:
+    """The same content as blocks."""
+    if isinstance(content, bytes):
+        return [text_block(content)] if content else []
+    return content
 
 
 def text_block(text: bytes) -> Block:
@@ -71,72 +174,80 @@ def text_block(text: bytes) -> Block:
     return {"type": "text", "text": Fragment(text)}
 
 
-def _block(part: ContentPart, path: str) -> Block | None:
-    if part.type == "text":
-        text = text_json(part.text, f"{path}.text")
-        return None if is_blank(text) else text_block(text)
-    if part.type == "image_url":
-        return {"type": "image", "source": _image_source(part.image_url, f"{path}.image_url")}
-    raise TranslationError(
-        f"Content parts of type '{part.type}' cannot be sent to this gateway; 'text' and 'image_url' can.",
-        param=f"{path}.type",
-        code="invalid_value",
-    )
-
-
-def _text_of(part: ContentPart, path: str) -> bytes:
-    if part.type != "text":
-        raise TranslationError(
-            f"Only parts of type 'text' are allowed here, not '{part.type}'.",
-            param=f"{path}.type",
-            code="invalid_value",
-        )
-    return text_json(part.text, f"{path}.text")
-
-
-def _image_source(value: Raw, path: str) -> Block:
+def _image(value: Raw, path: str) -> Block:
     if is_null(value):
-        raise TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
+        raise _missing(path)
     image = decode(IMAGE_URL_DECODER, value, path)
     # Some clients send the URL itself where the object belongs.
-    url = text_json(image.url, f"{path}.url") if isinstance(image, ImageUrl) else bytes(value)
-    if url[1:6].lower() == b"data:":
-        return _base64_source(url, path)
+    url = _unescaped(text_json(image.url, f"{path}.url") if isinstance(image, ImageUrl) else bytes(value))
     if url[1:9].lower() == b"https://":
-        return {"type": "url", "url": Fragment(url)}
-    raise TranslationError(
-        "An image must be a data: URL or an https:// address; the gateway downloads nothing.",
-        param=f"{path}.url",
-        code="invalid_image_url",
-    )
+        return {"type": "image", "source": {"type": "url", "url": Fragment(url)}}
+    if url[1:6].lower() != b"data:":
+        raise TranslationError(
+            "An image must be a data: URL or an https:// address; the gateway downloads nothing.",
+            param=f"{path}.url",
+            code="invalid_image_url",
+        )
+    data = _data_of_url(url, f"{path}.url")
+    if data.media_type == PDF:
+        return {"type": "document", "source": _base64_source(data)}
+    if data.media_type not in IMAGE_TYPES:
+        raise TranslationError(
+            "You uploaded an unsupported image. Please make sure your image has one of the following formats: "
+            "'png', 'jpeg', 'gif', 'webp'.",
+            param=f"{path}.url",
+            code="invalid_image_format",
+        )
+    return {"type": "image", "source": _base64_source(data)}
 
 
-def _base64_source(url: bytes, path: str) -> Block:
-    if b"\\" in url[:128] or b"\\/" in url:
-        # Some encoders write "/" as "\/", which is the same text but not the same bytes.
-        url = orjson.dumps(orjson.loads(url))
+def _file_data(text: bytes, filename: str | None, path: str) -> _Data:
+    text = _unescaped(text)
+    is_url = text[1:6].lower() == b"data:"
+    data = _data_of_url(text, path) if is_url else _Data(_checked_base64(text[1:-1], path), "")
+    if data.media_type and data.media_type != "application/octet-stream":
+        return data
+    suffix = (filename or "").rpartition(".")[2].lower()
+    return _Data(data.base64, _TYPE_OF_SUFFIX.get(suffix, data.declared))
+
+
+def _data_of_url(url: bytes, path: str) -> _Data:
     head = _DATA_URL.match(url)
     if head is None or (head["parameters"] or b"").lower().rsplit(b";", 1)[-1] != b"base64":
         raise TranslationError(
-            "A data: URL has to look like data:image/png;base64,....", param=f"{path}.url", code="invalid_image_url"
+            "A data: URL has to look like data:image/png;base64,....", param=path, code="invalid_image_url"
         )
-    data = url[head.end() : -1]
-    if not data:
-        raise TranslationError("The image is empty.", param=f"{path}.url", code="invalid_base64_image")
-    media_type = _media_type(data, head["type"].decode("utf-8", "replace").lower(), path)
-    return {"type": "base64", "media_type": media_type, "data": Fragment(b'"' + data + b'"')}
+    return _Data(_checked_base64(url[head.end() : -1], path), head["type"].decode("utf-8", "replace").lower())
 
 
-def _media_type(data: bytes, declared: str, path: str) -> str:
-    for magic, media_type in _MAGIC:
-        if data.startswith(magic):
-            return media_type
-    declared = "image/jpeg" if declared == "image/jpg" else declared
-    if declared in IMAGE_TYPES:
-        return declared
-    raise TranslationError(
-        "You uploaded an unsupported image. Please make sure your image has one of the following formats: "
-        "'png', 'jpeg', 'gif', 'webp'.",
-        param=f"{path}.url",
-        code="invalid_image_format",
-    )
+def _checked_base64(data: bytes, path: str) -> bytes:
+    if not data or data.translate(None, _BASE64) or b"=" in data[:-2]:
+        raise TranslationError("This is not base64.", param=path, code="invalid_base64_image")
+    return data
+
+
+def _base64_source(data: _Data) -> Block:
+    return {"type": "base64", "media_type": data.media_type, "data": Fragment(b'"' + data.base64 + b'"')}
+
+
+def _text_of(data: _Data, path: str) -> str:
+    try:
+        # msgspec reads base64 where bytes are wanted.
+        text = msgspec.json.decode(b'"' + data.base64 + b'"', type=bytes).decode()
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise TranslationError("The file is not text in UTF-8.", param=path, code="unsupported_file") from error
+    if not text.strip():
+        raise TranslationError("The file is empty.", param=path, code="unsupported_file")
+    return text
+
+
+def _unescaped(text: bytes) -> bytes:
+    """The same JSON string without needless escapes, and base64 without line breaks: encoders differ."""
+    if b"\\" not in text:
+        return text
+    value = orjson.loads(text)
+    return orjson.dumps(_WHITE.sub("", value) if value[:5].lower() == "data:" else value)
+
+
+def _missing(path: str) -> TranslationError:
+    return TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")

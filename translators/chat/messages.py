@@ -13,13 +13,24 @@ import orjson
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
-from translators.chat.content import Block, Content, assistant_texts, content_of, text_block, texts_of
-from translators.chat.names import upstream_call_id, upstream_tool_name
-from translators.chat.tools import call_input
+from translators.chat.caching import MARK, blocks_of, mark_of
+from translators.chat.content import (
+    Block,
+    Content,
+    ContentWriter,
+    as_blocks,
+    assistant_blocks,
+    text_block,
+    texts_of,
+)
+from translators.chat.echoes import signed_thinking
+from translators.chat.names import upstream_call_id
+from translators.chat.tools import Tools, call_input, custom_input
 from translators.errors import TranslationError
-from translators.wire.chat import ChatMessage, ToolCall
+from translators.reading import is_blank, is_text
+from translators.wire.chat import ChatMessage, FunctionCall
 
-ROLES: Final = ("developer", "system", "user", "assistant", "tool")
+ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
 # A conversation has to begin with a user's message; these stand in where there is none, in every turn the same.
@@ -34,6 +45,7 @@ class Conversation:
 
     system: list[Block] = field(default_factory=list)
     messages: list[Block] = field(default_factory=list)
+    turn_words: list[str] = field(default_factory=list)
 
     def add(self, role: str, content: Content) -> None:
         """Append a message, unless nothing is left of it."""
@@ -41,11 +53,22 @@ class Conversation:
             spliced = Fragment(content) if isinstance(content, bytes) else content
             self.messages.append({"role": role, "content": spliced})
 
-    def say_at_the_tail(self, words: str) -> None:
-        """Add words of the gateway that hold for this turn only."""
-        # A system message must be followed by an assistant's or by nothing, so it takes its like after it.
-        role = "system" if self.messages and self.messages[-1]["role"] == "system" else "user"
-        self.add(role, [{"type": "text", "text": words}])
+    def add_turn_words(self, *more: str | None) -> None:
+        """Add the gateway's words for this turn at the very end, behind the last cache mark: no cache holds them."""
+        for words in (*self.turn_words, *more):
+            if words is not None:
+                # A system message must be followed by an assistant's or by nothing, so it takes its like after it.
+                role = "system" if self.messages and self.messages[-1]["role"] == "system" else "user"
+                self.add(role, [{"type": "text", "text": words}])
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the model and the operator allow in a conversation."""
+
+    system_messages: bool
+    prefill: bool
+    file_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +90,22 @@ class _Run:
     assistant: _Placed | None
     others: list[_Placed] = field(default_factory=list)
 
+    @property
+    def path(self) -> str:
+        return self.assistant.path if self.assistant else "messages"
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that waits for its result: the caller's id (none for a legacy function), and upstream's."""
+
+    id: str | None
+    upstream_id: str
+    name: str
+
 
 def write_conversation(
-    messages: list[ChatMessage], *, takes_system: bool, takes_prefill: bool, adjustments: Adjustments
+    messages: list[ChatMessage], tools: Tools, taken: Taken, adjustments: Adjustments
 ) -> Conversation:
     """The conversation for a model; raises `TranslationError` where calls and results do not belong together."""
     if not messages:
@@ -78,28 +114,179 @@ def write_conversation(
             param="messages",
             code="empty_array",
         )
+    writer = _Writer(tools, taken, adjustments)
     placed = [_checked(index, message) for index, message in enumerate(messages)]
     leading = _count_leading_system(placed)
-    conversation = Conversation()
     for item in placed[:leading]:
-        texts = texts_of(item.message.content, f"{item.path}.content")
-        conversation.system.extend(text_block(text) for text in texts)
-    names: set[str] = set()
+        writer.conversation.system.extend(_system_texts(item))
     for run in _runs(placed[leading:]):
-        calls = _write_assistant(conversation, run.assistant, adjustments) if run.assistant else []
-        _write_run(conversation, run, calls, names, takes_system=takes_system)
-        if run.assistant is None and not conversation.messages:
-            conversation.add("user", _NOTHING if run.others else _OPENING)
-    _end_with_user(conversation, placed[-1], takes_prefill, adjustments)
-    return conversation
+        writer.write(run)
+    writer.end()
+    return writer.conversation
 
 
 def is_in_tool_loop(messages: list[ChatMessage]) -> bool:
-    """Whether the model is in the middle of a turn: its last calls have just been answered."""
-    for message in reversed(messages):
-        if message.role in ("tool", "assistant"):
-            return message.role == "tool"
+    """Whether the model's last turn called tools and its signed thinking did not come back."""
+    for index in range(len(messages) - 1, -1, -1):
+        message = messages[index]
+        if message.role == "assistant":
+            if message.tool_calls or message.function_call:
+                return not signed_thinking(message)
+            # A turn of which nothing is left is none.
+            if assistant_blocks(message.content, f"messages[{index}].content") or _refusal(message):
+                return False
     return False
+
+
+def _refusal(message: ChatMessage) -> bytes:
+    """The refusal of an assistant message (a JSON string), empty where there is none."""
+    refusal = bytes(message.refusal) if is_text(message.refusal) else b""
+    return b"" if not refusal or is_blank(refusal) else refusal
+
+
+class _Writer:
+    """Writes run after run into one conversation."""
+
+    def __init__(self, tools: Tools, taken: Taken, adjustments: Adjustments) -> None:
+        self.conversation = Conversation()
+        self._tools = tools
+        self._taken = taken
+        self._adjustments = adjustments
+        self._contents = ContentWriter(allows_ids=taken.file_ids)
+        # Who has spoken by name, up to the run that is being written.
+        self._names: set[str] = set()
+
+    def write(self, run: _Run) -> None:
+        """Write a run: the assistant's turn, then results first and together, users in order, system messages last."""
+        messages = self.conversation.messages
+        if run.assistant is None and not run.others:
+            self.conversation.add("user", _OPENING)
+            return
+        calls = self._assistant(run.assistant) if run.assistant else []
+        results = self._results(run, calls)
+        self._add("user", results, run.others)
+        contents = {item.index: self._content(item) for item in run.others if item.message.role == "user"}
+        users = [item for item in run.others if item.message.role == "user"]
+        self._names.update(item.message.name for item in users if item.message.name)
+        # A system message is taken only behind a user's; and there only as the last of its run.
+        stands_late = self._taken.system_messages and bool(results or any(contents.values()))
+        late: list[list[Block]] = []
+        for item in run.others:
+            if item.message.role == "user":
+                self._add("user", self._with_name(contents[item.index], item.message.name), [item])
+            elif item.message.role in _SYSTEM_ROLES and stands_late:
+                late.append(_system_texts(item))
+            elif item.message.role in _SYSTEM_ROLES:
+                self._add("user", [_marked_as_system(block) for block in _system_texts(item)], [item])
+        for texts in late:
+            self.conversation.add("system", texts)
+        if run.assistant is None and not messages:
+            self.conversation.add("user", _NOTHING)
+
+    def end(self) -> None:
+        """A conversation whose last words are the model's own is continued by itself where it can, else on request."""
+        messages = self.conversation.messages
+        if messages[-1]["role"] != "assistant":
+            return
+        if not self._taken.prefill:
+            self._adjustments.add("messages", "prefill->continue", "model")
+            self.conversation.turn_words.append(_CONTINUE)
+            return
+        # Trailing white space in a prefill is refused.
+        content = messages[-1]["content"]
+        if isinstance(content, Fragment):
+            messages[-1]["content"] = _stripped(content)
+        elif isinstance(content, list) and content[-1]["type"] == "text":
+            content[-1]["text"] = _stripped(content[-1]["text"])
+
+    def _assistant(self, item: _Placed) -> list[_Call]:
+        """Write the model's own turn; gives the calls that the run after it has to answer."""
+        message = item.message
+        content = assistant_blocks(message.content, f"{item.path}.content")
+        if refusal := _refusal(message):
+            content = [*as_blocks(content), text_block(refusal)] if content else refusal
+        thinking = signed_thinking(message)
+        calls, uses = self._calls(item)
+        if thinking or uses:
+            content = [*thinking, *as_blocks(content), *uses]
+        if not content and self.conversation.messages and self.conversation.messages[-1]["role"] == "system":
+            # Behind a system message only a turn of the model may follow, even one that said nothing.
+            content = _NOTHING
+        self._add("assistant", content, [item])
+        return calls
+
+    def _calls(self, item: _Placed) -> tuple[list[_Call], list[Block]]:
+        calls: list[_Call] = []
+        uses: list[Block] = []
+        for number, call in enumerate(item.message.tool_calls or ()):
+            path = f"{item.path}.tool_calls[{number}]"
+            waiting = _Call(call.id, upstream_call_id(call.id), "")
+            if call.custom is not None:
+                uses.append(self._use(waiting, call.custom.name, custom_input(call.custom, f"{path}.custom.input")))
+            elif call.function is not None:
+                uses.append(self._function_use(waiting, call.function, f"{path}.function.arguments"))
+            else:
+                raise TranslationError(
+                    f"Missing required parameter: '{path}.function'.",
+                    param=f"{path}.function",
+                    code="missing_required_parameter",
+                )
+            calls.append(waiting)
+        if (legacy := item.message.function_call) is not None and not calls:
+            # The old form has no ids; a place in the list is the same in every turn.
+            waiting = _Call(None, f"function_{item.index}", legacy.name)
+            uses.append(self._function_use(waiting, legacy, f"{item.path}.function_call.arguments"))
+            calls.append(waiting)
+        return calls, uses
+
+    def _function_use(self, call: _Call, function: FunctionCall, path: str) -> Block:
+        wraps = self._tools.upstream_name(function.name) in self._tools.wrapped
+        return self._use(call, function.name, call_input(function, path, self._adjustments, wraps=wraps))
+
+    def _use(self, call: _Call, name: str, value: Fragment) -> Block:
+        return {"type": "tool_use", "id": call.upstream_id, "name": self._tools.upstream_name(name), "input": value}
+
+    def _results(self, run: _Run, calls: list[_Call]) -> list[Block]:
+        """The results of one turn in the order of its calls; each call needs exactly one."""
+        results: dict[str, Block] = {}
+        for item in run.others:
+            if item.message.role in ("tool", "function"):
+                call = _answered(item, calls)
+                if call is None or call.upstream_id in results:
+                    raise _unexpected_result(item)
+                results[call.upstream_id] = self._result(item, call)
+        _check_answered(run, calls, results)
+        return [results[call.upstream_id] for call in calls]
+
+    def _result(self, item: _Placed, call: _Call) -> Block:
+        result: Block = {"type": "tool_result", "tool_use_id": call.upstream_id}
+        content = self._content(item)
+        if content:
+            result["content"] = Fragment(content) if isinstance(content, bytes) else content
+        if (mark := mark_of(item.message.cache_control, None, item.path)) is not None:
+            result[MARK] = mark
+        return result
+
+    def _content(self, item: _Placed) -> Content:
+        return self._contents.content(item.message.content, f"{item.path}.content")
+
+    def _add(self, role: str, content: Content, sources: list[_Placed]) -> None:
+        """Append a message with the mark that its source carries as a whole."""
+        before = len(self.conversation.messages)
+        self.conversation.add(role, content)
+        marks = [mark_of(item.message.cache_control, None, item.path) for item in sources]
+        if role != "system" and len(sources) == 1 and marks[0] is not None and self.conversation.messages:
+            # The mark of a message of which nothing is left moves to the one before.
+            target = self.conversation.messages[before if len(self.conversation.messages) > before else -1]
+            blocks_of(target)[-1].setdefault(MARK, marks[0])
+
+    def _with_name(self, content: Content, name: str | None) -> Content:
+        """Say who speaks, as soon as more than one name has occurred."""
+        if not name or len(self._names) < 2 or not content:
+            return content
+        if isinstance(content, bytes):
+            return _spliced(f"{name}:\n", content)
+        return [{"type": "text", "text": f"{name}:"}, *content]
 
 
 def _checked(index: int, message: ChatMessage) -> _Placed:
@@ -131,143 +318,67 @@ def _runs(placed: list[_Placed]) -> Iterator[_Run]:
     yield run
 
 
-def _write_assistant(conversation: Conversation, item: _Placed, adjustments: Adjustments) -> list[ToolCall]:
-    """Write the model's own turn; gives the calls that the run after it has to answer."""
-    message = item.message
-    texts = assistant_texts(message.content, f"{item.path}.content")
-    if message.refusal and message.refusal.strip():
-        texts.append(orjson.dumps(message.refusal))
-    calls = message.tool_calls or []
-    if not calls and len(texts) == 1:
-        conversation.add("assistant", texts[0])
-        return []
-    blocks = [text_block(text) for text in texts]
-    blocks += [_tool_use(call, f"{item.path}.tool_calls[{n}]", adjustments) for n, call in enumerate(calls)]
-    conversation.add("assistant", blocks)
-    return calls
+def _system_texts(item: _Placed) -> list[Block]:
+    """A system message's texts, the last of them with the mark of the whole."""
+    texts = texts_of(item.message.content, f"{item.path}.content")
+    mark = mark_of(item.message.cache_control, None, item.path)
+    if texts and mark is not None:
+        texts[-1].setdefault(MARK, mark)
+    return texts
 
 
-def _tool_use(call: ToolCall, path: str, adjustments: Adjustments) -> Block:
-    if call.function is None:
+def _answered(item: _Placed, calls: list[_Call]) -> _Call | None:
+    """The call that a result answers, by its id or, in the old form, by the function's name."""
+    if item.message.role == "function":
+        return next((call for call in calls if call.id is None and call.name == item.message.name), None)
+    if item.message.tool_call_id is None:
         raise TranslationError(
-            f"Missing required parameter: '{path}.function'.",
-            param=f"{path}.function",
+            f"Missing required parameter: '{item.path}.tool_call_id'.",
+            param=f"{item.path}.tool_call_id",
             code="missing_required_parameter",
         )
-    return {
-        "type": "tool_use",
-        "id": upstream_call_id(call.id),
-        "name": upstream_tool_name(call.function.name),
-        "input": call_input(call.function, f"{path}.function.arguments", adjustments),
-    }
+    return next((call for call in calls if call.id == item.message.tool_call_id), None)
 
 
-def _write_run(
-    conversation: Conversation, run: _Run, calls: list[ToolCall], names: set[str], *, takes_system: bool
-) -> None:
-    """Write a run: results first and together, then the users' messages in order, system messages last."""
-    results = _results(run, calls)
-    conversation.add("user", results)
-    contents = {item.index: _content(item) for item in run.others if item.message.role == "user"}
-    names.update(item.message.name for item in run.others if item.message.role == "user" and item.message.name)
-    # A system message is taken only behind a user's; and there only as the last of its run.
-    stands_late = takes_system and bool(results or any(contents.values()))
-    late: list[Content] = []
-    for item in run.others:
-        if item.message.role == "user":
-            conversation.add("user", _with_name(contents[item.index], item.message.name, names))
-        elif item.message.role in _SYSTEM_ROLES:
-            texts = texts_of(item.message.content, f"{item.path}.content")
-            if stands_late:
-                late.append([text_block(text) for text in texts])
-            else:
-                conversation.add("user", [text_block(_marked_as_system(text)) for text in texts])
-    for content in late:
-        conversation.add("system", content)
+def _unexpected_result(item: _Placed) -> TranslationError:
+    if item.message.role == "function":
+        message = "messages with role 'function' must be a response to a preceding message with 'function_call'."
+        return TranslationError(f"Invalid parameter: {message}", param=item.path, code="invalid_value")
+    return TranslationError(
+        "Invalid parameter: messages with role 'tool' must be a response to a preceding message "
+        f"with 'tool_calls'; '{item.message.tool_call_id}' has no call that waits for it.",
+        param=f"{item.path}.tool_call_id",
+        code="invalid_value",
+    )
 
 
-def _content(item: _Placed) -> Content:
-    return content_of(item.message.content, f"{item.path}.content")
-
-
-def _results(run: _Run, calls: list[ToolCall]) -> list[Block]:
-    """The results of one turn in the order of its calls; each call needs exactly one."""
-    results: dict[str, Block] = {}
-    expected = {call.id for call in calls}
-    for item in run.others:
-        if item.message.role != "tool":
-            continue
-        call_id = item.message.tool_call_id
-        if call_id is None:
-            raise TranslationError(
-                f"Missing required parameter: '{item.path}.tool_call_id'.",
-                param=f"{item.path}.tool_call_id",
-                code="missing_required_parameter",
-            )
-        if call_id not in expected or call_id in results:
-            raise TranslationError(
-                "Invalid parameter: messages with role 'tool' must be a response to a preceding message "
-                f"with 'tool_calls'; '{call_id}' has no call that waits for it.",
-                param=f"{item.path}.tool_call_id",
-                code="invalid_value",
-            )
-        results[call_id] = _result(item, call_id)
-    _check_answered(run, calls, results)
-    return [results[call.id] for call in calls]
-
-
-def _result(item: _Placed, call_id: str) -> Block:
-    result: Block = {"type": "tool_result", "tool_use_id": upstream_call_id(call_id)}
-    if content := _content(item):
-        result["content"] = Fragment(content) if isinstance(content, bytes) else content
-    return result
-
-
-def _check_answered(run: _Run, calls: list[ToolCall], results: dict[str, Block]) -> None:
-    ids = [call.id for call in calls]
-    if missing := [call_id for call_id in ids if call_id not in results]:
+def _check_answered(run: _Run, calls: list[_Call], results: dict[str, Block]) -> None:
+    if len({call.upstream_id for call in calls}) < len(calls):
+        raise TranslationError(
+            "The calls of one message must have different ids.", param=f"{run.path}.tool_calls", code="invalid_value"
+        )
+    missing = [call.id or call.name for call in calls if call.upstream_id not in results]
+    if missing:
         raise TranslationError(
             "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
             f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(missing)}",
-            param=run.assistant.path if run.assistant else "messages",
-            code="invalid_value",
-        )
-    if len(set(ids)) < len(ids) and run.assistant:
-        raise TranslationError(
-            "The calls of one message must have different ids.",
-            param=f"{run.assistant.path}.tool_calls",
+            param=run.path,
             code="invalid_value",
         )
 
 
-def _with_name(content: Content, name: str | None, names: set[str]) -> Content:
-    """Say who speaks, as soon as more than one name has occurred."""
-    if not name or len(names) < 2 or not content:
-        return content
-    if isinstance(content, bytes):
-        return _spliced(f"{name}:\n", content)
-    return [{"type": "text", "text": f"{name}:"}, *content]
+def _stripped(text: object) -> str:
+    """A spliced text without white space at its end."""
+    stripped: str = orjson.loads(orjson.dumps(text)).rstrip()
+    return stripped
 
 
-def _marked_as_system(text: bytes) -> bytes:
+def _marked_as_system(block: Block) -> Block:
     """A system text inside a user's message, told apart from the user's words."""
-    return _spliced("<system>\n", text, "\n</system>")
+    text = orjson.dumps(block["text"])
+    return {**block, "text": Fragment(_spliced("<system>\n", text, "\n</system>"))}
 
 
 def _spliced(before: str, text: bytes, after: str = "") -> bytes:
     """A JSON string with words around it, the middle as it stood."""
     return orjson.dumps(before)[:-1] + text[1:-1] + orjson.dumps(after)[1:]
-
-
-def _end_with_user(conversation: Conversation, last: _Placed, takes_prefill: bool, adjustments: Adjustments) -> None:
-    """A last message of the assistant is continued by the model itself where it can, else on request."""
-    if last.message.role != "assistant" or conversation.messages[-1]["role"] != "assistant":
-        return
-    if not takes_prefill:
-        adjustments.add("messages", "prefill->continue", "model")
-        conversation.say_at_the_tail(_CONTINUE)
-        return
-    # Trailing white space in a prefill is refused.
-    texts = [orjson.loads(text) for text in assistant_texts(last.message.content, "messages")]
-    texts += [last.message.refusal] if last.message.refusal else []
-    conversation.messages[-1]["content"] = "\n".join(texts).rstrip() if texts else _NOTHING

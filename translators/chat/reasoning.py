@@ -1,12 +1,16 @@
-"""How much a model thinks: `reasoning_effort` as thinking mode, budget and effort."""
+"""How much a model thinks: `reasoning_effort` and its likes as thinking mode, budget and effort."""
 
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
 from translators.errors import TranslationError
 from translators.models import EFFORT_LEVELS, ModelRow
+from translators.reading import decode, is_null
+from translators.wire.chat import ChatRequest
 
 OPENAI_EFFORTS: Final = ("none", "minimal", *EFFORT_LEVELS)
 # Where thinking is a budget in tokens; 1,024 is the least that Messages takes.
@@ -36,26 +40,96 @@ class Circumstances:
     always_show: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the caller asked for: an effort (`none`: no thinking), perhaps a budget, and whether to see it.
+
+    `field` is the name to report under.
+    """
+
+    effort: str | None = None
+    budget: int | None = None
+    display: str = "summarized"
+    field: str = "reasoning_effort"
+
+
+class _Thinking(msgspec.Struct):
+    """Anthropic's own field."""
+
+    type: str
+    budget_tokens: int | None = None
+    display: str | None = None
+
+
+_THINKING_DECODER: Final = msgspec.json.Decoder(_Thinking)
+
+
 def write_reasoning(
-    wanted: str | None, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments
+    request: ChatRequest, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments
 ) -> Reasoning:
     """The thinking mode and effort for one model."""
-    if wanted is None:
+    wish = _wish(request, circumstances)
+    if wish is None:
         return _unasked(row, circumstances)
-    if wanted not in OPENAI_EFFORTS:
-        levels = ", ".join(f"'{level}'" for level in OPENAI_EFFORTS)
-        raise TranslationError(
-            f"Invalid value: '{wanted}'. Supported values are: {levels}.",
-            param="reasoning_effort",
-            code="invalid_value",
-        )
-    if wanted == "none":
-        return _none(row, adjustments)
-    level = "low" if wanted == "minimal" else wanted
-    effort = _nearest(level, row, adjustments)
+    if wish.effort == "none":
+        return _none(wish, row, adjustments)
+    effort = _nearest(wish, row, adjustments) if wish.effort is not None else None
     if row.has_adaptive_thinking:
-        return Reasoning({"type": "adaptive", "display": "summarized"}, effort, is_thinking=True)
-    return _budgeted(level, effort, circumstances, adjustments)
+        return Reasoning({"type": "adaptive", "display": wish.display}, effort, is_thinking=True)
+    return _budgeted(wish, effort, row, circumstances, adjustments)
+
+
+def _wish(request: ChatRequest, circumstances: Circumstances) -> _Wish | None:
+    """Anthropic's own field wins over OpenAI's, which wins over OpenRouter's."""
+    if not is_null(request.thinking):
+        return _wish_of_thinking(request)
+    if request.reasoning_effort is not None:
+        hidden = request.include_reasoning is False and not circumstances.always_show
+        effort = _checked_effort(request.reasoning_effort, "reasoning_effort")
+        return _Wish(effort, display="omitted" if hidden else "summarized")
+    options = request.reasoning
+    if options is not None and (options.enabled is not False or options.effort or options.max_tokens):
+        level = _checked_effort(options.effort, "reasoning.effort") if options.effort else None
+        if level is None and options.max_tokens:
+            level = _effort_of_budget(options.max_tokens)
+        display = "omitted" if options.exclude and not circumstances.always_show else "summarized"
+        return _Wish(level, options.max_tokens, display, "reasoning")
+    if options is not None:
+        return _Wish("none", field="reasoning")
+    return _Wish(field="include_reasoning") if request.include_reasoning else None
+
+
+def _wish_of_thinking(request: ChatRequest) -> _Wish:
+    """Anthropic's field in whichever of its generations; each model gets it in the one it takes."""
+    given = decode(_THINKING_DECODER, request.thinking, "thinking")
+    asked = request.reasoning_effort
+    effort = None if asked is None else _checked_effort(asked, "reasoning_effort")
+    display = given.display if given.display in ("summarized", "omitted") else "summarized"
+    if given.type in ("disabled", "between_tools"):
+        return _Wish("none", field="thinking")
+    if given.type not in ("enabled", "adaptive"):
+        raise _not_a_value(given.type, ("enabled", "adaptive", "disabled"), "thinking.type")
+    if effort in (None, "none") and given.budget_tokens is not None:
+        effort = _effort_of_budget(given.budget_tokens)
+    return _Wish(None if effort == "none" else effort, given.budget_tokens, display, "thinking")
+
+
+def _checked_effort(effort: str, path: str) -> str:
+    if effort not in OPENAI_EFFORTS:
+        raise _not_a_value(effort, OPENAI_EFFORTS, path)
+    return effort
+
+
+def _not_a_value(value: str, allowed: tuple[str, ...], path: str) -> TranslationError:
+    values = ", ".join(f"'{item}'" for item in allowed)
+    return TranslationError(
+        f"Invalid value: '{value}'. Supported values are: {values}.", param=path, code="invalid_value"
+    )
+
+
+def _effort_of_budget(budget: int) -> str:
+    """The lowest effort whose budget is at least as large."""
+    return next((effort for effort, tokens in _BUDGETS.items() if tokens >= budget), "max")
 
 
 def _unasked(row: ModelRow, circumstances: Circumstances) -> Reasoning:
@@ -70,29 +144,34 @@ def _unasked(row: ModelRow, circumstances: Circumstances) -> Reasoning:
     return Reasoning(is_thinking=True)
 
 
-def _none(row: ModelRow, adjustments: Adjustments) -> Reasoning:
+def _none(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> Reasoning:
     if not row.thinks_by_default:
         return Reasoning()
     if row.can_disable_thinking:
         return Reasoning({"type": "disabled"})
     lowest = row.efforts[0]
-    adjustments.add("reasoning_effort", f"none->{lowest}", "model")
+    adjustments.add(wish.field, f"none->{lowest}", "model")
     return Reasoning(effort=lowest, is_thinking=True)
 
 
-def _nearest(level: str, row: ModelRow, adjustments: Adjustments) -> str | None:
+def _nearest(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
     """The level itself, or the nearest lower one that the model has; None for a model without levels."""
-    if not row.efforts:
+    if not row.efforts or wish.effort is None:
         return None
+    level = "low" if wish.effort == "minimal" else wish.effort
     rank = EFFORT_LEVELS.index(level)
-    effort = next(name for name in reversed(row.efforts) if EFFORT_LEVELS.index(name) <= rank)
+    effort = next((name for name in reversed(row.efforts) if EFFORT_LEVELS.index(name) <= rank), row.efforts[0])
     if effort != level:
-        adjustments.add("reasoning_effort", f"{level}->{effort}", "model")
+        adjustments.add(wish.field, f"{level}->{effort}", "model")
     return effort
 
 
-def _budgeted(level: str, effort: str | None, circumstances: Circumstances, adjustments: Adjustments) -> Reasoning:
-    budget = min(_BUDGETS[level], circumstances.max_tokens - 1)
+def _budgeted(
+    wish: _Wish, effort: str | None, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments
+) -> Reasoning:
+    """Manual thinking: a budget below the limit on tokens, or none where the turn does not allow it."""
+    wanted = wish.budget or _BUDGETS["low" if wish.effort == "minimal" else wish.effort or row.effort or "medium"]
+    budget = min(max(wanted, MIN_BUDGET_TOKENS), circumstances.max_tokens - 1)
     off_because = None
     if budget < MIN_BUDGET_TOKENS:
         off_because = "max_tokens"
@@ -102,7 +181,7 @@ def _budgeted(level: str, effort: str | None, circumstances: Circumstances, adju
         # Manual thinking needs the signed block of the turn that called the tools; the client did not keep it.
         off_because = "no-signed-thinking"
     if off_because is not None:
-        adjustments.add("reasoning_effort", "thinking-off", off_because)
+        adjustments.add(wish.field, "thinking-off", off_because)
         return Reasoning(effort=effort)
-    thinking: Block = {"type": "enabled", "budget_tokens": budget, "display": "summarized"}
+    thinking: Block = {"type": "enabled", "budget_tokens": budget, "display": wish.display}
     return Reasoning(thinking, effort, is_thinking=True)

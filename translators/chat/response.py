@@ -1,56 +1,65 @@
 """An answer as OpenAI's `chat.completion` object."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import orjson
 
-from translators.chat.answer import Answer, ToolCall
-from translators.chat.finish import finish_reason
-from translators.chat.names import caller_call_id
+from translators.chat.answer import AnswerFold
+from translators.chat.reader import Call
+from translators.chat.shape import AnswerShape
+from translators.usage import Usage
 
 
-def completion(answer: Answer, *, created: int, tool_names: Mapping[str, str]) -> bytes:
-    """The body of an unstreamed completion; `created` is Unix seconds, `tool_names` restores rewritten names."""
+def completion(answers: Sequence[tuple[AnswerFold, AnswerShape]], usage: Usage, *, created: int) -> bytes:
+    """The body of an unstreamed completion, a choice an answer; `created` is Unix seconds."""
+    first = answers[0][0]
     return orjson.dumps(
         {
-            "id": f"chatcmpl-{answer.id}",
+            "id": f"chatcmpl-{first.upstream_id}",
             "object": "chat.completion",
             "created": created,
-            "model": answer.model,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": _message(answer, tool_names),
-                    "logprobs": None,
-                    "finish_reason": finish_reason(answer.stop_reason, has_tool_calls=bool(answer.tool_calls)),
-                }
-            ],
-            "usage": answer.usage.as_openai(),
-            "service_tier": answer.usage.service_tier,
+            "model": first.model,
+            "choices": [_choice(answer, index, shape) for index, (answer, shape) in enumerate(answers)],
+            "usage": usage.as_openai(),
+            "service_tier": first.usage.service_tier,
             "system_fingerprint": None,
         }
     )
 
 
-def _message(answer: Answer, tool_names: Mapping[str, str]) -> dict[str, object]:
+def _choice(answer: AnswerFold, index: int, shape: AnswerShape) -> dict[str, object]:
+    reason = answer.ending.finish_reason if answer.ending else "stop"
+    if shape.is_legacy and answer.calls:
+        reason = "function_call"
+    return {"index": index, "message": _message(answer, shape), "logprobs": None, "finish_reason": reason}
+
+
+def _message(answer: AnswerFold, shape: AnswerShape) -> dict[str, object]:
+    ending = answer.ending
     # Null means that there is something else to read: calls to run, or a refusal. Else no text is "".
-    has_other = bool(answer.tool_calls) or answer.stop_reason == "refusal"
+    has_other = bool(answer.calls) or (ending is not None and ending.finish_reason == "content_filter")
     message: dict[str, object] = {
         "role": "assistant",
         "content": answer.text or (None if has_other else ""),
-        "refusal": answer.refusal,
-        "annotations": [],
+        "refusal": ending.refusal if ending else None,
+        "annotations": ending.annotations if ending else [],
     }
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
-    if answer.tool_calls:
-        message["tool_calls"] = [_tool_call(call, tool_names) for call in answer.tool_calls]
+    if ending and ending.citations:
+        message["citations"] = ending.citations
+    if ending and ending.thinking_blocks:
+        message["thinking_blocks"] = ending.thinking_blocks
+    if answer.calls and shape.is_legacy:
+        call = answer.calls[0]
+        message["function_call"] = {"name": call.name, "arguments": answer.arguments(call)}
+    elif answer.calls:
+        message["tool_calls"] = [_tool_call(answer, call) for call in answer.calls]
     return message
 
 
-def _tool_call(call: ToolCall, tool_names: Mapping[str, str]) -> dict[str, object]:
-    return {
-        "id": caller_call_id(call.id),
-        "type": "function",
-        "function": {"name": tool_names.get(call.name, call.name), "arguments": call.arguments},
-    }
+def _tool_call(answer: AnswerFold, call: Call) -> dict[str, object]:
+    text = answer.arguments(call)
+    if call.is_custom:
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": text}}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}

@@ -1,5 +1,6 @@
-"""Tools, the choice among them, and calls in the history."""
+"""Tools in all their forms, and calls of them in the history."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,58 +10,211 @@ from msgspec import Raw
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
+from translators.chat.caching import MARK, mark_of
 from translators.chat.content import Block
 from translators.chat.names import upstream_tool_name
+from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.errors import TranslationError
-from translators.models import ModelRow
 from translators.reading import decode, is_null
+from translators.schema import OutsideSubsetError, structured
 from translators.wire.chat import (
     OBJECT_DECODER,
-    TOOL_CHOICE_DECODER,
+    TEXT_DECODER,
+    TOOL_DECODER,
     ChatRequest,
+    CustomCall,
+    CustomDefinition,
     FunctionCall,
     FunctionDefinition,
-    ToolChoice,
     ToolDefinition,
+    WebSearchOptions,
 )
 
-_NO_ARGUMENTS: Final = Fragment(b'{"type":"object","properties":{}}')
-_MUST_CALL: Final = "In this turn, answer by calling {tools}, not with text alone."
+# Section 12 of the Messages reference.
+MAX_STRICT_TOOLS: Final = 20
+MAX_STRICT_OPTIONAL: Final = 24
+MAX_STRICT_UNIONS: Final = 16
+
+WEB_SEARCH: Final = "web_search_20260318"
+# Anthropic's own tools are named by their type and its date; those in beta need a header.
+_NATIVE_TYPE: Final = re.compile(r"[a-z_]+_20\d{6}|mcp_toolset")
+_BETA_OF_TYPE: Final = {
+    "computer_20241022": "computer-use-2024-10-22",
+    "computer_20250124": "computer-use-2025-01-24",
+    "computer_20251124": "computer-use-2025-11-24",
+    "advisor_20260301": "advisor-tool-2026-03-01",
+    "mcp_toolset": "mcp-client-2025-11-20",
+}
+_NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
+_FREE_TEXT: Final = orjson.dumps(
+    {
+        "type": "object",
+        "properties": {INPUT_PROPERTY: {"type": "string"}},
+        "required": [INPUT_PROPERTY],
+        "additionalProperties": False,
+    }
+)
+_UNIONS: Final = ("anyOf", "oneOf", "allOf")
+_DEFINITIONS: Final = ("$defs", "definitions")
 
 
 @dataclass(slots=True)
 class Tools:
     """The tools of one request, as Messages takes them.
 
-    `names` maps rewritten names back to the caller's; `turn_words` has to be said at the end of the conversation,
-    where a choice can only be asked for; `is_forced` says that the choice was sent as a forced one.
+    `names` maps upstream's names to the caller's; `custom` (caller's names) take free text; `wrapped` (upstream's
+    names) have their schema inside one property; `schemas` are those of the caller's functions, by upstream's name.
     """
 
     definitions: list[Block] = field(default_factory=list)
-    choice: Block | None = None
     names: dict[str, str] = field(default_factory=dict)
-    turn_words: str | None = None
-    is_forced: bool = False
+    custom: set[str] = field(default_factory=set)
+    wrapped: set[str] = field(default_factory=set)
+    schemas: dict[str, bytes] = field(default_factory=dict)
+    betas: list[str] = field(default_factory=list)
+    has_server_tools: bool = False
+    is_legacy: bool = False
+
+    def upstream_name(self, name: str) -> str:
+        """What upstream calls a tool of the caller's."""
+        return upstream_tool_name(name)
 
 
-def write_tools(request: ChatRequest, row: ModelRow, adjustments: Adjustments) -> Tools:
-    """The tools and the choice for one model."""
-    tools = Tools()
-    for index, definition in enumerate(request.tools or ()):
-        tools.definitions.append(_definition(definition, f"tools[{index}]", tools.names, adjustments))
-    choice = _read_choice(request.tool_choice)
-    if tools.definitions:
-        _write_choice(tools, choice, request.parallel_tool_calls, row, adjustments)
-    elif choice not in (None, "auto", "none"):
-        adjustments.add("tool_choice", "dropped", "no-tools")
-    return tools
+def write_tools(request: ChatRequest, adjustments: Adjustments) -> Tools:
+    """All tools of a request: functions, custom tools, Anthropic's own, web search, and the legacy functions."""
+    writer = _ToolWriter(adjustments)
+    for index, raw in enumerate(request.tools or ()):
+        writer.add(raw, f"tools[{index}]")
+    if request.functions:
+        if request.tools:
+            adjustments.add("functions", "dropped", "tools")
+        else:
+            writer.tools.is_legacy = True
+            for index, function in enumerate(request.functions):
+                writer.add_function(function, f"functions[{index}]", NULL_MARK)
+    if request.web_search_options is not None:
+        writer.add_web_search(request.web_search_options)
+    return writer.tools
 
 
-def call_input(call: FunctionCall, path: str, adjustments: Adjustments) -> Fragment:
+NULL_MARK: Final = Raw(b"null")
+
+
+class _ToolWriter:
+    """Adds tool after tool; keeps count of what is limited."""
+
+    def __init__(self, adjustments: Adjustments) -> None:
+        self.tools = Tools()
+        self._adjustments = adjustments
+        self._strict_tools = 0
+        self._optional = 0
+        self._unions = 0
+
+    def add(self, raw: Raw, path: str) -> None:
+        """Add one entry of `tools`."""
+        tool = decode(TOOL_DECODER, raw, path)
+        if tool.type == "function":
+            function = tool.function or _flat_function(tool)
+            if function is None:
+                raise _missing(f"{path}.function")
+            place = f"{path}.function" if tool.function else path
+            self.add_function(function, place, tool.cache_control)
+        elif tool.type == "custom" and tool.custom is not None:
+            self._add_custom(tool.custom, path)
+        elif _NATIVE_TYPE.fullmatch(tool.type) or (tool.type == "custom" and not is_null(tool.input_schema)):
+            self._add_native(tool, raw)
+        else:
+            message = f"Tools of type '{tool.type}' are not known here; 'function', 'custom' and Anthropic's own are."
+            raise TranslationError(message, param=f"{path}.type", code="invalid_value")
+
+    def add_function(self, function: FunctionDefinition, path: str, cache_control: Raw) -> None:
+        """Add a function."""
+        name = self._name(function.name, path)
+        schema, is_wrapped = _object_schema(function.parameters, f"{path}.parameters")
+        if is_wrapped:
+            self.tools.wrapped.add(name)
+        definition: Block = {"name": name}
+        if function.description:
+            definition["description"] = function.description
+        if function.strict and (strict := self._strict(schema)) is not None:
+            definition |= {"input_schema": Fragment(strict), "strict": True}
+        else:
+            definition["input_schema"] = Fragment(schema)
+        self.tools.schemas[name] = schema
+        for source in (cache_control, function.cache_control):
+            if (mark := mark_of(source, None, path)) is not None:
+                definition[MARK] = mark
+        self.tools.definitions.append(definition)
+
+    def add_web_search(self, options: WebSearchOptions) -> None:
+        """OpenAI's web search as Anthropic's newest, with plain calls: its results are not filtered by code."""
+        search: Block = {"type": WEB_SEARCH, "name": "web_search", "allowed_callers": ["direct"]}
+        place = options.user_location.approximate if options.user_location else None
+        if place is not None:
+            given = {name: value for name, value in msgspec.structs.asdict(place).items() if value}
+            if given:
+                search["user_location"] = {"type": "approximate", **given}
+        if options.search_context_size not in (None, "medium"):
+            self._adjustments.add("web_search_options.search_context_size", "dropped", "unsupported")
+        self.tools.definitions.append(search)
+        self.tools.has_server_tools = True
+
+    def _add_custom(self, custom: CustomDefinition, path: str) -> None:
+        """A tool for free text is one with a single text property."""
+        name = self._name(custom.name, f"{path}.custom")
+        definition: Block = {"name": name, "input_schema": Fragment(_FREE_TEXT)}
+        if description := _custom_description(custom):
+            definition["description"] = description
+        self.tools.custom.add(custom.name)
+        self.tools.schemas[name] = _FREE_TEXT
+        self.tools.definitions.append(definition)
+
+    def _add_native(self, tool: ToolDefinition, raw: Raw) -> None:
+        definition: Block = {key: Fragment(bytes(value)) for key, value in OBJECT_DECODER.decode(raw).items()}
+        if (mark := mark_of(tool.cache_control, None, "tools")) is not None:
+            definition[MARK] = mark
+        self.tools.definitions.append(definition)
+        if tool.type != "custom":
+            self.tools.has_server_tools = True
+        if (beta := _BETA_OF_TYPE.get(tool.type)) is not None:
+            self.tools.betas.append(beta)
+
+    def _name(self, wanted: str, path: str) -> str:
+        if not wanted:
+            raise TranslationError("A tool needs a name.", param=f"{path}.name", code="invalid_value")
+        name = upstream_tool_name(wanted)
+        if name in self.tools.names:
+            raise TranslationError(
+                f"There are two tools with the name '{wanted}'.", param=f"{path}.name", code="invalid_value"
+            )
+        self.tools.names[name] = wanted
+        return name
+
+    def _strict(self, schema: bytes) -> bytes | None:
+        """The schema for a strict tool, or None where the subset or a limit does not allow one more."""
+        try:
+            found = structured(schema)
+        except OutsideSubsetError:
+            self._adjustments.add("tools.strict", "dropped", "schema")
+            return None
+        self._strict_tools += 1
+        self._optional += found.optional_parameters
+        self._unions += found.unions
+        if (
+            self._strict_tools > MAX_STRICT_TOOLS
+            or self._optional > MAX_STRICT_OPTIONAL
+            or self._unions > MAX_STRICT_UNIONS
+        ):
+            self._adjustments.add("tools.strict", "dropped", "limit")
+            return None
+        return found.json
+
+
+def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps: bool = False) -> Fragment:
     """The arguments of an earlier call as an object: spliced where they are one, wrapped where they are not."""
-    text = _arguments_text(call.arguments, path)
-    if not text.strip():
-        return Fragment(b"{}")
+    text = _arguments_text(call.arguments, path).strip() or b"{}"
+    if wraps and _is_json(text):
+        return Fragment(b'{"%b":%b}' % (VALUE_PROPERTY.encode(), text))
     try:
         OBJECT_DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -69,104 +223,72 @@ def call_input(call: FunctionCall, path: str, adjustments: Adjustments) -> Fragm
     return Fragment(text)
 
 
+def custom_input(call: CustomCall, path: str) -> Fragment:
+    """The free text of an earlier call, in the property that it came in."""
+    text = b'""' if is_null(call.input) else orjson.dumps(decode(TEXT_DECODER, call.input, path))
+    return Fragment(b'{"%b":%b}' % (INPUT_PROPERTY.encode(), text))
+
+
 def _arguments_text(arguments: Raw, path: str) -> bytes:
     if is_null(arguments):
         return b""
     data = bytes(arguments)
     # Some clients send the object itself where its text belongs.
-    if data[:1] == b"{":
-        return data
-    return decode(msgspec.json.Decoder(str), arguments, path).encode()
+    return data if data[:1] == b"{" else decode(TEXT_DECODER, arguments, path).encode()
 
 
-def _definition(definition: ToolDefinition, path: str, names: dict[str, str], adjustments: Adjustments) -> Block:
-    function = definition.function
-    if definition.type != "function" or function is None:
-        raise TranslationError(
-            f"Tools of type '{definition.type}' cannot be sent to this gateway; functions can.",
-            param=f"{path}.type",
-            code="invalid_value",
-        )
-    if not function.name:
-        raise TranslationError("A function needs a name.", param=f"{path}.function.name", code="invalid_value")
-    name = upstream_tool_name(function.name)
-    if name in names:
-        raise TranslationError(
-            f"There are two tools with the name '{function.name}'.", param=f"{path}.function.name", code="invalid_value"
-        )
-    names[name] = function.name
-    if function.strict:
-        adjustments.add("tools.strict", "dropped", "gateway")
-    tool: Block = {"name": name, "input_schema": _schema(function, f"{path}.function.parameters")}
-    if function.description:
-        tool["description"] = function.description
-    return tool
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
-def _schema(function: FunctionDefinition, path: str) -> Fragment:
-    if is_null(function.parameters):
-        return _NO_ARGUMENTS
-    schema = bytes(function.parameters)
-    fields = decode(OBJECT_DECODER, function.parameters, path)
-    if "type" in fields:
-        return Fragment(schema)
-    # Messages insists on it; what else is there stays as it was written.
-    inner = schema.strip()[1:].lstrip()
-    return Fragment(b'{"type":"object"' + (b"" if inner == b"}" else b",") + inner)
-
-
-def _read_choice(value: Raw) -> str | ToolChoice | None:
-    if is_null(value):
+def _flat_function(tool: ToolDefinition) -> FunctionDefinition | None:
+    if tool.name is None:
         return None
-    choice = decode(TOOL_CHOICE_DECODER, value, "tool_choice")
-    if isinstance(choice, str):
-        choice = "required" if choice == "any" else choice
-        if choice not in ("none", "auto", "required"):
-            raise TranslationError(
-                f"Invalid value: '{choice}'. Supported values are: 'none', 'auto', and 'required'.",
-                param="tool_choice",
-                code="invalid_value",
-            )
-    elif choice.type != "function" or choice.function is None:
-        raise TranslationError(
-            "tool_choice has to be 'none', 'auto', 'required', or name one function.",
-            param="tool_choice",
-            code="invalid_value",
-        )
-    return choice
+    return FunctionDefinition(tool.name, tool.description, tool.parameters, tool.strict)
 
 
-def _write_choice(
-    tools: Tools, choice: str | ToolChoice | None, parallel: bool | None, row: ModelRow, adjustments: Adjustments
-) -> None:
-    if choice == "none":
-        tools.choice = {"type": "none"}
-        return
-    one_call = {"disable_parallel_tool_use": True} if parallel is False else {}
-    name = _chosen_name(choice, tools) if isinstance(choice, ToolChoice) else None
-    is_forced = name is not None or choice == "required"
-    if is_forced and not row.forced_tools:
-        asked = "function" if name is not None else "required"
-        adjustments.add("tool_choice", f"{asked}->auto", "model")
-        wanted = f"the tool `{name}`" if name is not None else "at least one of the tools"
-        tools.turn_words = _MUST_CALL.format(tools=wanted)
-        is_forced = False
-    tools.is_forced = is_forced
-    if not is_forced:
-        tools.choice = {"type": "auto", **one_call} if one_call or choice is not None else None
-    elif name is not None:
-        tools.choice = {"type": "tool", "name": name, **one_call}
-    else:
-        tools.choice = {"type": "any", **one_call}
+def _object_schema(parameters: Raw, path: str) -> tuple[bytes, bool]:
+    """A schema whose root is a plain object, and whether it had to be put into a property for that."""
+    if is_null(parameters):
+        return _NO_ARGUMENTS, False
+    fields = decode(OBJECT_DECODER, parameters, path)
+    kind = bytes(fields.get("type", NULL_MARK))
+    if any(union in fields for union in _UNIONS) or kind not in (b'"object"', b"null"):
+        return _wrapped(fields), True
+    if kind == b'"object"':
+        return bytes(parameters), False
+    # Messages insists on the type; what else is there stays as it was written.
+    if "type" not in fields:
+        inner = bytes(parameters).strip()[1:].lstrip()
+        return b'{"type":"object"' + (b"" if inner == b"}" else b",") + inner, False
+    rest = {key: Fragment(bytes(value)) for key, value in fields.items() if key != "type"}
+    return orjson.dumps({"type": "object", **rest}), False
 
 
-def _chosen_name(choice: ToolChoice, tools: Tools) -> str:
-    wanted = choice.function.name if choice.function else ""
-    name = upstream_tool_name(wanted)
-    if name not in tools.names:
-        raise TranslationError(
-            f"Invalid value for 'tool_choice': there is no function with the name '{wanted}' in 'tools'.",
-            param="tool_choice",
-            code="invalid_value",
-        )
-    return name
+def _wrapped(fields: dict[str, Raw]) -> bytes:
+    """A schema whose root is something else, inside one property; definitions stay at the root."""
+    spliced = {key: Fragment(bytes(value)) for key, value in fields.items()}
+    outer: Block = {key: spliced.pop(key) for key in _DEFINITIONS if key in spliced}
+    inner = {"type": "object", "properties": {VALUE_PROPERTY: spliced}, "required": [VALUE_PROPERTY], **outer}
+    return orjson.dumps(inner)
+
+
+def _custom_description(custom: CustomDefinition) -> str:
+    """A grammar cannot be enforced; the model is told of it."""
+    parts = [custom.description or ""]
+    if not is_null(custom.format):
+        form = msgspec.json.decode(custom.format)
+        grammar = form.get("grammar") if isinstance(form, dict) else None
+        grammar = grammar if isinstance(grammar, dict) else form
+        if isinstance(grammar, dict) and grammar.get("definition"):
+            syntax = grammar.get("syntax") or "given"
+            parts.append(f"The input has to follow this {syntax} grammar:\n{grammar['definition']}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _missing(path: str) -> TranslationError:
+    return TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")

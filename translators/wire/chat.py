@@ -19,12 +19,20 @@ class FunctionCall(Struct):
     arguments: Raw = NULL
 
 
+class CustomCall(Struct):
+    """The custom tool that an assistant message called, with free text."""
+
+    name: str
+    input: Raw = NULL
+
+
 class ToolCall(Struct):
     """One call of an assistant message."""
 
     id: str
     type: str = "function"
     function: FunctionCall | None = None
+    custom: CustomCall | None = None
 
 
 class ChatMessage(Struct):
@@ -33,15 +41,34 @@ class ChatMessage(Struct):
     role: str
     content: Raw = NULL
     name: str | None = None
-    refusal: str | None = None
+    refusal: Raw = NULL
     tool_calls: list[ToolCall] | None = None
+    function_call: FunctionCall | None = None
     tool_call_id: str | None = None
+    thinking_blocks: Raw = NULL
+    reasoning_details: Raw = NULL
+    cache_control: Raw = NULL
 
 
 class ImageUrl(Struct):
     """Where an image is: an https address, or a data: URL."""
 
     url: Raw
+
+
+class FileObject(Struct):
+    """A file: its content in base64 (bare, or as a data: URL), or its id."""
+
+    file_data: Raw = NULL
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class CacheBreakpoint(Struct):
+    """OpenAI's cache mark."""
+
+    mode: str | None = None
+    ttl: str | None = None
 
 
 class ContentPart(Struct):
@@ -51,6 +78,12 @@ class ContentPart(Struct):
     text: Raw = NULL
     refusal: Raw = NULL
     image_url: Raw = NULL
+    file: FileObject | None = None
+    thinking: Raw = NULL
+    signature: Raw = NULL
+    data: Raw = NULL
+    cache_control: Raw = NULL
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
 class FunctionDefinition(Struct):
@@ -60,13 +93,29 @@ class FunctionDefinition(Struct):
     description: str | None = None
     parameters: Raw = NULL
     strict: bool | None = None
+    cache_control: Raw = NULL
+
+
+class CustomDefinition(Struct):
+    """A tool that takes free text."""
+
+    name: str
+    description: str | None = None
+    format: Raw = NULL
 
 
 class ToolDefinition(Struct):
-    """One entry of `tools`."""
+    """One entry of `tools`; some clients send a function's fields flat, as the Responses API has them."""
 
     type: str = "function"
     function: FunctionDefinition | None = None
+    custom: CustomDefinition | None = None
+    name: str | None = None
+    description: str | None = None
+    parameters: Raw = NULL
+    strict: bool | None = None
+    input_schema: Raw = NULL
+    cache_control: Raw = NULL
 
 
 class StreamOptions(Struct):
@@ -75,10 +124,57 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
+class JsonSchemaFormat(Struct):
+    """A schema the answer has to follow."""
+
+    name: str = ""
+    schema: Raw = NULL
+    strict: bool | None = None
+
+
 class ResponseFormat(Struct):
     """The form the answer should have."""
 
     type: str = "text"
+    json_schema: JsonSchemaFormat | None = None
+
+
+class ReasoningOptions(Struct):
+    """OpenRouter's way to ask for reasoning."""
+
+    effort: str | None = None
+    max_tokens: int | None = None
+    exclude: bool | None = None
+    enabled: bool | None = None
+
+
+class PromptCacheOptions(Struct):
+    """OpenAI's cache settings of a request."""
+
+    mode: str | None = None
+    ttl: str | None = None
+
+
+class ApproximateLocation(Struct):
+    """Roughly where the user is."""
+
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class UserLocation(Struct):
+    """Where the user is."""
+
+    approximate: ApproximateLocation | None = None
+
+
+class WebSearchOptions(Struct):
+    """OpenAI's web search."""
+
+    search_context_size: str | None = None
+    user_location: UserLocation | None = None
 
 
 class ChatRequest(Struct):
@@ -94,21 +190,24 @@ class ChatRequest(Struct):
     top_p: float | None = None
     stop: str | list[str] | None = None
     n: int | None = None
-    tools: list[ToolDefinition] | None = None
+    tools: list[Raw] | None = None
     tool_choice: Raw = NULL
     parallel_tool_calls: bool | None = None
-    functions: Raw = NULL
+    functions: list[FunctionDefinition] | None = None
     function_call: Raw = NULL
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
     modalities: list[str] | None = None
+    audio: Raw = NULL
     service_tier: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
     metadata: Raw = NULL
     verbosity: str | None = None
-    web_search_options: Raw = NULL
+    web_search_options: WebSearchOptions | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: PromptCacheOptions | None = None
+    prompt_cache_retention: str | None = None
     # What Messages has no counterpart for: dropped, and named unless neutral.
     seed: Raw = NULL
     logit_bias: Raw = NULL
@@ -118,24 +217,70 @@ class ChatRequest(Struct):
     frequency_penalty: Raw = NULL
     prediction: Raw = NULL
     store: Raw = NULL
+    moderation: Raw = NULL
+    # Extensions of other gateways.
+    reasoning: ReasoningOptions | None = None
+    include_reasoning: bool | None = None
+    cache_control: Raw = NULL
+    # Fields of Messages itself, by `extra_body`.
+    thinking: Raw = NULL
+    output_config: Raw = NULL
+    container: Raw = NULL
+    context_management: Raw = NULL
+    mcp_servers: Raw = NULL
+    speed: Raw = NULL
+    inference_geo: Raw = NULL
+    top_k: Raw = NULL
+    # Filled in by the reader, whatever a client may send under this name.
+    unknown_fields: int = msgspec.field(default=0, name="(unknown fields)")
 
 
-class NamedFunction(Struct):
-    """A function chosen by name."""
+class NamedTool(Struct):
+    """A tool chosen by name."""
 
     name: str
+
+
+class AllowedTool(Struct):
+    """One of the tools among which the model may choose."""
+
+    type: str = "function"
+    function: NamedTool | None = None
+    custom: NamedTool | None = None
+    name: str | None = None
+
+
+class AllowedTools(Struct):
+    """The tools among which the model may choose."""
+
+    tools: list[AllowedTool]
+    mode: str = "auto"
 
 
 class ToolChoice(Struct):
     """The object form of `tool_choice`."""
 
     type: str
-    function: NamedFunction | None = None
+    function: NamedTool | None = None
+    custom: NamedTool | None = None
+    allowed_tools: AllowedTools | None = None
 
+
+class LegacyChoice(Struct):
+    """The object form of `function_call`."""
+
+    name: str
+
+
+KNOWN_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs.fields(ChatRequest))
 
 REQUEST_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 PARTS_DECODER: Final = msgspec.json.Decoder(list[ContentPart])
+TOOL_DECODER: Final = msgspec.json.Decoder(ToolDefinition)
 IMAGE_URL_DECODER: Final[msgspec.json.Decoder[ImageUrl | str]] = msgspec.json.Decoder(ImageUrl | str)
 TOOL_CHOICE_DECODER: Final[msgspec.json.Decoder[ToolChoice | str]] = msgspec.json.Decoder(ToolChoice | str)
+LEGACY_CHOICE_DECODER: Final[msgspec.json.Decoder[LegacyChoice | str]] = msgspec.json.Decoder(LegacyChoice | str)
+INTEGER_DECODER: Final = msgspec.json.Decoder(int)
 TEXT_DECODER: Final = msgspec.json.Decoder(str)
 OBJECT_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
+RAW_LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])

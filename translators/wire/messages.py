@@ -4,7 +4,7 @@ Only what the gateway reads is named; everything else passes by unread. Text tha
 `Raw`: the JSON string as it stands in upstream's bytes.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -35,18 +35,18 @@ class StopDetails(Struct):
     explanation: str | None = None
 
 
-class ErrorDetails(Struct):
-    """The machine-readable cause of an error."""
-
-    error_code: str | None = None
-
-
 class ErrorObject(Struct):
     """An error's inner object."""
 
     type: str | None = None
     message: str | None = None
-    details: ErrorDetails | None = None
+    details: Any = None
+
+    @property
+    def error_code(self) -> str | None:
+        """The machine-readable cause; what else `details` may be is no reason to lose the message."""
+        code = self.details.get("error_code") if isinstance(self.details, dict) else None
+        return code if isinstance(code, str) else None
 
 
 class ErrorBody(Struct):
@@ -68,6 +68,7 @@ class ContentBlock(Struct):
     id: str | None = None
     name: str | None = None
     input: Raw = Raw(b"{}")
+    citations: list[dict[str, Any]] | None = None
 
 
 class Message(Struct):
@@ -122,6 +123,7 @@ class BlockDelta(Struct):
     text: Raw | UnsetType = UNSET
     thinking: Raw | UnsetType = UNSET
     partial_json: Raw | UnsetType = UNSET
+    citation: dict[str, Any] | None = None
 
 
 class ContentBlockDelta(Struct, tag="content_block_delta"):

@@ -1,0 +1,220 @@
+"""What chat completions make of upstream's answers: a stream or one whole answer, with one choice or several."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Final, TypeAlias, TypeVar
+
+from gateway.proxy.exchange import Exchange, drain
+from gateway.proxy.ports import Client, UpstreamAnswer
+from translators.chat.answer import AnswerFold, read_message
+from translators.chat.request import MessagesRequest
+from translators.chat.shape import AnswerShape
+from translators.chat.stream import ChatStream, State, StreamFrame
+from translators.errors import FailedError
+from translators.usage import Usage
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+# A server tool's loop pauses after ten rounds; so many times it is let go on.
+MAX_PAUSES: Final = 10
+
+ChatExchange: TypeAlias = Exchange[MessagesRequest]
+Answered: TypeAlias = tuple[AnswerFold, AnswerShape]
+T = TypeVar("T")
+
+
+async def stream_chat(
+    exchange: ChatExchange,
+    client: Client,
+    frame: StreamFrame,
+    index: int = 0,
+    on_begin: Callable[[], None] = lambda: None,
+) -> ChatStream:
+    """Answer one choice with a stream; raises `FailedError` when nothing, or only a part, reached the caller."""
+
+    async def relay(answer: UpstreamAnswer, request: MessagesRequest) -> ChatStream:
+        stream = ChatStream(frame, request.shape, index=index)
+        exchange.record.usage = stream.usage
+        await _relay(exchange, answer, stream, client, on_begin)
+        for _ in range(MAX_PAUSES):
+            if stream.state is not State.PAUSED:
+                return stream
+            request = request.continued(stream.pause())
+            async with exchange.again(request.body, request) as more:
+                await _relay(exchange, more, stream, client, on_begin)
+        if stream.state is State.PAUSED:
+            # Enough: what there is, is the answer.
+            await _pass_on(exchange, stream, stream.give_up(), client)
+        return stream
+
+    return await exchange.attempt(relay)
+
+
+async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lambda: None) -> Answered:
+    """Answer in one piece, with the shape the caller wants it in; raises `FailedError`.
+
+    Where the model could only be asked to call a tool and has not, it is asked once more.
+    """
+
+    async def collect(answer: UpstreamAnswer, request: MessagesRequest) -> Answered:
+        on_begin()
+        fold = await _collect(exchange, answer, request)
+        if request.expects_call and not fold.calls:
+            async with exchange.again(request.body, request) as second:
+                usage, fold = fold.usage, await _collect(exchange, second, request)
+            fold.usage.add(usage)
+        exchange.record.usage = fold.usage
+        return fold, request.shape
+
+    return await exchange.attempt(collect)
+
+
+async def _relay(
+    exchange: ChatExchange, answer: UpstreamAnswer, stream: ChatStream, client: Client, on_begin: Callable[[], None]
+) -> None:
+    """Pass one body on, up to its end or to a pause."""
+    while data := await answer.receive():
+        await _pass_on(exchange, stream, stream.feed(data), client)
+        on_begin()
+        if stream.is_over:
+            await drain(answer)
+            return
+    await _pass_on(exchange, stream, stream.end(), client)
+
+
+async def _collect(exchange: ChatExchange, answer: UpstreamAnswer, request: MessagesRequest) -> AnswerFold:
+    """One whole answer, through its pauses."""
+    if not request.streams:
+        return read_message(await answer.read(MAX_ANSWER_BYTES), request.shape)
+    fold = AnswerFold(request.shape)
+    await _fold(answer, fold)
+    for _ in range(MAX_PAUSES):
+        if fold.state is not State.PAUSED:
+            return fold
+        request = request.continued(fold.pause())
+        async with exchange.again(request.body, request) as more:
+            await _fold(more, fold)
+    if fold.state is State.PAUSED:
+        fold.give_up()
+    return fold
+
+
+async def _fold(answer: UpstreamAnswer, fold: AnswerFold) -> None:
+    while data := await answer.receive():
+        fold.feed(data)
+        if fold.is_over:
+            await drain(answer)
+            return
+    fold.end()
+
+
+async def stream_choices(
+    exchanges: Sequence[ChatExchange], client: Client, frame: StreamFrame, *, share_cache: bool
+) -> None:
+    """Answer several choices in one stream; one that fails fails all.
+
+    With `share_cache` the first one writes the prompt cache that the others read: they begin with its first event.
+    """
+    order = _OpeningOrder(client, len(exchanges))
+    started = asyncio.Event()
+
+    async def run(index: int, exchange: ChatExchange) -> ChatStream:
+        if index and share_cache:
+            await started.wait()
+        return await stream_chat(exchange, order.client(index), frame, index, started.set)
+
+    streams = await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
+    await client.finish(streams[-1].closing(usage_of_choices([stream.usage for stream in streams])))
+
+
+async def fetch_choices(exchanges: Sequence[ChatExchange], *, share_cache: bool) -> list[Answered]:
+    """Several choices, whole, in their order; one that fails fails all."""
+    started = asyncio.Event()
+
+    async def run(index: int, exchange: ChatExchange) -> Answered:
+        if index and share_cache:
+            await started.wait()
+        return await fetch_chat(exchange, started.set)
+
+    return await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
+
+
+def usage_of_choices(usages: Sequence[Usage]) -> Usage:
+    """What the caller is told: the prompt once, the answers added up."""
+    total = Usage()
+    total.add(usages[0])
+    for usage in usages[1:]:
+        total.add_choice(usage)
+    return total
+
+
+class _OpeningOrder:
+    """Lets choices open in the order of their indices, as api.openai.com does; Python's accumulator relies on it."""
+
+    def __init__(self, client: Client, count: int) -> None:
+        self._client = client
+        self._held: list[list[bytes]] = [[] for _ in range(count)]
+        self._next = 0
+
+    def client(self, index: int) -> "_ChoiceClient":
+        """The caller's side as one choice sees it."""
+        return _ChoiceClient(self, self._client, index)
+
+    async def write(self, index: int, data: bytes) -> None:
+        """Send a piece of a choice, or keep it until those before it have opened."""
+        self._held[index].append(data)
+        if index > self._next:
+            return
+        while index <= self._next < len(self._held) and self._held[self._next]:
+            self._next += 1
+        ready, self._held[index] = self._held[index], []
+        for later in range(index + 1, self._next):
+            ready += self._held[later]
+            self._held[later] = []
+        await self._client.write(b"".join(ready))
+
+
+class _ChoiceClient:
+    """One choice's way to the caller: its end is not the stream's."""
+
+    def __init__(self, order: _OpeningOrder, client: Client, index: int) -> None:
+        self._order = order
+        self._client = client
+        self._index = index
+
+    async def begin(self) -> None:
+        await self._client.begin()
+
+    async def write(self, data: bytes) -> None:
+        await self._order.write(self._index, data)
+
+    async def finish(self, data: bytes) -> None:
+        await self._order.write(self._index, data)
+
+
+async def _all(choices: Sequence[Coroutine[object, object, T]]) -> list[T]:
+    """Every result; the first failure ends the others and is raised by itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(choice) for choice in choices]
+    except* FailedError as failures:
+        first = failures.exceptions[0]
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        failed = first
+    else:
+        return [task.result() for task in tasks]
+    raise failed
+
+
+async def _pass_on(exchange: ChatExchange, stream: ChatStream, output: bytes, client: Client) -> None:
+    if stream.state is State.DONE:
+        exchange.commit()
+        await client.finish(output)
+    elif output:
+        exchange.commit()
+        await client.write(output)
+    elif stream.has_started_block and stream.failure is None:
+        # Thinking that is not shown: a sign of life for the caller, and still no commitment to this key.
+        await client.begin()
+    if stream.failure is not None:
+        raise FailedError(stream.failure)

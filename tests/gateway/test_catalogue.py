@@ -1,0 +1,259 @@
+"""The models that callers can name."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.config.settings import ModelsConfig
+from gateway.proxy.catalogue import Catalogue
+from gateway.proxy.routing import Aliases
+from tests.scenarios.harness import assert_error, quick_gateway
+from tests.support.gateway import config_for, key, with_settings
+from tests.support.scripted import (
+    Answer,
+    Reset,
+    ScriptedUpstream,
+    Silence,
+    json_answer,
+    refusing_upstream,
+    scripted_upstream,
+)
+from translators.models import model_table
+
+
+def info(model: str, created_at: str = "2026-10-07T00:00:00Z", **more: Any) -> dict[str, Any]:
+    return {"type": "model", "id": model, "display_name": model.title(), "created_at": created_at, **more}
+
+
+def page(*infos: dict[str, Any], has_more: bool = False) -> Answer:
+    ids = [entry["id"] for entry in infos]
+    ends = {"first_id": ids[0], "last_id": ids[-1]} if ids else {"first_id": None, "last_id": None}
+    return json_answer(200, {"data": list(infos), "has_more": has_more, **ends})
+
+
+async def listed(running: Any) -> list[str]:
+    return [entry["id"] for entry in (await running.http().get("/v1/models")).json()["data"]]
+
+
+async def until_listed(running: Any, model: str) -> list[str]:
+    """The list as soon as this model is on it."""
+    async with asyncio.timeout(10):
+        while model not in (ids := await listed(running)):
+            pass
+        return ids
+
+
+def test_before_upstream_was_asked_the_built_in_table_is_known() -> None:
+    catalogue = Catalogue(Aliases({}), model_table())
+
+    assert [entry.id for entry in catalogue.all()] == [row.id for row in model_table().rows]
+    entry = catalogue.find("claude-sonnet-5-5")
+    assert entry is not None
+    assert entry.created > 1_700_000_000
+
+
+def test_a_dateless_spelling_is_found_under_the_name_asked_for() -> None:
+    entry = Catalogue(Aliases({}), model_table()).find("claude-opus-4-5")
+
+    assert entry is not None
+    assert entry.id == "claude-opus-4-5"
+    assert entry.target == "claude-opus-4-5-20251101"
+
+
+@pytest.mark.parametrize("model", ["claude-nonsense-9", "", "llama-4", "claude", "claude-sonnet-5-5 "])
+def test_what_nobody_knows_is_not_found(model: str) -> None:
+    assert Catalogue(Aliases({}), model_table()).find(model) is None
+
+
+def test_an_alias_is_listed_with_what_it_stands_for() -> None:
+    catalogue = Catalogue(Aliases({"mine": "claude-haiku-5-5", "gpt-9*": "claude-opus-5-5"}), model_table())
+
+    mine = next(entry.as_openai() for entry in catalogue.all() if entry.id == "mine")
+    assert mine["root"] == "claude-haiku-5-5"
+    assert mine["object"] == "model"
+    assert not [entry.id for entry in catalogue.all() if "*" in entry.id]
+    pattern = catalogue.find("gpt-9-mini")
+    assert pattern is not None
+    assert (pattern.id, pattern.target) == ("gpt-9-mini", "claude-opus-5-5")
+
+
+def test_an_alias_for_an_unknown_model_is_not_offered() -> None:
+    catalogue = Catalogue(Aliases({"mine": "claude-nonsense-9"}), model_table())
+
+    assert catalogue.find("mine") is None
+    assert "mine" not in [entry.id for entry in catalogue.all()]
+
+
+async def test_upstreams_list_replaces_the_table_and_is_asked_for_with_the_key(upstream: ScriptedUpstream) -> None:
+    upstream.models(page(info("claude-sonnet-5-5"), info("claude-of-tomorrow-7", "2027-01-02T03:04:05Z")))
+    async with quick_gateway(key(upstream.base_url, api_key="sk-ant-lister")) as running:
+        ids = await until_listed(running, "claude-of-tomorrow-7")
+        model = (await running.http().get("/v1/models/claude-of-tomorrow-7")).json()
+
+    assert ids == ["claude-sonnet-5-5", "claude-of-tomorrow-7"]
+    assert model == {
+        "id": "claude-of-tomorrow-7",
+        "object": "model",
+        "created": 1798859045,
+        "owned_by": "anthropic",
+    }
+    assert upstream.model_requests[0].headers["x-api-key"] == "sk-ant-lister"
+    assert upstream.model_requests[0].headers["anthropic-version"]
+
+
+async def test_a_list_of_several_pages_is_read_to_its_end(upstream: ScriptedUpstream) -> None:
+    def pages(request: Any) -> Answer:
+        if "after_id=b" in request.path:
+            return page(info("c"))
+        return page(info("a"), info("b"), has_more=True)
+
+    upstream.models(pages)
+    async with quick_gateway(key(upstream.base_url)) as running:
+        assert await until_listed(running, "c") == ["a", "b", "c"]
+
+
+async def test_a_list_that_never_ends_is_left(upstream: ScriptedUpstream) -> None:
+    upstream.models(page(info("claude-loop-1"), has_more=True))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await until_listed(running, "claude-loop-1")
+
+    assert len(upstream.model_requests) <= 3
+
+
+async def test_the_lists_of_all_hosts_are_put_together(upstream: ScriptedUpstream) -> None:
+    async with scripted_upstream() as other:
+        upstream.models(page(info("here-1")))
+        other.models(page(info("there-1")))
+        async with quick_gateway(key(upstream.base_url, "a"), key(other.base_url, "b")) as running:
+            ids = await until_listed(running, "there-1")
+
+    assert sorted(ids) == ["here-1", "there-1"]
+
+
+async def test_one_host_is_asked_once_whatever_the_number_of_its_keys(upstream: ScriptedUpstream) -> None:
+    upstream.models(page(info("claude-one-1")))
+    async with quick_gateway(*(key(upstream.base_url, str(number)) for number in range(5))) as running:
+        await until_listed(running, "claude-one-1")
+
+    assert len(upstream.model_requests) == 1
+
+
+BROKEN: dict[str, Answer] = {
+    "refused": json_answer(401, {"type": "error", "error": {"type": "authentication_error", "message": "No."}}),
+    "html": json_answer(200, b"<html>"),
+    "of-another-shape": json_answer(200, {"models": []}),
+    "entries-without-id": json_answer(200, {"data": [{"type": "model"}], "has_more": False}),
+    "reset": Answer((Reset(),)),
+    "silent": Answer((Silence(),)),
+    "empty": page(),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+async def test_while_upstream_cannot_list_the_table_stands_in(upstream: ScriptedUpstream, how: str) -> None:
+    upstream.models(BROKEN[how])
+    async with quick_gateway(key(upstream.base_url)) as running:
+        async with asyncio.timeout(10):
+            while not upstream.model_requests:
+                await listed(running)
+        for _ in range(3):
+            ids = await listed(running)
+
+    assert ids == [row.id for row in model_table().rows]
+
+
+async def test_a_dead_upstream_does_not_keep_the_gateway_from_starting() -> None:
+    with refusing_upstream() as base_url:
+        async with quick_gateway(key(base_url)) as running:
+            assert "claude-sonnet-5-5" in await listed(running)
+
+
+async def test_the_list_is_fetched_again_and_what_was_known_stays_while_it_fails(upstream: ScriptedUpstream) -> None:
+    upstream.models(page(info("claude-first-1")))
+    config = with_settings(config_for(key(upstream.base_url)), models=ModelsConfig(refresh_seconds=0.02))
+    async with quick_gateway(config=config) as running:
+        await until_listed(running, "claude-first-1")
+        upstream.models(BROKEN["html"])
+        failed = len(upstream.model_requests) + 2
+        async with asyncio.timeout(10):
+            while len(upstream.model_requests) < failed:
+                during = await listed(running)
+        upstream.models(page(info("claude-second-2")))
+        after = await until_listed(running, "claude-second-2")
+
+    assert during == ["claude-first-1"]
+    assert after == ["claude-second-2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("claude-sonnet-5-5", "claude-sonnet-5-5"),
+        ("anthropic%2Fclaude-sonnet-5-5", "anthropic/claude-sonnet-5-5"),
+        ("anthropic/claude-sonnet-5-5", "anthropic/claude-sonnet-5-5"),
+        ("anthropic%2Fclaude-sonnet-4.5", "anthropic/claude-sonnet-4.5"),
+        ("gpt-4o-mini", "gpt-4o-mini"),
+        ("my%20model:1", "my model:1"),
+        ("M%C3%B6del", "Mödel"),
+    ],
+)
+async def test_ids_may_be_percent_encoded_and_have_slashes(upstream: ScriptedUpstream, path: str, found: str) -> None:
+    aliases = {"my model:1": "claude-haiku-5-5", "Mödel": "claude-haiku-5-5"}
+    config = with_settings(config_for(key(upstream.base_url)), models=ModelsConfig(aliases=aliases))
+    async with quick_gateway(config=config) as running:
+        response = await running.http().get(f"/v1/models/{path}")
+
+    assert response.status_code == 200
+    assert response.json()["id"] == found
+    assert isinstance(response.json()["created"], int)
+
+
+@pytest.mark.parametrize("path", ["claude-nonsense-9", "anthropic%2Fnothing", "a/b/c", "%00", "%FF"])
+async def test_an_unknown_model_is_404_in_openais_words(upstream: ScriptedUpstream, path: str) -> None:
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().get(f"/v1/models/{path}")
+
+    error = assert_error(response, 404, "invalid_request_error", "model_not_found")
+    assert "does not exist" in error["message"]
+
+
+async def test_an_anthropic_client_gets_anthropics_shape(upstream: ScriptedUpstream) -> None:
+    described = info("claude-sonnet-5-5", max_input_tokens=1_000_000, capabilities={"batch": {"supported": True}})
+    upstream.models(page(described))
+    config = with_settings(
+        config_for(key(upstream.base_url)), models=ModelsConfig(aliases={"mine": "claude-sonnet-5-5"})
+    )
+    async with quick_gateway(config=config) as running:
+        # The table has this model under an alias as well; only upstream's list has nothing else.
+        async with asyncio.timeout(10):
+            while await listed(running) != ["claude-sonnet-5-5", "mine"]:
+                pass
+        http = running.http()
+        shown = (await http.get("/v1/models", headers={"anthropic-version": "2023-06-01"})).json()
+        one = (await http.get("/v1/models/mine", headers={"anthropic-version": "2023-06-01"})).json()
+
+    assert shown["data"] == [described, {**described, "id": "mine"}]
+    assert (shown["first_id"], shown["last_id"], shown["has_more"]) == ("claude-sonnet-5-5", "mine", False)
+    assert one == {**described, "id": "mine"}
+
+
+async def test_openais_list_has_openais_fields(upstream: ScriptedUpstream) -> None:
+    async with quick_gateway(key(upstream.base_url)) as running:
+        shown = (await running.http().get("/v1/models")).json()
+
+    assert shown["object"] == "list"
+    for entry in shown["data"]:
+        assert entry["object"] == "model"
+        assert isinstance(entry["created"], int)
+        assert entry["owned_by"]
+
+
+@pytest.mark.parametrize("created_at", ["", "soon", "2026-10-07", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z"])
+async def test_a_date_that_cannot_be_read_does_no_harm(upstream: ScriptedUpstream, created_at: str) -> None:
+    upstream.models(page(info("claude-dated-1", created_at)))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await until_listed(running, "claude-dated-1")
+        model = (await running.http().get("/v1/models/claude-dated-1")).json()
+
+    assert isinstance(model["created"], int)

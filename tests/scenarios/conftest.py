@@ -1,0 +1,36 @@
+"""Fixtures of the scenarios."""
+
+import io
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from gateway.telemetry.logs import set_up_logging
+from tests.support.scripted import ScriptedUpstream, scripted_upstream
+
+_LOGS = ("dragoman", "uvicorn.error", "asyncio")
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with scripted_upstream() as running:
+        yield running
+
+
+@pytest.fixture
+def read_log() -> Iterator[Callable[[], str]]:
+    """What the gateway has written to its log so far, every line and every field of it."""
+    loggers = [logging.getLogger(name) for name in _LOGS]
+    before = [(log, [*log.handlers], log.propagate, log.level) for log in loggers]
+    set_up_logging("debug", "text")
+    (handler,) = logging.getLogger("dragoman").handlers
+    assert isinstance(handler, logging.StreamHandler)
+    written = io.StringIO()
+    handler.setStream(written)
+    # Tasks whose failure nobody asks for are complained about here.
+    logging.getLogger("asyncio").addHandler(handler)
+    yield written.getvalue
+    for log, handlers, propagate, level in before:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)

@@ -1,0 +1,202 @@
+"""Signs of life: when the head of a stream leaves, and what keeps a silent one open."""
+
+import asyncio
+
+import openai
+import pytest
+
+from tests.scenarios.harness import (
+    PATH,
+    asking,
+    assert_error,
+    assert_whole,
+    lively,
+    no_lease_is_out,
+    quick_gateway,
+    raw_client,
+    soon,
+    without_pauses,
+)
+from tests.support import messages
+from tests.support.gateway import key
+from tests.support.scripted import (
+    Answer,
+    Reached,
+    ScriptedUpstream,
+    Send,
+    Wait,
+    error_answer,
+    json_answer,
+    stream_answer,
+)
+
+EVENTS = messages.text_stream()
+# What a model sends whose thinking is not shown: the block begins and ends without a word.
+THINKING = messages.thinking_stream("", "Hello, world.")
+COMMENT = b": keep-alive\n\n"
+
+
+async def test_a_silent_upstream_yields_the_head_and_comments(upstream: ScriptedUpstream) -> None:
+    gate = asyncio.Event()
+    upstream.script(Answer((Wait(gate), *stream_answer(*EVENTS).steps)))
+    config = lively(key(upstream.base_url), keepalive_seconds=0.02)
+    async with quick_gateway(config=config) as running, raw_client(running) as client:
+        client.send(asking(stream=True))
+        await client.head()
+        comments = [await client.chunk() for _ in range(3)]
+        gate.set()
+        rest = await client.chunks()
+        await no_lease_is_out(running)
+
+    assert client.status == 200
+    assert comments == [COMMENT] * 3
+    assert_whole(b"".join(rest).decode())
+
+
+async def test_comments_come_in_the_pauses_of_an_answer_too_and_never_inside_an_event(
+    upstream: ScriptedUpstream,
+) -> None:
+    gate = asyncio.Event()
+    half = len(EVENTS[3]) // 2
+    upstream.script(stream_answer(*EVENTS[:3], EVENTS[3][:half], Wait(gate), EVENTS[3][half:], *EVENTS[4:]))
+    config = lively(key(upstream.base_url), keepalive_seconds=0.02)
+    async with quick_gateway(config=config) as running, raw_client(running) as client:
+        client.send(asking(stream=True))
+        await client.head()
+        chunks = [await client.chunk()]
+        chunks += [await client.chunk() for _ in range(2)]
+        gate.set()
+        chunks += await client.chunks()
+
+    assert chunks[1:3] == [COMMENT] * 2
+    assert all(chunk == COMMENT or chunk.startswith(b"data: ") for chunk in chunks)
+    assert all(chunk.endswith(b"\n\n") for chunk in chunks)
+    assert_whole(b"".join(chunks).decode())
+
+
+async def test_the_official_client_reads_through_comments(upstream: ScriptedUpstream) -> None:
+    gates = [asyncio.Event(), asyncio.Event()]
+    upstream.script(Answer((Wait(gates[0]), *stream_answer(*EVENTS[:3], Wait(gates[1]), *EVENTS[3:]).steps)))
+    config = lively(key(upstream.base_url), keepalive_seconds=0.02)
+    async with quick_gateway(config=config) as running:
+        # The client has its answer as soon as the head is there, which only the keep-alive can have sent.
+        chunks = await running.openai().chat.completions.create(
+            model="claude-sonnet-5-5", messages=[{"role": "user", "content": "Hi"}], max_tokens=2000, stream=True
+        )
+        gates[0].set()
+        said = [await anext(aiter(chunks))]
+        asyncio.get_running_loop().call_later(0.1, gates[1].set)
+        said += [chunk async for chunk in chunks]
+
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in said) == "Hello, world."
+
+
+async def test_no_comment_is_sent_while_an_answer_flows(upstream: ScriptedUpstream) -> None:
+    upstream.script(stream_answer(*EVENTS))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=asking(stream=True))
+
+    assert ": keep-alive" not in response.text
+
+
+async def test_an_answer_in_one_piece_is_never_preceded_by_anything(upstream: ScriptedUpstream) -> None:
+    gate = asyncio.Event()
+    upstream.script(Answer((Wait(gate), *error_answer(400, "invalid_request_error", "No.").steps)))
+    async with quick_gateway(config=lively(key(upstream.base_url), keepalive_seconds=0.02)) as running:
+        asyncio.get_running_loop().call_later(0.1, gate.set)
+        response = await running.http().post(PATH, json=asking())
+
+    assert_error(response, 400, "invalid_request_error", None)
+
+
+@pytest.mark.parametrize("events", [THINKING[:2], EVENTS[:2]], ids=["thinking", "text"])
+async def test_the_head_leaves_at_the_first_block_although_there_is_nothing_to_say_yet(
+    upstream: ScriptedUpstream, events: list[bytes]
+) -> None:
+    gate = asyncio.Event()
+    whole = THINKING if events[1] == THINKING[1] else EVENTS
+    upstream.script(stream_answer(*whole[:2], Wait(gate), *whole[2:]))
+    async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
+        client.send(asking(stream=True))
+        await client.head()
+        gate.set()
+        rest = await client.chunks()
+
+    assert client.status == 200
+    assert_whole(b"".join(rest).decode())
+
+
+async def test_the_head_does_not_leave_at_message_start_so_that_errors_keep_their_status(
+    upstream: ScriptedUpstream,
+) -> None:
+    reached, gate = asyncio.Event(), asyncio.Event()
+    ping = messages.sse({"type": "ping"})
+    upstream.always(
+        stream_answer(EVENTS[0], ping, Reached(reached), Wait(gate), messages.error_event("overloaded_error", "Busy"))
+    )
+    async with quick_gateway(key(upstream.base_url)) as running:
+        without_pauses(running)
+        asked = asyncio.create_task(running.http().post(PATH, json=asking(stream=True)))
+        await soon(reached)
+        gate.set()
+        response = await asked
+
+    assert_error(response, 503, "service_unavailable_error", "server_is_overloaded")
+
+
+async def test_an_error_after_the_head_has_left_is_an_event(upstream: ScriptedUpstream) -> None:
+    gate = asyncio.Event()
+    upstream.script(Answer((Wait(gate), *error_answer(400, "invalid_request_error", "No such thing.").steps)))
+    config = lively(key(upstream.base_url), keepalive_seconds=0.02)
+    async with quick_gateway(config=config) as running:
+        chunks = await running.openai().chat.completions.create(
+            model="claude-sonnet-5-5", messages=[{"role": "user", "content": "Hi"}], max_tokens=2000, stream=True
+        )
+        gate.set()
+        with pytest.raises(openai.APIError, match="No such thing") as raised:
+            await anext(aiter(chunks))
+
+    assert raised.value.type == "invalid_request_error"
+
+
+async def test_a_stream_has_the_headers_of_a_stream(upstream: ScriptedUpstream) -> None:
+    upstream.script(stream_answer(*EVENTS))
+    async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
+        client.send(asking(stream=True, seed=7))
+        await client.head()
+        await client.chunks()
+
+    assert client.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert client.headers["cache-control"] == "no-cache"
+    assert client.headers["x-accel-buffering"] == "no"
+    assert client.headers["transfer-encoding"] == "chunked"
+    assert client.headers["x-request-id"].startswith("req_")
+    assert client.headers["x-upstream-request-id"] == "req_011CScriptedUpstream"
+    assert "seed=dropped" in client.headers["x-gateway-adjusted"]
+    assert "content-length" not in client.headers
+
+
+async def test_an_answer_in_one_piece_has_its_headers_as_well(upstream: ScriptedUpstream) -> None:
+    upstream.script(json_answer(200, messages.message()))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=asking(seed=7))
+
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["content-length"] == str(len(response.content))
+    assert response.headers["x-request-id"].startswith("req_")
+    assert response.headers["x-upstream-request-id"] == "req_011CScriptedUpstream"
+    assert "seed=dropped" in response.headers["x-gateway-adjusted"]
+
+
+async def test_headers_of_upstream_cannot_break_out_of_theirs(upstream: ScriptedUpstream) -> None:
+    head = b"HTTP/1.1 200 OK\r\nrequest-id: req_\xe9\x80\x80 x\r\ncontent-type: application/json\r\n"
+    whole = json_answer(200, messages.message()).steps[0]
+    assert isinstance(whole, Send)
+    body = whole.data.partition(b"\r\n\r\n")[2]
+    upstream.script(Answer((Send(head + b"content-length: %d\r\n\r\n" % len(body) + body),)))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=asking())
+
+    assert response.status_code == 200
+    assert response.headers["x-upstream-request-id"].startswith("req_")
+    assert response.headers["x-upstream-request-id"].isascii()

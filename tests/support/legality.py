@@ -1,0 +1,356 @@
+"""What Messages accepts, written down once more from the wire reference: an oracle that shares no code with ours."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from translators.models import ModelRow
+
+SAMPLING = ("temperature", "top_p", "top_k")
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+
+_TOP_LEVEL = frozenset(
+    {
+        "model",
+        "max_tokens",
+        "messages",
+        "system",
+        "stream",
+        "stop_sequences",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "metadata",
+        "service_tier",
+        *SAMPLING,
+    }
+)
+_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_MAGIC = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"RIFF": "image/webp",
+}
+_DISPLAYS = (None, "summarized", "omitted")
+_SCHEMA_UNIONS = ("oneOf", "anyOf", "allOf")
+# Fields of each `tool_choice` (section 3.7).
+_CHOICES = {
+    "auto": {"type", "disable_parallel_tool_use"},
+    "any": {"type", "disable_parallel_tool_use"},
+    "tool": {"type", "name", "disable_parallel_tool_use"},
+    "none": {"type"},
+}
+
+Body = Mapping[str, Any]
+
+
+def violations(body: Body, row: ModelRow, version: str = "2026-10-21") -> list[str]:
+    """Every rule of the Messages API that the body breaks for this model, each in a few words."""
+    return [
+        *_top_level(body, row),
+        *_system(body),
+        *_messages(body["messages"]),
+        *_order(_turns(body["messages"]), row),
+        *_pairing(body["messages"]),
+        *_ending(body, row),
+        *_tools(body.get("tools")),
+        *_tool_choice(body, row),
+        *_thinking(body, row),
+        *_sampling(body, row, version),
+    ]
+
+
+def _top_level(body: Body, row: ModelRow) -> Iterator[str]:
+    for name in body.keys() - _TOP_LEVEL:
+        yield f"{name}: extra inputs are not permitted"
+    if not isinstance(body.get("model"), str) or not body["model"]:
+        yield "model: a string is required"
+    limit = body.get("max_tokens")
+    if type(limit) is not int or not 1 <= limit <= row.max_output:
+        yield f"max_tokens: {limit!r} is not within 1..{row.max_output}"
+    if not isinstance(body.get("stream", False), bool):
+        yield "stream: not a boolean"
+    for index, stop in enumerate(body.get("stop_sequences", ())):
+        if not isinstance(stop, str) or not stop.strip():
+            yield f"stop_sequences.{index}: must contain non-whitespace"
+    if body.get("service_tier", "auto") not in ("auto", "standard_only"):
+        yield "service_tier: unknown"
+    yield from _metadata(body.get("metadata", {}))
+    effort = body.get("output_config", {}).get("effort")
+    if effort is not None and effort not in row.efforts:
+        yield f"output_config.effort: {effort!r} is not among {row.efforts}"
+    if "output_config" in body and not body["output_config"].keys() <= {"effort", "format"}:
+        yield "output_config: extra inputs"
+
+
+def _metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
+    if not metadata.keys() <= {"user_id"}:
+        yield "metadata: extra inputs"
+    user = metadata.get("user_id", "")
+    if len(user) > 256:
+        yield "metadata.user_id: longer than 256 characters"
+    if "@" in user:
+        yield "metadata.user_id: looks like an e-mail address"
+
+
+def _system(body: Body) -> Iterator[str]:
+    if "system" not in body:
+        return
+    if not body["system"]:
+        yield "system: empty"
+    for index, block in enumerate(_blocks(body["system"])):
+        if block.get("type") != "text":
+            yield f"system.{index}: only text"
+        yield from _block(block, f"system.{index}", "system")
+
+
+def _messages(messages: Sequence[Body]) -> Iterator[str]:
+    if not messages:
+        yield "messages: at least one is required"
+    for index, message in enumerate(messages):
+        place = f"messages.{index}"
+        if message.keys() != {"role", "content"}:
+            yield f"{place}: has to have role and content"
+        if message["role"] not in ("user", "assistant", "system"):
+            yield f"{place}.role: {message['role']!r}"
+        if not message["content"]:
+            yield f"{place}: must have non-empty content"
+        for number, block in enumerate(_blocks(message["content"])):
+            yield from _block(block, f"{place}.content.{number}", message["role"])
+
+
+def _blocks(content: str | Sequence[Body]) -> Sequence[Body]:
+    """A content's blocks; a string equals one text block."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+_ALLOWED_BLOCKS = {
+    "system": ("text",),
+    "user": ("text", "image", "document", "tool_result"),
+    "assistant": ("text", "thinking", "redacted_thinking", "tool_use"),
+    "tool_result": ("text", "image", "document"),
+}
+
+
+def _block(block: Body, place: str, where: str) -> Iterator[str]:
+    kind = block.get("type", "")
+    if kind not in _ALLOWED_BLOCKS.get(where, ()):
+        yield f"{place}: {kind!r} is not allowed in {where}"
+    elif kind == "text":
+        yield from _text(block, place)
+    elif kind == "image":
+        yield from _image(block, place)
+    elif kind == "tool_use":
+        yield from _tool_use(block, place)
+    elif kind == "tool_result":
+        yield from _tool_result(block, place)
+
+
+def _text(block: Body, place: str) -> Iterator[str]:
+    if block.keys() != {"type", "text"}:
+        yield f"{place}: unexpected fields in a text block"
+    if not isinstance(block["text"], str) or not block["text"].strip():
+        yield f"{place}.text: must contain non-whitespace text"
+
+
+def _image(block: Body, place: str) -> Iterator[str]:
+    source = block["source"]
+    if block.keys() != {"type", "source"}:
+        yield f"{place}: unexpected fields in an image block"
+    if source["type"] == "url":
+        if not source["url"].lower().startswith("https://"):
+            yield f"{place}: only HTTPS URLs are supported"
+    elif source["type"] == "base64":
+        yield from _base64_image(source, place)
+    else:
+        yield f"{place}: unknown source {source['type']!r}"
+
+
+def _base64_image(source: Body, place: str) -> Iterator[str]:
+    if source["media_type"] not in _MAGIC.values():
+        yield f"{place}: media type {source['media_type']!r}"
+    try:
+        data = base64.b64decode(source["data"], validate=True)
+    except (binascii.Error, ValueError):
+        yield f"{place}: not base64"
+        return
+    if not data:
+        yield f"{place}: no data"
+    for magic, media_type in _MAGIC.items():
+        if data.startswith(magic) and source["media_type"] != media_type:
+            yield f"{place}: labelled {source['media_type']}, but it is {media_type}"
+
+
+def _tool_use(block: Body, place: str) -> Iterator[str]:
+    if block.keys() != {"type", "id", "name", "input"}:
+        yield f"{place}: unexpected fields in a tool_use block"
+    if not _CALL_ID.fullmatch(block["id"]):
+        yield f"{place}.id: should match {_CALL_ID.pattern}"
+    if not _TOOL_NAME.fullmatch(block["name"]):
+        yield f"{place}.name: should match {_TOOL_NAME.pattern}"
+    if not isinstance(block["input"], dict):
+        yield f"{place}.input: not an object"
+
+
+def _tool_result(block: Body, place: str) -> Iterator[str]:
+    if not block.keys() <= {"type", "tool_use_id", "content", "is_error"}:
+        yield f"{place}: unexpected fields in a tool_result block"
+    if "content" in block:
+        if not block["content"]:
+            yield f"{place}.content: empty"
+        for number, inner in enumerate(_blocks(block["content"])):
+            yield from _block(inner, f"{place}.content.{number}", "tool_result")
+
+
+def _turns(messages: Sequence[Body]) -> list[tuple[str, list[Body]]]:
+    """Consecutive messages of one role are joined."""
+    turns: list[tuple[str, list[Body]]] = []
+    for message in messages:
+        if not turns or turns[-1][0] != message["role"]:
+            turns.append((message["role"], []))
+        turns[-1][1].extend(_blocks(message["content"]))
+    return turns
+
+
+def _order(turns: Sequence[tuple[str, list[Body]]], row: ModelRow) -> Iterator[str]:
+    """Sections 3.1 and 3.2: who may follow whom."""
+    roles = [role for role, _ in turns]
+    if roles and roles[0] != "user":
+        yield f"messages.0: the first message is {roles[0]}'s"
+    if "system" in roles and not row.system_messages:
+        yield 'messages: unexpected role "system"'
+    for number, (before, after) in enumerate(pairwise(roles)):
+        if after == "system" and before != "user":
+            yield f"turn {number + 1}: a system message must follow a user's turn"
+        if before == "system" and after != "assistant":
+            yield f"turn {number + 1}: a system message must be last or be followed by an assistant's"
+
+
+def _pairing(messages: Sequence[Body]) -> Iterator[str]:
+    """Every call is answered once, at the start of the one user message right behind it, and nothing else is."""
+    expected: list[str] = []
+    for index, message in enumerate(messages):
+        blocks = _blocks(message["content"])
+        kinds = [block["type"] for block in blocks]
+        answered = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        if sorted(answered) != sorted(expected):
+            yield f"messages.{index}: results for {answered}, calls were {expected}"
+        if kinds[: len(answered)] != ["tool_result"] * len(answered):
+            yield f"messages.{index}: results have to come before any other block"
+        expected = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        if len(set(expected)) < len(expected):
+            yield f"messages.{index}: tool_use ids must be unique"
+    if expected:
+        yield "messages: the last calls have no results"
+
+
+def _ending(body: Body, row: ModelRow) -> Iterator[str]:
+    last = body["messages"][-1] if body["messages"] else {"role": "user", "content": "?"}
+    if last["role"] != "assistant":
+        return
+    if not row.prefill or is_thinking(body, row):
+        yield "messages: this model does not support assistant message prefill"
+    block = _blocks(last["content"])[-1] if last["content"] else {"type": "text", "text": "?"}
+    if block["type"] == "text" and block["text"] != block["text"].rstrip():
+        yield "messages: final assistant content cannot end with trailing whitespace"
+
+
+def _tools(tools: Sequence[Body] | None) -> Iterator[str]:
+    if tools is None:
+        return
+    names = [tool.get("name") for tool in tools]
+    if len(set(names)) < len(names):
+        yield "tools: names must be unique"
+    for index, tool in enumerate(tools):
+        if not tool.keys() <= {"name", "description", "input_schema", "strict", "type"}:
+            yield f"tools.{index}: extra inputs"
+        if not _TOOL_NAME.fullmatch(tool["name"]):
+            yield f"tools.{index}.name: should match {_TOOL_NAME.pattern}"
+        schema = tool["input_schema"]
+        if not isinstance(schema, dict) or schema.get("type") != "object":
+            yield f"tools.{index}.input_schema.type: should be 'object'"
+        elif any(union in schema for union in _SCHEMA_UNIONS):
+            yield f"tools.{index}.input_schema: no oneOf, allOf or anyOf at the top level"
+
+
+def is_tool_forced(body: Body) -> bool:
+    """Whether the model has to call a tool."""
+    return body.get("tool_choice", {}).get("type") in ("any", "tool")
+
+
+def _tool_choice(body: Body, row: ModelRow) -> Iterator[str]:
+    choice = body.get("tool_choice")
+    if choice is None:
+        return
+    if not body.get("tools"):
+        yield "tool_choice: only with tools"
+    if not choice.keys() <= _CHOICES.get(choice["type"], set()):
+        yield f"tool_choice: {choice}"
+    if choice["type"] == "tool" and choice["name"] not in [tool["name"] for tool in body.get("tools", ())]:
+        yield f"tool_choice: no tool {choice['name']!r}"
+    if is_tool_forced(body) and not row.forced_tools:
+        yield "tool_choice: this model cannot be forced"
+
+
+def is_thinking(body: Body, row: ModelRow) -> bool:
+    """Whether the model thinks, by the request or by its own default."""
+    if "thinking" not in body:
+        return row.thinks_by_default
+    return body["thinking"]["type"] not in ("disabled", "between_tools")
+
+
+def _thinking(body: Body, row: ModelRow) -> Iterator[str]:
+    thinking = body.get("thinking")
+    if thinking is None:
+        return
+    kind = thinking["type"]
+    if kind not in row.thinking:
+        yield f"thinking.type: {kind!r} is not among {row.thinking}"
+    if kind in ("disabled", "between_tools"):
+        if thinking.keys() != {"type"}:
+            yield f"thinking.{kind}: extra inputs"
+        effort = body.get("output_config", {}).get("effort") or row.effort
+        if row.disabled_effort and EFFORTS.index(effort) > EFFORTS.index(row.disabled_effort):
+            yield f"thinking.{kind}: not with effort {effort}"
+    elif thinking.get("display") not in _DISPLAYS:
+        yield f"thinking.display: {thinking['display']!r}"
+    if kind == "enabled":
+        yield from _manual_thinking(body, thinking)
+    elif "budget_tokens" in thinking:
+        yield "thinking.budget_tokens: only with enabled"
+
+
+def _manual_thinking(body: Body, thinking: Body) -> Iterator[str]:
+    if not 1024 <= thinking["budget_tokens"] < body["max_tokens"]:
+        yield f"thinking.budget_tokens: {thinking['budget_tokens']} of {body['max_tokens']}"
+    if is_tool_forced(body):
+        yield "thinking: not when tool_choice forces tool use"
+    turns = _turns(body["messages"])
+    last = max((number for number, (role, _) in enumerate(turns) if role == "assistant"), default=None)
+    if last is None:
+        return
+    is_in_tool_loop = any(block["type"] == "tool_result" for _, blocks in turns[last + 1 :] for block in blocks)
+    if is_in_tool_loop and turns[last][1][0]["type"] not in ("thinking", "redacted_thinking"):
+        yield "thinking: a final assistant message must start with a thinking block"
+
+
+def _sampling(body: Body, row: ModelRow, version: str) -> Iterator[str]:
+    """Sections 1.4 and 11.3."""
+    sent = [name for name in SAMPLING if name in body]
+    if sent and version != "2023-06-01":
+        yield f"{sent}: extra inputs are not permitted"
+    if sent and row.sampling == "none":
+        yield f"{sent}: deprecated for this model"
+    if "temperature" in sent and "top_p" in sent:
+        yield "temperature and top_p cannot both be specified"
+    for name in sent:
+        if name != "top_k" and not 0 <= body[name] <= 1:
+            yield f"{name}: range: 0..1"
+        if is_thinking(body, row) and (name != "top_p" or body[name] < 0.95):
+            yield f"{name}: not when thinking is enabled"

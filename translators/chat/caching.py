@@ -1,0 +1,104 @@
+"""Cache marks: the caller's in any of their spellings, at most four, in an order that Messages accepts."""
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Raw
+from orjson import Fragment
+
+from translators.adjustments import Adjustments
+from translators.errors import TranslationError
+from translators.reading import decode, is_null
+from translators.wire.chat import CacheBreakpoint
+
+Block: TypeAlias = dict[str, Any]
+
+MARK: Final = "cache_control"
+MAX_MARKS: Final = 4
+SHORT: Final = {"type": "ephemeral"}
+LONG: Final = {"type": "ephemeral", "ttl": "1h"}
+# Section 13.1 of the Messages reference: marks on these are refused.
+_UNMARKABLE: Final = frozenset({"thinking", "redacted_thinking"})
+# What OpenAI's lifetimes come closest to; all are above five minutes.
+_LONG_LIFETIMES: Final = frozenset({"30m", "1h", "12h", "24h"})
+
+
+class _Mark(msgspec.Struct):
+    type: str = "ephemeral"
+    ttl: str | None = None
+
+
+_MARK_DECODER: Final = msgspec.json.Decoder(_Mark)
+
+
+def mark_of(cache_control: Raw, breakpoint: CacheBreakpoint | None, path: str) -> Block | None:
+    """The mark that a part, message or tool carries, in Anthropic's spelling or in OpenAI's; None for no mark."""
+    if not is_null(cache_control):
+        mark = decode(_MARK_DECODER, cache_control, f"{path}.{MARK}")
+        if mark.type != "ephemeral" or mark.ttl not in (None, "5m", "1h"):
+            raise TranslationError(
+                "A cache mark is {'type': 'ephemeral'}, with a 'ttl' of '5m' or '1h'.",
+                param=f"{path}.{MARK}",
+                code="invalid_value",
+            )
+        return LONG if mark.ttl == "1h" else SHORT
+    if breakpoint is not None and breakpoint.mode in (None, "explicit"):
+        return lifetime(breakpoint.ttl)
+    return None
+
+
+def lifetime(ttl: str | None) -> Block:
+    """The mark for one of OpenAI's lifetimes."""
+    return LONG if ttl in _LONG_LIFETIMES else SHORT
+
+
+def mark_last(messages: list[Block], mark: Block) -> None:
+    """Mark the last block of the conversation that can carry a mark."""
+    for message in reversed(messages):
+        blocks = blocks_of(message)
+        for block in reversed(blocks):
+            if block["type"] not in _UNMARKABLE:
+                block.setdefault(MARK, mark)
+                return
+
+
+def blocks_of(message: Block) -> list[Block]:
+    """A message's blocks; a content that is a string becomes one, which means the same."""
+    content = message["content"]
+    if isinstance(content, Fragment | str):
+        content = message["content"] = [{"type": "text", "text": content}]
+    blocks: list[Block] = content
+    return blocks
+
+
+def limit_marks(tools: list[Block], system: list[Block], messages: list[Block], adjustments: Adjustments) -> None:
+    """Keep at most four marks: the last on tools, the last on system, the newest on messages; no long after a short."""
+    kept = [*_marked(tools)[-1:], *_marked(system)[-1:]]
+    in_messages = _marked(message_blocks(messages))
+    kept += in_messages[-(MAX_MARKS - len(kept)) :]
+    keep = {id(block) for block in kept}
+    dropped = [block for block in (*_marked(tools), *_marked(system), *in_messages) if id(block) not in keep]
+    for block in dropped:
+        del block[MARK]
+    if dropped:
+        adjustments.add(MARK, "dropped", "limit")
+    has_short = False
+    for block in kept:
+        has_short = has_short or "ttl" not in block[MARK]
+        if has_short:
+            block[MARK] = SHORT
+
+
+def has_marks(*groups: Iterable[Block]) -> bool:
+    """Whether the caller has marked anything."""
+    return any(_marked(group) for group in groups)
+
+
+def message_blocks(messages: list[Block]) -> list[Block]:
+    """All blocks of all messages that are written as blocks; strings carry no marks."""
+    return [block for message in messages if isinstance(message["content"], list) for block in message["content"]]
+
+
+def _marked(blocks: Iterable[Block]) -> list[Block]:
+    return [block for block in blocks if MARK in block]

@@ -1,0 +1,220 @@
+"""Which tools the model may or must call, also on models that refuse to be forced.
+
+Forcing a tool is how most libraries ask for structured data, and the newest models answer it with a 400. There the
+tool's schema becomes the form of the answer, and its text goes back as the call (see `TextCall`).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from translators.adjustments import Adjustments
+from translators.chat.content import Block
+from translators.chat.names import upstream_tool_name
+from translators.chat.shape import CALL_PROPERTY, TextCall
+from translators.chat.tools import Tools
+from translators.errors import TranslationError
+from translators.models import ModelRow
+from translators.reading import decode, is_null
+from translators.schema import OutsideSubsetError, structured
+from translators.wire.chat import (
+    LEGACY_CHOICE_DECODER,
+    TOOL_CHOICE_DECODER,
+    AllowedTools,
+    ChatRequest,
+    LegacyChoice,
+    ToolChoice,
+)
+
+_MODES: Final = ("none", "auto", "required")
+_MUST_CALL: Final = "In this turn, answer by calling {tools}, not with text alone."
+_MAY_CALL: Final = "In this turn, call no other tools than {tools}."
+
+
+@dataclass(slots=True)
+class Choice:
+    """What is sent: the `tool_choice`, words for the end of the conversation, or the form of an answer that is a call.
+
+    `is_forced` says that a forced choice was sent; `expects_call` that one could only be asked for.
+    """
+
+    tool_choice: Block | None = None
+    turn_words: str | None = None
+    format: bytes | None = None
+    text_call: TextCall | None = None
+    is_forced: bool = False
+    expects_call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the caller wants: a mode, one tool by its upstream name, and the only tools that count (empty: all)."""
+
+    mode: str
+    name: str | None = None
+    allowed: tuple[str, ...] = ()
+
+
+def write_choice(
+    request: ChatRequest, tools: Tools, row: ModelRow, adjustments: Adjustments, *, has_format: bool
+) -> Choice:
+    """The choice for one model; `has_format` says that the answer's form is taken already."""
+    wish = _read(request, tools)
+    if not tools.definitions:
+        if wish is not None and wish.mode not in ("none", "auto"):
+            adjustments.add("tool_choice", "dropped", "no-tools")
+        return Choice()
+    if wish is not None and wish.mode == "none":
+        return Choice({"type": "none"})
+    one_call: Block = {"disable_parallel_tool_use": True} if request.parallel_tool_calls is False else {}
+    is_forced = wish is not None and (wish.name is not None or wish.mode == "required")
+    if wish is None or not is_forced:
+        choice = Choice({"type": "auto", **one_call} if one_call or wish is not None else None)
+    elif row.forced_tools:
+        chosen: Block = {"type": "tool", "name": wish.name} if wish.name is not None else {"type": "any"}
+        choice = Choice({**chosen, **one_call}, is_forced=True)
+    else:
+        return _unforced(wish, tools, one_call, adjustments, has_format=has_format)
+    if wish is not None and wish.allowed:
+        choice.turn_words = _MAY_CALL.format(tools=_listed(wish.allowed))
+    return choice
+
+
+def _unforced(wish: _Wish, tools: Tools, one_call: Block, adjustments: Adjustments, *, has_format: bool) -> Choice:
+    """A forced choice on a model that refuses it: the answer's form where the schemas allow it, else words."""
+    candidates = (wish.name,) if wish.name is not None else wish.allowed or tuple(tools.schemas)
+    asked = "function" if wish.name is not None else "required"
+    try:
+        if has_format:
+            raise OutsideSubsetError("the answer has a form already")
+        form = _form(candidates, tools)
+    except OutsideSubsetError:
+        adjustments.add("tool_choice", f"{asked}->auto", "model")
+        words = _MUST_CALL.format(
+            tools=_listed(candidates) if wish.name or wish.allowed else "at least one of the tools"
+        )
+        return Choice({"type": "auto", **one_call}, words, expects_call=True)
+    adjustments.add("tool_choice", f"{asked}->format", "model")
+    name = candidates[0] if len(candidates) == 1 else None
+    return Choice({"type": "none"}, format=form, text_call=TextCall(name))
+
+
+def _form(candidates: tuple[str, ...], tools: Tools) -> bytes:
+    """The form of an answer that is a call of one of these; raises `OutsideSubsetError`."""
+    if not candidates:
+        raise OutsideSubsetError("no function to call")
+    schemas = {name: structured(_known_schema(name, tools)).json for name in candidates}
+    if len(candidates) == 1:
+        return schemas[candidates[0]]
+    definitions: Block = {}
+    members = []
+    for number, (name, text) in enumerate(schemas.items()):
+        schema = _with_own_definitions(orjson.loads(text), f"t{number}_")
+        definitions |= schema.pop("$defs", {})
+        call = {"name": {"const": name}, "arguments": schema}
+        members.append(_closed_object(call))
+    form = _closed_object({CALL_PROPERTY: {"anyOf": members}})
+    return orjson.dumps({**form, "$defs": definitions} if definitions else form)
+
+
+def _known_schema(name: str, tools: Tools) -> bytes:
+    if name not in tools.schemas:
+        raise OutsideSubsetError("a tool that upstream runs itself")
+    return tools.schemas[name]
+
+
+def _closed_object(properties: Block) -> Block:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _with_own_definitions(schema: Any, prefix: str) -> Any:
+    """The schema with its definitions under names of their own, so that several schemas can stand in one."""
+    if isinstance(schema, list):
+        return [_with_own_definitions(item, prefix) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    renamed: Block = {}
+    for key, value in schema.items():
+        if key in ("$defs", "definitions") and isinstance(value, dict):
+            own = {prefix + name: _with_own_definitions(item, prefix) for name, item in value.items()}
+            renamed["$defs"] = {**renamed.get("$defs", {}), **own}  # type: ignore[dict-item]
+        elif key == "$ref" and isinstance(value, str):
+            renamed[key] = f"#/$defs/{prefix}{value.rpartition('/')[2]}"
+        else:
+            renamed[key] = _with_own_definitions(value, prefix)
+    return renamed
+
+
+def _read(request: ChatRequest, tools: Tools) -> _Wish | None:
+    if tools.is_legacy:
+        return _read_legacy(request, tools)
+    if is_null(request.tool_choice):
+        return None
+    choice = decode(TOOL_CHOICE_DECODER, request.tool_choice, "tool_choice")
+    if isinstance(choice, str):
+        return _Wish(_mode(choice, "tool_choice"))
+    if choice.type == "allowed_tools" and choice.allowed_tools is not None:
+        return _read_allowed(choice.allowed_tools, tools)
+    named = _named(choice)
+    if named is None:
+        raise TranslationError(
+            "tool_choice has to be 'none', 'auto', 'required', 'allowed_tools', or name one tool.",
+            param="tool_choice",
+            code="invalid_value",
+        )
+    return _Wish("required", _known(named, tools, "tool_choice"))
+
+
+def _read_allowed(allowed: AllowedTools, tools: Tools) -> _Wish:
+    names = []
+    for tool in allowed.tools:
+        named = tool.function or tool.custom
+        wanted = named.name if named else tool.name
+        if wanted is not None:
+            names.append(_known(wanted, tools, "tool_choice.allowed_tools.tools"))
+    mode = _mode(allowed.mode, "tool_choice.allowed_tools.mode")
+    return _Wish(mode, allowed=tuple(names))
+
+
+def _read_legacy(request: ChatRequest, tools: Tools) -> _Wish | None:
+    if is_null(request.function_call):
+        return None
+    choice = decode(LEGACY_CHOICE_DECODER, request.function_call, "function_call")
+    if isinstance(choice, LegacyChoice):
+        return _Wish("required", _known(choice.name, tools, "function_call"))
+    return _Wish(_mode(choice, "function_call"))
+
+
+def _mode(mode: str, path: str) -> str:
+    mode = "required" if mode == "any" else mode
+    if mode not in _MODES:
+        raise TranslationError(
+            f"Invalid value: '{mode}'. Supported values are: 'none', 'auto', and 'required'.",
+            param=path,
+            code="invalid_value",
+        )
+    return mode
+
+
+def _named(choice: ToolChoice) -> str | None:
+    named = {"function": choice.function, "custom": choice.custom}.get(choice.type)
+    return named.name if named else None
+
+
+def _known(wanted: str, tools: Tools, path: str) -> str:
+    name = upstream_tool_name(wanted)
+    if tools.definitions and name not in tools.names:
+        raise TranslationError(
+            f"Invalid value for '{path}': there is no tool with the name '{wanted}'.", param=path, code="invalid_value"
+        )
+    return name
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

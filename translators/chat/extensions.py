@@ -1,0 +1,57 @@
+"""Fields of Messages itself, sent along by `extra_body`."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec import Raw
+from orjson import Fragment
+
+from translators.adjustments import Adjustments
+from translators.chat.content import Block
+from translators.reading import decode, is_null
+from translators.wire.chat import OBJECT_DECODER, ChatRequest
+
+# What each needs in `anthropic-beta` (section 2 of the Messages reference).
+BETA_OF_FIELD: Final[dict[str, str | None]] = {
+    "container": None,
+    "context_management": "context-management-2025-06-27",
+    "mcp_servers": "mcp-client-2025-11-20",
+    "speed": "fast-mode-2026-02-01",
+    "inference_geo": None,
+}
+# These cost more, reach out, or belong to one workspace: for shared keys only where the operator allows them.
+RESTRICTED: Final = frozenset({"speed", "inference_geo", "mcp_servers", "container"})
+_COMPACTION: Final = b"compact_20260112"
+_COMPACTION_BETA: Final = "compact-2026-01-12"
+_TASK_BUDGET_BETA: Final = "task-budgets-2026-03-13"
+
+
+@dataclass(slots=True)
+class Extensions:
+    """What is sent: fields as they came, parts of `output_config`, and the betas they need."""
+
+    fields: Block = field(default_factory=dict)
+    output_config: Block = field(default_factory=dict)
+    betas: list[str] = field(default_factory=list)
+
+
+def write_extensions(request: ChatRequest, allowed: frozenset[str], adjustments: Adjustments) -> Extensions:
+    """The native fields of a request; `allowed` names those of the restricted ones that may be used."""
+    extensions = Extensions()
+    for name, beta in BETA_OF_FIELD.items():
+        value: Raw = getattr(request, name)
+        if is_null(value):
+            continue
+        if name in RESTRICTED and name not in allowed:
+            adjustments.add(name, "dropped", "not-allowed")
+            continue
+        extensions.fields[name] = Fragment(bytes(value))
+        extensions.betas += [beta] if beta else []
+        if name == "context_management" and _COMPACTION in bytes(value):
+            extensions.betas.append(_COMPACTION_BETA)
+    if not is_null(request.output_config):
+        config = decode(OBJECT_DECODER, request.output_config, "output_config")
+        extensions.output_config = {key: Fragment(bytes(value)) for key, value in config.items()}
+        if "task_budget" in config:
+            extensions.betas.append(_TASK_BUDGET_BETA)
+    return extensions

@@ -1,0 +1,444 @@
+"""Reads one answer, event by event or whole, and says what there is: text, reasoning, calls, an end.
+
+What becomes of each is a subclass's own: `stream.py` writes chunks, `answer.py` collects. So a streamed and an
+unstreamed answer to the same message cannot differ.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Final
+
+import msgspec
+import orjson
+from msgspec import Raw, UnsetType
+
+from translators.blocks import BlockRecorder
+from translators.chat.filters import CustomInput, FenceStripper, TextFilter, WrappedArguments
+from translators.chat.finish import finish_reason
+from translators.chat.names import caller_call_id
+from translators.chat.shape import CALL_PROPERTY, PLAIN, AnswerShape
+from translators.errors import ErrorKind, FailedError, Failure
+from translators.events import EventReader, MalformedEventError
+from translators.partial_json import JsonExtractor
+from translators.upstream_errors import CUT_OFF, streamed_failure
+from translators.usage import Usage
+from translators.wire.messages import (
+    MESSAGE_DECODER,
+    ContentBlock,
+    ContentBlockDelta,
+    ContentBlockStart,
+    ContentBlockStop,
+    ErrorEvent,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Ping,
+    StopDetails,
+    StreamEvent,
+)
+
+_EMPTY: Final = b'""'
+
+
+class State(Enum):
+    """Where an answer is: `IDLE → OPEN → DONE`, `PAUSED` until upstream is asked to go on, `FAILED` from anywhere."""
+
+    IDLE = auto()
+    OPEN = auto()
+    PAUSED = auto()
+    DONE = auto()
+    FAILED = auto()
+
+
+@dataclass(slots=True)
+class Call:
+    """A tool call that is being read: its place among the calls, and what is done to its arguments."""
+
+    index: int
+    id: str
+    name: str
+    is_custom: bool = False
+    filter: TextFilter | None = None
+    whole_input: bytes = b"{}"
+    has_arguments: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is known once an answer is complete."""
+
+    finish_reason: str
+    refusal: str | None
+    annotations: list[dict[str, object]]
+    citations: list[object]
+    thinking_blocks: list[dict[str, object]]
+
+
+@dataclass(slots=True)
+class _TextBlock:
+    """A text block's place in the joined text, and what it cites."""
+
+    start: int
+    citations: list[dict[str, Any]] = field(default_factory=list)
+
+
+class MessageReader:
+    """One answer; a subclass says what becomes of its pieces (`on_...`). JSON strings are passed as they stand."""
+
+    def __init__(self, shape: AnswerShape = PLAIN) -> None:
+        self.state = State.IDLE
+        self.failure: Failure | None = None
+        self.usage = Usage()
+        self.stop_reason: str | None = None
+        self.model: str | None = None
+        self.upstream_id: str | None = None
+        self.has_started_block = False
+        self.has_text = False
+        self.calls: list[Call] = []
+        self._shape = shape
+        self._recorder = BlockRecorder() if shape.shows_thinking_blocks or shape.continues_pauses else None
+        self._recorded: list[dict[str, object]] = []
+        self._reader = EventReader(observe=self._recorder.observe if self._recorder else None)
+        self._block_types: dict[int, str] = {}
+        self._block_calls: dict[int, Call] = {}
+        self._text_filter: FenceStripper | None = FenceStripper() if shape.strips_fences else None
+        self._call_extractor = _call_extractor(shape)
+        self._text_length = 0
+        self._text_blocks: list[_TextBlock] = []
+        self._annotations: list[dict[str, object]] = []
+        self._citations: list[object] = []
+        self._stop_details: StopDetails | None = None
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            ContentBlockDelta: self._on_delta,
+            ContentBlockStart: self._on_block_start,
+            ContentBlockStop: self._on_block_stop,
+            MessageStart: self._on_message_start,
+            MessageDelta: self._on_message_delta,
+            MessageStop: self._on_message_stop,
+            ErrorEvent: self._on_error,
+            Ping: _nothing,
+        }
+
+    # What a subclass makes of it.
+
+    def on_begin(self) -> None:
+        """The message has begun: `model`, `upstream_id` and the first of `usage` are known."""
+
+    def on_text(self, raw: bytes) -> None:
+        """Some text (a JSON string, not empty)."""
+
+    def on_reasoning(self, raw: bytes) -> None:
+        """Some reasoning (a JSON string, not empty)."""
+
+    def on_call(self, call: Call) -> None:
+        """A call begins."""
+
+    def on_arguments(self, call: Call, raw: bytes) -> None:
+        """Some of a call's arguments, or of a custom tool's input (a JSON string, not empty)."""
+
+    def on_end(self, ending: Ending) -> None:
+        """The answer is complete."""
+
+    # What comes in.
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is read."""
+        return self.state is State.DONE or self.state is State.FAILED or self.state is State.PAUSED
+
+    @property
+    def unknown_events(self) -> int:
+        """How many events of types yet unknown were passed over."""
+        return self._reader.unknown_events
+
+    def read(self, data: bytes) -> None:
+        """Read the events that these bytes complete; a failure is in `failure` and ends the reading."""
+        self._read(self._reader.feed(data))
+
+    def read_end(self) -> None:
+        """Upstream's body has ended: without a `message_stop`, that is a failure."""
+        self._read(self._reader.end())
+        if not self.is_over:
+            self._fail(CUT_OFF)
+
+    def read_whole(self, body: bytes) -> None:
+        """Read an unstreamed message; raises `FailedError` when it is none."""
+        try:
+            body.decode()
+            message = MESSAGE_DECODER.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            detail = f"Upstream's answer is not a message: {error}"
+            raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail)) from error
+        self.state = State.OPEN
+        self.model, self.upstream_id = message.model, message.id
+        self.usage.update(message.usage)
+        self.on_begin()
+        if self._recorder is not None:
+            self._recorded = msgspec.json.decode(body)["content"]
+        for block in message.content:
+            self._read_block(block)
+        self.stop_reason, self._stop_details = message.stop_reason, message.stop_details
+        self._complete()
+
+    def pause(self) -> list[dict[str, object]]:
+        """The content of a paused turn, to be sent back; what upstream says next is read on from here."""
+        blocks = self._blocks()
+        self.usage.begin_another()
+        self.state = State.IDLE
+        self._recorder = BlockRecorder()
+        self._reader = EventReader(observe=self._recorder.observe)
+        self._block_types.clear()
+        self._block_calls.clear()
+        return blocks
+
+    def end_pause(self) -> None:
+        """Take a paused turn for finished: it has paused too often."""
+        self._complete()
+
+    def _read(self, events: Iterator[StreamEvent]) -> None:
+        if self.is_over:
+            return
+        try:
+            for event in events:
+                self._handlers[type(event)](event)
+                if self.is_over:
+                    return
+        except MalformedEventError as error:
+            self._fail(Failure(ErrorKind.PROTOCOL_ERROR, str(error)))
+
+    # The events, in the order in which a stream has them.
+
+    def _on_message_start(self, event: MessageStart) -> None:
+        if self.state is not State.IDLE:
+            self._out_of_order("message_start")
+            return
+        self.state = State.OPEN
+        self.usage.update(event.message.usage)
+        if self.upstream_id is None:
+            self.model, self.upstream_id = event.message.model, event.message.id
+            self.on_begin()
+
+    def _on_block_start(self, event: ContentBlockStart) -> None:
+        if self.state is not State.OPEN:
+            self._out_of_order("content_block_start")
+            return
+        self.has_started_block = True
+        block = event.content_block
+        self._block_types[event.index] = block.type
+        if block.type == "tool_use":
+            self._block_calls[event.index] = self._begin_call(block.id or "", block.name or "", bytes(block.input))
+        elif block.type == "text":
+            self._text_blocks.append(_TextBlock(self._text_length))
+            self._text(_string(block.text))
+        elif block.type == "thinking":
+            self._reasoning(_string(block.thinking))
+
+    def _on_delta(self, event: ContentBlockDelta) -> None:
+        if self.state is not State.OPEN:
+            self._out_of_order("content_block_delta")
+            return
+        delta = event.delta
+        block_type = self._block_types.get(event.index)
+        # A delta counts only in the block it belongs to: server tools stream their input in the same way.
+        if delta.type == "text_delta" and block_type == "text":
+            self._text(_string(delta.text))
+        elif delta.type == "input_json_delta" and block_type == "tool_use":
+            self._arguments(self._block_calls[event.index], _string(delta.partial_json))
+        elif delta.type == "thinking_delta" and block_type == "thinking":
+            self._reasoning(_string(delta.thinking))
+        elif delta.type == "citations_delta" and block_type == "text" and isinstance(delta.citation, dict):
+            self._text_blocks[-1].citations.append(delta.citation)
+
+    def _on_block_stop(self, event: ContentBlockStop) -> None:
+        if (call := self._block_calls.get(event.index)) is not None:
+            self._end_call(call)
+        elif self._block_types.get(event.index) == "text":
+            self._cite(self._text_blocks[-1])
+
+    def _on_message_delta(self, event: MessageDelta) -> None:
+        self.stop_reason, self._stop_details = event.delta.stop_reason, event.delta.stop_details
+        self.usage.update(event.usage)
+
+    def _on_message_stop(self, _event: MessageStop) -> None:
+        if self.state is not State.OPEN:
+            self._out_of_order("message_stop")
+        elif self.stop_reason == "pause_turn" and self._shape.continues_pauses:
+            self.state = State.PAUSED
+        else:
+            self._complete()
+
+    def _on_error(self, event: ErrorEvent) -> None:
+        self._fail(streamed_failure(event.error))
+
+    # What it means.
+
+    def _read_block(self, block: ContentBlock) -> None:
+        """One block of an unstreamed message."""
+        if block.type == "text":
+            self._text_blocks.append(_TextBlock(self._text_length, block.citations or []))
+            self._text(_encoded(block.text))
+            self._cite(self._text_blocks[-1])
+        elif block.type == "thinking":
+            self._reasoning(_encoded(block.thinking))
+        elif block.type == "tool_use":
+            self._end_call(self._begin_call(block.id or "", block.name or "", bytes(block.input)))
+
+    def _text(self, raw: bytes | None) -> None:
+        if raw is None:
+            return
+        if self._shape.text_call is not None:
+            self._text_as_call(raw)
+        elif self._text_filter is None:
+            self._say(raw)
+        else:
+            self._say(_encoded(self._text_filter.feed(orjson.loads(raw))))
+
+    def _say(self, raw: bytes | None) -> None:
+        if raw is None:
+            return
+        self.has_text = True
+        if self._shape.counts_text:
+            self._text_length += len(orjson.loads(raw))
+        self.on_text(raw)
+
+    def _reasoning(self, raw: bytes | None) -> None:
+        if raw is not None:
+            self.on_reasoning(raw)
+
+    def _text_as_call(self, raw: bytes) -> None:
+        """The text of an answer that stands for a call: the arguments as they are, or inside of a named choice."""
+        if self._call_extractor is None:
+            name = self._shape.text_call.name if self._shape.text_call else None
+            call = self.calls[0] if self.calls else self._begin_call(self._made_id(), name or "", b"{}")
+            self._arguments(call, raw)
+            return
+        for piece in self._call_extractor.feed(orjson.loads(raw)):
+            if piece.path[-1] == "name":
+                self._chosen_name += piece.text
+                if piece.is_last:
+                    self._begin_call(self._made_id(), _decoded(self._chosen_name), b"{}")
+            elif self.calls:
+                self._arguments(self.calls[0], _encoded(piece.text))
+
+    _chosen_name = ""
+
+    def _begin_call(self, call_id: str, upstream_name: str, whole_input: bytes) -> Call:
+        name = self._shape.tool_names.get(upstream_name, upstream_name)
+        call = Call(len(self.calls), caller_call_id(call_id), name, whole_input=whole_input)
+        if name in self._shape.custom_tools:
+            call.is_custom, call.filter = True, CustomInput()
+        elif upstream_name in self._shape.wrapped_tools:
+            call.filter = WrappedArguments()
+        self.calls.append(call)
+        self.on_call(call)
+        return call
+
+    def _arguments(self, call: Call, raw: bytes | None) -> None:
+        if raw is None:
+            return
+        if call.filter is not None:
+            call.whole_input = b""
+            raw = _encoded(call.filter.feed(orjson.loads(raw)))
+            if raw is None:
+                return
+        call.has_arguments = True
+        self.on_arguments(call, raw)
+
+    def _end_call(self, call: Call) -> None:
+        """A call whose input came whole, or that has none: clients parse the text, so it has to be an object."""
+        if call.has_arguments:
+            return
+        if call.filter is not None and call.whole_input:
+            self._arguments(call, orjson.dumps(call.whole_input.decode()))
+        if not call.has_arguments and not call.is_custom:
+            call.has_arguments = True
+            self.on_arguments(call, orjson.dumps((b"{}" if call.filter else call.whole_input or b"{}").decode()))
+
+    def _cite(self, block: _TextBlock) -> None:
+        """What a text block cites, now that its end is known: with an address for annotations, else verbatim."""
+        for citation in block.citations:
+            url = citation.get("url") or _url_of(citation.get("source"))
+            if not url:
+                self._citations.append(citation)
+                continue
+            cited = {
+                "start_index": block.start,
+                "end_index": self._text_length,
+                "url": url,
+                "title": citation.get("title") or "",
+            }
+            self._annotations.append({"type": "url_citation", "url_citation": cited})
+
+    def _complete(self) -> None:
+        self.state = State.DONE
+        if self._text_filter is not None:
+            self._say(_encoded(self._text_filter.end()))
+        # A block that was cut by the token limit has no end of its own.
+        for call in self.calls:
+            self._end_call(call)
+        explanation = self._stop_details.explanation if self._stop_details else None
+        thinking: list[dict[str, object]] = []
+        if self._shape.shows_thinking_blocks:
+            thinking = [block for block in self._blocks() if block["type"] in ("thinking", "redacted_thinking")]
+        ending = Ending(
+            finish_reason(self.stop_reason, has_tool_calls=bool(self.calls)),
+            (explanation or None) if self.stop_reason == "refusal" else None,
+            self._annotations,
+            self._citations,
+            thinking,
+        )
+        self.on_end(ending)
+
+    def _blocks(self) -> list[dict[str, object]]:
+        return [*self._recorded, *(self._recorder.blocks if self._recorder else ())]
+
+    def _made_id(self) -> str:
+        """An id for a call that upstream has not given one: the same for the same message."""
+        return f"call_{hashlib.sha256((self.upstream_id or '').encode()).hexdigest()[:24]}"
+
+    def _out_of_order(self, event_type: str) -> None:
+        self._fail(Failure(ErrorKind.PROTOCOL_ERROR, f"Upstream sent a {event_type} event out of order."))
+
+    def _fail(self, failure: Failure) -> None:
+        self.state = State.FAILED
+        self.failure = failure
+
+
+def _string(raw: Raw | UnsetType) -> bytes | None:
+    """The JSON string as it stands, or None when it is empty or absent; anything else is a protocol error."""
+    if isinstance(raw, UnsetType):
+        return None
+    text = bytes(raw)
+    if text == _EMPTY:
+        return None
+    if text[:1] != b'"':
+        raise MalformedEventError("Upstream sent something other than a text where a text belongs.")
+    return text
+
+
+def _encoded(text: str | None) -> bytes | None:
+    """A text as a JSON string, or None where there is none."""
+    return orjson.dumps(text) if text else None
+
+
+def _decoded(raw: str) -> str:
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except msgspec.DecodeError:
+        return raw
+
+
+def _url_of(source: object) -> str | None:
+    return source if isinstance(source, str) and source.startswith(("https://", "http://")) else None
+
+
+def _call_extractor(shape: AnswerShape) -> JsonExtractor | None:
+    if shape.text_call is None or shape.text_call.name is not None:
+        return None
+    return JsonExtractor({(CALL_PROPERTY, "name"), (CALL_PROPERTY, "arguments")})
+
+
+def _nothing(_event: object) -> None:
+    pass

@@ -1,0 +1,40 @@
+"""How the caller reads the answer: decided while the request is written, needed when the answer comes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class TextCall:
+    """The text is a tool call in disguise: its arguments, or without a name `{"call": {"name", "arguments"}}`."""
+
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerShape:
+    """What has to be undone or added on the way back.
+
+    `tool_names` restores rewritten names; `custom_tools` (the caller's names) take free text, which came as one
+    property; `wrapped_tools` (upstream's names) had a union at the root of their schema, which was put into one
+    property; `is_legacy` answers with `function_call`; `text_call` turns text into a call; `strips_fences` takes
+    Markdown fences off JSON; `counts_text` is needed for annotations, which hold offsets.
+    """
+
+    tool_names: Mapping[str, str] = field(default_factory=dict)
+    custom_tools: frozenset[str] = frozenset()
+    wrapped_tools: frozenset[str] = frozenset()
+    is_legacy: bool = False
+    text_call: TextCall | None = None
+    strips_fences: bool = False
+    shows_thinking_blocks: bool = False
+    counts_text: bool = False
+    continues_pauses: bool = False
+
+
+PLAIN: Final = AnswerShape()
+# The property that holds a custom tool's text, and the one that holds a wrapped tool's arguments.
+INPUT_PROPERTY: Final = "input"
+VALUE_PROPERTY: Final = "value"
+CALL_PROPERTY: Final = "call"

@@ -1,0 +1,291 @@
+"""JSON Schema for structured outputs and strict tools: what Claude's grammar lacks moves into descriptions.
+
+The subset is that of section 13.2 of the Messages reference. The same schema always gives the same bytes, and keys stay
+in their order, because prompt caches and the compiled grammar both hang on them.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import orjson
+
+Schema: TypeAlias = dict[str, Any]
+
+# Converting is pure, and the same tools come with every turn of a conversation.
+_REMEMBERED: Final = 512
+_MAX_DEPTH: Final = 100
+
+_FORMATS: Final = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+)
+_ANNOTATIONS: Final = ("title", "description", "default")
+_DEFINITIONS: Final = ("$defs", "definitions")
+# What says nothing about the value.
+_MEANINGLESS: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "id"})
+# What would change its meaning without these, so that a description does not make up for them.
+_BEYOND: Final = (
+    "not",
+    "if",
+    "then",
+    "else",
+    "patternProperties",
+    "propertyNames",
+    "dependentSchemas",
+    "dependencies",
+    "unevaluatedProperties",
+    "prefixItems",
+    "contains",
+    "additionalItems",
+    "$dynamicRef",
+    "$recursiveRef",
+)
+_KEYWORDS_OF_TYPE: Final = {
+    "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties"),
+    "array": ("items", "minItems", "maxItems", "uniqueItems"),
+    "string": ("pattern", "format", "minLength", "maxLength"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+}
+# Backreferences, look-around, word boundaries and large repetitions are refused.
+_HARD_PATTERN: Final = re.compile(r"\\[1-9bBkAZ]|\(\?|\{\d{3,}|\{\d*,\d{3,}")
+
+
+class OutsideSubsetError(ValueError):
+    """The schema says something that the grammar cannot hold; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """A schema within the subset, and what of it counts towards the limits of strict tools (section 12)."""
+
+    json: bytes
+    optional_parameters: int
+    unions: int
+
+
+@lru_cache(_REMEMBERED)
+def structured(schema: bytes) -> Structured:
+    """The schema (JSON) within the subset; raises `OutsideSubsetError`."""
+    try:
+        read = msgspec.json.decode(schema)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise OutsideSubsetError(f"it cannot be read: {error}") from error
+    conversion = _Conversion(read)
+    converted = conversion.convert(read, is_root=True)
+    try:
+        return Structured(orjson.dumps(converted), conversion.optional_parameters, conversion.unions)
+    except TypeError as error:
+        raise OutsideSubsetError(f"a value cannot be written: {error}") from error
+
+
+class _Conversion:
+    """One schema on its way; counts what is limited."""
+
+    def __init__(self, root: Any) -> None:
+        self.optional_parameters = 0
+        self.unions = 0
+        self._root = root
+        self._depth = 0
+
+    def convert(self, schema: Any, *, is_root: bool = False) -> Schema:
+        """The schema of one place."""
+        if not isinstance(schema, dict):
+            raise OutsideSubsetError("a place where anything goes")
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise OutsideSubsetError("it is nested too deeply")
+        try:
+            return self._convert(schema, is_root)
+        finally:
+            self._depth -= 1
+
+    def _convert(self, schema: Schema, is_root: bool) -> Schema:
+        for keyword in _BEYOND:
+            if keyword in schema:
+                raise OutsideSubsetError(f"'{keyword}'")
+        if is_root:
+            self._check_recursion()
+        if "$ref" in schema:
+            return self._reference(schema, is_root)
+        if "allOf" in schema:
+            return self._all_of(schema, is_root)
+        body = self._body(schema)
+        return self._with_definitions(_described(schema, body), schema) if is_root else _described(schema, body)
+
+    def _body(self, schema: Schema) -> "_Body":
+        union = schema.get("anyOf", schema.get("oneOf"))
+        if union is not None:
+            if not isinstance(union, list) or not union:
+                raise OutsideSubsetError("a union without members")
+            self.unions += 1
+            key = "anyOf" if "anyOf" in schema else "oneOf"
+            return _Body({"anyOf": [self.convert(member) for member in union]}, {key})
+        if "enum" in schema or "const" in schema:
+            return _values(schema)
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            return self._several_types(schema, kind)
+        if not isinstance(kind, str):
+            raise OutsideSubsetError("a place where anything goes")
+        builder = {"object": self._object, "array": self._array, "string": _string}.get(kind)
+        return builder(schema) if builder else _Body({"type": kind}, {"type"})
+
+    def _object(self, schema: Schema) -> "_Body":
+        properties = schema.get("properties")
+        if not isinstance(properties, dict) or not properties:
+            raise OutsideSubsetError("an object without properties")
+        if schema.get("additionalProperties", False) is not False:
+            raise OutsideSubsetError("an object with further properties")
+        required = schema.get("required") or []
+        if not isinstance(required, list):
+            raise OutsideSubsetError("'required' is no list")
+        self.optional_parameters += sum(name not in required for name in properties)
+        converted: Schema = {
+            "type": "object",
+            "properties": {name: self.convert(value) for name, value in properties.items()},
+        }
+        if required:
+            converted["required"] = required
+        converted["additionalProperties"] = False
+        return _Body(converted, {"type", "properties", "required", "additionalProperties"})
+
+    def _array(self, schema: Schema) -> "_Body":
+        converted: Schema = {"type": "array", "items": self.convert(schema.get("items"))}
+        used = {"type", "items"}
+        if schema.get("minItems") in (0, 1):
+            converted["minItems"] = schema["minItems"]
+            used.add("minItems")
+        return _Body(converted, used)
+
+    def _several_types(self, schema: Schema, kinds: list[Any]) -> "_Body":
+        """`type: [string, null]` as a union, each member with the keywords of its own type."""
+        self.unions += 1
+        used = {"type"}
+        members = []
+        for kind in kinds:
+            if not isinstance(kind, str):
+                raise OutsideSubsetError("a type that is no word")
+            own = {key: schema[key] for key in _KEYWORDS_OF_TYPE.get(kind, ()) if key in schema}
+            used |= own.keys()
+            members.append(self.convert({"type": kind, **own}))
+        if not members:
+            raise OutsideSubsetError("a union without members")
+        return _Body({"anyOf": members} if len(members) > 1 else members[0], used)
+
+    def _reference(self, schema: Schema, is_root: bool) -> Schema:
+        """References stay; what stands beside one is not read by the grammar and is left out."""
+        reference = schema["$ref"]
+        self._definition(reference)
+        converted: Schema = {"$ref": reference}
+        return self._with_definitions(converted, schema) if is_root else converted
+
+    def _all_of(self, schema: Schema, is_root: bool) -> Schema:
+        """One member (Pydantic writes that around a reference) is the place itself; several are left as they are."""
+        members = schema["allOf"]
+        if not isinstance(members, list) or not members:
+            raise OutsideSubsetError("'allOf' without members")
+        if len(members) == 1 and isinstance(members[0], dict):
+            beside = {key: value for key, value in schema.items() if key != "allOf"}
+            return self._convert({**members[0], **beside}, is_root)
+        if any(isinstance(member, dict) and "$ref" in member for member in members):
+            raise OutsideSubsetError("'allOf' with a reference")
+        converted = _described(schema, _Body({"allOf": [self.convert(member) for member in members]}, {"allOf"}))
+        return self._with_definitions(converted, schema) if is_root else converted
+
+    def _with_definitions(self, converted: Schema, schema: Schema) -> Schema:
+        for key in _DEFINITIONS:
+            if isinstance(schema.get(key), dict):
+                converted[key] = {name: self.convert(value) for name, value in schema[key].items()}
+        return converted
+
+    def _definition(self, reference: Any) -> Any:
+        """What a reference leads to; only definitions of the schema itself count."""
+        parts = reference.split("/") if isinstance(reference, str) else []
+        if len(parts) != 3 or parts[0] != "#" or parts[1] not in _DEFINITIONS:
+            raise OutsideSubsetError(f"the reference {reference!r}")
+        definitions = self._root.get(parts[1]) if isinstance(self._root, dict) else None
+        name = parts[2].replace("~1", "/").replace("~0", "~")
+        if not isinstance(definitions, dict) or name not in definitions:
+            raise OutsideSubsetError(f"the reference {reference!r} leads nowhere")
+        return definitions[name]
+
+    def _check_recursion(self) -> None:
+        """A definition that leads back to itself has no finite grammar."""
+        done: set[str] = set()
+
+        def visit(schema: Any, open_references: tuple[str, ...]) -> None:
+            for reference in _references(schema):
+                if reference in open_references or len(open_references) > _MAX_DEPTH:
+                    raise OutsideSubsetError(f"recursion ({reference})")
+                if reference not in done:
+                    visit(self._definition(reference), (*open_references, reference))
+                    done.add(reference)
+
+        visit(self._root, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What the grammar reads of a place, and which of the schema's keywords have gone into it."""
+
+    schema: Schema
+    used: set[str]
+
+
+def _described(schema: Schema, body: _Body) -> Schema:
+    """The place with its annotations; constraints that were not used are told in words."""
+    told = {
+        key: value
+        for key, value in schema.items()
+        if key not in body.used and key not in _ANNOTATIONS and key not in _DEFINITIONS and key not in _MEANINGLESS
+    }
+    annotations: Schema = {key: schema[key] for key in _ANNOTATIONS if key in schema}
+    if told:
+        words = "{" + ", ".join(f"{key}: {_json(value)}" for key, value in told.items()) + "}"
+        before = annotations.get("description")
+        annotations["description"] = f"{before}\n\n{words}" if before else words
+    return {**annotations, **body.schema}
+
+
+def _values(schema: Schema) -> _Body:
+    """Listed values say their type themselves."""
+    converted: Schema = {key: schema[key] for key in ("enum", "const") if key in schema}
+    values = [*(converted.get("enum") or ()), *([converted["const"]] if "const" in converted else ())]
+    if not values or any(isinstance(value, dict | list) for value in values):
+        raise OutsideSubsetError("listed values that are objects or lists")
+    return _Body(converted, {"enum", "const", "type"})
+
+
+def _string(schema: Schema) -> _Body:
+    converted: Schema = {"type": "string"}
+    if isinstance(schema.get("pattern"), str) and not _HARD_PATTERN.search(schema["pattern"]):
+        converted["pattern"] = schema["pattern"]
+    if schema.get("format") in _FORMATS:
+        converted["format"] = schema["format"]
+    return _Body(converted, set(converted))
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """Every reference in a schema, its own definitions left out: those are visited by reference."""
+    stack = [schema]
+    while stack:
+        found = stack.pop()
+        if isinstance(found, dict):
+            if isinstance(found.get("$ref"), str):
+                yield found["$ref"]
+            for key, value in found.items():
+                if key == "properties" and isinstance(value, dict):
+                    # Their names are the caller's own, and may be words of JSON Schema.
+                    stack += value.values()
+                elif key not in _DEFINITIONS and key not in ("enum", "const"):
+                    stack.append(value)
+        elif isinstance(found, list):
+            stack += found
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
