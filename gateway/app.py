@@ -5,13 +5,17 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from typing import TypeVar
 
+from msgspec.structs import asdict
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from gateway.api.auth import Authenticator
-from gateway.api.chat import ChatCompletions, ChatSettings
+from gateway.api.chat import ChatCompletions
+from gateway.api.completions import Completions
+from gateway.api.generation import GenerationSettings, Generator
 from gateway.api.interrupts import Interrupts
 from gateway.api.middleware import Edge
 from gateway.api.models import Models
@@ -20,6 +24,7 @@ from gateway.config import Config
 from gateway.keypool import Key, KeyPool
 from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.proxy.exchange import Services
+from gateway.proxy.lessons import Lessons
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
 from gateway.secret import Secret
@@ -32,6 +37,8 @@ from translators.models import model_table
 
 # After a failure the list of models is asked for again sooner than the configured interval.
 _RETRY_LIST_SECONDS = 60.0
+
+G = TypeVar("G", bound=Generator)
 
 
 class Gateway:
@@ -47,7 +54,19 @@ class Gateway:
         self._upstream = Httpx2Upstream(
             TimeLimits(limits.connect_seconds, limits.first_byte_seconds, limits.idle_seconds)
         )
-        self._catalogue = Catalogue(self.aliases, model_table())
+        # One pool for all endpoints: what one of them learns about a key holds for the others.
+        self.services = Services(
+            pool=KeyPool(Key(key.name, key.weight, key.base_url) for key in config.keys),
+            endpoints=self._endpoints,
+            upstream=self._upstream,
+            policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
+        )
+        self._lessons = Lessons()
+        self._models = model_table()
+        for model, abilities in config.models.abilities.items():
+            given = {name: value for name, value in asdict(abilities).items() if value is not None}
+            self._models.override(model, given)
+        self._catalogue = Catalogue(self.aliases, self._models)
         self._authenticator = Authenticator(
             ((client.name, client.api_key) for client in config.clients), has_keys=bool(config.keys)
         )
@@ -55,7 +74,8 @@ class Gateway:
 
     def _assemble(self) -> ASGIApp:
         """The routes, each with and without /v1, inside the layers that every request passes."""
-        chat = self._chat()
+        chat = self._generator(ChatCompletions)
+        completions = self._generator(Completions)
         models = Models(self._authenticator, self._catalogue)
         routes: list[BaseRoute] = [
             Route("/", FrontDoor(version("dragoman")), methods=["GET"]),
@@ -64,6 +84,7 @@ class Gateway:
         for prefix in ("/v1", ""):
             routes += [
                 Route(f"{prefix}/chat/completions", chat, methods=["POST"]),
+                Route(f"{prefix}/completions", completions, methods=["POST"]),
                 Route(f"{prefix}/models", models, methods=["GET"]),
                 Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
             ]
@@ -81,7 +102,8 @@ class Gateway:
             max_age=3600,
         )
 
-    def _chat(self) -> ChatCompletions:
+    def _generator(self, kind: type[G]) -> G:
+        """An endpoint that generates text."""
         config = self.config
         options = Options(
             max_output_tokens=config.models.max_output_tokens,
@@ -91,19 +113,15 @@ class Gateway:
             allowed_fields=frozenset(config.translation.allow_native),
             max_choices=config.translation.max_choices,
         )
-        return ChatCompletions(
+        return kind(
             authenticator=self._authenticator,
-            services=Services(
-                pool=KeyPool(Key(key.name, key.weight, key.base_url) for key in config.keys),
-                endpoints=self._endpoints,
-                upstream=self._upstream,
-                policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
-            ),
+            services=self.services,
             own_endpoint=self._own_endpoint,
             aliases=self.aliases,
-            models=model_table(),
-            settings=ChatSettings(options, config.server.max_body_bytes, config.streaming.keepalive_seconds),
+            models=self._models,
+            settings=GenerationSettings(options, config.server.max_body_bytes, config.streaming.keepalive_seconds),
             interrupts=self.interrupts,
+            lessons=self._lessons,
         )
 
     def _own_endpoint(self, secret: Secret) -> HostEndpoint:

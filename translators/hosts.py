@@ -10,7 +10,11 @@ SAMPLING_VERSION: Final = "2023-06-01"
 
 @dataclass(frozen=True, slots=True)
 class HostProfile:
-    """The API versions of one host; `sampling_version` is None where sampling fields cannot be sent at all."""
+    """The API versions of one host; `sampling_version` is None where sampling fields cannot be sent at all.
+
+    `name` tells hosts apart: what is learned about a model holds for one of them.
+    """
 
     version: str = CURRENT_VERSION
     sampling_version: str | None = SAMPLING_VERSION
+    name: str = ""

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 EFFORT_LEVELS: Final = ("low", "medium", "high", "xhigh", "max")
 # Hosts write the same model with more around it: `us.anthropic.claude-x-v1:0`, `claude-x@date`, `anthropic/claude-x`.
@@ -54,13 +55,88 @@ class _ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[ModelRow, ...]
 
 
+class _Flag(Struct, frozen=True):
+    supported: bool = False
+
+
+class _ThinkingTypes(Struct, frozen=True):
+    adaptive: _Flag = _Flag()
+    enabled: _Flag = _Flag()
+    disabled: _Flag = _Flag()
+    between_tools: _Flag = _Flag()
+
+
+class _Thinking(Struct, frozen=True):
+    types: _ThinkingTypes | None = None
+
+
+class _Effort(Struct, frozen=True):
+    supported: bool = False
+    low: _Flag = _Flag()
+    medium: _Flag = _Flag()
+    high: _Flag = _Flag()
+    xhigh: _Flag = _Flag()
+    max: _Flag = _Flag()
+
+
+class _Capabilities(Struct, frozen=True):
+    effort: _Effort | None = None
+    thinking: _Thinking | None = None
+
+
+class ModelInfo(Struct, frozen=True):
+    """A model as the Models API describes it, as far as that refines a row (section 9.3 of the reference)."""
+
+    id: str
+    created_at: str = ""
+    max_input_tokens: int | None = None
+    max_tokens: int | None = None
+    capabilities: _Capabilities | None = None
+
+
+def refined(row: ModelRow, info: ModelInfo) -> ModelRow:
+    """The row with what the Models API says; about sampling, forced tools and the like it is silent."""
+    changes: dict[str, Any] = {"id": info.id, "aliases": row.aliases if row.id == info.id else ()}
+    if info.max_input_tokens:
+        changes["context"] = info.max_input_tokens
+    if info.max_tokens:
+        changes["max_output"] = info.max_tokens
+    capabilities = info.capabilities or _Capabilities()
+    if capabilities.effort is not None:
+        effort = capabilities.effort
+        changes["efforts"] = tuple(
+            level for level in EFFORT_LEVELS if effort.supported and getattr(effort, level).supported
+        )
+    types = capabilities.thinking.types if capabilities.thinking else None
+    if types is not None:
+        named = (name for name in types.__struct_fields__ if getattr(types, name).supported)
+        changes["thinking"] = tuple(named)
+    return replace(row, **changes)
+
+
 class ModelTable:
-    """Rows by id."""
+    """Rows by id; what the operator has said of a model wins over what upstream says, that over the built-in row."""
 
     def __init__(self, rows: Iterable[ModelRow], unknown: str) -> None:
         self.rows = tuple(rows)
         self._by_id = {name: row for row in self.rows for name in (row.id, *row.aliases)}
         self._unknown = self._by_id[unknown]
+        self._overrides: dict[str, dict[str, Any]] = {}
+
+    def override(self, model: str, abilities: dict[str, Any]) -> None:
+        """Take the operator's word for some of a model's abilities, now and after each refinement."""
+        self._overrides[model] = abilities
+        self._put(replace(self.row(model), id=model))
+
+    def refine(self, infos: Iterable[ModelInfo]) -> None:
+        """Take over what the Models API says."""
+        for info in infos:
+            self._put(refined(self.row(info.id), info))
+
+    def _put(self, row: ModelRow) -> None:
+        row = replace(row, **self._overrides.get(row.id, {}))
+        for name in (row.id, *row.aliases):
+            self._by_id[name] = row
 
     def row(self, model: str) -> ModelRow:
         """The row of an id; of one that nobody knows, the newest generation's."""
@@ -74,9 +150,13 @@ class ModelTable:
         return self._by_id.get(spelled["id"]) if spelled else None
 
 
-@cache
 def model_table() -> ModelTable:
-    """The table that comes with the package."""
-    text = files("translators").joinpath("models.toml").read_text("utf-8")
-    file = msgspec.convert(tomllib.loads(text), _ModelFile)
+    """The table that comes with the package; each one can be refined by itself."""
+    file = _model_file()
     return ModelTable(file.models, file.unknown)
+
+
+@cache
+def _model_file() -> _ModelFile:
+    text = files("translators").joinpath("models.toml").read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text), _ModelFile)

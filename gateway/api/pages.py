@@ -10,6 +10,7 @@ from translators.errors import ErrorKind, FailedError, Failure
 
 OFFERED: Final = (
     "POST /v1/chat/completions",
+    "POST /v1/completions",
     "GET /v1/models",
     "GET /v1/models/{model}",
     "GET /health",

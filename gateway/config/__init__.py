@@ -5,6 +5,7 @@ from gateway.config.loading import environment_base_url, load_config
 from gateway.config.mistakes import ConfigError, Mistake
 from gateway.config.schema import config_schema
 from gateway.config.settings import (
+    AbilitiesConfig,
     ClientConfig,
     Config,
     KeyConfig,
@@ -18,6 +19,7 @@ from gateway.config.settings import (
 )
 
 __all__ = [
+    "AbilitiesConfig",
     "ClientConfig",
     "Config",
     "ConfigError",

@@ -97,6 +97,30 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "auto"
 
 
+class AbilitiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, repr_omit_defaults=True):
+    """What a model can do, where the built-in table is wrong or silent; what is left out stays as it is known."""
+
+    context: Annotated[int | None, Meta(description="Tokens of the context window.")] = None
+    max_output: Annotated[int | None, Meta(description="The most tokens of an answer, thinking included.")] = None
+    thinking: Annotated[
+        tuple[Literal["adaptive", "enabled", "disabled", "between_tools"], ...] | None,
+        Meta(description="The values of thinking.type that are accepted."),
+    ] = None
+    thinks_by_default: Annotated[bool | None, Meta(description="Whether it thinks when thinking is left out.")] = None
+    efforts: Annotated[
+        tuple[Literal["low", "medium", "high", "xhigh", "max"], ...] | None,
+        Meta(description="The effort levels it has, lowest first."),
+    ] = None
+    forced_tools: Annotated[bool | None, Meta(description="Whether a tool call can be forced.")] = None
+    prefill: Annotated[bool | None, Meta(description="Whether the last message may be the assistant's.")] = None
+    sampling: Annotated[
+        Literal["honoured", "exclusive", "none"] | None,
+        Meta(description="Whether temperature and top_p are honoured, only one of them, or none."),
+    ] = None
+    system_messages: Annotated[bool | None, Meta(description="Whether messages may have the role system.")] = None
+    cache_minimum: Annotated[int | None, Meta(description="Tokens below which a prompt is not cached.")] = None
+
+
 class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which model a name means, and how long its answers may get."""
 
@@ -111,6 +135,9 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="Bound for requests that name no limit; null is the model's own maximum."),
     ] = None
+    abilities: Annotated[
+        dict[Name, AbilitiesConfig], Meta(description="Model to what it can do, over the built-in table.")
+    ] = field(default_factory=dict)
     refresh_seconds: Annotated[
         Seconds, Meta(description="How often the list of models is fetched from upstream again.")
     ] = 3600.0

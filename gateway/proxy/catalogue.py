@@ -13,7 +13,7 @@ from gateway.proxy.ports import Call, Endpoint, Upstream
 from gateway.proxy.routing import Aliases
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.hosts import CURRENT_VERSION
-from translators.models import ModelRow, ModelTable
+from translators.models import ModelInfo, ModelRow, ModelTable
 from translators.upstream_errors import answered_failure
 
 _PAGE: Final = 1000
@@ -58,8 +58,9 @@ class Catalogue:
         self._entries = {row.id: _entry_of_row(row) for row in table.rows}
 
     def update(self, entries: Iterable[ModelEntry]) -> None:
-        """Replace what is known by what upstream has just said."""
+        """Replace what is known by what upstream has just said, also of the models' abilities."""
         self._entries = {entry.id: entry for entry in entries}
+        self._table.refine(_INFO_DECODER.decode(entry.info) for entry in self._entries.values())
 
     def all(self) -> list[ModelEntry]:
         """Upstream's models, then the aliases that are names (patterns cannot be listed)."""
@@ -76,11 +77,6 @@ class Catalogue:
         return replace(entry, id=model, target=entry.id) if entry is not None else None
 
 
-class _ModelInfo(Struct):
-    id: str
-    created_at: str = ""
-
-
 class _ModelList(Struct):
     data: list[Raw]
     has_more: bool = False
@@ -88,7 +84,7 @@ class _ModelList(Struct):
 
 
 _LIST_DECODER: Final = msgspec.json.Decoder(_ModelList)
-_INFO_DECODER: Final = msgspec.json.Decoder(_ModelInfo)
+_INFO_DECODER: Final = msgspec.json.Decoder(ModelInfo)
 
 
 async def fetch_models(upstream: Upstream, endpoint: Endpoint) -> list[ModelEntry]:

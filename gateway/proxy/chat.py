@@ -7,9 +7,10 @@ from typing import Final, TypeAlias, TypeVar
 from gateway.proxy.exchange import Exchange, drain
 from gateway.proxy.ports import Client, UpstreamAnswer
 from translators.chat.answer import AnswerFold, read_message
+from translators.chat.chunks import ChunkStream
+from translators.chat.reader import State
 from translators.chat.request import MessagesRequest
 from translators.chat.shape import AnswerShape
-from translators.chat.stream import ChatStream, State, StreamFrame
 from translators.errors import FailedError
 from translators.usage import Usage
 
@@ -19,20 +20,18 @@ MAX_PAUSES: Final = 10
 
 ChatExchange: TypeAlias = Exchange[MessagesRequest]
 Answered: TypeAlias = tuple[AnswerFold, AnswerShape]
+# Makes the stream of one choice, in the form of the endpoint that was asked.
+StreamMaker: TypeAlias = Callable[[AnswerShape], ChunkStream]
 T = TypeVar("T")
 
 
 async def stream_chat(
-    exchange: ChatExchange,
-    client: Client,
-    frame: StreamFrame,
-    index: int = 0,
-    on_begin: Callable[[], None] = lambda: None,
-) -> ChatStream:
+    exchange: ChatExchange, client: Client, make: StreamMaker, on_begin: Callable[[], None] = lambda: None
+) -> ChunkStream:
     """Answer one choice with a stream; raises `FailedError` when nothing, or only a part, reached the caller."""
 
-    async def relay(answer: UpstreamAnswer, request: MessagesRequest) -> ChatStream:
-        stream = ChatStream(frame, request.shape, index=index)
+    async def relay(answer: UpstreamAnswer, request: MessagesRequest) -> ChunkStream:
+        stream = make(request.shape)
         exchange.record.usage = stream.usage
         await _relay(exchange, answer, stream, client, on_begin)
         for _ in range(MAX_PAUSES):
@@ -69,7 +68,7 @@ async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lamb
 
 
 async def _relay(
-    exchange: ChatExchange, answer: UpstreamAnswer, stream: ChatStream, client: Client, on_begin: Callable[[], None]
+    exchange: ChatExchange, answer: UpstreamAnswer, stream: ChunkStream, client: Client, on_begin: Callable[[], None]
 ) -> None:
     """Pass one body on, up to its end or to a pause."""
     while data := await answer.receive():
@@ -108,22 +107,27 @@ async def _fold(answer: UpstreamAnswer, fold: AnswerFold) -> None:
 
 
 async def stream_choices(
-    exchanges: Sequence[ChatExchange], client: Client, frame: StreamFrame, *, share_cache: bool
+    exchanges: Sequence[ChatExchange],
+    client: Client,
+    makers: Sequence[StreamMaker],
+    usage_of: Callable[[Sequence[Usage]], Usage],
+    *,
+    share_cache: bool,
 ) -> None:
-    """Answer several choices in one stream; one that fails fails all.
+    """Answer several choices in one stream, each with its maker; one that fails fails all.
 
     With `share_cache` the first one writes the prompt cache that the others read: they begin with its first event.
     """
     order = _OpeningOrder(client, len(exchanges))
     started = asyncio.Event()
 
-    async def run(index: int, exchange: ChatExchange) -> ChatStream:
+    async def run(index: int, exchange: ChatExchange) -> ChunkStream:
         if index and share_cache:
             await started.wait()
-        return await stream_chat(exchange, order.client(index), frame, index, started.set)
+        return await stream_chat(exchange, order.client(index), makers[index], started.set)
 
     streams = await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
-    await client.finish(streams[-1].closing(usage_of_choices([stream.usage for stream in streams])))
+    await client.finish(streams[-1].closing(usage_of([stream.usage for stream in streams])))
 
 
 async def fetch_choices(exchanges: Sequence[ChatExchange], *, share_cache: bool) -> list[Answered]:
@@ -138,12 +142,14 @@ async def fetch_choices(exchanges: Sequence[ChatExchange], *, share_cache: bool)
     return await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
 
 
-def usage_of_choices(usages: Sequence[Usage]) -> Usage:
-    """What the caller is told: the prompt once, the answers added up."""
+def usage_of_choices(usages: Sequence[Usage], choices_per_prompt: int) -> Usage:
+    """What the caller is told: each prompt once, the answers added up."""
     total = Usage()
-    total.add(usages[0])
-    for usage in usages[1:]:
-        total.add_choice(usage)
+    for index, usage in enumerate(usages):
+        if index % choices_per_prompt == 0:
+            total.add(usage)
+        else:
+            total.add_choice(usage)
     return total
 
 
@@ -206,7 +212,7 @@ async def _all(choices: Sequence[Coroutine[object, object, T]]) -> list[T]:
     raise failed
 
 
-async def _pass_on(exchange: ChatExchange, stream: ChatStream, output: bytes, client: Client) -> None:
+async def _pass_on(exchange: ChatExchange, stream: ChunkStream, output: bytes, client: Client) -> None:
     if stream.state is State.DONE:
         exchange.commit()
         await client.finish(output)

@@ -25,6 +25,8 @@ from translators.usage import Usage
 MAX_ERROR_BYTES: Final = 64 * 1024
 # After `message_stop` only the end of the body is due; without it the connection cannot be used again.
 DRAIN_SECONDS: Final = 1.0
+# So many corrections of what the gateway wrote are tried for one request.
+MAX_LESSONS: Final = 3
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Outgoing)
@@ -64,13 +66,24 @@ class Services:
 
 
 class Exchange(Generic[R]):
-    """One request on its way; `write` gives its Messages form for a kind of host, the same one for the same kind."""
+    """One request on its way; `write` gives its Messages form for a kind of host.
 
-    def __init__(self, services: Services, model: str, write: Callable[[HostProfile], R]) -> None:
+    `learn` is told of a 400 and says whether writing the request anew would make a difference.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        model: str,
+        write: Callable[[HostProfile], R],
+        learn: Callable[[HostProfile, str], bool] = lambda host, message: False,
+    ) -> None:
         self.record = Record(model=model)
         self._services = services
         self._model = model
         self._write = write
+        self._learn = learn
+        self._lessons = 0
         self._began_at = services.clock()
         self._is_committed = False
         self._tries = 0
@@ -98,6 +111,8 @@ class Exchange(Generic[R]):
                 return await self._attempt_once(lease, consume)
             except FailedError as error:
                 self._note(lease.key.name, error.failure)
+                if self._has_learned(lease, error.failure):
+                    continue
                 last = _more_telling(last, error.failure)
                 await self._before_next(error.failure, last)
                 if blames_key(error.failure):
@@ -144,6 +159,13 @@ class Exchange(Generic[R]):
         request = self._write(endpoint.profile)
         self.record.adjusted = request.adjusted
         return request
+
+    def _has_learned(self, lease: Lease, failure: Failure) -> bool:
+        """Whether a 400 was about something the gateway itself had chosen, and is worth another try without it."""
+        if failure.kind is not ErrorKind.INVALID_REQUEST or self._is_committed or self._lessons >= MAX_LESSONS:
+            return False
+        self._lessons += 1
+        return self._learn(self._services.endpoints[lease.key.name].profile, failure.message)
 
     def _note(self, key: str, failure: Failure) -> None:
         self.record.failures.append(f"{key}: {failure.kind.name.lower()} {failure.detail or failure.message}")

@@ -1,6 +1,6 @@
 """Hosts that speak Messages: where they are, how a key is shown to them, which API versions they take."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.secret import Secret, redact
@@ -18,9 +18,9 @@ _PROFILES: Final = {
 }
 
 
-def profile_for(api_version: str) -> HostProfile:
+def profile_for(api_version: str, name: str = "") -> HostProfile:
     """The profile of a host whose versions are left to us (`auto`) or fixed by the operator."""
-    return _PROFILES[api_version]
+    return replace(_PROFILES[api_version], name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def endpoint(
     return HostEndpoint(
         name=name,
         base_url=base_url,
-        profile=profile_for(api_version),
+        profile=profile_for(api_version, base_url),
         is_callers_own=is_callers_own,
         secret=secret,
         betas=(_OAUTH_BETA,) if _is_oauth(key) else (),

@@ -566,7 +566,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], shutdown_grace_seconds 30",
         "keys: name main, base_url https://api.anthropic.com, weight 1, api_version auto",
         "models: aliases {gpt-5: claude-sonnet-5-5, gpt-*-mini: claude-haiku-5-5, gpt-*: claude-sonnet-5-5}, "
-        "builtin_aliases true, max_output_tokens not set, refresh_seconds 3600",
+        "builtin_aliases true, max_output_tokens not set, abilities {}, refresh_seconds 3600",
         "clients: name my-app",
         "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching off, max_choices 8, "
         "allow_native []",

@@ -4,92 +4,30 @@
 arguments are spliced: the JSON string that upstream sent is the JSON string that the client gets.
 """
 
-from dataclasses import dataclass
-
 import orjson
 
-from translators.chat.reader import Call, Ending, MessageReader, State
+from translators.chat.chunks import ChunkStream, StreamFrame
+from translators.chat.reader import Call, Ending, State
 from translators.chat.shape import PLAIN, AnswerShape
-from translators.sse import DONE
-from translators.usage import Usage
 
 __all__ = ["ChatStream", "State", "StreamFrame"]
 
 
-@dataclass(frozen=True, slots=True)
-class StreamFrame:
-    """What all choices of one stream have in common; `created` is Unix seconds.
-
-    With one choice its stream has upstream's id and ends by itself; several share an `id`, and whoever joins them
-    ends the stream.
-    """
-
-    created: int
-    include_usage: bool = False
-    id: str | None = None
-    choices: int = 1
-
-
-class ChatStream(MessageReader):
-    """Translates one upstream stream; one object a stream, thrown away after it.
-
-    After `feed` look at `failure`: once it is set nothing more will come, and whether the caller is told or another
-    key takes over is decided elsewhere (`has_output` says whether the caller has seen anything).
-    """
+class ChatStream(ChunkStream):
+    """Translates one upstream stream into `chat.completion.chunk` objects."""
 
     def __init__(self, frame: StreamFrame, shape: AnswerShape = PLAIN, *, index: int = 0) -> None:
-        super().__init__(shape)
-        self.has_output = False
-        self._frame = frame
+        super().__init__(frame, shape)
         self._index = index
-        self._chunks: list[bytes] = []
         self._is_opened = False
-        self._head = b""
         self._delta_head = b""
         # With usage asked for, every chunk but the last says `null`; else the key is absent.
         self._usage_null = b',"usage":null' if frame.include_usage else b""
         self._delta_tail = b'},"logprobs":null,"finish_reason":null}]' + self._usage_null + b"}\n\n"
 
-    def feed(self, data: bytes) -> bytes:
-        """The client's bytes for what upstream sent: everything that one read completes, in one piece."""
-        self.read(data)
-        return self._taken()
-
-    def end(self) -> bytes:
-        """Upstream's body has ended: without a `message_stop`, that is a failure."""
-        self.read_end()
-        return self._taken()
-
-    def give_up(self) -> bytes:
-        """The end of a turn that has paused too often."""
-        self.end_pause()
-        return self._taken()
-
-    def closing(self, usage: Usage) -> bytes:
-        """What follows the last choice's finish: the usage of all of them, where it was asked for, and `[DONE]`."""
-        if not self._frame.include_usage:
-            return DONE
-        return self._head + b'],"usage":' + orjson.dumps(usage.as_openai()) + b"}\n\n" + DONE
-
-    def _taken(self) -> bytes:
-        if not self._chunks:
-            return b""
-        self.has_output = True
-        output = b"".join(self._chunks)
-        self._chunks.clear()
-        return output
-
     def on_begin(self) -> None:
         """Prepare what all chunks have in common."""
-        head = {
-            "id": self._frame.id or f"chatcmpl-{self.upstream_id}",
-            "object": "chat.completion.chunk",
-            "created": self._frame.created,
-            "model": self.model,
-            "service_tier": self.usage.service_tier,
-            "system_fingerprint": None,
-        }
-        self._head = b"data: " + orjson.dumps(head)[:-1] + b',"choices":['
+        self._begin("chat.completion.chunk", "chatcmpl")
         self._delta_head = self._head + b'{"index":%d,"delta":{' % self._index
 
     def on_text(self, raw: bytes) -> None:

@@ -1,0 +1,211 @@
+"""What the endpoints that generate text share: callers, options, exchanges, one answer or a stream of it."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Final
+
+from starlette.types import Receive, Scope
+
+from gateway.api.auth import Authenticator, Caller
+from gateway.api.interrupts import Interrupts
+from gateway.api.keepalive import StreamClient
+from gateway.api.middleware import notes_of
+from gateway.api.requests import header
+from gateway.api.responder import Responder, responder_of
+from gateway.proxy.chat import (
+    Answered,
+    ChatExchange,
+    StreamMaker,
+    fetch_choices,
+    stream_chat,
+    stream_choices,
+    usage_of_choices,
+)
+from gateway.proxy.exchange import Exchange, Record, Services
+from gateway.proxy.lessons import Lessons
+from gateway.proxy.ports import Endpoint
+from gateway.proxy.routing import Aliases
+from gateway.secret import Secret
+from gateway.telemetry.logs import log_event
+from translators.adjustments import HEADER as ADJUSTED_HEADER
+from translators.chat.chunks import StreamFrame
+from translators.chat.extensions import RESTRICTED
+from translators.chat.request import MessagesRequest, Options, Target, write_request
+from translators.errors import TranslationError
+from translators.hosts import HostProfile
+from translators.models import ModelRow, ModelTable
+from translators.usage import Usage
+from translators.wire.chat import ChatRequest
+
+# What callers with a key of their own may use: it is their bill, and their workspace.
+_OWNERS_FIELDS: Final = RESTRICTED | {"file_ids"}
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """What the operator decided about generated text."""
+
+    options: Options
+    max_body_bytes: int
+    keepalive_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one request asks for, in the terms of its endpoint: a chat request for each choice, and the answer's form.
+
+    `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time.
+    """
+
+    chats: Sequence[ChatRequest]
+    makers: Callable[[StreamFrame], Sequence[StreamMaker]]
+    body: Callable[[Sequence[Answered], Usage, int], bytes]
+    id_prefix: str
+    choices_per_prompt: int = 1
+
+
+class Generator:
+    """The base of the endpoints that generate text."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        services: Services,
+        own_endpoint: Callable[[Secret], Endpoint],
+        aliases: Aliases,
+        models: ModelTable,
+        settings: GenerationSettings,
+        interrupts: Interrupts,
+        lessons: Lessons,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._authenticator = authenticator
+        self._services = services
+        self._own_endpoint = own_endpoint
+        self._aliases = aliases
+        self._models = models
+        self._settings = settings
+        self._interrupts = interrupts
+        self._lessons = lessons
+        self._clock = clock
+
+    async def _answer(self, scope: Scope, receive: Receive, caller: Caller, task: Task) -> None:
+        """Answer a task, streamed or whole."""
+        responder = responder_of(scope)
+        exchanges = self._exchanges(task.chats, caller, self._options(scope, caller))
+        responder.more_headers = lambda: _headers(exchanges[0].record)
+        try:
+            for exchange in exchanges:
+                exchange.prepare()
+            written = exchanges[0].prepare()
+            # What has to be written before it can be shared: the others begin when the first has filled the cache.
+            share_cache = written is not None and written.has_cache_marks
+            async with self._interrupts.watch(receive, responder):
+                if task.chats[0].stream:
+                    await self._stream(task, exchanges, responder, share_cache)
+                else:
+                    await self._complete(task, exchanges, responder, share_cache)
+        finally:
+            _note(notes_of(scope), task.chats[0], caller, [exchange.record for exchange in exchanges])
+
+    async def _stream(
+        self, task: Task, exchanges: Sequence[ChatExchange], responder: Responder, share_cache: bool
+    ) -> None:
+        options = task.chats[0].stream_options
+        frame = StreamFrame(int(self._clock()), bool(options and options.include_usage))
+        with StreamClient(responder, self._settings.keepalive_seconds) as client:
+            if len(exchanges) == 1:
+                await stream_chat(exchanges[0], client, task.makers(frame)[0])
+                return
+            # Several answers have several ids upstream; the caller's stream has one.
+            shared = replace(frame, id=f"{task.id_prefix}-{responder.request_id}", choices=len(exchanges))
+            usage_of = partial(usage_of_choices, choices_per_prompt=task.choices_per_prompt)
+            await stream_choices(exchanges, client, task.makers(shared), usage_of, share_cache=share_cache)
+
+    async def _complete(
+        self, task: Task, exchanges: Sequence[ChatExchange], responder: Responder, share_cache: bool
+    ) -> None:
+        answers = await fetch_choices(exchanges, share_cache=share_cache)
+        usage = usage_of_choices([answer.usage for answer, _ in answers], task.choices_per_prompt)
+        await responder.send_json(200, task.body(answers, usage, int(self._clock())))
+
+    def _exchanges(self, chats: Sequence[ChatRequest], caller: Caller, options: Options) -> list[ChatExchange]:
+        """One exchange a choice; the Messages form is written once for each request and kind of host."""
+        model = self._aliases.resolve(chats[0].model)
+        row = self._models.row(model)
+        services = self._services
+        if caller.own_key is not None:
+            services = services.for_caller(self._own_endpoint(caller.own_key))
+
+        # The choices of one prompt share its request.
+        writers = {id(chat): chat for chat in chats}
+        writing = {key: self._writer(chat, model, row, options) for key, chat in writers.items()}
+        learn = partial(self._learn, model, row)
+        return [Exchange(services, model, writing[id(chat)], learn) for chat in chats]
+
+    def _writer(
+        self, chat: ChatRequest, model: str, row: ModelRow, options: Options
+    ) -> Callable[[HostProfile], MessagesRequest]:
+        """Writes a request for a host, once for each row that the model has there: a lesson makes another."""
+
+        @cache
+        def written(row: ModelRow, host: HostProfile) -> MessagesRequest:
+            return write_request(chat, Target(model, row, host), options)
+
+        return lambda host: written(self._lessons.row(host, model, row), host)
+
+    def _learn(self, model: str, row: ModelRow, host: HostProfile, message: str) -> bool:
+        has_learned = self._lessons.learn(host, model, row, message)
+        if has_learned:
+            log_event(logging.WARNING, "Upstream has corrected what is known of a model", model=model, said=message)
+        return has_learned
+
+    def _options(self, scope: Scope, caller: Caller) -> Options:
+        """The operator's options with the caller's own wishes, which come as headers."""
+        options = self._settings.options
+        if caller.own_key is not None:
+            options = replace(options, allowed_fields=_OWNERS_FIELDS)
+        if header(scope, b"x-gateway-thinking-blocks") == "1":
+            options = replace(options, show_thinking_blocks=True)
+        wish = header(scope, b"x-gateway-on-unsupported")
+        if wish is None:
+            return options
+        if wish not in ("adjust", "reject"):
+            raise TranslationError(
+                "The header x-gateway-on-unsupported has to be 'adjust' or 'reject'.",
+                param="x-gateway-on-unsupported",
+                code="invalid_value",
+            )
+        return replace(options, reject_unsupported=wish == "reject")
+
+
+def _headers(record: Record) -> dict[str, str]:
+    headers = {}
+    if record.adjusted is not None:
+        headers[ADJUSTED_HEADER] = record.adjusted
+    if record.upstream_request_id is not None:
+        headers["x-upstream-request-id"] = record.upstream_request_id
+    return headers
+
+
+def _note(notes: dict[str, object], request: ChatRequest, caller: Caller, records: Sequence[Record]) -> None:
+    first = records[0]
+    notes.update(
+        caller=caller.name,
+        model=request.model if request.model == first.model else f"{request.model}->{first.model}",
+        stream=bool(request.stream),
+        key=first.key,
+        attempts=sum(record.attempts for record in records),
+        prompt_tokens=sum(record.usage.prompt_tokens for record in records),
+        completion_tokens=sum(record.usage.output_tokens for record in records),
+        adjusted=first.adjusted,
+        upstream_request_id=first.upstream_request_id,
+    )
+    if failures := [failure for record in records for failure in record.failures]:
+        notes["failures"] = " | ".join(failures)
+    if (metadata := bytes(request.metadata)) != b"null":
+        notes["metadata"] = metadata.decode()

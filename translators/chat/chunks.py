@@ -1,0 +1,80 @@
+"""What streams of chunks have in common, whichever of OpenAI's forms the chunks have."""
+
+from dataclasses import dataclass
+
+import orjson
+
+from translators.chat.reader import MessageReader
+from translators.chat.shape import PLAIN, AnswerShape
+from translators.sse import DONE
+from translators.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFrame:
+    """What all choices of one stream have in common; `created` is Unix seconds.
+
+    With one choice its stream has upstream's id and ends by itself; several share an `id`, and whoever joins them
+    ends the stream.
+    """
+
+    created: int
+    include_usage: bool = False
+    id: str | None = None
+    choices: int = 1
+
+
+class ChunkStream(MessageReader):
+    """Translates one upstream stream; one object a stream, thrown away after it.
+
+    After `feed` look at `failure`: once it is set nothing more will come, and whether the caller is told or another
+    key takes over is decided elsewhere (`has_output` says whether the caller has seen anything).
+    """
+
+    def __init__(self, frame: StreamFrame, shape: AnswerShape = PLAIN) -> None:
+        super().__init__(shape)
+        self.has_output = False
+        self._frame = frame
+        self._chunks: list[bytes] = []
+        # What all chunks begin with, up to their choices.
+        self._head = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The client's bytes for what upstream sent: everything that one read completes, in one piece."""
+        self.read(data)
+        return self._taken()
+
+    def end(self) -> bytes:
+        """Upstream's body has ended: without a `message_stop`, that is a failure."""
+        self.read_end()
+        return self._taken()
+
+    def give_up(self) -> bytes:
+        """The end of a turn that has paused too often."""
+        self.end_pause()
+        return self._taken()
+
+    def closing(self, usage: Usage) -> bytes:
+        """What follows the last choice's finish: the usage of all of them, where it was asked for, and `[DONE]`."""
+        if not self._frame.include_usage:
+            return DONE
+        return self._head + b'],"usage":' + orjson.dumps(usage.as_openai()) + b"}\n\n" + DONE
+
+    def _begin(self, kind: str, id_prefix: str) -> None:
+        head = {
+            "id": self._frame.id or f"{id_prefix}-{self.upstream_id}",
+            "object": kind,
+            "created": self._frame.created,
+            "model": self.model,
+            "service_tier": self.usage.service_tier,
+            "system_fingerprint": None,
+        }
+        self._head = b"data: " + orjson.dumps(head)[:-1] + b',"choices":['
+
+    def _taken(self) -> bytes:
+        if not self._chunks:
+            return b""
+        self.has_output = True
+        output = b"".join(self._chunks)
+        self._chunks.clear()
+        return output

@@ -1,0 +1,88 @@
+"""A legacy completion request as chat requests, one for each choice."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from msgspec import Raw
+
+from translators.errors import TranslationError
+from translators.reading import check_utf8, decode, is_null
+from translators.wire.chat import OBJECT_DECODER, TEXT_DECODER, ChatMessage, ChatRequest
+from translators.wire.completions import COMPLETION_DECODER, COMPLETION_FIELDS, PROMPT_DECODER, CompletionRequest
+
+# What a completion model does without being told.
+_INSTRUCTION: Final = Raw(
+    orjson.dumps(
+        "Reply with the text that should follow the user's text: what it asks for where it asks for something, "
+        "its continuation where it is unfinished. Nothing else, and do not repeat the user's text."
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """What was asked for: a chat request for each choice, prompt by prompt, and what to echo before each."""
+
+    request: CompletionRequest
+    chats: list[ChatRequest]
+    echoes: list[str]
+
+
+def read_completions(body: bytes, max_choices: int) -> Completions:
+    """The caller's request; raises `TranslationError` with the `param` that is wrong."""
+    check_utf8(body)
+    request = decode(COMPLETION_DECODER, body)
+    if request.suffix:
+        message = "Text cannot be filled in before a suffix: Claude writes what follows, not what comes before."
+        raise TranslationError(message, param="suffix", code="unsupported_parameter")
+    unknown = len(OBJECT_DECODER.decode(body).keys() - COMPLETION_FIELDS)
+    prompts = _prompts(request.prompt)
+    count = 1 if request.n is None else request.n
+    if not 1 <= count * len(prompts) <= max_choices:
+        raise TranslationError(
+            f"Invalid 'n': the number of choices (prompts times n) has to be from 1 to {max_choices}.",
+            param="n",
+            code="integer_above_max_value" if count > 0 else "integer_below_min_value",
+        )
+    texts = [prompt for prompt in prompts for _ in range(count)]
+    chats = [_chat(request, prompt, unknown) for prompt in texts]
+    return Completions(request, chats, [prompt if request.echo else "" for prompt in texts])
+
+
+def _prompts(value: Raw) -> list[str]:
+    """One prompt or several; token ids belong to a vocabulary that Claude does not have."""
+    if is_null(value):
+        return [""]
+    prompt = decode(PROMPT_DECODER, value, "prompt")
+    if isinstance(prompt, str):
+        return [prompt]
+    if not prompt:
+        raise TranslationError("Invalid 'prompt': empty array.", param="prompt", code="empty_array")
+    if any(bytes(item)[:1] != b'"' for item in prompt):
+        message = "Prompts have to be texts: token ids mean nothing to Claude."
+        raise TranslationError(message, param="prompt", code="invalid_type")
+    return [decode(TEXT_DECODER, item, f"prompt[{index}]") for index, item in enumerate(prompt)]
+
+
+def _chat(request: CompletionRequest, prompt: str, unknown: int) -> ChatRequest:
+    chat = ChatRequest(
+        model=request.model,
+        messages=[ChatMessage("system", _INSTRUCTION), ChatMessage("user", Raw(orjson.dumps(prompt)))],
+        stream=request.stream,
+        stream_options=request.stream_options,
+        # Not 16, as the old default was: a model that thinks would have nothing left to say.
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        stop=request.stop,
+        user=request.user,
+        seed=request.seed,
+        logit_bias=request.logit_bias,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        unknown_fields=unknown,
+    )
+    if request.logprobs:
+        chat.logprobs = Raw(b"true")
+    return chat

@@ -1,0 +1,32 @@
+"""Whole answers as OpenAI's `text_completion` object."""
+
+from collections.abc import Sequence
+
+import orjson
+
+from translators.chat.answer import AnswerFold
+from translators.usage import Usage
+
+
+def text_completion(answers: Sequence[AnswerFold], echoes: Sequence[str], usage: Usage, *, created: int) -> bytes:
+    """The body, a choice an answer; `created` is Unix seconds."""
+    return orjson.dumps(
+        {
+            "id": f"cmpl-{answers[0].upstream_id}",
+            "object": "text_completion",
+            "created": created,
+            "model": answers[0].model,
+            "choices": [
+                {"text": echo + answer.text, "index": index, "logprobs": None, "finish_reason": _reason(answer)}
+                for index, (answer, echo) in enumerate(zip(answers, echoes, strict=True))
+            ],
+            "usage": usage.as_openai(),
+            "system_fingerprint": None,
+        }
+    )
+
+
+def _reason(answer: AnswerFold) -> str:
+    """The old form knows no calls."""
+    reason = answer.ending.finish_reason if answer.ending else "stop"
+    return "stop" if reason == "tool_calls" else reason

@@ -1,0 +1,74 @@
+"""What an upstream 400 teaches about a model: a table of messages that are about fields the gateway itself chose.
+
+The row of the model is corrected, and the request written anew from it. Only messages of this list count (section 17
+of the Messages reference): whatever else upstream refuses is the caller's to know.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import replace
+
+from translators.models import ModelRow
+
+
+def _without_thinking(kind: str) -> Callable[[ModelRow, re.Match[str]], ModelRow]:
+    def correct(row: ModelRow, _: re.Match[str]) -> ModelRow:
+        kinds = tuple(name for name in row.thinking if name != kind)
+        # A model that thinks and cannot be told not to, does so by default.
+        return replace(row, thinking=kinds, thinks_by_default=row.thinks_by_default or kind == "disabled")
+
+    return correct
+
+
+def _without_effort(row: ModelRow, found: re.Match[str]) -> ModelRow:
+    supported = re.findall(r"[a-z]+", found["supported"] or "")
+    kept = tuple(level for level in row.efforts if level != found["level"] and (not supported or level in supported))
+    return replace(row, efforts=kept)
+
+
+_LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]], ModelRow]], ...]] = (
+    (
+        re.compile(r"`(temperature|top_p|top_k)` (is deprecated|may only be set|must be unset)"),
+        lambda row, _: replace(row, sampling="none"),
+    ),
+    (
+        re.compile(r"`temperature` and `top_p` cannot both be specified"),
+        lambda row, _: replace(row, sampling="exclusive"),
+    ),
+    (
+        re.compile(r"does not support assistant message prefill"),
+        lambda row, _: replace(row, prefill=False),
+    ),
+    (
+        re.compile(r'Unexpected role "system"'),
+        lambda row, _: replace(row, system_messages=False),
+    ),
+    (
+        re.compile(r"tool_choice.*(not supported|may not be|cannot be)|forc\w+ tool use.*not supported", re.IGNORECASE),
+        lambda row, _: replace(row, forced_tools=False),
+    ),
+    (re.compile(r"thinking\.type\.disabled. is not supported"), _without_thinking("disabled")),
+    (re.compile(r"thinking\.type\.enabled. is not supported"), _without_thinking("enabled")),
+    (re.compile(r"adaptive thinking is not supported"), _without_thinking("adaptive")),
+    (
+        re.compile(
+            r"does not support effort level '(?P<level>[a-z]+)'(?:\. Supported levels: (?P<supported>[a-z, ]+))?"
+        ),
+        _without_effort,
+    ),
+    (
+        re.compile(r"max_tokens: \d+ > (?P<limit>\d+), which is the maximum"),
+        lambda row, found: replace(row, max_output=int(found["limit"])),
+    ),
+)
+
+
+def corrected(row: ModelRow, message: str) -> ModelRow | None:
+    """The row as upstream's message has it, or None where the message teaches nothing new."""
+    for pattern, correct in _LESSONS:
+        if (found := pattern.search(message)) is not None:
+            better = correct(row, found)
+            return better if better != row else None
+    return None
