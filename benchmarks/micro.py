@@ -11,6 +11,8 @@ from translators.models import model_table
 from translators.sse import EventDecoder
 
 _SECONDS = 0.5
+_MODEL = "claude-sonnet-5-5"
+_TARGET = Target(_MODEL, model_table().row(_MODEL))
 
 
 def micro() -> Iterator[tuple[str, str]]:
@@ -35,8 +37,7 @@ def _one_by_one(events: list[bytes]) -> None:
 
 
 def _translate(body: bytes) -> None:
-    model = "claude-sonnet-5-5"
-    write_request(read_request(body), Target(model, model_table().row(model)), Options())
+    write_request(read_request(body), _TARGET, Options())
 
 
 def _requests() -> Iterator[tuple[str, bytes]]:

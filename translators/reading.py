@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from translators.errors import TranslationError
-from translators.wire.chat import TEXT_DECODER
+from translators.wire.chat import NULL, TEXT_DECODER
 
 _QUOTE: Final = ord('"')
 
@@ -76,7 +76,7 @@ def _search_surrogate(value: object, path: str) -> str:
 
 def is_null(raw: Raw) -> bool:
     """Whether a field is absent or null, which is the same for every optional field."""
-    return len(raw) == 4 and bytes(raw) == b"null"
+    return raw == NULL
 
 
 def is_text(raw: Raw) -> bool:

@@ -158,11 +158,9 @@ class Generator:
 
         return lambda host: written(self._lessons.row(host, model, row), host)
 
-    def _learn(self, model: str, row: ModelRow, host: HostProfile, message: str) -> bool:
-        has_learned = self._lessons.learn(host, model, row, message)
-        if has_learned:
+    def _learn(self, model: str, row: ModelRow, host: HostProfile, message: str) -> None:
+        if self._lessons.learn(host, model, row, message):
             log_event(logging.WARNING, "Upstream has corrected what is known of a model", model=model, said=message)
-        return has_learned
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options with the caller's own wishes, which come as headers."""

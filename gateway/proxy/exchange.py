@@ -24,7 +24,7 @@ from translators.usage import Usage
 
 MAX_ERROR_BYTES: Final = 64 * 1024
 # After `message_stop` only the end of the body is due; without it the connection cannot be used again.
-DRAIN_SECONDS: Final = 1.0
+DRAIN_SECONDS: Final = 0.25
 # So many corrections of what the gateway wrote are tried for one request.
 MAX_LESSONS: Final = 3
 
@@ -68,7 +68,7 @@ class Services:
 class Exchange(Generic[R]):
     """One request on its way; `write` gives its Messages form for a kind of host.
 
-    `learn` is told of a 400 and says whether writing the request anew would make a difference.
+    `learn` is told of a 400; where `write` gives another form after that, it is tried.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Exchange(Generic[R]):
         services: Services,
         model: str,
         write: Callable[[HostProfile], R],
-        learn: Callable[[HostProfile, str], bool] = lambda host, message: False,
+        learn: Callable[[HostProfile, str], None] = lambda host, message: None,
     ) -> None:
         self.record = Record(model=model)
         self._services = services
@@ -87,7 +87,9 @@ class Exchange(Generic[R]):
         self._began_at = services.clock()
         self._is_committed = False
         self._tries = 0
+        # What the running attempt goes to, and what it has sent there.
         self._endpoint: Endpoint | None = None
+        self._sent: R | None = None
 
     def prepare(self) -> R | None:
         """Translate for the first host, so that what cannot be translated fails before anything else is done."""
@@ -127,7 +129,7 @@ class Exchange(Generic[R]):
         try:
             request = self._request_for(endpoint)
             call = Call(request.version, request.body, request.streams, request.betas)
-            self._endpoint = endpoint
+            self._endpoint, self._sent = endpoint, request
             async with self._open(endpoint, call) as answer:
                 result = await consume(answer, request)
             outcome = SUCCESS
@@ -165,7 +167,10 @@ class Exchange(Generic[R]):
         if failure.kind is not ErrorKind.INVALID_REQUEST or self._is_committed or self._lessons >= MAX_LESSONS:
             return False
         self._lessons += 1
-        return self._learn(self._services.endpoints[lease.key.name].profile, failure.message)
+        profile = self._services.endpoints[lease.key.name].profile
+        self._learn(profile, failure.message)
+        # Another request may have learned the same a moment before: what counts is what would be sent now.
+        return self._write(profile) is not self._sent
 
     def _note(self, key: str, failure: Failure) -> None:
         self.record.failures.append(f"{key}: {failure.kind.name.lower()} {failure.detail or failure.message}")

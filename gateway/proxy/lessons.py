@@ -28,7 +28,7 @@ class Lessons:
         return learned[0] if learned is not None and learned[1] > self._clock() else row
 
     def learn(self, host: HostProfile, model: str, row: ModelRow, message: str) -> bool:
-        """Take in a 400's message; whether it taught something, so that the request is worth writing anew."""
+        """Take in a 400's message; whether it taught something new."""
         better = corrected(self.row(host, model, row), message)
         if better is None:
             return False

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from tests.support.subset import outside_subset
 from translators.models import ModelRow
 
 SAMPLING = ("temperature", "top_p", "top_k")
@@ -26,9 +27,29 @@ _TOP_LEVEL = frozenset(
         "output_config",
         "metadata",
         "service_tier",
+        "speed",
+        "inference_geo",
+        "container",
         *SAMPLING,
     }
 )
+# Fields and tools that need a beta (sections 2 and 3.6), by any of the headers that switch them on.
+_BETA_FIELDS = {
+    "context_management": ("context-management-2025-06-27", "compact-2026-01-12"),
+    "mcp_servers": ("mcp-client-2025-11-20", "mcp-client-2026-09-15"),
+}
+_BETA_TOOLS = {
+    "computer_20241022": "computer-use-2024-10-22",
+    "computer_20250124": "computer-use-2025-01-24",
+    "computer_20251124": "computer-use-2025-11-24",
+    "advisor_20260301": "advisor-tool-2026-03-01",
+    "mcp_toolset": "mcp-client-2025-11-20",
+}
+_OWN_TOOLS = re.compile(
+    r"(web_search|web_fetch|code_execution|tool_search_tool_regex|tool_search_tool_bm25|memory|bash|text_editor"
+    r"|computer|computer_toolset|browser_toolset|advisor)_20\d{6}|mcp_toolset"
+)
+MAX_MARKS = 4
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MAGIC = {
@@ -50,25 +71,27 @@ _CHOICES = {
 Body = Mapping[str, Any]
 
 
-def violations(body: Body, row: ModelRow, version: str = "2026-10-21") -> list[str]:
+def violations(body: Body, row: ModelRow, version: str = "2026-10-21", betas: Sequence[str] = ()) -> list[str]:
     """Every rule of the Messages API that the body breaks for this model, each in a few words."""
     return [
-        *_top_level(body, row),
+        *_top_level(body, row, betas),
         *_system(body),
         *_messages(body["messages"]),
         *_order(_turns(body["messages"]), row),
         *_pairing(body["messages"]),
         *_ending(body, row),
-        *_tools(body.get("tools")),
+        *_tools(body.get("tools"), betas),
+        *_marks(body),
         *_tool_choice(body, row),
         *_thinking(body, row),
         *_sampling(body, row, version),
     ]
 
 
-def _top_level(body: Body, row: ModelRow) -> Iterator[str]:
+def _top_level(body: Body, row: ModelRow, betas: Sequence[str]) -> Iterator[str]:
     for name in body.keys() - _TOP_LEVEL:
-        yield f"{name}: extra inputs are not permitted"
+        if not set(_BETA_FIELDS.get(name, ())) & set(betas):
+            yield f"{name}: extra inputs are not permitted"
     if not isinstance(body.get("model"), str) or not body["model"]:
         yield "model: a string is required"
     limit = body.get("max_tokens")
@@ -85,8 +108,18 @@ def _top_level(body: Body, row: ModelRow) -> Iterator[str]:
     effort = body.get("output_config", {}).get("effort")
     if effort is not None and effort not in row.efforts:
         yield f"output_config.effort: {effort!r} is not among {row.efforts}"
-    if "output_config" in body and not body["output_config"].keys() <= {"effort", "format"}:
+    yield from _output_config(body.get("output_config", {}), betas)
+
+
+def _output_config(config: Mapping[str, Any], betas: Sequence[str]) -> Iterator[str]:
+    allowed = {"effort", "format"} | ({"task_budget"} if "task-budgets-2026-03-13" in betas else set())
+    if not config.keys() <= allowed:
         yield "output_config: extra inputs"
+    if "format" in config:
+        if config["format"].keys() != {"type", "schema"} or config["format"]["type"] != "json_schema":
+            yield "output_config.format: not a JSON Schema"
+        for broken in outside_subset(config["format"]["schema"]):
+            yield f"output_config.format.schema: {broken}"
 
 
 def _metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -150,10 +183,55 @@ def _block(block: Body, place: str, where: str) -> Iterator[str]:
         yield from _tool_use(block, place)
     elif kind == "tool_result":
         yield from _tool_result(block, place)
+    elif kind == "document":
+        yield from _document(block, place)
+    elif kind in ("thinking", "redacted_thinking"):
+        yield from _thinking_block(block, place)
+
+
+def _document(block: Body, place: str) -> Iterator[str]:
+    source = block["source"]
+    if not block.keys() <= {"type", "source", "title", "context", "citations", "cache_control"}:
+        yield f"{place}: unexpected fields in a document block"
+    if source["type"] == "base64":
+        if source["media_type"] != "application/pdf" or not base64.b64decode(source["data"]).startswith(b"%PDF"):
+            yield f"{place}.source: not a PDF"
+    elif source["type"] == "text":
+        if source["media_type"] != "text/plain" or not source["data"].strip():
+            yield f"{place}.source: not a text"
+    elif source.keys() != {"type", "file_id"}:
+        yield f"{place}.source: {source['type']!r}"
+
+
+def _thinking_block(block: Body, place: str) -> Iterator[str]:
+    fields = {"thinking": {"type", "thinking", "signature"}, "redacted_thinking": {"type", "data"}}[block["type"]]
+    if block.keys() != fields or not all(isinstance(value, str) for value in block.values()):
+        yield f"{place}: a {block['type']} block has exactly {sorted(fields)}"
+
+
+def _marks(body: Body) -> Iterator[str]:
+    """Section 13.1: at most four marks, those for an hour before those for five minutes."""
+    marks = [mark for key in ("tools", "system", "messages") for mark in _marks_in(body.get(key, ()))]
+    if len(marks) > MAX_MARKS:
+        yield f"a maximum of 4 blocks with cache_control may be provided, found {len(marks)}"
+    for mark in marks:
+        if mark.get("type") != "ephemeral" or mark.get("ttl", "5m") not in ("5m", "1h"):
+            yield f"cache_control: {mark}"
+    lifetimes = [mark.get("ttl", "5m") for mark in marks]
+    if lifetimes != sorted(lifetimes):  # "1h" sorts before "5m"
+        yield f"cache_control: the longer ones have to come first, not {lifetimes}"
+
+
+def _marks_in(value: Any) -> Iterator[Body]:
+    """The marks of tools, blocks, and blocks inside results, in their order."""
+    for item in value if isinstance(value, list) else ():
+        yield from _marks_in(item.get("content"))
+        if "cache_control" in item:
+            yield item["cache_control"]
 
 
 def _text(block: Body, place: str) -> Iterator[str]:
-    if block.keys() != {"type", "text"}:
+    if block.keys() - {"cache_control"} != {"type", "text"}:
         yield f"{place}: unexpected fields in a text block"
     if not isinstance(block["text"], str) or not block["text"].strip():
         yield f"{place}.text: must contain non-whitespace text"
@@ -161,7 +239,7 @@ def _text(block: Body, place: str) -> Iterator[str]:
 
 def _image(block: Body, place: str) -> Iterator[str]:
     source = block["source"]
-    if block.keys() != {"type", "source"}:
+    if block.keys() - {"cache_control"} != {"type", "source"}:
         yield f"{place}: unexpected fields in an image block"
     if source["type"] == "url":
         if not source["url"].lower().startswith("https://"):
@@ -188,7 +266,7 @@ def _base64_image(source: Body, place: str) -> Iterator[str]:
 
 
 def _tool_use(block: Body, place: str) -> Iterator[str]:
-    if block.keys() != {"type", "id", "name", "input"}:
+    if block.keys() - {"cache_control"} != {"type", "id", "name", "input"}:
         yield f"{place}: unexpected fields in a tool_use block"
     if not _CALL_ID.fullmatch(block["id"]):
         yield f"{place}.id: should match {_CALL_ID.pattern}"
@@ -199,7 +277,7 @@ def _tool_use(block: Body, place: str) -> Iterator[str]:
 
 
 def _tool_result(block: Body, place: str) -> Iterator[str]:
-    if not block.keys() <= {"type", "tool_use_id", "content", "is_error"}:
+    if not block.keys() <= {"type", "tool_use_id", "content", "is_error", "cache_control"}:
         yield f"{place}: unexpected fields in a tool_result block"
     if "content" in block:
         if not block["content"]:
@@ -261,15 +339,27 @@ def _ending(body: Body, row: ModelRow) -> Iterator[str]:
         yield "messages: final assistant content cannot end with trailing whitespace"
 
 
-def _tools(tools: Sequence[Body] | None) -> Iterator[str]:
+def _tools(tools: Sequence[Body] | None, betas: Sequence[str]) -> Iterator[str]:
     if tools is None:
         return
-    names = [tool.get("name") for tool in tools]
+    names = [tool["name"] for tool in tools if "name" in tool]
     if len(set(names)) < len(names):
         yield "tools: names must be unique"
+    if sum(tool.get("strict", False) for tool in tools) > 20:
+        yield "tools: too many strict tools"
     for index, tool in enumerate(tools):
-        if not tool.keys() <= {"name", "description", "input_schema", "strict", "type"}:
+        kind = tool.get("type", "custom")
+        if kind != "custom":
+            if not _OWN_TOOLS.fullmatch(kind):
+                yield f"tools.{index}.type: {kind!r}"
+            if kind in _BETA_TOOLS and _BETA_TOOLS[kind] not in betas:
+                yield f"tools.{index}: {kind} needs a beta"
+            continue
+        if not tool.keys() <= {"name", "description", "input_schema", "strict", "type", "cache_control"}:
             yield f"tools.{index}: extra inputs"
+        if tool.get("strict"):
+            for broken in outside_subset(tool["input_schema"]):
+                yield f"tools.{index}.input_schema: {broken}"
         if not _TOOL_NAME.fullmatch(tool["name"]):
             yield f"tools.{index}.name: should match {_TOOL_NAME.pattern}"
         schema = tool["input_schema"]

@@ -1,8 +1,9 @@
 """Requests of our own writing: a case is a folder in `tests/corpus/requests`, and a new one needs no code.
 
 `chat.json` is what the caller sends, `messages.json` what upstream has to get. `case.json`, where something is not
-the ordinary: `model`, the `adjusted` header, the `version` header, `tool_names`, `options`, `host`, or the `error`
-(`param` and `code`) that stands in the place of `messages.json`.
+the ordinary: `model`, the `adjusted` header, the `version` header, the `betas` header, `tool_names`, `options`, `host`,
+fields of the answer's `shape` (`text_call` by its name, "" for one that the answer names), `expects_call`, or the
+`error` (`param` and `code`) that stands in the place of `messages.json`.
 """
 
 import json
@@ -14,18 +15,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anthropic.types.beta import message_create_params as beta
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 from pydantic import TypeAdapter
 
 from tests.support.conversations import DEFAULT_MODEL, called, chat, returned, said, tool, translate
 from tests.support.legality import SAMPLING, violations
 from translators.chat.request import Options
+from translators.chat.shape import AnswerShape, TextCall
 from translators.errors import ErrorKind, TranslationError
 from translators.hosts import CURRENT_VERSION, HostProfile
 from translators.models import model_table
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus" / "requests"
 FOLDERS = sorted(path for path in CORPUS.iterdir() if path.is_dir())
+NOTES = {
+    "model",
+    "adjusted",
+    "version",
+    "betas",
+    "tool_names",
+    "options",
+    "host",
+    "shape",
+    "expects_call",
+    "error",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +59,10 @@ class Case:
     @property
     def options(self) -> Options:
         """What the operator decided."""
-        return Options(**self.notes.get("options", {}))
+        options = self.notes.get("options", {})
+        if "allowed_fields" in options:
+            options = {**options, "allowed_fields": frozenset(options["allowed_fields"])}
+        return Options(**options)
 
     @property
     def host(self) -> HostProfile:
@@ -77,8 +95,20 @@ def test_a_request_becomes_what_the_corpus_says(case: Case) -> None:
     assert in_blocks(json.loads(written.body)) == in_blocks(case.messages)
     assert written.adjusted == case.notes.get("adjusted")
     assert written.version == case.notes.get("version", CURRENT_VERSION)
+    assert list(written.betas) == case.notes.get("betas", [])
+    assert written.expects_call == case.notes.get("expects_call", False)
     if "tool_names" in case.notes:
         assert written.shape.tool_names == case.notes["tool_names"]
+    wanted = case.notes.get("shape", {})
+    assert {name: shape_field(written.shape, name) for name in wanted} == wanted
+
+
+def shape_field(shape: AnswerShape, name: str) -> Any:
+    """A field of the shape as JSON has it."""
+    value = getattr(shape, name)
+    if isinstance(value, TextCall):
+        return value.name or ""
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def in_blocks(body: dict[str, Any]) -> dict[str, Any]:
@@ -107,14 +137,17 @@ def test_the_corpus_is_legal(case: Case) -> None:
     assert case.messages is not None
     version = case.notes.get("version", CURRENT_VERSION)
 
-    assert violations(case.messages, model_table().row(case.model), version) == []
+    assert violations(case.messages, model_table().row(case.model), version, case.notes.get("betas", ())) == []
 
 
 @cache
-def sdk_types() -> dict[bool, TypeAdapter[Any]]:
+def sdk_types() -> dict[tuple[bool, bool], TypeAdapter[Any]]:
+    """The types of a body, by whether it streams and whether it needs a beta."""
     return {
-        True: TypeAdapter(MessageCreateParamsStreaming),
-        False: TypeAdapter(MessageCreateParamsNonStreaming),
+        (True, False): TypeAdapter(MessageCreateParamsStreaming),
+        (False, False): TypeAdapter(MessageCreateParamsNonStreaming),
+        (True, True): TypeAdapter(beta.MessageCreateParamsStreaming),
+        (False, True): TypeAdapter(beta.MessageCreateParamsNonStreaming),
     }
 
 
@@ -124,7 +157,7 @@ def test_the_corpus_fits_the_official_sdks_types(case: Case) -> None:
     # The SDK's newest version does not know the sampling fields any more.
     body = {name: value for name, value in case.messages.items() if name not in SAMPLING}
 
-    validated = sdk_types()[body.get("stream", False)].validate_python(body)
+    validated = sdk_types()[body.get("stream", False), "betas" in case.notes].validate_python(body)
 
     # What the types do not know would be left out.
     assert consumed(validated) == body
@@ -146,7 +179,7 @@ def test_a_case_has_only_the_files_and_notes_that_are_looked_at(folder: Path) ->
 
     assert names <= {"chat.json", "messages.json", "case.json"}
     assert ("messages.json" in names) != ("error" in notes)
-    assert notes.keys() <= {"model", "adjusted", "version", "tool_names", "options", "host", "error"}
+    assert notes.keys() <= NOTES
 
 
 def test_every_model_of_the_corpus_is_in_the_table() -> None:

@@ -273,7 +273,9 @@ def test_in_strict_mode_a_request_is_refused_with_a_param_exactly_where_it_would
     chat_request = read_request(json.dumps(request).encode())
     adjusted = write_request(chat_request, Target(row.id, row), Options()).adjusted or ""
     # Unknown fields are ignored and counted, in either mode.
-    changed = {note.split("=")[0] for note in adjusted.split("; ") if note and not note.startswith("unknown:")}
+    changed: set[str | None] = {
+        note.split("=")[0] for note in adjusted.split("; ") if note and not note.startswith("unknown:")
+    }
 
     try:
         write_request(chat_request, Target(row.id, row), Options(reject_unsupported=True))
