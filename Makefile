@@ -7,10 +7,10 @@ PYTHON  ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format bench clean
+.PHONY: help run demo test test-contract check format bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## Start the gateway: with your key if one is set, else against the simulated upstream
 	@if [ -n "$$DRAGOMAN_CONFIG" ]; then \
@@ -27,6 +27,9 @@ demo: $(VENV)/run.stamp ## Start the gateway against the simulated upstream
 
 test: $(VENV)/dev.stamp ## Run the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
+
+test-contract: $(VENV)/contract.stamp ## Run the official SDKs' own tests against the gateway (fetches them from PyPI)
+	$(BIN)/python -m tests.contract.sdk_suites $(ARGS)
 
 check: $(VENV)/dev.stamp ## Lint, formatting and types (ruff, mypy --strict)
 	$(BIN)/ruff check .
@@ -55,3 +58,7 @@ $(VENV)/run.stamp: pyproject.toml | $(BIN)/python
 $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/contract.stamp: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group contract
+	@touch $@

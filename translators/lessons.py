@@ -35,7 +35,7 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
     ),
     (
         re.compile(r"`temperature` and `top_p` cannot both be specified"),
-        lambda row, _: replace(row, sampling="exclusive"),
+        lambda row, _: replace(row, sampling="exclusive") if row.sampling == "honoured" else row,
     ),
     (
         re.compile(r"does not support assistant message prefill"),
@@ -49,8 +49,8 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
         re.compile(r"tool_choice.*(not supported|may not be|cannot be)|forc\w+ tool use.*not supported", re.IGNORECASE),
         lambda row, _: replace(row, forced_tools=False),
     ),
-    (re.compile(r"thinking\.type\.disabled. is not supported"), _without_thinking("disabled")),
-    (re.compile(r"thinking\.type\.enabled. is not supported"), _without_thinking("enabled")),
+    (re.compile(r"thinking\.type\.disabled. is not supported for this model"), _without_thinking("disabled")),
+    (re.compile(r"thinking\.type\.enabled. is not supported for this model"), _without_thinking("enabled")),
     (re.compile(r"adaptive thinking is not supported"), _without_thinking("adaptive")),
     (
         re.compile(

@@ -43,6 +43,11 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return "disabled" in self.thinking
 
     @property
+    def can_think(self) -> bool:
+        """Whether thinking can be asked for at all."""
+        return "adaptive" in self.thinking or "enabled" in self.thinking
+
+    @property
     def has_adaptive_thinking(self) -> bool:
         """Whether the model decides by itself how much to think."""
         return "adaptive" in self.thinking
@@ -60,10 +65,10 @@ class _Flag(Struct, frozen=True):
 
 
 class _ThinkingTypes(Struct, frozen=True):
-    adaptive: _Flag = _Flag()
-    enabled: _Flag = _Flag()
-    disabled: _Flag = _Flag()
-    between_tools: _Flag = _Flag()
+    adaptive: _Flag | None = None
+    enabled: _Flag | None = None
+    disabled: _Flag | None = None
+    between_tools: _Flag | None = None
 
 
 class _Thinking(Struct, frozen=True):
@@ -72,11 +77,11 @@ class _Thinking(Struct, frozen=True):
 
 class _Effort(Struct, frozen=True):
     supported: bool = False
-    low: _Flag = _Flag()
-    medium: _Flag = _Flag()
-    high: _Flag = _Flag()
-    xhigh: _Flag = _Flag()
-    max: _Flag = _Flag()
+    low: _Flag | None = None
+    medium: _Flag | None = None
+    high: _Flag | None = None
+    xhigh: _Flag | None = None
+    max: _Flag | None = None
 
 
 class _Capabilities(Struct, frozen=True):
@@ -105,13 +110,20 @@ def refined(row: ModelRow, info: ModelInfo) -> ModelRow:
     if capabilities.effort is not None:
         effort = capabilities.effort
         changes["efforts"] = tuple(
-            level for level in EFFORT_LEVELS if effort.supported and getattr(effort, level).supported
+            level for level in EFFORT_LEVELS if effort.supported and _is_supported(getattr(effort, level))
         )
     types = capabilities.thinking.types if capabilities.thinking else None
     if types is not None:
-        named = (name for name in types.__struct_fields__ if getattr(types, name).supported)
-        changes["thinking"] = tuple(named)
+        thinking = tuple(name for name in types.__struct_fields__ if _is_supported(getattr(types, name)))
+        changes["thinking"] = thinking
+        # What cannot be switched off is on; what is not there cannot be.
+        if "disabled" not in thinking or len(thinking) == 1:
+            changes["thinks_by_default"] = any(kind != "disabled" for kind in thinking)
     return replace(row, **changes)
+
+
+def _is_supported(flag: _Flag | None) -> bool:
+    return flag is not None and flag.supported
 
 
 class ModelTable:
@@ -126,7 +138,8 @@ class ModelTable:
     def override(self, model: str, abilities: dict[str, Any]) -> None:
         """Take the operator's word for some of a model's abilities, now and after each refinement."""
         self._overrides[model] = abilities
-        self._put(replace(self.row(model), id=model))
+        row = self.row(model)
+        self._put(row if model in (row.id, *row.aliases) else replace(row, id=model, aliases=()))
 
     def refine(self, infos: Iterable[ModelInfo]) -> None:
         """Take over what the Models API says."""
@@ -134,8 +147,10 @@ class ModelTable:
             self._put(refined(self.row(info.id), info))
 
     def _put(self, row: ModelRow) -> None:
-        row = replace(row, **self._overrides.get(row.id, {}))
-        for name in (row.id, *row.aliases):
+        names = (row.id, *row.aliases)
+        for name in names:
+            row = replace(row, **self._overrides.get(name, {}))
+        for name in names:
             self._by_id[name] = row
 
     def row(self, model: str) -> ModelRow:

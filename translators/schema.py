@@ -22,6 +22,7 @@ _MAX_DEPTH: Final = 100
 _FORMATS: Final = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 )
+_TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
 _ANNOTATIONS: Final = ("title", "description", "default")
 _DEFINITIONS: Final = ("$defs", "definitions")
 # What says nothing about the value.
@@ -131,6 +132,8 @@ class _Conversion:
             return self._several_types(schema, kind)
         if not isinstance(kind, str):
             raise OutsideSubsetError("a place where anything goes")
+        if kind not in _TYPES:
+            raise OutsideSubsetError(f"the type '{kind}'")
         builder = {"object": self._object, "array": self._array, "string": _string}.get(kind)
         return builder(schema) if builder else _Body({"type": kind}, {"type"})
 
@@ -141,8 +144,8 @@ class _Conversion:
         if schema.get("additionalProperties", False) is not False:
             raise OutsideSubsetError("an object with further properties")
         required = schema.get("required") or []
-        if not isinstance(required, list):
-            raise OutsideSubsetError("'required' is no list")
+        if not isinstance(required, list) or not all(isinstance(name, str) and name in properties for name in required):
+            raise OutsideSubsetError("'required' names something else than properties")
         self.optional_parameters += sum(name not in required for name in properties)
         converted: Schema = {
             "type": "object",
@@ -193,6 +196,9 @@ class _Conversion:
             return self._convert({**members[0], **beside}, is_root)
         if any(isinstance(member, dict) and "$ref" in member for member in members):
             raise OutsideSubsetError("'allOf' with a reference")
+        if any(isinstance(member, dict) and member.get("type") == "object" for member in members):
+            # Each would have to be closed, and then none could hold what the others ask for.
+            raise OutsideSubsetError("'allOf' with several objects")
         converted = _described(schema, _Body({"allOf": [self.convert(member) for member in members]}, {"allOf"}))
         return self._with_definitions(converted, schema) if is_root else converted
 

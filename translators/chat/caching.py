@@ -18,6 +18,10 @@ MARK: Final = "cache_control"
 MAX_MARKS: Final = 4
 SHORT: Final = {"type": "ephemeral"}
 LONG: Final = {"type": "ephemeral", "ttl": "1h"}
+# The same marks where they came in OpenAI's spelling: told apart, so that changes are named in the caller's.
+_BREAKPOINT: Final = "prompt_cache_breakpoint"
+_SHORT_BREAKPOINT: Final = dict(SHORT)
+_LONG_BREAKPOINT: Final = dict(LONG)
 # Section 13.1 of the Messages reference: marks on these are refused.
 _UNMARKABLE: Final = frozenset({"thinking", "redacted_thinking"})
 # What OpenAI's lifetimes come closest to; all are above five minutes.
@@ -50,14 +54,13 @@ def mark_of(cache_control: Raw, breakpoint: CacheBreakpoint | None, path: str) -
 
 def lifetime(ttl: str | None) -> Block:
     """The mark for one of OpenAI's lifetimes."""
-    return LONG if ttl in _LONG_LIFETIMES else SHORT
+    return _LONG_BREAKPOINT if ttl in _LONG_LIFETIMES else _SHORT_BREAKPOINT
 
 
 def mark_last(messages: list[Block], mark: Block) -> None:
-    """Mark the last block of the conversation that can carry a mark."""
+    """Mark the last block of the conversation that can carry a mark; one that is marked already stays as it is."""
     for message in reversed(messages):
-        blocks = blocks_of(message)
-        for block in reversed(blocks):
+        for block in reversed(blocks_of(message)):
             if block["type"] not in _UNMARKABLE:
                 block.setdefault(MARK, mark)
                 return
@@ -80,14 +83,15 @@ def limit_marks(tools: list[Block], system: list[Block], messages: list[Block], 
     keep = {id(block) for block in kept}
     dropped = [block for block in (*_marked(tools), *_marked(system), *in_messages) if id(block) not in keep]
     for block in dropped:
+        adjustments.add(_spelling(block), "dropped", "limit")
         del block[MARK]
-    if dropped:
-        adjustments.add(MARK, "dropped", "limit")
     has_short = False
     for block in kept:
-        has_short = has_short or "ttl" not in block[MARK]
-        if has_short:
+        is_long = "ttl" in block[MARK]
+        if is_long and has_short:
+            adjustments.add(_spelling(block), "1h->5m", "order")
             block[MARK] = SHORT
+        has_short = has_short or not is_long
 
 
 def has_marks(*groups: Iterable[Block]) -> bool:
@@ -96,8 +100,18 @@ def has_marks(*groups: Iterable[Block]) -> bool:
 
 
 def message_blocks(messages: list[Block]) -> list[Block]:
-    """All blocks of all messages that are written as blocks; strings carry no marks."""
-    return [block for message in messages if isinstance(message["content"], list) for block in message["content"]]
+    """All blocks of all messages that are written as blocks, those inside of results before them."""
+    blocks: list[Block] = []
+    for message in messages:
+        for block in message["content"] if isinstance(message["content"], list) else ():
+            inner = block.get("content")
+            blocks += [*(inner if isinstance(inner, list) else ()), block]
+    return blocks
+
+
+def _spelling(block: Block) -> str:
+    """What the caller calls the mark on a block."""
+    return _BREAKPOINT if block[MARK] is _SHORT_BREAKPOINT or block[MARK] is _LONG_BREAKPOINT else MARK
 
 
 def _marked(blocks: Iterable[Block]) -> list[Block]:

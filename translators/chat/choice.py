@@ -46,6 +46,11 @@ class Choice:
     is_forced: bool = False
     expects_call: bool = False
 
+    @property
+    def is_special(self) -> bool:
+        """Whether this turn was asked for in a way that the next one is not."""
+        return self.turn_words is not None or self.text_call is not None
+
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
@@ -67,7 +72,9 @@ def write_choice(
         return Choice()
     if wish is not None and wish.mode == "none":
         return Choice({"type": "none"})
-    one_call: Block = {"disable_parallel_tool_use": True} if request.parallel_tool_calls is False else {}
+    # The legacy form has place for one call.
+    is_single = request.parallel_tool_calls is False or tools.is_legacy
+    one_call: Block = {"disable_parallel_tool_use": True} if is_single else {}
     is_forced = wish is not None and (wish.name is not None or wish.mode == "required")
     if wish is None or not is_forced:
         choice = Choice({"type": "auto", **one_call} if one_call or wish is not None else None)

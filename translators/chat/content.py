@@ -71,6 +71,8 @@ class ContentWriter:
 
     def __init__(self, *, allows_ids: bool = False) -> None:
         self._allows_ids = allows_ids
+        # The mark of a part of which nothing is left, where nothing stands before it in its content.
+        self.orphaned_mark: Block | None = None
 
     def content(self, content: Raw, path: str) -> Content:
         """A user's or tool's content: a string stays a string, parts become blocks."""
@@ -80,6 +82,13 @@ class ContentWriter:
             text = text_json(content, path)
             return b"" if is_blank(text) else text
         return self._blocks(decode(PARTS_DECODER, content, path), path)
+
+    def assistant(self, content: Raw, path: str) -> Content:
+        """An assistant's content: text and refusal parts; other parts are echoes of answers, ignored."""
+        if is_null(content) or is_text(content):
+            return self.content(content, path)
+        parts = decode(PARTS_DECODER, content, path)
+        return self._blocks([part for part in parts if part.type in TEXT_TYPES or part.type == "refusal"], path)
 
     def _blocks(self, parts: list[ContentPart], path: str) -> list[Block]:
         blocks: list[Block] = []
@@ -92,7 +101,14 @@ class ContentWriter:
             # The mark of a part of which nothing is left moves to the one before.
             if mark is not None and blocks:
                 blocks[-1][MARK] = mark
+            elif mark is not None:
+                self.orphaned_mark = mark
         return blocks
+
+    def take_orphaned_mark(self) -> Block | None:
+        """The mark for the message before, once."""
+        mark, self.orphaned_mark = self.orphaned_mark, None
+        return mark
 
     def _block(self, part: ContentPart, path: str) -> Block | None:
         if part.type in TEXT_TYPES:
@@ -151,15 +167,6 @@ def texts_of(content: Raw, path: str) -> list[Block]:
             message = f"Only parts of type 'text' are allowed here, not '{part.type}'."
             raise TranslationError(message, param=f"{path}[{index}].type", code="invalid_value")
     return ContentWriter()._blocks(parts, path)
-
-
-def assistant_blocks(content: Raw, path: str) -> Content:
-    """An assistant's content: text and refusal parts; other parts are echoes of answers, ignored."""
-    if is_null(content) or is_text(content):
-        return ContentWriter().content(content, path)
-    parts = decode(PARTS_DECODER, content, path)
-    kept = [part for part in parts if part.type in TEXT_TYPES or part.type == "refusal"]
-    return ContentWriter()._blocks(kept, path)
 
 
 def as_blocks(content: Content) -> list[Block]:

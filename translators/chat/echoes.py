@@ -19,6 +19,8 @@ class _Echo(msgspec.Struct):
     text: Raw | msgspec.UnsetType = msgspec.UNSET
     signature: Raw | msgspec.UnsetType = msgspec.UNSET
     data: Raw | msgspec.UnsetType = msgspec.UNSET
+    index: int | None = None
+    format: str | None = None
 
 
 _ECHO_DECODER: Final = msgspec.json.Decoder(_Echo)
@@ -27,7 +29,8 @@ _EMPTY: Final = (b'""', b"null")
 
 def signed_thinking(message: ChatMessage) -> list[Block]:
     """The thinking blocks that came back with their signatures, byte for byte; what is not signed is ignored."""
-    for entries in (_listed(message.thinking_blocks), _listed(message.reasoning_details), _parts(message.content)):
+    details = _joined(_listed(message.reasoning_details))
+    for entries in (_listed(message.thinking_blocks), details, _parts(message.content)):
         if blocks := [block for entry in entries if (block := _block(entry)) is not None]:
             return blocks
     return []
@@ -38,6 +41,24 @@ def _listed(value: Raw) -> list[_Echo]:
         return [_ECHO_DECODER.decode(entry) for entry in RAW_LIST_DECODER.decode(value)] if not is_null(value) else []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
+
+
+def _joined(entries: list[_Echo]) -> list[_Echo]:
+    """OpenRouter's details as they were streamed: pieces of text with one index, the signature behind them."""
+    joined: list[_Echo] = []
+    for entry in entries:
+        if entry.format is not None and not entry.format.startswith("anthropic"):
+            # Sealed by another maker's model: nothing that Claude could read.
+            continue
+        before = joined[-1] if joined else None
+        is_piece = entry.type == "reasoning.text" and entry.index is not None
+        if before is not None and is_piece and (before.type, before.index) == (entry.type, entry.index):
+            text = (_text(before.text) or _EMPTY[0])[:-1] + (_text(entry.text) or _EMPTY[0])[1:]
+            before.text = Raw(text)
+            before.signature = entry.signature if _text(entry.signature) is not None else before.signature
+        else:
+            joined.append(entry)
+    return joined
 
 
 def _parts(content: Raw) -> list[_Echo]:

@@ -8,6 +8,7 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
+from translators.errors import TranslationError
 from translators.reading import decode, is_null
 from translators.wire.chat import OBJECT_DECODER, ChatRequest
 
@@ -42,6 +43,12 @@ def write_extensions(request: ChatRequest, allowed: frozenset[str], adjustments:
         value: Raw = getattr(request, name)
         if is_null(value):
             continue
+        if name == "container" and name not in allowed:
+            raise TranslationError(
+                "Containers belong to an Anthropic workspace and are not allowed here.",
+                param=name,
+                code="unsupported_value",
+            )
         if name in RESTRICTED and name not in allowed:
             adjustments.add(name, "dropped", "not-allowed")
             continue

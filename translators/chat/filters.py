@@ -82,16 +82,23 @@ class WrappedArguments:
 
 
 class CustomInput:
-    """The free text inside `{"input": "..."}`."""
+    """The free text inside `{"input": "..."}`; anything else than a text in that place is passed on as its JSON."""
 
     def __init__(self) -> None:
         self._extractor = JsonExtractor({(INPUT_PROPERTY,)})
-        self._content = StringContent()
+        self._content: StringContent | None = None
+        self._has_begun = False
 
     def feed(self, text: str) -> str:
         """The text that is complete."""
-        return "".join(self._content.feed(piece.text) for piece in self._extractor.feed(text))
+        return "".join(self._read(piece.text) for piece in self._extractor.feed(text))
 
     def end(self) -> str:
         """Nothing is held back that could still become text."""
         return ""
+
+    def _read(self, raw: str) -> str:
+        if not self._has_begun and raw:
+            self._has_begun = True
+            self._content = StringContent() if raw.startswith('"') else None
+        return self._content.feed(raw) if self._content is not None else raw

@@ -22,3 +22,8 @@ def finish_reason(stop_reason: str | None, *, has_tool_calls: bool) -> str:
     if reason in ("stop", "tool_calls"):
         return "tool_calls" if has_tool_calls else "stop"
     return reason
+
+
+def legacy_reason(reason: str) -> str:
+    """The finish reason in the old form, which knows one function call in the place of tool calls."""
+    return "function_call" if reason == "tool_calls" else reason

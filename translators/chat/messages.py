@@ -13,13 +13,12 @@ import orjson
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
-from translators.chat.caching import MARK, blocks_of, mark_of
+from translators.chat.caching import MARK, mark_last, mark_of
 from translators.chat.content import (
     Block,
     Content,
     ContentWriter,
     as_blocks,
-    assistant_blocks,
     text_block,
     texts_of,
 )
@@ -133,7 +132,7 @@ def is_in_tool_loop(messages: list[ChatMessage]) -> bool:
             if message.tool_calls or message.function_call:
                 return not signed_thinking(message)
             # A turn of which nothing is left is none.
-            if assistant_blocks(message.content, f"messages[{index}].content") or _refusal(message):
+            if ContentWriter().assistant(message.content, f"messages[{index}].content") or _refusal(message):
                 return False
     return False
 
@@ -155,6 +154,8 @@ class _Writer:
         self._contents = ContentWriter(allows_ids=taken.file_ids)
         # Who has spoken by name, up to the run that is being written.
         self._names: set[str] = set()
+        # Marks of contents whose first parts vanished, by the index of the message.
+        self._orphans: dict[int, Block] = {}
 
     def write(self, run: _Run) -> None:
         """Write a run: the assistant's turn, then results first and together, users in order, system messages last."""
@@ -164,7 +165,7 @@ class _Writer:
             return
         calls = self._assistant(run.assistant) if run.assistant else []
         results = self._results(run, calls)
-        self._add("user", results, run.others)
+        self.conversation.add("user", results)
         contents = {item.index: self._content(item) for item in run.others if item.message.role == "user"}
         users = [item for item in run.others if item.message.role == "user"]
         self._names.update(item.message.name for item in users if item.message.name)
@@ -173,11 +174,11 @@ class _Writer:
         late: list[list[Block]] = []
         for item in run.others:
             if item.message.role == "user":
-                self._add("user", self._with_name(contents[item.index], item.message.name), [item])
+                self._add("user", self._with_name(contents[item.index], item.message.name), item)
             elif item.message.role in _SYSTEM_ROLES and stands_late:
                 late.append(_system_texts(item))
             elif item.message.role in _SYSTEM_ROLES:
-                self._add("user", [_marked_as_system(block) for block in _system_texts(item)], [item])
+                self._add("user", [_marked_as_system(block) for block in _system_texts(item)], item)
         for texts in late:
             self.conversation.add("system", texts)
         if run.assistant is None and not messages:
@@ -202,7 +203,8 @@ class _Writer:
     def _assistant(self, item: _Placed) -> list[_Call]:
         """Write the model's own turn; gives the calls that the run after it has to answer."""
         message = item.message
-        content = assistant_blocks(message.content, f"{item.path}.content")
+        content = self._contents.assistant(message.content, f"{item.path}.content")
+        self._keep_orphan(item)
         if refusal := _refusal(message):
             content = [*as_blocks(content), text_block(refusal)] if content else refusal
         thinking = signed_thinking(message)
@@ -212,7 +214,7 @@ class _Writer:
         if not content and self.conversation.messages and self.conversation.messages[-1]["role"] == "system":
             # Behind a system message only a turn of the model may follow, even one that said nothing.
             content = _NOTHING
-        self._add("assistant", content, [item])
+        self._add("assistant", content, item)
         return calls
 
     def _calls(self, item: _Placed) -> tuple[list[_Call], list[Block]]:
@@ -268,17 +270,24 @@ class _Writer:
         return result
 
     def _content(self, item: _Placed) -> Content:
-        return self._contents.content(item.message.content, f"{item.path}.content")
+        content = self._contents.content(item.message.content, f"{item.path}.content")
+        self._keep_orphan(item)
+        return content
 
-    def _add(self, role: str, content: Content, sources: list[_Placed]) -> None:
-        """Append a message with the mark that its source carries as a whole."""
-        before = len(self.conversation.messages)
+    def _keep_orphan(self, item: _Placed) -> None:
+        if (mark := self._contents.take_orphaned_mark()) is not None:
+            self._orphans[item.index] = mark
+
+    def _add(self, role: str, content: Content, source: _Placed) -> None:
+        """Append a message with the mark that its source carries as a whole.
+
+        A mark that nothing in its message can carry moves to the message before.
+        """
+        if (orphaned := self._orphans.pop(source.index, None)) is not None:
+            mark_last(self.conversation.messages, orphaned)
         self.conversation.add(role, content)
-        marks = [mark_of(item.message.cache_control, None, item.path) for item in sources]
-        if role != "system" and len(sources) == 1 and marks[0] is not None and self.conversation.messages:
-            # The mark of a message of which nothing is left moves to the one before.
-            target = self.conversation.messages[before if len(self.conversation.messages) > before else -1]
-            blocks_of(target)[-1].setdefault(MARK, marks[0])
+        if (mark := mark_of(source.message.cache_control, None, source.path)) is not None:
+            mark_last(self.conversation.messages, mark)
 
     def _with_name(self, content: Content, name: str | None) -> Content:
         """Say who speaks, as soon as more than one name has occurred."""

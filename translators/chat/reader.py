@@ -184,7 +184,8 @@ class MessageReader:
 
     def pause(self) -> list[dict[str, object]]:
         """The content of a paused turn, to be sent back; what upstream says next is read on from here."""
-        blocks = self._blocks()
+        blocks = self._recorder.blocks if self._recorder else []
+        self._recorded += blocks
         self.usage.begin_another()
         self.state = State.IDLE
         self._recorder = BlockRecorder()
@@ -358,7 +359,8 @@ class MessageReader:
 
     def _cite(self, block: _TextBlock) -> None:
         """What a text block cites, now that its end is known: with an address for annotations, else verbatim."""
-        for citation in block.citations:
+        citations, block.citations = block.citations, []
+        for citation in citations:
             url = citation.get("url") or _url_of(citation.get("source"))
             if not url:
                 self._citations.append(citation)
@@ -378,6 +380,8 @@ class MessageReader:
         # A block that was cut by the token limit has no end of its own.
         for call in self.calls:
             self._end_call(call)
+        for block in self._text_blocks:
+            self._cite(block)
         explanation = self._stop_details.explanation if self._stop_details else None
         thinking: list[dict[str, object]] = []
         if self._shape.shows_thinking_blocks:

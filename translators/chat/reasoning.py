@@ -44,13 +44,14 @@ class Circumstances:
 class _Wish:
     """What the caller asked for: an effort (`none`: no thinking), perhaps a budget, and whether to see it.
 
-    `field` is the name to report under.
+    `field` is the name to report under, `mode` the type of Anthropic's own field where that was used.
     """
 
     effort: str | None = None
     budget: int | None = None
     display: str = "summarized"
     field: str = "reasoning_effort"
+    mode: str | None = None
 
 
 class _Thinking(msgspec.Struct):
@@ -71,11 +72,21 @@ def write_reasoning(
     wish = _wish(request, circumstances)
     if wish is None:
         return _unasked(row, circumstances)
+    if wish.mode == "between_tools" and wish.mode in row.thinking:
+        return Reasoning({"type": "between_tools"}, is_thinking=True)
     if wish.effort == "none":
         return _none(wish, row, adjustments)
-    effort = _nearest(wish, row, adjustments) if wish.effort is not None else None
-    if row.has_adaptive_thinking:
+    is_manual = wish.mode == "enabled" and "enabled" in row.thinking
+    # A budget is as good as an effort, where the model takes one; else the nearest effort stands for it.
+    effort = _nearest(wish, row, adjustments) if wish.effort is not None and not is_manual else None
+    if not row.can_think:
+        return Reasoning(effort=effort)
+    if row.has_adaptive_thinking and not is_manual:
+        if wish.mode == "enabled":
+            adjustments.add("thinking", "enabled->adaptive", "model")
         return Reasoning({"type": "adaptive", "display": wish.display}, effort, is_thinking=True)
+    if wish.mode == "adaptive":
+        adjustments.add("thinking", "adaptive->enabled", "model")
     return _budgeted(wish, effort, row, circumstances, adjustments)
 
 
@@ -106,12 +117,12 @@ def _wish_of_thinking(request: ChatRequest) -> _Wish:
     effort = None if asked is None else _checked_effort(asked, "reasoning_effort")
     display = given.display if given.display in ("summarized", "omitted") else "summarized"
     if given.type in ("disabled", "between_tools"):
-        return _Wish("none", field="thinking")
+        return _Wish("none", field="thinking", mode=given.type)
     if given.type not in ("enabled", "adaptive"):
         raise _not_a_value(given.type, ("enabled", "adaptive", "disabled"), "thinking.type")
     if effort in (None, "none") and given.budget_tokens is not None:
         effort = _effort_of_budget(given.budget_tokens)
-    return _Wish(None if effort == "none" else effort, given.budget_tokens, display, "thinking")
+    return _Wish(None if effort == "none" else effort, given.budget_tokens, display, "thinking", given.type)
 
 
 def _checked_effort(effort: str, path: str) -> str:
@@ -139,7 +150,7 @@ def _unasked(row: ModelRow, circumstances: Circumstances) -> Reasoning:
         if row.can_disable_thinking:
             return Reasoning({"type": "disabled"})
         return Reasoning(effort=row.efforts[0] if row.efforts else None, is_thinking=True)
-    if circumstances.always_show:
+    if circumstances.always_show and row.has_adaptive_thinking:
         return Reasoning({"type": "adaptive", "display": "summarized"}, is_thinking=True)
     return Reasoning(is_thinking=True)
 
@@ -149,8 +160,8 @@ def _none(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> Reasoning:
         return Reasoning()
     if row.can_disable_thinking:
         return Reasoning({"type": "disabled"})
-    lowest = row.efforts[0]
-    adjustments.add(wish.field, f"none->{lowest}", "model")
+    lowest = row.efforts[0] if row.efforts else None
+    adjustments.add(wish.field, f"none->{lowest or 'default'}", "model")
     return Reasoning(effort=lowest, is_thinking=True)
 
 

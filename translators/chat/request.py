@@ -138,7 +138,7 @@ def write_request(request: ChatRequest, target: Target, options: Options) -> Mes
         orjson.dumps(body),
         version or target.host.version,
         streams,
-        _shape(tools, choice, form, options, request),
+        _shape(tools, choice, form, options, keeps_thinking=not (conversation.turn_words or choice.is_special)),
         adjustments.header,
         tuple(dict.fromkeys((*tools.betas, *extensions.betas))),
         choice.expects_call,
@@ -174,16 +174,24 @@ def _write_marks(
     adjustments: Adjustments,
 ) -> bool:
     """Add the marks that hold for the request, and keep what Messages allows; whether there is any."""
-    explicit = request.prompt_cache_options is not None and request.prompt_cache_options.mode == "explicit"
     groups = (tools.definitions, system, caching.message_blocks(conversation.messages))
     whole = caching.mark_of(request.cache_control, None, "") if not is_null(request.cache_control) else None
-    if whole is None and options.always_cache and not explicit and not caching.has_marks(*groups):
-        wanted = request.prompt_cache_options.ttl if request.prompt_cache_options else request.prompt_cache_retention
-        whole = caching.lifetime(wanted)
+    if whole is None and not caching.has_marks(*groups):
+        whole = _automatic_mark(request, options)
     if whole is not None:
         caching.mark_last(conversation.messages, whole)
     caching.limit_marks(tools.definitions, system, conversation.messages, adjustments)
     return caching.has_marks(tools.definitions, system, caching.message_blocks(conversation.messages))
+
+
+def _automatic_mark(request: ChatRequest, options: Options) -> Block | None:
+    """The mark for a conversation without one: asked for by OpenAI's cache settings, or by the operator."""
+    asked = request.prompt_cache_options
+    if asked is not None and asked.mode == "explicit":
+        return None
+    if asked is not None or request.prompt_cache_retention is not None:
+        return caching.lifetime(asked.ttl if asked else request.prompt_cache_retention)
+    return dict(caching.SHORT) if options.always_cache else None
 
 
 def _thinking_fields(reasoning: Reasoning, form: Format, choice: Choice, extensions: Extensions) -> Block:
@@ -200,7 +208,8 @@ def _thinking_fields(reasoning: Reasoning, form: Format, choice: Choice, extensi
     return fields
 
 
-def _shape(tools: Tools, choice: Choice, form: Format, options: Options, request: ChatRequest) -> AnswerShape:
+def _shape(tools: Tools, choice: Choice, form: Format, options: Options, *, keeps_thinking: bool) -> AnswerShape:
+    """The shape of the answer; thinking under words that hold for one turn only is not given out to be kept."""
     return AnswerShape(
         tool_names=tools.names,
         custom_tools=frozenset(tools.custom),
@@ -208,12 +217,8 @@ def _shape(tools: Tools, choice: Choice, form: Format, options: Options, request
         is_legacy=tools.is_legacy,
         text_call=choice.text_call,
         strips_fences=form.strips_fences,
-        shows_thinking_blocks=options.show_thinking_blocks,
-        counts_text=tools.has_server_tools or _cites(request),
+        shows_thinking_blocks=options.show_thinking_blocks and keeps_thinking,
+        # Only what upstream looks up by itself is cited with an address.
+        counts_text=tools.has_server_tools,
         continues_pauses=tools.has_server_tools,
     )
-
-
-def _cites(request: ChatRequest) -> bool:
-    """Whether answers can cite without a server tool: only when MCP servers are there to be asked."""
-    return not is_null(request.mcp_servers)

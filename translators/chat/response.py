@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from translators.chat.answer import AnswerFold
+from translators.chat.finish import legacy_reason
 from translators.chat.reader import Call
 from translators.chat.shape import AnswerShape
 from translators.usage import Usage
@@ -29,8 +30,8 @@ def completion(answers: Sequence[tuple[AnswerFold, AnswerShape]], usage: Usage, 
 
 def _choice(answer: AnswerFold, index: int, shape: AnswerShape) -> dict[str, object]:
     reason = answer.ending.finish_reason if answer.ending else "stop"
-    if shape.is_legacy and answer.calls:
-        reason = "function_call"
+    if shape.is_legacy:
+        reason = legacy_reason(reason)
     return {"index": index, "message": _message(answer, shape), "logprobs": None, "finish_reason": reason}
 
 

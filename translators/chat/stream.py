@@ -7,6 +7,7 @@ arguments are spliced: the JSON string that upstream sent is the JSON string tha
 import orjson
 
 from translators.chat.chunks import ChunkStream, StreamFrame
+from translators.chat.finish import legacy_reason
 from translators.chat.reader import Call, Ending, State
 from translators.chat.shape import PLAIN, AnswerShape
 
@@ -70,6 +71,8 @@ class ChatStream(ChunkStream):
         """What comes once and whole, the finish chunk, the usage, and the end."""
         # An answer without any text is "", not null, unless there is something else to read.
         is_empty = not (self.has_text or self.calls or ending.finish_reason == "content_filter")
+        # Behind reasoning the choice has opened with null already.
+        delta = b'"content":""' if is_empty and self._is_opened else b""
         self._open(b'""' if is_empty else b"null")
         for name, values in (
             ("annotations", ending.annotations),
@@ -80,8 +83,7 @@ class ChatStream(ChunkStream):
                 self._delta(b'"%b":%b' % (name.encode(), orjson.dumps(values)))
         if ending.refusal is not None:
             self._delta(b'"refusal":' + orjson.dumps(ending.refusal))
-        delta = b'"content":""' if is_empty else b""
-        reason = "function_call" if self._shape.is_legacy and self.calls else ending.finish_reason
+        reason = legacy_reason(ending.finish_reason) if self._shape.is_legacy else ending.finish_reason
         tail = b'},"logprobs":null,"finish_reason":"%b"}]%b}\n\n' % (reason.encode(), self._usage_null)
         self._chunks.append(self._delta_head + delta + tail)
         if self._frame.choices == 1:

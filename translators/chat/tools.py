@@ -120,7 +120,7 @@ class _ToolWriter:
             place = f"{path}.function" if tool.function else path
             self.add_function(function, place, tool.cache_control)
         elif tool.type == "custom" and tool.custom is not None:
-            self._add_custom(tool.custom, path)
+            self._add_custom(tool.custom, path, tool.cache_control)
         elif _NATIVE_TYPE.fullmatch(tool.type) or (tool.type == "custom" and not is_null(tool.input_schema)):
             self._add_native(tool, raw)
         else:
@@ -159,12 +159,14 @@ class _ToolWriter:
         self.tools.definitions.append(search)
         self.tools.has_server_tools = True
 
-    def _add_custom(self, custom: CustomDefinition, path: str) -> None:
+    def _add_custom(self, custom: CustomDefinition, path: str, cache_control: Raw) -> None:
         """A tool for free text is one with a single text property."""
         name = self._name(custom.name, f"{path}.custom")
         definition: Block = {"name": name, "input_schema": Fragment(_FREE_TEXT)}
         if description := _custom_description(custom):
             definition["description"] = description
+        if (mark := mark_of(cache_control, None, path)) is not None:
+            definition[MARK] = mark
         self.tools.custom.add(custom.name)
         self.tools.schemas[name] = _FREE_TEXT
         self.tools.definitions.append(definition)
@@ -194,19 +196,21 @@ class _ToolWriter:
         """The schema for a strict tool, or None where the subset or a limit does not allow one more."""
         try:
             found = structured(schema)
+            if found.json.startswith(b'{"$ref"'):
+                raise OutsideSubsetError("a reference at the root, where Messages insists on an object")
         except OutsideSubsetError:
             self._adjustments.add("tools.strict", "dropped", "schema")
             return None
-        self._strict_tools += 1
-        self._optional += found.optional_parameters
-        self._unions += found.unions
-        if (
-            self._strict_tools > MAX_STRICT_TOOLS
-            or self._optional > MAX_STRICT_OPTIONAL
-            or self._unions > MAX_STRICT_UNIONS
-        ):
+        totals = (
+            self._strict_tools + 1,
+            self._optional + found.optional_parameters,
+            self._unions + found.unions,
+        )
+        limits = (MAX_STRICT_TOOLS, MAX_STRICT_OPTIONAL, MAX_STRICT_UNIONS)
+        if any(total > limit for total, limit in zip(totals, limits, strict=True)):
             self._adjustments.add("tools.strict", "dropped", "limit")
             return None
+        self._strict_tools, self._optional, self._unions = totals
         return found.json
 
 

@@ -1,0 +1,126 @@
+"""Native requests: what upstream answers goes to the caller as it is."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from gateway.proxy.exchange import MAX_ERROR_BYTES, Exchange, Services, drain
+from gateway.proxy.ports import Call, Client, Endpoint, Upstream, UpstreamAnswer
+from translators.errors import FailedError
+from translators.native.answer import usage_of
+from translators.native.errors import with_answer
+from translators.native.request import NativeRequest
+from translators.native.stream import NativeStream
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+# Of an answer's head only this goes on: limits and organisation are the pool's, not the caller's.
+PASSING_HEADERS: Final = ("request-id", "retry-after")
+
+NativeExchange: TypeAlias = Exchange[NativeRequest]
+OnHead: TypeAlias = Callable[[Mapping[str, str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NativeAnswer:
+    """A whole answer, as upstream gave it."""
+
+    body: bytes
+    content_type: str
+
+
+async def stream_native(exchange: NativeExchange, client: Client, on_head: OnHead) -> None:
+    """Pass a stream on; raises `FailedError` when it failed, with `client` finished if upstream itself has told it.
+
+    `on_head` is given the headers that go on, when it is certain whose answer the caller gets.
+    """
+
+    async def relay(answer: UpstreamAnswer, _request: NativeRequest) -> None:
+        stream = NativeStream()
+        exchange.record.usage = stream.usage
+        while data := await answer.receive():
+            await _pass_on(exchange, stream, stream.feed(data), client, lambda: on_head(passing(answer.headers)))
+            if stream.is_done:
+                await drain(answer)
+                return
+        await _pass_on(exchange, stream, stream.end(), client, lambda: on_head(passing(answer.headers)))
+
+    await exchange.attempt(relay)
+
+
+async def fetch_native(exchange: NativeExchange, on_head: OnHead) -> NativeAnswer:
+    """Fetch a whole answer; raises `FailedError`."""
+
+    async def collect(answer: UpstreamAnswer, _request: NativeRequest) -> NativeAnswer:
+        body = await answer.read(MAX_ANSWER_BYTES)
+        exchange.record.usage = usage_of(body)
+        on_head(passing(answer.headers))
+        return NativeAnswer(body, answer.headers.get("content-type", "application/json"))
+
+    return await exchange.attempt(collect)
+
+
+def native_services(services: Services, path: str, headers: tuple[tuple[str, str], ...]) -> Services:
+    """The same services, for calls to another path, with further headers, whose refusals are kept in full."""
+    return replace(services, upstream=_NativeUpstream(services.upstream, path, headers))
+
+
+def passing(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of upstream's headers those that a caller gets."""
+    return {name: headers[name] for name in PASSING_HEADERS if name in headers}
+
+
+async def _pass_on(
+    exchange: NativeExchange, stream: NativeStream, output: bytes, client: Client, on_head: Callable[[], None]
+) -> None:
+    if output:
+        exchange.commit()
+        on_head()
+        # Upstream's own error is the end of its stream, and tells the caller all that there is to tell.
+        if stream.is_done or stream.failure is not None:
+            await client.finish(output)
+        else:
+            await client.write(output)
+    if stream.failure is not None:
+        raise FailedError(stream.failure)
+
+
+@dataclass(frozen=True, slots=True)
+class _NativeUpstream:
+    """The network, as native requests need it: an exchange by itself knows one path, and of a refusal its kind."""
+
+    inner: Upstream
+    path: str
+    headers: tuple[tuple[str, str], ...]
+
+    @asynccontextmanager
+    async def open(self, endpoint: Endpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
+        async with self.inner.open(endpoint, replace(call, path=self.path, headers=self.headers)) as answer:
+            if answer.status == 200:
+                yield answer
+                return
+            body = await answer.read(MAX_ERROR_BYTES)
+            try:
+                yield _ReadAnswer(answer.status, answer.headers, body)
+            except FailedError as error:
+                request_id = answer.headers.get("request-id")
+                is_callers_key = endpoint.is_callers_own
+                raise FailedError(
+                    with_answer(error.failure, answer.status, body, request_id, is_callers_key=is_callers_key)
+                ) from error
+
+
+@dataclass(slots=True)
+class _ReadAnswer:
+    """An answer whose body is here already."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    async def receive(self) -> bytes:
+        piece, self.body = self.body, b""
+        return piece
+
+    async def read(self, limit: int) -> bytes:
+        return self.body[:limit]

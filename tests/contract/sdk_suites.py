@@ -1,0 +1,207 @@
+"""Runs the tests that come with the official SDKs against a gateway: `make test-contract`.
+
+The source distributions of the installed versions are fetched from PyPI into the virtual environment and never
+committed. Their tests only look at whether answers fit the SDK's types, so what they ask does not matter much.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from gateway.demo import run_simulated_upstream
+from tests.support.gateway import key, running_gateway
+from tests.support.messages import message, text_stream
+from tests.support.scripted import Answer, ReceivedRequest, json_answer, scripted_upstream, stream_answer
+
+CACHE = Path(sys.prefix) / "sdk-suites"
+FETCH_SECONDS = 180
+SUITE_SECONDS = 600
+
+_STORED = "not offered: the gateway stores no completions"
+_FINE_TUNED = "not offered: there are no models of one's own to delete"
+_CALLS = ("test_method", "test_raw_response", "test_streaming_response")
+
+# By file and name; both classes of a file, the blocking and the asynchronous one, use the same names.
+NOT_OFFERED = {
+    "chat/test_completions.py": {
+        **{f"{call}_{verb}": _STORED for call in _CALLS for verb in ("retrieve", "update", "list", "delete")},
+        "test_method_list_with_all_params": _STORED,
+    },
+    "test_models.py": {f"{call}_delete": _FINE_TUNED for call in _CALLS},
+}
+
+
+class NotYetError(Exception):
+    """The gateway does not have the route that a suite needs."""
+
+
+class UnavailableError(Exception):
+    """A suite cannot be had; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The part of an SDK's own tests that a gateway has to pass; `classes` are those of each file."""
+
+    package: str
+    base_path: str
+    upstream: Callable[[], AbstractAsyncContextManager[str]]
+    files: dict[str, tuple[str, ...]]
+    arguments: tuple[str, ...] = ()
+    # A route that the gateway may not have yet; without it the suite is not run, which is said at the end.
+    needs: str | None = None
+    deselected: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def pytest_arguments(self) -> list[str]:
+        """What pytest is called with, inside the unpacked distribution."""
+        folder = "tests/api_resources"
+        skipped = [
+            f"--deselect={folder}/{file}::{group}::{name}"
+            for file, names in self.deselected.items()
+            for group in self.files[file]
+            for name in names
+        ]
+        return ["-o", "addopts=", "--tb=short", *self.arguments, *skipped, *(f"{folder}/{file}" for file in self.files)]
+
+
+@asynccontextmanager
+async def simulated() -> AsyncIterator[str]:
+    """The upstream of the demo, which validates like the real one; gives its address."""
+    async with run_simulated_upstream(pace_seconds=0) as upstream:
+        yield upstream.base_url
+
+
+@asynccontextmanager
+async def lenient() -> AsyncIterator[str]:
+    """An upstream that takes anything, as Anthropic's SDK sends made-up schemas and ids; gives its address."""
+    async with scripted_upstream() as upstream:
+        upstream.always(canned_answer)
+        yield upstream.base_url
+
+
+def canned_answer(request: ReceivedRequest) -> Answer:
+    """A well-formed answer to whatever was asked."""
+    if request.path.partition("?")[0].endswith("/count_tokens"):
+        return json_answer(200, {"input_tokens": 12})
+    if request.json.get("stream"):
+        return stream_answer(*text_stream())
+    return json_answer(200, message([{"type": "text", "text": "Hello, world.", "citations": None}]))
+
+
+SUITES = (
+    Suite(
+        "openai",
+        "/v1",
+        simulated,
+        files={
+            "chat/test_completions.py": ("TestCompletions", "TestAsyncCompletions"),
+            "test_completions.py": ("TestCompletions", "TestAsyncCompletions"),
+            "test_models.py": ("TestModels", "TestAsyncModels"),
+        },
+        deselected=NOT_OFFERED,
+    ),
+    Suite(
+        "anthropic",
+        "",
+        lenient,
+        files={"test_messages.py": ("TestMessages", "TestAsyncMessages")},
+        needs="/v1/messages",
+        # The SDK's own setting: its plugins mock httpx, it is built on httpx2.
+        arguments=("-p", "tests._alias_httpx"),
+    ),
+)
+
+
+def main(names: list[str]) -> int:
+    """Run the suites (those named, else all); 0 when every one has passed."""
+    results = {suite.package: _result(suite) for suite in SUITES if not names or suite.package in names}
+    print()
+    for package, (_, text) in results.items():
+        print(f"{package} {version(package)}: {text}")
+    return 0 if results and all(is_well for is_well, _ in results.values()) else 1
+
+
+def _result(suite: Suite) -> tuple[bool, str]:
+    """Whether all is well, and what to say about it."""
+    print(f"\n== {suite.package} {version(suite.package)}: the SDK's own tests", flush=True)
+    try:
+        code = asyncio.run(_run(suite, fetched(suite.package, version(suite.package))))
+    except UnavailableError as error:
+        return False, f"could not be fetched: {error}"
+    except NotYetError as error:
+        return True, f"NOT RUN: {error}"
+    return code == 0, "passed" if code == 0 else f"failed (exit code {code})"
+
+
+def fetched(package: str, release: str) -> Path:
+    """The unpacked source distribution, downloaded once; raises `UnavailableError`."""
+    folder = CACHE / f"{package}-{release}"
+    if folder.exists():
+        return folder
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as place:
+        archive = _downloaded(package, release, Path(place))
+        with tarfile.open(archive) as tar:
+            tar.extractall(place, filter="data")
+        unpacked = Path(place) / folder.name
+        if not (unpacked / "tests").is_dir():
+            raise UnavailableError(f"{archive.name} holds no tests.")
+        unpacked.rename(folder)
+    return folder
+
+
+def _downloaded(package: str, release: str, place: Path) -> Path:
+    options = ["--no-deps", "--no-binary", package, "--dest", str(place), "--timeout", "15", "--retries", "1"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *options]
+    try:
+        done = subprocess.run(
+            [*command, f"{package}=={release}"], capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"PyPI has not answered within {FETCH_SECONDS} s.") from None
+    archives = list(place.glob("*.tar.gz"))
+    if done.returncode or not archives:
+        raise UnavailableError(f"is PyPI reachable? pip says:\n{done.stderr.strip()[-500:]}")
+    return archives[0]
+
+
+async def _run(suite: Suite, folder: Path) -> int:
+    """pytest's exit code, with a gateway beside it; raises `NotYetError`."""
+    async with suite.upstream() as upstream, running_gateway(key(upstream)) as gateway:
+        if suite.needs and (await gateway.http().post(suite.needs, json={})).status_code == 404:
+            raise NotYetError(f"the gateway has no POST {suite.needs} yet.")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "pytest",
+            *suite.pytest_arguments(),
+            cwd=folder,
+            env=_environment() | {"TEST_API_BASE_URL": f"{gateway.url}{suite.base_path}"},
+        )
+        try:
+            return await asyncio.wait_for(process.wait(), SUITE_SECONDS)
+        except TimeoutError:
+            print(f"Not done within {SUITE_SECONDS} s.", flush=True)
+            return 1
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """This environment without what would change how the SDKs or pytest behave."""
+    prefixes = ("OPENAI_", "ANTHROPIC_", "PYTEST_", "PYTHONPATH", "PYTHONWARNINGS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,493 @@
+"""Upstream refuses what the gateway itself had chosen: it is taken back, and remembered for a day."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway.proxy.exchange import MAX_LESSONS
+from gateway.proxy.lessons import LESSON_SECONDS, Lessons
+from tests.scenarios.harness import (
+    KEY_A,
+    KEY_B,
+    PATH,
+    Clock,
+    assert_error,
+    assert_whole,
+    no_lease_is_out,
+    quick_gateway,
+    without_pauses,
+)
+from tests.support import messages
+from tests.support.gateway import RetriesConfig, RunningGateway, config_for, key, with_settings
+from tests.support.scripted import Answer, ScriptedUpstream, error_answer, json_answer, scripted_upstream, stream_answer
+from translators.hosts import HostProfile
+from translators.models import model_table
+
+both = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+
+USE_ADAPTIVE = 'Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
+NO_TEMPERATURE = "`temperature` is deprecated for this model."
+NO_XHIGH = "This model does not support effort level 'xhigh'. Supported levels: low, medium, high, max"
+NO_SYSTEM = (
+    'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter,'
+    ' not "system" as an input message role.'
+)
+NO_PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
+NO_DISABLED = f'"thinking.type.disabled" is not supported for this model. {USE_ADAPTIVE}'
+NO_FORCE = "tool_choice: forced tool use ('tool') is not supported for this model. Use 'auto'."
+USER = {"role": "user", "content": "Hi"}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def refusing(message: str) -> Answer:
+    return error_answer(400, "invalid_request_error", message)
+
+
+def served(stream: bool = False) -> Answer:
+    return stream_answer(*messages.text_stream()) if stream else json_answer(200, messages.message())
+
+
+def warm(**more: Any) -> dict[str, Any]:
+    """A request with a temperature, for a model of which the table says that it honours one."""
+    return {"model": "claude-sonnet-4-6", "messages": [USER], "max_tokens": 2000, "temperature": 0.5, **more}
+
+
+def bodies(upstream: ScriptedUpstream) -> list[Any]:
+    return [request.json for request in upstream.received]
+
+
+def with_clock(running: RunningGateway) -> Clock:
+    """Let what was learned grow old by a clock of the test's own."""
+    clock = without_pauses(running)
+    running.gateway._lessons._clock = clock
+    return clock
+
+
+def of_system(body: Any) -> bool:
+    return any(message["role"] == "system" for message in body["messages"])
+
+
+# What is refused, the request that has it, and what of a body tells whether it is there.
+LESSONS: dict[str, tuple[str, dict[str, Any], Callable[[Any], Any], str | None]] = {
+    "temperature": (NO_TEMPERATURE, warm(), lambda body: "temperature" in body, "temperature=dropped:model"),
+    "effort": (
+        NO_XHIGH,
+        {"model": "claude-opus-5", "messages": [USER], "max_tokens": 2000, "reasoning_effort": "xhigh"},
+        lambda body: body["output_config"]["effort"] == "xhigh",
+        "reasoning_effort=xhigh->high:model",
+    ),
+    "system-message": (
+        NO_SYSTEM,
+        {
+            "model": "claude-opus-5-5",
+            "messages": [USER, {"role": "assistant", "content": "Yes?"}, USER, {"role": "system", "content": "Brief."}],
+            "max_tokens": 2000,
+        },
+        of_system,
+        None,
+    ),
+    "prefill": (
+        NO_PREFILL,
+        {
+            "model": "claude-opus-4-5",
+            "messages": [USER, {"role": "assistant", "content": "It is"}],
+            "max_tokens": 2000,
+        },
+        lambda body: body["messages"][-1]["role"] == "assistant",
+        "messages=prefill->continue:model",
+    ),
+    "thinking-disabled": (
+        NO_DISABLED,
+        {"model": "claude-haiku-5-5", "messages": [USER], "max_tokens": 2000, "reasoning_effort": "none"},
+        lambda body: "thinking" in body,
+        "reasoning_effort=none->low:model",
+    ),
+    "max-tokens": (
+        "max_tokens: 20000 > 8192, which is the maximum allowed number of output tokens for claude-opus-5",
+        {"model": "claude-opus-5", "messages": [USER], "max_tokens": 20000},
+        lambda body: body["max_tokens"] > 8192,
+        "max_tokens=20000->8192:model",
+    ),
+}
+
+
+@both
+@pytest.mark.parametrize("name", LESSONS)
+async def test_what_the_gateway_chose_is_taken_back_and_the_caller_notices_nothing(
+    upstream: ScriptedUpstream, name: str, stream: bool
+) -> None:
+    message, request, has_it, adjusted = LESSONS[name]
+    upstream.script(refusing(message), served(stream), served(stream))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        clock = without_pauses(running)
+        http = running.http()
+
+        response = await http.post(PATH, json={**request, "stream": stream})
+        again = await http.post(PATH, json={**request, "stream": stream})
+        await no_lease_is_out(running)
+
+    assert response.status_code == 200, response.text
+    assert again.status_code == 200
+    if stream:
+        assert_whole(response.text)
+    assert [has_it(body) for body in bodies(upstream)] == [True, False, False]
+    # It is named, as in any other adjusted request; and nobody had to wait.
+    assert response.headers.get("x-gateway-adjusted") == again.headers.get("x-gateway-adjusted") == adjusted
+    assert clock.pauses == []
+
+
+@both
+async def test_a_forced_tool_that_is_refused_becomes_a_schema(upstream: ScriptedUpstream, stream: bool) -> None:
+    answer = '{"city":"Fez"}'
+    whole = json_answer(200, messages.message(answer))
+    upstream.script(refusing(NO_FORCE), stream_answer(*messages.text_stream(answer)) if stream else whole)
+    choice = {"type": "function", "function": {"name": "get_weather"}}
+    asked = {"model": "claude-haiku-5-5", "messages": [USER], "max_tokens": 2000, "tools": [TOOL], "stream": stream}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json={**asked, "tool_choice": choice})
+
+    first, second = bodies(upstream)
+    assert response.status_code == 200, response.text
+    assert first["tool_choice"]["type"] == "tool"
+    assert second["tool_choice"]["type"] == "none"
+    assert second["output_config"]["format"]["type"] == "json_schema"
+    assert '"name":"get_weather"' in response.text
+
+
+async def test_the_second_body_is_the_first_without_the_field(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(NO_TEMPERATURE), served())
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await running.http().post(PATH, json=warm())
+
+    first, second = bodies(upstream)
+    assert {name: value for name, value in first.items() if name != "temperature"} == second
+    # Section 1.4: the old version is for requests with sampling fields only.
+    assert [request.headers["anthropic-version"] for request in upstream.received] == ["2023-06-01", "2026-10-21"]
+
+
+@both
+@pytest.mark.parametrize(
+    "message",
+    [
+        "temperature: range: 0..1",
+        "messages.0.content: Input should be a valid string",
+        "tools.0.custom.input_schema.type: Field required",
+        "messages: text content blocks must contain non-whitespace text",
+        "Thinking may not be enabled when tool_choice forces tool use.",
+        "No.",
+    ],
+)
+async def test_a_400_about_what_the_caller_wrote_is_passed_on_at_once(
+    upstream: ScriptedUpstream, message: str, stream: bool
+) -> None:
+    upstream.always(refusing(message))
+    async with quick_gateway(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B)) as running:
+        response = await running.http().post(PATH, json=warm(stream=stream))
+
+    assert assert_error(response, 400, "invalid_request_error", None)["message"] == message
+    assert len(upstream.received) == 1
+
+
+@both
+async def test_a_refusal_that_does_not_go_away_reaches_the_caller(upstream: ScriptedUpstream, stream: bool) -> None:
+    upstream.always(refusing(NO_TEMPERATURE))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=warm(stream=stream))
+
+    error = assert_error(response, 400, "invalid_request_error", None)
+    assert (error["message"], error["param"]) == (NO_TEMPERATURE, "temperature")
+    assert len(upstream.received) == 2
+
+
+@both
+async def test_several_lessons_may_be_learned_for_one_request(upstream: ScriptedUpstream, stream: bool) -> None:
+    request = {
+        "model": "claude-opus-4-5",
+        "messages": [USER, {"role": "assistant", "content": "It is"}],
+        "max_tokens": 20_000,
+        "temperature": 0.5,
+        "stream": stream,
+    }
+    refusals = [NO_TEMPERATURE, NO_PREFILL, "max_tokens: 20000 > 9000, which is the maximum allowed number"]
+    upstream.script(*map(refusing, refusals), served(stream))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=request)
+
+    assert response.status_code == 200, response.text
+    assert len(upstream.received) == MAX_LESSONS + 1
+    last = bodies(upstream)[-1]
+    assert "temperature" not in last
+    assert last["max_tokens"] == 9000
+    assert last["messages"][-1]["role"] == "user"
+
+
+async def test_no_more_lessons_than_the_limit_are_learned_for_one_request(upstream: ScriptedUpstream) -> None:
+    def always_less(request: Any) -> Answer:
+        limit = request.json["max_tokens"]
+        return refusing(f"max_tokens: {limit} > {limit - 1}, which is the maximum allowed number of output tokens")
+
+    upstream.always(always_less)
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=warm())
+
+    assert_error(response, 400, "invalid_request_error", None)
+    assert [body["max_tokens"] for body in bodies(upstream)] == [2000, 1999, 1998, 1997]
+    assert len(upstream.received) == MAX_LESSONS + 1
+
+
+@both
+async def test_a_lesson_is_learned_even_where_nothing_is_repeated(upstream: ScriptedUpstream, stream: bool) -> None:
+    upstream.script(refusing(NO_TEMPERATURE), served(stream))
+    config = with_settings(config_for(key(upstream.base_url)), retries=RetriesConfig(max_attempts=1))
+    async with quick_gateway(config=config) as running:
+        response = await running.http().post(PATH, json=warm(stream=stream))
+
+    assert response.status_code == 200
+
+
+# How long it is known, and of whom.
+
+
+async def test_a_lesson_is_kept_for_a_day(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(NO_TEMPERATURE))
+    upstream.always(served())
+    async with quick_gateway(key(upstream.base_url)) as running:
+        clock = with_clock(running)
+        http = running.http()
+        await http.post(PATH, json=warm())
+        clock.now += 24 * 3600 - 1
+        await http.post(PATH, json=warm())
+        clock.now += 2
+        await http.post(PATH, json=warm())
+
+    assert LESSON_SECONDS == 24 * 3600
+    assert ["temperature" in body for body in bodies(upstream)] == [True, False, False, True]
+
+
+async def test_a_lesson_can_be_learned_anew_when_it_was_forgotten(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(NO_TEMPERATURE), served(), refusing(NO_TEMPERATURE), served(), served())
+    async with quick_gateway(key(upstream.base_url)) as running:
+        clock = with_clock(running)
+        http = running.http()
+        answers = [await http.post(PATH, json=warm())]
+        clock.now += LESSON_SECONDS + 1
+        answers += [await http.post(PATH, json=warm()) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert ["temperature" in body for body in bodies(upstream)] == [True, False, True, False, False]
+
+
+async def test_a_lesson_holds_for_its_model_only(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(NO_TEMPERATURE))
+    upstream.always(served())
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        await http.post(PATH, json=warm())
+        await http.post(PATH, json=warm(model="claude-opus-4-6"))
+
+    assert ["temperature" in body for body in bodies(upstream)] == [True, False, True]
+
+
+async def test_a_lesson_holds_for_all_keys_of_its_host(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(NO_TEMPERATURE))
+    upstream.always(served())
+    async with quick_gateway(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B)) as running:
+        http = running.http()
+        for _ in range(4):
+            assert (await http.post(PATH, json=warm())).status_code == 200
+
+    assert {request.api_key for request in upstream.received[1:]} == {KEY_A, KEY_B}
+    assert ["temperature" in body for body in bodies(upstream)] == [True, *[False] * 4]
+
+
+async def test_a_lesson_does_not_hold_for_another_host(upstream: ScriptedUpstream) -> None:
+    async with scripted_upstream() as other:
+        upstream.script(refusing(NO_TEMPERATURE))
+        upstream.always(served())
+        other.always(served())
+        async with quick_gateway(key(upstream.base_url, "a", KEY_A), key(other.base_url, "b", KEY_B)) as running:
+            http = running.http()
+            while not (upstream.received and other.received):
+                assert (await http.post(PATH, json=warm())).status_code == 200
+            for _ in range(4):
+                assert (await http.post(PATH, json=warm())).status_code == 200
+
+    assert len(bodies(upstream)) > 2
+    assert ["temperature" in body for body in bodies(upstream)] == [True, *[False] * (len(bodies(upstream)) - 1)]
+    assert all("temperature" in body for body in bodies(other))
+
+
+async def test_a_callers_own_key_is_taught_the_same(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(NO_TEMPERATURE), served())
+    async with quick_gateway(config=config_for(), callers_base_url=upstream.base_url) as running:
+        headers = {"authorization": f"Bearer {KEY_A}"}
+        response = await running.http().post(PATH, json=warm(), headers=headers)
+
+    assert response.status_code == 200, response.text
+    assert ["temperature" in body for body in bodies(upstream)] == [True, False]
+
+
+async def test_requests_that_do_not_have_the_field_are_written_as_before(upstream: ScriptedUpstream) -> None:
+    plain = {name: value for name, value in warm().items() if name != "temperature"}
+    upstream.script(served(), refusing(NO_TEMPERATURE), served(), served())
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        for request in (plain, warm(), plain):
+            await http.post(PATH, json=request)
+
+    assert upstream.received[0].body == upstream.received[-1].body
+
+
+async def test_what_is_learned_is_logged(upstream: ScriptedUpstream, read_log: Callable[[], str]) -> None:
+    upstream.script(refusing(NO_TEMPERATURE), served(), served())
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        for _ in range(2):
+            await http.post(PATH, json=warm())
+
+    lines = [line for line in read_log().splitlines() if "corrected" in line]
+    assert len(lines) == 1
+    assert "claude-sonnet-4-6" in lines[0]
+
+
+# Several at once.
+
+
+@both
+async def test_choices_that_are_refused_together_learn_together(upstream: ScriptedUpstream, stream: bool) -> None:
+    def answer(request: Any) -> Answer:
+        return refusing(NO_TEMPERATURE) if "temperature" in request.json else served(stream)
+
+    upstream.always(answer)
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=warm(n=3, stream=stream))
+
+    assert response.status_code == 200, response.text
+    assert '"index":2' in response.text
+
+
+async def test_callers_who_are_refused_at_the_same_time_are_all_served(upstream: ScriptedUpstream) -> None:
+    def answer(request: Any) -> Answer:
+        return refusing(NO_TEMPERATURE) if "temperature" in request.json else served()
+
+    upstream.always(answer)
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        answers = await asyncio.gather(*(http.post(PATH, json=warm(user=str(number))) for number in range(6)))
+
+    assert [response.status_code for response in answers] == [200] * 6
+
+
+# Where the operator, or the caller, wants no adjustments.
+
+
+@both
+@pytest.mark.parametrize("choices", [1, 2])
+async def test_who_wants_no_adjustments_is_told_of_what_was_learned(
+    upstream: ScriptedUpstream, stream: bool, choices: int
+) -> None:
+    upstream.always(refusing(NO_TEMPERATURE))
+    headers = {"x-gateway-on-unsupported": "reject"}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=warm(stream=stream, n=choices), headers=headers)
+        asked = len(upstream.received)
+        again = await running.http().post(PATH, json=warm(stream=stream, n=choices), headers=headers)
+
+    assert response.status_code == again.status_code == 400
+    assert response.json()["error"]["param"] == again.json()["error"]["param"] == "temperature"
+    assert len(upstream.received) == asked == choices
+
+
+# What must not be learned.
+
+
+async def test_one_callers_odd_combination_does_not_change_what_others_get(upstream: ScriptedUpstream) -> None:
+    # Haiku 5.5 takes `disabled`, but not beside an effort above high (section 11.2): that effort was the caller's own.
+    upstream.script(refusing(f"\"thinking.type.disabled\" is not supported with effort 'xhigh'. {USE_ADAPTIVE}"))
+    upstream.always(served())
+    quiet = {"model": "claude-haiku-5-5", "messages": [USER], "max_tokens": 2000, "reasoning_effort": "none"}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        await http.post(PATH, json={**quiet, "output_config": {"effort": "xhigh"}})
+        await http.post(PATH, json=quiet)
+
+    first, *_, last = bodies(upstream)
+    assert (first["thinking"], first["output_config"]) == ({"type": "disabled"}, {"effort": "xhigh"})
+    assert last["thinking"] == {"type": "disabled"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "tools.0.custom.input_schema: For 'object' type, 'additionalProperties' must be explicitly set to false",
+        "tools.0.custom.input_schema: Schema type 'oneOf' is not supported",
+    ],
+)
+async def test_a_strict_schema_that_is_refused_is_sent_unstrict_and_remembered(
+    upstream: ScriptedUpstream, message: str
+) -> None:
+    # `strict` goes out where the gateway believes that the schema it wrote is in the subset (section 1.3 of the design:
+    # "A schema that is refused is remembered by its hash").
+    upstream.script(refusing(message), served(), served())
+    strict = {"type": "function", "function": {**TOOL["function"], "strict": True}}  # type: ignore[dict-item]
+    request = {"model": "claude-sonnet-5-5", "messages": [USER], "max_tokens": 2000, "tools": [strict]}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        answers = [await http.post(PATH, json=request) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [body["tools"][0].get("strict", False) for body in bodies(upstream)] == [True, False, False]
+
+
+# What is remembered, without a network.
+
+
+HOST = HostProfile(name="https://one.test")
+
+
+def test_what_else_becomes_known_of_a_model_counts_beside_a_lesson() -> None:
+    # The lesson is about one field (section 1.3 of the design); the list of models is fetched again every hour.
+    lessons, row = Lessons(Clock()), model_table().row("claude-sonnet-4-6")
+    lessons.learn(HOST, row.id, row, NO_TEMPERATURE)
+
+    table = model_table()
+    table.override(row.id, {"max_output": 1000})
+    now = lessons.row(HOST, row.id, table.row(row.id))
+
+    assert (now.sampling, now.max_output) == ("none", 1000)
+
+
+def test_a_later_lesson_does_not_prolong_an_earlier_one() -> None:
+    clock = Clock()
+    lessons, row = Lessons(clock), model_table().row("claude-opus-4-5")
+    lessons.learn(HOST, row.id, row, NO_TEMPERATURE)
+    clock.now += LESSON_SECONDS / 2
+    lessons.learn(HOST, row.id, row, NO_PREFILL)
+    clock.now += LESSON_SECONDS / 2 + 1
+
+    now = lessons.row(HOST, row.id, row)
+
+    assert (now.sampling, now.prefill) == ("honoured", False)
+
+
+def test_names_that_callers_make_up_do_not_fill_the_memory() -> None:
+    lessons, row = Lessons(Clock()), model_table().row("claude-sonnet-4-6")
+
+    for number in range(10_000):
+        lessons.learn(HOST, f"model-{number}", row, NO_TEMPERATURE)
+
+    assert lessons.row(HOST, "model-9999", row).sampling == "none"
+    assert lessons.row(HOST, "model-0", row).sampling == "honoured"

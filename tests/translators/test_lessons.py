@@ -1,0 +1,185 @@
+"""What upstream's 400s teach: the messages of section 17 of the Messages reference (and 8.4), transcribed here."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from translators.lessons import corrected
+from translators.models import ModelRow, model_table
+
+PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
+ROLE = (
+    'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter,'
+    ' not "system" as an input message role.'
+)
+USE_ADAPTIVE = 'Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
+BOTH = "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+
+# A message, a model that is not yet known to be so, and what is to be known of it afterwards.
+TEACHING: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "max-tokens": (
+        "max_tokens: 128000 > 64000, which is the maximum allowed number of output tokens for claude-sonnet-5-5",
+        "claude-sonnet-5-5",
+        {"max_output": 64_000},
+    ),
+    "effort": (
+        "This model does not support effort level 'xhigh'. Supported levels: low, medium, high, max",
+        "claude-sonnet-5-5",
+        {"efforts": ("low", "medium", "high", "max")},
+    ),
+    "effort-with-a-full-stop": (
+        "This model does not support effort level 'max'. Supported levels: low, medium, high.",
+        "claude-sonnet-5-5",
+        {"efforts": ("low", "medium", "high")},
+    ),
+    "effort-with-and": (
+        "This model does not support effort level 'max'. Supported levels: low, medium, and high.",
+        "claude-sonnet-4-6",
+        {"efforts": ("low", "medium", "high")},
+    ),
+    "effort-with-nothing-else-said": (
+        "This model does not support effort level 'max'.",
+        "claude-sonnet-4-6",
+        {"efforts": ("low", "medium", "high")},
+    ),
+    "effort-after-its-field": (
+        "output_config.effort: This model does not support effort level 'xhigh'. Supported levels: low, high.",
+        "claude-sonnet-5-5",
+        {"efforts": ("low", "high")},
+    ),
+    "temperature": ("`temperature` is deprecated for this model.", "claude-sonnet-4-6", {"sampling": "none"}),
+    "top-p": ("`top_p` is deprecated for this model.", "claude-sonnet-4-6", {"sampling": "none"}),
+    "top-k": ("`top_k` is deprecated for this model.", "claude-sonnet-4-5", {"sampling": "none"}),
+    "temperature-beside-thinking": (
+        "`temperature` may only be set to 1 when thinking is enabled.",
+        "claude-sonnet-4-6",
+        {"sampling": "none"},
+    ),
+    "one-of-two": (BOTH, "claude-opus-4-6", {"sampling": "exclusive"}),
+    "prefill": (PREFILL, "claude-opus-4-5", {"prefill": False}),
+    "system-messages": (ROLE, "claude-opus-5-5", {"system_messages": False}),
+    "forced-tools": (
+        "tool_choice: forced tool use ('any') is not supported for this model. Use 'auto'.",
+        "claude-haiku-5-5",
+        {"forced_tools": False},
+    ),
+    "thinking-enabled": (
+        f'"thinking.type.enabled" is not supported for this model. {USE_ADAPTIVE}',
+        "claude-sonnet-4-6",
+        {"thinking": ("adaptive", "disabled")},
+    ),
+    "thinking-disabled": (
+        f'"thinking.type.disabled" is not supported for this model. {USE_ADAPTIVE}',
+        "claude-haiku-5-5",
+        {"thinking": ("adaptive",), "thinks_by_default": True},
+    ),
+    "thinking-disabled-of-a-quiet-model": (
+        f'"thinking.type.disabled" is not supported for this model. {USE_ADAPTIVE}',
+        "claude-opus-4-8",
+        {"thinking": ("adaptive",), "thinks_by_default": True},
+    ),
+    "thinking-adaptive": (
+        "adaptive thinking is not supported on this model",
+        "claude-sonnet-4-6",
+        {"thinking": ("enabled", "disabled")},
+    ),
+}
+
+# What the caller wrote, or what no ability of a model would change.
+NOT_TEACHING = (
+    "",
+    "No.",
+    "stop_sequences: each stop sequence must contain non-whitespace",
+    "metadata.user_id: String should have at most 256 characters",
+    "A maximum of 4 blocks with cache_control may be provided. Found 5.",
+    "cache_control cannot be set for empty text blocks",
+    "temperature: range: 0..1",
+    "Thinking may not be enabled when tool_choice forces tool use.",
+    "`max_tokens` must be greater than `thinking.budget_tokens`.",
+    "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is"
+    " enabled, a final `assistant` message must start with a thinking block",
+    "tools.0.custom.input_schema.type: Field required",
+    "tools.0.custom.input_schema.type: Input should be 'object'",
+    "tools.0.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level",
+    "tools: Tool names must be unique.",
+    "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
+    "`tool_choice` may only be specified while providing `tools`.",
+    "Tool 'x' not found in provided tools",
+    "messages.2: all messages must have non-empty content except for the optional final assistant message",
+    "messages: text content blocks must be non-empty",
+    "messages: text content blocks must contain non-whitespace text",
+    "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
+    "messages: `tool_use` ids must be unique",
+    "messages.2: each tool_use must have a single result. Found multiple `tool_result` blocks with id: toolu_1",
+    "messages.2.content.0: unexpected `tool_use_id` found in `tool_result` blocks: toolu_1.",
+    "messages: final assistant content cannot end with trailing whitespace",
+    "messages.0.content.0.image.source.url: Only HTTPS URLs are supported.",
+    "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 6000000 bytes > 5242880 bytes",
+    "Could not process image",
+    "messages.1.content.0: Invalid `signature` in `thinking` block",
+    "Unexpected value(s) `x` for the `anthropic-beta` header.",
+    "prompt is too long: 1000001 tokens > 1000000 maximum",
+    "model: Field required",
+    # An effort of nobody's: the model has all the levels that upstream lists.
+    "This model does not support effort level 'turbo'. Supported levels: low, medium, high, xhigh, max.",
+)
+
+
+def row_of(model: str) -> ModelRow:
+    return model_table().row(model)
+
+
+@pytest.mark.parametrize("name", TEACHING)
+def test_a_message_about_what_the_gateway_chose_corrects_just_that(name: str) -> None:
+    message, model, changes = TEACHING[name]
+
+    assert corrected(row_of(model), message) == replace(row_of(model), **changes)
+
+
+@pytest.mark.parametrize("name", TEACHING)
+def test_what_is_known_already_teaches_nothing(name: str) -> None:
+    message, model, changes = TEACHING[name]
+
+    assert corrected(replace(row_of(model), **changes), message) is None
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-sonnet-4-6", "claude-opus-4-5", "claude-haiku-5-5"])
+@pytest.mark.parametrize("message", NOT_TEACHING)
+def test_a_message_about_anything_else_teaches_nothing(message: str, model: str) -> None:
+    row = row_of(model)
+    if "'turbo'" in message:
+        row = replace(row, efforts=("low", "medium", "high", "xhigh", "max"))
+
+    assert corrected(row, message) is None
+
+
+def test_a_refused_pair_of_fields_does_not_teach_that_the_model_lacks_one_of_them() -> None:
+    # Section 11.2: Haiku 5.5 takes `disabled` up to effort high; that an effort beside it was too high says no more.
+    message = f"\"thinking.type.disabled\" is not supported with effort 'xhigh'. {USE_ADAPTIVE}"
+
+    better = corrected(row_of("claude-haiku-5-5"), message)
+
+    assert better is None or better.can_disable_thinking
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-haiku-5-5", "claude-opus-5-5"])
+def test_a_model_that_takes_one_of_two_at_the_most_is_not_taken_for_a_better_one(model: str) -> None:
+    # `none` and `exclusive` both follow the rule already.
+    assert corrected(row_of(model), BOTH) is None
+
+
+def test_a_correction_never_gives_a_model_what_it_is_known_to_lack() -> None:
+    message = "This model does not support effort level 'xhigh'. Supported levels: low, medium, high, xhigh, max"
+    row = replace(row_of("claude-sonnet-5-5"), efforts=("low", "high"))
+
+    better = corrected(row, message) or row
+
+    assert better.efforts == ("low", "high")
+
+
+@given(text=st.text())
+def test_text_of_any_kind_teaches_nothing(text: str) -> None:
+    assert corrected(row_of("claude-sonnet-4-6"), text) is None

@@ -1,0 +1,1 @@
+"""Messages for callers who speak Messages: what passes is only looked at, never rewritten."""

@@ -1,0 +1,130 @@
+"""Every failure in Anthropic's words, and the one table that says which: for callers who speak Messages."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+import msgspec
+import orjson
+
+from translators.errors import ErrorKind, Failure
+from translators.wire.messages import ERROR_DECODER
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRule:
+    """Status and type of one kind of error; `passes` where the request is to blame, in upstream's own answer."""
+
+    status: int
+    type: str
+    passes: bool = False
+
+
+_REQUEST: Final = "invalid_request_error"
+_API: Final = "api_error"
+
+# Statuses and types belong together as Anthropic's own do (section 8.2 of the Messages reference): its SDKs make their
+# exceptions of the status, and repeat 408, 409, 429 and everything from 500 on unless `x-should-retry` says no.
+NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
+    ErrorKind.INVALID_REQUEST: NativeRule(400, _REQUEST, passes=True),
+    ErrorKind.CONTEXT_TOO_LONG: NativeRule(400, _REQUEST, passes=True),
+    ErrorKind.MISSING_KEY: NativeRule(401, "authentication_error"),
+    ErrorKind.WRONG_KEY: NativeRule(401, "authentication_error"),
+    ErrorKind.CALLER_KEY_REJECTED: NativeRule(401, "authentication_error"),
+    ErrorKind.CALLER_NOT_PERMITTED: NativeRule(403, "permission_error"),
+    ErrorKind.CALLER_QUOTA: NativeRule(402, "billing_error"),
+    ErrorKind.FORBIDDEN_ORIGIN: NativeRule(403, "permission_error"),
+    ErrorKind.MODEL_NOT_FOUND: NativeRule(404, "not_found_error"),
+    ErrorKind.UNKNOWN_URL: NativeRule(404, "not_found_error"),
+    ErrorKind.METHOD_NOT_ALLOWED: NativeRule(405, _REQUEST),
+    ErrorKind.TOO_LARGE: NativeRule(413, "request_too_large", passes=True),
+    ErrorKind.UNSUPPORTED_ENCODING: NativeRule(400, _REQUEST),
+    ErrorKind.RATE_LIMITED: NativeRule(429, "rate_limit_error"),
+    ErrorKind.RAMPED_TOO_FAST: NativeRule(429, "rate_limit_error"),
+    ErrorKind.SPEND_LIMIT: NativeRule(429, "rate_limit_error"),
+    ErrorKind.KEY_REJECTED: NativeRule(503, _API),
+    ErrorKind.MODEL_REFUSED: NativeRule(404, "not_found_error", passes=True),
+    ErrorKind.OVERLOADED: NativeRule(529, "overloaded_error"),
+    ErrorKind.UPSTREAM_REQUEST_TIMEOUT: NativeRule(504, "timeout_error"),
+    ErrorKind.UPSTREAM_CONFLICT: NativeRule(409, "conflict_error", passes=True),
+    ErrorKind.UPSTREAM_ERROR: NativeRule(500, _API),
+    ErrorKind.UPSTREAM_BAD_GATEWAY: NativeRule(502, _API),
+    ErrorKind.UPSTREAM_UNAVAILABLE: NativeRule(503, _API),
+    ErrorKind.UPSTREAM_TIMEOUT: NativeRule(504, "timeout_error"),
+    ErrorKind.UNREACHABLE: NativeRule(502, _API),
+    ErrorKind.CUT_OFF: NativeRule(502, _API),
+    ErrorKind.PROTOCOL_ERROR: NativeRule(502, _API),
+    ErrorKind.SHUTTING_DOWN: NativeRule(503, _API),
+    ErrorKind.INTERNAL: NativeRule(500, _API),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Failure):
+    """A failure that upstream has answered with, and its answer, which is told as it is."""
+
+    status: int = 400
+    body: bytes = b""
+    request_id: str | None = None
+
+    def redacted(self, redact: Callable[[str], str]) -> Failure:
+        """The same with its texts, and the answer's, passed through `redact`."""
+        body = redact(self.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return replace(self, message=redact(self.message), detail=redact(self.detail), body=body)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """An error as an answer: `request_id` is that of whoever wrote the body."""
+
+    status: int
+    body: bytes
+    request_id: str
+
+
+def with_answer(
+    failure: Failure, status: int, body: bytes, request_id: str | None, *, is_callers_key: bool = False
+) -> Failure:
+    """The failure with upstream's answer, where that is the caller's to see; else the failure alone.
+
+    What is wrong with the pool's keys or accounts is not; with a key that the caller brought, everything is.
+    """
+    if not (is_callers_key or _is_about_request(failure.kind, status)) or status < 400 or not _is_native_error(body):
+        return failure
+    given = {field.name: getattr(failure, field.name) for field in fields(failure)}
+    return Refusal(**given, status=status, body=body, request_id=request_id)
+
+
+def error_answer(failure: Failure, request_id: str) -> ErrorAnswer:
+    """The answer that tells of a failure; `request_id` is the gateway's own for this request."""
+    if isinstance(failure, Refusal):
+        return ErrorAnswer(failure.status, failure.body, failure.request_id or request_id)
+    return ErrorAnswer(NATIVE_RULES[failure.kind].status, _error_json(failure, request_id), request_id)
+
+
+def error_event(failure: Failure, request_id: str) -> bytes:
+    """The same inside a stream, as its last event."""
+    lines = error_answer(failure, request_id).body.splitlines()
+    return b"event: error\n%b\n" % b"".join(b"data: %b\n" % line for line in lines)
+
+
+def _is_about_request(kind: ErrorKind, status: int) -> bool:
+    rule = NATIVE_RULES[kind]
+    # What has no kind of its own reads as an invalid request, and keeps its status. A model, though, can be refused
+    # for the sake of the account: with a 403, which says more about that than about the model.
+    return rule.passes and (status == rule.status or kind is ErrorKind.INVALID_REQUEST)
+
+
+def _error_json(failure: Failure, request_id: str) -> bytes:
+    # The texts come from outside and may hold lone surrogates, which orjson refuses.
+    message = failure.message.encode("utf-8", "replace").decode()
+    error = {"type": NATIVE_RULES[failure.kind].type, "message": message}
+    return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
+
+
+def _is_native_error(body: bytes) -> bool:
+    """Whether a body has Anthropic's form: whatever stands between may answer in any other."""
+    try:
+        return ERROR_DECODER.decode(body).error.type is not None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

@@ -1,0 +1,172 @@
+"""A native stream: passed on as it is, and watched for its beginning, its end, its errors and its usage."""
+
+import re
+from typing import Final
+
+import msgspec
+
+from translators.errors import ErrorKind, Failure
+from translators.sse import DEFAULT_MAX_EVENT_BYTES, Event, EventDecoder, EventTooLargeError
+from translators.upstream_errors import CUT_OFF, streamed_failure
+from translators.usage import Usage
+from translators.wire.messages import ANY_EVENT_DECODER, ErrorObject, UsageCounts
+
+PING: Final = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+# With the first of these an answer has begun; before it another key can still take over.
+_CONTENT: Final = frozenset(
+    {"content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
+)
+# Two line ends in a row, each as long as it can be: CR LF is one.
+_BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+# The longest beginning of a blank line that may be found at the end of a piece.
+_SEAM_BYTES: Final = 3
+
+
+class _StartedMessage(msgspec.Struct):
+    usage: UsageCounts | None = None
+
+
+class _Watched(msgspec.Struct):
+    """What is looked at in any event."""
+
+    type: str
+    message: _StartedMessage | None = None
+    usage: UsageCounts | None = None
+    error: ErrorObject | None = None
+
+
+_DECODER: Final = msgspec.json.Decoder(_Watched)
+
+
+class NativeStream:
+    """One stream on its way through: bytes in, and the same bytes out, in whole events and from the first content on.
+
+    Where the stream fails before that, nothing has been given out.
+    """
+
+    def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
+        self.usage = Usage()
+        self.failure: Failure | None = None
+        self.is_done = False
+        self._events = WholeEvents(max_event_bytes)
+        self._decoder = EventDecoder(max_event_bytes)
+        self._held: list[bytes] = []
+        self._has_content = False
+        self._has_passed = False
+
+    def feed(self, data: bytes) -> bytes:
+        """What can go on now; `failure` and `is_done` say what these bytes have brought."""
+        try:
+            whole = self._events.feed(data)
+            events = self._decoder.feed(whole)
+        except EventTooLargeError as error:
+            self.failure = _protocol_failure(str(error))
+            return b""
+        self._take_all(events)
+        return self._release(whole)
+
+    def end(self) -> bytes:
+        """What was held back, where the body ended well; an end without `message_stop` is a failure."""
+        rest = self._events.rest()
+        last = [*self._decoder.feed(rest), *self._decoder.end()]
+        # Half an event is none.
+        self._take_all([event for event in last if _read(event) is not None])
+        if self.failure is None and not self.is_done:
+            self.failure = CUT_OFF
+        return self._release(rest) if self.is_done else b""
+
+    def _release(self, data: bytes) -> bytes:
+        if self._has_passed:
+            return data
+        if self.failure is not None:
+            return b""
+        self._held.append(data)
+        if not self._has_content:
+            return b""
+        self._has_passed = True
+        released = b"".join(self._held)
+        self._held.clear()
+        return released
+
+    def _take_all(self, events: list[Event]) -> None:
+        for event in events:
+            if self.failure is None and not self.is_done:
+                self._take(event)
+
+    def _take(self, event: Event) -> None:
+        watched = _read(event)
+        if watched is None:
+            # After content it is the caller's to read: the gateway has nothing better to offer any more.
+            if not self._has_passed:
+                self.failure = _protocol_failure("Upstream sent an event that cannot be read.")
+            return
+        for counts in (watched.message and watched.message.usage, watched.usage):
+            if counts is not None:
+                self.usage.update(counts)
+        self._has_content = self._has_content or watched.type in _CONTENT
+        self.is_done = watched.type == "message_stop"
+        if watched.type == "error":
+            self.failure = streamed_failure(watched.error or ErrorObject())
+
+
+class WholeEvents:
+    """Cuts a stream after blank lines only, so that something else can be written between any two pieces."""
+
+    def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._seam = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Everything up to the last event that is whole; `EventTooLargeError` for one that does not end."""
+        end = _end_of_last_blank_line(self._seam + data) - len(self._seam)
+        if end <= 0:
+            self._keep(data)
+            return b""
+        whole = b"".join((*self._pieces, data[:end]))
+        self._pieces, self._size, self._seam = [], 0, b""
+        self._keep(data[end:])
+        return whole
+
+    def rest(self) -> bytes:
+        """What came after the last whole event."""
+        return b"".join(self._pieces)
+
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
+        self._pieces.append(data)
+        self._size += len(data)
+        self._seam = (self._seam + data[-_SEAM_BYTES:])[-_SEAM_BYTES:]
+        if self._size > self._max_event_bytes:
+            raise EventTooLargeError(f"An event is larger than {self._max_event_bytes} bytes.")
+
+
+def _end_of_last_blank_line(data: bytes) -> int:
+    """Where it ends, 0 without one."""
+    if b"\r" not in data:
+        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
+    end = 0
+    for found in _BLANK_LINE.finditer(data):
+        end = found.end()
+    return end
+
+
+def _read(event: Event) -> _Watched | None:
+    """What can be seen in an event, None where it is nothing; fields of another form than expected are as absent."""
+    try:
+        return _DECODER.decode(event.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return _Watched(ANY_EVENT_DECODER.decode(event.data).type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Anthropic's own SDK takes the data of such an event for the message.
+        message = event.data.decode("utf-8", "replace")
+        return _Watched("error", error=ErrorObject(message=message)) if event.name == b"error" else None
+
+
+def _protocol_failure(message: str) -> Failure:
+    return Failure(ErrorKind.PROTOCOL_ERROR, message)
