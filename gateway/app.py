@@ -17,6 +17,7 @@ from gateway.api.chat import ChatCompletions
 from gateway.api.completions import Completions
 from gateway.api.generation import GenerationSettings, Generator
 from gateway.api.interrupts import Interrupts
+from gateway.api.messages import COUNT_TOKENS, MESSAGES, Messages, NativeRoute, NativeSettings
 from gateway.api.middleware import Edge
 from gateway.api.models import Models
 from gateway.api.pages import FrontDoor, Health, unknown_url
@@ -76,6 +77,7 @@ class Gateway:
         """The routes, each with and without /v1, inside the layers that every request passes."""
         chat = self._generator(ChatCompletions)
         completions = self._generator(Completions)
+        messages, count_tokens = self._native(MESSAGES), self._native(COUNT_TOKENS)
         models = Models(self._authenticator, self._catalogue)
         routes: list[BaseRoute] = [
             Route("/", FrontDoor(version("dragoman")), methods=["GET"]),
@@ -85,6 +87,8 @@ class Gateway:
             routes += [
                 Route(f"{prefix}/chat/completions", chat, methods=["POST"]),
                 Route(f"{prefix}/completions", completions, methods=["POST"]),
+                Route(f"{prefix}/messages", messages, methods=["POST"]),
+                Route(f"{prefix}/messages/count_tokens", count_tokens, methods=["POST"]),
                 Route(f"{prefix}/models", models, methods=["GET"]),
                 Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
             ]
@@ -122,6 +126,19 @@ class Gateway:
             settings=GenerationSettings(options, config.server.max_body_bytes, config.streaming.keepalive_seconds),
             interrupts=self.interrupts,
             lessons=self._lessons,
+        )
+
+    def _native(self, route: NativeRoute) -> Messages:
+        """An endpoint for callers who speak Messages."""
+        config = self.config
+        return Messages(
+            route,
+            authenticator=self._authenticator,
+            services=self.services,
+            own_endpoint=self._own_endpoint,
+            aliases=self.aliases,
+            settings=NativeSettings(config.server.max_body_bytes, config.streaming.keepalive_seconds),
+            interrupts=self.interrupts,
         )
 
     def _own_endpoint(self, secret: Secret) -> HostEndpoint:

@@ -1,7 +1,10 @@
 """The documentation says what the code does: tables are compared, examples are run."""
 
+import ast
 import asyncio
+import json
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,11 @@ import pytest
 from gateway.demo import ORDERS, run_simulated_upstream
 from gateway.proxy.routing import BUILTIN_ALIASES
 from tests.support.gateway import key, running_gateway
+from translators.chat.extensions import BETA_OF_FIELD, RESTRICTED
+from translators.chat.finish import FINISH_REASONS
 from translators.errors import RULES, Rule
+from translators.models import ModelRow, model_table
+from translators.wire.chat import KNOWN_FIELDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -49,6 +56,63 @@ def orders_table() -> str:
     return table("| word | what it does |", [(f"`{word}`", meaning) for word, meaning in ORDERS.items()])
 
 
+def native_table() -> str:
+    """The table of Anthropic's own fields in docs/translation.md, from the code."""
+    rows: list[tuple[str, ...]] = [
+        (f"`{name}`", f"`{beta}`" if beta else "", "needed" if name in RESTRICTED else "")
+        for name, beta in BETA_OF_FIELD.items()
+    ]
+    return table("| field | beta | permission |", rows)
+
+
+def finish_table() -> str:
+    """The table of stop reasons in docs/translation.md, from the code."""
+    return table("| `stop_reason` | `finish_reason` |", [(f"`{a}`", f"`{b}`") for a, b in FINISH_REASONS.items()])
+
+
+def models_table() -> str:
+    """The table of models in docs/translation.md, from models.toml."""
+
+    def row(model: ModelRow) -> tuple[str, ...]:
+        return (
+            f"`{model.id}`",
+            f"{model.context:,}",
+            f"{model.max_output:,}",
+            ", ".join(model.thinking) + (" (on)" if model.thinks_by_default else ""),
+            ", ".join(f"**{level}**" if level == model.effort else level for level in model.efforts),
+            "yes" if model.forced_tools else "",
+            "yes" if model.prefill else "",
+            model.sampling if model.sampling != "none" else "",
+            "yes" if model.system_messages else "",
+            f"{model.cache_minimum:,}",
+        )
+
+    heading = (
+        "| model | context | output | thinking | efforts | forced tools | prefill | "
+        "sampling | later system | cached from |"
+    )
+    return table(heading, [row(model) for model in model_table().rows])
+
+
+def adjustments_in_the_code() -> Iterator[tuple[str, str, str]]:
+    """Field, change and reason of each note that the translators can make; `…` where it is not a constant."""
+    for path in sorted((ROOT / "translators").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "add":
+                continue
+            if ast.unparse(node.func.value).endswith("adjustments"):
+                field, change, reason = (_words(argument) for argument in node.args)
+                yield field, change, reason
+
+
+def _words(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_words(value) for value in node.values)
+    return "…"
+
+
 def test_the_page_on_errors_holds_the_table_of_the_code() -> None:
     assert errors_table() in (ROOT / "docs/errors.md").read_text("utf-8")
 
@@ -67,6 +131,51 @@ def test_every_built_in_alias_is_documented() -> None:
     text = (ROOT / "docs/configuration.md").read_text("utf-8")
 
     assert [alias for alias in BUILTIN_ALIASES if f"`{alias}`" not in text] == []
+
+
+def translation_page() -> str:
+    return (ROOT / "docs/translation.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("make", [native_table, finish_table, models_table])
+def test_the_page_on_translation_holds_the_tables_of_the_code(make: Callable[[], str]) -> None:
+    assert make() in translation_page()
+
+
+def test_every_field_of_a_request_is_on_the_page_on_translation() -> None:
+    text = translation_page()
+    fields = [name for name in KNOWN_FIELDS if name.isidentifier()]
+
+    assert [name for name in sorted(fields) if f"`{name}`" not in text] == []
+    assert len(fields) > 40
+
+
+def test_every_adjustment_that_the_code_makes_is_on_the_page_on_translation() -> None:
+    section = translation_page().partition("## Adjustments")[2].partition("\n## ")[0]
+    found = list(adjustments_in_the_code())
+
+    assert len(found) > 15
+    for field, change, reason in found:
+        assert re.search(rf"`{re.escape(field) if field != '…' else '[a-z_.]+'}={re.escape(change)}`", section), change
+        assert reason == "…" or f"`{reason}`" in section
+
+
+def test_every_adjustment_of_the_corpus_is_on_the_page_on_translation() -> None:
+    section = translation_page().partition("## Adjustments")[2].partition("\n## ")[0]
+    for path in sorted((ROOT / "tests/corpus/requests").glob("*/case.json")):
+        for note in json.loads(path.read_bytes()).get("adjusted", "").split("; "):
+            if "=" in note:
+                assert f"`{note.rpartition(':')[2]}`" in section, path.parent.name
+
+
+def test_the_headers_of_the_gateway_are_on_the_page_on_translation() -> None:
+    sources = "".join(
+        path.read_text("utf-8") for room in ("gateway", "translators") for path in (ROOT / room).rglob("*.py")
+    )
+    headers = set(re.findall(r"\bx-gateway-(?:adjusted|on-unsupported|thinking-blocks|report)\b", sources))
+
+    assert [name for name in sorted(headers) if f"`{name}`" not in translation_page()] == []
+    assert len(headers) >= 3
 
 
 @pytest.mark.parametrize(("page", "code"), EXAMPLES)

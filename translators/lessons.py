@@ -65,6 +65,18 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
 )
 
 
+# A grammar could not be made: of a strict tool's schema, or of the answer's form.
+_SCHEMA_REFUSED: Final = re.compile(
+    r"input_schema|output_config\.format|Schema is too complex|Schema type '|properties .* are not supported"
+    r"|'additionalProperties' must be|Too many strict tools"
+)
+
+
+def is_about_schema(message: str) -> bool:
+    """Whether a schema was refused that the gateway had promised to hold the model to."""
+    return _SCHEMA_REFUSED.search(message) is not None
+
+
 def corrected(row: ModelRow, message: str) -> ModelRow | None:
     """The row as upstream's message has it, or None where the message teaches nothing new."""
     for pattern, correct in _LESSONS:

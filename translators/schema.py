@@ -4,6 +4,7 @@ The subset is that of section 13.2 of the Messages reference. The same schema al
 in their order, because prompt caches and the compiled grammar both hang on them.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ class Structured:
     json: bytes
     optional_parameters: int
     unions: int
+
+
+def schema_hash(schema: bytes) -> str:
+    """What a schema is remembered by."""
+    return hashlib.sha256(schema).hexdigest()
 
 
 @lru_cache(_REMEMBERED)

@@ -29,5 +29,6 @@ class Completions(Generator):
             ),
             id_prefix="cmpl",
             choices_per_prompt=asked.request.n or 1,
+            param_names={"messages": "prompt"},
         )
         await self._answer(scope, receive, caller, task)

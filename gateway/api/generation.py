@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Final
 
@@ -34,7 +34,7 @@ from translators.adjustments import HEADER as ADJUSTED_HEADER
 from translators.chat.chunks import StreamFrame
 from translators.chat.extensions import RESTRICTED
 from translators.chat.request import MessagesRequest, Options, Target, write_request
-from translators.errors import TranslationError
+from translators.errors import FailedError, TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow, ModelTable
 from translators.usage import Usage
@@ -57,7 +57,8 @@ class GenerationSettings:
 class Task:
     """What one request asks for, in the terms of its endpoint: a chat request for each choice, and the answer's form.
 
-    `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time.
+    `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time;
+    `param_names` says what the endpoint calls fields that chat completions call otherwise.
     """
 
     chats: Sequence[ChatRequest]
@@ -65,6 +66,7 @@ class Task:
     body: Callable[[Sequence[Answered], Usage, int], bytes]
     id_prefix: str
     choices_per_prompt: int = 1
+    param_names: Mapping[str, str] = field(default_factory=dict)
 
 
 class Generator:
@@ -103,12 +105,15 @@ class Generator:
                 exchange.prepare()
             written = exchanges[0].prepare()
             # What has to be written before it can be shared: the others begin when the first has filled the cache.
-            share_cache = written is not None and written.has_cache_marks
+            share_cache = written is not None and written.fills_cache
             async with self._interrupts.watch(receive, responder):
                 if task.chats[0].stream:
                     await self._stream(task, exchanges, responder, share_cache)
                 else:
                     await self._complete(task, exchanges, responder, share_cache)
+        except FailedError as error:
+            renamed = task.param_names.get((error.failure.param or "").partition("[")[0], error.failure.param)
+            raise FailedError(replace(error.failure, param=renamed)) from error
         finally:
             _note(notes_of(scope), task.chats[0], caller, [exchange.record for exchange in exchanges])
 
@@ -123,13 +128,18 @@ class Generator:
                 return
             # Several answers have several ids upstream; the caller's stream has one.
             shared = replace(frame, id=f"{task.id_prefix}-{responder.request_id}", choices=len(exchanges))
-            usage_of = partial(usage_of_choices, choices_per_prompt=task.choices_per_prompt)
-            await stream_choices(exchanges, client, task.makers(shared), usage_of, share_cache=share_cache)
+            await stream_choices(
+                exchanges,
+                client,
+                task.makers(shared),
+                choices_per_prompt=task.choices_per_prompt,
+                share_cache=share_cache,
+            )
 
     async def _complete(
         self, task: Task, exchanges: Sequence[ChatExchange], responder: Responder, share_cache: bool
     ) -> None:
-        answers = await fetch_choices(exchanges, share_cache=share_cache)
+        answers = await fetch_choices(exchanges, choices_per_prompt=task.choices_per_prompt, share_cache=share_cache)
         usage = usage_of_choices([answer.usage for answer, _ in answers], task.choices_per_prompt)
         await responder.send_json(200, task.body(answers, usage, int(self._clock())))
 
@@ -153,13 +163,14 @@ class Generator:
         """Writes a request for a host, once for each row that the model has there: a lesson makes another."""
 
         @cache
-        def written(row: ModelRow, host: HostProfile) -> MessagesRequest:
-            return write_request(chat, Target(model, row, host), options)
+        def written(row: ModelRow, host: HostProfile, refused_schemas: frozenset[str]) -> MessagesRequest:
+            return write_request(chat, Target(model, row, host, refused_schemas), options)
 
-        return lambda host: written(self._lessons.row(host, model, row), host)
+        lessons = self._lessons
+        return lambda host: written(lessons.row(host, model, row), host, lessons.refused_schemas(host, model))
 
-    def _learn(self, model: str, row: ModelRow, host: HostProfile, message: str) -> None:
-        if self._lessons.learn(host, model, row, message):
+    def _learn(self, model: str, row: ModelRow, host: HostProfile, message: str, sent: MessagesRequest) -> None:
+        if self._lessons.learn(host, model, row, message, sent.schemas):
             log_event(logging.WARNING, "Upstream has corrected what is known of a model", model=model, said=message)
 
     def _options(self, scope: Scope, caller: Caller) -> Options:

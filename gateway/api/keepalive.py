@@ -1,4 +1,4 @@
-"""Signs of life in a silent stream: its head after a while, then comments."""
+"""Signs of life in a silent stream: its head after a while, then comments or pings."""
 
 import asyncio
 from types import TracebackType
@@ -10,17 +10,18 @@ from translators.sse import KEEP_ALIVE
 class StreamClient:
     """The caller's side of one stream, as the proxy sees it; inside `with` it is kept alive while it is silent.
 
-    After `interval_seconds` without a write the head leaves, if it has not, and a comment line follows: any byte
-    resets the read time-outs of clients and proxies.
+    After `interval_seconds` without a write the head leaves, if it has not, and a comment line follows, or what else
+    `sign_of_life` says: any byte resets the read time-outs of clients and proxies.
     """
 
-    def __init__(self, responder: Responder, interval_seconds: float) -> None:
+    def __init__(self, responder: Responder, interval_seconds: float, sign_of_life: bytes = KEEP_ALIVE) -> None:
         self._responder = responder
         self._interval = interval_seconds
+        self._sign_of_life = sign_of_life
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
-        self._comment: asyncio.Task[None] | None = None
+        self._sign: asyncio.Task[None] | None = None
 
     def __enter__(self) -> "StreamClient":
         self._wait(self._interval)
@@ -31,8 +32,8 @@ class StreamClient:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._comment is not None:
-            self._comment.cancel()
+        if self._sign is not None:
+            self._sign.cancel()
 
     async def begin(self) -> None:
         """Send the head, unless it has left."""
@@ -61,11 +62,11 @@ class StreamClient:
             return
         # A client that does not read is not waiting for a sign of life.
         if not self._responder.is_sending and not self._responder.has_ended:
-            self._comment = self._loop.create_task(self._send_comment())
+            self._sign = self._loop.create_task(self._send_sign())
         self._wait(self._interval)
 
-    async def _send_comment(self) -> None:
+    async def _send_sign(self) -> None:
         await self.begin()
         if not self._responder.is_sending and not self._responder.has_ended:
             self._last_write = self._loop.time()
-            await self._responder.write(KEEP_ALIVE)
+            await self._responder.write(self._sign_of_life)

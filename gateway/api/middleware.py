@@ -1,4 +1,4 @@
-"""The outermost layer: a request id, the guard of an open port, one form for every error, one log line a request."""
+"""The outermost layer: a request id, the guard of an open port, the form of every error, one log line a request."""
 
 import logging
 import os
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.requests import ClientGoneError, header
 from gateway.api.responder import Responder, attach
+from gateway.api.shapes import shape_for
 from gateway.telemetry.logs import log_event
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -47,7 +48,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began_at = time.perf_counter()
-        responder = Responder(send, new_request_id())
+        responder = Responder(send, new_request_id(), shape_for(scope))
         attach(scope, responder)
         notes = scope[_NOTES] = Notes()
         try:
@@ -100,7 +101,7 @@ class Edge:
 
 
 def new_request_id() -> str:
-    """An id in the form of OpenAI's."""
+    """An id in the form of OpenAI's, which is also that of Anthropic's."""
     return f"req_{os.urandom(16).hex()}"
 
 
@@ -131,7 +132,7 @@ async def _tell(responder: Responder, failure: Failure, scope: Scope, headers: d
     if not responder.has_begun:
         await responder.send_failure(failure, headers)
     elif not responder.has_ended:
-        await responder.finish(failure.as_event())
+        await responder.finish_failed(failure)
 
 
 def _framework_failure(error: HTTPException, scope: Scope) -> Failure:

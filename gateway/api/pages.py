@@ -11,6 +11,8 @@ from translators.errors import ErrorKind, FailedError, Failure
 OFFERED: Final = (
     "POST /v1/chat/completions",
     "POST /v1/completions",
+    "POST /v1/messages",
+    "POST /v1/messages/count_tokens",
     "GET /v1/models",
     "GET /v1/models/{model}",
     "GET /health",

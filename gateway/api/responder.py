@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 from starlette.types import Scope, Send
 
+from gateway.api.shapes import OPENAI, ErrorShape
 from translators.errors import Failure
 
 _STREAM_HEADERS: Final = (
@@ -20,15 +21,19 @@ _KEY: Final = "dragoman.responder"
 
 
 class Responder:
-    """Sends one answer; knows whether it has begun and ended, which decides how a failure can still be told."""
+    """Sends one answer; knows whether it has begun and ended, which decides how a failure can still be told.
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    `shape` is the form of its failures, which the address decides before anything can fail.
+    """
+
+    def __init__(self, send: Send, request_id: str, shape: ErrorShape = OPENAI) -> None:
         self.request_id = request_id
         self.status = 0
         self.has_begun = False
         self.has_ended = False
         # What an endpoint has to say in the head, asked for at the moment when the head leaves.
         self.more_headers: Callable[[], Mapping[str, str]] = dict
+        self._shape = shape
         self._send = send
         self._is_sending = False
 
@@ -39,7 +44,13 @@ class Responder:
 
     async def send_json(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """A whole answer in JSON."""
-        fixed = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
+        await self.send_body(status, body, "application/json", headers)
+
+    async def send_body(
+        self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """A whole answer of any type."""
+        fixed = ((b"content-type", _header_value(content_type)), (b"content-length", b"%d" % len(body)))
         await self._begin(status, fixed, headers)
         await self._body(body, more=False)
 
@@ -49,7 +60,9 @@ class Responder:
 
     async def send_failure(self, failure: Failure, headers: Mapping[str, str] | None = None) -> None:
         """An error answer; `retry-after` and `x-should-retry` tell the SDKs what to do next."""
-        await self.send_json(failure.rule.status, failure.as_json(), {**(headers or {}), **_retry_headers(failure)})
+        answer = self._shape.answer(failure, self.request_id)
+        more = {**(headers or {}), **answer.headers, **_retry_headers(failure)}
+        await self.send_json(answer.status, answer.body, more)
 
     async def begin_stream(self) -> None:
         """The head of an event stream."""
@@ -62,6 +75,10 @@ class Responder:
     async def finish(self, data: bytes = b"") -> None:
         """The last piece of a stream."""
         await self._body(data, more=False)
+
+    async def finish_failed(self, failure: Failure) -> None:
+        """The end of a stream that has failed: one event that says so."""
+        await self.finish(self._shape.event(failure, self.request_id))
 
     async def _begin(
         self, status: int, fixed: tuple[tuple[bytes, bytes], ...], headers: Mapping[str, str] | None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from gateway.proxy.exchange import Exchange, drain
@@ -110,8 +111,8 @@ async def stream_choices(
     exchanges: Sequence[ChatExchange],
     client: Client,
     makers: Sequence[StreamMaker],
-    usage_of: Callable[[Sequence[Usage]], Usage],
     *,
+    choices_per_prompt: int,
     share_cache: bool,
 ) -> None:
     """Answer several choices in one stream, each with its maker; one that fails fails all.
@@ -119,25 +120,26 @@ async def stream_choices(
     With `share_cache` the first one writes the prompt cache that the others read: they begin with its first event.
     """
     order = _OpeningOrder(client, len(exchanges))
-    started = asyncio.Event()
+    turns = _Turns(len(exchanges), choices_per_prompt, share_cache)
 
     async def run(index: int, exchange: ChatExchange) -> ChunkStream:
-        if index and share_cache:
-            await started.wait()
-        return await stream_chat(exchange, order.client(index), makers[index], started.set)
+        await turns.wait(index)
+        return await stream_chat(exchange, order.client(index), makers[index], partial(turns.begin, index))
 
     streams = await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
-    await client.finish(streams[-1].closing(usage_of([stream.usage for stream in streams])))
+    usage = usage_of_choices([stream.usage for stream in streams], choices_per_prompt)
+    await client.finish(streams[-1].closing(usage))
 
 
-async def fetch_choices(exchanges: Sequence[ChatExchange], *, share_cache: bool) -> list[Answered]:
+async def fetch_choices(
+    exchanges: Sequence[ChatExchange], *, choices_per_prompt: int, share_cache: bool
+) -> list[Answered]:
     """Several choices, whole, in their order; one that fails fails all."""
-    started = asyncio.Event()
+    turns = _Turns(len(exchanges), choices_per_prompt, share_cache)
 
     async def run(index: int, exchange: ChatExchange) -> Answered:
-        if index and share_cache:
-            await started.wait()
-        return await fetch_chat(exchange, started.set)
+        await turns.wait(index)
+        return await fetch_chat(exchange, partial(turns.begin, index))
 
     return await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
 
@@ -151,6 +153,24 @@ def usage_of_choices(usages: Sequence[Usage], choices_per_prompt: int) -> Usage:
         else:
             total.add_choice(usage)
     return total
+
+
+class _Turns:
+    """Who may begin: with a cache to share, the first choice of each prompt, and the others once it has begun."""
+
+    def __init__(self, choices: int, choices_per_prompt: int, share_cache: bool) -> None:
+        self._per_prompt = choices_per_prompt
+        self._begun = [asyncio.Event() for _ in range(0, choices, choices_per_prompt)] if share_cache else []
+
+    async def wait(self, index: int) -> None:
+        """Until a choice may begin."""
+        if self._begun and index % self._per_prompt:
+            await self._begun[index // self._per_prompt].wait()
+
+    def begin(self, index: int) -> None:
+        """Upstream has begun to answer a choice: what it read is in the cache."""
+        if self._begun:
+            self._begun[index // self._per_prompt].set()
 
 
 class _OpeningOrder:

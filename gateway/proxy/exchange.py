@@ -68,7 +68,7 @@ class Services:
 class Exchange(Generic[R]):
     """One request on its way; `write` gives its Messages form for a kind of host.
 
-    `learn` is told of a 400; where `write` gives another form after that, it is tried.
+    `learn` is told of a 400 and of what was sent; where `write` gives another form after that, it is tried.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Exchange(Generic[R]):
         services: Services,
         model: str,
         write: Callable[[HostProfile], R],
-        learn: Callable[[HostProfile, str], None] = lambda host, message: None,
+        learn: Callable[[HostProfile, str, R], None] = lambda host, message, sent: None,
     ) -> None:
         self.record = Record(model=model)
         self._services = services
@@ -168,7 +168,8 @@ class Exchange(Generic[R]):
             return False
         self._lessons += 1
         profile = self._services.endpoints[lease.key.name].profile
-        self._learn(profile, failure.message)
+        if self._sent is not None:
+            self._learn(profile, failure.message, self._sent)
         # Another request may have learned the same a moment before: what counts is what would be sent now.
         return self._write(profile) is not self._sent
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeAlias
 
 from gateway.proxy.exchange import MAX_ERROR_BYTES, Exchange, Services, drain
@@ -30,7 +31,7 @@ class NativeAnswer:
 
 
 async def stream_native(exchange: NativeExchange, client: Client, on_head: OnHead) -> None:
-    """Pass a stream on; raises `FailedError` when it failed, with `client` finished if upstream itself has told it.
+    """Pass a stream on; raises `FailedError` when nothing, or only a part, reached the caller.
 
     `on_head` is given the headers that go on, when it is certain whose answer the caller gets.
     """
@@ -38,12 +39,13 @@ async def stream_native(exchange: NativeExchange, client: Client, on_head: OnHea
     async def relay(answer: UpstreamAnswer, _request: NativeRequest) -> None:
         stream = NativeStream()
         exchange.record.usage = stream.usage
+        on_begin = partial(on_head, passing(answer.headers))
         while data := await answer.receive():
-            await _pass_on(exchange, stream, stream.feed(data), client, lambda: on_head(passing(answer.headers)))
+            await _pass_on(exchange, stream, stream.feed(data), client, on_begin)
             if stream.is_done:
                 await drain(answer)
                 return
-        await _pass_on(exchange, stream, stream.end(), client, lambda: on_head(passing(answer.headers)))
+        await _pass_on(exchange, stream, stream.end(), client, on_begin)
 
     await exchange.attempt(relay)
 
@@ -71,13 +73,12 @@ def passing(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _pass_on(
-    exchange: NativeExchange, stream: NativeStream, output: bytes, client: Client, on_head: Callable[[], None]
+    exchange: NativeExchange, stream: NativeStream, output: bytes, client: Client, on_begin: Callable[[], None]
 ) -> None:
     if output:
         exchange.commit()
-        on_head()
-        # Upstream's own error is the end of its stream, and tells the caller all that there is to tell.
-        if stream.is_done or stream.failure is not None:
+        on_begin()
+        if stream.is_done:
             await client.finish(output)
         else:
             await client.write(output)

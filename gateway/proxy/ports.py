@@ -10,7 +10,10 @@ from translators.hosts import HostProfile
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP call to a Messages host; `version` is its `anthropic-version`, `betas` its `anthropic-beta`."""
+    """One HTTP call to a Messages host; `version` is its `anthropic-version`, `betas` its `anthropic-beta`.
+
+    `headers` are further ones: lower case names, printable ASCII values, never credentials.
+    """
 
     version: str
     body: bytes = b""
@@ -18,6 +21,7 @@ class Call:
     betas: tuple[str, ...] = ()
     method: str = "POST"
     path: str = "/v1/messages"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Outgoing(Protocol):

@@ -95,7 +95,7 @@ class Httpx2Upstream:
 
 
 def _headers(endpoint: HostEndpoint, call: Call) -> list[tuple[str, str]]:
-    headers = [*endpoint.headers, ("anthropic-version", call.version)]
+    headers = [*endpoint.headers, ("anthropic-version", call.version), *call.headers]
     if betas := (*endpoint.betas, *call.betas):
         headers.append(("anthropic-beta", ",".join(dict.fromkeys(betas))))
     return headers

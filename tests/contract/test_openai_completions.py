@@ -224,15 +224,18 @@ async def test_upstreams_errors_are_raised(
 
 
 async def test_an_error_in_the_stream_is_raised(running: RunningGateway) -> None:
-    seen = ""
+    seen: list[str] = []
     stream = await running.openai().completions.create(
         model=MODEL, prompt="[[error 529 mid-stream]]", stream=True, max_tokens=2000
     )
 
-    with pytest.raises(openai.APIError):
+    async def read() -> None:
         async for chunk in stream:
-            seen += chunk.choices[0].text
-    assert seen
+            seen.append(chunk.choices[0].text)
+
+    with pytest.raises(openai.APIError):
+        await read()
+    assert "".join(seen)
 
 
 async def test_an_unknown_model_is_not_found(client: AsyncOpenAI) -> None:

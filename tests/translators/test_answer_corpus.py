@@ -24,7 +24,7 @@ CREATED = 1_700_000_000
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
 ANSWERS = sorted(path for path in (CORPUS / "answers").iterdir() if path.is_dir())
 STREAMS = sorted(path for path in (CORPUS / "streams").iterdir() if path.is_dir())
-SETS = ("custom_tools", "wrapped_tools")
+SETS = {"custom_tools", "wrapped_tools"}
 
 answers = pytest.mark.parametrize("folder", ANSWERS, ids=lambda folder: folder.name)
 streams = pytest.mark.parametrize("folder", STREAMS, ids=lambda folder: folder.name)
@@ -37,10 +37,12 @@ def notes_of(folder: Path) -> dict[str, Any]:
 
 
 def shape_of(folder: Path) -> AnswerShape:
-    fields = {name: value for name, value in notes_of(folder).items() if name != "include_usage"}
+    fields: dict[str, Any] = {name: value for name, value in notes_of(folder).items() if name != "include_usage"}
     if "text_call" in fields:
         fields["text_call"] = TextCall(fields["text_call"] or None)
-    return AnswerShape(**{name: frozenset(value) if name in SETS else value for name, value in fields.items()})
+    for name in SETS & fields.keys():
+        fields[name] = frozenset(fields[name])
+    return AnswerShape(**fields)
 
 
 def stream_of(folder: Path) -> ChatStream:

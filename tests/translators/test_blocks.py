@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import httpx2
 import pytest
 from anthropic._streaming import SSEDecoder
 from anthropic.lib.streaming._beta_messages import accumulate_event
@@ -18,11 +19,12 @@ from translators.chat.answer import AnswerFold
 from translators.chat.reader import State
 from translators.chat.shape import AnswerShape
 
+NO_HEADERS = httpx2.Headers()
 STREAMS = recording_params(streamed=True, status=200, kind="messages")
 SEARCH = {"type": "web_search_20260318", "name": "web_search", "allowed_callers": ["direct"]}
 
 
-def events_of(stream: bytes) -> list[dict[str, Any]]:
+def events_of(stream: bytes) -> list[Any]:
     events = [json.loads(event.data) for event in SSEDecoder().iter_bytes(iter([stream + b"\n\n"]))]
     return [event for event in events if event["type"] in ACCUMULATED]
 
@@ -32,7 +34,9 @@ def by_the_sdk(stream: bytes) -> list[dict[str, Any]]:
     snapshot: Any = None
     buffers: dict[int, bytes] = {}
     for event in events_of(stream):
-        snapshot = accumulate_event(event=event, current_snapshot=snapshot, json_bufs=buffers)
+        snapshot = accumulate_event(
+            event=event, current_snapshot=snapshot, json_bufs=buffers, request_headers=NO_HEADERS
+        )
     content: list[dict[str, Any]] = snapshot.to_dict(warnings=False)["content"]
     return content
 
@@ -128,8 +132,12 @@ def test_a_pause_never_loses_text(data: st.DataObject, events: list[dict[str, An
     fold = paused(text_block(text, [text]))
     fold.pause()
     rest = AnswerFold(AnswerShape())
-    ended = [{**event, "delta": {"stop_reason": "end_turn"}} if "delta" in event and event["type"] == "message_delta"
-             else event for event in events]
+    ended = [
+        {**event, "delta": {"stop_reason": "end_turn"}}
+        if "delta" in event and event["type"] == "message_delta"
+        else event
+        for event in events
+    ]
     fold.feed(encode(ended))
     rest.feed(encode(ended))
 

@@ -15,7 +15,8 @@ from translators.chat.filters import CustomInput, FenceStripper, TextFilter, Wra
 _objects = st.dictionaries(st.text(max_size=4), st.text(max_size=8) | st.integers(), max_size=3)
 # Texts in which fences, or what looks like the beginning of one, are likely.
 _fencelike = st.lists(
-    st.sampled_from(["`", "``", "```", "json", "\n", "\r\n", " ", "\t", "{}", '{"a": "```"}', "x", "é", "5"]), max_size=8
+    st.sampled_from(["`", "``", "```", "json", "\n", "\r\n", " ", "\t", "{}", '{"a": "```"}', "x", "é", "5"]),
+    max_size=8,
 ).map("".join)
 _OPENED = re.compile(r"\s*```[a-zA-Z]*[ \t]*\r?\n")
 

@@ -1,4 +1,4 @@
-"""What the Models API and the operator say of models, over the built-in table (section 9.3 of the Messages reference)."""
+"""What the Models API and the operator say of models, over the built-in table (Messages reference, 9.3)."""
 
 import json
 from collections.abc import Iterable, Mapping

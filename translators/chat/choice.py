@@ -17,7 +17,7 @@ from translators.chat.tools import Tools
 from translators.errors import TranslationError
 from translators.models import ModelRow
 from translators.reading import decode, is_null
-from translators.schema import OutsideSubsetError, structured
+from translators.schema import OutsideSubsetError, schema_hash, structured
 from translators.wire.chat import (
     LEGACY_CHOICE_DECODER,
     TOOL_CHOICE_DECODER,
@@ -62,7 +62,13 @@ class _Wish:
 
 
 def write_choice(
-    request: ChatRequest, tools: Tools, row: ModelRow, adjustments: Adjustments, *, has_format: bool
+    request: ChatRequest,
+    tools: Tools,
+    row: ModelRow,
+    adjustments: Adjustments,
+    *,
+    has_format: bool,
+    refused_schemas: frozenset[str] = frozenset(),
 ) -> Choice:
     """The choice for one model; `has_format` says that the answer's form is taken already."""
     wish = _read(request, tools)
@@ -82,13 +88,20 @@ def write_choice(
         chosen: Block = {"type": "tool", "name": wish.name} if wish.name is not None else {"type": "any"}
         choice = Choice({**chosen, **one_call}, is_forced=True)
     else:
-        return _unforced(wish, tools, one_call, adjustments, has_format=has_format)
+        return _unforced(wish, tools, one_call, adjustments, has_format, refused_schemas)
     if wish is not None and wish.allowed:
         choice.turn_words = _MAY_CALL.format(tools=_listed(wish.allowed))
     return choice
 
 
-def _unforced(wish: _Wish, tools: Tools, one_call: Block, adjustments: Adjustments, *, has_format: bool) -> Choice:
+def _unforced(
+    wish: _Wish,
+    tools: Tools,
+    one_call: Block,
+    adjustments: Adjustments,
+    has_format: bool,
+    refused_schemas: frozenset[str],
+) -> Choice:
     """A forced choice on a model that refuses it: the answer's form where the schemas allow it, else words."""
     candidates = (wish.name,) if wish.name is not None else wish.allowed or tuple(tools.schemas)
     asked = "function" if wish.name is not None else "required"
@@ -96,6 +109,8 @@ def _unforced(wish: _Wish, tools: Tools, one_call: Block, adjustments: Adjustmen
         if has_format:
             raise OutsideSubsetError("the answer has a form already")
         form = _form(candidates, tools)
+        if schema_hash(form) in refused_schemas:
+            raise OutsideSubsetError("upstream has refused it")
     except OutsideSubsetError:
         adjustments.add("tool_choice", f"{asked}->auto", "model")
         words = _MUST_CALL.format(

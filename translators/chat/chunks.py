@@ -60,13 +60,13 @@ class ChunkStream(MessageReader):
             return DONE
         return self._head + b'],"usage":' + orjson.dumps(usage.as_openai()) + b"}\n\n" + DONE
 
-    def _begin(self, kind: str, id_prefix: str) -> None:
-        head = {
+    def _begin(self, kind: str, id_prefix: str, **more: object) -> None:
+        head: dict[str, object] = {
             "id": self._frame.id or f"{id_prefix}-{self.upstream_id}",
             "object": kind,
             "created": self._frame.created,
             "model": self.model,
-            "service_tier": self.usage.service_tier,
+            **more,
             "system_fingerprint": None,
         }
         self._head = b"data: " + orjson.dumps(head)[:-1] + b',"choices":['

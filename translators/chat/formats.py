@@ -6,7 +6,7 @@ from typing import Final
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
 from translators.reading import is_null
-from translators.schema import OutsideSubsetError, structured
+from translators.schema import OutsideSubsetError, schema_hash, structured
 from translators.wire.chat import ResponseFormat
 
 _JSON_WORDS: Final = "Answer with one valid JSON value and nothing else: no words around it, no Markdown code fence."
@@ -26,8 +26,10 @@ class Format:
         return self.words is not None
 
 
-def write_format(wanted: ResponseFormat | None, adjustments: Adjustments) -> Format:
-    """The form for a `response_format`."""
+def write_format(
+    wanted: ResponseFormat | None, adjustments: Adjustments, refused_schemas: frozenset[str] = frozenset()
+) -> Format:
+    """The form for a `response_format`; `refused_schemas` (hashes) are known to be too much for upstream."""
     if wanted is None or wanted.type == "text":
         return Format()
     if wanted.type == "json_object":
@@ -43,7 +45,10 @@ def write_format(wanted: ResponseFormat | None, adjustments: Adjustments) -> For
         raise TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
     schema = bytes(wanted.json_schema.schema)
     try:
-        return Format(structured(schema).json)
+        found = structured(schema).json
+        if schema_hash(found) in refused_schemas:
+            raise OutsideSubsetError("upstream has refused it")
+        return Format(found)
     except OutsideSubsetError:
         adjustments.add("response_format", "json_schema->instructions", "schema")
         return Format(words=_SCHEMA_WORDS + schema.decode())

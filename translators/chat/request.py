@@ -22,11 +22,14 @@ from translators.errors import TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.reading import check_utf8, decode, is_null
+from translators.schema import schema_hash
 from translators.wire.chat import KNOWN_FIELDS, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
 
 # The API wants long answers streamed: the official SDK draws the line where 128,000 tokens an hour would take
 # more than ten minutes (section 8.5 of the Messages reference).
 MAX_UNSTREAMED_TOKENS: Final = 21_333
+# Roughly; good enough to tell a prompt that is cached from one that is too short for it.
+_BYTES_A_TOKEN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes: the upstream's model id, what that model can do, and what the host accepts."""
+    """Where a request goes: the upstream's model id, what that model can do, and what the host accepts.
+
+    `refused_schemas` are hashes of schemas that upstream could not make a grammar of.
+    """
 
     model: str
     row: ModelRow
     host: HostProfile = field(default_factory=HostProfile)
+    refused_schemas: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,8 @@ class MessagesRequest:
     """A Messages request, ready to be sent.
 
     `streams` is also true where the caller asked for no stream but the answer could take too long for one piece.
-    `expects_call` says that the model could only be asked, not forced, to call a tool.
+    `expects_call` says that the model could only be asked, not forced, to call a tool; `fills_cache` that there is a
+    mark, and enough before it to be cached; `schemas` are the hashes of those that upstream makes a grammar of.
     """
 
     body: bytes
@@ -69,7 +77,8 @@ class MessagesRequest:
     adjusted: str | None
     betas: tuple[str, ...] = ()
     expects_call: bool = False
-    has_cache_marks: bool = False
+    fills_cache: bool = False
+    schemas: frozenset[str] = frozenset()
 
     def continued(self, content: list[dict[str, object]]) -> "MessagesRequest":
         """The request that lets a paused turn go on: the same, with what the model has said so far at its end."""
@@ -95,9 +104,16 @@ def write_request(request: ChatRequest, target: Target, options: Options) -> Mes
     adjustments = Adjustments(reject=options.reject_unsupported)
     row = target.row
     max_tokens, is_limited = token_limit(request, row, options.max_output_tokens, adjustments)
-    tools = write_tools(request, adjustments)
-    form = write_format(request.response_format, adjustments)
-    choice = write_choice(request, tools, row, adjustments, has_format=form.schema is not None)
+    tools = write_tools(request, adjustments, target.refused_schemas)
+    form = write_format(request.response_format, adjustments, target.refused_schemas)
+    choice = write_choice(
+        request,
+        tools,
+        row,
+        adjustments,
+        has_format=form.schema is not None,
+        refused_schemas=target.refused_schemas,
+    )
     circumstances = Circumstances(
         max_tokens=max_tokens,
         is_limited_by_caller=is_limited,
@@ -134,15 +150,18 @@ def write_request(request: ChatRequest, target: Target, options: Options) -> Mes
     drop_without_counterpart(request, adjustments)
     adjustments.count_unknown(request.unknown_fields)
     version = target.host.sampling_version if chosen else None
+    written = orjson.dumps(body)
+    forms = {schema_hash(schema) for schema in (form.schema, choice.format) if schema is not None}
     return MessagesRequest(
-        orjson.dumps(body),
+        written,
         version or target.host.version,
         streams,
         _shape(tools, choice, form, options, keeps_thinking=not (conversation.turn_words or choice.is_special)),
         adjustments.header,
         tuple(dict.fromkeys((*tools.betas, *extensions.betas))),
         choice.expects_call,
-        has_marks,
+        has_marks and len(written) // _BYTES_A_TOKEN >= row.cache_minimum,
+        frozenset(tools.strict_schemas | forms),
     )
 
 

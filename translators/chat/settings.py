@@ -43,6 +43,7 @@ WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
     "prediction": (),
     "store": (b"false",),
     "moderation": (),
+    "best_of": (b"0", b"1"),
 }
 
 

@@ -28,7 +28,7 @@ class ChatStream(ChunkStream):
 
     def on_begin(self) -> None:
         """Prepare what all chunks have in common."""
-        self._begin("chat.completion.chunk", "chatcmpl")
+        self._begin("chat.completion.chunk", "chatcmpl", service_tier=self.usage.service_tier)
         self._delta_head = self._head + b'{"index":%d,"delta":{' % self._index
 
     def on_text(self, raw: bytes) -> None:

@@ -16,7 +16,7 @@ from translators.chat.names import upstream_tool_name
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.errors import TranslationError
 from translators.reading import decode, is_null
-from translators.schema import OutsideSubsetError, structured
+from translators.schema import OutsideSubsetError, schema_hash, structured
 from translators.wire.chat import (
     OBJECT_DECODER,
     TEXT_DECODER,
@@ -71,6 +71,7 @@ class Tools:
     custom: set[str] = field(default_factory=set)
     wrapped: set[str] = field(default_factory=set)
     schemas: dict[str, bytes] = field(default_factory=dict)
+    strict_schemas: set[str] = field(default_factory=set)
     betas: list[str] = field(default_factory=list)
     has_server_tools: bool = False
     is_legacy: bool = False
@@ -80,9 +81,12 @@ class Tools:
         return upstream_tool_name(name)
 
 
-def write_tools(request: ChatRequest, adjustments: Adjustments) -> Tools:
-    """All tools of a request: functions, custom tools, Anthropic's own, web search, and the legacy functions."""
-    writer = _ToolWriter(adjustments)
+def write_tools(request: ChatRequest, adjustments: Adjustments, refused_schemas: frozenset[str] = frozenset()) -> Tools:
+    """All tools of a request: functions, custom tools, Anthropic's own, web search, and the legacy functions.
+
+    `refused_schemas` (hashes) are known to be too much for upstream, so tools with them are not strict.
+    """
+    writer = _ToolWriter(adjustments, refused_schemas)
     for index, raw in enumerate(request.tools or ()):
         writer.add(raw, f"tools[{index}]")
     if request.functions:
@@ -103,8 +107,9 @@ NULL_MARK: Final = Raw(b"null")
 class _ToolWriter:
     """Adds tool after tool; keeps count of what is limited."""
 
-    def __init__(self, adjustments: Adjustments) -> None:
+    def __init__(self, adjustments: Adjustments, refused_schemas: frozenset[str]) -> None:
         self.tools = Tools()
+        self._refused_schemas = refused_schemas
         self._adjustments = adjustments
         self._strict_tools = 0
         self._optional = 0
@@ -196,6 +201,9 @@ class _ToolWriter:
         """The schema for a strict tool, or None where the subset or a limit does not allow one more."""
         try:
             found = structured(schema)
+            digest = schema_hash(found.json)
+            if digest in self._refused_schemas:
+                raise OutsideSubsetError("upstream has refused it")
             if found.json.startswith(b'{"$ref"'):
                 raise OutsideSubsetError("a reference at the root, where Messages insists on an object")
         except OutsideSubsetError:
@@ -211,6 +219,7 @@ class _ToolWriter:
             self._adjustments.add("tools.strict", "dropped", "limit")
             return None
         self._strict_tools, self._optional, self._unions = totals
+        self.tools.strict_schemas.add(digest)
         return found.json
 
 

@@ -39,15 +39,30 @@ def read_completions(body: bytes, max_choices: int) -> Completions:
     unknown = len(OBJECT_DECODER.decode(body).keys() - COMPLETION_FIELDS)
     prompts = _prompts(request.prompt)
     count = 1 if request.n is None else request.n
-    if not 1 <= count * len(prompts) <= max_choices:
-        raise TranslationError(
-            f"Invalid 'n': the number of choices (prompts times n) has to be from 1 to {max_choices}.",
-            param="n",
-            code="integer_above_max_value" if count > 0 else "integer_below_min_value",
-        )
-    texts = [prompt for prompt in prompts for _ in range(count)]
-    chats = [_chat(request, prompt, unknown) for prompt in texts]
-    return Completions(request, chats, [prompt if request.echo else "" for prompt in texts])
+    _check_count(count, len(prompts), max_choices)
+    _check_best_of(request, count)
+    chats = [chat for prompt in prompts for chat in [_chat(request, prompt, unknown)] * count]
+    echoes = [prompt if request.echo else "" for prompt in prompts for _ in range(count)]
+    return Completions(request, chats, echoes)
+
+
+def _check_count(count: int, prompts: int, max_choices: int) -> None:
+    if count >= 1 and count * prompts <= max_choices:
+        return
+    param = "prompt" if count == 1 else "n"
+    raise TranslationError(
+        f"Invalid '{param}': the number of choices (prompts times n) has to be from 1 to {max_choices}.",
+        param=param,
+        code="integer_above_max_value" if count > 0 else "integer_below_min_value",
+    )
+
+
+def _check_best_of(request: CompletionRequest, count: int) -> None:
+    if not request.best_of:
+        return
+    if request.best_of < count or (request.stream and request.best_of > count):
+        message = "Invalid 'best_of': it has to be at least 'n', and more than 'n' cannot be streamed."
+        raise TranslationError(message, param="best_of", code="invalid_value")
 
 
 def _prompts(value: Raw) -> list[str]:
@@ -83,6 +98,8 @@ def _chat(request: CompletionRequest, prompt: str, unknown: int) -> ChatRequest:
         frequency_penalty=request.frequency_penalty,
         unknown_fields=unknown,
     )
-    if request.logprobs:
+    if request.logprobs is not None:
         chat.logprobs = Raw(b"true")
+    if request.best_of is not None and request.best_of > (request.n or 1):
+        chat.best_of = Raw(b"%d" % request.best_of)
     return chat

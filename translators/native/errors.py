@@ -91,6 +91,11 @@ def with_answer(
     """
     if not (is_callers_key or _is_about_request(failure.kind, status)) or status < 400 or not _is_native_error(body):
         return failure
+    return in_upstreams_words(failure, status, body, request_id)
+
+
+def in_upstreams_words(failure: Failure, status: int, body: bytes, request_id: str | None = None) -> Refusal:
+    """The failure with what upstream has said of it, to be told as it is."""
     given = {field.name: getattr(failure, field.name) for field in fields(failure)}
     return Refusal(**given, status=status, body=body, request_id=request_id)
 

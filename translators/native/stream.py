@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from translators.errors import ErrorKind, Failure
+from translators.native.errors import NATIVE_RULES, in_upstreams_words, with_answer
 from translators.sse import DEFAULT_MAX_EVENT_BYTES, Event, EventDecoder, EventTooLargeError
 from translators.upstream_errors import CUT_OFF, streamed_failure
 from translators.usage import Usage
@@ -42,7 +43,8 @@ _DECODER: Final = msgspec.json.Decoder(_Watched)
 class NativeStream:
     """One stream on its way through: bytes in, and the same bytes out, in whole events and from the first content on.
 
-    Where the stream fails before that, nothing has been given out.
+    Where the stream fails before that, nothing has been given out. An `error` event comes out as `failure` only: what
+    upstream says of its keys has to be looked through before anybody else reads it.
     """
 
     def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
@@ -64,7 +66,7 @@ class NativeStream:
             self.failure = _protocol_failure(str(error))
             return b""
         self._take_all(events)
-        return self._release(whole)
+        return self._release(whole if self.failure is None else _before_error(whole))
 
     def end(self) -> bytes:
         """What was held back, where the body ended well; an end without `message_stop` is a failure."""
@@ -107,7 +109,14 @@ class NativeStream:
         self._has_content = self._has_content or watched.type in _CONTENT
         self.is_done = watched.type == "message_stop"
         if watched.type == "error":
-            self.failure = streamed_failure(watched.error or ErrorObject())
+            self.failure = self._told(streamed_failure(watched.error or ErrorObject()), event.data)
+
+    def _told(self, failure: Failure, data: bytes) -> Failure:
+        status = NATIVE_RULES[failure.kind].status
+        # In the middle of an answer it is the caller's own, whatever it is about; before, as in an answer of its own.
+        if self._has_passed:
+            return in_upstreams_words(failure, status, data)
+        return with_answer(failure, status, data, None)
 
 
 class WholeEvents:
@@ -166,6 +175,18 @@ def _read(event: Event) -> _Watched | None:
         # Anthropic's own SDK takes the data of such an event for the message.
         message = event.data.decode("utf-8", "replace")
         return _Watched("error", error=ErrorObject(message=message)) if event.name == b"error" else None
+
+
+def _before_error(data: bytes) -> bytes:
+    """Whole events up to the first `error`."""
+    decoder = EventDecoder()
+    start = 0
+    for found in _BLANK_LINE.finditer(data):
+        for event in decoder.feed(data[start : found.end()]):
+            if (watched := _read(event)) is not None and watched.type == "error":
+                return data[:start]
+        start = found.end()
+    return data
 
 
 def _protocol_failure(message: str) -> Failure:

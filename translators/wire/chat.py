@@ -218,6 +218,7 @@ class ChatRequest(Struct):
     prediction: Raw = NULL
     store: Raw = NULL
     moderation: Raw = NULL
+    best_of: Raw = NULL
     # Extensions of other gateways.
     reasoning: ReasoningOptions | None = None
     include_reasoning: bool | None = None

@@ -1,0 +1,154 @@
+"""`POST /v1/messages` and `POST /v1/messages/count_tokens`: for callers who speak Messages themselves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.api.auth import Authenticator, Caller
+from gateway.api.interrupts import Interrupts
+from gateway.api.keepalive import StreamClient
+from gateway.api.middleware import notes_of
+from gateway.api.requests import read_body
+from gateway.api.responder import Responder, responder_of
+from gateway.proxy.exchange import Exchange, Record, Services
+from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native
+from gateway.proxy.ports import Endpoint
+from gateway.proxy.routing import Aliases
+from gateway.secret import Secret
+from translators.errors import TranslationError
+from translators.hosts import HostProfile
+from translators.native.request import DEFAULT_VERSION, Asked, NativeRequest, read_native, with_model
+from translators.native.stream import PING
+
+# What passes beside `anthropic-version` and `anthropic-beta`: no credentials, nothing that tells who the client is.
+PASSING_HEADERS: Final = (b"anthropic-user-profile-id",)
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRoute:
+    """One of the two endpoints: where it is upstream, and what the pool calls a model's limits there."""
+
+    path: str
+    streams: bool
+    limits_of: Callable[[str], str]
+
+
+MESSAGES: Final = NativeRoute("/v1/messages", True, lambda model: model)
+# Counting has limits of its own, and not every host offers it: neither says anything about the model's messages.
+COUNT_TOKENS: Final = NativeRoute("/v1/messages/count_tokens", False, lambda model: f"{model} (count_tokens)")
+
+
+@dataclass(frozen=True, slots=True)
+class NativeSettings:
+    """What the operator decided about native requests."""
+
+    max_body_bytes: int
+    keepalive_seconds: float
+
+
+class Messages:
+    """The endpoint: the caller's request with the pool's key and the model's alias, and upstream's answer as it is."""
+
+    def __init__(
+        self,
+        route: NativeRoute,
+        *,
+        authenticator: Authenticator,
+        services: Services,
+        own_endpoint: Callable[[Secret], Endpoint],
+        aliases: Aliases,
+        settings: NativeSettings,
+        interrupts: Interrupts,
+    ) -> None:
+        self._route = route
+        self._authenticator = authenticator
+        self._services = services
+        self._own_endpoint = own_endpoint
+        self._aliases = aliases
+        self._settings = settings
+        self._interrupts = interrupts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        responder = responder_of(scope)
+        caller = self._authenticator.caller(scope)
+        body = await read_body(scope, receive, self._settings.max_body_bytes)
+        asked = read_native(body)
+        exchange = self._exchange(scope, caller, asked, body)
+        # An id of upstream's only when it is certain that its answer is the one that is passed on.
+        passed = {"request-id": responder.request_id}
+        responder.more_headers = lambda: passed
+        try:
+            async with self._interrupts.watch(receive, responder):
+                if self._streams(asked):
+                    await self._stream(exchange, responder, passed)
+                else:
+                    await self._complete(exchange, responder, passed)
+        finally:
+            _note(notes_of(scope), asked, caller, exchange.record)
+
+    async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
+        with StreamClient(responder, self._settings.keepalive_seconds, PING) as client:
+            await stream_native(exchange, client, passed.update)
+
+    async def _complete(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
+        answer = await fetch_native(exchange, passed.update)
+        await responder.send_body(200, answer.body, answer.content_type)
+
+    def _streams(self, asked: Asked) -> bool:
+        return asked.streams and self._route.streams
+
+    def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes) -> NativeExchange:
+        model = self._aliases.resolve(asked.model)
+        request = NativeRequest(
+            body if model == asked.model else with_model(body, model),
+            streams=self._streams(asked),
+            version=next(iter(_values(scope, b"anthropic-version")), DEFAULT_VERSION),
+            betas=_betas(scope),
+        )
+        services = self._services
+        if caller.own_key is not None:
+            services = services.for_caller(self._own_endpoint(caller.own_key))
+        headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in _values(scope, name)[:1])
+        exchange = Exchange(
+            native_services(services, self._route.path, headers),
+            self._route.limits_of(model),
+            partial(_same_for_every_host, request),
+        )
+        exchange.record.model = model
+        return exchange
+
+
+def _same_for_every_host(request: NativeRequest, _host: HostProfile) -> NativeRequest:
+    return request
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    """What the headers of that (lower case) name say; they go on, so a header has to be able to carry them."""
+    values = [value.decode("latin-1").strip() for key, value in scope["headers"] if key == name]
+    if not all(value.isascii() and value.isprintable() for value in values):
+        raise TranslationError(f"The header {name.decode()} has to be printable ASCII.")
+    return [value for value in values if value]
+
+
+def _betas(scope: Scope) -> tuple[str, ...]:
+    listed = ",".join(_values(scope, b"anthropic-beta")).split(",")
+    return tuple(beta.strip() for beta in listed if beta.strip())
+
+
+def _note(notes: dict[str, object], asked: Asked, caller: Caller, record: Record) -> None:
+    notes.update(
+        caller=caller.name,
+        model=asked.model if asked.model == record.model else f"{asked.model}->{record.model}",
+        stream=asked.streams,
+        key=record.key,
+        attempts=record.attempts,
+        prompt_tokens=record.usage.prompt_tokens,
+        completion_tokens=record.usage.output_tokens,
+        upstream_request_id=record.upstream_request_id,
+    )
+    if record.failures:
+        notes["failures"] = " | ".join(record.failures)
