@@ -14,19 +14,19 @@ help: ## Show this list
 
 run: $(VENV)/run.stamp ## Start the gateway: with your key if one is set, else against the simulated upstream
 	@if [ -n "$$DRAGOMAN_CONFIG" ]; then \
-		echo "DRAGOMAN_CONFIG is set: starting 'dragoman serve' with it."; exec $(BIN)/dragoman serve; \
+		echo "DRAGOMAN_CONFIG is set: starting 'dragoman serve' with it."; exec $(BIN)/dragoman serve $(PORT:%=--port %); \
 	elif [ -n "$$ANTHROPIC_API_KEY$$ANTHROPIC_API_KEYS" ]; then \
-		echo "A key is set in the environment: starting 'dragoman serve'."; exec $(BIN)/dragoman serve; \
+		echo "A key is set in the environment: starting 'dragoman serve'."; exec $(BIN)/dragoman serve $(PORT:%=--port %); \
 	else \
 		echo "No ANTHROPIC_API_KEY in the environment: starting 'dragoman demo', against a simulated upstream."; \
-		exec $(BIN)/dragoman demo; \
+		exec $(BIN)/dragoman demo $(PORT:%=--port %); \
 	fi
 
 demo: $(VENV)/run.stamp ## Start the gateway against the simulated upstream
-	@exec $(BIN)/dragoman demo
+	@exec $(BIN)/dragoman demo $(PORT:%=--port %)
 
 test: $(VENV)/dev.stamp ## Run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto $(ARGS)
 
 test-contract: $(VENV)/contract.stamp ## Run the official SDKs' own tests against the gateway (fetches them from PyPI)
 	$(BIN)/python -m tests.contract.sdk_suites $(ARGS)

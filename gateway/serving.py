@@ -15,6 +15,7 @@ import uvicorn
 
 from gateway.app import Gateway
 from gateway.config import Config
+from gateway.protocol import BoundedHttpProtocol
 
 # After the grace, interrupted streams have this long to tell their clients before the server cuts them.
 _FAREWELL_SECONDS: Final = 5
@@ -70,7 +71,7 @@ class Server(uvicorn.Server):
         grace = gateway.config.server.shutdown_grace_seconds
         config = uvicorn.Config(
             gateway.app,
-            http="httptools",
+            http=BoundedHttpProtocol,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -33,7 +33,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
 }
 # These put the rooms together and may import everything; only each other import them.
-TOP = ("gateway.app", "gateway.banner", "gateway.serving", "gateway.cli", "gateway.__main__")
+TOP = ("gateway.app", "gateway.banner", "gateway.protocol", "gateway.serving", "gateway.cli", "gateway.__main__")
 # What would make the pure rooms impure, from the standard library.
 IMPURE = {"asyncio", "logging", "os", "random", "socket", "subprocess", "threading", "time", "uuid"}
 PURE_ROOMS = ("translators", "gateway.keypool")

@@ -24,6 +24,8 @@ class ErrorKind(Enum):
     UNKNOWN_URL = auto()
     METHOD_NOT_ALLOWED = auto()
     TOO_LARGE = auto()
+    HEAD_TOO_LARGE = auto()
+    TOO_SLOW = auto()
     UNSUPPORTED_ENCODING = auto()
     # The pool's side.
     RATE_LIMITED = auto()
@@ -90,6 +92,8 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.UNKNOWN_URL: Rule(404, _REQUEST, "unknown_url"),
     ErrorKind.METHOD_NOT_ALLOWED: Rule(405, _REQUEST, "method_not_supported"),
     ErrorKind.TOO_LARGE: Rule(413, _REQUEST, "request_too_large"),
+    ErrorKind.HEAD_TOO_LARGE: Rule(431, _REQUEST, "headers_too_large"),
+    ErrorKind.TOO_SLOW: Rule(408, _REQUEST, "request_timeout"),
     ErrorKind.UNSUPPORTED_ENCODING: Rule(415, _REQUEST, "unsupported_content_encoding"),
     ErrorKind.RATE_LIMITED: Rule(429, _RATE, "rate_limit_exceeded", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.RAMPED_TOO_FAST: Rule(429, _RATE, "slow_down", retry=True, blame=Blame.KEY_LIMIT),

@@ -1,7 +1,7 @@
 """What an upstream 400 teaches about a model: a table of messages that are about fields the gateway itself chose.
 
 The row of the model is corrected, and the request written anew from it. Only messages of this list count (section 17
-of the Messages reference): whatever else upstream refuses is the caller's to know.
+of the Messages reference), and only from their first word on: hosts quote callers, and no caller may teach us anything.
 """
 
 import re
@@ -38,23 +38,24 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
         lambda row, _: replace(row, sampling="exclusive") if row.sampling == "honoured" else row,
     ),
     (
-        re.compile(r"does not support assistant message prefill"),
+        re.compile(r"This model does not support assistant message prefill"),
         lambda row, _: replace(row, prefill=False),
     ),
     (
-        re.compile(r'Unexpected role "system"'),
+        re.compile(r'messages(\.\d+)?(\.role)?: Unexpected role "system"'),
         lambda row, _: replace(row, system_messages=False),
     ),
     (
-        re.compile(r"tool_choice.*(not supported|may not be|cannot be)|forc\w+ tool use.*not supported", re.IGNORECASE),
+        re.compile(r"[`\"]?tool_choice.{0,80}?(not supported|may not be|cannot be)"),
         lambda row, _: replace(row, forced_tools=False),
     ),
-    (re.compile(r"thinking\.type\.disabled. is not supported for this model"), _without_thinking("disabled")),
-    (re.compile(r"thinking\.type\.enabled. is not supported for this model"), _without_thinking("enabled")),
+    (re.compile(r"[`\"]thinking\.type\.disabled. is not supported for this model"), _without_thinking("disabled")),
+    (re.compile(r"[`\"]thinking\.type\.enabled. is not supported for this model"), _without_thinking("enabled")),
     (re.compile(r"adaptive thinking is not supported"), _without_thinking("adaptive")),
     (
         re.compile(
-            r"does not support effort level '(?P<level>[a-z]+)'(?:\. Supported levels: (?P<supported>[a-z, ]+))?"
+            r"This model does not support effort level '(?P<level>[a-z]+)'"
+            r"(?:\. Supported levels: (?P<supported>[a-z, ]+))?"
         ),
         _without_effort,
     ),
@@ -67,20 +68,20 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
 
 # A grammar could not be made: of a strict tool's schema, or of the answer's form.
 _SCHEMA_REFUSED: Final = re.compile(
-    r"input_schema|output_config\.format|Schema is too complex|Schema type '|properties .* are not supported"
-    r"|'additionalProperties' must be|Too many strict tools"
+    r"tools\.\d+\.(custom\.)?input_schema|output_config\.format|Schema is too complex|Schema type '|For '\w+' type, "
+    r"|Too many strict tools"
 )
 
 
 def is_about_schema(message: str) -> bool:
     """Whether a schema was refused that the gateway had promised to hold the model to."""
-    return _SCHEMA_REFUSED.search(message) is not None
+    return _SCHEMA_REFUSED.match(message) is not None
 
 
 def corrected(row: ModelRow, message: str) -> ModelRow | None:
     """The row as upstream's message has it, or None where the message teaches nothing new."""
     for pattern, correct in _LESSONS:
-        if (found := pattern.search(message)) is not None:
+        if (found := pattern.match(message)) is not None:
             better = correct(row, found)
             return better if better != row else None
     return None

@@ -89,6 +89,29 @@ def structured(schema: bytes) -> Structured:
         raise OutsideSubsetError(f"a value cannot be written: {error}") from error
 
 
+def with_own_definitions(schema: Any, prefix: str) -> Any:
+    """A converted schema with its definitions under names of their own, so that several can stand in one."""
+    if isinstance(schema, list):
+        return [with_own_definitions(item, prefix) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    renamed: Schema = {}
+    for key, value in schema.items():
+        if key in ("enum", "const", "default"):
+            renamed[key] = value
+        elif key == "properties":
+            # Their names are the caller's own, and may be words of JSON Schema.
+            renamed[key] = {name: with_own_definitions(item, prefix) for name, item in value.items()}
+        elif key in _DEFINITIONS:
+            own = {prefix + name: with_own_definitions(item, prefix) for name, item in value.items()}
+            renamed["$defs"] = {**renamed.get("$defs", {}), **own}
+        elif key == "$ref":
+            renamed[key] = f"#/$defs/{prefix}{value.rpartition('/')[2]}"
+        else:
+            renamed[key] = with_own_definitions(value, prefix)
+    return renamed
+
+
 class _Conversion:
     """One schema on its way; counts what is limited."""
 
@@ -255,7 +278,9 @@ def _described(schema: Schema, body: _Body) -> Schema:
         for key, value in schema.items()
         if key not in body.used and key not in _ANNOTATIONS and key not in _DEFINITIONS and key not in _MEANINGLESS
     }
-    annotations: Schema = {key: schema[key] for key in _ANNOTATIONS if key in schema}
+    annotations: Schema = {
+        key: schema[key] for key in _ANNOTATIONS if key in schema and (key == "default" or isinstance(schema[key], str))
+    }
     if told:
         words = "{" + ", ".join(f"{key}: {_json(value)}" for key, value in told.items()) + "}"
         before = annotations.get("description")
@@ -266,6 +291,8 @@ def _described(schema: Schema, body: _Body) -> Schema:
 def _values(schema: Schema) -> _Body:
     """Listed values say their type themselves."""
     converted: Schema = {key: schema[key] for key in ("enum", "const") if key in schema}
+    if not isinstance(converted.get("enum", []), list):
+        raise OutsideSubsetError("'enum' is no list")
     values = [*(converted.get("enum") or ()), *([converted["const"]] if "const" in converted else ())]
     if not values or any(isinstance(value, dict | list) for value in values):
         raise OutsideSubsetError("listed values that are objects or lists")

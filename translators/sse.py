@@ -89,7 +89,8 @@ class EventDecoder:
         field, _, value = line.partition(b":")
         if field == b"data":
             self._data.append(value.removeprefix(b" "))
-            self._data_size += len(value)
+            # An empty line is kept too, as the line feed it will become.
+            self._data_size += len(value) + 1
             self._check_size()
         elif field == b"event":
             self._name = value.removeprefix(b" ")

@@ -1,10 +1,14 @@
 """Reading HTTP requests: headers, and bodies up to a limit."""
 
+import asyncio
 from typing import Final
 
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from translators.errors import ErrorKind, FailedError, Failure
+
+# The longest pause inside of a body that is on its way.
+BODY_IDLE_SECONDS: Final = 60.0
 
 
 class ClientGoneError(Exception):
@@ -33,7 +37,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        message = await (receive() if not pieces else _soon(receive))
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         piece = message.get("body", b"")
@@ -43,6 +47,14 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         pieces.append(piece)
         if not message.get("more_body", False):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _soon(receive: Receive) -> Message:
+    try:
+        async with asyncio.timeout(BODY_IDLE_SECONDS):
+            return await receive()
+    except TimeoutError:
+        raise FailedError(Failure(ErrorKind.TOO_SLOW, "The request body did not arrive in time.")) from None
 
 
 def _too_large(limit: int) -> FailedError:

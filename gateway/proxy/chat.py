@@ -7,7 +7,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from gateway.proxy.exchange import Exchange, drain
 from gateway.proxy.ports import Client, UpstreamAnswer
-from translators.chat.answer import AnswerFold, read_message
+from translators.chat.answer import AnswerFold
 from translators.chat.chunks import ChunkStream
 from translators.chat.reader import State
 from translators.chat.request import MessagesRequest
@@ -59,13 +59,22 @@ async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lamb
         on_begin()
         fold = await _collect(exchange, answer, request)
         if request.expects_call and not fold.calls:
-            async with exchange.again(request.body, request) as second:
-                usage, fold = fold.usage, await _collect(exchange, second, request)
-            fold.usage.add(usage)
-        exchange.record.usage = fold.usage
+            fold = await _ask_again(exchange, request, fold)
         return fold, request.shape
 
     return await exchange.attempt(collect)
+
+
+async def _ask_again(exchange: ChatExchange, request: MessagesRequest, first: AnswerFold) -> AnswerFold:
+    """The answer to the same request once more; the first one, which is paid for, where that fails."""
+    try:
+        async with exchange.again(request.body, request) as answer:
+            second = await _collect(exchange, answer, request)
+    except FailedError:
+        exchange.record.usage = first.usage
+        return first
+    second.usage.add(first.usage)
+    return second
 
 
 async def _relay(
@@ -83,9 +92,12 @@ async def _relay(
 
 async def _collect(exchange: ChatExchange, answer: UpstreamAnswer, request: MessagesRequest) -> AnswerFold:
     """One whole answer, through its pauses."""
-    if not request.streams:
-        return read_message(await answer.read(MAX_ANSWER_BYTES), request.shape)
     fold = AnswerFold(request.shape)
+    # Counted from the first event on, whatever becomes of the rest.
+    exchange.record.usage = fold.usage
+    if not request.streams:
+        fold.read_whole(await answer.read(MAX_ANSWER_BYTES))
+        return fold
     await _fold(answer, fold)
     for _ in range(MAX_PAUSES):
         if fold.state is not State.PAUSED:

@@ -19,6 +19,8 @@ BUILTIN_ALIASES: Final = {
     "o[0-9]*-mini*": HAIKU,
     "codex-*": SONNET,
     "codex-mini*": HAIKU,
+    "davinci-*": SONNET,
+    "babbage-*": HAIKU,
 }
 _GLOB: Final = re.compile(r"[*?\[]")
 # Routers of other makers write `anthropic/claude-sonnet-4.5`.

@@ -12,6 +12,9 @@ _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": loggi
 # Where `fields=` of a record is kept.
 _FIELDS: Final = "dragoman_fields"
 
+# Callers and upstreams choose what stands in fields; the log is no place to keep all of it.
+_LONGEST_FIELD: Final = 2000
+
 logger: Final = logging.getLogger(LOGGER_NAME)
 
 
@@ -47,16 +50,22 @@ class _TextFormatter(logging.Formatter):
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": _moment(record), "level": record.levelname.lower(), "message": record.getMessage()}
-        line |= getattr(record, _FIELDS, {})
+        line |= {name: _cut(value) for name, value in getattr(record, _FIELDS, {}).items()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
 
 
+def _cut(value: object) -> object:
+    return value if not isinstance(value, str) or len(value) <= _LONGEST_FIELD else value[:_LONGEST_FIELD]
+
+
 def _shown(value: object) -> str:
     """A field's value on one line, however it came."""
     text = str(value)
-    return orjson.dumps(text).decode() if any(c <= " " or c in '"=' for c in text) else _on_one_line(text)
+    if len(text) > _LONGEST_FIELD:
+        text = f"{text[:_LONGEST_FIELD]}... ({len(text)} characters)"
+    return _on_one_line(orjson.dumps(text).decode() if any(c <= " " or c in '"=' for c in text) else text)
 
 
 def _on_one_line(text: str) -> str:

@@ -231,7 +231,8 @@ async def test_an_error_in_the_stream_is_raised(running: RunningGateway) -> None
 
     async def read() -> None:
         async for chunk in stream:
-            seen.append(chunk.choices[0].text)
+            text = chunk.choices[0].text
+            seen.append(text)
 
     with pytest.raises(openai.APIError):
         await read()

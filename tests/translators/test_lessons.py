@@ -45,11 +45,6 @@ TEACHING: dict[str, tuple[str, str, dict[str, Any]]] = {
         "claude-sonnet-4-6",
         {"efforts": ("low", "medium", "high")},
     ),
-    "effort-after-its-field": (
-        "output_config.effort: This model does not support effort level 'xhigh'. Supported levels: low, high.",
-        "claude-sonnet-5-5",
-        {"efforts": ("low", "high")},
-    ),
     "temperature": ("`temperature` is deprecated for this model.", "claude-sonnet-4-6", {"sampling": "none"}),
     "top-p": ("`top_p` is deprecated for this model.", "claude-sonnet-4-6", {"sampling": "none"}),
     "top-k": ("`top_k` is deprecated for this model.", "claude-sonnet-4-5", {"sampling": "none"}),
@@ -123,6 +118,8 @@ NOT_TEACHING = (
     "Unexpected value(s) `x` for the `anthropic-beta` header.",
     "prompt is too long: 1000001 tokens > 1000000 maximum",
     "model: Field required",
+    # A field's own message that quotes what the caller wrote is not upstream's word on the model.
+    "tools.0.custom.name: `temperature` is deprecated for this model.",
     # An effort of nobody's: the model has all the levels that upstream lists.
     "This model does not support effort level 'turbo'. Supported levels: low, medium, high, xhigh, max.",
 )

@@ -5,7 +5,7 @@ tool's schema becomes the form of the answer, and its text goes back as the call
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -17,7 +17,7 @@ from translators.chat.tools import Tools
 from translators.errors import TranslationError
 from translators.models import ModelRow
 from translators.reading import decode, is_null
-from translators.schema import OutsideSubsetError, schema_hash, structured
+from translators.schema import OutsideSubsetError, schema_hash, structured, with_own_definitions
 from translators.wire.chat import (
     LEGACY_CHOICE_DECODER,
     TOOL_CHOICE_DECODER,
@@ -132,7 +132,7 @@ def _form(candidates: tuple[str, ...], tools: Tools) -> bytes:
     definitions: Block = {}
     members = []
     for number, (name, text) in enumerate(schemas.items()):
-        schema = _with_own_definitions(orjson.loads(text), f"t{number}_")
+        schema = with_own_definitions(orjson.loads(text), f"t{number}_")
         definitions |= schema.pop("$defs", {})
         call = {"name": {"const": name}, "arguments": schema}
         members.append(_closed_object(call))
@@ -153,24 +153,6 @@ def _closed_object(properties: Block) -> Block:
         "required": list(properties),
         "additionalProperties": False,
     }
-
-
-def _with_own_definitions(schema: Any, prefix: str) -> Any:
-    """The schema with its definitions under names of their own, so that several schemas can stand in one."""
-    if isinstance(schema, list):
-        return [_with_own_definitions(item, prefix) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    renamed: Block = {}
-    for key, value in schema.items():
-        if key in ("$defs", "definitions") and isinstance(value, dict):
-            own = {prefix + name: _with_own_definitions(item, prefix) for name, item in value.items()}
-            renamed["$defs"] = {**renamed.get("$defs", {}), **own}  # type: ignore[dict-item]
-        elif key == "$ref" and isinstance(value, str):
-            renamed[key] = f"#/$defs/{prefix}{value.rpartition('/')[2]}"
-        else:
-            renamed[key] = _with_own_definitions(value, prefix)
-    return renamed
 
 
 def _read(request: ChatRequest, tools: Tools) -> _Wish | None:

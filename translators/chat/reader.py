@@ -105,6 +105,9 @@ class MessageReader:
         self._block_calls: dict[int, Call] = {}
         self._text_filter: FenceStripper | None = FenceStripper() if shape.strips_fences else None
         self._call_extractor = _call_extractor(shape)
+        self._chosen_name = ""
+        self._early_arguments = ""
+        self._unread_text = ""
         self._text_length = 0
         self._text_blocks: list[_TextBlock] = []
         self._annotations: list[dict[str, object]] = []
@@ -315,15 +318,19 @@ class MessageReader:
             call = self.calls[0] if self.calls else self._begin_call(self._made_id(), name or "", b"{}")
             self._arguments(call, raw)
             return
-        for piece in self._call_extractor.feed(orjson.loads(raw)):
+        text = orjson.loads(raw)
+        self._unread_text += text
+        for piece in self._call_extractor.feed(text):
             if piece.path[-1] == "name":
                 self._chosen_name += piece.text
                 if piece.is_last:
                     self._begin_call(self._made_id(), _decoded(self._chosen_name), b"{}")
-            elif self.calls:
-                self._arguments(self.calls[0], _encoded(piece.text))
-
-    _chosen_name = ""
+            else:
+                self._early_arguments += piece.text
+        if self.calls and self._early_arguments:
+            # Normally the name comes first, as the form asks; where it does not, the arguments wait for it.
+            arguments, self._early_arguments = self._early_arguments, ""
+            self._arguments(self.calls[0], _encoded(arguments))
 
     def _begin_call(self, call_id: str, upstream_name: str, whole_input: bytes) -> Call:
         name = self._shape.tool_names.get(upstream_name, upstream_name)
@@ -377,6 +384,9 @@ class MessageReader:
         self.state = State.DONE
         if self._text_filter is not None:
             self._say(_encoded(self._text_filter.end()))
+        if not self.calls:
+            # Where a call was due and none came, what came is the answer.
+            self._say(_encoded(self._unread_text))
         # A block that was cut by the token limit has no end of its own.
         for call in self.calls:
             self._end_call(call)

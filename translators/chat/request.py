@@ -104,14 +104,17 @@ def write_request(request: ChatRequest, target: Target, options: Options) -> Mes
     adjustments = Adjustments(reject=options.reject_unsupported)
     row = target.row
     max_tokens, is_limited = token_limit(request, row, options.max_output_tokens, adjustments)
-    tools = write_tools(request, adjustments, target.refused_schemas)
+    allows_mcp = "mcp_servers" in options.allowed_fields
+    tools = write_tools(request, adjustments, target.refused_schemas, allows_mcp=allows_mcp)
+    extensions = write_extensions(request, options.allowed_fields, adjustments)
     form = write_format(request.response_format, adjustments, target.refused_schemas)
+    has_own_format = form.schema is not None or "format" in extensions.output_config
     choice = write_choice(
         request,
         tools,
         row,
         adjustments,
-        has_format=form.schema is not None,
+        has_format=has_own_format,
         refused_schemas=target.refused_schemas,
     )
     circumstances = Circumstances(
@@ -122,8 +125,7 @@ def write_request(request: ChatRequest, target: Target, options: Options) -> Mes
         always_show=options.always_show_reasoning,
     )
     reasoning = write_reasoning(request, row, circumstances, adjustments)
-    extensions = write_extensions(request, options.allowed_fields, adjustments)
-    has_format = form.schema is not None or choice.format is not None or "format" in extensions.output_config
+    has_format = has_own_format or choice.format is not None
     taken = Taken(
         system_messages=row.system_messages,
         prefill=row.prefill and not reasoning.is_thinking and not has_format,

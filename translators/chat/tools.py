@@ -36,6 +36,7 @@ MAX_STRICT_OPTIONAL: Final = 24
 MAX_STRICT_UNIONS: Final = 16
 
 WEB_SEARCH: Final = "web_search_20260318"
+_WEB_SEARCH_NAME: Final = "web_search"
 # Anthropic's own tools are named by their type and its date; those in beta need a header.
 _NATIVE_TYPE: Final = re.compile(r"[a-z_]+_20\d{6}|mcp_toolset")
 _BETA_OF_TYPE: Final = {
@@ -81,12 +82,18 @@ class Tools:
         return upstream_tool_name(name)
 
 
-def write_tools(request: ChatRequest, adjustments: Adjustments, refused_schemas: frozenset[str] = frozenset()) -> Tools:
+def write_tools(
+    request: ChatRequest,
+    adjustments: Adjustments,
+    refused_schemas: frozenset[str] = frozenset(),
+    *,
+    allows_mcp: bool = False,
+) -> Tools:
     """All tools of a request: functions, custom tools, Anthropic's own, web search, and the legacy functions.
 
     `refused_schemas` (hashes) are known to be too much for upstream, so tools with them are not strict.
     """
-    writer = _ToolWriter(adjustments, refused_schemas)
+    writer = _ToolWriter(adjustments, refused_schemas, allows_mcp)
     for index, raw in enumerate(request.tools or ()):
         writer.add(raw, f"tools[{index}]")
     if request.functions:
@@ -107,9 +114,10 @@ NULL_MARK: Final = Raw(b"null")
 class _ToolWriter:
     """Adds tool after tool; keeps count of what is limited."""
 
-    def __init__(self, adjustments: Adjustments, refused_schemas: frozenset[str]) -> None:
+    def __init__(self, adjustments: Adjustments, refused_schemas: frozenset[str], allows_mcp: bool) -> None:
         self.tools = Tools()
         self._refused_schemas = refused_schemas
+        self._allows_mcp = allows_mcp
         self._adjustments = adjustments
         self._strict_tools = 0
         self._optional = 0
@@ -127,7 +135,7 @@ class _ToolWriter:
         elif tool.type == "custom" and tool.custom is not None:
             self._add_custom(tool.custom, path, tool.cache_control)
         elif _NATIVE_TYPE.fullmatch(tool.type) or (tool.type == "custom" and not is_null(tool.input_schema)):
-            self._add_native(tool, raw)
+            self._add_native(tool, raw, path)
         else:
             message = f"Tools of type '{tool.type}' are not known here; 'function', 'custom' and Anthropic's own are."
             raise TranslationError(message, param=f"{path}.type", code="invalid_value")
@@ -153,7 +161,12 @@ class _ToolWriter:
 
     def add_web_search(self, options: WebSearchOptions) -> None:
         """OpenAI's web search as Anthropic's newest, with plain calls: its results are not filtered by code."""
-        search: Block = {"type": WEB_SEARCH, "name": "web_search", "allowed_callers": ["direct"]}
+        if _WEB_SEARCH_NAME in self.tools.names:
+            # A tool of the caller's own has the name, or the search is there already.
+            self._adjustments.add("web_search_options", "dropped", "name-taken")
+            return
+        self.tools.names[_WEB_SEARCH_NAME] = _WEB_SEARCH_NAME
+        search: Block = {"type": WEB_SEARCH, "name": _WEB_SEARCH_NAME, "allowed_callers": ["direct"]}
         place = options.user_location.approximate if options.user_location else None
         if place is not None:
             given = {name: value for name, value in msgspec.structs.asdict(place).items() if value}
@@ -176,7 +189,12 @@ class _ToolWriter:
         self.tools.schemas[name] = _FREE_TEXT
         self.tools.definitions.append(definition)
 
-    def _add_native(self, tool: ToolDefinition, raw: Raw) -> None:
+    def _add_native(self, tool: ToolDefinition, raw: Raw, path: str) -> None:
+        if tool.type == "mcp_toolset" and not self._allows_mcp:
+            self._adjustments.add("tools.mcp_toolset", "dropped", "not-allowed")
+            return
+        if tool.name is not None:
+            self._name(tool.name, path)
         definition: Block = {key: Fragment(bytes(value)) for key, value in OBJECT_DECODER.decode(raw).items()}
         if (mark := mark_of(tool.cache_control, None, "tools")) is not None:
             definition[MARK] = mark

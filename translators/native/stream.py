@@ -103,9 +103,8 @@ class NativeStream:
             if not self._has_passed:
                 self.failure = _protocol_failure("Upstream sent an event that cannot be read.")
             return
-        for counts in (watched.message and watched.message.usage, watched.usage):
-            if counts is not None:
-                self.usage.update(counts)
+        if (counts := watched.message.usage if watched.message else watched.usage) is not None:
+            self.usage.update(counts)
         self._has_content = self._has_content or watched.type in _CONTENT
         self.is_done = watched.type == "message_stop"
         if watched.type == "error":

@@ -4,7 +4,7 @@
 more than one JSON type, is `Raw`; fields not named here are ignored, as vendor extensions are normal traffic.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -177,10 +177,14 @@ class WebSearchOptions(Struct):
     user_location: UserLocation | None = None
 
 
+# Names of models are kept: for a while, in tables and in the log. No real one is nearly as long.
+ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
 class ChatRequest(Struct):
     """The body of `POST /v1/chat/completions`."""
 
-    model: str
+    model: ModelName
     messages: list[ChatMessage]
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -5,13 +5,13 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from translators.wire.chat import NULL, StreamOptions
+from translators.wire.chat import NULL, ModelName, StreamOptions
 
 
 class CompletionRequest(Struct):
     """The body: one prompt or several, and settings as chat completions have them."""
 
-    model: str
+    model: ModelName
     prompt: Raw = NULL
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -1,0 +1,89 @@
+"""uvicorn's HTTP protocol with bounds: what comes before a request's body is limited in size and in time."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.api.middleware import new_request_id
+from translators.errors import ErrorKind, Failure
+
+# nginx allows 32 KB; keys, cookies and tracing headers of real clients stay far below.
+MAX_HEAD_BYTES: Final = 64 * 1024
+# From a connection's, or a further request's, first sign to the end of its headers.
+HEAD_SECONDS: Final = 30.0
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Refuses heads that are too large (431) or too slow (408), and what is no HTTP, in the form of all errors."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._is_in_head = True
+        self._head_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected; it has its time to say what it wants."""
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client, or we, have closed."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of a head or of a body."""
+        if self._is_in_head:
+            self._head_bytes += len(data)
+            if self._deadline is None:
+                self._arm()
+        super().data_received(data)
+        if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(ErrorKind.HEAD_TOO_LARGE, f"The request's headers are larger than {MAX_HEAD_BYTES} bytes.")
+
+    def on_headers_complete(self) -> None:
+        """A request begins."""
+        self._is_in_head = False
+        self._disarm()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """A request is complete; the next thing to come is another one's head."""
+        super().on_message_complete()
+        self._is_in_head = True
+        self._head_bytes = 0
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        self._refuse(ErrorKind.INVALID_REQUEST, msg)
+
+    def _arm(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        if self._head_bytes:
+            self._refuse(ErrorKind.TOO_SLOW, "The request did not arrive in time.")
+        else:
+            self.transport.close()
+
+    def _refuse(self, kind: ErrorKind, message: str) -> None:
+        failure = Failure(kind, message)
+        body = failure.as_json()
+        head = [
+            f"HTTP/1.1 {failure.rule.status} {HTTPStatus(failure.rule.status).phrase}",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            f"x-request-id: {new_request_id()}",
+            "connection: close",
+            "\r\n",
+        ]
+        self.transport.write("\r\n".join(head).encode() + body)
+        self.transport.close()
