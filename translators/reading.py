@@ -37,19 +37,25 @@ def decode(decoder: Decoder[_T_co], data: bytes | Raw, path: str = "") -> _T_co:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         place = place_of_lone_surrogate(bytes(data)) if "utf-16" in str(error) or "truncated" in str(error) else None
         param = _joined(path, place or "") or None
-        raise TranslationError(f"The body is not valid JSON: {error}", param=param) from error
+        what = "half of a surrogate pair" if place else str(error)
+        raise TranslationError(f"The body is not valid JSON: {what}", param=param) from error
     except RecursionError as error:
         raise TranslationError("The body is nested too deeply.", param=path or None) from error
 
 
-def check_utf8(body: bytes) -> None:
-    """The JSON decoder does not look into the slices it passes on, so the whole body is checked once."""
-    if body.isascii():
-        return
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise TranslationError(f"The body is not valid UTF-8 (byte {error.start}).") from error
+def checked_body(body: bytes) -> bytes:
+    """The body, where it is not empty and UTF-8 throughout.
+
+    The JSON decoder does not look into the slices it passes on, so the whole body is checked once.
+    """
+    if not body:
+        raise TranslationError("The body is empty; expected a JSON object.")
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise TranslationError(f"The body is not valid UTF-8 (byte {error.start}).") from error
+    return body
 
 
 def place_of_lone_surrogate(body: bytes) -> str | None:
@@ -90,11 +96,6 @@ def text_json(raw: Raw, path: str) -> bytes:
     if data[:1] != b'"':
         raise TranslationError(f"Invalid type for '{path}': expected a string.", param=path, code="invalid_type")
     return data
-
-
-def text_value(raw: Raw, path: str) -> str:
-    """The text of the JSON string at `path`."""
-    return decode(TEXT_DECODER, raw, path)
 
 
 def is_blank(text: bytes) -> bool:

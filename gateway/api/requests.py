@@ -24,6 +24,7 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+_BOM: Final = b"\xef\xbb\xbf"
 _IDENTITY: Final = ("", "identity")
 
 
@@ -46,7 +47,8 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             raise _too_large(limit)
         pieces.append(piece)
         if not message.get("more_body", False):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            # Some editors and shells put a byte order mark in front of the JSON they write.
+            return (pieces[0] if len(pieces) == 1 else b"".join(pieces)).removeprefix(_BOM)
 
 
 async def _soon(receive: Receive) -> Message:

@@ -7,6 +7,7 @@ attempt; after it, a failure is the caller's to know.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -213,7 +214,7 @@ class Exchange(Generic[R]):
         if kind is not ErrorKind.RATE_LIMITED:
             return failure
         # Some clients read the time in the message; the Python SDK ignores headers above 120 seconds.
-        message = f"{failure.message} Please try again in {seconds:g}s."
+        message = f"{failure.message} Please try again in {math.ceil(seconds * 10) / 10:g}s."
         return replace(failure, message=message, retry_after_seconds=seconds)
 
 

@@ -131,10 +131,11 @@ async def test_a_finished_stream_ends_at_once_and_its_connection_is_used_again(u
     upstream.always(stream_answer(*EVENTS))
     async with quick_gateway(key(upstream.base_url)) as running:
         http = running.http()
-        answers = [await http.post(PATH, json=asking_natively(stream=True)) for _ in range(3)]
+        answers = [await http.post(PATH, json=asking_natively(stream=True)) for _ in range(5)]
 
-    assert [answer.content for answer in answers] == [WHOLE] * 3
-    assert len({request.connection for request in upstream.received}) == 1
+    assert [answer.content for answer in answers] == [WHOLE] * 5
+    # Two, where the list of models is being fetched over the first one.
+    assert upstream.connections_accepted <= 2
 
 
 async def test_the_end_does_not_wait_for_an_upstream_that_does_not_end(upstream: ScriptedUpstream) -> None:

@@ -28,12 +28,11 @@ class ChunkStream(MessageReader):
     """Translates one upstream stream; one object a stream, thrown away after it.
 
     After `feed` look at `failure`: once it is set nothing more will come, and whether the caller is told or another
-    key takes over is decided elsewhere (`has_output` says whether the caller has seen anything).
+    key takes over is decided elsewhere.
     """
 
     def __init__(self, frame: StreamFrame, shape: AnswerShape = PLAIN) -> None:
         super().__init__(shape)
-        self.has_output = False
         self._frame = frame
         self._chunks: list[bytes] = []
         # What all chunks begin with, up to their choices.
@@ -74,7 +73,6 @@ class ChunkStream(MessageReader):
     def _taken(self) -> bytes:
         if not self._chunks:
             return b""
-        self.has_output = True
         output = b"".join(self._chunks)
         self._chunks.clear()
         return output

@@ -21,7 +21,7 @@ from translators.chat.tools import Tools, write_tools
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow
-from translators.reading import check_utf8, decode, is_null
+from translators.reading import checked_body, decode, is_null
 from translators.schema import schema_hash
 from translators.wire.chat import KNOWN_FIELDS, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
 
@@ -92,7 +92,7 @@ class MessagesRequest:
 
 def read_request(body: bytes) -> ChatRequest:
     """The caller's request; raises `TranslationError` with the `param` that is wrong."""
-    check_utf8(body)
+    body = checked_body(body)
     request = decode(REQUEST_DECODER, body)
     request.unknown_fields = len(OBJECT_DECODER.decode(body).keys() - KNOWN_FIELDS)
     return request
@@ -102,21 +102,52 @@ def write_request(request: ChatRequest, target: Target, options: Options) -> Mes
     """The same request for one model at one host; raises `TranslationError` where it cannot be put into Messages."""
     _check_possible(request, options)
     adjustments = Adjustments(reject=options.reject_unsupported)
-    row = target.row
+    parts = _decide(request, target, options, adjustments)
+    body = orjson.dumps(_body(request, target, parts, adjustments))
+    drop_without_counterpart(request, adjustments)
+    adjustments.count_unknown(request.unknown_fields)
+    forms = {schema_hash(schema) for schema in (parts.form.schema, parts.choice.format) if schema is not None}
+    version = target.host.sampling_version if parts.sampling else None
+    return MessagesRequest(
+        body,
+        version or target.host.version,
+        parts.streams,
+        _shape(parts, options),
+        adjustments.header,
+        tuple(dict.fromkeys((*parts.tools.betas, *parts.extensions.betas))),
+        parts.choice.expects_call,
+        parts.has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
+        frozenset(parts.tools.strict_schemas | forms),
+    )
+
+
+@dataclass(slots=True)
+class _Parts:
+    """Everything that was decided about one request, ready to be put together."""
+
+    max_tokens: int
+    tools: Tools
+    extensions: Extensions
+    form: Format
+    choice: Choice
+    reasoning: Reasoning
+    conversation: Conversation
+    system: list[Block]
+    has_marks: bool
+    sampling: dict[str, object]
+    streams: bool
+
+
+def _decide(request: ChatRequest, target: Target, options: Options, adjustments: Adjustments) -> _Parts:
+    """Each decision after those it depends on: tools, form, choice, thinking, conversation, marks, sampling."""
+    row, refused = target.row, target.refused_schemas
     max_tokens, is_limited = token_limit(request, row, options.max_output_tokens, adjustments)
     allows_mcp = "mcp_servers" in options.allowed_fields
-    tools = write_tools(request, adjustments, target.refused_schemas, allows_mcp=allows_mcp)
+    tools = write_tools(request, adjustments, refused, allows_mcp=allows_mcp)
     extensions = write_extensions(request, options.allowed_fields, adjustments)
-    form = write_format(request.response_format, adjustments, target.refused_schemas)
-    has_own_format = form.schema is not None or "format" in extensions.output_config
-    choice = write_choice(
-        request,
-        tools,
-        row,
-        adjustments,
-        has_format=has_own_format,
-        refused_schemas=target.refused_schemas,
-    )
+    form = write_format(request.response_format, adjustments, refused)
+    has_form = form.schema is not None or "format" in extensions.output_config
+    choice = write_choice(request, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
     circumstances = Circumstances(
         max_tokens=max_tokens,
         is_limited_by_caller=is_limited,
@@ -125,46 +156,46 @@ def write_request(request: ChatRequest, target: Target, options: Options) -> Mes
         always_show=options.always_show_reasoning,
     )
     reasoning = write_reasoning(request, row, circumstances, adjustments)
-    has_format = has_own_format or choice.format is not None
     taken = Taken(
         system_messages=row.system_messages,
-        prefill=row.prefill and not reasoning.is_thinking and not has_format,
+        prefill=row.prefill and not (reasoning.is_thinking or has_form or choice.format is not None),
         file_ids="file_ids" in options.allowed_fields,
     )
     conversation = write_conversation(request.messages, tools, taken, adjustments)
     system = _system(conversation, form, request)
     has_marks = _write_marks(request, tools, system, conversation, options, adjustments)
+    # Behind the last mark: no cache holds what is said for one turn.
     conversation.add_turn_words(choice.turn_words)
-    chosen = sampling(request, row, target.host, reasoning, adjustments)
-    streams = bool(request.stream) or max_tokens > MAX_UNSTREAMED_TOKENS or tools.has_server_tools
-    body: Block = {"model": target.model, "max_tokens": max_tokens}
-    if streams:
-        body["stream"] = True
-    body |= chosen | settings(request, adjustments)
-    body |= _thinking_fields(reasoning, form, choice, extensions) | extensions.fields
-    if tools.definitions:
-        body["tools"] = tools.definitions
-    if choice.tool_choice is not None:
-        body["tool_choice"] = choice.tool_choice
-    if system:
-        body["system"] = system
-    body["messages"] = conversation.messages
-    drop_without_counterpart(request, adjustments)
-    adjustments.count_unknown(request.unknown_fields)
-    version = target.host.sampling_version if chosen else None
-    written = orjson.dumps(body)
-    forms = {schema_hash(schema) for schema in (form.schema, choice.format) if schema is not None}
-    return MessagesRequest(
-        written,
-        version or target.host.version,
-        streams,
-        _shape(tools, choice, form, options, keeps_thinking=not (conversation.turn_words or choice.is_special)),
-        adjustments.header,
-        tuple(dict.fromkeys((*tools.betas, *extensions.betas))),
-        choice.expects_call,
-        has_marks and len(written) // _BYTES_A_TOKEN >= row.cache_minimum,
-        frozenset(tools.strict_schemas | forms),
+    return _Parts(
+        max_tokens=max_tokens,
+        tools=tools,
+        extensions=extensions,
+        form=form,
+        choice=choice,
+        reasoning=reasoning,
+        conversation=conversation,
+        system=system,
+        has_marks=has_marks,
+        sampling=sampling(request, row, target.host, reasoning, adjustments),
+        streams=bool(request.stream) or max_tokens > MAX_UNSTREAMED_TOKENS or tools.has_server_tools,
     )
+
+
+def _body(request: ChatRequest, target: Target, parts: _Parts, adjustments: Adjustments) -> Block:
+    """The Messages body; fields that say nothing are left out."""
+    body: Block = {"model": target.model, "max_tokens": parts.max_tokens}
+    if parts.streams:
+        body["stream"] = True
+    body |= parts.sampling | settings(request, adjustments)
+    body |= _thinking_fields(parts) | parts.extensions.fields
+    if parts.tools.definitions:
+        body["tools"] = parts.tools.definitions
+    if parts.choice.tool_choice is not None:
+        body["tool_choice"] = parts.choice.tool_choice
+    if parts.system:
+        body["system"] = parts.system
+    body["messages"] = parts.conversation.messages
+    return body
 
 
 def _check_possible(request: ChatRequest, options: Options) -> None:
@@ -215,30 +246,32 @@ def _automatic_mark(request: ChatRequest, options: Options) -> Block | None:
     return dict(caching.SHORT) if options.always_cache else None
 
 
-def _thinking_fields(reasoning: Reasoning, form: Format, choice: Choice, extensions: Extensions) -> Block:
+def _thinking_fields(parts: _Parts) -> Block:
     fields: Block = {}
-    if reasoning.thinking is not None:
-        fields["thinking"] = reasoning.thinking
-    config: Block = dict(extensions.output_config)
-    if reasoning.effort is not None:
-        config["effort"] = reasoning.effort
-    if (schema := form.schema or choice.format) is not None:
+    if parts.reasoning.thinking is not None:
+        fields["thinking"] = parts.reasoning.thinking
+    config: Block = dict(parts.extensions.output_config)
+    if parts.reasoning.effort is not None:
+        config["effort"] = parts.reasoning.effort
+    if (schema := parts.form.schema or parts.choice.format) is not None:
         config["format"] = {"type": "json_schema", "schema": Fragment(schema)}
     if config:
         fields["output_config"] = config
     return fields
 
 
-def _shape(tools: Tools, choice: Choice, form: Format, options: Options, *, keeps_thinking: bool) -> AnswerShape:
+def _shape(parts: _Parts, options: Options) -> AnswerShape:
     """The shape of the answer; thinking under words that hold for one turn only is not given out to be kept."""
+    tools = parts.tools
+    is_special = bool(parts.conversation.turn_words) or parts.choice.is_special
     return AnswerShape(
         tool_names=tools.names,
         custom_tools=frozenset(tools.custom),
         wrapped_tools=frozenset(tools.wrapped),
         is_legacy=tools.is_legacy,
-        text_call=choice.text_call,
-        strips_fences=form.strips_fences,
-        shows_thinking_blocks=options.show_thinking_blocks and keeps_thinking,
+        text_call=parts.choice.text_call,
+        strips_fences=parts.form.strips_fences,
+        shows_thinking_blocks=options.show_thinking_blocks and not is_special,
         # Only what upstream looks up by itself is cited with an address.
         counts_text=tools.has_server_tools,
         continues_pauses=tools.has_server_tools,

@@ -7,7 +7,7 @@ import orjson
 from msgspec import Raw
 
 from translators.errors import TranslationError
-from translators.reading import check_utf8, decode, is_null
+from translators.reading import checked_body, decode, is_null
 from translators.wire.chat import OBJECT_DECODER, TEXT_DECODER, ChatMessage, ChatRequest
 from translators.wire.completions import COMPLETION_DECODER, COMPLETION_FIELDS, PROMPT_DECODER, CompletionRequest
 
@@ -31,7 +31,7 @@ class Completions:
 
 def read_completions(body: bytes, max_choices: int) -> Completions:
     """The caller's request; raises `TranslationError` with the `param` that is wrong."""
-    check_utf8(body)
+    body = checked_body(body)
     request = decode(COMPLETION_DECODER, body)
     if request.suffix:
         message = "Text cannot be filled in before a suffix: Claude writes what follows, not what comes before."

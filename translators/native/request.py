@@ -9,7 +9,7 @@ import orjson
 
 from translators.errors import TranslationError
 from translators.hosts import SAMPLING_VERSION
-from translators.reading import check_utf8, decode
+from translators.reading import checked_body, decode
 
 # Upstream refuses a request without a version; whoever sends none was written before there was a choice.
 DEFAULT_VERSION: Final = SAMPLING_VERSION
@@ -49,7 +49,7 @@ class NativeRequest:
 
 def read_native(body: bytes) -> Asked:
     """What a body asks for; `TranslationError` unless it is a JSON object with a text for `model`."""
-    check_utf8(body)
+    body = checked_body(body)
     read = decode(_BODY_DECODER, body)
     return Asked(read.model, bool(read.stream))
 
