@@ -137,7 +137,11 @@ class Gateway:
             services=self.services,
             own_endpoint=self._own_endpoint,
             aliases=self.aliases,
-            settings=NativeSettings(config.server.max_body_bytes, config.streaming.keepalive_seconds),
+            settings=NativeSettings(
+                config.server.max_body_bytes,
+                config.streaming.keepalive_seconds,
+                frozenset(config.translation.allow_native),
+            ),
             interrupts=self.interrupts,
         )
 

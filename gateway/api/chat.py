@@ -5,7 +5,7 @@ from functools import partial
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.generation import Generator, Task
-from gateway.api.requests import read_body
+from gateway.api.requests import header, read_body
 from translators.chat.request import read_request
 from translators.chat.response import completion
 from translators.chat.stream import ChatStream
@@ -21,11 +21,13 @@ class ChatCompletions(Generator):
         # An impossible number is told by the translation, with all that is wrong besides.
         is_possible = request.n is not None and 1 <= request.n <= self._settings.options.max_choices
         count = request.n if is_possible and request.n is not None else 1
+        reports = header(scope, b"x-gateway-report") == "1"
         task = Task(
             chats=[request] * count,
             makers=lambda frame: [partial(ChatStream, frame, index=index) for index in range(count)],
-            body=lambda answers, usage, created: completion(answers, usage, created=created),
+            body=lambda answers, usage, created: completion(answers, usage, created=created, reports=reports),
             id_prefix="chatcmpl",
             choices_per_prompt=count,
+            reports=reports,
         )
         await self._answer(scope, receive, caller, task)

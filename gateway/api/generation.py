@@ -37,6 +37,7 @@ from translators.chat.request import MessagesRequest, Options, Target, write_req
 from translators.errors import FailedError, TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow, ModelTable
+from translators.rate_limits import openai_rate_limits
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
@@ -66,6 +67,7 @@ class Task:
     body: Callable[[Sequence[Answered], Usage, int], bytes]
     id_prefix: str
     choices_per_prompt: int = 1
+    reports: bool = False
     param_names: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,7 +123,7 @@ class Generator:
         self, task: Task, exchanges: Sequence[ChatExchange], responder: Responder, share_cache: bool
     ) -> None:
         options = task.chats[0].stream_options
-        frame = StreamFrame(int(self._clock()), bool(options and options.include_usage))
+        frame = StreamFrame(int(self._clock()), bool(options and options.include_usage), reports=task.reports)
         with StreamClient(responder, self._settings.keepalive_seconds) as client:
             if len(exchanges) == 1:
                 await stream_chat(exchanges[0], client, task.makers(frame)[0])
@@ -198,7 +200,7 @@ def _headers(record: Record) -> dict[str, str]:
         headers[ADJUSTED_HEADER] = record.adjusted
     if record.upstream_request_id is not None:
         headers["x-upstream-request-id"] = record.upstream_request_id
-    return headers
+    return headers | openai_rate_limits(record.upstream_headers)
 
 
 def _note(notes: dict[str, object], request: ChatRequest, caller: Caller, records: Sequence[Record]) -> None:
@@ -213,6 +215,7 @@ def _note(notes: dict[str, object], request: ChatRequest, caller: Caller, record
         completion_tokens=sum(record.usage.output_tokens for record in records),
         adjusted=first.adjusted,
         upstream_request_id=first.upstream_request_id,
+        stop_reason=first.stop_reason,
     )
     if failures := [failure for record in records for failure in record.failures]:
         notes["failures"] = " | ".join(failures)

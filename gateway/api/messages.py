@@ -20,7 +20,7 @@ from gateway.proxy.routing import Aliases
 from gateway.secret import Secret
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
-from translators.native.request import DEFAULT_VERSION, Asked, NativeRequest, read_native, with_model
+from translators.native.request import DEFAULT_VERSION, Asked, NativeRequest, check_restricted, read_native, with_model
 from translators.native.stream import PING
 
 # What passes beside `anthropic-version` and `anthropic-beta`: no credentials, nothing that tells who the client is.
@@ -47,6 +47,7 @@ class NativeSettings:
 
     max_body_bytes: int
     keepalive_seconds: float
+    allowed_fields: frozenset[str] = frozenset()
 
 
 class Messages:
@@ -77,6 +78,8 @@ class Messages:
         caller = self._authenticator.caller(scope)
         body = await read_body(scope, receive, self._settings.max_body_bytes)
         asked = read_native(body)
+        if caller.own_key is None:
+            check_restricted(asked, self._settings.allowed_fields)
         exchange = self._exchange(scope, caller, asked, body)
         # An id of upstream's only when it is certain that its answer is the one that is passed on.
         passed = {"request-id": responder.request_id}

@@ -60,6 +60,7 @@ async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lamb
         fold = await _collect(exchange, answer, request)
         if request.expects_call and not fold.calls:
             fold = await _ask_again(exchange, request, fold)
+        exchange.record.stop_reason = fold.stop_reason
         return fold, request.shape
 
     return await exchange.attempt(collect)
@@ -82,7 +83,9 @@ async def _relay(
 ) -> None:
     """Pass one body on, up to its end or to a pause."""
     while data := await answer.receive():
-        await _pass_on(exchange, stream, stream.feed(data), client)
+        output = stream.feed(data)
+        exchange.record.stop_reason = stream.stop_reason
+        await _pass_on(exchange, stream, output, client)
         on_begin()
         if stream.is_over:
             await drain(answer)

@@ -42,6 +42,8 @@ class Record:
     model: str | None = None
     adjusted: str | None = None
     upstream_request_id: str | None = None
+    upstream_headers: Mapping[str, str] = field(default_factory=dict)
+    stop_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
     failures: list[str] = field(default_factory=list)
 
@@ -155,6 +157,7 @@ class Exchange(Generic[R]):
         """Make a call; an answer other than 200 is a failure."""
         async with self._services.upstream.open(endpoint, call) as answer:
             self.record.upstream_request_id = answer.headers.get("request-id")
+            self.record.upstream_headers = answer.headers
             await _check_accepted(answer, call, endpoint)
             yield answer
 

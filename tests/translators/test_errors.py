@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from translators.errors import RULES, Blame, ErrorKind, FailedError, Failure, TranslationError
+from translators.native.errors import NATIVE_RULES
 
 FOUR_KEYS = {"message", "type", "param", "code"}
 KINDS = list(ErrorKind)
@@ -148,3 +149,7 @@ def test_a_translation_error_is_an_invalid_request_that_names_its_place() -> Non
             "code": "invalid_type",
         }
     }
+
+
+def test_every_kind_of_error_has_a_form_of_anthropics() -> None:
+    assert set(NATIVE_RULES) == set(ErrorKind)

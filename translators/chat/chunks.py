@@ -14,14 +14,15 @@ from translators.usage import Usage
 class StreamFrame:
     """What all choices of one stream have in common; `created` is Unix seconds.
 
-    With one choice its stream has upstream's id and ends by itself; several share an `id`, and whoever joins them
-    ends the stream.
+    `reports` adds what the gateway has to say about an answer to its finish chunk. With one choice its stream has
+    upstream's id and ends by itself; several share an `id`, and whoever joins them ends the stream.
     """
 
     created: int
     include_usage: bool = False
     id: str | None = None
     choices: int = 1
+    reports: bool = False
 
 
 class ChunkStream(MessageReader):

@@ -156,6 +156,10 @@ class MessageReader:
         """How many events of types yet unknown were passed over."""
         return self._reader.unknown_events
 
+    def report(self) -> dict[str, object]:
+        """What turned up only while the answer came: upstream's own reason, and events that nobody here knows."""
+        return {"stop_reason": self.stop_reason, "unknown_events": self.unknown_events}
+
     def read(self, data: bytes) -> None:
         """Read the events that these bytes complete; a failure is in `failure` and ends the reading."""
         self._read(self._reader.feed(data))

@@ -11,9 +11,15 @@ from translators.chat.shape import AnswerShape
 from translators.usage import Usage
 
 
-def completion(answers: Sequence[tuple[AnswerFold, AnswerShape]], usage: Usage, *, created: int) -> bytes:
-    """The body of an unstreamed completion, a choice an answer; `created` is Unix seconds."""
+def completion(
+    answers: Sequence[tuple[AnswerFold, AnswerShape]], usage: Usage, *, created: int, reports: bool = False
+) -> bytes:
+    """The body of an unstreamed completion, a choice an answer; `created` is Unix seconds.
+
+    `reports` adds what the gateway has to say about the first answer.
+    """
     first = answers[0][0]
+    report = {"gateway": first.report()} if reports else {}
     return orjson.dumps(
         {
             "id": f"chatcmpl-{first.upstream_id}",
@@ -24,6 +30,7 @@ def completion(answers: Sequence[tuple[AnswerFold, AnswerShape]], usage: Usage, 
             "usage": usage.as_openai(),
             "service_tier": first.usage.service_tier,
             "system_fingerprint": None,
+            **report,
         }
     )
 

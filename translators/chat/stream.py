@@ -84,7 +84,8 @@ class ChatStream(ChunkStream):
         if ending.refusal is not None:
             self._delta(b'"refusal":' + orjson.dumps(ending.refusal))
         reason = legacy_reason(ending.finish_reason) if self._shape.is_legacy else ending.finish_reason
-        tail = b'},"logprobs":null,"finish_reason":"%b"}]%b}\n\n' % (reason.encode(), self._usage_null)
+        report = b',"gateway":' + orjson.dumps(self.report()) if self._frame.reports else b""
+        tail = b'},"logprobs":null,"finish_reason":"%b"}]%b%b}\n\n' % (reason.encode(), self._usage_null, report)
         self._chunks.append(self._delta_head + delta + tail)
         if self._frame.choices == 1:
             self._chunks.append(self.closing(self.usage))

@@ -38,6 +38,8 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.UNKNOWN_URL: NativeRule(404, "not_found_error"),
     ErrorKind.METHOD_NOT_ALLOWED: NativeRule(405, _REQUEST),
     ErrorKind.TOO_LARGE: NativeRule(413, "request_too_large", passes=True),
+    ErrorKind.HEAD_TOO_LARGE: NativeRule(431, _REQUEST),
+    ErrorKind.TOO_SLOW: NativeRule(408, _REQUEST),
     ErrorKind.UNSUPPORTED_ENCODING: NativeRule(400, _REQUEST),
     ErrorKind.RATE_LIMITED: NativeRule(429, "rate_limit_error"),
     ErrorKind.RAMPED_TOO_FAST: NativeRule(429, "rate_limit_error"),

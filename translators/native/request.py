@@ -9,7 +9,7 @@ import orjson
 
 from translators.errors import TranslationError
 from translators.hosts import SAMPLING_VERSION
-from translators.reading import checked_body, decode
+from translators.reading import checked_body, decode, is_null
 
 # Upstream refuses a request without a version; whoever sends none was written before there was a choice.
 DEFAULT_VERSION: Final = SAMPLING_VERSION
@@ -18,10 +18,19 @@ DEFAULT_VERSION: Final = SAMPLING_VERSION
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _COLON: Final = re.compile(rb"\s*:\s*")
 
+# What costs more, reaches out, or belongs to one workspace, as `translation.allow_native` has it.
+RESTRICTED: Final = ("speed", "inference_geo", "mcp_servers", "container")
+
+_NULL: Final = msgspec.Raw(b"null")
+
 
 class _Body(msgspec.Struct):
     model: str
     stream: bool | None = None
+    speed: msgspec.Raw = _NULL
+    inference_geo: msgspec.Raw = _NULL
+    mcp_servers: msgspec.Raw = _NULL
+    container: msgspec.Raw = _NULL
 
 
 _BODY_DECODER: Final = msgspec.json.Decoder(_Body)
@@ -34,6 +43,7 @@ class Asked:
 
     model: str
     streams: bool
+    restricted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,15 @@ def read_native(body: bytes) -> Asked:
     """What a body asks for; `TranslationError` unless it is a JSON object with a text for `model`."""
     body = checked_body(body)
     read = decode(_BODY_DECODER, body)
-    return Asked(read.model, bool(read.stream))
+    restricted = tuple(name for name in RESTRICTED if not is_null(getattr(read, name)))
+    return Asked(read.model, bool(read.stream), restricted)
+
+
+def check_restricted(asked: Asked, allowed: frozenset[str]) -> None:
+    """Raises `TranslationError` for a restricted field that is not among the allowed ones."""
+    for name in asked.restricted:
+        if name not in allowed:
+            raise TranslationError(f"{name}: not allowed with the gateway's own keys.", param=name)
 
 
 def with_model(body: bytes, model: str) -> bytes:
