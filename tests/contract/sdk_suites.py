@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from gateway.config import TranslationConfig
 from gateway.demo import run_simulated_upstream
-from tests.support.gateway import key, running_gateway
+from tests.support.gateway import Config, config_for, key, running_gateway, with_settings
 from tests.support.messages import message, text_stream
 from tests.support.scripted import Answer, ReceivedRequest, json_answer, scripted_upstream, stream_answer
 
@@ -167,9 +168,15 @@ def _downloaded(package: str, release: str, place: Path) -> Path:
     return archives[0]
 
 
+def _config(upstream: str) -> Config:
+    # The tests use every parameter there is, those too that an operator has to allow.
+    translation = TranslationConfig(allow_native=("speed", "inference_geo", "mcp_servers", "container", "file_ids"))
+    return with_settings(config_for(key(upstream)), translation=translation)
+
+
 async def _run(suite: Suite, folder: Path) -> int:
     """pytest's exit code, with a gateway beside it."""
-    async with suite.upstream() as upstream, running_gateway(key(upstream)) as gateway:
+    async with suite.upstream() as upstream, running_gateway(config=_config(upstream)) as gateway:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
