@@ -372,6 +372,20 @@ def test_unknown_fields_are_counted() -> None:
     assert written.adjusted == "unknown:2"
 
 
+@settings(max_examples=150, deadline=None)
+@given(request=requests())
+def test_a_request_is_read_the_same_whether_or_not_there_is_an_unknown_field(request: Request) -> None:
+    request.pop("vendor_extension", None)
+    known = read_request(json.dumps(request).encode())
+    unknown = read_request(json.dumps({**request, "vendor_extension": 1}).encode())
+
+    assert msgspec.structs.asdict(unknown) == {**msgspec.structs.asdict(known), "unknown_fields": 1}
+
+
+def test_how_many_fields_are_unknown_is_not_for_the_caller_to_say() -> None:
+    assert translate(chat(**{"(unknown fields)": 3, "max_tokens": 2000})).adjusted is None
+
+
 @pytest.mark.parametrize(
     "messages",
     [

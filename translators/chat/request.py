@@ -23,7 +23,7 @@ from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.reading import checked_body, decode, is_null
 from translators.schema import schema_hash
-from translators.wire.chat import KNOWN_FIELDS, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
+from translators.wire.chat import KNOWN_FIELDS, KNOWN_REQUEST_DECODER, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
 
 # The API wants long answers streamed: the official SDK draws the line where 128,000 tokens an hour would take
 # more than ten minutes (section 8.5 of the Messages reference).
@@ -93,9 +93,15 @@ class MessagesRequest:
 def read_request(body: bytes) -> ChatRequest:
     """The caller's request; raises `TranslationError` with the `param` that is wrong."""
     body = checked_body(body)
-    request = decode(REQUEST_DECODER, body)
-    request.unknown_fields = len(OBJECT_DECODER.decode(body).keys() - KNOWN_FIELDS)
-    return request
+    try:
+        known = KNOWN_REQUEST_DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # A mistake, or a field that nobody here knows: reading again tells the one, and counts the other.
+        request = decode(REQUEST_DECODER, body)
+        request.unknown_fields = len(OBJECT_DECODER.decode(body).keys() - KNOWN_FIELDS)
+        return request
+    known.unknown_fields = 0
+    return known
 
 
 def write_request(request: ChatRequest, target: Target, options: Options) -> MessagesRequest:
