@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.conversations import GIF, JPEG, PNG, WEBP, translate
 from translators.errors import TranslationError
+from translators.reading import is_blank
 
 PATH = "messages[0].content"
 UNKNOWN_DATA = "AAAA"
@@ -220,6 +221,20 @@ def test_a_text_is_dropped_if_and_only_if_it_is_blank(text: str, ascii_only: boo
     kept = content_of(json.dumps(text, ensure_ascii=ascii_only))
 
     assert kept == (text if text.strip() else "")
+
+
+@pytest.mark.parametrize("before", ["", " \n", "\f"])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_every_character_tells_what_it_is(before: str, ascii_only: bool) -> None:
+    characters = [chr(code) for code in range(0x3100)] + ["\u6771", "\uffff", "\U0001f600"]
+
+    wrong = [
+        character
+        for character in characters
+        if is_blank(json.dumps(before + character, ensure_ascii=ascii_only).encode()) != character.isspace()
+    ]
+
+    assert wrong == []
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t", "\u00a0", "\u2003", "\u3000", "\u2028", "\x1c", "\x85"])

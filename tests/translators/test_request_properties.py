@@ -468,6 +468,26 @@ def test_the_same_request_gives_the_same_bytes(request: Request, row: ModelRow, 
     assert write_request(read_request(body), target, Options()) == first
 
 
+@settings(max_examples=300, deadline=None)
+@given(request=st.one_of(requests(), damaged()), row=rows)
+def test_messages_that_are_a_text_and_nothing_else_are_written_like_those_that_could_hold_more(
+    request: Request, row: ModelRow
+) -> None:
+    # An empty name says nothing, but a message that has one is not known to be nothing but a text.
+    messages = request["messages"]
+    if isinstance(messages, list):
+        messages = [{"name": "", **message} if isinstance(message, dict) else message for message in messages]
+
+    plain = attempt(json.dumps(request).encode(), row)
+    looked_into = attempt(json.dumps({**request, "messages": messages}).encode(), row)
+
+    assert comparable(looked_into) == comparable(plain)
+
+
+def comparable(outcome: MessagesRequest | TranslationError) -> object:
+    return outcome.failure if isinstance(outcome, TranslationError) else outcome
+
+
 def is_heard(message: Message) -> bool:
     """Whether something of a message certainly remains."""
     content = message.get("content")

@@ -3,13 +3,19 @@
 A *run* is a stretch without assistant messages. What becomes of a message depends on its run and on what stands
 before it, never on what comes after the next assistant message: the same history gives the same bytes, and a longer
 one repeats them. Prompt caches live on that.
+
+Nearly every message is a text and nothing else. A run of such is written at once; where one holds more, the run is
+looked at message by message, which gives the same for those that hold nothing else.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import astuple
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
@@ -26,11 +32,15 @@ from translators.chat.echoes import signed_thinking
 from translators.chat.names import upstream_call_id
 from translators.chat.tools import Tools, call_input, custom_input
 from translators.errors import TranslationError
-from translators.reading import is_blank, is_text
+from translators.reading import is_blank, is_spoken, is_text
 from translators.wire.chat import ChatMessage, FunctionCall
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
+_KNOWN_ROLES: Final = frozenset(ROLES)
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+_SPEAKERS: Final = frozenset({"user", "assistant"})
+# What a message holds besides its role and its content where it holds nothing.
+_NOTHING_ELSE: Final = astuple(ChatMessage("user"))[2:]
 
 # A conversation has to begin with a user's message; these stand in where there is none, in every turn the same.
 _OPENING: Final = b'"Begin."'
@@ -61,8 +71,7 @@ class Conversation:
                 self.add(role, [{"type": "text", "text": words}])
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """What the model and the operator allow in a conversation."""
 
     system_messages: bool
@@ -70,8 +79,7 @@ class Taken:
     file_ids: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(Struct, frozen=True, gc=False):
     """A message and where it stands in the caller's list."""
 
     index: int
@@ -94,8 +102,7 @@ class _Run:
         return self.assistant.path if self.assistant else "messages"
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True, gc=False):
     """A call that waits for its result: the caller's id (none for a legacy function), and upstream's."""
 
     id: str | None
@@ -113,15 +120,19 @@ def write_conversation(
             param="messages",
             code="empty_array",
         )
+    _check_roles(messages)
     writer = _Writer(tools, taken, adjustments)
-    placed = [_checked(index, message) for index, message in enumerate(messages)]
-    leading = _count_leading_system(placed)
-    for item in placed[:leading]:
-        writer.conversation.system.extend(_system_texts(item))
-    for run in _runs(placed[leading:]):
-        writer.write(run)
+    conversation = writer.conversation
+    leading = _count_leading_system(messages)
+    for index in range(leading):
+        conversation.system.extend(_system_texts(_Placed(index, messages[index])))
+    for start, end in _runs(messages, leading):
+        if texts := _only_texts(messages[start:end]):
+            conversation.messages += texts
+        else:
+            writer.write(_placed_run(messages, start, end))
     writer.end()
-    return writer.conversation
+    return conversation
 
 
 def is_in_tool_loop(messages: list[ChatMessage]) -> bool:
@@ -298,33 +309,46 @@ class _Writer:
         return [{"type": "text", "text": f"{name}:"}, *content]
 
 
-def _checked(index: int, message: ChatMessage) -> _Placed:
-    if message.role not in ROLES:
-        roles = ", ".join(f"'{role}'" for role in ROLES)
-        raise TranslationError(
-            f"Invalid value: '{message.role}'. Supported values are: {roles}.",
-            param=f"messages[{index}].role",
-            code="invalid_value",
-        )
-    return _Placed(index, message)
+def _check_roles(messages: list[ChatMessage]) -> None:
+    if {message.role for message in messages} <= _KNOWN_ROLES:
+        return
+    index, role = next((index, item.role) for index, item in enumerate(messages) if item.role not in _KNOWN_ROLES)
+    roles = ", ".join(f"'{role}'" for role in ROLES)
+    raise TranslationError(
+        f"Invalid value: '{role}'. Supported values are: {roles}.",
+        param=f"messages[{index}].role",
+        code="invalid_value",
+    )
 
 
-def _count_leading_system(placed: list[_Placed]) -> int:
-    for count, item in enumerate(placed):
-        if item.message.role not in _SYSTEM_ROLES:
+def _count_leading_system(messages: list[ChatMessage]) -> int:
+    for count, message in enumerate(messages):
+        if message.role not in _SYSTEM_ROLES:
             return count
-    return len(placed)
+    return len(messages)
 
 
-def _runs(placed: list[_Placed]) -> Iterator[_Run]:
-    run = _Run(None)
-    for item in placed:
-        if item.message.role == "assistant":
-            yield run
-            run = _Run(item)
-        else:
-            run.others.append(item)
-    yield run
+def _runs(messages: list[ChatMessage], start: int) -> Iterator[tuple[int, int]]:
+    """Where each run begins and ends; the first has no assistant message, and may be empty."""
+    turns = [index for index in range(start, len(messages)) if messages[index].role == "assistant"]
+    return pairwise((start, *turns, len(messages)))
+
+
+def _placed_run(messages: list[ChatMessage], start: int, end: int) -> _Run:
+    placed = [_Placed(index, messages[index]) for index in range(start, end)]
+    has_assistant = bool(placed) and placed[0].message.role == "assistant"
+    return _Run(placed[0], placed[1:]) if has_assistant else _Run(None, placed)
+
+
+def _only_texts(run: list[ChatMessage]) -> list[Block]:
+    """The messages of a run as they are sent, where each is a text and nothing else; empty where one is not."""
+    written: list[Block] = []
+    for message in run:
+        content = message.content
+        if astuple(message)[2:] != _NOTHING_ELSE or message.role not in _SPEAKERS or not is_spoken(content):
+            return []
+        written.append({"role": message.role, "content": Fragment(bytes(content))})
+    return written
 
 
 def _system_texts(item: _Placed) -> list[Block]:
