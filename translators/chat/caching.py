@@ -57,13 +57,14 @@ def lifetime(ttl: str | None) -> Block:
     return _LONG_BREAKPOINT if ttl in _LONG_LIFETIMES else _SHORT_BREAKPOINT
 
 
-def mark_last(messages: list[Block], mark: Block) -> None:
-    """Mark the last block of the conversation that can carry a mark; one that is marked already stays as it is."""
+def mark_last(messages: list[Block], mark: Block) -> bool:
+    """Mark the last block of the conversation that can carry a mark, if any; one that has its own keeps that."""
     for message in reversed(messages):
         for block in reversed(blocks_of(message)):
             if block["type"] not in _UNMARKABLE:
                 block.setdefault(MARK, mark)
-                return
+                return True
+    return False
 
 
 def blocks_of(message: Block) -> list[Block]:
@@ -96,16 +97,17 @@ def limit_marks(tools: list[Block], system: list[Block], messages: list[Block], 
 
 def has_marks(*groups: Iterable[Block]) -> bool:
     """Whether the caller has marked anything."""
-    return any(_marked(group) for group in groups)
+    return any(MARK in block for group in groups for block in group)
 
 
 def message_blocks(messages: list[Block]) -> list[Block]:
     """All blocks of all messages that are written as blocks, those inside of results before them."""
     blocks: list[Block] = []
-    for message in messages:
-        for block in message["content"] if isinstance(message["content"], list) else ():
-            inner = block.get("content")
-            blocks += [*(inner if isinstance(inner, list) else ()), block]
+    for content in [content for message in messages if isinstance(content := message["content"], list)]:
+        for block in content:
+            if isinstance(inner := block.get("content"), list):
+                blocks += inner
+            blocks.append(block)
     return blocks
 
 

@@ -1,6 +1,7 @@
 """Fields of Messages itself, sent along by `extra_body`."""
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Raw
@@ -10,7 +11,7 @@ from translators.adjustments import Adjustments
 from translators.chat.content import Block
 from translators.errors import TranslationError
 from translators.reading import decode, is_null
-from translators.wire.chat import OBJECT_DECODER, ChatRequest
+from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest
 
 # What each needs in `anthropic-beta` (section 2 of the Messages reference).
 BETA_OF_FIELD: Final[dict[str, str | None]] = {
@@ -20,6 +21,8 @@ BETA_OF_FIELD: Final[dict[str, str | None]] = {
     "speed": "fast-mode-2026-02-01",
     "inference_geo": None,
 }
+_native_values: Final = attrgetter(*BETA_OF_FIELD)
+_NO_VALUES: Final = (NULL,) * len(BETA_OF_FIELD)
 # These cost more, reach out, or belong to one workspace: for shared keys only where the operator allows them.
 RESTRICTED: Final = frozenset({"speed", "inference_geo", "mcp_servers", "container"})
 _COMPACTION: Final = b"compact_20260112"
@@ -39,8 +42,10 @@ class Extensions:
 def write_extensions(request: ChatRequest, allowed: frozenset[str], adjustments: Adjustments) -> Extensions:
     """The native fields of a request; `allowed` names those of the restricted ones that may be used."""
     extensions = Extensions()
-    for name, beta in BETA_OF_FIELD.items():
-        value: Raw = getattr(request, name)
+    values: tuple[Raw, ...] = _native_values(request)
+    if values == _NO_VALUES and is_null(request.output_config):
+        return extensions
+    for (name, beta), value in zip(BETA_OF_FIELD.items(), values, strict=True):
         if is_null(value):
             continue
         if name == "container" and name not in allowed:

@@ -232,14 +232,15 @@ def _write_marks(
     adjustments: Adjustments,
 ) -> bool:
     """Add the marks that hold for the request, and keep what Messages allows; whether there is any."""
-    groups = (tools.definitions, system, caching.message_blocks(conversation.messages))
+    has_marks = caching.has_marks(tools.definitions, system, caching.message_blocks(conversation.messages))
     whole = caching.mark_of(request.cache_control, None, "") if not is_null(request.cache_control) else None
-    if whole is None and not caching.has_marks(*groups):
+    if whole is None and not has_marks:
         whole = _automatic_mark(request, options)
     if whole is not None:
-        caching.mark_last(conversation.messages, whole)
-    caching.limit_marks(tools.definitions, system, conversation.messages, adjustments)
-    return caching.has_marks(tools.definitions, system, caching.message_blocks(conversation.messages))
+        has_marks = caching.mark_last(conversation.messages, whole) or has_marks
+    if has_marks:
+        caching.limit_marks(tools.definitions, system, conversation.messages, adjustments)
+    return has_marks
 
 
 def _automatic_mark(request: ChatRequest, options: Options) -> Block | None:

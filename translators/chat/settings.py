@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from translators.adjustments import Adjustments
@@ -11,7 +12,7 @@ from translators.errors import TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.reading import decode, is_null
-from translators.wire.chat import INTEGER_DECODER, ChatRequest
+from translators.wire.chat import INTEGER_DECODER, NULL, ChatRequest
 
 T = TypeVar("T")
 
@@ -45,6 +46,8 @@ WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
     "moderation": (),
     "best_of": (b"0", b"1"),
 }
+_values_without_counterpart: Final = attrgetter(*WITHOUT_COUNTERPART)
+_NOTHING_TO_DROP: Final = (NULL,) * len(WITHOUT_COUNTERPART)
 
 
 def token_limit(request: ChatRequest, row: ModelRow, bound: int | None, adjustments: Adjustments) -> tuple[int, bool]:
@@ -69,6 +72,8 @@ def sampling(
     request: ChatRequest, row: ModelRow, host: HostProfile, reasoning: Reasoning, adjustments: Adjustments
 ) -> dict[str, object]:
     """Temperature or top_p (one of the two) and top_k, where the model honours them; neutral values are left out."""
+    if request.temperature is None and request.top_p is None and is_null(request.top_k):
+        return {}
     wanted: dict[str, object] = {
         name: value
         for name, value, highest in (("temperature", request.temperature, 2), ("top_p", request.top_p, 1))
@@ -134,8 +139,10 @@ def verbosity_words(request: ChatRequest) -> str | None:
 
 def drop_without_counterpart(request: ChatRequest, adjustments: Adjustments) -> None:
     """Name what is lost, unless it asked for nothing."""
-    for name, neutral in WITHOUT_COUNTERPART.items():
-        value = getattr(request, name)
+    values = _values_without_counterpart(request)
+    if values == _NOTHING_TO_DROP:
+        return
+    for (name, neutral), value in zip(WITHOUT_COUNTERPART.items(), values, strict=True):
         if not is_null(value) and bytes(value) not in neutral:
             adjustments.add(name, "dropped", "unsupported")
 
