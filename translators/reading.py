@@ -17,10 +17,10 @@ _T_co = TypeVar("_T_co", covariant=True)
 # msgspec ends its messages with " - at `$.messages[0].content`".
 _PLACE: Final = re.compile(r"^(?P<text>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-# A first character that is no white space, in ASCII, in a script none of whose characters is (told by its first byte),
-# or by an escape; the common one comes first. Where white space may stand before it, texts need not be decoded.
+# JSON strings whose beginning shows that they are not blank: nearly all. A first character that is no white space, in
+# ASCII, in a script none of whose characters is (told by its first byte), or as an escape, perhaps behind white space.
 _SEEN: Final = rb"[!#-\[\]-~\xc3-\xe0\xe4-\xf4]"
-_SPOKEN: Final = re.compile(rb'"(?:%b|(?: |\\[nrt])*(?:%b|\xe3[\x81-\xbf]|\\["\\/b]|\\u[4-9a-eA-E]))' % (_SEEN, _SEEN))
+SPOKEN: Final = re.compile(rb'"(?:%b|(?: |\\[nrt])*(?:%b|\xe3[\x81-\xbf]|\\["\\/b]|\\u[4-9a-eA-E]))' % (_SEEN, _SEEN))
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>.+)`")
 
 
@@ -102,14 +102,9 @@ def text_json(raw: Raw, path: str) -> bytes:
     return data
 
 
-def is_spoken(value: bytes | Raw) -> bool:
-    """Whether a value is a JSON string whose beginning shows that it is not blank; not all that are spoken show it."""
-    return _SPOKEN.match(value) is not None
-
-
 def is_blank(text: bytes) -> bool:
     """Whether a JSON string holds nothing but white space."""
-    return not is_spoken(text) and not TEXT_DECODER.decode(text).strip()
+    return not SPOKEN.match(text) and not TEXT_DECODER.decode(text).strip()
 
 
 def _wrong_value(message: str, path: str) -> TranslationError:

@@ -4,8 +4,8 @@ A *run* is a stretch without assistant messages. What becomes of a message depen
 before it, never on what comes after the next assistant message: the same history gives the same bytes, and a longer
 one repeats them. Prompt caches live on that.
 
-Nearly every message is a text and nothing else. A run of such is written at once; where one holds more, the run is
-looked at message by message, which gives the same for those that hold nothing else.
+Nearly every message is a text and nothing else. Runs of such are taken as they are; where one message holds more, its
+run is looked at message by message, which gives the same for those that hold nothing else.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from translators.chat.echoes import signed_thinking
 from translators.chat.names import upstream_call_id
 from translators.chat.tools import Tools, call_input, custom_input
 from translators.errors import TranslationError
-from translators.reading import is_blank, is_spoken, is_text
+from translators.reading import SPOKEN, is_blank, is_text
 from translators.wire.chat import ChatMessage, FunctionCall
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
@@ -126,11 +126,13 @@ def write_conversation(
     leading = _count_leading_system(messages)
     for index in range(leading):
         conversation.system.extend(_system_texts(_Placed(index, messages[index])))
-    for start, end in _runs(messages, leading):
-        if texts := _only_texts(messages[start:end]):
-            conversation.messages += texts
-        else:
-            writer.write(_placed_run(messages, start, end))
+    texts = _texts(messages)
+    done = leading
+    for start, end in _runs_with_more(messages, texts, leading):
+        conversation.messages += texts[done:start]
+        writer.write(_placed_run(messages, start, end))
+        done = end
+    conversation.messages += texts[done:]
     writer.end()
     return conversation
 
@@ -328,27 +330,29 @@ def _count_leading_system(messages: list[ChatMessage]) -> int:
     return len(messages)
 
 
-def _runs(messages: list[ChatMessage], start: int) -> Iterator[tuple[int, int]]:
-    """Where each run begins and ends; the first has no assistant message, and may be empty."""
+def _texts(messages: list[ChatMessage]) -> list[Block]:
+    """Each message as it is sent, where it is a text and nothing else; empty where it holds more, or less."""
+    is_spoken = SPOKEN.match
+    return [
+        {"role": message.role, "content": Fragment(bytes(message.content))}
+        if message.role in _SPEAKERS and astuple(message)[2:] == _NOTHING_ELSE and is_spoken(message.content)
+        else {}
+        for message in messages
+    ]
+
+
+def _runs_with_more(messages: list[ChatMessage], texts: list[Block], start: int) -> Iterator[tuple[int, int]]:
+    """Where the runs begin and end that are not only texts; the first has no assistant message, and may be empty."""
     turns = [index for index in range(start, len(messages)) if messages[index].role == "assistant"]
-    return pairwise((start, *turns, len(messages)))
+    for begin, end in pairwise((start, *turns, len(messages))):
+        if begin == end or not all(texts[begin:end]):
+            yield begin, end
 
 
 def _placed_run(messages: list[ChatMessage], start: int, end: int) -> _Run:
     placed = [_Placed(index, messages[index]) for index in range(start, end)]
     has_assistant = bool(placed) and placed[0].message.role == "assistant"
     return _Run(placed[0], placed[1:]) if has_assistant else _Run(None, placed)
-
-
-def _only_texts(run: list[ChatMessage]) -> list[Block]:
-    """The messages of a run as they are sent, where each is a text and nothing else; empty where one is not."""
-    written: list[Block] = []
-    for message in run:
-        content = message.content
-        if astuple(message)[2:] != _NOTHING_ELSE or message.role not in _SPEAKERS or not is_spoken(content):
-            return []
-        written.append({"role": message.role, "content": Fragment(bytes(content))})
-    return written
 
 
 def _system_texts(item: _Placed) -> list[Block]:
