@@ -185,4 +185,4 @@ def test_a_case_has_only_the_files_and_notes_that_are_looked_at(folder: Path) ->
     pair = {"message.json", "completion.json"} if folder.parent.name == "answers" else {"messages.sse", "chat.sse"}
 
     assert pair <= {path.name for path in folder.iterdir()} <= pair | {"case.json"}
-    assert notes_of(folder).keys() <= {*AnswerShape.__dataclass_fields__, "include_usage"}
+    assert notes_of(folder).keys() <= {*AnswerShape.__struct_fields__, "include_usage"}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
@@ -20,8 +21,7 @@ _BUDGETS: Final = {"low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_57
 SMALL_LIMIT_TOKENS: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Reasoning:
+class Reasoning(Struct, frozen=True):
     """What is sent: the `thinking` field and the effort, each None where it is left out."""
 
     thinking: Block | None = None
@@ -29,8 +29,7 @@ class Reasoning:
     is_thinking: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(Struct, frozen=True):
     """What besides the caller's wish decides about thinking."""
 
     max_tokens: int

@@ -1,10 +1,12 @@
 """A chat-completions request: read once from the caller's bytes, written for each model and host it is sent to."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
@@ -48,8 +50,7 @@ class Options:
     max_choices: int = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where a request goes: the upstream's model id, what that model can do, and what the host accepts.
 
     `refused_schemas` are hashes of schemas that upstream could not make a grammar of.
@@ -57,12 +58,11 @@ class Target:
 
     model: str
     row: ModelRow
-    host: HostProfile = field(default_factory=HostProfile)
+    host: HostProfile = HostProfile()
     refused_schemas: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesRequest:
+class MessagesRequest(Struct, frozen=True):
     """A Messages request, ready to be sent.
 
     `streams` is also true where the caller asked for no stream but the answer could take too long for one piece.

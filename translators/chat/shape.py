@@ -1,8 +1,10 @@
 """How the caller reads the answer: decided while the request is written, needed when the answer comes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +14,7 @@ class TextCall:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerShape:
+class AnswerShape(Struct, frozen=True):
     """What has to be undone or added on the way back.
 
     `tool_names` restores rewritten names; `custom_tools` (the caller's names) take free text, which came as one
@@ -22,7 +23,7 @@ class AnswerShape:
     Markdown fences off JSON; `counts_text` is needed for annotations, which hold offsets.
     """
 
-    tool_names: Mapping[str, str] = field(default_factory=dict)
+    tool_names: Mapping[str, str] = {}
     custom_tools: frozenset[str] = frozenset()
     wrapped_tools: frozenset[str] = frozenset()
     is_legacy: bool = False
