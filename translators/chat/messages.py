@@ -145,7 +145,8 @@ def is_in_tool_loop(messages: list[ChatMessage]) -> bool:
             if message.tool_calls or message.function_call:
                 return not signed_thinking(message)
             # A turn of which nothing is left is none.
-            if ContentWriter().assistant(message.content, f"messages[{index}].content") or _refusal(message):
+            content, path = message.content, f"messages[{index}].content"
+            if SPOKEN.match(content) or ContentWriter().assistant(content, path) or _refusal(message):
                 return False
     return False
 

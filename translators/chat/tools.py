@@ -93,6 +93,8 @@ def write_tools(
 
     `refused_schemas` (hashes) are known to be too much for upstream, so tools with them are not strict.
     """
+    if not request.tools and not request.functions and request.web_search_options is None:
+        return Tools()
     writer = _ToolWriter(adjustments, refused_schemas, allows_mcp)
     for index, raw in enumerate(request.tools or ()):
         writer.add(raw, f"tools[{index}]")
