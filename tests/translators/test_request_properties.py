@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -470,18 +470,37 @@ def test_the_same_request_gives_the_same_bytes(request: Request, row: ModelRow, 
 
 @settings(max_examples=300, deadline=None)
 @given(request=st.one_of(requests(), damaged()), row=rows)
-def test_messages_that_are_a_text_and_nothing_else_are_written_like_those_that_could_hold_more(
+def test_messages_that_are_texts_and_nothing_else_are_written_like_those_that_could_hold_more(
     request: Request, row: ModelRow
 ) -> None:
-    # An empty name says nothing, but a message that has one is not known to be nothing but a text.
-    messages = request["messages"]
-    if isinstance(messages, list):
-        messages = [{"name": "", **message} if isinstance(message, dict) else message for message in messages]
+    plain = attempt(json.dumps(request).encode(), row)
+    looked_into = attempt(json.dumps({**request, "messages": not_plain(request["messages"])}).encode(), row)
+
+    assert comparable(looked_into) == comparable(plain)
+
+
+@settings(max_examples=300, deadline=None)
+@given(request=st.one_of(requests(), damaged()), row=rows)
+def test_parts_that_are_texts_and_nothing_else_are_written_like_those_that_could_hold_more(
+    request: Request, row: ModelRow
+) -> None:
+    assume(isinstance(request["messages"], list) and all(isinstance(item, dict) for item in request["messages"]))
+    messages = [
+        {**message, "content": not_plain(message.get("content"), "cache_control", None)}
+        for message in request["messages"]
+    ]
 
     plain = attempt(json.dumps(request).encode(), row)
     looked_into = attempt(json.dumps({**request, "messages": messages}).encode(), row)
 
     assert comparable(looked_into) == comparable(plain)
+
+
+def not_plain(items: Any, field: str = "name", value: object = "") -> Any:
+    """The same items with a field that says nothing; but an item that has it is not known to be nothing but a text."""
+    if not isinstance(items, list):
+        return items
+    return [{field: value, **item} if isinstance(item, dict) else item for item in items]
 
 
 def comparable(outcome: MessagesRequest | TranslationError) -> object:

@@ -11,8 +11,15 @@ from orjson import Fragment
 
 from translators.chat.caching import MARK, mark_of
 from translators.errors import TranslationError
-from translators.reading import decode, is_blank, is_null, is_text, text_json
-from translators.wire.chat import IMAGE_URL_DECODER, PARTS_DECODER, ContentPart, FileObject, ImageUrl
+from translators.reading import SPOKEN, decode, is_blank, is_null, is_text, text_json
+from translators.wire.chat import (
+    IMAGE_URL_DECODER,
+    PARTS_DECODER,
+    TEXT_PARTS_DECODER,
+    ContentPart,
+    FileObject,
+    ImageUrl,
+)
 
 Block: TypeAlias = dict[str, object]
 # A JSON string as the caller wrote it, or blocks; either is empty when nothing is left of it.
@@ -167,6 +174,20 @@ def texts_of(content: Raw, path: str) -> list[Block]:
             message = f"Only parts of type 'text' are allowed here, not '{part.type}'."
             raise TranslationError(message, param=f"{path}[{index}].type", code="invalid_value")
     return ContentWriter()._blocks(parts, path)
+
+
+def plain_texts(content: Raw) -> list[Block]:
+    """The blocks of parts that are texts and nothing else; empty where one holds more, or could be blank."""
+    try:
+        parts = TEXT_PARTS_DECODER.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    blocks: list[Block] = []
+    for part in parts:
+        if not SPOKEN.match(part.text):
+            return []
+        blocks.append({"type": "text", "text": Fragment(bytes(part.text))})
+    return blocks
 
 
 def as_blocks(content: Content) -> list[Block]:

@@ -29,6 +29,8 @@ _EMPTY: Final = (b'""', b"null")
 
 def signed_thinking(message: ChatMessage) -> list[Block]:
     """The thinking blocks that came back with their signatures, byte for byte; what is not signed is ignored."""
+    if is_null(message.reasoning_details) and is_null(message.thinking_blocks) and _is_text_or_null(message.content):
+        return []
     details = _joined(_listed(message.reasoning_details))
     for entries in (_listed(message.thinking_blocks), details, _parts(message.content)):
         if blocks := [block for entry in entries if (block := _block(entry)) is not None]:
@@ -61,8 +63,12 @@ def _joined(entries: list[_Echo]) -> list[_Echo]:
     return joined
 
 
+def _is_text_or_null(content: Raw) -> bool:
+    return is_null(content) or is_text(content)
+
+
 def _parts(content: Raw) -> list[_Echo]:
-    if is_null(content) or is_text(content):
+    if _is_text_or_null(content):
         return []
     try:
         parts = PARTS_DECODER.decode(content)

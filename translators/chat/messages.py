@@ -25,6 +25,7 @@ from translators.chat.content import (
     Content,
     ContentWriter,
     as_blocks,
+    plain_texts,
     text_block,
     texts_of,
 )
@@ -32,8 +33,8 @@ from translators.chat.echoes import signed_thinking
 from translators.chat.names import upstream_call_id
 from translators.chat.tools import Tools, call_input, custom_input
 from translators.errors import TranslationError
-from translators.reading import SPOKEN, is_blank, is_text
-from translators.wire.chat import ChatMessage, FunctionCall
+from translators.reading import SPOKEN, is_blank, is_null, is_text
+from translators.wire.chat import ChatMessage, CustomCall, FunctionCall
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 _KNOWN_ROLES: Final = frozenset(ROLES)
@@ -153,6 +154,8 @@ def is_in_tool_loop(messages: list[ChatMessage]) -> bool:
 
 def _refusal(message: ChatMessage) -> bytes:
     """The refusal of an assistant message (a JSON string), empty where there is none."""
+    if is_null(message.refusal):
+        return b""
     refusal = bytes(message.refusal) if is_text(message.refusal) else b""
     return b"" if not refusal or is_blank(refusal) else refusal
 
@@ -180,6 +183,8 @@ class _Writer:
         calls = self._assistant(run.assistant) if run.assistant else []
         results = self._results(run, calls)
         self.conversation.add("user", results)
+        if run.assistant and len(results) == len(run.others):
+            return
         contents = {item.index: self._content(item) for item in run.others if item.message.role == "user"}
         users = [item for item in run.others if item.message.role == "user"]
         self._names.update(item.message.name for item in users if item.message.name)
@@ -238,7 +243,7 @@ class _Writer:
             path = f"{item.path}.tool_calls[{number}]"
             waiting = _Call(call.id, upstream_call_id(call.id), "")
             if call.custom is not None:
-                uses.append(self._use(waiting, call.custom.name, custom_input(call.custom, f"{path}.custom.input")))
+                uses.append(self._custom_use(waiting, call.custom, f"{path}.custom.input"))
             elif call.function is not None:
                 uses.append(self._function_use(waiting, call.function, f"{path}.function.arguments"))
             else:
@@ -256,11 +261,13 @@ class _Writer:
         return calls, uses
 
     def _function_use(self, call: _Call, function: FunctionCall, path: str) -> Block:
-        wraps = self._tools.upstream_name(function.name) in self._tools.wrapped
-        return self._use(call, function.name, call_input(function, path, self._adjustments, wraps=wraps))
+        name = self._tools.upstream_name(function.name)
+        value = call_input(function, path, self._adjustments, wraps=name in self._tools.wrapped)
+        return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": value}
 
-    def _use(self, call: _Call, name: str, value: Fragment) -> Block:
-        return {"type": "tool_use", "id": call.upstream_id, "name": self._tools.upstream_name(name), "input": value}
+    def _custom_use(self, call: _Call, custom: CustomCall, path: str) -> Block:
+        name = self._tools.upstream_name(custom.name)
+        return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": custom_input(custom, path)}
 
     def _results(self, run: _Run, calls: list[_Call]) -> list[Block]:
         """The results of one turn in the order of its calls; each call needs exactly one."""
@@ -279,7 +286,7 @@ class _Writer:
         content = self._content(item)
         if content:
             result["content"] = Fragment(content) if isinstance(content, bytes) else content
-        if (mark := mark_of(item.message.cache_control, None, item.path)) is not None:
+        if (mark := _own_mark(item)) is not None:
             result[MARK] = mark
         return result
 
@@ -300,7 +307,7 @@ class _Writer:
         if (orphaned := self._orphans.pop(source.index, None)) is not None:
             mark_last(self.conversation.messages, orphaned)
         self.conversation.add(role, content)
-        if (mark := mark_of(source.message.cache_control, None, source.path)) is not None:
+        if (mark := _own_mark(source)) is not None:
             mark_last(self.conversation.messages, mark)
 
     def _with_name(self, content: Content, name: str | None) -> Content:
@@ -332,14 +339,17 @@ def _count_leading_system(messages: list[ChatMessage]) -> int:
 
 
 def _texts(messages: list[ChatMessage]) -> list[Block]:
-    """Each message as it is sent, where it is a text and nothing else; empty where it holds more, or less."""
-    is_spoken = SPOKEN.match
-    return [
-        {"role": message.role, "content": Fragment(bytes(message.content))}
-        if message.role in _SPEAKERS and astuple(message)[2:] == _NOTHING_ELSE and is_spoken(message.content)
-        else {}
-        for message in messages
-    ]
+    """Each message as it is sent, where it is a text or texts and nothing else; empty where it holds more, or less."""
+    texts: list[Block] = []
+    for message in messages:
+        content = message.content
+        if message.role not in _SPEAKERS or astuple(message)[2:] != _NOTHING_ELSE:
+            texts.append({})
+        elif SPOKEN.match(content):
+            texts.append({"role": message.role, "content": Fragment(bytes(content))})
+        else:
+            texts.append({"role": message.role, "content": blocks} if (blocks := plain_texts(content)) else {})
+    return texts
 
 
 def _runs_with_more(messages: list[ChatMessage], texts: list[Block], start: int) -> Iterator[tuple[int, int]]:
@@ -359,10 +369,16 @@ def _placed_run(messages: list[ChatMessage], start: int, end: int) -> _Run:
 def _system_texts(item: _Placed) -> list[Block]:
     """A system message's texts, the last of them with the mark of the whole."""
     texts = texts_of(item.message.content, f"{item.path}.content")
-    mark = mark_of(item.message.cache_control, None, item.path)
+    mark = _own_mark(item)
     if texts and mark is not None:
         texts[-1].setdefault(MARK, mark)
     return texts
+
+
+def _own_mark(item: _Placed) -> Block | None:
+    """The mark that a message carries as a whole."""
+    given = item.message.cache_control
+    return None if is_null(given) else mark_of(given, None, item.path)
 
 
 def _answered(item: _Placed, calls: list[_Call]) -> _Call | None:
@@ -375,7 +391,10 @@ def _answered(item: _Placed, calls: list[_Call]) -> _Call | None:
             param=f"{item.path}.tool_call_id",
             code="missing_required_parameter",
         )
-    return next((call for call in calls if call.id == item.message.tool_call_id), None)
+    for call in calls:
+        if call.id == item.message.tool_call_id:
+            return call
+    return None
 
 
 def _unexpected_result(item: _Placed) -> TranslationError:
@@ -391,6 +410,9 @@ def _unexpected_result(item: _Placed) -> TranslationError:
 
 
 def _check_answered(run: _Run, calls: list[_Call], results: dict[str, Block]) -> None:
+    if len(results) == len(calls):
+        # Each result answers another call.
+        return
     if len({call.upstream_id for call in calls}) < len(calls):
         raise TranslationError(
             "The calls of one message must have different ids.", param=f"{run.path}.tool_calls", code="invalid_value"

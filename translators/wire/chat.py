@@ -6,7 +6,7 @@ more than one JSON type, is `Raw`; fields not named here are ignored, as vendor 
 What comes in thousands is `gc=False`: nothing in it can lead back to itself, so the garbage collector need not look.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -86,6 +86,13 @@ class ContentPart(Struct, gc=False):
     data: Raw = NULL
     cache_control: Raw = NULL
     prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class TextPart(Struct, forbid_unknown_fields=True, gc=False):
+    """A part that is a text and nothing else, as nearly every one is."""
+
+    type: Literal["text"]
+    text: Raw
 
 
 class FunctionDefinition(Struct):
@@ -288,6 +295,7 @@ KNOWN_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs.f
 REQUEST_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 KNOWN_REQUEST_DECODER: Final = msgspec.json.Decoder(KnownChatRequest)
 PARTS_DECODER: Final = msgspec.json.Decoder(list[ContentPart])
+TEXT_PARTS_DECODER: Final = msgspec.json.Decoder(list[TextPart])
 TOOL_DECODER: Final = msgspec.json.Decoder(ToolDefinition)
 IMAGE_URL_DECODER: Final[msgspec.json.Decoder[ImageUrl | str]] = msgspec.json.Decoder(ImageUrl | str)
 TOOL_CHOICE_DECODER: Final[msgspec.json.Decoder[ToolChoice | str]] = msgspec.json.Decoder(ToolChoice | str)
