@@ -12,12 +12,20 @@ class Adjustments:
     """Collects `field=what:why` notes for the response header; in strict mode the first one refuses the request."""
 
     def __init__(self, *, reject: bool = False) -> None:
-        self._reject = reject
+        self.rejects = reject
         self._notes: dict[str, str] = {}
+
+    def branch(self) -> "Adjustments":
+        """Notes of their own under the same rules, to be merged once they are complete."""
+        return Adjustments(reject=self.rejects)
+
+    def merge(self, branch: "Adjustments") -> None:
+        """Take over the notes of a branch."""
+        self._notes |= branch._notes
 
     def add(self, field: str, change: str, reason: str) -> None:
         """Note that `field` was changed (`dropped`, `clamped`, `required->auto`) and why (`model`, ...)."""
-        if self._reject:
+        if self.rejects:
             raise TranslationError(
                 f"'{field}' cannot be honoured as it was sent ({change}, because of: {reason}), "
                 "and adjusting it was not allowed (on_unsupported: reject).",

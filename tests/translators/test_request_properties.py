@@ -468,6 +468,32 @@ def test_the_same_request_gives_the_same_bytes(request: Request, row: ModelRow, 
     assert write_request(read_request(body), target, Options()) == first
 
 
+@pytest.mark.parametrize("between", [{}, {"web_search_options": {}}, {"tools": [tool("look"), tool("smell")]}])
+def test_what_is_remembered_of_tools_is_not_what_became_of_them_in_one_request(between: dict[str, Any]) -> None:
+    marked = [
+        {**tool(name, strict=True, parameters={"type": "object", "not": {}}), "cache_control": {"type": "ephemeral"}}
+        for name in "abc"
+    ]
+    request = chat(tools=marked, max_tokens=2000)
+    first = translate(request)
+
+    translate({**request, **between})
+
+    assert translate(request) == first
+    assert first.adjusted == "tools.strict=dropped:schema; cache_control=dropped:limit"
+
+
+def test_remembered_tools_are_refused_as_new_ones_are_where_nothing_may_be_adjusted() -> None:
+    request = chat(tools=[tool("a", strict=True, parameters={"type": "object", "not": {}})], max_tokens=2000)
+    translate(request)
+
+    for _ in range(2):
+        with pytest.raises(TranslationError) as caught:
+            translate(request, options=Options(reject_unsupported=True))
+
+        assert caught.value.failure.param == "tools.strict"
+
+
 @settings(max_examples=300, deadline=None)
 @given(request=st.one_of(requests(), damaged()), row=rows)
 def test_messages_that_are_texts_and_nothing_else_are_written_like_those_that_could_hold_more(

@@ -1,7 +1,7 @@
 """Tools in all their forms, and calls of them in the history."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -16,6 +16,7 @@ from translators.chat.names import upstream_tool_name
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.errors import TranslationError
 from translators.reading import decode, is_null
+from translators.remembered import Remembered
 from translators.schema import OutsideSubsetError, schema_hash, structured
 from translators.wire.chat import (
     OBJECT_DECODER,
@@ -81,6 +82,16 @@ class Tools:
         """What upstream calls a tool of the caller's."""
         return upstream_tool_name(name)
 
+    def copy(self) -> "Tools":
+        """The same tools, to which others can be added and whose marks can be changed."""
+        return replace(self, definitions=[dict(item) for item in self.definitions], names=dict(self.names))
+
+
+# Read anew, tools cost as much as all the rest of a request. What is kept of them: their text as the key, the schemas,
+# the descriptions (as Python texts).
+_COPIES: Final = 3
+_REMEMBERED: Final = Remembered[tuple[Tools, Adjustments]](8 * 2**20)
+
 
 def write_tools(
     request: ChatRequest,
@@ -95,9 +106,8 @@ def write_tools(
     """
     if not request.tools and not request.functions and request.web_search_options is None:
         return Tools()
-    writer = _ToolWriter(adjustments, refused_schemas, allows_mcp)
-    for index, raw in enumerate(request.tools or ()):
-        writer.add(raw, f"tools[{index}]")
+    tools = _listed_tools(request.tools, adjustments, refused_schemas, allows_mcp) if request.tools else Tools()
+    writer = _ToolWriter(tools, adjustments, refused_schemas, allows_mcp)
     if request.functions:
         if request.tools:
             adjustments.add("functions", "dropped", "tools")
@@ -110,14 +120,35 @@ def write_tools(
     return writer.tools
 
 
+def _listed_tools(
+    listed: list[Raw], adjustments: Adjustments, refused_schemas: frozenset[str], allows_mcp: bool
+) -> Tools:
+    """The entries of `tools`, which are the same in every turn: what became of them the last time is remembered."""
+    entries = b",".join(listed)
+    key = (entries, refused_schemas, allows_mcp, adjustments.rejects)
+    found = _REMEMBERED.get(key)
+    if found is None:
+        notes = adjustments.branch()
+        writer = _ToolWriter(Tools(), notes, refused_schemas, allows_mcp)
+        for index, raw in enumerate(listed):
+            writer.add(raw, f"tools[{index}]")
+        found = (writer.tools, notes)
+        _REMEMBERED.put(key, found, _COPIES * len(entries))
+    tools, notes = found
+    adjustments.merge(notes)
+    return tools.copy()
+
+
 NULL_MARK: Final = Raw(b"null")
 
 
 class _ToolWriter:
     """Adds tool after tool; keeps count of what is limited."""
 
-    def __init__(self, adjustments: Adjustments, refused_schemas: frozenset[str], allows_mcp: bool) -> None:
-        self.tools = Tools()
+    def __init__(
+        self, tools: Tools, adjustments: Adjustments, refused_schemas: frozenset[str], allows_mcp: bool
+    ) -> None:
+        self.tools = tools
         self._refused_schemas = refused_schemas
         self._allows_mcp = allows_mcp
         self._adjustments = adjustments
