@@ -8,16 +8,15 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
 import orjson
 
+from translators.remembered import Remembered
+
 Schema: TypeAlias = dict[str, Any]
 
-# Converting is pure, and the same tools come with every turn of a conversation.
-_REMEMBERED: Final = 512
 _MAX_DEPTH: Final = 100
 
 _FORMATS: Final = frozenset(
@@ -74,9 +73,20 @@ def schema_hash(schema: bytes) -> str:
     return hashlib.sha256(schema).hexdigest()
 
 
-@lru_cache(_REMEMBERED)
+# Converting is pure, and the same form is asked for with every turn.
+_REMEMBERED: Final = Remembered[Structured](4 * 2**20)
+
+
 def structured(schema: bytes) -> Structured:
     """The schema (JSON) within the subset; raises `OutsideSubsetError`."""
+    found = _REMEMBERED.get(schema)
+    if found is None:
+        found = _converted(schema)
+        _REMEMBERED.put(schema, found, len(schema) + len(found.json))
+    return found
+
+
+def _converted(schema: bytes) -> Structured:
     try:
         read = msgspec.json.decode(schema)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
