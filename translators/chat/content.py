@@ -83,6 +83,8 @@ class ContentWriter:
 
     def content(self, content: Raw, path: str) -> Content:
         """A user's or tool's content: a string stays a string, parts become blocks."""
+        if SPOKEN.match(content):
+            return bytes(content)
         if is_null(content):
             return []
         if is_text(content):
