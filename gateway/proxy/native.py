@@ -118,6 +118,7 @@ class _ReadAnswer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_complete: bool = True
 
     async def receive(self) -> bytes:
         piece, self.body = self.body, b""

@@ -198,7 +198,7 @@ async def test_version_betas_and_profile_pass_and_nothing_else(upstream: Scripte
     assert sent.pop("anthropic-beta") == "one-2026-01-01,two-2026-01-01,three-2026-01-01"
     assert sent.pop("anthropic-user-profile-id") == "prof_1"
     assert sent.pop("user-agent") == "dragoman"
-    assert set(sent) == {"host", "connection", "accept", "accept-encoding", "content-type", "content-length"}
+    assert set(sent) == {"host", "accept", "accept-encoding", "content-type", "content-length"}
 
 
 async def test_who_names_no_version_gets_the_old_one(upstream: ScriptedUpstream) -> None:
