@@ -108,7 +108,13 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
         "choice-without-tools",
         "effort-budget-and-forced-tool",
     ),
-    "allowed_tools": ("choice-allowed-auto", "choice-allowed-required", "choice-allowed-unknown"),
+    "allowed_tools": (
+        "choice-allowed-auto",
+        "choice-allowed-required",
+        "choice-allowed-unknown",
+        "choice-allowed-empty",
+        "choice-allowed-nameless",
+    ),
     "forced choice refused": ("choice-named-refused", "choice-required-refused"),
     "json_schema": (
         "format-schema",
