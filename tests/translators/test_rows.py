@@ -58,6 +58,7 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
     ),
     "max_tokens": (
         "limit-above-the-maximum",
+        "limit-far-above-the-maximum",
         "limit-absent",
         "limit-absent-bounded-by-configuration",
         "limit-given-twice",

@@ -19,6 +19,7 @@ T = TypeVar("T")
 _MAX_USER_ID: Final = 256
 # Messages forbids personal data in `metadata.user_id`; these look like some.
 _PERSONAL: Final = re.compile(r"@|^\+?[\d\s().-]{7,}$")
+_LARGEST_SHOWN: Final = 10**12
 _SERVICE_TIERS: Final = {
     "auto": "auto",
     "priority": "auto",
@@ -55,12 +56,12 @@ def token_limit(request: ChatRequest, row: ModelRow, bound: int | None, adjustme
         return min(row.max_output, bound or row.max_output), False
     if limit < 0:
         raise TranslationError(
-            f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {limit} instead.",
+            f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {_shown(limit)} instead.",
             param=name,
             code="integer_below_min_value",
         )
     if limit > row.max_output:
-        adjustments.add(name, f"{min(limit, 10**12)}->{row.max_output}", "model")
+        adjustments.add(name, f"{_shown(limit)}->{row.max_output}", "model")
         limit = row.max_output
     return limit, True
 
@@ -138,6 +139,13 @@ def drop_without_counterpart(request: ChatRequest, adjustments: Adjustments) -> 
         value = getattr(request, name)
         if not is_null(value) and bytes(value) not in neutral:
             adjustments.add(name, "dropped", "unsupported")
+
+
+def _shown(number: int) -> str:
+    """A number as a header can carry it: one of hundreds of digits would leave no room for the other notes."""
+    if abs(number) <= _LARGEST_SHOWN:
+        return str(number)
+    return f">{_LARGEST_SHOWN}" if number > 0 else f"<-{_LARGEST_SHOWN}"
 
 
 def _user_id(user: str) -> str:
