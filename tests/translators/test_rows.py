@@ -39,6 +39,7 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
     ),
     "call ids, tool names": ("tools-odd-names", "calls-same-id-in-two-turns", "call-long-id", "call-name-restored"),
     "assistant text plus calls": ("calls-parallel", "text-then-call"),
+    "assistant parts": ("echo-parts", "turns-assistant-image", "turns-assistant-image-rejected"),
     "blank texts": ("turns-blank-texts", "turns-nothing-left"),
     "last message assistant": (
         "turns-last-is-assistant",
@@ -175,6 +176,7 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
         "cache-on-a-dropped-part",
         "cache-on-the-first-part-dropped",
         "cache-on-thinking-alone",
+        "cache-on-an-assistants-image",
     ),
     "prompt_cache fields": (
         "cache-breakpoint",

@@ -151,7 +151,7 @@ class _Writer:
         self._tools = tools
         self._taken = taken
         self._adjustments = adjustments
-        self._contents = ContentWriter(allows_ids=taken.file_ids)
+        self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids)
         # Who has spoken by name, up to the run that is being written.
         self._names: set[str] = set()
         # Marks of contents whose first parts vanished, by the index of the message.
