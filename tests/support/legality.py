@@ -125,7 +125,9 @@ def _output_config(config: Mapping[str, Any], betas: Sequence[str]) -> Iterator[
 def _metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
     if not metadata.keys() <= {"user_id"}:
         yield "metadata: extra inputs"
-    user = metadata.get("user_id", "")
+    user = metadata.get("user_id", "x")
+    if not user.strip():
+        yield "metadata.user_id: blank"
     if len(user) > 256:
         yield "metadata.user_id: longer than 256 characters"
     if "@" in user:

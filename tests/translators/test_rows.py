@@ -14,8 +14,20 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
     "model": ("test:gateway/test_routing.py",),
     "leading system": ("system-leading", "system-alone"),
     "later system": ("system-later", "system-later-alone-in-its-run", "system-later-model-without-the-role"),
-    "user": ("text", "turns-one-name", "turns-several-names"),
-    "image_url": ("image-url", "image-data", "image-http", "image-of-unknown-format"),
+    "user": (
+        "text",
+        "turns-one-name",
+        "turns-several-names",
+        "turns-blank-name",
+        "turns-blank-name-beside-one",
+    ),
+    "image_url": (
+        "image-url",
+        "image-url-without-a-host",
+        "image-data",
+        "image-http",
+        "image-of-unknown-format",
+    ),
     "file": (
         "file-pdf-data-url",
         "file-pdf-bare",
@@ -158,7 +170,7 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
     ),
     "verbosity": ("verbosity", "verbosity-medium", "format-and-verbosity"),
     "service_tier": ("tier", "tier-fast", "tier-unknown"),
-    "user ids": ("user", "user-with-an-address"),
+    "user ids": ("user", "user-with-an-address", "user-with-a-phone-number", "user-number", "user-blank"),
     "metadata": ("metadata",),
     "prompt_cache_key": ("cache-key",),
     "cache_control": (

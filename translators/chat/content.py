@@ -54,6 +54,8 @@ _TYPE_OF_SUFFIX: Final = {
 }
 _TEXTUAL: Final = re.compile(r"text/.+|application/(json|xml|yaml|x-yaml|javascript|toml|x-ndjson|.+\+(json|xml))")
 _DATA_URL: Final = re.compile(rb'"data:(?P<type>[^;,"\\]*)(?P<parameters>;[^,"\\]*)?,', re.IGNORECASE)
+# Only that there is a host: whether it can be reached is upstream's to find out.
+_HTTPS_URL: Final = re.compile(rb'"https://[^/?#:@\s"\\]', re.IGNORECASE)
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _WHITE: Final = re.compile(r"\s+")
 
@@ -209,11 +211,11 @@ def _image(value: Raw, path: str) -> Block:
     image = decode(IMAGE_URL_DECODER, value, path)
     # Some clients send the URL itself where the object belongs.
     url = _unescaped(text_json(image.url, f"{path}.url") if isinstance(image, ImageUrl) else bytes(value))
-    if url[1:9].lower() == b"https://":
+    if _HTTPS_URL.match(url):
         return {"type": "image", "source": {"type": "url", "url": Fragment(url)}}
     if url[1:6].lower() != b"data:":
         raise TranslationError(
-            "An image must be a data: URL or an https:// address; the gateway downloads nothing.",
+            "An image must be a data: URL or a whole https:// address; the gateway downloads nothing.",
             param=f"{path}.url",
             code="invalid_image_url",
         )

@@ -168,7 +168,7 @@ class _Writer:
         self.conversation.add("user", results)
         contents = {item.index: self._content(item) for item in run.others if item.message.role == "user"}
         users = [item for item in run.others if item.message.role == "user"]
-        self._names.update(item.message.name for item in users if item.message.name)
+        self._names.update(item.message.name for item in users if item.message.name and item.message.name.strip())
         # A system message is taken only behind a user's; and there only as the last of its run.
         stands_late = self._taken.system_messages and bool(results or any(contents.values()))
         late: list[list[Block]] = []
@@ -291,7 +291,7 @@ class _Writer:
 
     def _with_name(self, content: Content, name: str | None) -> Content:
         """Say who speaks, as soon as more than one name has occurred."""
-        if not name or len(self._names) < 2 or not content:
+        if not name or len(self._names) < 2 or not content or not name.strip():
             return content
         if isinstance(content, bytes):
             return _spliced(f"{name}:\n", content)
