@@ -41,7 +41,7 @@ REFERENCE = {
     "claude-fable-5-1": Facts(released="2026-09-01", thinking=ADAPTIVE),
     "claude-mythos-5-1": Facts(released="2026-09-01", thinking=ADAPTIVE),
     "claude-opus-5-5": Facts(released="2026-09-22", thinking=ADAPTIVE, effort="medium"),
-    "claude-sonnet-5-5": Facts(released="2026-09-28", thinking=BETWEEN),
+    "claude-sonnet-5-5": Facts(released="2026-09-28", thinking=BETWEEN, disabled_effort="high"),
     "claude-haiku-5-5": Facts(
         released="2026-10-07", thinking=SWITCHABLE, effort="medium", forced=True, disabled_effort="high"
     ),
