@@ -202,6 +202,13 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
         "cache-on-the-first-part-dropped",
         "cache-on-thinking-alone",
         "cache-on-an-assistants-image",
+        "cache-on-a-blank-system",
+        "cache-on-a-blank-system-part",
+        "cache-on-a-blank-later-system",
+        "cache-on-a-blank-first-system",
+        "cache-on-a-blank-first-user",
+        "cache-on-a-blank-tool-result",
+        "cache-on-the-blank-start-of-a-tool-result",
     ),
     "prompt_cache fields": (
         "cache-breakpoint",

@@ -103,6 +103,12 @@ class ContentWriter:
             return self.content(content, path)
         return self._blocks(decode(PARTS_DECODER, content, path), path, self._assistants)
 
+    def texts(self, content: Raw, path: str) -> list[Block]:
+        """The text blocks of a content that may hold nothing else, blank ones left out."""
+        if is_null(content) or is_text(content):
+            return as_blocks(self.content(content, path))
+        return self._blocks(decode(PARTS_DECODER, content, path), path, self._text_only)
+
     def _blocks(
         self, parts: list[ContentPart], path: str, write: Callable[[ContentPart, str], Block | None]
     ) -> list[Block]:
@@ -124,6 +130,12 @@ class ContentWriter:
         """The mark for the message before, once."""
         mark, self.orphaned_mark = self.orphaned_mark, None
         return mark
+
+    def _text_only(self, part: ContentPart, path: str) -> Block | None:
+        if part.type not in TEXT_TYPES:
+            message = f"Only parts of type 'text' are allowed here, not '{part.type}'."
+            raise TranslationError(message, param=f"{path}.type", code="invalid_value")
+        return self._block(part, path)
 
     def _assistants(self, part: ContentPart, path: str) -> Block | None:
         if part.type in TEXT_TYPES or part.type == "refusal":
@@ -175,22 +187,6 @@ class ContentWriter:
             param=f"{path}.file_data",
             code="unsupported_file",
         )
-
-
-def texts_of(content: Raw, path: str) -> list[Block]:
-    """The text blocks of a content that may hold nothing else, blank ones left out."""
-    if is_null(content):
-        return []
-    if is_text(content):
-        text = text_json(content, path)
-        return [] if is_blank(text) else [text_block(text)]
-    parts = decode(PARTS_DECODER, content, path)
-    for index, part in enumerate(parts):
-        if part.type not in TEXT_TYPES:
-            message = f"Only parts of type 'text' are allowed here, not '{part.type}'."
-            raise TranslationError(message, param=f"{path}[{index}].type", code="invalid_value")
-    writer = ContentWriter()
-    return writer._blocks(parts, path, writer._block)
 
 
 def as_blocks(content: Content) -> list[Block]:
