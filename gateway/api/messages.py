@@ -79,7 +79,7 @@ class Messages:
         body = await read_body(scope, receive, self._settings.max_body_bytes)
         asked = read_native(body)
         if caller.own_key is None:
-            check_restricted(asked, self._settings.allowed_fields)
+            check_restricted(asked, body, self._settings.allowed_fields)
         exchange = self._exchange(scope, caller, asked, body)
         # An id of upstream's only when it is certain that its answer is the one that is passed on.
         passed = {"request-id": responder.request_id}

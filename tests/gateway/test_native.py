@@ -29,7 +29,7 @@ from tests.support.scripted import REQUEST_ID, ScriptedUpstream, error_answer, j
 from translators.errors import ErrorKind, Failure, TranslationError
 from translators.native.errors import NATIVE_RULES, error_event
 from translators.native.errors import error_answer as native_error_answer
-from translators.native.request import read_native, with_model
+from translators.native.request import place_of_file_id, read_native, with_model
 from translators.native.stream import NativeStream, WholeEvents
 from translators.sse import EventTooLargeError
 
@@ -302,6 +302,80 @@ async def test_what_spends_or_reaches_more_than_tokens_takes_the_operators_leave
 
     assert field in assert_native_error(refused, 400, "invalid_request_error")["message"]
     assert (allowed.status_code, owned.status_code) == (200, 200)
+
+
+def with_blocks(*blocks: Any) -> bytes:
+    """A request whose second message has these blocks."""
+    return json.dumps({"model": "a", "messages": [{"role": "user", "content": "x"}, {"content": blocks}]}).encode()
+
+
+UPLOADED = {"type": "file", "file_id": "file_1"}
+IMAGE = {"type": "image", "source": UPLOADED}
+MADE_OF_BLOCKS = {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "x"}, IMAGE]}}
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (with_blocks(IMAGE), "messages.1.content.0.source.file_id"),
+        (
+            with_blocks({"type": "text"}, {"type": "document", "source": UPLOADED}),
+            "messages.1.content.1.source.file_id",
+        ),
+        (with_blocks({"type": "container_upload", "file_id": "file_1"}), "messages.1.content.0.file_id"),
+        (with_blocks({"type": "tool_result", "content": [IMAGE]}), "messages.1.content.0.content.0.source.file_id"),
+        (with_blocks(MADE_OF_BLOCKS), "messages.1.content.0.source.content.1.source.file_id"),
+        (with_blocks(IMAGE).replace(b'"file_id"', rb'"\u0066ile\u005fid"'), "messages.1.content.0.source.file_id"),
+        (with_blocks(IMAGE).replace(b'"file"', rb'"fil\u0065"'), "messages.1.content.0.source.file_id"),
+        (
+            with_blocks(IMAGE).replace(b'"source"', rb'"s\u006furce"').replace(b"file_id", rb"file\u005Fid"),
+            "messages.1.content.0.source.file_id",
+        ),
+        (with_blocks({"type": "text", "text": 'What is a "file_id"?'}), None),
+        (with_blocks({"type": "text", "text": "\x0e \u00e9 \\u0066"}), None),
+        (with_blocks({"type": "tool_use", "input": {"type": "file", "file_id": "mine"}}), None),
+        (with_blocks({"type": "tool_result", "content": 'file_id: "x"'}), None),
+        (with_blocks({"type": "image", "source": {"type": "url", "url": "https://a/?file_id=1"}}), None),
+        (with_blocks(None, 5, "file_id", [IMAGE], {"type": 5, "source": [UPLOADED], "content": 7}), None),
+        (b'{"model":"a","messages":"file_id"}', None),
+        (b'{"model":"a","messages":[["file_id"]],"file_id":1}', None),
+        (b'{"model":"a","tools":[{"input_schema":{"properties":{"file_id":{"type":"file"}}}}]}', None),
+    ],
+)
+def test_the_id_of_a_file_is_found_where_it_counts(body: bytes, place: str | None) -> None:
+    read_native(body)
+
+    assert place_of_file_id(body) == place
+
+
+def test_what_only_seems_to_have_no_ids_is_refused() -> None:
+    body = with_blocks(IMAGE).replace(b'"image"', b'"image","\\ud83d":1')
+
+    with pytest.raises(TranslationError):
+        place_of_file_id(body)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_ids_of_files_take_the_operators_leave_or_a_key_of_ones_own(
+    upstream: ScriptedUpstream, path: str
+) -> None:
+    upstream.always(SERVED)
+    body = asking_natively(messages=[{"role": "user", "content": [IMAGE]}])
+    allowing = config_for(key(upstream.base_url))
+    allowing = with_settings(allowing, translation=TranslationConfig(allow_native=("file_ids",)))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        refused = await running.http().post(path, json=body)
+        received = len(upstream.received)
+    async with quick_gateway(config=allowing) as running:
+        allowed = await running.http().post(path, json=body)
+    async with quick_gateway(callers_base_url=upstream.base_url) as running:
+        owned = await running.http().post(path, json=body, headers={"authorization": f"Bearer {OWN_KEY}"})
+
+    message = assert_native_error(refused, 400, "invalid_request_error")["message"]
+    assert message.startswith("messages.0.content.0.source.file_id: ")
+    assert received == 0
+    assert (allowed.status_code, owned.status_code) == (200, 200)
+    assert upstream.received[-1].json == body
 
 
 # The shape of failures.
