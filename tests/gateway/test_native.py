@@ -26,7 +26,7 @@ from tests.support.gateway import (
     with_settings,
 )
 from tests.support.scripted import REQUEST_ID, ScriptedUpstream, error_answer, json_answer
-from translators.errors import ErrorKind, Failure, TranslationError
+from translators.errors import RULES, ErrorKind, Failure, TranslationError
 from translators.native.errors import NATIVE_RULES, error_event
 from translators.native.errors import error_answer as native_error_answer
 from translators.native.request import place_of_file_id, read_native, with_model
@@ -482,10 +482,26 @@ def test_the_page_on_native_requests_holds_the_table_of_the_code() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/native.md").read_text("utf-8")
     rows: dict[tuple[int, str], list[str]] = {}
     for kind, rule in NATIVE_RULES.items():
-        rows.setdefault((rule.status, rule.type), []).append(kind.name.lower().replace("_", " "))
+        pointless = " (`x-should-retry: false`)" if RULES[kind].sdk_retry is False else ""
+        rows.setdefault((rule.status, rule.type), []).append(kind.name.lower().replace("_", " ") + pointless)
     table = [f"| {status} | `{type_}` | {', '.join(kinds)} |" for (status, type_), kinds in sorted(rows.items())]
 
     assert re.findall(r"^\| \d.*\|$", page, re.MULTILINE) == table
+
+
+def test_what_differs_from_chat_completions_is_on_the_page() -> None:
+    page = " ".join((Path(__file__).resolve().parents[2] / "docs/native.md").read_text("utf-8").split())
+    sides = {kind: (RULES[kind].status, NATIVE_RULES[kind].status) for kind in ErrorKind}
+    differing = {kind: statuses for kind, statuses in sides.items() if statuses[0] != statuses[1]}
+
+    assert differing == {
+        ErrorKind.CALLER_QUOTA: (429, 402),
+        ErrorKind.UNSUPPORTED_ENCODING: (415, 400),
+        ErrorKind.OVERLOADED: (503, 529),
+        ErrorKind.UPSTREAM_REQUEST_TIMEOUT: (408, 504),
+    }
+    for kind, (chat, native) in differing.items():
+        assert f"{kind.name.lower().replace('_', ' ')} {native} (chat completions: {chat})" in page
 
 
 # The stream.
