@@ -15,7 +15,7 @@ from gateway.api.records import note_records
 from gateway.api.requests import read_body
 from gateway.api.responder import Responder, responder_of
 from gateway.proxy.exchange import Exchange, Services
-from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native
+from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native, telling
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
 from gateway.secret import Secret
@@ -84,7 +84,10 @@ class Messages:
         exchange = self._exchange(scope, caller, asked, body)
         # An id of upstream's only when it is certain that its answer is the one that is passed on.
         passed = {"request-id": responder.request_id}
-        responder.more_headers = lambda: passed
+        is_callers_key = caller.own_key is not None
+        responder.more_headers = lambda: (
+            passed | telling(exchange.record.upstream_headers, is_callers_key=is_callers_key)
+        )
         try:
             async with self._interrupts.watch(receive, responder):
                 if self._streams(asked):
