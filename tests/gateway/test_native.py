@@ -164,11 +164,12 @@ async def test_the_very_bytes_of_the_client_go_upstream(upstream: ScriptedUpstre
     assert request.path == (COUNT_PATH if "count" in path else PATH)
 
 
-async def test_a_models_alias_is_the_only_thing_that_changes(upstream: ScriptedUpstream) -> None:
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_models_alias_is_the_only_thing_that_changes(upstream: ScriptedUpstream, path: str) -> None:
     upstream.always(SERVED)
-    body = b'{ "unknown":[1.0], "model":"gpt-5-mini",\n"messages":[] }'
+    body = b'{ "unknown":[1.0, {"model": "gpt-5"}], "model":"gpt-5-mini",\n"messages":[] }'
     async with quick_gateway(key(upstream.base_url)) as running:
-        await running.http().post(PATH, content=body)
+        await running.http().post(path, content=body)
 
     assert upstream.received[0].body == body.replace(b"gpt-5-mini", b"claude-haiku-5-5")
 
@@ -295,13 +296,15 @@ async def test_what_spends_or_reaches_more_than_tokens_takes_the_operators_leave
     own = {"authorization": f"Bearer {OWN_KEY}"}
     async with quick_gateway(key(upstream.base_url)) as running:
         refused = await running.http().post(PATH, json=body)
+        absent = await running.http().post(PATH, json=body | {field: None})
     async with quick_gateway(config=allowing) as running:
         allowed = await running.http().post(PATH, json=body)
     async with quick_gateway(callers_base_url=upstream.base_url) as running:
         owned = await running.http().post(PATH, json=body, headers=own)
 
     assert field in assert_native_error(refused, 400, "invalid_request_error")["message"]
-    assert (allowed.status_code, owned.status_code) == (200, 200)
+    assert (absent.status_code, allowed.status_code, owned.status_code) == (200, 200, 200)
+    assert [request.json[field] for request in upstream.received] == [None, "x", "x"]
 
 
 def with_blocks(*blocks: Any) -> bytes:
