@@ -57,13 +57,14 @@ def lifetime(ttl: str | None) -> Block:
     return _LONG_BREAKPOINT if ttl in _LONG_LIFETIMES else _SHORT_BREAKPOINT
 
 
-def mark_last(messages: list[Block], mark: Block) -> None:
-    """Mark the last block of the conversation that can carry a mark; one that is marked already stays as it is."""
+def mark_last(messages: list[Block], mark: Block) -> bool:
+    """Mark the last block that can carry a mark, if there is one; one that is marked already stays as it is."""
     for message in reversed(messages):
         for block in reversed(blocks_of(message)):
             if block["type"] not in _UNMARKABLE:
                 block.setdefault(MARK, mark)
-                return
+                return True
+    return False
 
 
 def blocks_of(message: Block) -> list[Block]:

@@ -20,7 +20,6 @@ from translators.chat.content import (
     ContentWriter,
     as_blocks,
     text_block,
-    texts_of,
 )
 from translators.chat.echoes import signed_thinking
 from translators.chat.names import upstream_call_id
@@ -117,7 +116,7 @@ def write_conversation(
     placed = [_checked(index, message) for index, message in enumerate(messages)]
     leading = _count_leading_system(placed)
     for item in placed[:leading]:
-        writer.conversation.system.extend(_system_texts(item))
+        writer.write_system(item)
     for run in _runs(placed[leading:]):
         writer.write(run)
     writer.end()
@@ -151,11 +150,17 @@ class _Writer:
         self._tools = tools
         self._taken = taken
         self._adjustments = adjustments
-        self._contents = ContentWriter(allows_ids=taken.file_ids)
+        self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids)
         # Who has spoken by name, up to the run that is being written.
         self._names: set[str] = set()
         # Marks of contents whose first parts vanished, by the index of the message.
         self._orphans: dict[int, Block] = {}
+
+    def write_system(self, item: _Placed) -> None:
+        """Write a system message before the first run."""
+        texts = self._system_texts(item)
+        self._place_orphan(item)
+        self.conversation.system.extend(texts)
 
     def write(self, run: _Run) -> None:
         """Write a run: the assistant's turn, then results first and together, users in order, system messages last."""
@@ -168,18 +173,20 @@ class _Writer:
         self.conversation.add("user", results)
         contents = {item.index: self._content(item) for item in run.others if item.message.role == "user"}
         users = [item for item in run.others if item.message.role == "user"]
-        self._names.update(item.message.name for item in users if item.message.name)
+        self._names.update(item.message.name for item in users if item.message.name and item.message.name.strip())
         # A system message is taken only behind a user's; and there only as the last of its run.
         stands_late = self._taken.system_messages and bool(results or any(contents.values()))
-        late: list[list[Block]] = []
+        late: list[_Placed] = []
         for item in run.others:
             if item.message.role == "user":
                 self._add("user", self._with_name(contents[item.index], item.message.name), item)
             elif item.message.role in _SYSTEM_ROLES and stands_late:
-                late.append(_system_texts(item))
+                late.append(item)
             elif item.message.role in _SYSTEM_ROLES:
-                self._add("user", [_marked_as_system(block) for block in _system_texts(item)], item)
-        for texts in late:
+                self._add("user", [_marked_as_system(block) for block in self._system_texts(item)], item)
+        for item in late:
+            texts = self._system_texts(item)
+            self._place_orphan(item)
             self.conversation.add("system", texts)
         if run.assistant is None and not messages:
             self.conversation.add("user", _NOTHING)
@@ -264,6 +271,10 @@ class _Writer:
         result: Block = {"type": "tool_result", "tool_use_id": call.upstream_id}
         content = self._content(item)
         if content:
+            self._place_orphan(item)
+        elif (orphaned := self._orphans.pop(item.index, None)) is not None:
+            result[MARK] = orphaned
+        if content:
             result["content"] = Fragment(content) if isinstance(content, bytes) else content
         if (mark := mark_of(item.message.cache_control, None, item.path)) is not None:
             result[MARK] = mark
@@ -278,20 +289,41 @@ class _Writer:
         if (mark := self._contents.take_orphaned_mark()) is not None:
             self._orphans[item.index] = mark
 
+    def _place_orphan(self, item: _Placed) -> None:
+        """Move a mark that nothing in its message can carry to what stands before it."""
+        if (orphaned := self._orphans.pop(item.index, None)) is not None:
+            self._mark_before(orphaned)
+
+    def _mark_before(self, mark: Block) -> None:
+        """Mark the last that was written: a prompt is tools, then system, then messages."""
+        if not mark_last(self.conversation.messages, mark):
+            for block in (self.conversation.system or self._tools.definitions)[-1:]:
+                block.setdefault(MARK, mark)
+
+    def _system_texts(self, item: _Placed) -> list[Block]:
+        """A system message's texts, the last of them with the mark of the whole."""
+        texts = self._contents.texts(item.message.content, f"{item.path}.content")
+        self._keep_orphan(item)
+        if (mark := mark_of(item.message.cache_control, None, item.path)) is not None:
+            if texts:
+                texts[-1].setdefault(MARK, mark)
+            else:
+                self._orphans[item.index] = mark
+        return texts
+
     def _add(self, role: str, content: Content, source: _Placed) -> None:
         """Append a message with the mark that its source carries as a whole.
 
         A mark that nothing in its message can carry moves to the message before.
         """
-        if (orphaned := self._orphans.pop(source.index, None)) is not None:
-            mark_last(self.conversation.messages, orphaned)
+        self._place_orphan(source)
         self.conversation.add(role, content)
         if (mark := mark_of(source.message.cache_control, None, source.path)) is not None:
-            mark_last(self.conversation.messages, mark)
+            self._mark_before(mark)
 
     def _with_name(self, content: Content, name: str | None) -> Content:
         """Say who speaks, as soon as more than one name has occurred."""
-        if not name or len(self._names) < 2 or not content:
+        if not name or len(self._names) < 2 or not content or not name.strip():
             return content
         if isinstance(content, bytes):
             return _spliced(f"{name}:\n", content)
@@ -325,15 +357,6 @@ def _runs(placed: list[_Placed]) -> Iterator[_Run]:
         else:
             run.others.append(item)
     yield run
-
-
-def _system_texts(item: _Placed) -> list[Block]:
-    """A system message's texts, the last of them with the mark of the whole."""
-    texts = texts_of(item.message.content, f"{item.path}.content")
-    mark = mark_of(item.message.cache_control, None, item.path)
-    if texts and mark is not None:
-        texts[-1].setdefault(MARK, mark)
-    return texts
 
 
 def _answered(item: _Placed, calls: list[_Call]) -> _Call | None:
