@@ -24,6 +24,7 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
     "image_url": (
         "image-url",
         "image-url-without-a-host",
+        "image-detail",
         "image-data",
         "image-http",
         "image-of-unknown-format",

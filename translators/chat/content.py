@@ -56,6 +56,8 @@ _TEXTUAL: Final = re.compile(r"text/.+|application/(json|xml|yaml|x-yaml|javascr
 _DATA_URL: Final = re.compile(rb'"data:(?P<type>[^;,"\\]*)(?P<parameters>;[^,"\\]*)?,', re.IGNORECASE)
 # Only that there is a host: whether it can be reached is upstream's to find out.
 _HTTPS_URL: Final = re.compile(rb'"https://[^/?#:@\s"\\]', re.IGNORECASE)
+# The one wish about detail that Claude cannot fulfil: every image is looked at as closely as it can be.
+_LESS_DETAIL: Final = b'"low"'
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _WHITE: Final = re.compile(r"\s+")
 
@@ -153,7 +155,7 @@ class ContentWriter:
             text = text_json(part.refusal, f"{path}.refusal")
             return None if is_blank(text) else text_block(text)
         if part.type in ("image_url", "input_image"):
-            return _image(part.image_url, f"{path}.image_url")
+            return self._image(part.image_url, f"{path}.image_url")
         if part.type == "file" and part.file is not None:
             return self._file(part.file, f"{path}.file")
         if part.type == "input_audio":
@@ -161,6 +163,17 @@ class ContentWriter:
         else:
             message = f"Parts of type '{part.type}' cannot be sent to this gateway; 'text', 'image_url' and 'file' can."
         raise TranslationError(message, param=f"{path}.type", code="invalid_value")
+
+    def _image(self, value: Raw, path: str) -> Block:
+        if is_null(value):
+            raise _missing(path)
+        image = decode(IMAGE_URL_DECODER, value, path)
+        if not isinstance(image, ImageUrl):
+            # Some clients send the URL itself where the object belongs.
+            return _image_block(bytes(value), f"{path}.url")
+        if bytes(image.detail) == _LESS_DETAIL and self._adjustments is not None:
+            self._adjustments.add("image_url.detail", "dropped", "unsupported")
+        return _image_block(text_json(image.url, f"{path}.url"), f"{path}.url")
 
     def _file(self, file: FileObject, path: str) -> Block:
         title: Block = {"title": file.filename} if file.filename else {}
@@ -201,28 +214,24 @@ def text_block(text: bytes) -> Block:
     return {"type": "text", "text": Fragment(text)}
 
 
-def _image(value: Raw, path: str) -> Block:
-    if is_null(value):
-        raise _missing(path)
-    image = decode(IMAGE_URL_DECODER, value, path)
-    # Some clients send the URL itself where the object belongs.
-    url = _unescaped(text_json(image.url, f"{path}.url") if isinstance(image, ImageUrl) else bytes(value))
+def _image_block(url: bytes, path: str) -> Block:
+    url = _unescaped(url)
     if _HTTPS_URL.match(url):
         return {"type": "image", "source": {"type": "url", "url": Fragment(url)}}
     if url[1:6].lower() != b"data:":
         raise TranslationError(
             "An image must be a data: URL or a whole https:// address; the gateway downloads nothing.",
-            param=f"{path}.url",
+            param=path,
             code="invalid_image_url",
         )
-    data = _data_of_url(url, f"{path}.url")
+    data = _data_of_url(url, path)
     if data.media_type == PDF:
         return {"type": "document", "source": _base64_source(data)}
     if data.media_type not in IMAGE_TYPES:
         raise TranslationError(
             "You uploaded an unsupported image. Please make sure your image has one of the following formats: "
             "'png', 'jpeg', 'gif', 'webp'.",
-            param=f"{path}.url",
+            param=path,
             code="invalid_image_format",
         )
     return {"type": "image", "source": _base64_source(data)}
