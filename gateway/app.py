@@ -30,8 +30,9 @@ from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
+from gateway.upstream.client import upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
-from gateway.upstream.httpx2_client import Httpx2Upstream, TimeLimits
+from gateway.upstream.limits import TimeLimits
 from translators.chat.request import Options
 from translators.errors import FailedError
 from translators.models import model_table
@@ -51,9 +52,8 @@ class Gateway:
         self.interrupts = Interrupts()
         self._callers_base_url = callers_base_url
         self._endpoints = endpoints_of(config)
-        limits = config.timeouts
-        self._upstream = Httpx2Upstream(
-            TimeLimits(limits.connect_seconds, limits.first_byte_seconds, limits.idle_seconds)
+        self._upstream = upstream_client(
+            TimeLimits(**asdict(config.timeouts)), config.upstream.client, config.upstream.ca_file
         )
         # One pool for all endpoints: what one of them learns about a key holds for the others.
         self.services = Services(

@@ -25,7 +25,8 @@ from gateway.doctor import examine, table
 from gateway.secret import Secret
 from gateway.serving import CannotListenError, check_exposure, listen, run, serve, url_of
 from gateway.telemetry.logs import set_up_logging
-from gateway.upstream.httpx2_client import Httpx2Upstream, TimeLimits
+from gateway.upstream.client import upstream_client
+from gateway.upstream.limits import TimeLimits
 
 _DESCRIPTION = """\
 Dragoman is an OpenAI-compatible gateway in front of Anthropic's Messages API:
@@ -118,7 +119,7 @@ def _doctor(options: argparse.Namespace) -> int:
     limits = TimeLimits(config.timeouts.connect_seconds, first_byte_seconds=30.0, idle_seconds=30.0)
 
     async def ask() -> int:
-        upstream = Httpx2Upstream(limits)
+        upstream = upstream_client(limits, config.upstream.client, config.upstream.ca_file)
         try:
             findings = await examine(upstream, endpoints)
         finally:

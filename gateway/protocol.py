@@ -3,10 +3,12 @@
 import asyncio
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.api.middleware import new_request_id
+from gateway.api.shapes import OPENAI, ErrorShape, shape_for
 from translators.errors import ErrorKind, Failure
 
 # nginx allows 32 KB; keys, cookies and tracing headers of real clients stay far below.
@@ -75,15 +77,27 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, kind: ErrorKind, message: str) -> None:
-        failure = Failure(kind, message)
-        body = failure.as_json()
+        request_id = new_request_id()
+        answer = self._shape().answer(Failure(kind, message), request_id)
         head = [
-            f"HTTP/1.1 {failure.rule.status} {HTTPStatus(failure.rule.status).phrase}",
+            f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
             "content-type: application/json",
-            f"content-length: {len(body)}",
-            f"x-request-id: {new_request_id()}",
+            f"content-length: {len(answer.body)}",
+            *(f"{name}: {value}" for name, value in answer.headers.items()),
+            f"x-request-id: {request_id}",
             "connection: close",
             "\r\n",
         ]
-        self.transport.write("\r\n".join(head).encode() + body)
+        self.transport.write("\r\n".join(head).encode() + answer.body)
         self.transport.close()
+
+    def _shape(self) -> ErrorShape:
+        """The form of errors at the address that was asked, as far as it has arrived."""
+        # uvicorn has neither address nor headers before a first request has begun.
+        if self.headers is None:
+            return OPENAI
+        try:
+            path = urlsplit(self.url.decode("latin-1")).path
+        except ValueError:
+            return OPENAI
+        return shape_for({"path": unquote(path), "headers": self.headers})

@@ -1,11 +1,13 @@
 """What the translation had to change, so that nothing is lost in silence."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from translators.errors import TranslationError
 
 HEADER: Final = "x-gateway-adjusted"
 MAX_HEADER_BYTES: Final = 2048
+_SEPARATOR: Final = "; "
 
 
 class Adjustments:
@@ -42,10 +44,19 @@ class Adjustments:
     @property
     def header(self) -> str | None:
         """The value of `x-gateway-adjusted`, at most 2 KB; None when nothing was changed."""
-        text = ""
-        for note in self._notes.values():
-            longer = f"{text}; {note}" if text else note
-            if len(longer) > MAX_HEADER_BYTES:
-                break
-            text = longer
-        return text or None
+        return _header_of(self._notes.values())
+
+
+def united(headers: Iterable[str | None]) -> str | None:
+    """One header for several requests that became one answer: each note once."""
+    return _header_of(dict.fromkeys(note for header in headers if header for note in header.split(_SEPARATOR)))
+
+
+def _header_of(notes: Iterable[str]) -> str | None:
+    text = ""
+    for note in notes:
+        longer = f"{text}{_SEPARATOR}{note}" if text else note
+        if len(longer) > MAX_HEADER_BYTES:
+            break
+        text = longer
+    return text or None

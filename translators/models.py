@@ -2,11 +2,11 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 EFFORT_LEVELS: Final = ("low", "medium", "high", "xhigh", "max")
 # Hosts write the same model with more around it: `us.anthropic.claude-x-v1:0`, `claude-x@date`, `anthropic/claude-x`.
+_T = TypeVar("_T")
 _HOST_SPELLING: Final = re.compile(r"^(?:[a-z-]+\.)?(?:anthropic[./])?(?P<id>claude-[a-z0-9-]+?)(?:-v\d+(?::\d+)?)?$")
 
 
@@ -53,11 +54,42 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return "adaptive" in self.thinking
 
 
+class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model costs, in micro-dollars a million tokens, for prompts up to a length (None: for all longer ones)."""
+
+    up_to_prompt_tokens: int | None = None
+    input: int
+    output: int
+    cache_write_5m: int
+    cache_write_1h: int
+    cache_read: int
+    source: str
+    date: date
+
+
+class OtherSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where some facts of a row come from, when not from where the row does."""
+
+    facts: tuple[str, ...]
+    source: str
+    date: date
+
+
+class Provenance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands beside a model's abilities: where they are known from, and what the model costs."""
+
+    source: str
+    date: date
+    other_sources: tuple[OtherSource, ...] = ()
+    prices: tuple[Price, ...] = ()
+
+
 class _ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file as it is written: all rows, and the id whose row stands for every id that is not listed."""
+    """The file: all rows, what stands beside each, and the id whose row stands for every id that is not listed."""
 
     unknown: str
     models: tuple[ModelRow, ...]
+    provenance: tuple[Provenance, ...]
 
 
 class _Flag(Struct, frozen=True):
@@ -129,9 +161,12 @@ def _is_supported(flag: _Flag | None) -> bool:
 class ModelTable:
     """Rows by id; what the operator has said of a model wins over what upstream says, that over the built-in row."""
 
-    def __init__(self, rows: Iterable[ModelRow], unknown: str) -> None:
+    def __init__(self, rows: Iterable[ModelRow], unknown: str, provenance: Iterable[Provenance] = ()) -> None:
         self.rows = tuple(rows)
         self._by_id = {name: row for row in self.rows for name in (row.id, *row.aliases)}
+        # Beside the rows, not in them: a row stands for other models, too, and rows are compared with each request.
+        pairs = zip(self.rows, provenance, strict=False)
+        self._provenance = {name: known for row, known in pairs for name in (row.id, *row.aliases)}
         self._unknown = self._by_id[unknown]
         self._overrides: dict[str, dict[str, Any]] = {}
 
@@ -159,19 +194,31 @@ class ModelTable:
 
     def find(self, model: str) -> ModelRow | None:
         """The row of an id, of its alias, or of its spelling at another host."""
-        if (row := self._by_id.get(model)) is not None:
-            return row
-        spelled = _HOST_SPELLING.match(model.replace("@", "-"))
-        return self._by_id.get(spelled["id"]) if spelled else None
+        return _found(self._by_id, model)
+
+    def provenance(self, model: str) -> Provenance | None:
+        """Where the built-in row of a model is known from, and its prices; None for one that nobody knows."""
+        return _found(self._provenance, model)
+
+
+def _found(table: Mapping[str, _T], model: str) -> _T | None:
+    """What stands under an id, or under another host's spelling of it."""
+    if (entry := table.get(model)) is not None:
+        return entry
+    spelled = _HOST_SPELLING.match(model.replace("@", "-"))
+    return table.get(spelled["id"]) if spelled else None
 
 
 def model_table() -> ModelTable:
     """The table that comes with the package; each one can be refined by itself."""
     file = _model_file()
-    return ModelTable(file.models, file.unknown)
+    return ModelTable(file.models, file.unknown, file.provenance)
 
 
 @cache
 def _model_file() -> _ModelFile:
     text = files("translators").joinpath("models.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text), _ModelFile)
+    file = tomllib.loads(text)
+    beside = Provenance.__struct_fields__
+    provenance = [{name: model.pop(name) for name in beside if name in model} for model in file["models"]]
+    return msgspec.convert({**file, "provenance": provenance}, _ModelFile)

@@ -13,6 +13,7 @@ from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
 from gateway.api.middleware import notes_of
+from gateway.api.records import answer_headers, note_records
 from gateway.api.requests import header
 from gateway.api.responder import Responder, responder_of
 from gateway.proxy.chat import (
@@ -30,14 +31,12 @@ from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
-from translators.adjustments import HEADER as ADJUSTED_HEADER
 from translators.chat.chunks import StreamFrame
 from translators.chat.extensions import RESTRICTED
 from translators.chat.request import MessagesRequest, Options, Target, write_request
 from translators.errors import FailedError, TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow, ModelTable
-from translators.rate_limits import openai_rate_limits
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
@@ -101,7 +100,8 @@ class Generator:
         """Answer a task, streamed or whole."""
         responder = responder_of(scope)
         exchanges = self._exchanges(task.chats, caller, self._options(scope, caller))
-        responder.more_headers = lambda: _headers(exchanges[0].record)
+        records = [exchange.record for exchange in exchanges]
+        responder.more_headers = lambda: answer_headers(records)
         try:
             for exchange in exchanges:
                 exchange.prepare()
@@ -117,7 +117,7 @@ class Generator:
             renamed = task.param_names.get((error.failure.param or "").partition("[")[0], error.failure.param)
             raise FailedError(replace(error.failure, param=renamed)) from error
         finally:
-            _note(notes_of(scope), task.chats[0], caller, [exchange.record for exchange in exchanges])
+            _note(notes_of(scope), task.chats[0], caller, records)
 
     async def _stream(
         self, task: Task, exchanges: Sequence[ChatExchange], responder: Responder, share_cache: bool
@@ -194,30 +194,7 @@ class Generator:
         return replace(options, reject_unsupported=wish == "reject")
 
 
-def _headers(record: Record) -> dict[str, str]:
-    headers = {}
-    if record.adjusted is not None:
-        headers[ADJUSTED_HEADER] = record.adjusted
-    if record.upstream_request_id is not None:
-        headers["x-upstream-request-id"] = record.upstream_request_id
-    return headers | openai_rate_limits(record.upstream_headers)
-
-
 def _note(notes: dict[str, object], request: ChatRequest, caller: Caller, records: Sequence[Record]) -> None:
-    first = records[0]
-    notes.update(
-        caller=caller.name,
-        model=request.model if request.model == first.model else f"{request.model}->{first.model}",
-        stream=bool(request.stream),
-        key=first.key,
-        attempts=sum(record.attempts for record in records),
-        prompt_tokens=sum(record.usage.prompt_tokens for record in records),
-        completion_tokens=sum(record.usage.output_tokens for record in records),
-        adjusted=first.adjusted,
-        upstream_request_id=first.upstream_request_id,
-        stop_reason=first.stop_reason,
-    )
-    if failures := [failure for record in records for failure in record.failures]:
-        notes["failures"] = " | ".join(failures)
+    note_records(notes, records, caller=caller, model=request.model, is_stream=bool(request.stream))
     if (metadata := bytes(request.metadata)) != b"null":
         notes["metadata"] = metadata.decode()

@@ -11,10 +11,11 @@ from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
 from gateway.api.middleware import notes_of
+from gateway.api.records import note_records
 from gateway.api.requests import read_body
 from gateway.api.responder import Responder, responder_of
-from gateway.proxy.exchange import Exchange, Record, Services
-from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native
+from gateway.proxy.exchange import Exchange, Services
+from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native, telling
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
 from gateway.secret import Secret
@@ -79,11 +80,14 @@ class Messages:
         body = await read_body(scope, receive, self._settings.max_body_bytes)
         asked = read_native(body)
         if caller.own_key is None:
-            check_restricted(asked, self._settings.allowed_fields)
+            check_restricted(asked, body, self._settings.allowed_fields)
         exchange = self._exchange(scope, caller, asked, body)
         # An id of upstream's only when it is certain that its answer is the one that is passed on.
         passed = {"request-id": responder.request_id}
-        responder.more_headers = lambda: passed
+        is_callers_key = caller.own_key is not None
+        responder.more_headers = lambda: (
+            passed | telling(exchange.record.upstream_headers, is_callers_key=is_callers_key)
+        )
         try:
             async with self._interrupts.watch(receive, responder):
                 if self._streams(asked):
@@ -91,7 +95,8 @@ class Messages:
                 else:
                     await self._complete(exchange, responder, passed)
         finally:
-            _note(notes_of(scope), asked, caller, exchange.record)
+            records = (exchange.record,)
+            note_records(notes_of(scope), records, caller=caller, model=asked.model, is_stream=asked.streams)
 
     async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
         with StreamClient(responder, self._settings.keepalive_seconds, PING) as client:
@@ -140,18 +145,3 @@ def _values(scope: Scope, name: bytes) -> list[str]:
 def _betas(scope: Scope) -> tuple[str, ...]:
     listed = ",".join(_values(scope, b"anthropic-beta")).split(",")
     return tuple(beta.strip() for beta in listed if beta.strip())
-
-
-def _note(notes: dict[str, object], asked: Asked, caller: Caller, record: Record) -> None:
-    notes.update(
-        caller=caller.name,
-        model=asked.model if asked.model == record.model else f"{asked.model}->{record.model}",
-        stream=asked.streams,
-        key=record.key,
-        attempts=record.attempts,
-        prompt_tokens=record.usage.prompt_tokens,
-        completion_tokens=record.usage.output_tokens,
-        upstream_request_id=record.upstream_request_id,
-    )
-    if record.failures:
-        notes["failures"] = " | ".join(record.failures)

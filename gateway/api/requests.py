@@ -3,11 +3,11 @@
 import asyncio
 from typing import Final
 
-from starlette.types import Message, Receive, Scope
+from starlette.types import Receive, Scope
 
 from translators.errors import ErrorKind, FailedError, Failure
 
-# The longest pause inside of a body that is on its way.
+# The longest pause before a body, and inside of one.
 BODY_IDLE_SECONDS: Final = 60.0
 
 
@@ -35,28 +35,29 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     announced = header(scope, b"content-length")
     if announced is not None and announced.isdecimal() and int(announced) > limit:
         raise _too_large(limit)
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await (receive() if not pieces else _soon(receive))
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            # Some editors and shells put a byte order mark in front of the JSON they write.
-            return (pieces[0] if len(pieces) == 1 else b"".join(pieces)).removeprefix(_BOM)
-
-
-async def _soon(receive: Receive) -> Message:
     try:
-        async with asyncio.timeout(BODY_IDLE_SECONDS):
-            return await receive()
+        return await _read(receive, limit)
     except TimeoutError:
         raise FailedError(Failure(ErrorKind.TOO_SLOW, "The request body did not arrive in time.")) from None
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    async with asyncio.timeout(BODY_IDLE_SECONDS) as pause:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                # Some editors and shells put a byte order mark in front of the JSON they write.
+                return (pieces[0] if len(pieces) == 1 else b"".join(pieces)).removeprefix(_BOM)
+            pause.reschedule(asyncio.get_running_loop().time() + BODY_IDLE_SECONDS)
 
 
 def _too_large(limit: int) -> FailedError:

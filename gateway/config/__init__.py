@@ -16,6 +16,7 @@ from gateway.config.settings import (
     StreamingConfig,
     TimeoutsConfig,
     TranslationConfig,
+    UpstreamConfig,
 )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "StreamingConfig",
     "TimeoutsConfig",
     "TranslationConfig",
+    "UpstreamConfig",
     "config_schema",
     "describe_config",
     "environment_base_url",

@@ -1,6 +1,7 @@
 """Every setting: its name, type, default, limits and meaning. The reader, the schema and the docs follow these."""
 
 import re
+import ssl
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -29,6 +30,17 @@ def as_origin(text: str) -> str:
     if origin.count("/") > 2 or "?" in origin or "#" in origin:
         raise ValueError("an origin is scheme, host and port only, like https://chat.example.com")
     return origin
+
+
+def as_ca_file(path: str) -> str:
+    """The path of a file with certificates; a `ValueError` says why it is none."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError as error:
+        raise ValueError("there are no certificates in it, in PEM form") from error
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror or error}") from error
+    return path
 
 
 def as_model_id(text: str) -> str:
@@ -204,6 +216,20 @@ class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connect_seconds: Annotated[Seconds, Meta(description="Until a connection stands.")] = 10.0
     first_byte_seconds: Annotated[Seconds, Meta(description="From the request to the answer's first byte.")] = 600.0
     idle_seconds: Annotated[Seconds, Meta(description="Silence between two reads of an answer.")] = 600.0
+    total_seconds: Annotated[Seconds, Meta(description="From the request to the end of the answer.")] = 3600.0
+
+
+class UpstreamConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the gateway connects to upstream."""
+
+    client: Annotated[
+        Literal["auto", "direct", "httpx2"],
+        Meta(description="auto is direct, and httpx2 for hosts that HTTPS_PROXY or its like puts a proxy before."),
+    ] = "auto"
+    ca_file: Annotated[
+        Annotated[str, Meta(min_length=1, extra={"check": as_ca_file})] | None,
+        Meta(description="Certificates to trust instead of the system's, in PEM form; null is the system's."),
+    ] = None
 
 
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -226,4 +252,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     streaming: StreamingConfig = StreamingConfig()
     retries: RetriesConfig = RetriesConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
+    upstream: UpstreamConfig = UpstreamConfig()
     log: LogConfig = LogConfig()

@@ -239,6 +239,8 @@ async def _check_accepted(answer: UpstreamAnswer, call: Call, endpoint: Endpoint
 
 async def drain(answer: UpstreamAnswer) -> None:
     """Read the end of a finished body, which frees its connection for the next call."""
+    if answer.is_complete:
+        return
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
             while await answer.receive():

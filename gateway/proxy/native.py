@@ -15,8 +15,12 @@ from translators.native.request import NativeRequest
 from translators.native.stream import NativeStream
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-# Of an answer's head only this goes on: limits and organisation are the pool's, not the caller's.
+# Of an answer's head this goes on when it is certain that the caller gets that answer.
 PASSING_HEADERS: Final = ("request-id", "retry-after")
+# Limits are told here as they are in chat completions (`x-ratelimit-*`): those of the key that was asked last.
+LIMIT_PREFIXES: Final = ("anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-")
+# Whose account it is, only its owner gets to know.
+ACCOUNT_HEADERS: Final = ("anthropic-organization-id", "anthropic-workspace-id")
 
 NativeExchange: TypeAlias = Exchange[NativeRequest]
 OnHead: TypeAlias = Callable[[Mapping[str, str]], None]
@@ -86,6 +90,14 @@ async def _pass_on(
         raise FailedError(stream.failure)
 
 
+def telling(headers: Mapping[str, str], *, is_callers_key: bool) -> dict[str, str]:
+    """Of upstream's headers those about limits, and about the account where it is the caller's own."""
+    told = {name: value for name, value in headers.items() if name.startswith(LIMIT_PREFIXES)}
+    if is_callers_key:
+        told |= {name: headers[name] for name in ACCOUNT_HEADERS if name in headers}
+    return told
+
+
 @dataclass(frozen=True, slots=True)
 class _NativeUpstream:
     """The network, as native requests need it: an exchange by itself knows one path, and of a refusal its kind."""
@@ -118,6 +130,7 @@ class _ReadAnswer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_complete: bool = True
 
     async def receive(self) -> bytes:
         piece, self.body = self.body, b""

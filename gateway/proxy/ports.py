@@ -73,6 +73,11 @@ class UpstreamAnswer(Protocol):
     @property
     def headers(self) -> Mapping[str, str]: ...
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the end of the body has arrived, though perhaps not been received yet."""
+        ...
+
     async def receive(self) -> bytes:
         """The next piece of the body as the network brought it; empty when the body has ended."""
         ...

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from gateway.proxy.ports import Call
 from gateway.secret import Secret, redact
 from translators.hosts import CURRENT_VERSION, SAMPLING_VERSION, HostProfile
 
@@ -34,6 +35,13 @@ class HostEndpoint:
     secret: Secret
     betas: tuple[str, ...]
     headers: tuple[tuple[str, str], ...] = field(repr=False)
+
+    def headers_for(self, call: Call) -> list[tuple[str, str]]:
+        """All headers of a call, but for those that frame it."""
+        headers = [*self.headers, ("anthropic-version", call.version), *call.headers]
+        if betas := (*self.betas, *call.betas):
+            headers.append(("anthropic-beta", ",".join(dict.fromkeys(betas))))
+        return headers
 
     def redact(self, text: str) -> str:
         """The text with the key taken out of it, however it is quoted."""

@@ -1,37 +1,38 @@
-"""The upstream client on httpx2: one client and one connection pool a host, one TLS context for all."""
+"""The upstream client on httpx2, for what the direct one leaves out: proxies. One connection pool a host."""
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, cast
 
 import httpx2
 
 from gateway.proxy.ports import Call, Endpoint, UpstreamAnswer
+from gateway.upstream.failures import (
+    cut_off,
+    too_slow,
+    unanswered,
+    undecodable,
+    unreachable,
+    unreachable_in_time,
+    unsendable_key,
+)
 from gateway.upstream.hosts import HostEndpoint
-from translators.errors import ErrorKind, FailedError, Failure
+from gateway.upstream.limits import TimeLimits
+from translators.errors import FailedError, Failure
 
 # httpx2's own defaults (100, 20 kept) would queue streams and close connections all the time.
 _LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=55.0)
 
 
-@dataclass(frozen=True, slots=True)
-class TimeLimits:
-    """How long to wait, in seconds: for a connection, for an answer's head, between two pieces of its body."""
-
-    connect_seconds: float = 10.0
-    first_byte_seconds: float = 600.0
-    idle_seconds: float = 600.0
-
-
 class Httpx2Upstream:
     """The `Upstream` of the proxy, by httpx2; follows `HTTPS_PROXY` and its like."""
 
-    def __init__(self, limits: TimeLimits) -> None:
+    def __init__(self, limits: TimeLimits, tls: Callable[[], ssl.SSLContext]) -> None:
         self._limits = limits
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
         self._clients: dict[str, httpx2.AsyncClient] = {}
 
     def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
@@ -46,9 +47,11 @@ class Httpx2Upstream:
     @asynccontextmanager
     async def _open(self, endpoint: HostEndpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
         client = self._client_for(endpoint.base_url)
+        total = _Total(self._limits.total_seconds)
         try:
-            response = await self._send(client, endpoint, call)
-            answer = _Httpx2Answer(response, self._limits.idle_seconds)
+            async with total.limit():
+                response = await self._send(client, endpoint, call)
+            answer = _Httpx2Answer(response, self._limits.idle_seconds, total)
             try:
                 yield answer
             finally:
@@ -63,7 +66,7 @@ class Httpx2Upstream:
                 call.method,
                 endpoint.base_url + call.path,
                 content=call.body or None,
-                headers=_headers(endpoint, call),
+                headers=endpoint.headers_for(call),
                 timeout=httpx2.Timeout(
                     self._limits.idle_seconds,
                     connect=self._limits.connect_seconds,
@@ -76,37 +79,42 @@ class Httpx2Upstream:
             raise FailedError(_failure(error, has_head=False)) from error
         except UnicodeEncodeError as error:
             # Not from the error itself: it quotes what it could not encode.
-            detail = "the key has characters that no header can carry"
-            raise FailedError(
-                Failure(ErrorKind.KEY_REJECTED, "The gateway's key cannot be sent.", detail=detail)
-            ) from error
+            raise FailedError(unsendable_key()) from error
 
     def _client_for(self, base_url: str) -> httpx2.AsyncClient:
         if base_url not in self._clients:
-            if self._tls is None:
-                # Loading the system's trust store takes long and much memory: once for all hosts.
-                self._tls = ssl.create_default_context()
             # What one key was told in a cookie is not for the next one.
             no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
             self._clients[base_url] = httpx2.AsyncClient(
-                verify=self._tls, limits=_LIMITS, follow_redirects=False, cookies=no_cookies
+                verify=self._tls(), limits=_LIMITS, follow_redirects=False, cookies=no_cookies
             )
         return self._clients[base_url]
 
 
-def _headers(endpoint: HostEndpoint, call: Call) -> list[tuple[str, str]]:
-    headers = [*endpoint.headers, ("anthropic-version", call.version), *call.headers]
-    if betas := (*endpoint.betas, *call.betas):
-        headers.append(("anthropic-beta", ",".join(dict.fromkeys(betas))))
-    return headers
+class _Total:
+    """The limit for the whole of a call."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+
+    @asynccontextmanager
+    async def limit(self) -> AsyncIterator[None]:
+        """A block that ends in time; raises `FailedError`."""
+        try:
+            async with asyncio.timeout_at(self._ends_at):
+                yield
+        except TimeoutError as error:
+            raise FailedError(too_slow(f"not complete after {self._seconds:g} s")) from error
 
 
 class _Httpx2Answer:
     """An answer that httpx2 is receiving."""
 
-    def __init__(self, response: httpx2.Response, idle_seconds: float) -> None:
+    def __init__(self, response: httpx2.Response, idle_seconds: float, total: _Total) -> None:
         self._response = response
         self._pieces = response.aiter_bytes()
+        self._total = total
         # The head is there: from now on only the pauses inside the body count.
         response.request.extensions["timeout"]["read"] = idle_seconds
 
@@ -118,11 +126,16 @@ class _Httpx2Answer:
     def headers(self) -> Mapping[str, str]:
         return self._response.headers
 
+    @property
+    def is_complete(self) -> bool:
+        return self._response.is_closed
+
     async def receive(self) -> bytes:
         try:
-            async for piece in self._pieces:
-                if piece:
-                    return piece
+            async with self._total.limit():
+                async for piece in self._pieces:
+                    if piece:
+                        return piece
             return b""
         except httpx2.HTTPError as error:
             raise FailedError(_failure(error, has_head=True)) from error
@@ -142,13 +155,11 @@ class _Httpx2Answer:
 def _failure(error: httpx2.HTTPError, *, has_head: bool) -> Failure:
     detail = f"{type(error).__name__}: {error}"
     if isinstance(error, httpx2.ConnectTimeout):
-        return Failure(ErrorKind.UNREACHABLE, "Upstream could not be reached in time.", detail=detail)
+        return unreachable_in_time(detail)
     if isinstance(error, httpx2.TimeoutException):
-        return Failure(ErrorKind.UPSTREAM_TIMEOUT, "Upstream did not answer in time.", detail=detail)
+        return too_slow(detail)
     if isinstance(error, httpx2.ConnectError):
-        return Failure(ErrorKind.UNREACHABLE, "Upstream could not be reached.", detail=detail)
+        return unreachable(detail)
     if isinstance(error, httpx2.DecodingError):
-        return Failure(ErrorKind.PROTOCOL_ERROR, "Upstream's answer could not be decoded.", detail=detail)
-    if has_head:
-        return Failure(ErrorKind.CUT_OFF, "Upstream's connection broke before the answer was complete.", detail=detail)
-    return Failure(ErrorKind.UNREACHABLE, "Upstream closed the connection without an answer.", detail=detail)
+        return undecodable(detail)
+    return cut_off(detail) if has_head else unanswered(detail)

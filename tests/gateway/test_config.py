@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
+import trustme
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from gateway.config import (
     StreamingConfig,
     TimeoutsConfig,
     TranslationConfig,
+    UpstreamConfig,
     config_schema,
     describe_config,
     environment_base_url,
@@ -50,6 +52,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     StreamingConfig,
     RetriesConfig,
     TimeoutsConfig,
+    UpstreamConfig,
     LogConfig,
 )
 NASTY = [
@@ -191,6 +194,20 @@ def test_a_file_with_keys_uses_only_its_own(load: Loader) -> None:
     config = load("keys: [{name: own, api_key: sk-2}]", ANTHROPIC_API_KEY="sk-1", ANTHROPIC_BASE_URL="http://up")
 
     assert config.keys == (KeyConfig(name="own", api_key=Secret("sk-2")),)
+
+
+def test_a_ca_file_is_looked_into(load: Loader, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("no certificates", "utf-8")
+    good = tmp_path / "good.pem"
+    trustme.CA().cert_pem.write_to_path(str(good))
+
+    assert load(f"{{upstream: {{ca_file: {good}}}}}", ANTHROPIC_API_KEY="sk-ant-1").upstream.ca_file == str(good)
+    assert load.mistakes(f"upstream: {{ca_file: {tmp_path / 'empty.pem'}}}") == [
+        "upstream.ca_file: there are no certificates in it, in PEM form"
+    ]
+    assert load.mistakes(f"upstream: {{ca_file: {tmp_path / 'none.pem'}}}") == [
+        "upstream.ca_file: it cannot be read: No such file or directory"
+    ]
 
 
 def test_a_malformed_base_url_in_the_environment_is_always_a_mistake(load: Loader) -> None:
@@ -572,7 +589,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "allow_native []",
         "streaming: keepalive_seconds 15",
         "retries: max_attempts 3, deadline_seconds 600",
-        "timeouts: connect_seconds 10, first_byte_seconds 600, idle_seconds 600",
+        "timeouts: connect_seconds 10, first_byte_seconds 600, idle_seconds 600, total_seconds 3600",
+        "upstream: client auto, ca_file not set",
         "log: level info, format text",
     ]
 

@@ -26,10 +26,10 @@ from tests.support.gateway import (
     with_settings,
 )
 from tests.support.scripted import REQUEST_ID, ScriptedUpstream, error_answer, json_answer
-from translators.errors import ErrorKind, Failure, TranslationError
+from translators.errors import RULES, ErrorKind, Failure, TranslationError
 from translators.native.errors import NATIVE_RULES, error_event
 from translators.native.errors import error_answer as native_error_answer
-from translators.native.request import read_native, with_model
+from translators.native.request import place_of_file_id, read_native, with_model
 from translators.native.stream import NativeStream, WholeEvents
 from translators.sse import EventTooLargeError
 
@@ -164,11 +164,12 @@ async def test_the_very_bytes_of_the_client_go_upstream(upstream: ScriptedUpstre
     assert request.path == (COUNT_PATH if "count" in path else PATH)
 
 
-async def test_a_models_alias_is_the_only_thing_that_changes(upstream: ScriptedUpstream) -> None:
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_models_alias_is_the_only_thing_that_changes(upstream: ScriptedUpstream, path: str) -> None:
     upstream.always(SERVED)
-    body = b'{ "unknown":[1.0], "model":"gpt-5-mini",\n"messages":[] }'
+    body = b'{ "unknown":[1.0, {"model": "gpt-5"}], "model":"gpt-5-mini",\n"messages":[] }'
     async with quick_gateway(key(upstream.base_url)) as running:
-        await running.http().post(PATH, content=body)
+        await running.http().post(path, content=body)
 
     assert upstream.received[0].body == body.replace(b"gpt-5-mini", b"claude-haiku-5-5")
 
@@ -198,7 +199,7 @@ async def test_version_betas_and_profile_pass_and_nothing_else(upstream: Scripte
     assert sent.pop("anthropic-beta") == "one-2026-01-01,two-2026-01-01,three-2026-01-01"
     assert sent.pop("anthropic-user-profile-id") == "prof_1"
     assert sent.pop("user-agent") == "dragoman"
-    assert set(sent) == {"host", "connection", "accept", "accept-encoding", "content-type", "content-length"}
+    assert set(sent) == {"host", "accept", "accept-encoding", "content-type", "content-length"}
 
 
 async def test_who_names_no_version_gets_the_old_one(upstream: ScriptedUpstream) -> None:
@@ -295,13 +296,89 @@ async def test_what_spends_or_reaches_more_than_tokens_takes_the_operators_leave
     own = {"authorization": f"Bearer {OWN_KEY}"}
     async with quick_gateway(key(upstream.base_url)) as running:
         refused = await running.http().post(PATH, json=body)
+        absent = await running.http().post(PATH, json=body | {field: None})
     async with quick_gateway(config=allowing) as running:
         allowed = await running.http().post(PATH, json=body)
     async with quick_gateway(callers_base_url=upstream.base_url) as running:
         owned = await running.http().post(PATH, json=body, headers=own)
 
     assert field in assert_native_error(refused, 400, "invalid_request_error")["message"]
+    assert (absent.status_code, allowed.status_code, owned.status_code) == (200, 200, 200)
+    assert [request.json[field] for request in upstream.received] == [None, "x", "x"]
+
+
+def with_blocks(*blocks: Any) -> bytes:
+    """A request whose second message has these blocks."""
+    return json.dumps({"model": "a", "messages": [{"role": "user", "content": "x"}, {"content": blocks}]}).encode()
+
+
+UPLOADED = {"type": "file", "file_id": "file_1"}
+IMAGE = {"type": "image", "source": UPLOADED}
+MADE_OF_BLOCKS = {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "x"}, IMAGE]}}
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (with_blocks(IMAGE), "messages.1.content.0.source.file_id"),
+        (
+            with_blocks({"type": "text"}, {"type": "document", "source": UPLOADED}),
+            "messages.1.content.1.source.file_id",
+        ),
+        (with_blocks({"type": "container_upload", "file_id": "file_1"}), "messages.1.content.0.file_id"),
+        (with_blocks({"type": "tool_result", "content": [IMAGE]}), "messages.1.content.0.content.0.source.file_id"),
+        (with_blocks(MADE_OF_BLOCKS), "messages.1.content.0.source.content.1.source.file_id"),
+        (with_blocks(IMAGE).replace(b'"file_id"', rb'"\u0066ile\u005fid"'), "messages.1.content.0.source.file_id"),
+        (with_blocks(IMAGE).replace(b'"file"', rb'"fil\u0065"'), "messages.1.content.0.source.file_id"),
+        (
+            with_blocks(IMAGE).replace(b'"source"', rb'"s\u006furce"').replace(b"file_id", rb"file\u005Fid"),
+            "messages.1.content.0.source.file_id",
+        ),
+        (with_blocks({"type": "text", "text": 'What is a "file_id"?'}), None),
+        (with_blocks({"type": "text", "text": "\x0e \u00e9 \\u0066"}), None),
+        (with_blocks({"type": "tool_use", "input": {"type": "file", "file_id": "mine"}}), None),
+        (with_blocks({"type": "tool_result", "content": 'file_id: "x"'}), None),
+        (with_blocks({"type": "image", "source": {"type": "url", "url": "https://a/?file_id=1"}}), None),
+        (with_blocks(None, 5, "file_id", [IMAGE], {"type": 5, "source": [UPLOADED], "content": 7}), None),
+        (b'{"model":"a","messages":"file_id"}', None),
+        (b'{"model":"a","messages":[["file_id"]],"file_id":1}', None),
+        (b'{"model":"a","tools":[{"input_schema":{"properties":{"file_id":{"type":"file"}}}}]}', None),
+    ],
+)
+def test_the_id_of_a_file_is_found_where_it_counts(body: bytes, place: str | None) -> None:
+    read_native(body)
+
+    assert place_of_file_id(body) == place
+
+
+def test_what_only_seems_to_have_no_ids_is_refused() -> None:
+    body = with_blocks(IMAGE).replace(b'"image"', b'"image","\\ud83d":1')
+
+    with pytest.raises(TranslationError):
+        place_of_file_id(body)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_ids_of_files_take_the_operators_leave_or_a_key_of_ones_own(
+    upstream: ScriptedUpstream, path: str
+) -> None:
+    upstream.always(SERVED)
+    body = asking_natively(messages=[{"role": "user", "content": [IMAGE]}])
+    allowing = config_for(key(upstream.base_url))
+    allowing = with_settings(allowing, translation=TranslationConfig(allow_native=("file_ids",)))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        refused = await running.http().post(path, json=body)
+        received = len(upstream.received)
+    async with quick_gateway(config=allowing) as running:
+        allowed = await running.http().post(path, json=body)
+    async with quick_gateway(callers_base_url=upstream.base_url) as running:
+        owned = await running.http().post(path, json=body, headers={"authorization": f"Bearer {OWN_KEY}"})
+
+    message = assert_native_error(refused, 400, "invalid_request_error")["message"]
+    assert message.startswith("messages.0.content.0.source.file_id: ")
+    assert received == 0
     assert (allowed.status_code, owned.status_code) == (200, 200)
+    assert upstream.received[-1].json == body
 
 
 # The shape of failures.
@@ -408,10 +485,26 @@ def test_the_page_on_native_requests_holds_the_table_of_the_code() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/native.md").read_text("utf-8")
     rows: dict[tuple[int, str], list[str]] = {}
     for kind, rule in NATIVE_RULES.items():
-        rows.setdefault((rule.status, rule.type), []).append(kind.name.lower().replace("_", " "))
+        pointless = " (`x-should-retry: false`)" if RULES[kind].sdk_retry is False else ""
+        rows.setdefault((rule.status, rule.type), []).append(kind.name.lower().replace("_", " ") + pointless)
     table = [f"| {status} | `{type_}` | {', '.join(kinds)} |" for (status, type_), kinds in sorted(rows.items())]
 
     assert re.findall(r"^\| \d.*\|$", page, re.MULTILINE) == table
+
+
+def test_what_differs_from_chat_completions_is_on_the_page() -> None:
+    page = " ".join((Path(__file__).resolve().parents[2] / "docs/native.md").read_text("utf-8").split())
+    sides = {kind: (RULES[kind].status, NATIVE_RULES[kind].status) for kind in ErrorKind}
+    differing = {kind: statuses for kind, statuses in sides.items() if statuses[0] != statuses[1]}
+
+    assert differing == {
+        ErrorKind.CALLER_QUOTA: (429, 402),
+        ErrorKind.UNSUPPORTED_ENCODING: (415, 400),
+        ErrorKind.OVERLOADED: (503, 529),
+        ErrorKind.UPSTREAM_REQUEST_TIMEOUT: (408, 504),
+    }
+    for kind, (chat, native) in differing.items():
+        assert f"{kind.name.lower().replace('_', ' ')} {native} (chat completions: {chat})" in page
 
 
 # The stream.

@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from tests.scenarios.harness import (
     KEY_A,
+    KEY_B,
     PATH,
     PATIENCE_SECONDS,
     asking,
@@ -16,7 +20,7 @@ from tests.scenarios.harness import (
 )
 from tests.support import messages
 from tests.support.gateway import RetriesConfig, config_for, key, with_settings
-from tests.support.scripted import Reached, ScriptedUpstream, Wait, error_answer, json_answer, stream_answer
+from tests.support.scripted import Answer, Reached, ScriptedUpstream, Wait, error_answer, json_answer, stream_answer
 
 USAGE = {"input_tokens": 10, "cache_creation_input_tokens": 5, "cache_read_input_tokens": 0, "output_tokens": 3}
 MARK = {"type": "ephemeral"}
@@ -193,3 +197,47 @@ async def test_without_marks_all_start_at_once(upstream: ScriptedUpstream) -> No
 
     assert json.loads(response.request.content)["n"] == 2
     assert len(upstream.received) == 2
+
+
+def answering(name: str, *, stream: bool, stop_reason: str = "end_turn") -> Answer:
+    """An answer with an id and limits of its own."""
+    headers = {"request-id": f"req_{name}", "anthropic-ratelimit-requests-remaining": str(len(name))}
+    if stream:
+        return stream_answer(*messages.text_stream(name, stop_reason=stop_reason), headers=headers)
+    return json_answer(200, messages.message(name, stop_reason=stop_reason), headers)
+
+
+async def test_headers_and_log_tell_of_all_choices(upstream: ScriptedUpstream, read_log: Callable[[], str]) -> None:
+    upstream.by_key(KEY_A, answering("one", stream=False, stop_reason="max_tokens"))
+    upstream.by_key(KEY_B, answering("three", stream=False))
+    async with quick_gateway(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B)) as running:
+        response = await running.http().post(PATH, json=asking(n=2, seed=1, temperature=0.5))
+        await no_lease_is_out(running)
+    log = read_log()
+
+    first, second = (choice["message"]["content"] for choice in response.json()["choices"])
+    assert {first, second} == {"one", "three"}
+    assert response.headers["x-upstream-request-id"] == f"req_{first},req_{second}"
+    assert response.headers["x-ratelimit-remaining-requests"] == str(len(first))
+    assert response.headers["x-gateway-adjusted"] == "temperature=dropped:model; seed=dropped:unsupported"
+    assert f"upstream_request_id=req_{first},req_{second}" in log
+    assert "key=a,b" in log or "key=b,a" in log
+    assert "stop_reason=end_turn,max_tokens" in log or "stop_reason=max_tokens,end_turn" in log
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_stream_tells_of_the_choices_that_have_begun(
+    upstream: ScriptedUpstream, read_log: Callable[[], str], count: int
+) -> None:
+    names = ["one", "two", "three"][:count]
+    upstream.script(*(answering(name, stream=True) for name in names))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=asking(n=count, stream=True))
+        await no_lease_is_out(running)
+    log = read_log()
+
+    told = response.headers["x-upstream-request-id"].split(",")
+    assert 1 <= len(told) <= count
+    assert set(told) <= {f"req_{name}" for name in names}
+    assert all(f"req_{name}" in log for name in names)
+    assert data_of(response.text)[-1] == "[DONE]"

@@ -1,7 +1,7 @@
 """Native answers in one piece, and refusals: what is the caller's to see passes as it is."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -74,6 +74,52 @@ async def test_an_answer_passes_as_the_bytes_it_is(upstream: ScriptedUpstream, r
     assert response.headers["x-request-id"].startswith("req_")
     assert set(response.headers) == {"content-type", "content-length", "request-id", "x-request-id"}
     assert "prompt_tokens=3 completion_tokens=4" in read_log()
+
+
+LIMITS = {
+    "anthropic-ratelimit-requests-limit": "50",
+    "anthropic-ratelimit-requests-remaining": "49",
+    "anthropic-ratelimit-input-tokens-remaining": "9000",
+    "anthropic-priority-input-tokens-limit": "7",
+    "anthropic-fast-output-tokens-limit": "8",
+}
+ACCOUNT = {"anthropic-organization-id": "org", "anthropic-workspace-id": "wrkspc_1"}
+
+
+def told(headers: Mapping[str, str]) -> dict[str, str]:
+    """What an answer says of limits and accounts."""
+    return {name: value for name, value in headers.items() if name.startswith("anthropic-")}
+
+
+@both
+@pytest.mark.parametrize("is_refused", [True, False], ids=["refused", "served"])
+async def test_limits_are_told_and_whose_account_it_is_only_to_its_owner(
+    upstream: ScriptedUpstream, stream: bool, is_refused: bool
+) -> None:
+    headers = LIMITS | ACCOUNT
+    served = stream_answer(*messages.text_stream(), headers=headers) if stream else json_answer(200, BODY, headers)
+    upstream.always(error_answer(429, "rate_limit_error", "wait", headers=headers) if is_refused else served)
+    async with quick_gateway(key(upstream.base_url)) as running:
+        without_native_pauses(running)
+        pooled = await running.http().post(PATH, json=asking_natively(stream=stream))
+    async with quick_gateway(callers_base_url=upstream.base_url) as running:
+        without_native_pauses(running)
+        owned = await running.http().post(PATH, json=asking_natively(stream=stream), headers={"x-api-key": KEY_A})
+
+    assert {pooled.status_code, owned.status_code} == {429 if is_refused else 200}
+    assert told(pooled.headers) == LIMITS
+    assert told(owned.headers) == LIMITS | ACCOUNT
+
+
+async def test_both_doors_tell_the_same_limits(upstream: ScriptedUpstream) -> None:
+    upstream.always(json_answer(200, messages.message(), LIMITS | ACCOUNT))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        native = await running.http().post(PATH, json=asking_natively())
+        chat = await running.http().post(CHAT_PATH, json=asking())
+
+    for name in ("limit", "remaining"):
+        assert native.headers[f"anthropic-ratelimit-requests-{name}"] == chat.headers[f"x-ratelimit-{name}-requests"]
+    assert told(chat.headers) == {}
 
 
 async def test_usage_in_a_form_of_tomorrow_keeps_no_answer_back(upstream: ScriptedUpstream) -> None:

@@ -58,7 +58,13 @@ _MAGIC = {
     b"GIF8": "image/gif",
     b"RIFF": "image/webp",
 }
-_DISPLAYS = (None, "summarized", "omitted")
+_DISPLAYS = {
+    None: None,
+    "summarized": None,
+    "omitted": None,
+    "updates": "thinking-display-updates-2026-08-18",
+}
+_BINDING_BETA = "thinking-binding-controls-2026-08-01"
 _SCHEMA_UNIONS = ("oneOf", "anyOf", "allOf")
 # Fields of each `tool_choice` (section 3.7).
 _CHOICES = {
@@ -83,7 +89,7 @@ def violations(body: Body, row: ModelRow, version: str = "2026-10-21", betas: Se
         *_tools(body.get("tools"), betas),
         *_marks(body),
         *_tool_choice(body, row),
-        *_thinking(body, row),
+        *_thinking(body, row, betas),
         *_sampling(body, row, version),
     ]
 
@@ -125,7 +131,9 @@ def _output_config(config: Mapping[str, Any], betas: Sequence[str]) -> Iterator[
 def _metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
     if not metadata.keys() <= {"user_id"}:
         yield "metadata: extra inputs"
-    user = metadata.get("user_id", "")
+    user = metadata.get("user_id", "x")
+    if not user.strip():
+        yield "metadata.user_id: blank"
     if len(user) > 256:
         yield "metadata.user_id: longer than 256 characters"
     if "@" in user:
@@ -395,7 +403,7 @@ def is_thinking(body: Body, row: ModelRow) -> bool:
     return body["thinking"]["type"] not in ("disabled", "between_tools")
 
 
-def _thinking(body: Body, row: ModelRow) -> Iterator[str]:
+def _thinking(body: Body, row: ModelRow, betas: Sequence[str]) -> Iterator[str]:
     thinking = body.get("thinking")
     if thinking is None:
         return
@@ -408,8 +416,10 @@ def _thinking(body: Body, row: ModelRow) -> Iterator[str]:
         effort = body.get("output_config", {}).get("effort") or row.effort
         if row.disabled_effort and EFFORTS.index(effort) > EFFORTS.index(row.disabled_effort):
             yield f"thinking.{kind}: not with effort {effort}"
-    elif thinking.get("display") not in _DISPLAYS:
+    elif _DISPLAYS.get(thinking.get("display"), "nothing") not in (None, *betas):
         yield f"thinking.display: {thinking['display']!r}"
+    elif "block_binding" in thinking and _BINDING_BETA not in betas:
+        yield "thinking.block_binding: extra inputs"
     if kind == "enabled":
         yield from _manual_thinking(body, thinking)
     elif "budget_tokens" in thinking:

@@ -7,6 +7,7 @@ and waits for the server's side of things with `wait_for_requests` and `wait_for
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -331,7 +332,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
         # What has been written is with the kernel, or else writing is paused.
-        self._transport.set_write_buffer_limits(high=0)
+        # asyncio's TLS compares with >= and would never resume at 0.
+        self._transport.set_write_buffer_limits(high=int(transport.get_extra_info("sslcontext") is not None))
         self._number = self._upstream.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -395,11 +397,13 @@ class Connection(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def scripted_upstream() -> AsyncIterator[ScriptedUpstream]:
-    """A scripted upstream on a free port of 127.0.0.1; at the end, what went wrong inside it is raised."""
+async def scripted_upstream(
+    host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedUpstream]:
+    """A scripted upstream on a free port of this machine; at the end, what went wrong inside it is raised."""
     upstream = ScriptedUpstream()
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(upstream), "127.0.0.1", 0)
-    upstream.base_url = _base_url(server.sockets[0])
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(upstream), host, 0, ssl=tls)
+    upstream.base_url = _base_url(server.sockets[0], "https" if tls else "http")
     try:
         yield upstream
     finally:
@@ -430,9 +434,9 @@ class _HasName(Protocol):
     def getsockname(self) -> Any: ...
 
 
-def _base_url(bound: _HasName) -> str:
-    host, port = bound.getsockname()
-    return f"http://{host}:{port}"
+def _base_url(bound: _HasName, scheme: str = "http") -> str:
+    host, port = bound.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from translators.adjustments import MAX_HEADER_BYTES, Adjustments
+from translators.adjustments import MAX_HEADER_BYTES, Adjustments, united
 from translators.errors import ErrorKind, TranslationError
 
 
@@ -51,3 +51,19 @@ def test_in_strict_mode_the_first_change_refuses_the_request_and_names_the_field
     assert failure.kind is ErrorKind.INVALID_REQUEST
     assert (failure.param, failure.code) == ("temperature", "unsupported_parameter")
     assert "temperature" in failure.message
+
+
+def test_the_notes_of_several_requests_are_one_header_each_note_once() -> None:
+    assert united([]) is None
+    assert united([None, None]) is None
+    assert united(["a=dropped:model; b=1->2:range", None, "b=1->2:range; a=dropped:host"]) == (
+        "a=dropped:model; b=1->2:range; a=dropped:host"
+    )
+
+
+def test_the_notes_of_many_requests_are_never_longer_than_two_kilobytes() -> None:
+    header = united(f"field_{number}=dropped:model" for number in range(500))
+
+    assert header is not None
+    assert 2000 < len(header) <= MAX_HEADER_BYTES
+    assert header.endswith(":model")

@@ -245,3 +245,17 @@ def test_every_kind_of_white_space_is_blank(blank: str, ascii_only: bool) -> Non
     assert content_of(content, "system") == []
     assert content_of(content) == ""
     assert content_of(f'[{{"type":"text","text":{content}}}]') == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["https://", "HTTPS://", "https:///a.png", "https://?a", "https://#a", "https://:443/a", "https:// /a"]
+)
+def test_an_address_without_a_host_is_none(url: str) -> None:
+    assert refusal(image(url)).failure.code == "invalid_image_url"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a", "HTTPS://a.example/b?c#d", "https://[::1]/a", "https://ü.example/ä ö.png"]
+)
+def test_an_address_with_a_host_is_upstreams_to_judge(url: str) -> None:
+    assert source(url) == {"type": "url", "url": url}

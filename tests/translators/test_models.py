@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 
 import pytest
 
-from translators.models import EFFORT_LEVELS, ModelTable, model_table
+from translators.models import EFFORT_LEVELS, ModelRow, ModelTable, Price, model_table
 
 ALL = EFFORT_LEVELS
 BEFORE_XHIGH = ("low", "medium", "high", "max")
@@ -41,7 +43,7 @@ REFERENCE = {
     "claude-fable-5-1": Facts(released="2026-09-01", thinking=ADAPTIVE),
     "claude-mythos-5-1": Facts(released="2026-09-01", thinking=ADAPTIVE),
     "claude-opus-5-5": Facts(released="2026-09-22", thinking=ADAPTIVE, effort="medium"),
-    "claude-sonnet-5-5": Facts(released="2026-09-28", thinking=BETWEEN),
+    "claude-sonnet-5-5": Facts(released="2026-09-28", thinking=BETWEEN, disabled_effort="high"),
     "claude-haiku-5-5": Facts(
         released="2026-10-07", thinking=SWITCHABLE, effort="medium", forced=True, disabled_effort="high"
     ),
@@ -114,6 +116,29 @@ REFERENCE = {
         cache=1024,
         size=SMALL,
     ),
+}
+
+# Dollars a million tokens as the reference writes them: input / output / 5-minute write / 1-hour write / read.
+PRICES = {
+    "claude-fable-5-2": "8 / 40 / 10 / 16 / 0.20",
+    "claude-mythos-5-2": "8 / 40 / 10 / 16 / 0.20",
+    "claude-fable-5-1": "10 / 50 / 12.50 / 20 / 0.25",
+    "claude-mythos-5-1": "10 / 50 / 12.50 / 20 / 0.25",
+    "claude-opus-5-5": "4 / 20 / 5 / 8 / 0.20",
+    "claude-sonnet-5-5": "2 / 10 / 2.50 / 4 / 0.10",
+    "claude-haiku-5-5": "100000: 0.10 / 0.50 / 0.125 / 0.20 / 0.01; 0.50 / 2.50 / 0.625 / 1 / 0.05",
+    "claude-opus-5": "5 / 25 / 6.25 / 10 / 0.50",
+    "claude-sonnet-5": "2 / 10 / 2.50 / 4 / 0.20",
+    "claude-fable-5": "10 / 50 / 12.50 / 20 / 1",
+    "claude-mythos-5": "10 / 50 / 12.50 / 20 / 1",
+    "claude-opus-4-8": "5 / 25 / 6.25 / 10 / 0.50",
+    "claude-opus-4-7": "5 / 25 / 6.25 / 10 / 0.50",
+    "claude-opus-4-6": "5 / 25 / 6.25 / 10 / 0.50",
+    "claude-sonnet-4-6": "3 / 15 / 3.75 / 6 / 0.30",
+    "claude-opus-4-5-20251101": "5 / 25 / 6.25 / 10 / 0.50",
+    "claude-haiku-4-5-20251001": "1 / 5 / 1.25 / 2 / 0.10",
+    "claude-sonnet-4-5-20250929": "3 / 15 / 3.75 / 6 / 0.30",
+    "claude-mythos-preview": "10 / 50 / 12.50 / 20 / 1",
 }
 
 
@@ -213,3 +238,60 @@ def test_a_table_can_be_made_of_other_rows() -> None:
 
     assert table.row("claude-haiku-4-5") is row
     assert table.rows == (row,)
+
+
+@pytest.mark.parametrize("model", REFERENCE)
+def test_every_fact_of_a_row_has_one_source_and_its_date(model: str) -> None:
+    known = model_table().provenance(model)
+    fields = set(ModelRow.__struct_fields__) - {"id", "aliases"}
+
+    assert known is not None
+    facts = [fact for other in known.other_sources for fact in other.facts]
+    assert set(facts) <= fields
+    assert len(set(facts)) == len(facts)
+    stated = [(known.source, known.date)]
+    stated += [(other.source, other.date) for other in known.other_sources]
+    stated += [(price.source, price.date) for price in known.prices]
+    for source, day in stated:
+        assert re.search(r"section|not in the reference", source)
+        assert date(2026, 8, 1) <= day <= date(2026, 11, 21)
+
+
+@pytest.mark.parametrize("model", REFERENCE)
+def test_a_model_costs_what_the_reference_says(model: str) -> None:
+    known = model_table().provenance(model)
+
+    assert known is not None
+    assert "; ".join(written(price) for price in known.prices) == normal(PRICES[model])
+    # Section 13.1: what a cache costs follows from the input.
+    for price in known.prices:
+        assert (price.cache_write_5m, price.cache_write_1h) == (price.input * 5 // 4, price.input * 2)
+        assert price.input // price.cache_read in (10, 20, 40)
+
+
+def written(price: Price) -> str:
+    """A price as the reference writes it."""
+    amounts = (price.input, price.output, price.cache_write_5m, price.cache_write_1h, price.cache_read)
+    bound = "" if price.up_to_prompt_tokens is None else f"{price.up_to_prompt_tokens}: "
+    return bound + " / ".join(str(Decimal(amount) / 1_000_000) for amount in amounts)
+
+
+def normal(text: str) -> str:
+    """The same without zeros that say nothing."""
+    return re.sub(r"(\.\d*?)0+(?=\D|$)", r"\1", text)
+
+
+def test_the_last_price_of_a_model_is_for_any_length() -> None:
+    for model in REFERENCE:
+        known = model_table().provenance(model)
+        assert known is not None
+        *bounded, last = [price.up_to_prompt_tokens for price in known.prices]
+        assert last is None
+        assert None not in bounded
+
+
+def test_what_nobody_knows_has_no_price() -> None:
+    table = model_table()
+
+    assert table.provenance("claude-next-9") is None
+    assert table.provenance("anthropic.claude-haiku-4-5-20251001-v1:0") == table.provenance("claude-haiku-4-5")

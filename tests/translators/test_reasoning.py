@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import called, chat, returned, said, tool, translate
+from tests.support.legality import violations
 from translators.chat.request import Options
 from translators.errors import TranslationError
 from translators.models import EFFORT_LEVELS, ModelRow, model_table
@@ -122,6 +123,20 @@ def test_no_reasoning_is_as_little_as_the_model_takes_and_said_where_it_is_not_n
         assert written == Reasoning({"type": "disabled"}, None, None)
     else:
         assert written == Reasoning(None, "low", "reasoning_effort=none->low:model")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=row_id)
+@pytest.mark.parametrize("mode", [None, "disabled", "between_tools", "adaptive", "enabled"])
+def test_thinking_and_effort_in_anthropics_own_fields_are_legal_together(row: ModelRow, mode: str | None) -> None:
+    for own, effort, max_tokens in product((None, *row.efforts), (None, *OPENAI_EFFORTS), (500, 5000)):
+        thinking = {"type": mode, "budget_tokens": 2000} if mode == "enabled" else {"type": mode}
+        fields = {"thinking": thinking if mode else None, "reasoning_effort": effort, "max_tokens": max_tokens}
+        written = translate(chat(output_config={"effort": own} if own else None, **fields), row.id)
+        body = json.loads(written.body)
+
+        assert violations(body, row, betas=written.betas) == []
+        sent = body.get("output_config", {}).get("effort")
+        assert own is None or sent == own or f"output_config.effort={own}->{sent}:thinking" in (written.adjusted or "")
 
 
 @pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5"])

@@ -202,6 +202,10 @@ def test_a_body_that_is_no_object_is_refused_without_a_param() -> None:
         (b'{"model":"m","messages":[],"stop":["a",5]}', "stop[1]", "invalid_type"),
         (b'{"model":"m","messages":[],"stream":"yes"}', "stream", "invalid_type"),
         (b'{"model":"m","messages":[],"max_tokens":1.5}', "max_tokens", "invalid_type"),
+        (b'{"model":"m","messages":[],"max_tokens":2.0}', "max_tokens", "invalid_type"),
+        (b'{"model":"m","messages":[],"max_tokens":true}', "max_tokens", "invalid_type"),
+        (b'{"model":"m","messages":[],"max_tokens":1e400}', "max_tokens", "invalid_type"),
+        (b'{"model":"m","messages":[],"max_completion_tokens":"5"}', "max_completion_tokens", "invalid_type"),
         (b'{"model":"m","messages":[],"stream_options":{"include_usage":1}}', "stream_options.include_usage", ...),
         (
             b'{"model":"m","messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{}}]}',
@@ -224,6 +228,15 @@ def test_a_mistake_is_told_with_its_place_and_in_openais_words(body: bytes, para
     assert failure.param == param
     assert code in (failure.code, ...)
     assert param in failure.message
+
+
+@pytest.mark.parametrize("limit", [-1, -(10**12), -(10**30), -(10**300)])
+def test_a_negative_limit_is_refused_in_few_words(limit: int) -> None:
+    with pytest.raises(TranslationError) as caught:
+        translate(chat(max_tokens=limit))
+
+    assert (caught.value.failure.param, caught.value.failure.code) == ("max_tokens", "integer_below_min_value")
+    assert len(caught.value.failure.message) < 120
 
 
 # What is written.

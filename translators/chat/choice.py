@@ -176,12 +176,25 @@ def _read(request: ChatRequest, tools: Tools) -> _Wish | None:
 
 
 def _read_allowed(allowed: AllowedTools, tools: Tools) -> _Wish:
+    path = "tool_choice.allowed_tools.tools"
+    if not allowed.tools:
+        # Allowing nothing is not the same as allowing everything, and `none` is how to say it.
+        raise TranslationError(
+            f"Invalid '{path}': empty array. Expected an array with minimum length 1, but got an empty array instead.",
+            param=path,
+            code="empty_array",
+        )
     names = []
-    for tool in allowed.tools:
+    for index, tool in enumerate(allowed.tools):
         named = tool.function or tool.custom
         wanted = named.name if named else tool.name
-        if wanted is not None:
-            names.append(_known(wanted, tools, "tool_choice.allowed_tools.tools"))
+        if wanted is None:
+            raise TranslationError(
+                f"Invalid value for '{path}[{index}]': a tool is allowed by its name, and there is none.",
+                param=f"{path}[{index}]",
+                code="invalid_value",
+            )
+        names.append(_known(wanted, tools, path))
     mode = _mode(allowed.mode, "tool_choice.allowed_tools.mode")
     return _Wish(mode, allowed=tuple(names))
 

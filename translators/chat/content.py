@@ -1,6 +1,7 @@
 """Content parts as Messages blocks; texts and the data of images and files are spliced, never decoded."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -9,6 +10,7 @@ import orjson
 from msgspec import Raw
 from orjson import Fragment
 
+from translators.adjustments import Adjustments
 from translators.chat.caching import MARK, mark_of
 from translators.errors import TranslationError
 from translators.reading import SPOKEN, decode, is_blank, is_null, is_text, text_json
@@ -27,6 +29,12 @@ Content: TypeAlias = bytes | list[Block]
 
 # Parts of the Responses API turn up here too.
 TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text"})
+# What answers hold beside words; signed thinking is read elsewhere (`echoes.py`), and the rest nobody misses.
+_ECHOED: Final = frozenset(
+    {"thinking", "redacted_thinking", "reasoning", "reasoning.text", "reasoning.summary", "reasoning.encrypted"}
+)
+# Parts that Messages takes from users only; of others not even the name is known.
+_USERS_ONLY: Final = frozenset({"image_url", "input_image", "file", "input_audio"})
 IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
 PDF: Final = "application/pdf"
 # The first characters of the base64 text of each format's magic bytes: labels are wrong too often to be believed.
@@ -53,6 +61,10 @@ _TYPE_OF_SUFFIX: Final = {
 }
 _TEXTUAL: Final = re.compile(r"text/.+|application/(json|xml|yaml|x-yaml|javascript|toml|x-ndjson|.+\+(json|xml))")
 _DATA_URL: Final = re.compile(rb'"data:(?P<type>[^;,"\\]*)(?P<parameters>;[^,"\\]*)?,', re.IGNORECASE)
+# Only that there is a host: whether it can be reached is upstream's to find out.
+_HTTPS_URL: Final = re.compile(rb'"https://[^/?#:@\s"\\]', re.IGNORECASE)
+# The one wish about detail that Claude cannot fulfil: every image is looked at as closely as it can be.
+_LESS_DETAIL: Final = b'"low"'
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _WHITE: Final = re.compile(r"\s+")
 
@@ -74,9 +86,13 @@ class _Data:
 
 
 class ContentWriter:
-    """Writes contents; `allows_ids` says whether the ids of uploaded files may be used."""
+    """Writes contents; `allows_ids` says whether the ids of uploaded files may be used.
 
-    def __init__(self, *, allows_ids: bool = False) -> None:
+    What cannot be carried is noted in `adjustments`, where there are some.
+    """
+
+    def __init__(self, adjustments: Adjustments | None = None, *, allows_ids: bool = False) -> None:
+        self._adjustments = adjustments
         self._allows_ids = allows_ids
         # The mark of a part of which nothing is left, where nothing stands before it in its content.
         self.orphaned_mark: Block | None = None
@@ -90,20 +106,27 @@ class ContentWriter:
         if is_text(content):
             text = text_json(content, path)
             return b"" if is_blank(text) else text
-        return self._blocks(decode(PARTS_DECODER, content, path), path)
+        return self._blocks(decode(PARTS_DECODER, content, path), path, self._block)
 
     def assistant(self, content: Raw, path: str) -> Content:
-        """An assistant's content: text and refusal parts; other parts are echoes of answers, ignored."""
+        """An assistant's content: text and refusal parts; echoes of answers are ignored, and the rest is noted."""
         if is_null(content) or is_text(content):
             return self.content(content, path)
-        parts = decode(PARTS_DECODER, content, path)
-        return self._blocks([part for part in parts if part.type in TEXT_TYPES or part.type == "refusal"], path)
+        return self._blocks(decode(PARTS_DECODER, content, path), path, self._assistants)
 
-    def _blocks(self, parts: list[ContentPart], path: str) -> list[Block]:
+    def texts(self, content: Raw, path: str) -> list[Block]:
+        """The text blocks of a content that may hold nothing else, blank ones left out."""
+        if is_null(content) or is_text(content):
+            return as_blocks(self.content(content, path))
+        return self._blocks(decode(PARTS_DECODER, content, path), path, self._text_only)
+
+    def _blocks(
+        self, parts: list[ContentPart], path: str, write: Callable[[ContentPart, str], Block | None]
+    ) -> list[Block]:
         blocks: list[Block] = []
         for index, part in enumerate(parts):
             place = f"{path}[{index}]"
-            block = self._block(part, place)
+            block = write(part, place)
             mark = mark_of(part.cache_control, part.prompt_cache_breakpoint, place)
             if block is not None:
                 blocks.append(block)
@@ -119,6 +142,20 @@ class ContentWriter:
         mark, self.orphaned_mark = self.orphaned_mark, None
         return mark
 
+    def _text_only(self, part: ContentPart, path: str) -> Block | None:
+        if part.type not in TEXT_TYPES:
+            message = f"Only parts of type 'text' are allowed here, not '{part.type}'."
+            raise TranslationError(message, param=f"{path}.type", code="invalid_value")
+        return self._block(part, path)
+
+    def _assistants(self, part: ContentPart, path: str) -> Block | None:
+        if part.type in TEXT_TYPES or part.type == "refusal":
+            return self._block(part, path)
+        if part.type not in _ECHOED and self._adjustments is not None:
+            name = part.type if part.type in _USERS_ONLY else "content"
+            self._adjustments.add(f"messages.{name}", "dropped", "assistant")
+        return None
+
     def _block(self, part: ContentPart, path: str) -> Block | None:
         if part.type in TEXT_TYPES:
             text = text_json(part.text, f"{path}.text")
@@ -127,7 +164,7 @@ class ContentWriter:
             text = text_json(part.refusal, f"{path}.refusal")
             return None if is_blank(text) else text_block(text)
         if part.type in ("image_url", "input_image"):
-            return _image(part.image_url, f"{path}.image_url")
+            return self._image(part.image_url, f"{path}.image_url")
         if part.type == "file" and part.file is not None:
             return self._file(part.file, f"{path}.file")
         if part.type == "input_audio":
@@ -135,6 +172,17 @@ class ContentWriter:
         else:
             message = f"Parts of type '{part.type}' cannot be sent to this gateway; 'text', 'image_url' and 'file' can."
         raise TranslationError(message, param=f"{path}.type", code="invalid_value")
+
+    def _image(self, value: Raw, path: str) -> Block:
+        if is_null(value):
+            raise _missing(path)
+        image = decode(IMAGE_URL_DECODER, value, path)
+        if not isinstance(image, ImageUrl):
+            # Some clients send the URL itself where the object belongs.
+            return _image_block(bytes(value), f"{path}.url")
+        if bytes(image.detail) == _LESS_DETAIL and self._adjustments is not None:
+            self._adjustments.add("image_url.detail", "dropped", "unsupported")
+        return _image_block(text_json(image.url, f"{path}.url"), f"{path}.url")
 
     def _file(self, file: FileObject, path: str) -> Block:
         title: Block = {"title": file.filename} if file.filename else {}
@@ -163,21 +211,6 @@ class ContentWriter:
         )
 
 
-def texts_of(content: Raw, path: str) -> list[Block]:
-    """The text blocks of a content that may hold nothing else, blank ones left out."""
-    if is_null(content):
-        return []
-    if is_text(content):
-        text = text_json(content, path)
-        return [] if is_blank(text) else [text_block(text)]
-    parts = decode(PARTS_DECODER, content, path)
-    for index, part in enumerate(parts):
-        if part.type not in TEXT_TYPES:
-            message = f"Only parts of type 'text' are allowed here, not '{part.type}'."
-            raise TranslationError(message, param=f"{path}[{index}].type", code="invalid_value")
-    return ContentWriter()._blocks(parts, path)
-
-
 def plain_texts(content: Raw) -> list[Block]:
     """The blocks of parts that are texts and nothing else; empty where one holds more, or could be blank."""
     try:
@@ -204,28 +237,24 @@ def text_block(text: bytes) -> Block:
     return {"type": "text", "text": Fragment(text)}
 
 
-def _image(value: Raw, path: str) -> Block:
-    if is_null(value):
-        raise _missing(path)
-    image = decode(IMAGE_URL_DECODER, value, path)
-    # Some clients send the URL itself where the object belongs.
-    url = _unescaped(text_json(image.url, f"{path}.url") if isinstance(image, ImageUrl) else bytes(value))
-    if url[1:9].lower() == b"https://":
+def _image_block(url: bytes, path: str) -> Block:
+    url = _unescaped(url)
+    if _HTTPS_URL.match(url):
         return {"type": "image", "source": {"type": "url", "url": Fragment(url)}}
     if url[1:6].lower() != b"data:":
         raise TranslationError(
-            "An image must be a data: URL or an https:// address; the gateway downloads nothing.",
-            param=f"{path}.url",
+            "An image must be a data: URL or a whole https:// address; the gateway downloads nothing.",
+            param=path,
             code="invalid_image_url",
         )
-    data = _data_of_url(url, f"{path}.url")
+    data = _data_of_url(url, path)
     if data.media_type == PDF:
         return {"type": "document", "source": _base64_source(data)}
     if data.media_type not in IMAGE_TYPES:
         raise TranslationError(
             "You uploaded an unsupported image. Please make sure your image has one of the following formats: "
             "'png', 'jpeg', 'gif', 'webp'.",
-            param=f"{path}.url",
+            param=path,
             code="invalid_image_format",
         )
     return {"type": "image", "source": _base64_source(data)}

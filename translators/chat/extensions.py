@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
+import msgspec
 from msgspec import Raw
 from orjson import Fragment
 
@@ -28,15 +29,17 @@ RESTRICTED: Final = frozenset({"speed", "inference_geo", "mcp_servers", "contain
 _COMPACTION: Final = b"compact_20260112"
 _COMPACTION_BETA: Final = "compact-2026-01-12"
 _TASK_BUDGET_BETA: Final = "task-budgets-2026-03-13"
+_EFFORT_DECODER: Final[msgspec.json.Decoder[str | None]] = msgspec.json.Decoder(str | None)
 
 
 @dataclass(slots=True)
 class Extensions:
-    """What is sent: fields as they came, parts of `output_config`, and the betas they need."""
+    """What is sent: fields as they came, parts of `output_config` (its `effort` also by itself), and their betas."""
 
     fields: Block = field(default_factory=dict)
     output_config: Block = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
+    effort: str | None = None
 
 
 def write_extensions(request: ChatRequest, allowed: frozenset[str], adjustments: Adjustments) -> Extensions:
@@ -64,6 +67,8 @@ def write_extensions(request: ChatRequest, allowed: frozenset[str], adjustments:
     if not is_null(request.output_config):
         config = decode(OBJECT_DECODER, request.output_config, "output_config")
         extensions.output_config = {key: Fragment(bytes(value)) for key, value in config.items()}
+        if "effort" in config:
+            extensions.effort = decode(_EFFORT_DECODER, config["effort"], "output_config.effort")
         if "task_budget" in config:
             extensions.betas.append(_TASK_BUDGET_BETA)
     return extensions

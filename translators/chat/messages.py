@@ -27,7 +27,6 @@ from translators.chat.content import (
     as_blocks,
     plain_texts,
     text_block,
-    texts_of,
 )
 from translators.chat.echoes import signed_thinking
 from translators.chat.names import upstream_call_id
@@ -126,7 +125,7 @@ def write_conversation(
     conversation = writer.conversation
     leading = _count_leading_system(messages)
     for index in range(leading):
-        conversation.system.extend(_system_texts(_Placed(index, messages[index])))
+        writer.write_system(_Placed(index, messages[index]))
     texts = _texts(messages)
     done = leading
     for start, end in _runs_with_more(messages, texts, leading):
@@ -168,11 +167,17 @@ class _Writer:
         self._tools = tools
         self._taken = taken
         self._adjustments = adjustments
-        self._contents = ContentWriter(allows_ids=taken.file_ids)
+        self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids)
         # Who has spoken by name, up to the run that is being written.
         self._names: set[str] = set()
         # Marks of contents whose first parts vanished, by the index of the message.
         self._orphans: dict[int, Block] = {}
+
+    def write_system(self, item: _Placed) -> None:
+        """Write a system message before the first run."""
+        texts = self._system_texts(item)
+        self._place_orphan(item)
+        self.conversation.system.extend(texts)
 
     def write(self, run: _Run) -> None:
         """Write a run: the assistant's turn, then results first and together, users in order, system messages last."""
@@ -187,18 +192,20 @@ class _Writer:
             return
         contents = {item.index: self._content(item) for item in run.others if item.message.role == "user"}
         users = [item for item in run.others if item.message.role == "user"]
-        self._names.update(item.message.name for item in users if item.message.name)
+        self._names.update(item.message.name for item in users if item.message.name and item.message.name.strip())
         # A system message is taken only behind a user's; and there only as the last of its run.
         stands_late = self._taken.system_messages and bool(results or any(contents.values()))
-        late: list[list[Block]] = []
+        late: list[_Placed] = []
         for item in run.others:
             if item.message.role == "user":
                 self._add("user", self._with_name(contents[item.index], item.message.name), item)
             elif item.message.role in _SYSTEM_ROLES and stands_late:
-                late.append(_system_texts(item))
+                late.append(item)
             elif item.message.role in _SYSTEM_ROLES:
-                self._add("user", [_marked_as_system(block) for block in _system_texts(item)], item)
-        for texts in late:
+                self._add("user", [_marked_as_system(block) for block in self._system_texts(item)], item)
+        for item in late:
+            texts = self._system_texts(item)
+            self._place_orphan(item)
             self.conversation.add("system", texts)
         if run.assistant is None and not messages:
             self.conversation.add("user", _NOTHING)
@@ -285,6 +292,10 @@ class _Writer:
         result: Block = {"type": "tool_result", "tool_use_id": call.upstream_id}
         content = self._content(item)
         if content:
+            self._place_orphan(item)
+        elif (orphaned := self._orphans.pop(item.index, None)) is not None:
+            result[MARK] = orphaned
+        if content:
             result["content"] = Fragment(content) if isinstance(content, bytes) else content
         if (mark := _own_mark(item)) is not None:
             result[MARK] = mark
@@ -299,20 +310,41 @@ class _Writer:
         if (mark := self._contents.take_orphaned_mark()) is not None:
             self._orphans[item.index] = mark
 
+    def _place_orphan(self, item: _Placed) -> None:
+        """Move a mark that nothing in its message can carry to what stands before it."""
+        if (orphaned := self._orphans.pop(item.index, None)) is not None:
+            self._mark_before(orphaned)
+
+    def _mark_before(self, mark: Block) -> None:
+        """Mark the last that was written: a prompt is tools, then system, then messages."""
+        if not mark_last(self.conversation.messages, mark):
+            for block in (self.conversation.system or self._tools.definitions)[-1:]:
+                block.setdefault(MARK, mark)
+
+    def _system_texts(self, item: _Placed) -> list[Block]:
+        """A system message's texts, the last of them with the mark of the whole."""
+        texts = self._contents.texts(item.message.content, f"{item.path}.content")
+        self._keep_orphan(item)
+        if (mark := _own_mark(item)) is not None:
+            if texts:
+                texts[-1].setdefault(MARK, mark)
+            else:
+                self._orphans[item.index] = mark
+        return texts
+
     def _add(self, role: str, content: Content, source: _Placed) -> None:
         """Append a message with the mark that its source carries as a whole.
 
         A mark that nothing in its message can carry moves to the message before.
         """
-        if (orphaned := self._orphans.pop(source.index, None)) is not None:
-            mark_last(self.conversation.messages, orphaned)
+        self._place_orphan(source)
         self.conversation.add(role, content)
         if (mark := _own_mark(source)) is not None:
-            mark_last(self.conversation.messages, mark)
+            self._mark_before(mark)
 
     def _with_name(self, content: Content, name: str | None) -> Content:
         """Say who speaks, as soon as more than one name has occurred."""
-        if not name or len(self._names) < 2 or not content:
+        if not name or len(self._names) < 2 or not content or not name.strip():
             return content
         if isinstance(content, bytes):
             return _spliced(f"{name}:\n", content)
@@ -364,15 +396,6 @@ def _placed_run(messages: list[ChatMessage], start: int, end: int) -> _Run:
     placed = [_Placed(index, messages[index]) for index in range(start, end)]
     has_assistant = bool(placed) and placed[0].message.role == "assistant"
     return _Run(placed[0], placed[1:]) if has_assistant else _Run(None, placed)
-
-
-def _system_texts(item: _Placed) -> list[Block]:
-    """A system message's texts, the last of them with the mark of the whole."""
-    texts = texts_of(item.message.content, f"{item.path}.content")
-    mark = _own_mark(item)
-    if texts and mark is not None:
-        texts[-1].setdefault(MARK, mark)
-    return texts
 
 
 def _own_mark(item: _Placed) -> Block | None:

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
 from translators.errors import TranslationError
 from translators.models import EFFORT_LEVELS, ModelRow
 from translators.reading import decode, is_null
-from translators.wire.chat import ChatRequest
+from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest
 
 OPENAI_EFFORTS: Final = ("none", "minimal", *EFFORT_LEVELS)
 # Where thinking is a budget in tokens; 1,024 is the least that Messages takes.
@@ -19,6 +21,13 @@ MIN_BUDGET_TOKENS: Final = 1024
 _BUDGETS: Final = {"low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576, "max": 32_768}
 # Below this limit a model that thinks first would have nothing left to answer with.
 SMALL_LIMIT_TOKENS: Final = 1024
+_DISPLAYS: Final = ("summarized", "omitted", "updates")
+# Modes without thinking proper: they take no other field, and some models no high effort beside them.
+_THOUGHTLESS: Final = ("disabled", "between_tools")
+# What parts of `thinking` need in `anthropic-beta` (section 2 of the Messages reference).
+_UPDATES_BETA: Final = "thinking-display-updates-2026-08-18"
+_BINDING: Final = "block_binding"
+_BINDING_BETA: Final = "thinking-binding-controls-2026-08-01"
 
 
 class Reasoning(Struct, frozen=True):
@@ -28,22 +37,31 @@ class Reasoning(Struct, frozen=True):
     effort: str | None = None
     is_thinking: bool = False
 
+    @property
+    def betas(self) -> list[str]:
+        """What the `thinking` field needs."""
+        thinking = self.thinking or {}
+        updates = [_UPDATES_BETA] if thinking.get("display") == "updates" else []
+        return [*updates, _BINDING_BETA] if _BINDING in thinking else updates
+
 
 class Circumstances(Struct, frozen=True):
-    """What besides the caller's wish decides about thinking."""
+    """What besides the caller's wish decides about thinking; `own_effort` is that of `output_config`, which wins."""
 
     max_tokens: int
     is_limited_by_caller: bool
     is_tool_forced: bool
     is_in_tool_loop: bool
     always_show: bool
+    own_effort: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """What the caller asked for: an effort (`none`: no thinking), perhaps a budget, and whether to see it.
 
-    `field` is the name to report under, `mode` the type of Anthropic's own field where that was used.
+    `field` is the name to report under, `mode` the type of Anthropic's own field where that was used, `beside` the
+    `reasoning_effort` beside it.
     """
 
     effort: str | None = None
@@ -51,6 +69,8 @@ class _Wish:
     display: str = "summarized"
     field: str = "reasoning_effort"
     mode: str | None = None
+    beside: str | None = None
+    binding: bytes | None = None
 
 
 class _Thinking(msgspec.Struct):
@@ -59,6 +79,7 @@ class _Thinking(msgspec.Struct):
     type: str
     budget_tokens: int | None = None
     display: str | None = None
+    block_binding: Raw = NULL
 
 
 _THINKING_DECODER: Final = msgspec.json.Decoder(_Thinking)
@@ -68,31 +89,59 @@ def write_reasoning(
     request: ChatRequest, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments
 ) -> Reasoning:
     """The thinking mode and effort for one model."""
-    wish = _wish(request, circumstances)
-    if wish is None:
-        return _unasked(row, circumstances)
+    wish = _wish(request, circumstances, adjustments)
+    decided = _unasked(row, circumstances) if wish is None else _decided(wish, row, circumstances, adjustments)
+    return _with_allowed_effort(decided, request, row, circumstances.own_effort, adjustments)
+
+
+def _decided(wish: _Wish, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments) -> Reasoning:
+    """What becomes of a wish, `output_config` left out of account."""
     if wish.mode == "between_tools" and wish.mode in row.thinking:
-        return Reasoning({"type": "between_tools"}, is_thinking=True)
+        return Reasoning({"type": "between_tools"}, _beside(wish, row, adjustments), is_thinking=True)
     if wish.effort == "none":
         return _none(wish, row, adjustments)
     is_manual = wish.mode == "enabled" and "enabled" in row.thinking
     # A budget is as good as an effort, where the model takes one; else the nearest effort stands for it.
-    effort = _nearest(wish, row, adjustments) if wish.effort is not None and not is_manual else None
+    effort = _beside(wish, row, adjustments) if is_manual else _nearest(wish.effort, wish.field, row, adjustments)
     if not row.can_think:
+        if wish.field != "reasoning_effort" or effort is None:
+            adjustments.add(wish.field, "dropped", "model")
         return Reasoning(effort=effort)
     if row.has_adaptive_thinking and not is_manual:
         if wish.mode == "enabled":
             adjustments.add("thinking", "enabled->adaptive", "model")
-        return Reasoning({"type": "adaptive", "display": wish.display}, effort, is_thinking=True)
+        return Reasoning(_bound(wish, {"type": "adaptive", "display": wish.display}), effort, is_thinking=True)
     if wish.mode == "adaptive":
         adjustments.add("thinking", "adaptive->enabled", "model")
     return _budgeted(wish, effort, row, circumstances, adjustments)
 
 
-def _wish(request: ChatRequest, circumstances: Circumstances) -> _Wish | None:
+def _with_allowed_effort(
+    decided: Reasoning, request: ChatRequest, row: ModelRow, own: str | None, adjustments: Adjustments
+) -> Reasoning:
+    """The same with the caller's own effort, and not with more than the model takes beside thinking switched off."""
+    effort = decided.effort if own is None else own
+    if own is not None and request.reasoning_effort not in (None, "none", own):
+        adjustments.add("reasoning_effort", f"{request.reasoning_effort}->{own}", "output_config")
+    mode = decided.thinking["type"] if decided.thinking is not None else None
+    if mode in _THOUGHTLESS and not _is_allowed_without_thinking(effort, row):
+        name = "reasoning_effort" if own is None else "output_config.effort"
+        adjustments.add(name, f"{effort}->{row.disabled_effort}", "thinking")
+        effort = row.disabled_effort
+    return decided if effort == decided.effort else replace(decided, effort=effort)
+
+
+def _is_allowed_without_thinking(effort: str | None, row: ModelRow) -> bool:
+    # A level that nobody here knows is upstream's to judge.
+    if row.disabled_effort is None or effort not in EFFORT_LEVELS:
+        return True
+    return EFFORT_LEVELS.index(effort) <= EFFORT_LEVELS.index(row.disabled_effort)
+
+
+def _wish(request: ChatRequest, circumstances: Circumstances, adjustments: Adjustments) -> _Wish | None:
     """Anthropic's own field wins over OpenAI's, which wins over OpenRouter's."""
     if not is_null(request.thinking):
-        return _wish_of_thinking(request)
+        return _wish_of_thinking(request, adjustments)
     if request.reasoning_effort is not None:
         hidden = request.include_reasoning is False and not circumstances.always_show
         effort = _checked_effort(request.reasoning_effort, "reasoning_effort")
@@ -109,19 +158,29 @@ def _wish(request: ChatRequest, circumstances: Circumstances) -> _Wish | None:
     return _Wish(field="include_reasoning") if request.include_reasoning else None
 
 
-def _wish_of_thinking(request: ChatRequest) -> _Wish:
+def _wish_of_thinking(request: ChatRequest, adjustments: Adjustments) -> _Wish:
     """Anthropic's field in whichever of its generations; each model gets it in the one it takes."""
     given = decode(_THINKING_DECODER, request.thinking, "thinking")
     asked = request.reasoning_effort
     effort = None if asked is None else _checked_effort(asked, "reasoning_effort")
-    display = given.display if given.display in ("summarized", "omitted") else "summarized"
-    if given.type in ("disabled", "between_tools"):
-        return _Wish("none", field="thinking", mode=given.type)
+    display = "summarized" if given.display is None else given.display
+    if display not in _DISPLAYS:
+        raise _not_a_value(display, _DISPLAYS, "thinking.display")
+    if not is_null(given.block_binding):
+        decode(OBJECT_DECODER, given.block_binding, f"thinking.{_BINDING}")
+    if given.type in _THOUGHTLESS:
+        if given.display is not None:
+            adjustments.add("thinking.display", "dropped", "thinking")
+        if not is_null(given.block_binding):
+            adjustments.add("thinking.block_binding", "dropped", "thinking")
+        return _Wish("none", field="thinking", mode=given.type, beside=effort)
     if given.type not in ("enabled", "adaptive"):
-        raise _not_a_value(given.type, ("enabled", "adaptive", "disabled"), "thinking.type")
-    if effort in (None, "none") and given.budget_tokens is not None:
-        effort = _effort_of_budget(given.budget_tokens)
-    return _Wish(None if effort == "none" else effort, given.budget_tokens, display, "thinking", given.type)
+        raise _not_a_value(given.type, ("enabled", "adaptive", *_THOUGHTLESS), "thinking.type")
+    level = None if effort == "none" else effort
+    if level is None and given.budget_tokens is not None:
+        level = _effort_of_budget(given.budget_tokens)
+    binding = None if is_null(given.block_binding) else bytes(given.block_binding)
+    return _Wish(level, given.budget_tokens, display, "thinking", given.type, effort, binding)
 
 
 def _checked_effort(effort: str, path: str) -> str:
@@ -146,7 +205,8 @@ def _unasked(row: ModelRow, circumstances: Circumstances) -> Reasoning:
     if not row.thinks_by_default:
         return Reasoning()
     if circumstances.is_limited_by_caller and circumstances.max_tokens < SMALL_LIMIT_TOKENS:
-        if row.can_disable_thinking:
+        # An effort that is refused beside `disabled` was asked for: it stays, and so does the thinking.
+        if row.can_disable_thinking and _is_allowed_without_thinking(circumstances.own_effort, row):
             return Reasoning({"type": "disabled"})
         return Reasoning(effort=row.efforts[0] if row.efforts else None, is_thinking=True)
     if circumstances.always_show and row.has_adaptive_thinking:
@@ -155,24 +215,39 @@ def _unasked(row: ModelRow, circumstances: Circumstances) -> Reasoning:
 
 
 def _none(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> Reasoning:
-    if not row.thinks_by_default:
-        return Reasoning()
-    if row.can_disable_thinking:
-        return Reasoning({"type": "disabled"})
-    lowest = row.efforts[0] if row.efforts else None
+    beside = _beside(wish, row, adjustments)
+    if row.can_disable_thinking or not row.thinks_by_default:
+        if wish.mode == "between_tools":
+            adjustments.add(wish.field, "between_tools->disabled", "model")
+        return Reasoning({"type": "disabled"} if row.thinks_by_default else None, beside)
+    lowest = beside or (row.efforts[0] if row.efforts else None)
     adjustments.add(wish.field, f"none->{lowest or 'default'}", "model")
     return Reasoning(effort=lowest, is_thinking=True)
 
 
-def _nearest(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
-    """The level itself, or the nearest lower one that the model has; None for a model without levels."""
-    if not row.efforts or wish.effort is None:
+def _beside(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
+    """The `reasoning_effort` beside Anthropic's own field, which decides about thinking and leaves the effort."""
+    if wish.beside in (None, "none"):
         return None
-    level = "low" if wish.effort == "minimal" else wish.effort
+    if not row.efforts:
+        adjustments.add("reasoning_effort", "dropped", "model")
+    return _nearest(wish.beside, "reasoning_effort", row, adjustments)
+
+
+def _bound(wish: _Wish, thinking: Block) -> Block:
+    """The field with the caller's `block_binding`."""
+    return thinking if wish.binding is None else {**thinking, _BINDING: Fragment(wish.binding)}
+
+
+def _nearest(wanted: str | None, field: str, row: ModelRow, adjustments: Adjustments) -> str | None:
+    """The level itself, or the nearest lower one that the model has; None for a model without levels."""
+    if not row.efforts or wanted is None:
+        return None
+    level = "low" if wanted == "minimal" else wanted
     rank = EFFORT_LEVELS.index(level)
     effort = next((name for name in reversed(row.efforts) if EFFORT_LEVELS.index(name) <= rank), row.efforts[0])
     if effort != level:
-        adjustments.add(wish.field, f"{level}->{effort}", "model")
+        adjustments.add(field, f"{level}->{effort}", "model")
     return effort
 
 
@@ -194,4 +269,4 @@ def _budgeted(
         adjustments.add(wish.field, "thinking-off", off_because)
         return Reasoning(effort=effort)
     thinking: Block = {"type": "enabled", "budget_tokens": budget, "display": wish.display}
-    return Reasoning(thinking, effort, is_thinking=True)
+    return Reasoning(_bound(wish, thinking), effort, is_thinking=True)

@@ -120,7 +120,7 @@ def write_request(request: ChatRequest, target: Target, options: Options) -> Mes
         parts.streams,
         _shape(parts, options),
         adjustments.header,
-        tuple(dict.fromkeys((*parts.tools.betas, *parts.extensions.betas))),
+        tuple(dict.fromkeys((*parts.tools.betas, *parts.extensions.betas, *parts.reasoning.betas))),
         parts.choice.expects_call,
         parts.has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
         frozenset(parts.tools.strict_schemas | forms),
@@ -160,6 +160,7 @@ def _decide(request: ChatRequest, target: Target, options: Options, adjustments:
         is_tool_forced=choice.is_forced,
         is_in_tool_loop=is_in_tool_loop(request.messages),
         always_show=options.always_show_reasoning,
+        own_effort=extensions.effort,
     )
     reasoning = write_reasoning(request, row, circumstances, adjustments)
     taken = Taken(

@@ -18,8 +18,10 @@ T = TypeVar("T")
 
 # Section 17 of the Messages reference: longer ids are refused.
 _MAX_USER_ID: Final = 256
-# Messages forbids personal data in `metadata.user_id`; these look like some.
-_PERSONAL: Final = re.compile(r"@|^\+?[\d\s().-]{7,}$")
+# Messages forbids personal data in `metadata.user_id`. A phone number shows by its plus or by what stands between its
+# digits; digits alone are what databases number their rows with.
+_PHONE_NUMBER: Final = re.compile(r"(?=.*[+\s().-])\s*\+?[\s().-]*(?:\d[\s().-]*){7,15}", re.DOTALL)
+_LARGEST_SHOWN: Final = 10**12
 _SERVICE_TIERS: Final = {
     "auto": "auto",
     "priority": "auto",
@@ -58,12 +60,12 @@ def token_limit(request: ChatRequest, row: ModelRow, bound: int | None, adjustme
         return min(row.max_output, bound or row.max_output), False
     if limit < 0:
         raise TranslationError(
-            f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {limit} instead.",
+            f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {_shown(limit)} instead.",
             param=name,
             code="integer_below_min_value",
         )
     if limit > row.max_output:
-        adjustments.add(name, f"{min(limit, 10**12)}->{row.max_output}", "model")
+        adjustments.add(name, f"{_shown(limit)}->{row.max_output}", "model")
         limit = row.max_output
     return limit, True
 
@@ -123,7 +125,7 @@ def settings(request: ChatRequest, adjustments: Adjustments) -> dict[str, object
         fields["stop_sequences"] = kept
     if len(kept) < len(stops):
         adjustments.add("stop", "dropped", "blank")
-    if user := request.safety_identifier or request.user:
+    if (user := _user(request, adjustments)) is not None:
         fields["metadata"] = {"user_id": _user_id(user)}
     if request.service_tier is not None:
         fields["service_tier"] = _looked_up(_SERVICE_TIERS, request.service_tier, "service_tier")
@@ -147,9 +149,27 @@ def drop_without_counterpart(request: ChatRequest, adjustments: Adjustments) -> 
             adjustments.add(name, "dropped", "unsupported")
 
 
+def _shown(number: int) -> str:
+    """A number as a header can carry it: one of hundreds of digits would leave no room for the other notes."""
+    if abs(number) <= _LARGEST_SHOWN:
+        return str(number)
+    return f">{_LARGEST_SHOWN}" if number > 0 else f"<-{_LARGEST_SHOWN}"
+
+
+def _user(request: ChatRequest, adjustments: Adjustments) -> str | None:
+    """The first of the two fields that names somebody; white space names nobody."""
+    for name in ("safety_identifier", "user"):
+        user: str | None = getattr(request, name)
+        if user and user.strip():
+            return user
+        if user:
+            adjustments.add(name, "dropped", "blank")
+    return None
+
+
 def _user_id(user: str) -> str:
     """The user's id as it is, or its hash where it is too long or looks like personal data."""
-    if len(user) <= _MAX_USER_ID and not _PERSONAL.search(user):
+    if len(user) <= _MAX_USER_ID and "@" not in user and not _PHONE_NUMBER.fullmatch(user.strip()):
         return user
     return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -2,14 +2,15 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import orjson
+from msgspec import Raw
 
 from translators.errors import TranslationError
 from translators.hosts import SAMPLING_VERSION
-from translators.reading import checked_body, decode, is_null
+from translators.reading import Decoder, checked_body, decode, is_null
 
 # Upstream refuses a request without a version; whoever sends none was written before there was a choice.
 DEFAULT_VERSION: Final = SAMPLING_VERSION
@@ -21,20 +22,42 @@ _COLON: Final = re.compile(rb"\s*:\s*")
 # What costs more, reaches out, or belongs to one workspace, as `translation.allow_native` has it.
 RESTRICTED: Final = ("speed", "inference_geo", "mcp_servers", "container")
 
-_NULL: Final = msgspec.Raw(b"null")
+# What the same list calls the ids of uploaded files: they stand in blocks, not in a field of their own.
+FILE_IDS: Final = "file_ids"
+_FILE_ID: Final = b"file_id"
+# The letters of that name as escapes begin like this: no encoder writes them so, but a parser reads them.
+_ESCAPED_LETTERS: Final = (b"\\u005", b"\\u006")
+
+_NULL: Final = Raw(b"null")
+_T = TypeVar("_T")
 
 
 class _Body(msgspec.Struct):
     model: str
     stream: bool | None = None
-    speed: msgspec.Raw = _NULL
-    inference_geo: msgspec.Raw = _NULL
-    mcp_servers: msgspec.Raw = _NULL
-    container: msgspec.Raw = _NULL
+    speed: Raw = _NULL
+    inference_geo: Raw = _NULL
+    mcp_servers: Raw = _NULL
+    container: Raw = _NULL
+
+
+class _History(msgspec.Struct):
+    messages: Raw = _NULL
+
+
+class _Block(msgspec.Struct):
+    """A message, a block or a source, as far as an id of a file can be in it."""
+
+    type: Raw = _NULL
+    source: Raw = _NULL
+    content: Raw = _NULL
 
 
 _BODY_DECODER: Final = msgspec.json.Decoder(_Body)
 _KEY_DECODER: Final = msgspec.json.Decoder(str)
+_HISTORY_DECODER: Final = msgspec.json.Decoder(_History)
+_BLOCK_DECODER: Final = msgspec.json.Decoder(_Block)
+_LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +88,43 @@ def read_native(body: bytes) -> Asked:
     return Asked(read.model, bool(read.stream), restricted)
 
 
-def check_restricted(asked: Asked, allowed: frozenset[str]) -> None:
-    """Raises `TranslationError` for a restricted field that is not among the allowed ones."""
+def check_restricted(asked: Asked, body: bytes, allowed: frozenset[str]) -> None:
+    """Raises `TranslationError` for a restricted field, or the id of a file, that is not among what is allowed."""
     for name in asked.restricted:
         if name not in allowed:
-            raise TranslationError(f"{name}: not allowed with the gateway's own keys.", param=name)
+            raise _not_allowed(name)
+    if FILE_IDS not in allowed and (place := place_of_file_id(body)) is not None:
+        raise _not_allowed(place)
+
+
+def place_of_file_id(body: bytes) -> str | None:
+    """Where a body that `read_native` has accepted names an uploaded file; None where it does not.
+
+    Only blocks count: a tool may well have an argument of that name. Nearly every body is told by a search for it.
+    """
+    # What is rarer is looked for first: nothing is as quick to search as a single byte.
+    may_be_escaped = b"\\" in body and b"\\u00" in body and any(letter in body for letter in _ESCAPED_LETTERS)
+    if _FILE_ID not in body and not may_be_escaped:
+        return None
+    try:
+        history = _HISTORY_DECODER.decode(body)
+        lists = [(history.messages, "messages")]
+        while lists:
+            items, path = lists.pop()
+            for index, item in enumerate(_read(_LIST_DECODER, items) or []):
+                place = f"{path}.{index}"
+                if (block := _read(_BLOCK_DECODER, item)) is None:
+                    continue
+                source = _read(_BLOCK_DECODER, block.source) or _Block()
+                if _is(block.type, "container_upload"):
+                    return f"{place}.file_id"
+                if _is(source.type, "file"):
+                    return f"{place}.source.file_id"
+                # Results of tools hold blocks, and so do documents that are made of them.
+                lists += [(block.content, f"{place}.content"), (source.content, f"{place}.source.content")]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TranslationError(f"The body is not valid JSON: {error}") from error
+    return None
 
 
 def with_model(body: bytes, model: str) -> bytes:
@@ -96,3 +151,19 @@ def _model_span(body: bytes) -> tuple[int, int]:
             assert value is not None, "read_native has seen that it is a text"
             return value.span()
     raise AssertionError("read_native has seen a model")
+
+
+def _not_allowed(place: str) -> TranslationError:
+    return TranslationError(f"{place}: not allowed with the gateway's own keys.", param=place)
+
+
+def _read(decoder: Decoder[_T], raw: Raw) -> _T | None:
+    """The value, or None where it is of another type: whether it may be is upstream's to say."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        return None
+
+
+def _is(raw: Raw, text: str) -> bool:
+    return _read(_KEY_DECODER, raw) == text

@@ -56,6 +56,7 @@ class ImageUrl(Struct):
     """Where an image is: an https address, or a data: URL."""
 
     url: Raw
+    detail: Raw = NULL
 
 
 class FileObject(Struct):

@@ -2,16 +2,17 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from gateway.proxy.ports import Call, Upstream, UpstreamAnswer
 from gateway.secret import Secret
+from gateway.upstream.client import ClientName, UpstreamClient, upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
-from gateway.upstream.httpx2_client import Httpx2Upstream, TimeLimits
+from gateway.upstream.limits import TimeLimits
 from tests.scenarios.harness import soon
 from tests.support import messages
 from tests.support.scripted import (
@@ -37,35 +38,29 @@ EVENTS = messages.text_stream()
 KEY = "sk-ant-api03-" + "k" * 40
 
 
-class ClosableUpstream(Upstream, Protocol):
-    """An upstream as the gateway keeps it."""
-
-    async def close(self) -> None: ...
-
-
 # Every implementation goes through all of these.
-IMPLEMENTATIONS: dict[str, Callable[[TimeLimits], ClosableUpstream]] = {"httpx2": Httpx2Upstream}
+IMPLEMENTATIONS: tuple[ClientName, ...] = ("direct", "httpx2")
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
-def implementation(request: pytest.FixtureRequest) -> Callable[[TimeLimits], ClosableUpstream]:
-    return IMPLEMENTATIONS[request.param]
+def implementation(request: pytest.FixtureRequest) -> ClientName:
+    name: ClientName = request.param
+    return name
 
 
 @pytest.fixture
-async def client(implementation: Callable[[TimeLimits], ClosableUpstream]) -> AsyncIterator[ClosableUpstream]:
+async def client(implementation: ClientName) -> AsyncIterator[UpstreamClient]:
     async with opened(implementation) as client:
         yield client
 
 
 @asynccontextmanager
 async def opened(
-    implementation: Callable[[TimeLimits], ClosableUpstream], **seconds: float
-) -> AsyncIterator[ClosableUpstream]:
+    implementation: ClientName, ca_file: str | None = None, **seconds: float
+) -> AsyncIterator[UpstreamClient]:
     """A client with these time limits."""
-    client = implementation(
-        TimeLimits(**{"connect_seconds": 5, "first_byte_seconds": 10, "idle_seconds": 10, **seconds})
-    )
+    limits = TimeLimits(**{"connect_seconds": 5, "first_byte_seconds": 10, "idle_seconds": 10, **seconds})
+    client = upstream_client(limits, implementation, ca_file)
     try:
         yield client
     finally:
@@ -93,7 +88,7 @@ async def kind_of_failure(client: Upstream, target: HostEndpoint, call: Call = C
     return raised.value.failure.kind
 
 
-async def test_a_call_goes_out_as_it_was_given(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_a_call_goes_out_as_it_was_given(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.script(stream_answer(*EVENTS))
 
     async with client.open(at(upstream), CALL) as answer:
@@ -111,7 +106,7 @@ async def test_a_call_goes_out_as_it_was_given(upstream: ScriptedUpstream, clien
     assert "authorization" not in received.headers
 
 
-async def test_a_call_without_a_body_is_a_get(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_a_call_without_a_body_is_a_get(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     async with client.open(at(upstream), Call("2026-10-21", method="GET", path="/v1/models?limit=1000")) as answer:
         body = await answer.read(10_000)
 
@@ -120,7 +115,7 @@ async def test_a_call_without_a_body_is_a_get(upstream: ScriptedUpstream, client
     assert b'"data"' in body
 
 
-async def test_a_base_url_may_have_a_path(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_a_base_url_may_have_a_path(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.script(json_answer(200, {}))
 
     async with client.open(endpoint("main", Secret(KEY), f"{upstream.base_url}/anthropic"), CALL) as answer:
@@ -129,7 +124,7 @@ async def test_a_base_url_may_have_a_path(upstream: ScriptedUpstream, client: Cl
     assert upstream.received[0].path == "/anthropic/v1/messages"
 
 
-async def test_status_and_headers_are_those_of_the_answer(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_status_and_headers_are_those_of_the_answer(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.script(error_answer(429, "rate_limit_error", "Slow down.", headers={"Retry-After": "3", "X-Own": "Yes"}))
 
     async with client.open(at(upstream), CALL) as answer:
@@ -146,7 +141,7 @@ async def test_status_and_headers_are_those_of_the_answer(upstream: ScriptedUpst
 @pytest.mark.parametrize("framing", ["chunked", "content-length", "close"])
 @pytest.mark.parametrize("packet_size", [None, 1, 7])
 async def test_every_framing_gives_the_same_body(
-    upstream: ScriptedUpstream, client: ClosableUpstream, framing: Framing, packet_size: int | None
+    upstream: ScriptedUpstream, client: UpstreamClient, framing: Framing, packet_size: int | None
 ) -> None:
     upstream.script(stream_answer(*EVENTS, framing=framing, packet_size=packet_size))
 
@@ -159,14 +154,14 @@ async def test_every_framing_gives_the_same_body(
     assert again == b""
 
 
-async def test_an_empty_body_ends_at_once(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_an_empty_body_ends_at_once(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.script(json_answer(200, b""))
 
     async with client.open(at(upstream), CALL) as answer:
         assert await answer.receive() == b""
 
 
-async def test_interim_answers_are_passed_over(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_interim_answers_are_passed_over(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     answer = stream_answer(*EVENTS)
     hints = Send(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")
     upstream.script(Answer((Send(b"HTTP/1.1 100 Continue\r\n\r\n"), hints, *answer.steps)))
@@ -180,7 +175,7 @@ async def test_interim_answers_are_passed_over(upstream: ScriptedUpstream, clien
 
 
 async def test_each_piece_arrives_without_waiting_for_the_next(
-    upstream: ScriptedUpstream, client: ClosableUpstream
+    upstream: ScriptedUpstream, client: UpstreamClient
 ) -> None:
     gates = [asyncio.Event() for _ in range(3)]
     upstream.script(stream_answer(*(step for gate in gates for step in (b"piece", Wait(gate)))))
@@ -192,7 +187,7 @@ async def test_each_piece_arrives_without_waiting_for_the_next(
         assert await answer.receive() == b""
 
 
-async def test_the_head_is_there_before_the_body(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_the_head_is_there_before_the_body(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.script(stream_answer(Silence()))
 
     async with asyncio.timeout(5), client.open(at(upstream), CALL) as answer:
@@ -201,7 +196,7 @@ async def test_the_head_is_there_before_the_body(upstream: ScriptedUpstream, cli
 
 
 @pytest.mark.parametrize("limit", [1, 10, 100, 10_000])
-async def test_reading_stops_at_the_limit(upstream: ScriptedUpstream, client: ClosableUpstream, limit: int) -> None:
+async def test_reading_stops_at_the_limit(upstream: ScriptedUpstream, client: UpstreamClient, limit: int) -> None:
     upstream.script(stream_answer(*[b"0123456789"] * 20))
 
     async with client.open(at(upstream), CALL) as answer:
@@ -210,7 +205,7 @@ async def test_reading_stops_at_the_limit(upstream: ScriptedUpstream, client: Cl
     assert body == (b"0123456789" * 20)[:limit]
 
 
-async def test_reading_a_little_of_an_endless_body_ends(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_reading_a_little_of_an_endless_body_ends(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.script(stream_answer(b"x" * 1000, Silence()))
 
     async with asyncio.timeout(5), client.open(at(upstream), CALL) as answer:
@@ -221,7 +216,7 @@ async def test_reading_a_little_of_an_endless_body_ends(upstream: ScriptedUpstre
 
 
 async def test_a_finished_answer_leaves_its_connection_for_the_next(
-    upstream: ScriptedUpstream, client: ClosableUpstream
+    upstream: ScriptedUpstream, client: UpstreamClient
 ) -> None:
     upstream.always(stream_answer(*EVENTS))
 
@@ -232,7 +227,7 @@ async def test_a_finished_answer_leaves_its_connection_for_the_next(
     assert upstream.connections_accepted == 1
 
 
-async def test_so_does_one_whose_error_was_read(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_so_does_one_whose_error_was_read(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.always(error_answer(529, "overloaded_error", "Busy"))
 
     for _ in range(3):
@@ -243,7 +238,7 @@ async def test_so_does_one_whose_error_was_read(upstream: ScriptedUpstream, clie
     assert upstream.connections_accepted == 1
 
 
-async def test_keys_of_one_host_share_its_connections(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_keys_of_one_host_share_its_connections(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.always(stream_answer(*EVENTS))
 
     for name in ("sk-ant-1", "sk-ant-2"):
@@ -255,7 +250,7 @@ async def test_keys_of_one_host_share_its_connections(upstream: ScriptedUpstream
 
 
 async def test_a_connection_closed_while_idle_is_not_used_again(
-    upstream: ScriptedUpstream, client: ClosableUpstream
+    upstream: ScriptedUpstream, client: UpstreamClient
 ) -> None:
     upstream.always(stream_answer(*EVENTS))
 
@@ -271,7 +266,7 @@ async def test_a_connection_closed_while_idle_is_not_used_again(
 
 
 async def test_a_connection_that_upstream_wants_closed_is_not_kept(
-    upstream: ScriptedUpstream, client: ClosableUpstream
+    upstream: ScriptedUpstream, client: UpstreamClient
 ) -> None:
     upstream.always(stream_answer(*EVENTS, headers={"connection": "close"}).then(Close()))
 
@@ -282,7 +277,7 @@ async def test_a_connection_that_upstream_wants_closed_is_not_kept(
     assert upstream.connections_accepted == 2
 
 
-async def test_a_hundred_calls_run_at_once(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_a_hundred_calls_run_at_once(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     gate = asyncio.Event()
     upstream.always(stream_answer(EVENTS[0], Wait(gate), *EVENTS[1:]))
 
@@ -300,7 +295,7 @@ async def test_a_hundred_calls_run_at_once(upstream: ScriptedUpstream, client: C
 # Leaving early.
 
 
-async def test_leaving_the_block_before_the_end_hangs_up(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_leaving_the_block_before_the_end_hangs_up(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.script(stream_answer(EVENTS[0], Silence()))
 
     async with client.open(at(upstream), CALL) as answer:
@@ -311,7 +306,7 @@ async def test_leaving_the_block_before_the_end_hangs_up(upstream: ScriptedUpstr
 
 
 async def test_an_exception_inside_the_block_hangs_up_and_goes_on(
-    upstream: ScriptedUpstream, client: ClosableUpstream
+    upstream: ScriptedUpstream, client: UpstreamClient
 ) -> None:
     upstream.script(stream_answer(EVENTS[0], Silence()))
 
@@ -322,7 +317,7 @@ async def test_an_exception_inside_the_block_hangs_up_and_goes_on(
 
 
 @pytest.mark.parametrize("where", ["before the head", "in the body"])
-async def test_a_cancelled_call_hangs_up(upstream: ScriptedUpstream, client: ClosableUpstream, where: str) -> None:
+async def test_a_cancelled_call_hangs_up(upstream: ScriptedUpstream, client: UpstreamClient, where: str) -> None:
     reached = asyncio.Event()
     if where == "before the head":
         upstream.script(Answer((Reached(reached), Silence())))
@@ -343,7 +338,7 @@ async def test_a_cancelled_call_hangs_up(upstream: ScriptedUpstream, client: Clo
     assert upstream.open_connections == 0
 
 
-async def test_after_a_cancelled_call_the_next_one_works(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_after_a_cancelled_call_the_next_one_works(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.script(Answer((Silence(),)), stream_answer(*EVENTS))
 
     async def call() -> bytes:
@@ -360,7 +355,7 @@ async def test_after_a_cancelled_call_the_next_one_works(upstream: ScriptedUpstr
 
 
 async def test_closing_the_client_closes_its_connections(
-    upstream: ScriptedUpstream, implementation: Callable[[TimeLimits], ClosableUpstream]
+    upstream: ScriptedUpstream, implementation: ClientName
 ) -> None:
     upstream.script(stream_answer(*EVENTS))
     async with opened(implementation) as client, client.open(at(upstream), CALL) as answer:
@@ -369,7 +364,7 @@ async def test_closing_the_client_closes_its_connections(
     await upstream.wait_for_connections(0)
 
 
-async def test_what_nobody_reads_is_not_fetched(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_what_nobody_reads_is_not_fetched(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     sent = 0
 
     class Count:
@@ -395,26 +390,20 @@ async def test_what_nobody_reads_is_not_fetched(upstream: ScriptedUpstream, clie
 # Time limits.
 
 
-async def test_silence_before_the_head_is_a_time_out(
-    upstream: ScriptedUpstream, implementation: Callable[[TimeLimits], ClosableUpstream]
-) -> None:
+async def test_silence_before_the_head_is_a_time_out(upstream: ScriptedUpstream, implementation: ClientName) -> None:
     upstream.always(Answer((Silence(),)))
     async with opened(implementation, first_byte_seconds=0.03) as client:
         assert await kind_of_failure(client, at(upstream)) is ErrorKind.UPSTREAM_TIMEOUT
         await upstream.wait_for_disconnects(1)
 
 
-async def test_half_a_head_does_not_count_as_one(
-    upstream: ScriptedUpstream, implementation: Callable[[TimeLimits], ClosableUpstream]
-) -> None:
+async def test_half_a_head_does_not_count_as_one(upstream: ScriptedUpstream, implementation: ClientName) -> None:
     upstream.always(Answer((Send(b"HTTP/1.1 200 OK\r\ncontent-"), Silence())))
     async with opened(implementation, first_byte_seconds=0.03) as client:
         assert await kind_of_failure(client, at(upstream)) is ErrorKind.UPSTREAM_TIMEOUT
 
 
-async def test_silence_in_the_body_is_a_time_out(
-    upstream: ScriptedUpstream, implementation: Callable[[TimeLimits], ClosableUpstream]
-) -> None:
+async def test_silence_in_the_body_is_a_time_out(upstream: ScriptedUpstream, implementation: ClientName) -> None:
     upstream.always(stream_answer(EVENTS[0], Silence()))
     async with opened(implementation, idle_seconds=0.03) as client:
         assert await kind_of_failure(client, at(upstream)) is ErrorKind.UPSTREAM_TIMEOUT
@@ -422,7 +411,7 @@ async def test_silence_in_the_body_is_a_time_out(
 
 
 async def test_the_idle_limit_does_not_bound_the_wait_for_the_head(
-    upstream: ScriptedUpstream, implementation: Callable[[TimeLimits], ClosableUpstream]
+    upstream: ScriptedUpstream, implementation: ClientName
 ) -> None:
     gate = asyncio.Event()
     upstream.script(Answer((Wait(gate), *stream_answer(*EVENTS).steps)))
@@ -433,7 +422,7 @@ async def test_the_idle_limit_does_not_bound_the_wait_for_the_head(
 
 
 async def test_the_limit_for_the_head_does_not_bound_pauses_in_the_body(
-    upstream: ScriptedUpstream, implementation: Callable[[TimeLimits], ClosableUpstream]
+    upstream: ScriptedUpstream, implementation: ClientName
 ) -> None:
     gate = asyncio.Event()
     upstream.script(stream_answer(EVENTS[0], Wait(gate), *EVENTS[1:]))
@@ -446,7 +435,7 @@ async def test_the_limit_for_the_head_does_not_bound_pauses_in_the_body(
 
 
 async def test_an_idle_limit_is_for_each_pause_and_not_for_the_whole(
-    upstream: ScriptedUpstream, implementation: Callable[[TimeLimits], ClosableUpstream]
+    upstream: ScriptedUpstream, implementation: ClientName
 ) -> None:
     gates = [asyncio.Event() for _ in range(4)]
     upstream.script(stream_answer(*(step for gate in gates for step in (b"piece", Wait(gate)))))
@@ -459,7 +448,7 @@ async def test_an_idle_limit_is_for_each_pause_and_not_for_the_whole(
 
 
 async def test_a_host_that_does_not_answer_the_connection_is_unreachable(
-    implementation: Callable[[TimeLimits], ClosableUpstream],
+    implementation: ClientName,
 ) -> None:
     # A queue of one that is full: further connections are neither taken nor refused.
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
@@ -476,19 +465,19 @@ async def test_a_host_that_does_not_answer_the_connection_is_unreachable(
 # Kinds of failure.
 
 
-async def test_a_refused_connection_is_unreachable(client: ClosableUpstream) -> None:
+async def test_a_refused_connection_is_unreachable(client: UpstreamClient) -> None:
     with refusing_upstream() as base_url:
         assert await kind_of_failure(client, endpoint("main", Secret(KEY), base_url)) is ErrorKind.UNREACHABLE
 
 
-async def test_a_name_that_does_not_exist_is_unreachable(client: ClosableUpstream) -> None:
+async def test_a_name_that_does_not_exist_is_unreachable(client: UpstreamClient) -> None:
     target = endpoint("main", Secret(KEY), "http://no-such-host.invalid")
 
     assert await kind_of_failure(client, target) is ErrorKind.UNREACHABLE
 
 
 async def test_a_host_that_does_not_speak_tls_is_unreachable(
-    upstream: ScriptedUpstream, client: ClosableUpstream
+    upstream: ScriptedUpstream, client: UpstreamClient
 ) -> None:
     target = endpoint("main", Secret(KEY), upstream.base_url.replace("http://", "https://"))
     kind = await kind_of_failure(client, target)
@@ -512,7 +501,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("how", KINDS)
-async def test_a_broken_answer_has_its_kind(upstream: ScriptedUpstream, client: ClosableUpstream, how: str) -> None:
+async def test_a_broken_answer_has_its_kind(upstream: ScriptedUpstream, client: UpstreamClient, how: str) -> None:
     answer, kind = KINDS[how]
     upstream.script(answer)
 
@@ -531,7 +520,7 @@ GARBAGE_HEADS = [
 
 @pytest.mark.parametrize("head", GARBAGE_HEADS, ids=range(len(GARBAGE_HEADS)))
 async def test_a_head_that_is_no_http_is_a_failure_of_upstream(
-    upstream: ScriptedUpstream, client: ClosableUpstream, head: bytes
+    upstream: ScriptedUpstream, client: UpstreamClient, head: bytes
 ) -> None:
     upstream.script(Answer((Send(head), Close())))
 
@@ -541,7 +530,7 @@ async def test_a_head_that_is_no_http_is_a_failure_of_upstream(
 
 
 async def test_a_compressed_answer_is_decoded_or_refused_but_never_passed_on(
-    upstream: ScriptedUpstream, client: ClosableUpstream
+    upstream: ScriptedUpstream, client: UpstreamClient
 ) -> None:
     upstream.script(stream_answer(b"this is no gzip", headers={"content-encoding": "gzip"}))
 
@@ -550,7 +539,7 @@ async def test_a_compressed_answer_is_decoded_or_refused_but_never_passed_on(
 
 @pytest.mark.parametrize("key", ["sk-ant-caf\u00e9", "sk-ant-new\nline", "sk-ant-nul\x00", "sk-ant-\ud800"])
 async def test_a_key_that_no_header_can_carry_is_a_failure_like_any_other(
-    upstream: ScriptedUpstream, client: ClosableUpstream, key: str
+    upstream: ScriptedUpstream, client: UpstreamClient, key: str
 ) -> None:
     with pytest.raises(FailedError) as raised:
         async with client.open(at(upstream, key), CALL):
@@ -560,7 +549,7 @@ async def test_a_key_that_no_header_can_carry_is_a_failure_like_any_other(
     assert key not in raised.value.failure.message
 
 
-async def test_redirects_are_not_followed(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_redirects_are_not_followed(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.script(json_answer(307, b"", {"location": f"{upstream.base_url}/elsewhere"}))
 
     async with client.open(at(upstream), CALL) as answer:
@@ -570,7 +559,7 @@ async def test_redirects_are_not_followed(upstream: ScriptedUpstream, client: Cl
     assert len(upstream.received) == 1
 
 
-async def test_cookies_are_not_kept(upstream: ScriptedUpstream, client: ClosableUpstream) -> None:
+async def test_cookies_are_not_kept(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
     upstream.always(json_answer(200, {}, {"set-cookie": "session=1"}))
 
     for _ in range(2):

@@ -1,0 +1,209 @@
+"""One HTTP/1.1 answer while it arrives: bytes of a connection in, a head and pieces of a body out."""
+
+import asyncio
+from typing import Final
+
+import httptools
+
+from gateway.upstream.failures import cut_off, unanswered, undecodable
+from translators.errors import FailedError, Failure
+
+# Real heads have about 2 KB; proxies in front of hosts add to that.
+MAX_HEAD_BYTES: Final = 64 * 1024
+# What may wait for a consumer that does not take it; the kernel's buffers come on top, and one read of 256 KB.
+HIGH_WATER_BYTES: Final = 64 * 1024
+
+_SWITCHING_PROTOCOLS: Final = 101
+
+
+class DirectAnswer:
+    """The `UpstreamAnswer` of the direct client; its `on_...` methods are the parser's callbacks.
+
+    `quiet_since` is when it was last heard of, or last waited for, on the loop's clock: while nobody waits, nobody
+    is kept waiting.
+    """
+
+    __slots__ = (
+        "_has_framing",
+        "_head_bytes",
+        "_is_interim",
+        "_is_paused",
+        "_loop",
+        "_parser",
+        "_pieces",
+        "_size",
+        "_transport",
+        "_waiter",
+        "failure",
+        "has_begun",
+        "has_head",
+        "headers",
+        "is_complete",
+        "keeps_connection",
+        "quiet_since",
+        "status",
+    )
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.has_begun = False
+        self.has_head = False
+        self.is_complete = False
+        self.keeps_connection = False
+        self.failure: Failure | None = None
+        self.quiet_since = loop.time()
+        self._transport = transport
+        self._loop = loop
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._head_bytes = 0
+        self._has_framing = False
+        self._is_interim = False
+        self._is_paused = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    # What the proxy uses.
+
+    async def receive(self) -> bytes:
+        """Everything of the body that has come since the last time; empty when the body has ended."""
+        while not self._pieces:
+            if self.failure is not None:
+                raise FailedError(self.failure)
+            if self.is_complete:
+                return b""
+            await self._news()
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._size = 0
+        if self._is_paused:
+            self._is_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+        return data
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, or its first `limit` bytes."""
+        pieces: list[bytes] = []
+        size = 0
+        while size < limit and (piece := await self.receive()):
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)[:limit]
+
+    # What the connection uses.
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for news."""
+        return self._waiter is not None
+
+    async def wait_for_head(self) -> None:
+        """Until status and headers are there; raises `FailedError`."""
+        while not self.has_head:
+            if self.failure is not None:
+                raise FailedError(self.failure)
+            await self._news()
+
+    def feed(self, data: bytes) -> None:
+        """Take what the connection has received; `failure` and `is_complete` say what came of it."""
+        if self._parser is None:
+            # Behind the end of an answer nothing was asked for.
+            self.keeps_connection = False
+            return
+        self.has_begun = True
+        self.quiet_since = self._loop.time()
+        self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Already refused, with its head.
+            self._parser = None
+        except httptools.HttpParserError as error:
+            self.fail(self._broken(f"{type(error).__name__}: {error}"))
+        if not self.has_head and self._head_bytes > MAX_HEAD_BYTES:
+            self.fail(undecodable(f"the head is larger than {MAX_HEAD_BYTES} bytes"))
+        # Behind a complete answer the connection is the next call's.
+        is_enough = self._size > HIGH_WATER_BYTES and not (self._is_paused or self.is_complete)
+        if is_enough and not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
+        if self._pieces or self.has_head or self.failure is not None:
+            self._wake()
+
+    def end(self, error: Exception | None) -> None:
+        """The connection has ended, in order or with an error: the end only of a body that is bounded by it."""
+        if self.has_head and not self._has_framing and error is None:
+            self.is_complete = True
+        elif not self.is_complete:
+            detail = f"{type(error).__name__}: {error}" if error is not None else "the connection was closed"
+            self.fail(cut_off(detail) if self.has_head else unanswered(detail))
+        self._wake()
+
+    def fail(self, failure: Failure) -> None:
+        """The end of an answer that cannot be had; what came before it can still be received."""
+        self._parser = None
+        self.keeps_connection = False
+        if not self.is_complete and self.failure is None:
+            self.failure = failure
+        self._wake()
+
+    # What the parser calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header of the head, or a trailer, which nobody reads."""
+        if self.has_head:
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        """A head is complete; those of 1xx answers only announce the real one."""
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if status == _SWITCHING_PROTOCOLS:
+            self.failure = undecodable("the host wants to switch protocols")
+            return
+        self._is_interim = status < 200
+        if self._is_interim:
+            self.headers.clear()
+            return
+        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            self.failure = undecodable(f"content-encoding {encoding} was not asked for")
+        self.status = status
+        self._has_framing = "content-length" in self.headers or "transfer-encoding" in self.headers
+        self.has_head = True
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if self.failure is None:
+            self._pieces.append(body)
+            self._size += len(body)
+
+    def on_message_complete(self) -> None:
+        """The answer is complete, or an interim one is."""
+        if self._is_interim:
+            self._head_bytes = 0
+            return
+        assert self._parser is not None
+        self.is_complete = self.failure is None
+        self.keeps_connection = self.is_complete and self._parser.should_keep_alive()
+        self._parser = None
+
+    def _broken(self, detail: str) -> Failure:
+        return cut_off(detail) if self.has_head else undecodable(detail)
+
+    async def _news(self) -> None:
+        self.quiet_since = self._loop.time()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

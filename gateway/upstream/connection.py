@@ -1,0 +1,168 @@
+"""One HTTP/1.1 connection to a host: one call after another, each with its answer and its time limits."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from gateway.upstream.answer import DirectAnswer
+from gateway.upstream.dialing import DialledProtocol
+from gateway.upstream.failures import too_slow
+from gateway.upstream.limits import TimeLimits
+
+# Common servers close idle connections after 60 s or later: the one who closes first has no race to lose.
+KEEPALIVE_SECONDS: Final = 55.0
+# Bodies up to this size leave together with their head; larger ones in pieces of it, as the network takes them.
+_PIECE_BYTES: Final = 64 * 1024
+
+
+class Connection(DialledProtocol):
+    """Sends calls and hands their bytes to a `DirectAnswer`; `on_end` is told when the connection has ended.
+
+    `round_trip_seconds` is what the network took to take up the connection.
+    """
+
+    def __init__(self, limits: TimeLimits, on_end: Callable[["Connection"], None]) -> None:
+        self.has_served = False
+        self.round_trip_seconds = 0.0
+        self._limits = limits
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._answer: DirectAnswer | None = None
+        self._unsent: memoryview | None = None
+        self._is_full = False
+        self._has_ended = False
+        self._since = self._loop.time()
+        # One timer for all limits: it is not moved with every event, but looks where things stand when it fires.
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another call can be sent."""
+        return not (self._has_ended or self._transport.is_closing())
+
+    @property
+    def call_age(self) -> float:
+        """Seconds since the running call began."""
+        return self._loop.time() - self._since
+
+    def begin(self, head: bytes, body: bytes) -> DirectAnswer:
+        """Send a call; its answer is to be waited for."""
+        answer = self._answer = DirectAnswer(self._transport, self._loop)
+        self._since = self._loop.time()
+        self._arm()
+        if len(body) <= _PIECE_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._unsent = memoryview(body)
+            self._send_on()
+        return answer
+
+    def leave(self) -> bool:
+        """The caller is done with the answer; whether the connection can take another call, else it is closed."""
+        answer, self._answer = self._answer, None
+        if answer is not None and answer.keeps_connection and self._unsent is None and self.is_usable:
+            self.has_served = True
+            self._since = self._loop.time()
+            self._arm()
+            return True
+        self.abort()
+        return False
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._unsent = None
+        self._transport.abort()
+
+    # What the network calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        # uvloop's transports do not inherit from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of an answer; without a call they are a server's parting words."""
+        answer = self._answer
+        if answer is None:
+            self.abort()
+            return
+        had_head = answer.has_head
+        answer.feed(data)
+        if answer.failure is not None:
+            self.abort()
+        elif answer.is_complete and self._unsent is not None:
+            # An answer that did not wait for the whole body: nobody there reads the rest.
+            answer.keeps_connection = False
+            self._unsent = None
+        elif answer.has_head and not had_head:
+            # From now on another limit holds.
+            self._arm()
+
+    def eof_received(self) -> None:
+        """The host will send nothing more; that the transport closes now is asyncio's default."""
+        self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._end(exc)
+        self._unsent = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._on_end(self)
+
+    def pause_writing(self) -> None:
+        """The network does not take more for now."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """The network takes more."""
+        self._is_full = False
+        self._send_on()
+
+    def _end(self, error: Exception | None) -> None:
+        self._has_ended = True
+        if self._answer is not None:
+            self._answer.end(error)
+
+    def _send_on(self) -> None:
+        """Send of a large body what the network takes now; it calls back for the rest."""
+        while self._unsent is not None and not self._is_full:
+            piece, rest = self._unsent[:_PIECE_BYTES], self._unsent[_PIECE_BYTES:]
+            self._unsent = rest if len(rest) else None
+            self._transport.write(piece)
+
+    # Time limits.
+
+    def _due(self) -> tuple[float, str]:
+        """When the next limit is reached, on the loop's clock, and what to say then."""
+        limits, answer = self._limits, self._answer
+        if answer is None:
+            return self._since + KEEPALIVE_SECONDS, ""
+        total = self._since + limits.total_seconds
+        if not answer.has_head:
+            waited, why = self._since + limits.first_byte_seconds, f"no answer after {limits.first_byte_seconds:g} s"
+        else:
+            quiet_since = answer.quiet_since if answer.is_awaited else self._loop.time()
+            waited, why = quiet_since + limits.idle_seconds, f"silent for {limits.idle_seconds:g} s"
+        return (waited, why) if waited < total else (total, f"not complete after {limits.total_seconds:g} s")
+
+    def _arm(self) -> None:
+        due, _ = self._due()
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._check)
+
+    def _check(self) -> None:
+        self._timer = None
+        due, why = self._due()
+        if due > self._loop.time():
+            self._timer = self._loop.call_at(due, self._check)
+            return
+        if self._answer is not None:
+            self._answer.fail(too_slow(why))
+        self.abort()

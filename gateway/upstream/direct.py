@@ -1,0 +1,183 @@
+"""The upstream client of the hot path: HTTP/1.1 on asyncio's protocols and httptools, with a connection for each call.
+
+Made for one job, many long streams to a few hosts. Proxies are the business of `httpx2_client.py`.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, cast
+from urllib.parse import urlsplit
+
+from gateway.proxy.ports import Call, Endpoint
+from gateway.upstream.answer import DirectAnswer
+from gateway.upstream.connection import Connection
+from gateway.upstream.dialing import connect
+from gateway.upstream.failures import unsendable_key
+from gateway.upstream.hosts import HostEndpoint
+from gateway.upstream.limits import TimeLimits
+from translators.errors import ErrorKind, FailedError, Failure
+
+# Of connections that nobody uses, so many are kept for a host.
+MAX_IDLE: Final = 256
+# A host that gave an idle connection up while a call was on its way is heard of within one round trip, and one that
+# took the call cannot have done anything with it in another. The seconds are what a busy event loop may add.
+_STALE_ROUND_TRIPS: Final = 2
+_STALE_SECONDS: Final = 0.005
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class DirectUpstream:
+    """The `Upstream` of the proxy without a proxy in between; `tls` is asked for once a host needs it."""
+
+    def __init__(self, limits: TimeLimits, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._limits = limits
+        self._tls = tls
+        self._hosts: dict[str, _Host] = {}
+
+    def open(self, endpoint: Endpoint, call: Call) -> "_Opening":
+        """Send a call; every trouble on the way is a `FailedError` with its kind."""
+        return _Opening(self, cast(HostEndpoint, endpoint), call)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for host in self._hosts.values():
+            host.close()
+        # The transports say good-bye in callbacks of their own.
+        await asyncio.sleep(0)
+
+    async def send(self, endpoint: HostEndpoint, call: Call) -> tuple["_Host", Connection, DirectAnswer]:
+        """An answer whose head has arrived, with its connection; raises `FailedError`."""
+        host = self._host(endpoint.base_url)
+        head = host.head_of(endpoint, call)
+        connection = host.idle() or await host.connect()
+        while True:
+            answer = connection.begin(head, call.body)
+            try:
+                await answer.wait_for_head()
+            except BaseException as error:
+                connection.abort()
+                if not (isinstance(error, FailedError) and _was_stale(connection, answer)):
+                    raise
+            else:
+                return host, connection, answer
+            # Not another idle one: where one was stale, all may be.
+            connection = await host.connect()
+
+    def _host(self, base_url: str) -> "_Host":
+        host = self._hosts.get(base_url)
+        if host is None:
+            host = self._hosts[base_url] = _Host(base_url, self._limits, self._tls)
+        return host
+
+
+class _Opening:
+    """The block around one call."""
+
+    __slots__ = ("_call", "_connection", "_endpoint", "_host", "_upstream")
+
+    def __init__(self, upstream: DirectUpstream, endpoint: HostEndpoint, call: Call) -> None:
+        self._upstream = upstream
+        self._endpoint = endpoint
+        self._call = call
+
+    async def __aenter__(self) -> DirectAnswer:
+        try:
+            self._host, self._connection, answer = await self._upstream.send(self._endpoint, self._call)
+        except FailedError as error:
+            raise self._redacted(error) from error
+        return answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._host.release(self._connection)
+        if isinstance(error, FailedError):
+            raise self._redacted(error) from error
+
+    def _redacted(self, error: FailedError) -> FailedError:
+        # Hosts repeat the key they refuse.
+        return FailedError(error.failure.redacted(self._endpoint.redact))
+
+
+class _Host:
+    """The connections to one host; `base_url` is what stands before `/v1/messages`."""
+
+    def __init__(self, base_url: str, limits: TimeLimits, tls: Callable[[], ssl.SSLContext]) -> None:
+        url = urlsplit(base_url)
+        self._name = url.hostname or ""
+        self._port = url.port or _DEFAULT_PORTS[url.scheme]
+        self._tls = tls if url.scheme == "https" else None
+        self._limits = limits
+        self._path = url.path.rstrip("/")
+        name = f"[{self._name}]" if ":" in self._name else self._name
+        self._host_header = name if self._port == _DEFAULT_PORTS[url.scheme] else f"{name}:{self._port}"
+        # An ordered set: the one used last is used next, so that those not needed run out.
+        self._idle: dict[Connection, None] = {}
+        self._open: set[Connection] = set()
+
+    def head_of(self, endpoint: HostEndpoint, call: Call) -> bytes:
+        """The request line and the headers of a call; raises `FailedError` for a key that no header can carry."""
+        lines = [
+            f"{call.method} {self._path}{call.path} HTTP/1.1",
+            f"host: {self._host_header}",
+            *[f"{name}: {value}" for name, value in endpoint.headers_for(call)],
+        ]
+        if call.body or call.method == "POST":
+            lines.append(f"content-length: {len(call.body)}")
+        text = "\r\n".join(lines)
+        if not text.isascii() or text.count("\n") >= len(lines) or "\0" in text:
+            raise FailedError(unsendable_key())
+        return f"{text}\r\n\r\n".encode("ascii")
+
+    def idle(self) -> Connection | None:
+        """A connection that has served before and waits for its next call."""
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if connection.is_usable:
+                return connection
+        return None
+
+    async def connect(self) -> Connection:
+        """A new connection; raises `FailedError`."""
+        tls = self._tls() if self._tls is not None else None
+        connection = await connect(
+            lambda: Connection(self._limits, self._forget),
+            self._name,
+            self._port,
+            tls,
+            limit_seconds=self._limits.connect_seconds,
+        )
+        self._open.add(connection)
+        return connection
+
+    def release(self, connection: Connection) -> None:
+        """A call is over, or was left: what can be used again waits for the next one."""
+        if connection.leave():
+            self._idle[connection] = None
+            if len(self._idle) > MAX_IDLE:
+                oldest = next(iter(self._idle))
+                del self._idle[oldest]
+                oldest.abort()
+
+    def close(self) -> None:
+        """Close all connections, also those in use."""
+        for connection in tuple(self._open):
+            connection.abort()
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._idle.pop(connection, None)
+
+
+def _was_stale(connection: Connection, answer: DirectAnswer) -> bool:
+    """Whether the host had given the connection up before it can have begun with the call."""
+    failure: Failure | None = answer.failure
+    return (
+        connection.has_served
+        and not answer.has_begun
+        and failure is not None
+        and failure.kind is ErrorKind.UNREACHABLE
+        and connection.call_age < _STALE_ROUND_TRIPS * connection.round_trip_seconds + _STALE_SECONDS
+    )

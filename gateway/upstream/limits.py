@@ -1,0 +1,13 @@
+"""How long to wait for upstream."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """Seconds: for a connection, for an answer's head, between two pieces of its body, for the whole of a call."""
+
+    connect_seconds: float = 10.0
+    first_byte_seconds: float = 600.0
+    idle_seconds: float = 600.0
+    total_seconds: float = 3600.0
