@@ -20,7 +20,7 @@ from gateway.api.interrupts import Interrupts
 from gateway.api.messages import COUNT_TOKENS, MESSAGES, Messages, NativeRoute, NativeSettings
 from gateway.api.middleware import Edge
 from gateway.api.models import Models
-from gateway.api.pages import FrontDoor, Health, unknown_url
+from gateway.api.pages import FrontDoor, Health, Shortcut, unknown_url
 from gateway.config import Config
 from gateway.keypool import Key, KeyPool
 from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
@@ -93,8 +93,10 @@ class Gateway:
                 Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
             ]
         router = Router(routes, default=unknown_url, redirect_slashes=False, lifespan=self._lifespan)
+        hot: dict[str, ASGIApp] = {f"{prefix}/chat/completions": chat for prefix in ("/v1", "")}
+        hot |= {f"{prefix}/messages": messages for prefix in ("/v1", "")}
         origins = self.config.server.cors_origins
-        edge = Edge(router, guards_loopback=not self._authenticator.needs_key, allowed_origins=origins)
+        edge = Edge(Shortcut(hot, router), guards_loopback=not self._authenticator.needs_key, allowed_origins=origins)
         if not origins:
             return edge
         return CORSMiddleware(

@@ -1,13 +1,16 @@
 """uvicorn's HTTP protocol with bounds: what comes before a request's body is limited in size and in time."""
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.api.middleware import new_request_id
+from gateway.api.requests import attach_connection
 from gateway.api.shapes import OPENAI, ErrorShape, shape_for
 from translators.errors import ErrorKind, Failure
 
@@ -25,6 +28,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_in_head = True
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._is_gone = False
+        self._on_gone: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected; it has its time to say what it wants."""
@@ -35,15 +40,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """The client, or we, have closed."""
         self._disarm()
         super().connection_lost(exc)
+        self._is_gone = True
+        if self._on_gone is not None:
+            self._on_gone()
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a head or of a body."""
         if self._is_in_head:
             self._head_bytes += len(data)
-            if self._deadline is None:
-                self._arm()
         super().data_received(data)
-        if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if not self._is_in_head or not self._head_bytes or self.transport.is_closing():
+            return
+        if self._deadline is None:
+            self._arm()
+        if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(ErrorKind.HEAD_TOO_LARGE, f"The request's headers are larger than {MAX_HEAD_BYTES} bytes.")
 
     def on_headers_complete(self) -> None:
@@ -51,12 +61,28 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._disarm()
         super().on_headers_complete()
+        attach_connection(cast(Scope, self.scope), self)
 
     def on_message_complete(self) -> None:
         """A request is complete; the next thing to come is another one's head."""
         super().on_message_complete()
         self._is_in_head = True
         self._head_bytes = 0
+
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether the body of the request that is served has arrived."""
+        return not self.cycle.more_body
+
+    def watch(self, on_gone: Callable[[], None] | None) -> None:
+        """Have a function called when the client leaves, at once if it has left; None to call it off."""
+        self._on_gone = on_gone
+        if on_gone is None:
+            return
+        # A large body has paused the reading, and whoever does not read does not hear of an end.
+        self.flow.resume_reading()
+        if self._is_gone:
+            on_gone()
 
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP."""

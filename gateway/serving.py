@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import math
 import signal
@@ -20,6 +21,8 @@ from gateway.protocol import BoundedHttpProtocol
 # After the grace, interrupted streams have this long to tell their clients before the server cuts them.
 _FAREWELL_SECONDS: Final = 5
 _BACKLOG: Final = 2048
+# A request makes some hundred objects and hardly a cycle; at Python's default, 700, the collector runs for each one.
+_COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
 
 T = TypeVar("T")
 
@@ -89,6 +92,10 @@ class Server(uvicorn.Server):
         """Start, and say so."""
         await super().startup(sockets)
         if self.started:
+            # What is there now stays: the collector need not look at it again with every few hundred objects.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*_COLLECTOR_THRESHOLDS)
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 _PREFIX: Final = "anthropic-ratelimit-"
@@ -38,10 +39,20 @@ def go_duration(seconds: float) -> str:
 def _seconds_until(reset: str | None, sent_at: str | None) -> float | None:
     """By upstream's own clock: its answer says when it was sent."""
     try:
-        moment, sent = datetime.fromisoformat(reset or ""), parsedate_to_datetime(sent_at or "")
+        return max(0.0, (_moment(reset or "") - _http_date(sent_at or "")).total_seconds())
     except ValueError:
         return None
-    return max(0.0, (_aware(moment) - _aware(sent)).total_seconds())
+
+
+# Both are the same for many answers in a row, and take longer to read than everything else here together.
+@lru_cache(maxsize=64)
+def _moment(text: str) -> datetime:
+    return _aware(datetime.fromisoformat(text))
+
+
+@lru_cache(maxsize=64)
+def _http_date(text: str) -> datetime:
+    return _aware(parsedate_to_datetime(text))
 
 
 def _aware(moment: datetime) -> datetime:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from typing import Final
 
 from starlette.types import Receive, Scope
@@ -103,12 +103,10 @@ class Generator:
         records = [exchange.record for exchange in exchanges]
         responder.more_headers = lambda: answer_headers(records)
         try:
-            for exchange in exchanges:
-                exchange.prepare()
-            written = exchanges[0].prepare()
+            written, *_ = [exchange.prepare() for exchange in exchanges]
             # What has to be written before it can be shared: the others begin when the first has filled the cache.
             share_cache = written is not None and written.fills_cache
-            async with self._interrupts.watch(receive, responder):
+            async with self._interrupts.watch(scope, receive, responder):
                 if task.chats[0].stream:
                     await self._stream(task, exchanges, responder, share_cache)
                 else:
@@ -163,13 +161,20 @@ class Generator:
         self, chat: ChatRequest, model: str, row: ModelRow, options: Options
     ) -> Callable[[HostProfile], MessagesRequest]:
         """Writes a request for a host, once for each row that the model has there: a lesson makes another."""
-
-        @cache
-        def written(row: ModelRow, host: HostProfile, refused_schemas: frozenset[str]) -> MessagesRequest:
-            return write_request(chat, Target(model, row, host, refused_schemas), options)
-
         lessons = self._lessons
-        return lambda host: written(lessons.row(host, model, row), host, lessons.refused_schemas(host, model))
+        # A handful at most, and mostly one; targets take longer to hash than to compare with themselves.
+        known: list[tuple[Target, MessagesRequest]] = []
+
+        def written(host: HostProfile) -> MessagesRequest:
+            target = Target(model, lessons.row(host, model, row), host, lessons.refused_schemas(host, model))
+            for asked, request in known:
+                if asked == target:
+                    return request
+            request = write_request(chat, target, options)
+            known.append((target, request))
+            return request
+
+        return written
 
     def _learn(self, model: str, row: ModelRow, host: HostProfile, message: str, sent: MessagesRequest) -> None:
         if self._lessons.learn(host, model, row, message, sent.schemas):

@@ -3,9 +3,9 @@
 import asyncio
 from types import TracebackType
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
-from gateway.api.requests import ClientGoneError
+from gateway.api.requests import ClientConnection, ClientGoneError, connection_of
 from gateway.api.responder import Responder
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -19,9 +19,9 @@ class Interrupts:
     def __len__(self) -> int:
         return len(self._open)
 
-    def watch(self, receive: Receive, responder: Responder) -> "Interruptible":
+    def watch(self, scope: Scope, receive: Receive, responder: Responder) -> "Interruptible":
         """A block that is left with `ClientGoneError` or `FailedError` as soon as it is pointless to go on."""
-        return Interruptible(self, receive, responder)
+        return Interruptible(self, connection_of(scope), receive, responder)
 
     def shut_down(self) -> None:
         """End every open request with an error that says so."""
@@ -41,8 +41,11 @@ class Interruptible:
     The same way `asyncio.timeout` works: only a cancellation of its own is swallowed.
     """
 
-    def __init__(self, interrupts: Interrupts, receive: Receive, responder: Responder) -> None:
+    def __init__(
+        self, interrupts: Interrupts, connection: ClientConnection | None, receive: Receive, responder: Responder
+    ) -> None:
         self._interrupts = interrupts
+        self._connection = connection
         self._receive = receive
         self._responder = responder
         self._reason: Exception | None = None
@@ -61,14 +64,19 @@ class Interruptible:
         if self._task is None:
             raise RuntimeError("A request needs a task.")
         self._cancelling = self._task.cancelling()
-        self._watcher = asyncio.create_task(self._watch())
         self._interrupts._add(self)
+        if self._connection is not None:
+            self._connection.watch(self._on_gone)
+        else:
+            self._watcher = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._interrupts._remove(self)
+        if self._connection is not None:
+            self._connection.watch(None)
         if self._watcher is not None:
             self._watcher.cancel()
         if self._reason is None or self._task is None:
@@ -81,5 +89,8 @@ class Interruptible:
         """Wait for the client to hang up; the server also says so when an answer is complete."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._on_gone()
+
+    def _on_gone(self) -> None:
         if not self._responder.has_ended:
             self.interrupt(ClientGoneError())

@@ -89,7 +89,7 @@ class Messages:
             passed | telling(exchange.record.upstream_headers, is_callers_key=is_callers_key)
         )
         try:
-            async with self._interrupts.watch(receive, responder):
+            async with self._interrupts.watch(scope, receive, responder):
                 if self._streams(asked):
                     await self._stream(exchange, responder, passed)
                 else:

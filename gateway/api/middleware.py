@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -84,7 +85,7 @@ class Edge:
         A foreign name in `Host` means DNS rebinding, a foreign `Origin` a page from elsewhere.
         """
         host = header(scope, b"host")
-        if host is not None and not is_loopback_name(_hostname(f"//{host}")):
+        if host is not None and not _is_loopback_host(host):
             message = (
                 f"This gateway is open to its own machine only, and '{host}' is not a name of it. "
                 "Configure clients to be reached under other names."
@@ -103,6 +104,11 @@ class Edge:
 def new_request_id() -> str:
     """An id in the form of OpenAI's, which is also that of Anthropic's."""
     return f"req_{os.urandom(16).hex()}"
+
+
+@lru_cache(maxsize=256)
+def _is_loopback_host(host: str) -> bool:
+    return is_loopback_name(_hostname(f"//{host}"))
 
 
 def is_loopback_name(host: str | None) -> bool:

@@ -1,9 +1,10 @@
 """What is not an API call: the front door, health, and the answer to everything that is not offered."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.responder import responder_of
 from translators.errors import ErrorKind, FailedError, Failure
@@ -17,6 +18,21 @@ OFFERED: Final = (
     "GET /v1/models/{model}",
     "GET /health",
 )
+
+
+class Shortcut:
+    """The addresses that nearly all requests go to, found without asking one route after another."""
+
+    def __init__(self, hot: Mapping[str, ASGIApp], router: ASGIApp) -> None:
+        self._hot = hot
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on."""
+        endpoint = self._hot.get(scope.get("path", ""))
+        if endpoint is None or scope.get("method") != "POST":
+            endpoint = self._router
+        await endpoint(scope, receive, send)
 
 
 class FrontDoor:

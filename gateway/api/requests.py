@@ -1,7 +1,8 @@
 """Reading HTTP requests: headers, and bodies up to a limit."""
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from starlette.types import Receive, Scope
 
@@ -15,15 +16,41 @@ class ClientGoneError(Exception):
     """The client has hung up; there is nobody left to answer."""
 
 
+class ClientConnection(Protocol):
+    """What the gateway's own server knows of a client beyond ASGI; under another server there is none."""
+
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether the request's body has arrived."""
+        ...
+
+    def watch(self, on_gone: Callable[[], None] | None) -> None:
+        """Have a function called when the client leaves, at once if it has left; None to call it off."""
+        ...
+
+
+def attach_connection(scope: Scope, connection: ClientConnection) -> None:
+    """Put the request's connection where the endpoints find it."""
+    scope[_CONNECTION] = connection
+
+
+def connection_of(scope: Scope) -> ClientConnection | None:
+    """The request's connection, if the server tells."""
+    return scope.get(_CONNECTION)
+
+
 def header(scope: Scope, name: bytes) -> str | None:
     """The first header of that (lower case) name."""
-    for key, value in scope["headers"]:
-        if key == name:
-            text: str = value.decode("latin-1")
-            return text
-    return None
+    headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if headers is None:
+        # Asked a dozen times a request; read backwards, so that the first of several stays.
+        headers = scope[_HEADERS] = dict(reversed(scope["headers"]))
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
 
 
+_CONNECTION: Final = "dragoman.connection"
+_HEADERS: Final = "dragoman.headers"
 _BOM: Final = b"\xef\xbb\xbf"
 _IDENTITY: Final = ("", "identity")
 
@@ -35,28 +62,33 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     announced = header(scope, b"content-length")
     if announced is not None and announced.isdecimal() and int(announced) > limit:
         raise _too_large(limit)
+    connection = connection_of(scope)
     try:
-        return await _read(receive, limit)
+        if connection is not None and connection.has_whole_body:
+            # Nothing to wait for, and so nothing to bound the wait for.
+            return await _read(receive, limit)
+        async with asyncio.timeout(BODY_IDLE_SECONDS) as pause:
+            return await _read(receive, limit, pause)
     except TimeoutError:
         raise FailedError(Failure(ErrorKind.TOO_SLOW, "The request body did not arrive in time.")) from None
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
+async def _read(receive: Receive, limit: int, pause: asyncio.Timeout | None = None) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    async with asyncio.timeout(BODY_IDLE_SECONDS) as pause:
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGoneError
-            piece = message.get("body", b"")
-            size += len(piece)
-            if size > limit:
-                raise _too_large(limit)
-            pieces.append(piece)
-            if not message.get("more_body", False):
-                # Some editors and shells put a byte order mark in front of the JSON they write.
-                return (pieces[0] if len(pieces) == 1 else b"".join(pieces)).removeprefix(_BOM)
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            # Some editors and shells put a byte order mark in front of the JSON they write.
+            return (pieces[0] if len(pieces) == 1 else b"".join(pieces)).removeprefix(_BOM)
+        if pause is not None:
             pause.reschedule(asyncio.get_running_loop().time() + BODY_IDLE_SECONDS)
 
 

@@ -16,6 +16,7 @@ _STREAM_HEADERS: Final = (
     # nginx and its like would collect the events otherwise.
     (b"x-accel-buffering", b"no"),
 )
+_UNPRINTABLE: Final = bytes((*range(0x20), 0x7F))
 # Set by the outermost layer, read by every endpoint.
 _KEY: Final = "dragoman.responder"
 
@@ -129,4 +130,4 @@ def _retry_headers(failure: Failure) -> dict[str, str]:
 
 def _header_value(value: str) -> bytes:
     """A value from outside as a header may carry it."""
-    return "".join(character for character in value if " " <= character <= "~").encode()
+    return value.encode("ascii", "ignore").translate(None, _UNPRINTABLE)

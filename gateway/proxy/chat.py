@@ -149,7 +149,9 @@ async def stream_choices(
 async def fetch_choices(
     exchanges: Sequence[ChatExchange], *, choices_per_prompt: int, share_cache: bool
 ) -> list[Answered]:
-    """Several choices, whole, in their order; one that fails fails all."""
+    """The choices, whole, in their order; one that fails fails all."""
+    if len(exchanges) == 1:
+        return [await fetch_chat(exchanges[0])]
     turns = _Turns(len(exchanges), choices_per_prompt, share_cache)
 
     async def run(index: int, exchange: ChatExchange) -> Answered:

@@ -12,8 +12,10 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
+
+from msgspec import Struct, field
 
 from gateway.keypool import ABANDONED, SUCCESS, Key, KeyPool, Lease, Outcome
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
@@ -33,8 +35,7 @@ T = TypeVar("T")
 R = TypeVar("R", bound=Outgoing)
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct):
     """What became of one request, for the caller's headers and for the log."""
 
     attempts: int = 0
@@ -133,7 +134,8 @@ class Exchange(Generic[R]):
             request = self._request_for(endpoint)
             call = Call(request.version, request.body, request.streams, request.betas)
             self._endpoint, self._sent = endpoint, request
-            async with self._open(endpoint, call) as answer:
+            async with self._services.upstream.open(endpoint, call) as answer:
+                await self._look_at(answer, call, endpoint)
                 result = await consume(answer, request)
             outcome = SUCCESS
             return result
@@ -149,17 +151,16 @@ class Exchange(Generic[R]):
         """Another call with the same key inside of an attempt, for a turn that takes more than one."""
         endpoint = self._endpoint
         assert endpoint is not None, "only inside of an attempt"
-        async with self._open(endpoint, Call(like.version, body, like.streams, like.betas)) as answer:
+        call = Call(like.version, body, like.streams, like.betas)
+        async with self._services.upstream.open(endpoint, call) as answer:
+            await self._look_at(answer, call, endpoint)
             yield answer
 
-    @asynccontextmanager
-    async def _open(self, endpoint: Endpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
-        """Make a call; an answer other than 200 is a failure."""
-        async with self._services.upstream.open(endpoint, call) as answer:
-            self.record.upstream_request_id = answer.headers.get("request-id")
-            self.record.upstream_headers = answer.headers
-            await _check_accepted(answer, call, endpoint)
-            yield answer
+    async def _look_at(self, answer: UpstreamAnswer, call: Call, endpoint: Endpoint) -> None:
+        """Take down an answer's head; one other than 200 is a failure."""
+        self.record.upstream_request_id = answer.headers.get("request-id")
+        self.record.upstream_headers = answer.headers
+        await _check_accepted(answer, call, endpoint)
 
     def _request_for(self, endpoint: Endpoint) -> R:
         request = self._write(endpoint.profile)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
+import msgspec
+
 from gateway.proxy.exchange import MAX_ERROR_BYTES, Exchange, Services, drain
 from gateway.proxy.ports import Call, Client, Endpoint, Upstream, UpstreamAnswer
 from translators.errors import FailedError
@@ -108,7 +110,9 @@ class _NativeUpstream:
 
     @asynccontextmanager
     async def open(self, endpoint: Endpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
-        async with self.inner.open(endpoint, replace(call, path=self.path, headers=self.headers)) as answer:
+        async with self.inner.open(
+            endpoint, msgspec.structs.replace(call, path=self.path, headers=self.headers)
+        ) as answer:
             if answer.status == 200:
                 yield answer
                 return

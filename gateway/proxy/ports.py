@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from translators.hosts import HostProfile
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True, gc=False):
     """One HTTP call to a Messages host; `version` is its `anthropic-version`, `betas` its `anthropic-beta`.
 
     `headers` are further ones: lower case names, printable ASCII values, never credentials.

@@ -1,9 +1,14 @@
 """The log: one line an event, as text or as JSON, on standard error."""
 
+import asyncio
+import contextlib
 import logging
+import re
 import sys
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple, TextIO
 
 import orjson
 
@@ -14,46 +19,114 @@ _FIELDS: Final = "dragoman_fields"
 
 # Callers and upstreams choose what stands in fields; the log is no place to keep all of it.
 _LONGEST_FIELD: Final = 2000
+# Values with these are quoted.
+_SPECIAL: Final = re.compile(r'[\x00-\x20"=]')
+
+# Lines are written together: a request's line must not cost a system call of its own.
+FLUSH_SECONDS: Final = 0.05
 
 logger: Final = logging.getLogger(LOGGER_NAME)
 
 
 def set_up_logging(level: str, form: str) -> None:
     """Send the gateway's and the server's log to standard error; `form` is `text` or `json`."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
+    sink = Sink(sys.stderr, _json_line if form == "json" else _text_line)
     for name, threshold in ((LOGGER_NAME, _LEVELS[level]), ("uvicorn.error", logging.WARNING)):
         log = logging.getLogger(name)
-        log.handlers = [handler]
+        log.handlers = [sink]
         log.propagate = False
         log.setLevel(threshold)
 
 
 def log_event(level: int, message: str, **fields: object) -> None:
     """Write one line, unless nobody listens at that level; fields that are None are left out."""
-    if logger.isEnabledFor(level):
-        given = {name: value for name, value in fields.items() if value is not None}
+    if not logger.isEnabledFor(level):
+        return
+    given = {name: value for name, value in fields.items() if value is not None}
+    sinks = [handler for handler in logger.handlers if isinstance(handler, Sink)]
+    if not sinks:
         logger.log(level, message, extra={_FIELDS: given})
+    for sink in sinks:
+        # A record would be made only to be taken apart again, at the price of several requests' other lines.
+        sink.write(_Line(time.time(), level, message, given))
 
 
-def _moment(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+class _Line(NamedTuple):
+    """What one line says; `trace` is an exception's."""
+
+    created: float
+    level: int
+    message: str
+    fields: Mapping[str, object]
+    trace: str = ""
+
+    @property
+    def moment(self) -> str:
+        return datetime.fromtimestamp(self.created, UTC).isoformat(timespec="milliseconds")
+
+    @property
+    def level_name(self) -> str:
+        return logging.getLevelName(self.level).lower()
 
 
-class _TextFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        fields = "".join(f" {name}={_shown(value)}" for name, value in getattr(record, _FIELDS, {}).items())
-        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{_moment(record)} {record.levelname.lower():<7} {_on_one_line(record.getMessage())}{fields}{trace}"
+class Sink(logging.Handler):
+    """Writes lines in their order: warnings at once, others at the latest after `FLUSH_SECONDS`, or at the end."""
+
+    def __init__(self, stream: TextIO, form: Callable[[_Line], str]) -> None:
+        super().__init__()
+        self.stream = stream
+        self._form = form
+        self._lines: list[str] = []
+        self._is_due = False
+
+    def write(self, line: _Line) -> None:
+        """Take one line."""
+        self._lines.append(self._form(line))
+        if line.level >= logging.WARNING:
+            self.flush()
+        elif not self._is_due:
+            self._flush_soon()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record of a library."""
+        try:
+            trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+            fields = getattr(record, _FIELDS, {})
+            self.write(_Line(record.created, record.levelno, record.getMessage(), fields, trace))
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what has been taken; also called at the end of the process."""
+        lines, self._lines, self._is_due = self._lines, [], False
+        if lines:
+            # A log that nobody can read, on a full disk or a closed pipe, is no reason to fail requests.
+            with contextlib.suppress(OSError, ValueError):
+                self.stream.write("".join(lines))
+                self.stream.flush()
+
+    def _flush_soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        self._is_due = True
+        loop.call_later(FLUSH_SECONDS, self.flush)
 
 
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {"time": _moment(record), "level": record.levelname.lower(), "message": record.getMessage()}
-        line |= {name: _cut(value) for name, value in getattr(record, _FIELDS, {}).items()}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+def _text_line(line: _Line) -> str:
+    fields = "".join([f" {name}={_shown(value)}" for name, value in line.fields.items()])
+    trace = f"\n{line.trace}" if line.trace else ""
+    return f"{line.moment} {line.level_name:<7} {_on_one_line(line.message)}{fields}{trace}\n"
+
+
+def _json_line(line: _Line) -> str:
+    known: dict[str, object] = {"time": line.moment, "level": line.level_name, "message": line.message}
+    known |= {name: _cut(value) for name, value in line.fields.items()}
+    if line.trace:
+        known["exception"] = line.trace
+    return f"{orjson.dumps(known, default=str).decode()}\n"
 
 
 def _cut(value: object) -> object:
@@ -62,10 +135,12 @@ def _cut(value: object) -> object:
 
 def _shown(value: object) -> str:
     """A field's value on one line, however it came."""
+    if type(value) is int:
+        return str(value)
     text = str(value)
     if len(text) > _LONGEST_FIELD:
         text = f"{text[:_LONGEST_FIELD]}... ({len(text)} characters)"
-    return _on_one_line(orjson.dumps(text).decode() if any(c <= " " or c in '"=' for c in text) else text)
+    return _on_one_line(orjson.dumps(text).decode() if _SPECIAL.search(text) else text)
 
 
 def _on_one_line(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from gateway.telemetry.logs import set_up_logging
+from gateway.telemetry.logs import Sink, set_up_logging
 from tests.support.scripted import ScriptedUpstream, scripted_upstream
 
 _LOGS = ("dragoman", "uvicorn.error", "asyncio")
@@ -25,12 +25,16 @@ def read_log() -> Iterator[Callable[[], str]]:
     before = [(log, [*log.handlers], log.propagate, log.level) for log in loggers]
     set_up_logging("debug", "text")
     (handler,) = logging.getLogger("dragoman").handlers
-    assert isinstance(handler, logging.StreamHandler)
-    written = io.StringIO()
-    handler.setStream(written)
+    assert isinstance(handler, Sink)
+    written = handler.stream = io.StringIO()
     # Tasks whose failure nobody asks for are complained about here.
     logging.getLogger("asyncio").addHandler(handler)
-    yield written.getvalue
+
+    def read() -> str:
+        handler.flush()
+        return written.getvalue()
+
+    yield read
     for log, handlers, propagate, level in before:
         log.handlers, log.propagate = handlers, propagate
         log.setLevel(level)
