@@ -386,6 +386,8 @@ def _texts(messages: list[ChatMessage]) -> list[Block]:
 
 def _runs_with_more(messages: list[ChatMessage], texts: list[Block], start: int) -> Iterator[tuple[int, int]]:
     """Where the runs begin and end that are not only texts; the first has no assistant message, and may be empty."""
+    if all(texts[start:]) and start < len(messages) and messages[start].role == "user":
+        return
     turns = [index for index in range(start, len(messages)) if messages[index].role == "assistant"]
     for begin, end in pairwise((start, *turns, len(messages))):
         if begin == end or not all(texts[begin:end]):
