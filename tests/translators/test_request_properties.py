@@ -539,7 +539,8 @@ def not_plain(items: Any, field: str = "name", value: object = "") -> Any:
     """The same items with a field that says nothing; but an item that has it is not known to be nothing but a text."""
     if not isinstance(items, list):
         return items
-    return [{field: value, **item} if isinstance(item, dict) else item for item in items]
+    # At the end, so that what is wrong before it is still what is told.
+    return [{**item, field: item.get(field, value)} if isinstance(item, dict) else item for item in items]
 
 
 def comparable(outcome: MessagesRequest | TranslationError) -> object:
