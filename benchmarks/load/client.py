@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 import msgspec
@@ -49,6 +49,16 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
     first_events: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
+
+    def copy(self) -> "Tally":
+        """As it is now."""
+        return replace(
+            self,
+            failures=self.failures.copy(),
+            latencies=self.latencies.copy(),
+            first_events=self.first_events.copy(),
+            delays=self.delays.copy(),
+        )
 
     def clear(self) -> None:
         """Begin anew; failures stay."""
@@ -142,9 +152,10 @@ async def connect(
     return connections
 
 
-async def all_begun(connections: list[LoadConnection]) -> None:
-    """Wait until every connection has seen a first event."""
-    await asyncio.wait_for(asyncio.gather(*(one.has_begun for one in connections)), _PATIENCE_SECONDS)
+async def all_begun(connections: list[LoadConnection], patience_seconds: float = 10.0) -> int:
+    """Wait until every connection has seen a first event; gives the number of those that have not."""
+    _, missing = await asyncio.wait([one.has_begun for one in connections], timeout=patience_seconds)
+    return len(missing)
 
 
 async def all_done(connections: list[LoadConnection], patience_seconds: float = _PATIENCE_SECONDS) -> None:
@@ -166,7 +177,11 @@ class UpstreamControl:
         """What it has seen since its start."""
         return msgspec.json.decode(await self._call(b"GET /stats", b""), type=Stats)
 
-    async def quiet(self, patience_seconds: float = 10.0) -> int:
+    async def cut(self) -> None:
+        """Break off every open stream."""
+        await self._call(b"POST /cut", b"")
+
+    async def quiet(self, patience_seconds: float = 2.0) -> int:
         """Wait until no stream is open any more; gives the number of those that stayed."""
         give_up_at = time.monotonic() + patience_seconds
         # What is waited for is in another process: it has to be asked.

@@ -25,6 +25,8 @@ _NPM: Final = {
 }
 _ABSENT: Final = "not installed (make bench-peers)"
 _PEER_KEY: Final = "sk-benchmark"
+# Its table of models decides which provider a name goes to, and does not know the newest.
+_FERRO_MODEL: Final = "claude-3-5-sonnet-20241022"
 _PATH: Final = "/v1/chat/completions"
 
 
@@ -114,7 +116,7 @@ def ferro(upstream_port: int, work: Path) -> System:
         "RATE_LIMIT_BURST": "1000000",
         "LOG_LEVEL": "warn",
     }
-    access = Access(port, "chat", _PATH, MODEL, {"authorization": f"Bearer {_PEER_KEY}"})
+    access = Access(port, "chat", _PATH, _FERRO_MODEL, {"authorization": f"Bearer {_PEER_KEY}"})
     return System("ferro", _pip_version("ferrogw"), access, (command, "serve"), environ, work)
 
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import uvloop
 
-from benchmarks.load.cases import CASES, Bench, Scale
+from benchmarks.load.bench import Bench, Scale
+from benchmarks.load.cases import CASES
 from benchmarks.load.client import UpstreamControl
 from benchmarks.load.running import Running, cores, settle, started, upstream
 from benchmarks.load.targets import System, dragoman

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.load.cases import FULL_STREAMS, INTERVAL_SECONDS, PACED_STREAMS
-from benchmarks.load.figures import spread
+from benchmarks.load.figures import median, spread
 from benchmarks.load.run import READY, Result
 from benchmarks.load.running import Cores
 from benchmarks.load.traffic import BODIES
@@ -80,11 +80,15 @@ ROWS: Final = (
 
 def report(layout: Cores, results: Sequence[Result]) -> str:
     """The whole text: machine, table, notes."""
-    shown = [row for row in ROWS if any(row.key in result.rounds for result in results)]
+    return "\n".join([machine(layout), "", *markdown(table(results)), "", *_notes(results)])
+
+
+def table(results: Sequence[Result]) -> list[list[str]]:
+    """A row for each measure that anybody has, a column for each system."""
     base = {result.system.name: result for result in results}
+    shown = [row for row in ROWS if any(row.key in result.rounds for result in results)]
     header = ["", *(f"{result.system.name} {result.system.version}".strip() for result in results)]
-    lines = [[row.label, *(_cell(row, result, base) for result in results)] for row in shown]
-    return "\n".join([machine(layout), "", *markdown([header, *lines]), "", *_notes(results)])
+    return [header, *([row.label, *(_cell(row, result, base) for result in results)] for row in shown)]
 
 
 def machine(layout: Cores) -> str:
@@ -100,14 +104,14 @@ def machine(layout: Cores) -> str:
     )
 
 
-def markdown(table: Sequence[Sequence[str]]) -> list[str]:
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table that is also one to the eye; numbers to the right."""
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| "
         + " | ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         + " |"
-        for row in table
+        for row in rows
     ]
     rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
     return [lines[0], rule, *lines[1:]]
@@ -139,8 +143,10 @@ def times(ratio: float) -> str:
 def _notes(results: Sequence[Result]) -> list[str]:
     notes = [
         "In brackets: × nginx in the same run; of `direct` the times themselves, which are taken off the others.",  # noqa: RUF001
-        "≥: the system was not at its limit, the load generator's core was. ~: rounds lie more than 25 % apart.",
+        "≥: the system did not have or use its whole core, so it may do more. ~: rounds lie more than 25 % apart.",
     ]
+    if others := [share for result in results for name in result.rounds for share in _others(result, name)]:
+        notes.append(f"Other processes used {median(others):.0%} of the systems' core meanwhile (median).")
     for result in results:
         for problem, count in {text: result.problems.count(text) for text in result.problems}.items():
             notes.append(f"{result.system.name}: {problem}" + (f" ({count} times)" if count > 1 else ""))
@@ -149,6 +155,10 @@ def _notes(results: Sequence[Result]) -> list[str]:
             if share < 0.98:
                 notes.append(f"{result.system.name}: could not hold the pace, {share:.0%} of the events came in time")
     return notes
+
+
+def _others(result: Result, name: str) -> list[float]:
+    return result.rounds[name] if name.endswith(".others") else []
 
 
 def _processor() -> str:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import uvloop
 
-from benchmarks.load.cases import CASES, NEEDS_PROCESS, ONCE, QUICK, SLOW, Bench, CaseError, Figures, Scale
+from benchmarks.load.bench import QUICK, SLOW, Bench, CaseError, Figures, Scale
+from benchmarks.load.cases import CASES, NEEDS_PROCESS, ONCE
 from benchmarks.load.client import UpstreamControl
 from benchmarks.load.figures import median
 from benchmarks.load.peers import peers
@@ -119,4 +120,6 @@ class Session:
         except (CaseError, TimeoutError, OSError) as error:
             result.problems.append(f"{name}: {error or type(error).__name__}")
         finally:
+            result.problems += [f"{name}: {note}" for note in bench.notes]
+            bench.notes.clear()
             await self.control.behave(Behaviour())

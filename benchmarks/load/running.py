@@ -1,6 +1,7 @@
 """Starts processes on their cores and ends them again."""
 
 import contextlib
+import ctypes
 import os
 import re
 import resource
@@ -21,6 +22,7 @@ from benchmarks.load.targets import ROOT, System, environment
 
 _PATIENCE_SECONDS: Final = 120.0
 _MANY_FILES: Final = 20_000
+_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ def cores() -> Cores:
 
 
 def settle(core: int) -> None:
-    """Put this process on its core, with as many open files as it may have."""
+    """Put this process on its core, with as many open files as it may have, and let it end with its parent."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     os.sched_setaffinity(0, {core})
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most if most > 0 else _MANY_FILES, most))

@@ -1,6 +1,7 @@
 """A simulated Messages upstream that costs next to nothing: every byte it sends was encoded before.
 
-What it answers is told it by `POST /control` with a `Behaviour` as JSON; `GET /stats` says what it has seen.
+What it answers is told it by `POST /control` with a `Behaviour` as JSON; `GET /stats` says what it has seen,
+`POST /cut` breaks off what is still open.
 Run as `python -m benchmarks.load.upstream`; it prints its port.
 """
 
@@ -127,6 +128,13 @@ class Upstream:
         self.block = deltas(_BLOCK_EVENTS)
         self.events = [stamped_delta(number) for number in range(_BLOCK_EVENTS)]
         self.finite = b""
+        self.streams: set[Connection] = set()
+
+    def cut(self) -> bytes:
+        """Break off every open stream."""
+        for connection in list(self.streams):
+            connection.abort()
+        return json_answer({"ok": True})
 
     def control(self, body: bytes) -> bytes:
         """Change the behaviour."""
@@ -174,9 +182,14 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
+        self._upstream.streams.discard(self)
         if self._streams:
             self._upstream.stats.open_streams -= 1
             self._upstream.stats.cut_streams += 1
+
+    def abort(self) -> None:
+        """Close without another word."""
+        self._transport.abort()
 
     def pause_writing(self) -> None:
         self._is_paused = True
@@ -194,6 +207,8 @@ class Connection(asyncio.Protocol):
         elif head.startswith(b"POST /control"):
             body, self._body = b"".join(self._body), []
             self._transport.write(upstream.control(body))
+        elif head.startswith(b"POST /cut"):
+            self._transport.write(upstream.cut())
         elif head.startswith(b"GET /stats"):
             self._transport.write(json_answer(msgspec.to_builtins(upstream.stats)))
         elif head.startswith(b"GET /v1/models"):
@@ -211,6 +226,7 @@ class Connection(asyncio.Protocol):
             return
         self._streams = True
         upstream.stats.open_streams += 1
+        upstream.streams.add(self)
         self._transport.write(upstream.opening + stamped_delta(0))
         if behaviour.kind == "endless":
             asyncio.get_running_loop().call_soon(self._write_singly, self._socket_fd(), 0)
