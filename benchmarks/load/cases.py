@@ -102,7 +102,9 @@ async def bulk(bench: Bench) -> Figures:
 async def _full_speed(bench: Bench, name: str, behaviour: Behaviour) -> Figures:
     await bench.upstream.behave(behaviour)
     async with bench.connected(bench.request(stream=True), FULL_STREAMS) as (streams, tally):
+        # All stand before any runs: under such a load, some systems take seconds for each new stream.
         await bench.begun(streams)
+        await bench.upstream.go()
         await asyncio.sleep(0.3)
         window = await bench.window(tally)
     seen = window.tally

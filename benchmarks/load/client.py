@@ -177,6 +177,10 @@ class UpstreamControl:
         """What it has seen since its start."""
         return msgspec.json.decode(await self._call(b"GET /stats", b""), type=Stats)
 
+    async def go(self) -> None:
+        """Let streams run that wait for it."""
+        await self._call(b"POST /go", b"")
+
     async def cut(self) -> None:
         """Break off every open stream."""
         await self._call(b"POST /cut", b"")

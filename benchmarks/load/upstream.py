@@ -45,9 +45,9 @@ _MODELS: Final = {
 class Behaviour(msgspec.Struct, forbid_unknown_fields=True):
     """How Messages requests are answered from now on.
 
-    `json`: whole. `finite`: a stream of so many events, at once. `endless`: as many events as are taken, each written
-    by itself. `bulk`: the same in large blocks. `paced`: an event every interval, with the time of its sending.
-    `silent`: one event, then nothing more.
+    `json`: whole. `finite`: a stream of so many events, at once. `endless`: one event, and after `POST /go` as many as
+    are taken, each written by itself. `bulk`: the same in large blocks. `paced`: an event every interval, with the time
+    of its sending. `silent`: one event, then nothing more.
     """
 
     kind: Literal["json", "finite", "endless", "bulk", "paced", "silent"] = "json"
@@ -129,6 +129,14 @@ class Upstream:
         self.events = [stamped_delta(number) for number in range(_BLOCK_EVENTS)]
         self.finite = b""
         self.streams: set[Connection] = set()
+        self.waiting: list[Connection] = []
+
+    def go(self) -> bytes:
+        """Let the streams run that were opened to run at full speed."""
+        waiting, self.waiting = self.waiting, []
+        for connection in waiting:
+            connection.start()
+        return json_answer({"ok": True})
 
     def cut(self) -> bytes:
         """Break off every open stream."""
@@ -153,6 +161,7 @@ class Connection(asyncio.Protocol):
         self._missing: int | None = 0
         self._is_paused = False
         self._pumps = False
+        self._is_in_bulk = False
         self._streams = False
         self.is_closed = False
 
@@ -187,6 +196,14 @@ class Connection(asyncio.Protocol):
             self._upstream.stats.open_streams -= 1
             self._upstream.stats.cut_streams += 1
 
+    def start(self) -> None:
+        """Begin to send at full speed."""
+        if self._is_in_bulk:
+            self._pumps = True
+            self._pump()
+        else:
+            self._write_singly(self._socket_fd(), 0)
+
     def abort(self) -> None:
         """Close without another word."""
         self._transport.abort()
@@ -207,6 +224,8 @@ class Connection(asyncio.Protocol):
         elif head.startswith(b"POST /control"):
             body, self._body = b"".join(self._body), []
             self._transport.write(upstream.control(body))
+        elif head.startswith(b"POST /go"):
+            self._transport.write(upstream.go())
         elif head.startswith(b"POST /cut"):
             self._transport.write(upstream.cut())
         elif head.startswith(b"GET /stats"):
@@ -228,11 +247,9 @@ class Connection(asyncio.Protocol):
         upstream.stats.open_streams += 1
         upstream.streams.add(self)
         self._transport.write(upstream.opening + stamped_delta(0))
-        if behaviour.kind == "endless":
-            asyncio.get_running_loop().call_soon(self._write_singly, self._socket_fd(), 0)
-        elif behaviour.kind == "bulk":
-            self._pumps = True
-            self._pump()
+        if behaviour.kind in ("endless", "bulk"):
+            self._is_in_bulk = behaviour.kind == "bulk"
+            upstream.waiting.append(self)
         elif behaviour.kind == "paced":
             # A copy, so that the number cannot come to mean another connection while the pacer holds it.
             upstream.pacer.add(self, os.dup(self._socket_fd()), behaviour.interval_seconds)
@@ -242,7 +259,7 @@ class Connection(asyncio.Protocol):
 
     def _write_singly(self, fd: int, number: int) -> None:
         """A few events, past the transport, which would write them together; then it is the other streams' turn."""
-        if self.is_closed:
+        if self._transport.is_closing():
             return
         loop = asyncio.get_running_loop()
         events = self._upstream.events
