@@ -117,7 +117,7 @@ class Session:
     async def _case(self, name: str, result: Result, bench: Bench) -> None:
         try:
             result.add(await CASES[name](bench))
-        except (CaseError, TimeoutError, OSError) as error:
+        except (CaseError, TimeoutError, EOFError, OSError) as error:
             result.problems.append(f"{name}: {error or type(error).__name__}")
         finally:
             result.problems += [f"{name}: {note}" for note in bench.notes]

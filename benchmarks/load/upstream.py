@@ -191,6 +191,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
+        if self in self._upstream.waiting:
+            self._upstream.waiting.remove(self)
         self._upstream.streams.discard(self)
         if self._streams:
             self._upstream.stats.open_streams -= 1
@@ -198,6 +200,8 @@ class Connection(asyncio.Protocol):
 
     def start(self) -> None:
         """Begin to send at full speed."""
+        if self._transport.is_closing():
+            return
         if self._is_in_bulk:
             self._pumps = True
             self._pump()
