@@ -43,7 +43,7 @@ format: $(VENV)/dev.stamp ## Rewrite the code in the project's formatting
 bench: $(VENV)/dev.stamp ## Measure: size, time to ready, translation costs, and the gateway under load beside nginx
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-peers: $(VENV)/dev.stamp ## Measure the load beside other gateways too (installs them, over 1 GB)
+bench-peers: $(VENV)/dev.stamp ## Measure the load beside other gateways too (installs them, about 1 GB)
 	$(BIN)/python -m benchmarks install-peers
 	$(BIN)/python -m benchmarks load --peers $(ARGS)
 

@@ -87,7 +87,7 @@ class Bench:
         await all_done(connections)
         if still_open := await self.upstream.quiet():
             self.notes.append(
-                f"{still_open} of {len(connections)} streams stayed open upstream after their clients left"
+                f"{still_open} of {len(connections)} streams were still open upstream 2 s after their clients left"
             )
             await self.upstream.cut()
             await self.upstream.quiet()

@@ -122,11 +122,18 @@ async def bodies(bench: Bench) -> Figures:
     for kind in bench.scale.bodies:
         if kind == "1 KB":
             continue
-        request = bench.request(kind)
-        first = (await bench.rounds(request, 2)).seconds / 2
-        count = min(max(int(bench.scale.window_seconds / 2 / first), _FEWEST_BODIES), _MOST_BODIES)
-        figures |= (await bench.rounds(request, count, connections=2)).cpu(f"body {kind}", count // 2 * 2)
+        try:
+            figures |= await _bodies(bench, kind)
+        except CaseError as error:
+            bench.notes.append(f"requests of {kind}: {error}")
     return figures
+
+
+async def _bodies(bench: Bench, kind: str) -> Figures:
+    request = bench.request(kind)
+    first = (await bench.rounds(request, 2)).seconds / 2
+    count = min(max(int(bench.scale.window_seconds / 2 / first), _FEWEST_BODIES), _MOST_BODIES)
+    return (await bench.rounds(request, count, connections=2)).cpu(f"body {kind}", count // 2 * 2)
 
 
 # Memory comes first: a process that has worked keeps what it once had, and open streams would find room there. Full
