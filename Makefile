@@ -7,7 +7,7 @@ PYTHON  ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-contract check format bench clean
+.PHONY: help run demo test test-contract check format bench bench-peers bench-soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,11 +40,18 @@ format: $(VENV)/dev.stamp ## Rewrite the code in the project's formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp ## Measure: installed size, time to ready, memory, translation costs
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/dev.stamp ## Measure: size, time to ready, translation costs, and the gateway under load beside nginx
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(VENV)/dev.stamp ## Measure the load beside other gateways too (installs them, about 1 GB)
+	$(BIN)/python -m benchmarks install-peers
+	$(BIN)/python -m benchmarks load --peers $(ARGS)
+
+bench-soak: $(VENV)/dev.stamp ## See whether memory stays flat: 100,000 requests, 1,000 clients that leave
+	$(BIN)/python -m benchmarks soak $(ARGS)
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Dragoman needs Python 3.11 or newer; none was found on PATH."; exit 1; }

@@ -1,1 +1,1 @@
-"""Figures: what the gateway weighs, how fast it is ready, what a translation costs. `make bench` prints them all."""
+"""Figures: what the gateway weighs, how fast it is ready, what translations cost, what load costs. `make bench`."""

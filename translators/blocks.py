@@ -25,7 +25,7 @@ class BlockRecorder:
         return [self._blocks[index] for index in sorted(self._blocks)]
 
     def observe(self, data: bytes) -> None:
-        """Take in the data of one event; what is not about blocks changes nothing."""
+        """Take in the data of one event; what is not about blocks, or not of the usual form, changes nothing."""
         event = msgspec.json.decode(data)
         if event["type"] == "content_block_start":
             self._blocks[event["index"]] = event["content_block"]
@@ -36,10 +36,15 @@ class BlockRecorder:
         block = self._blocks[index]
         kind = delta.get("type", "")
         if (name := _APPENDED.get(kind)) is not None:
-            block[name] = (block.get(name) or "") + delta[name]
-        elif (name := _REPLACED.get(kind)) is not None:
+            block[name] = _text(block.get(name)) + _text(delta.get(name))
+        elif (name := _REPLACED.get(kind)) is not None and name in delta:
             block[name] = delta[name]
         elif kind == "input_json_delta":
-            self._inputs.setdefault(index, []).append(delta["partial_json"])
-        elif kind == "citations_delta":
-            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+            self._inputs.setdefault(index, []).append(_text(delta.get("partial_json")))
+        elif kind == "citations_delta" and "citation" in delta:
+            known = block.get("citations")
+            block["citations"] = [*(known if isinstance(known, list) else ()), delta["citation"]]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

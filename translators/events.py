@@ -34,6 +34,11 @@ class EventReader:
         self._observe = observe
         self.unknown_events = 0
 
+    @property
+    def is_between_events(self) -> bool:
+        """Whether nothing of a further event has come yet."""
+        return self._decoder.is_between_events
+
     def feed(self, data: bytes) -> Iterator[StreamEvent]:
         """The events that these bytes complete; raises `MalformedEventError` where one cannot be read."""
         try:

@@ -42,6 +42,11 @@ class EventDecoder:
         self._after_cr = False
         self._at_start = True
 
+    @property
+    def is_between_events(self) -> bool:
+        """Whether the next byte begins an event, or a line that belongs to none."""
+        return not (self._line or self._data or self._name or self._after_cr or self._at_start)
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete, in order; `EventTooLargeError` beyond the bound."""
         if self._after_cr and data:

@@ -142,3 +142,27 @@ def test_a_pause_never_loses_text(data: st.DataObject, events: list[dict[str, An
     rest.feed(encode(ended))
 
     assert fold.text == text + rest.text
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"type": "text_delta"},
+        {"type": "text_delta", "text": 1},
+        {"type": "thinking_delta", "text": "a"},
+        {"type": "signature_delta"},
+        {"type": "input_json_delta", "partial_json": None},
+        {"type": "citations_delta"},
+        {"type": 5},
+        {},
+    ],
+)
+def test_a_delta_without_what_it_is_about_changes_nothing(delta: dict[str, object]) -> None:
+    recorder = BlockRecorder()
+    for event in (
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Hi"}},
+        {"type": "content_block_delta", "index": 0, "delta": delta},
+    ):
+        recorder.observe(json.dumps(event).encode())
+
+    assert recorder.blocks[0]["text"] == "Hi"

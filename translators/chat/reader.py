@@ -19,6 +19,7 @@ from translators.chat.filters import CustomInput, FenceStripper, TextFilter, Wra
 from translators.chat.finish import finish_reason
 from translators.chat.names import caller_call_id
 from translators.chat.shape import CALL_PROPERTY, PLAIN, AnswerShape
+from translators.deltas import DELTA
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.events import EventReader, MalformedEventError
 from translators.partial_json import JsonExtractor
@@ -162,7 +163,20 @@ class MessageReader:
 
     def read(self, data: bytes) -> None:
         """Read the events that these bytes complete; a failure is in `failure` and ends the reading."""
-        self._read(self._reader.feed(data))
+        if self._recorder is not None:
+            self._read(self._reader.feed(data))
+            return
+        end = 0
+        while end < len(data) and not self.is_over:
+            if self.state is State.OPEN and self._reader.is_between_events:
+                end = self._read_deltas(data, end)
+                if end == len(data):
+                    return
+            # What is no usual delta is parsed, up to where there can be one again.
+            begin, end = end, data.find(b"\n\n", end) + 2
+            if end < 2:
+                end = len(data)
+            self._read(self._reader.feed(data[begin:end]))
 
     def read_end(self) -> None:
         """Upstream's body has ended: without a `message_stop`, that is a failure."""
@@ -204,6 +218,28 @@ class MessageReader:
     def end_pause(self) -> None:
         """Take a paused turn for finished: it has paused too often."""
         self._complete()
+
+    def _read_deltas(self, data: bytes, end: int) -> int:
+        """Read the deltas from there on that are in the usual form; where something else begins."""
+        while (match := DELTA.match(data, end)) is not None:
+            number, delta_type, raw = match.groups()
+            if not raw.isascii() and not _is_utf8(raw):
+                break
+            end = match.end()
+            index = int(number)
+            block_type = self._block_types.get(index)
+            if raw == _EMPTY:
+                continue
+            # As in `_on_delta`, which reads the unusual ones.
+            if delta_type == b"text_delta":
+                if block_type == "text":
+                    self._text(raw)
+            elif delta_type == b"input_json_delta":
+                if block_type == "tool_use":
+                    self._arguments(self._block_calls[index], raw)
+            elif block_type == "thinking":
+                self._reasoning(raw)
+        return end
 
     def _read(self, events: Iterator[StreamEvent]) -> None:
         if self.is_over:
@@ -434,6 +470,14 @@ def _string(raw: Raw | UnsetType) -> bytes | None:
     if text[:1] != b'"':
         raise MalformedEventError("Upstream sent something other than a text where a text belongs.")
     return text
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _encoded(text: str | None) -> bytes | None:

@@ -18,6 +18,7 @@ PING: Final = b'event: ping\ndata: {"type": "ping"}\n\n'
 _CONTENT: Final = frozenset(
     {"content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
 )
+_DELTA: Final = b"content_block_delta"
 # Two line ends in a row, each as long as it can be: CR LF is one.
 _BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 # The longest beginning of a blank line that may be found at the end of a piece.
@@ -97,6 +98,9 @@ class NativeStream:
                 self._take(event)
 
     def _take(self, event: Event) -> None:
+        if self._has_passed and event.name == _DELTA:
+            # Nothing in it is the gateway's business.
+            return
         watched = _read(event)
         if watched is None:
             # After content it is the caller's to read: the gateway has nothing better to offer any more.
