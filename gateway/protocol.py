@@ -74,6 +74,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Whether the body of the request that is served has arrived."""
         return not self.cycle.more_body
 
+    @property
+    def takes_pushes(self) -> bool:
+        """Whether the head of a chunked answer has left and the client takes what it is sent."""
+        cycle = self.cycle
+        is_open = cycle.chunked_encoding and not (cycle.response_complete or cycle.disconnected)
+        return bool(is_open) and not self.flow.write_paused
+
+    def push(self, data: bytes) -> None:
+        """Send a piece of a chunked answer at once."""
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
     def watch(self, on_gone: Callable[[], None] | None) -> None:
         """Have a function called when the client leaves, at once if it has left; None to call it off."""
         self._on_gone = on_gone

@@ -46,6 +46,16 @@ class StreamClient:
         self._last_write = self._loop.time()
         await self._responder.write(data)
 
+    @property
+    def takes_pushes(self) -> bool:
+        """Whether pieces can be sent by `push` now."""
+        return self._responder.takes_pushes
+
+    def push(self, data: bytes) -> bool:
+        """Send one piece without waiting; whether another one may follow at once."""
+        self._last_write = self._loop.time()
+        return self._responder.push(data)
+
     async def finish(self, data: bytes) -> None:
         """Send the last piece."""
         await self.begin()

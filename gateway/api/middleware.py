@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.requests import ClientGoneError, header
+from gateway.api.requests import ClientGoneError, connection_of, header
 from gateway.api.responder import Responder, attach
 from gateway.api.shapes import shape_for
 from gateway.telemetry.logs import log_event
@@ -49,7 +49,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began_at = time.perf_counter()
-        responder = Responder(send, new_request_id(), shape_for(scope))
+        responder = Responder(send, new_request_id(), shape_for(scope), connection_of(scope))
         attach(scope, responder)
         notes = scope[_NOTES] = Notes()
         try:

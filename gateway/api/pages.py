@@ -25,13 +25,13 @@ class Shortcut:
 
     def __init__(self, hot: Mapping[str, ASGIApp], router: ASGIApp) -> None:
         self._hot = hot
-        self._router = router
+        self._app = router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on."""
         endpoint = self._hot.get(scope.get("path", ""))
         if endpoint is None or scope.get("method") != "POST":
-            endpoint = self._router
+            endpoint = self._app
         await endpoint(scope, receive, send)
 
 

@@ -24,6 +24,15 @@ class ClientConnection(Protocol):
         """Whether the request's body has arrived."""
         ...
 
+    @property
+    def takes_pushes(self) -> bool:
+        """Whether the head of a chunked answer has left and the client takes what it is sent."""
+        ...
+
+    def push(self, data: bytes) -> None:
+        """Send a piece of a chunked answer at once."""
+        ...
+
     def watch(self, on_gone: Callable[[], None] | None) -> None:
         """Have a function called when the client leaves, at once if it has left; None to call it off."""
         ...

@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 from starlette.types import Scope, Send
 
+from gateway.api.requests import ClientConnection
 from gateway.api.shapes import OPENAI, ErrorShape
 from translators.errors import Failure
 
@@ -27,7 +28,9 @@ class Responder:
     `shape` is the form of its failures, which the address decides before anything can fail.
     """
 
-    def __init__(self, send: Send, request_id: str, shape: ErrorShape = OPENAI) -> None:
+    def __init__(
+        self, send: Send, request_id: str, shape: ErrorShape = OPENAI, connection: ClientConnection | None = None
+    ) -> None:
         self.request_id = request_id
         self.status = 0
         self.has_begun = False
@@ -36,6 +39,7 @@ class Responder:
         self.more_headers: Callable[[], Mapping[str, str]] = dict
         self._shape = shape
         self._send = send
+        self._connection = connection
         self._is_sending = False
 
     @property
@@ -72,6 +76,17 @@ class Responder:
     async def write(self, data: bytes) -> None:
         """One piece of a stream; waits while the client does not read."""
         await self._body(data, more=True)
+
+    @property
+    def takes_pushes(self) -> bool:
+        """Whether `push` may be used: the client keeps up, and nothing else is being sent."""
+        return self._connection is not None and not self._is_sending and self._connection.takes_pushes
+
+    def push(self, data: bytes) -> bool:
+        """One piece of a stream, from a callback; whether another one may follow."""
+        assert self._connection is not None, "`takes_pushes` says so"
+        self._connection.push(data)
+        return self._connection.takes_pushes
 
     async def finish(self, data: bytes = b"") -> None:
         """The last piece of a stream."""

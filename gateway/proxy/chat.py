@@ -82,8 +82,22 @@ async def _relay(
     exchange: ChatExchange, answer: UpstreamAnswer, stream: ChunkStream, client: Client, on_begin: Callable[[], None]
 ) -> None:
     """Pass one body on, up to its end or to a pause."""
-    while data := await answer.receive():
+    output = b""
+
+    def push(data: bytes) -> bool:
+        nonlocal output
         output = stream.feed(data)
+        # What is to be said at an end is more than bytes.
+        return not stream.is_over and (not output or client.push(output))
+
+    while True:
+        if exchange.is_committed and client.takes_pushes:
+            # As long as the caller keeps up, no task has to wake up for an event (docs/adr/0001).
+            await answer.push(push)
+        if not stream.is_over:
+            if not (data := await answer.receive()):
+                break
+            output = stream.feed(data)
         exchange.record.stop_reason = stream.stop_reason
         await _pass_on(exchange, stream, output, client)
         on_begin()
@@ -202,6 +216,10 @@ class _OpeningOrder:
         """The caller's side as one choice sees it."""
         return _ChoiceClient(self, self._client, index)
 
+    def has_opened(self, index: int) -> bool:
+        """Whether the first piece of a choice has been sent."""
+        return index < self._next
+
     async def write(self, index: int, data: bytes) -> None:
         """Send a piece of a choice, or keep it until those before it have opened."""
         self._held[index].append(data)
@@ -232,6 +250,14 @@ class _ChoiceClient:
 
     async def finish(self, data: bytes) -> None:
         await self._order.write(self._index, data)
+
+    @property
+    def takes_pushes(self) -> bool:
+        # Behind its opening a choice waits for no other.
+        return self._order.has_opened(self._index) and self._client.takes_pushes
+
+    def push(self, data: bytes) -> bool:
+        return self._client.push(data)
 
 
 async def _all(choices: Sequence[Coroutine[object, object, T]]) -> list[T]:

@@ -100,6 +100,11 @@ class Exchange(Generic[R]):
         endpoint = next(iter(self._services.endpoints.values()), None)
         return self._request_for(endpoint) if endpoint is not None else None
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether the caller has seen content."""
+        return self._is_committed
+
     def commit(self) -> None:
         """The caller has seen content: from now on no other key can take over."""
         self._is_committed = True

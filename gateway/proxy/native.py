@@ -46,8 +46,21 @@ async def stream_native(exchange: NativeExchange, client: Client, on_head: OnHea
         stream = NativeStream()
         exchange.record.usage = stream.usage
         on_begin = partial(on_head, passing(answer.headers))
-        while data := await answer.receive():
-            await _pass_on(exchange, stream, stream.feed(data), client, on_begin)
+        output = b""
+
+        def push(data: bytes) -> bool:
+            nonlocal output
+            output = stream.feed(data)
+            return not stream.is_over and (not output or client.push(output))
+
+        while True:
+            if exchange.is_committed and client.takes_pushes:
+                await answer.push(push)
+            if not stream.is_over:
+                if not (data := await answer.receive()):
+                    break
+                output = stream.feed(data)
+            await _pass_on(exchange, stream, output, client, on_begin)
             if stream.is_done:
                 await drain(answer)
                 return
@@ -135,6 +148,10 @@ class _ReadAnswer:
     headers: Mapping[str, str]
     body: bytes
     is_complete: bool = True
+
+    async def push(self, sink: Callable[[bytes], bool]) -> None:
+        while (piece := await self.receive()) and sink(piece):
+            pass
 
     async def receive(self) -> bytes:
         piece, self.body = self.body, b""

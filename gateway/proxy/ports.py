@@ -1,6 +1,6 @@
 """What the proxy needs from the rooms below it, as protocols that they implement."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -82,6 +82,13 @@ class UpstreamAnswer(Protocol):
         """The next piece of the body as the network brought it; empty when the body has ended."""
         ...
 
+    async def push(self, sink: Callable[[bytes], bool]) -> None:
+        """Give piece after piece to `sink`, in the moment when the network brings it, until it says False.
+
+        Also returns when the body has ended. What `sink` raises is raised here.
+        """
+        ...
+
     async def read(self, limit: int) -> bytes:
         """The whole body, or its first `limit` bytes."""
         ...
@@ -111,4 +118,13 @@ class Client(Protocol):
 
     async def finish(self, data: bytes) -> None:
         """Send the last piece and end the body."""
+        ...
+
+    @property
+    def takes_pushes(self) -> bool:
+        """Whether pieces can be sent by `push` now: the head has left, and the caller keeps up."""
+        ...
+
+    def push(self, data: bytes) -> bool:
+        """Send one piece without waiting; whether another one may follow at once."""
         ...

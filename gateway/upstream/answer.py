@@ -1,6 +1,7 @@
 """One HTTP/1.1 answer while it arrives: bytes of a connection in, a head and pieces of a body out."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import httptools
@@ -28,9 +29,12 @@ class DirectAnswer:
         "_head_bytes",
         "_is_interim",
         "_is_paused",
+        "_is_pushed_enough",
         "_loop",
         "_parser",
         "_pieces",
+        "_sink",
+        "_sink_error",
         "_size",
         "_transport",
         "_waiter",
@@ -63,6 +67,9 @@ class DirectAnswer:
         self._is_interim = False
         self._is_paused = False
         self._waiter: asyncio.Future[None] | None = None
+        self._sink: Callable[[bytes], bool] | None = None
+        self._sink_error: Exception | None = None
+        self._is_pushed_enough = False
 
     # What the proxy uses.
 
@@ -74,15 +81,25 @@ class DirectAnswer:
             if self.is_complete:
                 return b""
             await self._news()
-        pieces = self._pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._size = 0
-        if self._is_paused:
-            self._is_paused = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
-        return data
+        return self._taken()
+
+    async def push(self, sink: Callable[[bytes], bool]) -> None:
+        """Give piece after piece to `sink`, from the network's callback: no task has to be woken for it."""
+        while not self._pieces:
+            if self.is_complete or self.failure is not None:
+                return
+            self._sink = sink
+            try:
+                await self._news()
+            finally:
+                self._sink = None
+            if self._is_pushed_enough:
+                self._is_pushed_enough = False
+                return
+            if self._sink_error is not None:
+                error, self._sink_error = self._sink_error, None
+                raise error
+        # What has come before the sink was there is received in the usual way.
 
     async def read(self, limit: int) -> bytes:
         """The whole body, or its first `limit` bytes."""
@@ -125,13 +142,24 @@ class DirectAnswer:
             self.fail(self._broken(f"{type(error).__name__}: {error}"))
         if not self.has_head and self._head_bytes > MAX_HEAD_BYTES:
             self.fail(undecodable(f"the head is larger than {MAX_HEAD_BYTES} bytes"))
+        if self._sink is not None and self._pieces:
+            self._push(self._sink)
         # Behind a complete answer the connection is the next call's.
         is_enough = self._size > HIGH_WATER_BYTES and not (self._is_paused or self.is_complete)
         if is_enough and not self._transport.is_closing():
             self._is_paused = True
             self._transport.pause_reading()
-        if self._pieces or self.has_head or self.failure is not None:
+        if self._sink is None or self.is_complete or self.failure is not None:
             self._wake()
+
+    def _push(self, sink: Callable[[bytes], bool]) -> None:
+        try:
+            goes_on = sink(self._taken())
+        except Exception as error:
+            self._sink, self._sink_error = None, error
+            return
+        if not goes_on:
+            self._sink, self._is_pushed_enough = None, True
 
     def end(self, error: Exception | None) -> None:
         """The connection has ended, in order or with an error: the end only of a body that is bounded by it."""
@@ -195,6 +223,17 @@ class DirectAnswer:
 
     def _broken(self, detail: str) -> Failure:
         return cut_off(detail) if self.has_head else undecodable(detail)
+
+    def _taken(self) -> bytes:
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._size = 0
+        if self._is_paused:
+            self._is_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+        return data
 
     async def _news(self) -> None:
         self.quiet_since = self._loop.time()

@@ -140,6 +140,10 @@ class _Httpx2Answer:
         except httpx2.HTTPError as error:
             raise FailedError(_failure(error, has_head=True)) from error
 
+    async def push(self, sink: Callable[[bytes], bool]) -> None:
+        while (piece := await self.receive()) and sink(piece):
+            pass
+
     async def read(self, limit: int) -> bytes:
         pieces: list[bytes] = []
         size = 0

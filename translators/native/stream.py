@@ -58,6 +58,11 @@ class NativeStream:
         self._has_content = False
         self._has_passed = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is read."""
+        return self.is_done or self.failure is not None
+
     def feed(self, data: bytes) -> bytes:
         """What can go on now; `failure` and `is_done` say what these bytes have brought."""
         try:
