@@ -14,6 +14,10 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 # What may wait for a consumer that does not take it; the kernel's buffers come on top, and one read of 256 KB.
 HIGH_WATER_BYTES: Final = 64 * 1024
 
+# After a read of this size others have their turn: uvloop would go on with one connection for as long as there is
+# something to read, up to 8 MB, and hold all other streams up meanwhile.
+FAIR_BYTES: Final = 64 * 1024
+
 _SWITCHING_PROTOCOLS: Final = 101
 
 
@@ -145,10 +149,12 @@ class DirectAnswer:
         if self._sink is not None and self._pieces:
             self._push(self._sink)
         # Behind a complete answer the connection is the next call's.
-        is_enough = self._size > HIGH_WATER_BYTES and not (self._is_paused or self.is_complete)
-        if is_enough and not self._transport.is_closing():
-            self._is_paused = True
-            self._transport.pause_reading()
+        if not (self._is_paused or self.is_complete or self._transport.is_closing()):
+            if self._size > HIGH_WATER_BYTES:
+                self._pause()
+            elif len(data) > FAIR_BYTES:
+                self._pause()
+                self._loop.call_soon(self._resume)
         if self._sink is None or self.is_complete or self.failure is not None:
             self._wake()
 
@@ -229,11 +235,19 @@ class DirectAnswer:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._size = 0
-        if self._is_paused:
+        self._resume()
+        return data
+
+    def _pause(self) -> None:
+        self._is_paused = True
+        self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        """Go on reading, if what stopped it is gone: also called for an answer that is over by then."""
+        if self._is_paused and self._size <= HIGH_WATER_BYTES:
             self._is_paused = False
             if not self._transport.is_closing():
                 self._transport.resume_reading()
-        return data
 
     async def _news(self) -> None:
         self.quiet_since = self._loop.time()

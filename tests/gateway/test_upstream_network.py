@@ -3,15 +3,17 @@
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-from gateway.proxy.ports import Call, UpstreamAnswer
+from gateway.proxy.ports import Call, Upstream, UpstreamAnswer
 from gateway.secret import Secret
 from gateway.upstream import connection, dialing, direct
 from gateway.upstream.client import ClientName, has_proxy, upstream_client
@@ -32,6 +34,7 @@ from tests.scenarios.harness import soon
 from tests.support.scripted import (
     Answer,
     Close,
+    Reset,
     Send,
     Silence,
     Wait,
@@ -595,3 +598,137 @@ async def test_no_header_can_bring_another(upstream: Scripted, name: ClientName,
                 pass
 
     assert upstream.received == []
+
+
+# Pieces that are pushed.
+
+
+@both
+async def test_a_sink_gets_the_body_until_it_has_enough(upstream: Scripted, name: ClientName) -> None:
+    gate = asyncio.Event()
+    upstream.script(stream_answer(*EVENTS[:2], Wait(gate), *EVENTS[2:]))
+    async with opened(name) as client, client.open(at(upstream), CALL) as answer:
+        got = await answer.receive()
+        while len(got) < len(b"".join(EVENTS[:2])):
+            got += await answer.receive()
+        pushed: list[bytes] = []
+
+        def sink(piece: bytes) -> bool:
+            pushed.append(piece)
+            return len(b"".join(pushed)) < len(EVENTS[2])
+
+        asyncio.get_running_loop().call_soon(gate.set)
+        await answer.push(sink)
+        assert got + b"".join(pushed) + await body_of(answer) == b"".join(EVENTS)
+
+
+def _always(pieces: list[bytes], piece: bytes) -> bool:
+    pieces.append(piece)
+    return True
+
+
+@both
+async def test_pushing_ends_with_the_body(upstream: Scripted, name: ClientName) -> None:
+    upstream.always(stream_answer(*EVENTS))
+    async with opened(name) as client:
+        for _ in range(2):
+            async with client.open(at(upstream), CALL) as answer:
+                got = [await answer.receive()]
+                await answer.push(partial(_always, got))
+                got.append(await body_of(answer))
+                assert b"".join(got) == b"".join(EVENTS)
+
+    assert upstream.connections_accepted == 1
+
+
+async def _pushed(client: Upstream, upstream: Scripted, sink: Callable[[bytes], bool]) -> None:
+    async with client.open(at(upstream), CALL) as answer:
+        await answer.receive()
+        await answer.push(sink)
+        await pieces_of(answer)
+
+
+@both
+@pytest.mark.parametrize("end", [Close(), Reset(), Silence()], ids=["close", "reset", "silence"])
+async def test_a_failure_ends_the_pushing_and_is_told_by_receive(
+    upstream: Scripted, name: ClientName, end: Any
+) -> None:
+    upstream.script(stream_answer(*EVENTS[:2], end))
+    async with opened(name, idle_seconds=0.05) as client:
+        with pytest.raises(FailedError) as raised:
+            await _pushed(client, upstream, lambda _piece: True)
+    expected = ErrorKind.UPSTREAM_TIMEOUT if isinstance(end, Silence) else ErrorKind.CUT_OFF
+    assert raised.value.failure.kind is expected
+
+
+@both
+async def test_what_a_sink_raises_is_raised(upstream: Scripted, name: ClientName) -> None:
+    gate = asyncio.Event()
+    upstream.script(stream_answer(EVENTS[0], Wait(gate), *EVENTS[1:]))
+    asyncio.get_running_loop().call_later(0.01, gate.set)
+
+    def sink(_piece: bytes) -> bool:
+        raise ZeroDivisionError
+
+    async with opened(name) as client:
+        with pytest.raises(ZeroDivisionError):
+            await _pushed(client, upstream, sink)
+        await upstream.wait_for_disconnects(1)
+
+
+@only_direct
+async def test_a_cancelled_push_hangs_up(upstream: Scripted, name: ClientName) -> None:
+    upstream.script(stream_answer(EVENTS[0], Silence()))
+    is_pushing = asyncio.Event()
+
+    async def call(client: Upstream) -> None:
+        async with client.open(at(upstream), CALL) as answer:
+            await answer.receive()
+            is_pushing.set()
+            await answer.push(lambda _piece: True)
+
+    async with opened(name) as client:
+        task = asyncio.create_task(call(client))
+        await soon(is_pushing)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await upstream.wait_for_disconnects(1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
+def test_a_stream_at_full_speed_leaves_others_their_turn() -> None:
+    import uvloop
+
+    async def watch() -> int:
+        turns = pushes = most = 0
+        total = 32 * 2**20
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await asyncio.sleep(0)
+            writer.write(b"x" * total)
+            await writer.drain()
+
+        def sink(piece: bytes) -> bool:
+            nonlocal pushes, total
+            pushes += 1
+            total -= len(piece)
+            return total > 0
+
+        async def take_turns() -> None:
+            nonlocal turns, pushes, most
+            while True:
+                most, pushes, turns = max(most, pushes), 0, turns + 1
+                await asyncio.sleep(0)
+
+        async with raw_server(handle) as target, opened("direct") as client, client.open(target, CALL) as answer:
+            others = asyncio.create_task(take_turns())
+            total -= len(await answer.receive())
+            await answer.push(sink)
+            others.cancel()
+        return most
+
+    # At most one large read, and a small one before it.
+    assert uvloop.run(watch()) <= 2
