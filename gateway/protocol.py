@@ -1,13 +1,13 @@
 """uvicorn's HTTP protocol with bounds: what comes before a request's body is limited in size and in time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
-from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.middleware import new_request_id
 from gateway.api.requests import attach_connection
@@ -18,6 +18,61 @@ from translators.errors import ErrorKind, Failure
 MAX_HEAD_BYTES: Final = 64 * 1024
 # From a connection's, or a further request's, first sign to the end of its headers.
 HEAD_SECONDS: Final = 30.0
+
+
+class ServedRequest:
+    """The `ClientConnection` of one request: what uvicorn knows of it beyond ASGI, and quicker ways to answer.
+
+    It goes by uvicorn's own record of the request (`cycle`), and keeps that true.
+    """
+
+    __slots__ = ("_cycle", "_protocol")
+
+    def __init__(self, protocol: "BoundedHttpProtocol", cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether the request's body has arrived."""
+        return not self._cycle.more_body
+
+    def watch(self, on_gone: Callable[[], None] | None) -> None:
+        """Have a function called when the client leaves, at once if it has left; None to call it off."""
+        self._protocol.watch(on_gone)
+
+    def takes_answer(self, send: Send) -> bool:
+        """Whether `answer` does what `send` would: nobody stands between who adds headers, and the client keeps up."""
+        cycle = self._cycle
+        is_open = not (cycle.response_started or cycle.disconnected or self._protocol.flow.write_paused)
+        return is_open and send == cycle.send and cycle.scope["method"] != "HEAD"
+
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer, head and body in one write; `headers` hold the content-length."""
+        cycle, transport = self._cycle, self._protocol.transport
+        lines = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        lines.append(body)
+        transport.write(b"".join(lines))
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            transport.close()
+        cycle.on_response()
+
+    @property
+    def takes_pushes(self) -> bool:
+        """Whether the head of a chunked answer has left and the client takes what it is sent."""
+        cycle = self._cycle
+        is_open = cycle.chunked_encoding and not (cycle.response_complete or cycle.disconnected)
+        return bool(is_open) and not self._protocol.flow.write_paused
+
+    def push(self, data: bytes) -> None:
+        """Send a piece of a chunked answer at once."""
+        self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -61,29 +116,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._disarm()
         super().on_headers_complete()
-        attach_connection(cast(Scope, self.scope), self)
+        attach_connection(cast(Scope, self.scope), ServedRequest(self, self.cycle))
 
     def on_message_complete(self) -> None:
         """A request is complete; the next thing to come is another one's head."""
         super().on_message_complete()
         self._is_in_head = True
         self._head_bytes = 0
-
-    @property
-    def has_whole_body(self) -> bool:
-        """Whether the body of the request that is served has arrived."""
-        return not self.cycle.more_body
-
-    @property
-    def takes_pushes(self) -> bool:
-        """Whether the head of a chunked answer has left and the client takes what it is sent."""
-        cycle = self.cycle
-        is_open = cycle.chunked_encoding and not (cycle.response_complete or cycle.disconnected)
-        return bool(is_open) and not self.flow.write_paused
-
-    def push(self, data: bytes) -> None:
-        """Send a piece of a chunked answer at once."""
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def watch(self, on_gone: Callable[[], None] | None) -> None:
         """Have a function called when the client leaves, at once if it has left; None to call it off."""

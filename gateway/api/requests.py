@@ -1,10 +1,10 @@
 """Reading HTTP requests: headers, and bodies up to a limit."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from starlette.types import Receive, Scope
+from starlette.types import Receive, Scope, Send
 
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -22,6 +22,14 @@ class ClientConnection(Protocol):
     @property
     def has_whole_body(self) -> bool:
         """Whether the request's body has arrived."""
+        ...
+
+    def takes_answer(self, send: Send) -> bool:
+        """Whether `answer` does what `send` would: nobody stands between who adds headers, and the client keeps up."""
+        ...
+
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer at once; `headers` hold the content-length."""
         ...
 
     @property

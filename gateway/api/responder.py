@@ -56,8 +56,14 @@ class Responder:
     ) -> None:
         """A whole answer of any type."""
         fixed = ((b"content-type", _header_value(content_type)), (b"content-length", b"%d" % len(body)))
-        await self._begin(status, fixed, headers)
-        await self._body(body, more=False)
+        connection = self._connection
+        if connection is None or not connection.takes_answer(self._send):
+            await self._begin(status, fixed, headers)
+            await self._body(body, more=False)
+            return
+        self.has_begun = self.has_ended = True
+        self.status = status
+        connection.answer(status, self._headers(fixed, headers), body)
 
     async def send_value(self, value: object) -> None:
         """A whole answer, 200, from a value."""
@@ -101,16 +107,18 @@ class Responder:
     ) -> None:
         self.has_begun = True
         self.status = status
-        more = [
-            (name.encode("latin-1"), _header_value(value))
-            for name, value in {**self.more_headers(), **(headers or {})}.items()
-        ]
-        start = {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [*fixed, (b"x-request-id", self.request_id.encode()), *more],
-        }
+        start = {"type": "http.response.start", "status": status, "headers": self._headers(fixed, headers)}
         await self._send(start)
+
+    def _headers(
+        self, fixed: tuple[tuple[bytes, bytes], ...], headers: Mapping[str, str] | None
+    ) -> list[tuple[bytes, bytes]]:
+        more = {**self.more_headers(), **(headers or {})}
+        return [
+            *fixed,
+            (b"x-request-id", self.request_id.encode()),
+            *[(name.encode("latin-1"), _header_value(value)) for name, value in more.items()],
+        ]
 
     async def _body(self, data: bytes, *, more: bool) -> None:
         if not more:
