@@ -80,6 +80,8 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            # Nobody here asks for the client's address, and it would be one more layer around each request.
+            proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=math.ceil(grace) + _FAREWELL_SECONDS,
         )

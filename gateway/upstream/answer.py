@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import httptools
@@ -19,6 +20,12 @@ HIGH_WATER_BYTES: Final = 64 * 1024
 FAIR_BYTES: Final = 64 * 1024
 
 _SWITCHING_PROTOCOLS: Final = 101
+
+
+@lru_cache(maxsize=1024)
+def _lower(name: bytes) -> str:
+    """A header's name: hosts send the same twenty in every answer."""
+    return name.decode("latin-1").lower()
 
 
 class DirectAnswer:
@@ -190,7 +197,7 @@ class DirectAnswer:
         """A header of the head, or a trailer, which nobody reads."""
         if self.has_head:
             return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = _lower(name), value.decode("latin-1")
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:

@@ -136,21 +136,29 @@ class Connection(DialledProtocol):
 
     # Time limits.
 
-    def _due(self) -> tuple[float, str]:
-        """When the next limit is reached, on the loop's clock, and what to say then."""
+    def _due(self) -> float:
+        """When the next limit is reached, on the loop's clock."""
         limits, answer = self._limits, self._answer
         if answer is None:
-            return self._since + KEEPALIVE_SECONDS, ""
-        total = self._since + limits.total_seconds
+            return self._since + KEEPALIVE_SECONDS
         if not answer.has_head:
-            waited, why = self._since + limits.first_byte_seconds, f"no answer after {limits.first_byte_seconds:g} s"
+            waited = self._since + limits.first_byte_seconds
         else:
             quiet_since = answer.quiet_since if answer.is_awaited else self._loop.time()
-            waited, why = quiet_since + limits.idle_seconds, f"silent for {limits.idle_seconds:g} s"
-        return (waited, why) if waited < total else (total, f"not complete after {limits.total_seconds:g} s")
+            waited = quiet_since + limits.idle_seconds
+        return min(waited, self._since + limits.total_seconds)
+
+    def _why(self, answer: DirectAnswer) -> str:
+        """What to say of the limit that is reached."""
+        limits = self._limits
+        if self.call_age >= limits.total_seconds:
+            return f"not complete after {limits.total_seconds:g} s"
+        if answer.has_head:
+            return f"silent for {limits.idle_seconds:g} s"
+        return f"no answer after {limits.first_byte_seconds:g} s"
 
     def _arm(self) -> None:
-        due, _ = self._due()
+        due = self._due()
         if self._timer is not None:
             if self._timer.when() <= due:
                 return
@@ -159,10 +167,10 @@ class Connection(DialledProtocol):
 
     def _check(self) -> None:
         self._timer = None
-        due, why = self._due()
+        due = self._due()
         if due > self._loop.time():
             self._timer = self._loop.call_at(due, self._check)
             return
         if self._answer is not None:
-            self._answer.fail(too_slow(why))
+            self._answer.fail(too_slow(self._why(self._answer)))
         self.abort()
