@@ -7,10 +7,11 @@ from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
 from starlette.types import Scope, Send
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.middleware import new_request_id
-from gateway.api.requests import attach_connection
+from gateway.api.requests import ClientGoneError, attach_connection
 from gateway.api.shapes import OPENAI, ErrorShape, shape_for
 from translators.errors import ErrorKind, Failure
 
@@ -26,16 +27,56 @@ class ServedRequest:
     It goes by uvicorn's own record of the request (`cycle`), and keeps that true.
     """
 
-    __slots__ = ("_cycle", "_protocol")
+    __slots__ = ("_cycle", "_limit", "_pieces", "_protocol", "_size", "_waiter")
 
     def __init__(self, protocol: "BoundedHttpProtocol", cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
+        self._pieces: list[bytes] = []
+        self._size = 0
+        # Until somebody wants the body, little of it is taken.
+        self._limit = HIGH_WATER_LIMIT
+        self._waiter: asyncio.Future[None] | None = None
 
-    @property
-    def has_whole_body(self) -> bool:
-        """Whether the request's body has arrived."""
-        return not self._cycle.more_body
+    async def body(self, limit: int, idle_seconds: float) -> bytes:
+        """The whole body, or so much of it that it is above the limit."""
+        cycle, protocol = self._cycle, self._protocol
+        if cycle.waiting_for_100_continue and not protocol.transport.is_closing():
+            protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        self._limit = limit
+        while cycle.more_body and self._size <= limit:
+            if cycle.disconnected:
+                raise ClientGoneError
+            protocol.flow.resume_reading()
+            await self._news(idle_seconds)
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def feed(self, piece: bytes) -> None:
+        """A piece of the body has come; the task waits for the last one only."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > self._limit:
+            self._protocol.flow.pause_reading()
+            self.wake()
+
+    def wake(self) -> None:
+        """The body has ended, or has grown too large, or the client has left."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _news(self, idle_seconds: float) -> None:
+        """Until `wake`, as long as something comes; raises `TimeoutError`."""
+        loop = self._protocol.loop
+        while True:
+            size = self._size
+            self._waiter = loop.create_future()
+            done, _ = await asyncio.wait((self._waiter,), timeout=idle_seconds)
+            if done:
+                return
+            if self._size == size:
+                raise TimeoutError
 
     def watch(self, on_gone: Callable[[], None] | None) -> None:
         """Have a function called when the client leaves, at once if it has left; None to call it off."""
@@ -84,6 +125,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._is_gone = False
+        self._served: ServedRequest = cast(ServedRequest, None)
         self._on_gone: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -96,6 +138,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._disarm()
         super().connection_lost(exc)
         self._is_gone = True
+        if self._served is not None:
+            self._served.wake()
         if self._on_gone is not None:
             self._on_gone()
 
@@ -116,11 +160,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._disarm()
         super().on_headers_complete()
-        attach_connection(cast(Scope, self.scope), ServedRequest(self, self.cycle))
+        self._served = ServedRequest(self, self.cycle)
+        attach_connection(cast(Scope, self.scope), self._served)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body; what comes behind an answer is not looked at."""
+        if not self.cycle.response_complete:
+            self._served.feed(body)
 
     def on_message_complete(self) -> None:
         """A request is complete; the next thing to come is another one's head."""
         super().on_message_complete()
+        self._served.wake()
         self._is_in_head = True
         self._head_bytes = 0
 

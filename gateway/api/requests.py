@@ -19,9 +19,11 @@ class ClientGoneError(Exception):
 class ClientConnection(Protocol):
     """What the gateway's own server knows of a client beyond ASGI; under another server there is none."""
 
-    @property
-    def has_whole_body(self) -> bool:
-        """Whether the request's body has arrived."""
+    async def body(self, limit: int, idle_seconds: float) -> bytes:
+        """The whole body, or so much of it that it is above the limit.
+
+        Raises `ClientGoneError` if it never ends, `TimeoutError` after a pause of so many seconds.
+        """
         ...
 
     def takes_answer(self, send: Send) -> bool:
@@ -81,31 +83,29 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         raise _too_large(limit)
     connection = connection_of(scope)
     try:
-        if connection is not None and connection.has_whole_body:
-            # Nothing to wait for, and so nothing to bound the wait for.
-            return await _read(receive, limit)
-        async with asyncio.timeout(BODY_IDLE_SECONDS) as pause:
-            return await _read(receive, limit, pause)
+        if connection is not None:
+            body = await connection.body(limit, BODY_IDLE_SECONDS)
+        else:
+            body = await _received(receive, limit)
     except TimeoutError:
         raise FailedError(Failure(ErrorKind.TOO_SLOW, "The request body did not arrive in time.")) from None
+    if len(body) > limit:
+        raise _too_large(limit)
+    # Some editors and shells put a byte order mark in front of the JSON they write.
+    return body.removeprefix(_BOM)
 
 
-async def _read(receive: Receive, limit: int, pause: asyncio.Timeout | None = None) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            # Some editors and shells put a byte order mark in front of the JSON they write.
-            return (pieces[0] if len(pieces) == 1 else b"".join(pieces)).removeprefix(_BOM)
-        if pause is not None:
+async def _received(receive: Receive, limit: int) -> bytes:
+    """The body by ASGI alone, or so much of it that it is above the limit."""
+    body = bytearray()
+    async with asyncio.timeout(BODY_IDLE_SECONDS) as pause:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            body += message.get("body", b"")
+            if len(body) > limit or not message.get("more_body", False):
+                return bytes(body)
             pause.reschedule(asyncio.get_running_loop().time() + BODY_IDLE_SECONDS)
 
 
