@@ -1,18 +1,18 @@
 """The outermost layer: a request id, the guard of an open port, the form of every error, one log line a request."""
 
 import logging
-import os
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
+from random import getrandbits
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.requests import ClientGoneError, connection_of, header
-from gateway.api.responder import Responder, attach
+from gateway.api.requests import ClientGoneError, connection_of, detach_connection, header
+from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
 from gateway.telemetry.logs import log_event
 from translators.errors import ErrorKind, FailedError, Failure
@@ -58,6 +58,9 @@ class Edge:
             responder.status = CLIENT_GONE_STATUS
         finally:
             _log(scope, responder, notes, time.perf_counter() - began_at)
+            # They know the request, which knows the scope: without this only the garbage collector would end it.
+            detach(scope)
+            detach_connection(scope)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, responder: Responder) -> None:
         try:
@@ -103,7 +106,8 @@ class Edge:
 
 def new_request_id() -> str:
     """An id in the form of OpenAI's, which is also that of Anthropic's."""
-    return f"req_{os.urandom(16).hex()}"
+    # Nobody is to guess anything from it, and nothing depends on that: no system call for each.
+    return f"req_{getrandbits(128):032x}"
 
 
 @lru_cache(maxsize=256)

@@ -53,6 +53,11 @@ def attach_connection(scope: Scope, connection: ClientConnection) -> None:
     scope[_CONNECTION] = connection
 
 
+def detach_connection(scope: Scope) -> None:
+    """Take it away again."""
+    scope.pop(_CONNECTION, None)
+
+
 def connection_of(scope: Scope) -> ClientConnection | None:
     """The request's connection, if the server tells."""
     return scope.get(_CONNECTION)

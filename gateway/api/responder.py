@@ -135,6 +135,11 @@ def attach(scope: Scope, responder: Responder) -> None:
     scope[_KEY] = responder
 
 
+def detach(scope: Scope) -> None:
+    """Take it away again."""
+    scope.pop(_KEY, None)
+
+
 def responder_of(scope: Mapping[str, Any]) -> Responder:
     """The request's responder."""
     responder: Responder = scope[_KEY]

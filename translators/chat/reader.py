@@ -114,16 +114,6 @@ class MessageReader:
         self._annotations: list[dict[str, object]] = []
         self._citations: list[object] = []
         self._stop_details: StopDetails | None = None
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            ContentBlockDelta: self._on_delta,
-            ContentBlockStart: self._on_block_start,
-            ContentBlockStop: self._on_block_stop,
-            MessageStart: self._on_message_start,
-            MessageDelta: self._on_message_delta,
-            MessageStop: self._on_message_stop,
-            ErrorEvent: self._on_error,
-            Ping: _nothing,
-        }
 
     # What a subclass makes of it.
 
@@ -246,7 +236,7 @@ class MessageReader:
             return
         try:
             for event in events:
-                self._handlers[type(event)](event)
+                _HANDLERS[type(event)](self, event)
                 if self.is_over:
                     return
         except MalformedEventError as error:
@@ -460,6 +450,23 @@ class MessageReader:
         self.failure = failure
 
 
+def _nothing(_reader: MessageReader, _event: object) -> None:
+    pass
+
+
+# By type alone, and not a table for each answer: bound methods would make a cycle of it.
+_HANDLERS: Final[dict[type, Callable[[MessageReader, Any], None]]] = {
+    ContentBlockDelta: MessageReader._on_delta,
+    ContentBlockStart: MessageReader._on_block_start,
+    ContentBlockStop: MessageReader._on_block_stop,
+    MessageStart: MessageReader._on_message_start,
+    MessageDelta: MessageReader._on_message_delta,
+    MessageStop: MessageReader._on_message_stop,
+    ErrorEvent: MessageReader._on_error,
+    Ping: _nothing,
+}
+
+
 def _string(raw: Raw | UnsetType) -> bytes | None:
     """The JSON string as it stands, or None when it is empty or absent; anything else is a protocol error."""
     if isinstance(raw, UnsetType):
@@ -500,7 +507,3 @@ def _call_extractor(shape: AnswerShape) -> JsonExtractor | None:
     if shape.text_call is None or shape.text_call.name is not None:
         return None
     return JsonExtractor({(CALL_PROPERTY, "name"), (CALL_PROPERTY, "arguments")})
-
-
-def _nothing(_event: object) -> None:
-    pass
