@@ -16,7 +16,7 @@ from tests.scenarios.harness import (
 )
 from tests.support import messages
 from tests.support.gateway import key
-from tests.support.scripted import Answer, Framing, ScriptedUpstream, Wait, json_answer, stream_answer
+from tests.support.scripted import Answer, Framing, ScriptedUpstream, Send, Wait, json_answer, stream_answer
 
 WORDS = ["Zürich ", "— 東京 ", "🦆🏳️‍🌈", ' "quoted" \\ \n', "end"]
 EVENTS = messages.message_events(
@@ -114,6 +114,25 @@ async def test_all_the_events_of_one_read_leave_in_one_write(upstream: ScriptedU
     assert len(rest) == 1
     assert content_of(data_of(rest[0].decode())) == "three four"
     assert rest[0].endswith(b"data: [DONE]\n\n")
+
+
+async def test_so_do_those_that_upstream_framed_one_by_one(upstream: ScriptedUpstream) -> None:
+    gate = asyncio.Event()
+    events = messages.text_stream(pieces=["one ", "two ", "three ", "four", " five"])
+    head, *frames = stream_answer(*events).steps
+    packet = b"".join(frame.data for frame in frames[4:6] if isinstance(frame, Send))
+    upstream.script(Answer((head, *frames[:4], Wait(gate), Send(packet), *frames[6:])))
+    async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
+        client.send(asking(stream=True))
+        await client.head()
+        said = content_of(data_of((await client.chunk()).decode()))
+        while said != "one two ":
+            said += content_of(data_of((await client.chunk()).decode()))
+        gate.set()
+        together = await client.chunk()
+        await client.chunks()
+
+    assert content_of(data_of(together.decode())) == "three four"
 
 
 async def test_each_event_leaves_without_waiting_for_the_next(upstream: ScriptedUpstream) -> None:
