@@ -78,9 +78,13 @@ class ServedRequest:
             if self._size == size:
                 raise TimeoutError
 
-    def watch(self, on_gone: Callable[[], None] | None) -> None:
-        """Have a function called when the client leaves, at once if it has left; None to call it off."""
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """Have a function called when the client leaves, at once if it has left."""
         self._protocol.watch(on_gone)
+
+    def unwatch(self, on_gone: Callable[[], None]) -> None:
+        """Call that off."""
+        self._protocol.unwatch(on_gone)
 
     def takes_answer(self, send: Send) -> bool:
         """Whether `answer` does what `send` would: nobody stands between who adds headers, and the client keeps up."""
@@ -126,7 +130,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._is_gone = False
         self._served: ServedRequest = cast(ServedRequest, None)
-        self._on_gone: Callable[[], None] | None = None
+        self._watchers: list[Callable[[], None]] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected; it has its time to say what it wants."""
@@ -140,8 +144,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_gone = True
         if self._served is not None:
             self._served.wake()
-        if self._on_gone is not None:
-            self._on_gone()
+        for on_gone in tuple(self._watchers):
+            on_gone()
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a head or of a body."""
@@ -175,15 +179,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_in_head = True
         self._head_bytes = 0
 
-    def watch(self, on_gone: Callable[[], None] | None) -> None:
-        """Have a function called when the client leaves, at once if it has left; None to call it off."""
-        self._on_gone = on_gone
-        if on_gone is None:
-            return
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """Have a function called when the client leaves, at once if it has left."""
+        self._watchers.append(on_gone)
         # A large body has paused the reading, and whoever does not read does not hear of an end.
         self.flow.resume_reading()
         if self._is_gone:
             on_gone()
+
+    def unwatch(self, on_gone: Callable[[], None]) -> None:
+        """Call that off; the next request may be watched already."""
+        self._watchers.remove(on_gone)
 
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP."""
@@ -204,6 +210,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, kind: ErrorKind, message: str) -> None:
+        cycle = self.cycle
+        is_answering = cycle is not None and (self.pipeline or (cycle.response_started and not cycle.response_complete))
+        if is_answering:
+            # A second head in the middle of an answer would be read as a part of it.
+            self.transport.close()
+            return
         request_id = new_request_id()
         answer = self._shape().answer(Failure(kind, message), request_id)
         head = [

@@ -54,8 +54,8 @@ class Interruptible:
         self._cancelling = 0
 
     def interrupt(self, reason: Exception) -> None:
-        """Leave the block with `reason`."""
-        if self._reason is None and self._task is not None:
+        """Leave the block with `reason`, unless the answer is complete and only waits for a slow client."""
+        if self._reason is None and self._task is not None and not self._responder.has_ended:
             self._reason = reason
             self._task.cancel()
 
@@ -76,7 +76,7 @@ class Interruptible:
     ) -> None:
         self._interrupts._remove(self)
         if self._connection is not None:
-            self._connection.watch(None)
+            self._connection.unwatch(self._on_gone)
         if self._watcher is not None:
             self._watcher.cancel()
         if self._reason is None or self._task is None:
@@ -92,5 +92,4 @@ class Interruptible:
         self._on_gone()
 
     def _on_gone(self) -> None:
-        if not self._responder.has_ended:
-            self.interrupt(ClientGoneError())
+        self.interrupt(ClientGoneError())

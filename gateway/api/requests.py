@@ -43,8 +43,12 @@ class ClientConnection(Protocol):
         """Send a piece of a chunked answer at once."""
         ...
 
-    def watch(self, on_gone: Callable[[], None] | None) -> None:
-        """Have a function called when the client leaves, at once if it has left; None to call it off."""
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """Have a function called when the client leaves, at once if it has left."""
+        ...
+
+    def unwatch(self, on_gone: Callable[[], None]) -> None:
+        """Call that off."""
         ...
 
 

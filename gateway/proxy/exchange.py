@@ -234,7 +234,11 @@ def _more_telling(last: Failure | None, failure: Failure) -> Failure:
 
 async def _check_accepted(answer: UpstreamAnswer, call: Call, endpoint: Endpoint) -> None:
     if answer.status != 200:
-        body = await answer.read(MAX_ERROR_BYTES)
+        try:
+            body = await answer.read(MAX_ERROR_BYTES)
+        except FailedError:
+            # The status says enough.
+            body = b""
         is_callers_key = endpoint.is_callers_own
         raise FailedError(answered_failure(answer.status, body, answer.headers, is_callers_key=is_callers_key))
     content_type = answer.headers.get("content-type", "")

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import logging
+import os
 import re
 import sys
 import time
@@ -30,7 +32,9 @@ logger: Final = logging.getLogger(LOGGER_NAME)
 
 def set_up_logging(level: str, form: str) -> None:
     """Send the gateway's and the server's log to standard error; `form` is `text` or `json`."""
-    sink = Sink(sys.stderr, _json_line if form == "json" else _text_line)
+    # Without standard error Python has None in its place.
+    stream = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process
+    sink = Sink(stream, _json_line if form == "json" else _text_line)
     for name, threshold in ((LOGGER_NAME, _LEVELS[level]), ("uvicorn.error", logging.WARNING)):
         log = logging.getLogger(name)
         log.handlers = [sink]
@@ -77,14 +81,14 @@ class Sink(logging.Handler):
         self.stream = stream
         self._form = form
         self._lines: list[str] = []
-        self._is_due = False
+        self._due_in: asyncio.AbstractEventLoop | None = None
 
     def write(self, line: _Line) -> None:
         """Take one line."""
         self._lines.append(self._form(line))
         if line.level >= logging.WARNING:
             self.flush()
-        elif not self._is_due:
+        else:
             self._flush_soon()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -98,7 +102,7 @@ class Sink(logging.Handler):
 
     def flush(self) -> None:
         """Write what has been taken; also called at the end of the process."""
-        lines, self._lines, self._is_due = self._lines, [], False
+        lines, self._lines, self._due_in = self._lines, [], None
         if lines:
             # A log that nobody can read, on a full disk or a closed pipe, is no reason to fail requests.
             with contextlib.suppress(OSError, ValueError):
@@ -111,7 +115,9 @@ class Sink(logging.Handler):
         except RuntimeError:
             self.flush()
             return
-        self._is_due = True
+        if loop is self._due_in:
+            return
+        self._due_in = loop
         loop.call_later(FLUSH_SECONDS, self.flush)
 
 
@@ -126,7 +132,11 @@ def _json_line(line: _Line) -> str:
     known |= {name: _cut(value) for name, value in line.fields.items()}
     if line.trace:
         known["exception"] = line.trace
-    return f"{orjson.dumps(known, default=str).decode()}\n"
+    try:
+        return f"{orjson.dumps(known, default=str).decode()}\n"
+    except TypeError:
+        # Half a surrogate pair, which is no text for orjson.
+        return f"{json.dumps(known, default=str)}\n"
 
 
 def _cut(value: object) -> object:

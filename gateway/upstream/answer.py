@@ -31,23 +31,21 @@ def _lower(name: bytes) -> str:
 class DirectAnswer:
     """The `UpstreamAnswer` of the direct client; its `on_...` methods are the parser's callbacks.
 
-    `quiet_since` is when it was last heard of, or last waited for, on the loop's clock: while nobody waits, nobody
-    is kept waiting.
+    `quiet_since` is when it was last heard of, or when somebody began to wait for it if that was later, on the loop's
+    clock: while nobody waits, nobody is kept waiting.
     """
 
     __slots__ = (
         "_has_framing",
-        "_head_bytes",
         "_is_interim",
         "_is_paused",
-        "_is_pushed_enough",
         "_loop",
         "_parser",
         "_pieces",
         "_sink",
-        "_sink_error",
         "_size",
         "_transport",
+        "_unfruitful_bytes",
         "_waiter",
         "failure",
         "has_begun",
@@ -73,14 +71,13 @@ class DirectAnswer:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._size = 0
-        self._head_bytes = 0
+        # Bytes since the last piece of a body: of a head, or of trailers.
+        self._unfruitful_bytes = 0
         self._has_framing = False
         self._is_interim = False
         self._is_paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Callable[[bytes], bool] | None = None
-        self._sink_error: Exception | None = None
-        self._is_pushed_enough = False
 
     # What the proxy uses.
 
@@ -95,22 +92,17 @@ class DirectAnswer:
         return self._taken()
 
     async def push(self, sink: Callable[[bytes], bool]) -> None:
-        """Give piece after piece to `sink`, from the network's callback: no task has to be woken for it."""
-        while not self._pieces:
-            if self.is_complete or self.failure is not None:
-                return
-            self._sink = sink
-            try:
-                await self._news()
-            finally:
-                self._sink = None
-            if self._is_pushed_enough:
-                self._is_pushed_enough = False
-                return
-            if self._sink_error is not None:
-                error, self._sink_error = self._sink_error, None
-                raise error
-        # What has come before the sink was there is received in the usual way.
+        """Give piece after piece to `sink`, from the network's callback: no task has to be woken for it.
+
+        What has come before is received in the usual way.
+        """
+        if self._pieces or self.is_complete or self.failure is not None:
+            return
+        self._sink = sink
+        try:
+            await self._news()
+        finally:
+            self._sink = None
 
     async def read(self, limit: int) -> bytes:
         """The whole body, or its first `limit` bytes."""
@@ -143,7 +135,7 @@ class DirectAnswer:
             return
         self.has_begun = True
         self.quiet_since = self._loop.time()
-        self._head_bytes += len(data)
+        self._unfruitful_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -151,8 +143,9 @@ class DirectAnswer:
             self._parser = None
         except httptools.HttpParserError as error:
             self.fail(self._broken(f"{type(error).__name__}: {error}"))
-        if not self.has_head and self._head_bytes > MAX_HEAD_BYTES:
-            self.fail(undecodable(f"the head is larger than {MAX_HEAD_BYTES} bytes"))
+        if self._unfruitful_bytes > MAX_HEAD_BYTES and not self.is_complete:
+            what = "trailers are" if self.has_head else "head is"
+            self.fail(undecodable(f"the {what} larger than {MAX_HEAD_BYTES} bytes"))
         if self._sink is not None and self._pieces:
             self._push(self._sink)
         # Behind a complete answer the connection is the next call's.
@@ -166,13 +159,19 @@ class DirectAnswer:
             self._wake()
 
     def _push(self, sink: Callable[[bytes], bool]) -> None:
+        """Give `sink` what has come; when it has had enough, or fails, its `push` is over."""
         try:
-            goes_on = sink(self._taken())
+            if sink(self._taken()):
+                return
         except Exception as error:
-            self._sink, self._sink_error = None, error
-            return
-        if not goes_on:
-            self._sink, self._is_pushed_enough = None, True
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+        self._sink = None
+
+    def drop(self) -> None:
+        """Nobody wants the rest: the parser and the answer know each other, and only this ends it."""
+        self._parser = None
+        self._pieces.clear()
 
     def end(self, error: Exception | None) -> None:
         """The connection has ended, in order or with an error: the end only of a body that is bounded by it."""
@@ -193,6 +192,11 @@ class DirectAnswer:
 
     # What the parser calls.
 
+    def on_message_begin(self) -> None:
+        """An answer begins; nobody has asked for one that comes behind the first."""
+        if self.is_complete:
+            self.keeps_connection = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of the head, or a trailer, which nobody reads."""
         if self.has_head:
@@ -202,7 +206,8 @@ class DirectAnswer:
 
     def on_headers_complete(self) -> None:
         """A head is complete; those of 1xx answers only announce the real one."""
-        assert self._parser is not None
+        if self._parser is None:
+            return
         status = self._parser.get_status_code()
         if status == _SWITCHING_PROTOCOLS:
             self.failure = undecodable("the host wants to switch protocols")
@@ -215,21 +220,24 @@ class DirectAnswer:
         if encoding not in ("", "identity"):
             self.failure = undecodable(f"content-encoding {encoding} was not asked for")
         self.status = status
+        self._unfruitful_bytes = 0
         self._has_framing = "content-length" in self.headers or "transfer-encoding" in self.headers
         self.has_head = True
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        if self.failure is None:
+        """A piece of the body; behind the end of one there is nobody's."""
+        if self.failure is None and not self.is_complete:
             self._pieces.append(body)
             self._size += len(body)
+            self._unfruitful_bytes = 0
 
     def on_message_complete(self) -> None:
         """The answer is complete, or an interim one is."""
         if self._is_interim:
-            self._head_bytes = 0
+            self._unfruitful_bytes = 0
             return
-        assert self._parser is not None
+        if self._parser is None:
+            return
         self.is_complete = self.failure is None
         self.keeps_connection = self.is_complete and self._parser.should_keep_alive()
         self._parser = None

@@ -1,7 +1,9 @@
 """One HTTP/1.1 connection to a host: one call after another, each with its answer and its time limits."""
 
 import asyncio
+import select
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 from gateway.upstream.answer import DirectAnswer
@@ -28,10 +30,12 @@ class Connection(DialledProtocol):
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._is_readable: Callable[[], object] = bool
         self._answer: DirectAnswer | None = None
         self._unsent: memoryview | None = None
         self._is_full = False
         self._has_ended = False
+        self._is_aborted = False
         self._since = self._loop.time()
         # One timer for all limits: it is not moved with every event, but looks where things stand when it fires.
         self._timer: asyncio.TimerHandle | None = None
@@ -40,6 +44,15 @@ class Connection(DialledProtocol):
     def is_usable(self) -> bool:
         """Whether another call can be sent."""
         return not (self._has_ended or self._transport.is_closing())
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the host has said nothing since: what it said unasked must not be taken for an answer."""
+        return not self._is_readable()
+
+    @property
+    def _has_sent_all(self) -> bool:
+        return self._unsent is None and not self._transport.get_write_buffer_size()
 
     @property
     def call_age(self) -> float:
@@ -62,16 +75,19 @@ class Connection(DialledProtocol):
     def leave(self) -> bool:
         """The caller is done with the answer; whether the connection can take another call, else it is closed."""
         answer, self._answer = self._answer, None
-        if answer is not None and answer.keeps_connection and self._unsent is None and self.is_usable:
+        if answer is not None and answer.keeps_connection and self.is_usable and self._has_sent_all:
             self.has_served = True
             self._since = self._loop.time()
             self._arm()
             return True
+        if answer is not None:
+            answer.drop()
         self.abort()
         return False
 
     def abort(self) -> None:
         """Close at once."""
+        self._is_aborted = True
         self._unsent = None
         self._transport.abort()
 
@@ -81,6 +97,7 @@ class Connection(DialledProtocol):
         """The connection stands."""
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
+        self._is_readable = _readability(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
         """Bytes of an answer; without a call they are a server's parting words."""
@@ -125,11 +142,12 @@ class Connection(DialledProtocol):
     def _end(self, error: Exception | None) -> None:
         self._has_ended = True
         if self._answer is not None:
-            self._answer.end(error)
+            # The end that we make ourselves is the end of no body.
+            self._answer.end(ConnectionAbortedError("closed by the gateway") if self._is_aborted else error)
 
     def _send_on(self) -> None:
         """Send of a large body what the network takes now; it calls back for the rest."""
-        while self._unsent is not None and not self._is_full:
+        while self._unsent is not None and not (self._is_full or self._transport.is_closing()):
             piece, rest = self._unsent[:_PIECE_BYTES], self._unsent[_PIECE_BYTES:]
             self._unsent = rest if len(rest) else None
             self._transport.write(piece)
@@ -174,3 +192,13 @@ class Connection(DialledProtocol):
         if self._answer is not None:
             self._answer.fail(too_slow(self._why(self._answer)))
         self.abort()
+
+
+def _readability(descriptor: int) -> Callable[[], object]:
+    """A function that tells without waiting whether a socket has something to read, an end included."""
+    if hasattr(select, "poll"):
+        # `select` itself knows only the first 1,024 descriptors.
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return partial(poll.poll, 0)
+    return lambda: select.select((descriptor,), (), (), 0)[0]

@@ -40,15 +40,15 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
 
 
 async def connect(
-    make: Callable[[], P], host: str, port: int, tls: ssl.SSLContext | None, *, limit_seconds: float
+    make: Callable[[], P], host: str, port: int, tls: Callable[[], ssl.SSLContext] | None, *, limit_seconds: float
 ) -> P:
     """A protocol on a new connection; raises `FailedError`."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit_seconds):
             sock, round_trip = await _dial(host, port)
-            server_name = host if tls is not None else None
-            _, protocol = await loop.create_connection(make, sock=sock, ssl=tls, server_hostname=server_name)
+            context, server_name = (tls(), host) if tls is not None else (None, None)
+            _, protocol = await loop.create_connection(make, sock=sock, ssl=context, server_hostname=server_name)
             protocol.round_trip_seconds = round_trip
             return protocol
     except TimeoutError as error:

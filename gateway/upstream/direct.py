@@ -4,6 +4,7 @@ Made for one job, many long streams to a few hosts. Proxies are the business of 
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from types import TracebackType
@@ -25,6 +26,7 @@ MAX_IDLE: Final = 256
 # took the call cannot have done anything with it in another. The seconds are what a busy event loop may add.
 _STALE_ROUND_TRIPS: Final = 2
 _STALE_SECONDS: Final = 0.005
+_CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -126,27 +128,27 @@ class _Host:
         ]
         if call.body or call.method == "POST":
             lines.append(f"content-length: {len(call.body)}")
-        text = "\r\n".join(lines)
-        if not text.isascii() or text.count("\n") >= len(lines) or "\0" in text:
+        text = "\n".join(lines)
+        if not text.isascii() or _CONTROLS.search(text) or text.count("\n") >= len(lines):
             raise FailedError(unsendable_key())
-        return f"{text}\r\n\r\n".encode("ascii")
+        return text.replace("\n", "\r\n").encode("ascii") + b"\r\n\r\n"
 
     def idle(self) -> Connection | None:
         """A connection that has served before and waits for its next call."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            if connection.is_usable:
+            if connection.is_usable and connection.is_quiet:
                 return connection
+            connection.abort()
         return None
 
     async def connect(self) -> Connection:
         """A new connection; raises `FailedError`."""
-        tls = self._tls() if self._tls is not None else None
         connection = await connect(
             lambda: Connection(self._limits, self._forget),
             self._name,
             self._port,
-            tls,
+            self._tls,
             limit_seconds=self._limits.connect_seconds,
         )
         self._open.add(connection)

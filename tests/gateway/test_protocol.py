@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
+from gateway.api.interrupts import Interrupts
+from gateway.api.responder import Responder
 from gateway.protocol import MAX_HEAD_BYTES
 from tests.scenarios.harness import PATH as CHAT_PATH
-from tests.scenarios.harness import PATIENCE_SECONDS, quick_gateway
+from tests.scenarios.harness import PATIENCE_SECONDS, asking, no_lease_is_out, quick_gateway, raw_client
 from tests.scenarios.native_harness import COUNT_PATH, PATH
+from tests.support import messages
 from tests.support.gateway import RunningGateway, ServerConfig, config_for, key, with_settings
-from tests.support.scripted import ScriptedUpstream
+from tests.support.scripted import ScriptedUpstream, Silence, stream_answer
 
 NATIVE = (PATH, "/messages", COUNT_PATH, f"{PATH}?beta=true")
 OURS = (CHAT_PATH, "/v1/models", "/", "/v1/messages-of-mine")
@@ -187,3 +191,57 @@ async def test_the_next_request_is_told_by_its_own_address(upstream: ScriptedUps
         connection.write(f"GET /health HTTP/1.1\r\nx: {'x' * MAX_HEAD_BYTES}")
 
         assert_openais(await connection.refused(), 431, "headers_too_large")
+
+
+# Behind an answer, and in the middle of one.
+
+
+async def test_nonsense_behind_a_request_does_not_get_into_its_answer(upstream: ScriptedUpstream) -> None:
+    events = messages.text_stream("Hello")
+    upstream.script(stream_answer(*events[:3], Silence()))
+    async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
+        client.send(asking(stream=True))
+        await client.head()
+        first = await client.chunk()
+        client.write(b"\0")
+        rest = await client.ended()
+        await upstream.wait_for_disconnects(1)
+
+    assert b"Hello" in first
+    assert b"HTTP/1.1" not in rest
+
+
+async def test_a_client_that_leaves_is_noticed_on_a_connection_that_is_used_again(upstream: ScriptedUpstream) -> None:
+    events = messages.text_stream("Hello")
+    # The first answer's body does not end with its last event, so its request still waits while the second begins.
+    upstream.script(stream_answer(*events, Silence()), stream_answer(*events[:3], Silence()))
+    async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
+        client.send(asking(stream=True))
+        await client.head()
+        await client.chunks()
+        client.send(asking(stream=True))
+        await client.head()
+        await client.chunk()
+        # The first one gives up waiting.
+        await upstream.wait_for_disconnects(1)
+        client.leave()
+        await upstream.wait_for_disconnects(2)
+        await no_lease_is_out(running)
+
+
+async def test_a_shutdown_does_not_interrupt_what_only_waits_for_its_client() -> None:
+    interrupts = Interrupts()
+    responder = Responder(_nowhere, "req_1")
+    responder.has_ended = True
+    async with interrupts.watch({}, _never, responder):
+        interrupts.shut_down()
+        await asyncio.sleep(0)
+
+
+async def _never() -> Message:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def _nowhere(_message: Message) -> None:
+    raise AssertionError

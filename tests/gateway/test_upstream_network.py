@@ -16,7 +16,7 @@ import trustme
 from gateway.proxy.ports import Call, Upstream, UpstreamAnswer
 from gateway.secret import Secret
 from gateway.upstream import connection, dialing, direct
-from gateway.upstream.client import ClientName, has_proxy, upstream_client
+from gateway.upstream.client import ClientName, UpstreamClient, has_proxy, upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
 from tests.gateway.test_upstream import (
@@ -31,6 +31,7 @@ from tests.gateway.test_upstream import (
     pieces_of,
 )
 from tests.scenarios.harness import soon
+from tests.support.garbage import garbage
 from tests.support.scripted import (
     Answer,
     Close,
@@ -590,7 +591,7 @@ def test_when_there_is_a_proxy(
 
 
 @only_direct
-@pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\nb", "caf\u00e9", "nul\0"])
+@pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\nb", "a\rb", "a\x7f", "caf\u00e9", "nul\0"])
 async def test_no_header_can_bring_another(upstream: Scripted, name: ClientName, value: str) -> None:
     async with opened(name) as client:
         with pytest.raises(FailedError):
@@ -732,3 +733,131 @@ def test_a_stream_at_full_speed_leaves_others_their_turn() -> None:
 
     # At most one large read, and a small one before it.
     assert uvloop.run(watch()) <= 2
+
+
+# What a host may do wrong with a connection that is kept.
+
+
+@only_direct
+async def test_an_answer_that_nobody_asked_for_is_for_nobody(name: ClientName) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while await reader.readuntil(b"\r\n\r\n"):
+            await reader.readexactly(len(BODY))
+            writer.write(OK)
+
+    async with raw_server(handle) as target, opened(name) as client:
+        async with client.open(target, CALL) as answer:
+            assert await body_of(answer) == b"{}"
+        # At once in the client's socket, before its loop comes round to read it.
+        writers[0].write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstray")
+        async with client.open(target, CALL) as answer:
+            assert await body_of(answer) == b"{}"
+
+    assert len(writers) == 2
+
+
+@only_direct
+@pytest.mark.parametrize("stray", [b"H", b"HTTP/1.1 200 OK\r\nx: y\r\n", b"\0"])
+async def test_the_beginning_of_another_answer_ends_the_connection(
+    upstream: Scripted, name: ClientName, stray: bytes
+) -> None:
+    upstream.script(Answer((Send(OK + stray),)), json_answer(200, b"second"))
+
+    async with opened(name) as client:
+        async with client.open(at(upstream), CALL) as answer:
+            assert await answer.read(100) == b"{}"
+        async with client.open(at(upstream), CALL) as answer:
+            assert await answer.read(100) == b"second"
+
+    assert upstream.connections_accepted == 2
+
+
+@only_direct
+async def test_endless_trailers_have_an_end(name: ClientName) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nx-trailer: ")
+        while True:
+            writer.write(b"x" * 10_000)
+            await writer.drain()
+
+    async with raw_server(handle) as target, opened(name) as client, asyncio.timeout(10):
+        assert await kind_of_failure(client, target) is ErrorKind.PROTOCOL_ERROR
+
+
+class _Transport(asyncio.Transport):
+    """A network that takes everything and sends nothing of it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__({"socket": sock})
+        self.unsent = 0
+        self.is_aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.unsent += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+@pytest.mark.parametrize("unsent", [0, 1])
+async def test_a_connection_with_something_unsent_takes_no_other_call(unsent: int) -> None:
+    with socket.socket() as sock:
+        transport = _Transport(sock)
+        link = connection.Connection(TimeLimits(), lambda _link: None)
+        link.connection_made(transport)
+        link.begin(b"POST / HTTP/1.1\r\n\r\n", b"body")
+        link.data_received(OK)
+        transport.unsent = unsent
+
+        assert link.leave() is (unsent == 0)
+        assert transport.is_aborted is (unsent > 0)
+        link.connection_lost(None)
+
+
+@only_direct
+async def test_an_answer_that_was_left_leaves_no_cycle(upstream: Scripted, name: ClientName) -> None:
+    upstream.always(stream_answer(b"x" * 1000, Silence()))
+
+    async with opened(name) as client:
+        with garbage() as found:
+            for _ in range(3):
+                async with client.open(at(upstream), CALL) as answer:
+                    assert answer.status == 200
+            del answer
+            await upstream.wait_for_disconnects(3)
+
+    assert found == []
+
+
+async def test_a_ca_file_that_is_gone_is_a_failure_like_any_other(upstream: Scripted) -> None:
+    async with opened("direct", "/nowhere/ca.pem") as client:
+        target = endpoint("main", Secret(KEY), upstream.base_url.replace("http:", "https:"))
+        assert await kind_of_failure(client, target) is ErrorKind.UNREACHABLE
+
+
+@only_direct
+async def test_closing_the_client_completes_no_answer(upstream: Scripted, name: ClientName) -> None:
+    # Its end is the connection's, as a host makes it.
+    upstream.script(stream_answer(EVENTS[0], Silence(), framing="close"))
+    client = upstream_client(TimeLimits(), name)
+
+    with pytest.raises(FailedError):
+        await _closed_in_the_middle(client, upstream)
+
+
+async def _closed_in_the_middle(client: UpstreamClient, upstream: Scripted) -> None:
+    async with client.open(at(upstream), CALL) as answer:
+        await answer.receive()
+        closing = asyncio.create_task(client.close())
+        await pieces_of(answer)
+        await closing

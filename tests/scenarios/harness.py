@@ -219,6 +219,10 @@ class RawClient:
         lines = "".join(f"{name}: {value}\r\n" for name, value in {**fields, **(headers or {})}.items())
         self._writer.write(f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + data)
 
+    def write(self, data: bytes) -> None:
+        """Send any bytes."""
+        self._writer.write(data)
+
     async def head(self) -> None:
         """Read the status and the headers of the answer."""
         async with asyncio.timeout(PATIENCE_SECONDS):

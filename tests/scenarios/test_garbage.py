@@ -1,36 +1,14 @@
 """What a request leaves behind: nothing that only the garbage collector could take away."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import pytest
 
 from tests.scenarios.harness import PATH, asking, quick_gateway
 from tests.support import messages
+from tests.support.garbage import garbage
 from tests.support.gateway import RunningGateway, key
 from tests.support.scripted import ScriptedUpstream, json_answer, stream_answer
 
-OURS = ("gateway.", "translators.", "uvicorn.")
 MESSAGE = messages.message("Hello, world.")
-
-
-@contextmanager
-def garbage() -> Iterator[list[Any]]:
-    """What the collector finds unreachable at the end of the block, of our own types and the server's."""
-    gc.collect()
-    gc.disable()
-    found: list[Any] = []
-    try:
-        yield found
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        found += [thing for thing in gc.garbage if type(thing).__module__.startswith(OURS)]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
 
 
 async def _ask(running: RunningGateway, stream: bool) -> None:
