@@ -46,8 +46,8 @@ async def connect(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit_seconds):
-            sock, round_trip = await _dial(host, port)
             context, server_name = (tls(), host) if tls is not None else (None, None)
+            sock, round_trip = await _dial(host, port)
             _, protocol = await loop.create_connection(make, sock=sock, ssl=context, server_hostname=server_name)
             protocol.round_trip_seconds = round_trip
             return protocol
