@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from typing import Final, NamedTuple, TextIO
 
 import orjson
@@ -43,12 +44,14 @@ def log_event(level: int, message: str, **fields: object) -> None:
     if not logger.isEnabledFor(level):
         return
     given = {name: value for name, value in fields.items() if value is not None}
-    sinks = [handler for handler in logger.handlers if isinstance(handler, Sink)]
-    if not sinks:
+    is_written = False
+    for handler in logger.handlers:
+        if isinstance(handler, Sink):
+            # A record would be made only to be taken apart again, at the price of several requests' other lines.
+            handler.write(_Line(time.time(), level, message, given))
+            is_written = True
+    if not is_written:
         logger.log(level, message, extra={_FIELDS: given})
-    for sink in sinks:
-        # A record would be made only to be taken apart again, at the price of several requests' other lines.
-        sink.write(_Line(time.time(), level, message, given))
 
 
 class _Line(NamedTuple):
@@ -62,11 +65,12 @@ class _Line(NamedTuple):
 
     @property
     def moment(self) -> str:
-        return datetime.fromtimestamp(self.created, UTC).isoformat(timespec="milliseconds")
+        seconds, milliseconds = divmod(int(self.created * 1000), 1000)
+        return f"{_second(seconds)}.{milliseconds:03d}+00:00"
 
     @property
     def level_name(self) -> str:
-        return logging.getLevelName(self.level).lower()
+        return _level_name(self.level)
 
 
 class Sink(logging.Handler):
@@ -115,8 +119,22 @@ class Sink(logging.Handler):
         loop.call_later(FLUSH_SECONDS, self.flush)
 
 
+# Many lines are of the same second, and the calendar is the dearest part of a line.
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@cache
+def _level_name(level: int) -> str:
+    return logging.getLevelName(level).lower()
+
+
 def _text_line(line: _Line) -> str:
-    fields = "".join([f" {name}={_shown(value)}" for name, value in line.fields.items()])
+    texts = [str(value) for value in line.fields.values()]
+    if not _is_plain("".join(texts)):
+        texts = [_shown(text) for text in texts]
+    fields = "".join([f" {name}={text}" for name, text in zip(line.fields, texts, strict=True)])
     trace = f"\n{line.trace}" if line.trace else ""
     return f"{line.moment} {line.level_name:<7} {_on_one_line(line.message)}{fields}{trace}\n"
 
@@ -133,14 +151,20 @@ def _cut(value: object) -> object:
     return value if not isinstance(value, str) or len(value) <= _LONGEST_FIELD else value[:_LONGEST_FIELD]
 
 
-def _shown(value: object) -> str:
+def _shown(text: str) -> str:
     """A field's value on one line, however it came."""
-    if type(value) is int:
-        return str(value)
-    text = str(value)
+    if _is_plain(text):
+        return text
     if len(text) > _LONGEST_FIELD:
         text = f"{text[:_LONGEST_FIELD]}... ({len(text)} characters)"
     return _on_one_line(orjson.dumps(text).decode() if _SPECIAL.search(text) else text)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a value can stand as it is; cheaper than to look for what speaks against it."""
+    if len(text) > _LONGEST_FIELD or not text.isprintable():
+        return False
+    return " " not in text and '"' not in text and "=" not in text
 
 
 def _on_one_line(text: str) -> str:
