@@ -55,7 +55,7 @@ def log_event(level: int, message: str, **fields: object) -> None:
 
 
 class _Line(NamedTuple):
-    """What one line says; `trace` is an exception's."""
+    """What one line says, in values that nobody changes any more; `trace` is an exception's."""
 
     created: float
     level: int
@@ -74,18 +74,21 @@ class _Line(NamedTuple):
 
 
 class Sink(logging.Handler):
-    """Writes lines in their order: warnings at once, others at the latest after `FLUSH_SECONDS`, or at the end."""
+    """Writes lines in their order: warnings at once, others at the latest after `FLUSH_SECONDS`, or at the end.
+
+    A line gets its form when it is written: many in a row cost less than each one amid its request.
+    """
 
     def __init__(self, stream: TextIO, form: Callable[[_Line], str]) -> None:
         super().__init__()
         self.stream = stream
         self._form = form
-        self._lines: list[str] = []
+        self._lines: list[_Line] = []
         self._is_due = False
 
     def write(self, line: _Line) -> None:
         """Take one line."""
-        self._lines.append(self._form(line))
+        self._lines.append(line)
         if line.level >= logging.WARNING:
             self.flush()
         elif not self._is_due:
@@ -106,8 +109,15 @@ class Sink(logging.Handler):
         if lines:
             # A log that nobody can read, on a full disk or a closed pipe, is no reason to fail requests.
             with contextlib.suppress(OSError, ValueError):
-                self.stream.write("".join(lines))
+                self.stream.write("".join([self._formed(line) for line in lines]))
                 self.stream.flush()
+
+    def _formed(self, line: _Line) -> str:
+        try:
+            return self._form(line)
+        except Exception:
+            # JSON has no half surrogate pairs; one line in another form is better than to lose the others with it.
+            return f"{tuple(line)!a}\n"
 
     def _flush_soon(self) -> None:
         try:

@@ -63,6 +63,17 @@ def test_a_line_of_many_fields_is_not_cut(log: io.StringIO) -> None:
     assert log.getvalue().endswith(f" first={'a' * 1500} second={'b' * 1500}\n")
 
 
+def test_a_line_that_cannot_be_put_into_its_form_is_written_all_the_same(log: io.StringIO) -> None:
+    log_event(logging.INFO, "Before")
+    log_event(logging.INFO, "Something happened", value="half a pair: \ud800")
+    log_event(logging.INFO, "After")
+    flush()
+
+    before, between, after = log.getvalue().splitlines()
+    assert (before.endswith("Before"), after.endswith("After")) == (True, True)
+    assert r"half a pair: \ud800" in between
+
+
 @given(created=st.floats(86400, 4e9))
 def test_the_moment_is_that_of_the_record(created: float) -> None:
     stream = io.StringIO()
