@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
-from msgspec import Struct
 from starlette.types import Receive, Scope
 
 from gateway.api.auth import Authenticator, Caller
@@ -54,7 +53,7 @@ class GenerationSettings:
     keepalive_seconds: float
 
 
-class Task(Struct, frozen=True):
+class Task(NamedTuple):
     """What one request asks for, in the terms of its endpoint: a chat request for each choice, and the answer's form.
 
     `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time;
