@@ -7,19 +7,27 @@ from functools import lru_cache
 from typing import Final
 
 _PREFIX: Final = "anthropic-ratelimit-"
-_KINDS: Final = ("requests", "tokens")
+# Names there and here, put together once: of the counts and of the reset of each kind.
+_NAMES: Final = [
+    (
+        [(f"{_PREFIX}{kind}-{what}", f"x-ratelimit-{what}-{kind}") for what in ("limit", "remaining")],
+        (f"{_PREFIX}{kind}-reset", f"x-ratelimit-reset-{kind}"),
+    )
+    for kind in ("requests", "tokens")
+]
 
 
 def openai_rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
     """The `x-ratelimit-*` headers for an answer's (lower case names); what it does not say is left out."""
     limits: dict[str, str] = {}
-    for kind in _KINDS:
-        for what in ("limit", "remaining"):
-            if (count := headers.get(f"{_PREFIX}{kind}-{what}", "")).isdecimal():
-                limits[f"x-ratelimit-{what}-{kind}"] = count
-        seconds = _seconds_until(headers.get(f"{_PREFIX}{kind}-reset"), headers.get("date"))
-        if seconds is not None:
-            limits[f"x-ratelimit-reset-{kind}"] = go_duration(seconds)
+    for counts, (reset_name, our_reset) in _NAMES:
+        for name, ours in counts:
+            if (count := headers.get(name)) is not None and count.isdecimal():
+                limits[ours] = count
+        if (reset := headers.get(reset_name)) is not None:
+            duration = _duration_until(reset, headers.get("date"))
+            if duration is not None:
+                limits[our_reset] = duration
     return limits
 
 
@@ -36,18 +44,15 @@ def go_duration(seconds: float) -> str:
     return f"{hours}h{shown}" if hours else shown
 
 
-def _seconds_until(reset: str | None, sent_at: str | None) -> float | None:
-    """By upstream's own clock: its answer says when it was sent."""
-    try:
-        return max(0.0, (_moment(reset or "") - _http_date(sent_at or "")).total_seconds())
-    except ValueError:
-        return None
-
-
 # Both are the same for many answers in a row, and take longer to read than everything else here together.
 @lru_cache(maxsize=64)
-def _moment(text: str) -> datetime:
-    return _aware(datetime.fromisoformat(text))
+def _duration_until(reset: str, sent_at: str | None) -> str | None:
+    """By upstream's own clock: its answer says when it was sent."""
+    try:
+        seconds = (_aware(datetime.fromisoformat(reset)) - _http_date(sent_at or "")).total_seconds()
+    except ValueError:
+        return None
+    return go_duration(max(0.0, seconds))
 
 
 @lru_cache(maxsize=64)

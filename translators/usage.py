@@ -1,15 +1,23 @@
 """Token counts of both worlds: Anthropic's parts, OpenAI's sums."""
 
-from dataclasses import dataclass, replace
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from translators.wire.messages import UsageCounts
 
 # `standard_only` and `auto` end as `standard`, which OpenAI calls `default`; strict clients refuse other words.
-_SERVICE_TIERS = {"standard": "default", "priority": "priority"}
+_SERVICE_TIERS: Final = {"standard": "default", "priority": "priority"}
+_OPENAI_USAGE: Final = (
+    b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
+    b'"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":0},'
+    b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":0,'
+    b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
+)
 
 
-@dataclass(slots=True)
-class Usage:
+class Usage(Struct):
     """What one message has cost in tokens so far; `prompt_tokens` counts cache reads and writes, as OpenAI does."""
 
     input_tokens: int = 0
@@ -57,24 +65,16 @@ class Usage:
         """Everything that was read: uncached, written to a cache, read from one."""
         return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
 
-    def as_openai(self) -> dict[str, object]:
+    def as_json(self) -> bytes:
         """The `usage` object of a completion."""
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.output_tokens,
-            "total_tokens": self.prompt_tokens + self.output_tokens,
-            "prompt_tokens_details": {
-                "cached_tokens": self.cache_read_tokens,
-                "cache_write_tokens": self.cache_write_tokens,
-                "audio_tokens": 0,
-            },
-            "completion_tokens_details": {
-                "reasoning_tokens": self.thinking_tokens,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        }
+        return _OPENAI_USAGE % (
+            self.prompt_tokens,
+            self.output_tokens,
+            self.prompt_tokens + self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.thinking_tokens,
+        )
 
 
 _NOTHING = Usage()

@@ -3,9 +3,9 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.types import Receive, Scope
 
@@ -53,8 +53,7 @@ class GenerationSettings:
     keepalive_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """What one request asks for, in the terms of its endpoint: a chat request for each choice, and the answer's form.
 
     `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time;
@@ -67,7 +66,7 @@ class Task:
     id_prefix: str
     choices_per_prompt: int = 1
     reports: bool = False
-    param_names: Mapping[str, str] = field(default_factory=dict)
+    param_names: Mapping[str, str] = {}
 
 
 class Generator:
@@ -162,16 +161,16 @@ class Generator:
     ) -> Callable[[HostProfile], MessagesRequest]:
         """Writes a request for a host, once for each row that the model has there: a lesson makes another."""
         lessons = self._lessons
-        # A handful at most, and mostly one; targets take longer to hash than to compare with themselves.
-        known: list[tuple[Target, MessagesRequest]] = []
+        # A handful at most, and mostly one; rows take longer to hash than to compare with themselves.
+        known: list[tuple[tuple[ModelRow, HostProfile, frozenset[str]], MessagesRequest]] = []
 
         def written(host: HostProfile) -> MessagesRequest:
-            target = Target(model, lessons.row(host, model, row), host, lessons.refused_schemas(host, model))
-            for asked, request in known:
-                if asked == target:
+            asked = (lessons.row(host, model, row), host, lessons.refused_schemas(host, model))
+            for place, request in known:
+                if place == asked:
                     return request
-            request = write_request(chat, target, options)
-            known.append((target, request))
+            request = write_request(chat, Target(model, *asked), options)
+            known.append((asked, request))
             return request
 
         return written

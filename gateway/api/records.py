@@ -1,6 +1,6 @@
 """What the records of a request's exchanges say: in its log line, and in the headers of its answer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.api.auth import Caller
@@ -8,6 +8,7 @@ from gateway.proxy.exchange import Record
 from translators.adjustments import HEADER as ADJUSTED_HEADER
 from translators.adjustments import MAX_HEADER_BYTES, united
 from translators.rate_limits import openai_rate_limits
+from translators.usage import Usage
 
 _SEPARATOR: Final = ","
 
@@ -16,44 +17,61 @@ def note_records(
     notes: dict[str, object], records: Sequence[Record], *, caller: Caller, model: str, is_stream: bool
 ) -> None:
     """Put into the log line who asked for which model, and what became of it: of all the choices together."""
-    upstream_model = records[0].model
-    notes.update(
-        caller=caller.name,
-        model=model if model == upstream_model else f"{model}->{upstream_model}",
-        stream=is_stream,
-        key=_listed(record.key for record in records),
-        attempts=sum(record.attempts for record in records),
-        prompt_tokens=sum(record.usage.prompt_tokens for record in records),
-        completion_tokens=sum(record.usage.output_tokens for record in records),
-        adjusted=united(record.adjusted for record in records),
-        upstream_request_id=_listed(record.upstream_request_id for record in records),
-        stop_reason=_listed(record.stop_reason for record in records),
-    )
-    if failures := [failure for record in records for failure in record.failures]:
-        notes["failures"] = " | ".join(failures)
+    whole = _together(records)
+    notes["caller"] = caller.name
+    notes["model"] = model if model == whole.model else f"{model}->{whole.model}"
+    notes["stream"] = is_stream
+    notes["key"] = whole.key
+    notes["attempts"] = whole.attempts
+    notes["prompt_tokens"] = whole.usage.prompt_tokens
+    notes["completion_tokens"] = whole.usage.output_tokens
+    notes["adjusted"] = whole.adjusted
+    notes["upstream_request_id"] = whole.upstream_request_id or None
+    notes["stop_reason"] = whole.stop_reason or None
+    if whole.failures:
+        notes["failures"] = " | ".join(whole.failures)
 
 
 def answer_headers(records: Sequence[Record]) -> dict[str, str]:
     """What the caller is told in the head of an answer, as far as it is known when the head leaves."""
+    whole = _together(records)
     headers = {}
-    if (adjusted := united(record.adjusted for record in records)) is not None:
-        headers[ADJUSTED_HEADER] = adjusted
-    if (ids := _listed((record.upstream_request_id for record in records), MAX_HEADER_BYTES)) is not None:
+    if whole.adjusted is not None:
+        headers[ADJUSTED_HEADER] = whole.adjusted
+    if ids := _within(whole.upstream_request_id or "", MAX_HEADER_BYTES):
         headers["x-upstream-request-id"] = ids
-    return headers | openai_rate_limits(_first_headers(records))
+    headers.update(openai_rate_limits(whole.upstream_headers))
+    return headers
 
 
-def _first_headers(records: Sequence[Record]) -> Mapping[str, str]:
-    """Limits are those of one key at one moment: several sets cannot be mixed."""
-    return next((record.upstream_headers for record in records if record.upstream_headers), {})
+def _together(records: Sequence[Record]) -> Record:
+    """One record for those of all choices; nearly always there is one."""
+    if len(records) == 1:
+        return records[0]
+    usage = Usage()
+    for record in records:
+        usage.add(record.usage)
+    return Record(
+        attempts=sum(record.attempts for record in records),
+        key=_listed(record.key for record in records),
+        model=records[0].model,
+        adjusted=united(record.adjusted for record in records),
+        upstream_request_id=_listed(record.upstream_request_id for record in records),
+        # Limits are those of one key at one moment: several sets cannot be mixed.
+        upstream_headers=next((record.upstream_headers for record in records if record.upstream_headers), {}),
+        stop_reason=_listed(record.stop_reason for record in records),
+        usage=usage,
+        failures=[failure for record in records for failure in record.failures],
+    )
 
 
-def _listed(values: Iterable[str | None], limit: int | None = None) -> str | None:
-    """The values that are there, each once, those that fit into `limit` bytes; a single one is itself."""
-    text = ""
-    for value in dict.fromkeys(value for value in values if value):
-        longer = f"{text}{_SEPARATOR}{value}" if text else value
-        if limit is not None and len(longer) > limit:
-            break
-        text = longer
-    return text or None
+def _listed(values: Iterable[str | None]) -> str | None:
+    """The values that are there, each once; a single one is itself."""
+    return _SEPARATOR.join(dict.fromkeys(value for value in values if value)) or None
+
+
+def _within(listed: str, limit: int) -> str:
+    """As many of the listed values as fit into `limit` bytes."""
+    if len(listed) <= limit:
+        return listed
+    return listed[: max(0, listed.rfind(_SEPARATOR, 0, limit + 1))]

@@ -158,4 +158,6 @@ def _retry_headers(failure: Failure) -> dict[str, str]:
 
 def _header_value(value: str) -> bytes:
     """A value from outside as a header may carry it."""
+    if value.isascii() and value.isprintable():
+        return value.encode()
     return value.encode("ascii", "ignore").translate(None, _UNPRINTABLE)

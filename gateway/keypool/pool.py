@@ -1,12 +1,18 @@
 """The pool: keys by weight, in turn, passing over those that rest.
 
+A key's turns are spread evenly over rounds in which each key has as many of them as its weight says; whoever comes
+first and is ready serves, and the turns of a key that is not ready pass. Finding the next one is a look at the top of a
+heap, however many keys there are.
+
 A key is *ready*, *cooling* for one model until a moment (upstream said how long), or *resting* as a whole (refused, or
 out of money). All moments are seconds of one monotonic clock, handed in.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from heapq import heapify, heappop, heappush
+from typing import Final, NamedTuple, TypeVar
 
 from translators.errors import Blame, ErrorKind, Failure
 
@@ -33,8 +39,7 @@ class Key:
     host: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """The right to use a key for one attempt; it has to be released."""
 
     key: Key
@@ -77,14 +82,24 @@ class _Rest:
 
 @dataclass(slots=True)
 class _State:
-    """What is known of one key. `credit` is the running balance of smooth weighted round robin."""
+    """What is known of one key; `place` is its own among the keys, `turns` how many it has had or let pass."""
 
     key: Key
-    credit: int = 0
+    place: int
+    turns: int = 0
     in_flight: int = 0
     rest: _Rest = field(default_factory=_Rest)
     model_rests: dict[str, _Rest] = field(default_factory=dict)
     cooling_until: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def next_turn(self) -> tuple[float, int, "_State"]:
+        """When it is the key's turn again, in rounds; at the same moment the keys come in their order."""
+        return (self.turns + 0.5) / self.key.weight, self.place, self
+
+    def let_pass(self, moment: float) -> None:
+        """Give up all turns up to a moment: whoever comes back does not make up for them."""
+        self.turns = max(self.turns, math.floor(moment * self.key.weight - 0.5) + 1)
 
     def obstacle(self, model: str, now: float) -> tuple[ErrorKind, float] | None:
         """What keeps the key from serving a model, and until when; None when it is ready."""
@@ -124,7 +139,10 @@ class KeyPool:
     """Gives out leases and learns from what became of them."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
-        self._states = {key.name: _State(key) for key in keys}
+        self._states = {key.name: _State(key, place) for place, key in enumerate(keys)}
+        # A heap: the next turn first.
+        self._turns = [state.next_turn for state in self._states.values()]
+        heapify(self._turns)
         self._host_resting_until: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -139,15 +157,24 @@ class KeyPool:
         self, now: float, model: str, *, exclude: frozenset[str] = frozenset(), avoid: frozenset[str] = frozenset()
     ) -> Lease | None:
         """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other."""
-        ready = [
-            state for name, state in self._states.items() if name not in exclude and state.obstacle(model, now) is None
-        ]
-        if not ready:
-            return None
-        preferred = [state for state in ready if state.key.name not in avoid and not self._rests(state.key.host, now)]
-        chosen = _next_in_turn(preferred or ready)
-        chosen.in_flight += 1
-        return Lease(chosen.key, model)
+        chosen: _State | None = None
+        spare: _State | None = None
+        asked: list[_State] = []
+        while chosen is None and self._turns:
+            state = heappop(self._turns)[2]
+            asked.append(state)
+            if state.key.name in exclude or state.obstacle(model, now) is not None:
+                continue
+            if state.key.name in avoid or self._rests(state.key.host, now):
+                spare = spare or state
+            else:
+                chosen = state
+        chosen = chosen or spare
+        if chosen is not None:
+            _serve(chosen, asked)
+        for state in asked:
+            heappush(self._turns, state.next_turn)
+        return None if chosen is None else Lease(chosen.key, model)
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
         """Give a lease back, with what became of it."""
@@ -169,10 +196,11 @@ class KeyPool:
         return self._host_resting_until.get(host, 0.0) > now
 
 
-def _next_in_turn(states: list[_State]) -> _State:
-    """Smooth weighted round robin: each earns its weight, the richest is chosen and pays what all have earned."""
-    for state in states:
-        state.credit += state.key.weight
-    chosen = max(states, key=lambda state: state.credit)
-    chosen.credit -= sum(state.key.weight for state in states)
-    return chosen
+def _serve(chosen: _State, asked: list[_State]) -> None:
+    """Use a turn; those that were asked before lose theirs."""
+    moment, _, _ = chosen.next_turn
+    for state in asked:
+        if state is not chosen:
+            state.let_pass(moment)
+    chosen.turns += 1
+    chosen.in_flight += 1

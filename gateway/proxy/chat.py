@@ -177,6 +177,8 @@ async def fetch_choices(
 
 def usage_of_choices(usages: Sequence[Usage], choices_per_prompt: int) -> Usage:
     """What the caller is told: each prompt once, the answers added up."""
+    if len(usages) == 1:
+        return usages[0]
     total = Usage()
     for index, usage in enumerate(usages):
         if index % choices_per_prompt == 0:

@@ -140,7 +140,8 @@ class Exchange(Generic[R]):
             call = Call(request.version, request.body, request.streams, request.betas)
             self._endpoint, self._sent = endpoint, request
             async with self._services.upstream.open(endpoint, call) as answer:
-                await self._look_at(answer, call, endpoint)
+                if not self._accepts(answer, call):
+                    raise FailedError(await _refusal(answer, endpoint))
                 result = await consume(answer, request)
             outcome = SUCCESS
             return result
@@ -158,14 +159,15 @@ class Exchange(Generic[R]):
         assert endpoint is not None, "only inside of an attempt"
         call = Call(like.version, body, like.streams, like.betas)
         async with self._services.upstream.open(endpoint, call) as answer:
-            await self._look_at(answer, call, endpoint)
+            if not self._accepts(answer, call):
+                raise FailedError(await _refusal(answer, endpoint))
             yield answer
 
-    async def _look_at(self, answer: UpstreamAnswer, call: Call, endpoint: Endpoint) -> None:
-        """Take down an answer's head; one other than 200 is a failure."""
+    def _accepts(self, answer: UpstreamAnswer, call: Call) -> bool:
+        """Take down an answer's head, and whether it is what was asked for."""
         self.record.upstream_request_id = answer.headers.get("request-id")
         self.record.upstream_headers = answer.headers
-        await _check_accepted(answer, call, endpoint)
+        return answer.status == 200 and (not call.streams or _is_stream(answer))
 
     def _request_for(self, endpoint: Endpoint) -> R:
         request = self._write(endpoint.profile)
@@ -232,19 +234,22 @@ def _more_telling(last: Failure | None, failure: Failure) -> Failure:
     return last if last is not None and failure.kind is ErrorKind.KEY_REJECTED else failure
 
 
-async def _check_accepted(answer: UpstreamAnswer, call: Call, endpoint: Endpoint) -> None:
+def _is_stream(answer: UpstreamAnswer) -> bool:
+    return answer.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+async def _refusal(answer: UpstreamAnswer, endpoint: Endpoint) -> Failure:
+    """What an answer means that is not what was asked for."""
     if answer.status != 200:
         try:
             body = await answer.read(MAX_ERROR_BYTES)
         except FailedError:
             # The status says enough.
             body = b""
-        is_callers_key = endpoint.is_callers_own
-        raise FailedError(answered_failure(answer.status, body, answer.headers, is_callers_key=is_callers_key))
-    content_type = answer.headers.get("content-type", "")
-    if call.streams and not content_type.lower().startswith("text/event-stream"):
-        message = f"Upstream answered with {content_type or 'no content type'} where a stream of events was due."
-        raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, message))
+        return answered_failure(answer.status, body, answer.headers, is_callers_key=endpoint.is_callers_own)
+    content_type = answer.headers.get("content-type") or "no content type"
+    message = f"Upstream answered with {content_type} where a stream of events was due."
+    return Failure(ErrorKind.PROTOCOL_ERROR, message)
 
 
 async def drain(answer: UpstreamAnswer) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from typing import Final, NamedTuple, TextIO
 
 import orjson
@@ -47,16 +48,18 @@ def log_event(level: int, message: str, **fields: object) -> None:
     if not logger.isEnabledFor(level):
         return
     given = {name: value for name, value in fields.items() if value is not None}
-    sinks = [handler for handler in logger.handlers if isinstance(handler, Sink)]
-    if not sinks:
+    is_written = False
+    for handler in logger.handlers:
+        if isinstance(handler, Sink):
+            # A record would be made only to be taken apart again, at the price of several requests' other lines.
+            handler.write(_Line(time.time(), level, message, given))
+            is_written = True
+    if not is_written:
         logger.log(level, message, extra={_FIELDS: given})
-    for sink in sinks:
-        # A record would be made only to be taken apart again, at the price of several requests' other lines.
-        sink.write(_Line(time.time(), level, message, given))
 
 
 class _Line(NamedTuple):
-    """What one line says; `trace` is an exception's."""
+    """What one line says, in values that nobody changes any more; `trace` is an exception's."""
 
     created: float
     level: int
@@ -66,26 +69,30 @@ class _Line(NamedTuple):
 
     @property
     def moment(self) -> str:
-        return datetime.fromtimestamp(self.created, UTC).isoformat(timespec="milliseconds")
+        seconds, milliseconds = divmod(int(self.created * 1000), 1000)
+        return f"{_second(seconds)}.{milliseconds:03d}+00:00"
 
     @property
     def level_name(self) -> str:
-        return logging.getLevelName(self.level).lower()
+        return _level_name(self.level)
 
 
 class Sink(logging.Handler):
-    """Writes lines in their order: warnings at once, others at the latest after `FLUSH_SECONDS`, or at the end."""
+    """Writes lines in their order: warnings at once, others at the latest after `FLUSH_SECONDS`, or at the end.
+
+    A line gets its form when it is written: many in a row cost less than each one amid its request.
+    """
 
     def __init__(self, stream: TextIO, form: Callable[[_Line], str]) -> None:
         super().__init__()
         self.stream = stream
         self._form = form
-        self._lines: list[str] = []
+        self._lines: list[_Line] = []
         self._due_in: asyncio.AbstractEventLoop | None = None
 
     def write(self, line: _Line) -> None:
         """Take one line."""
-        self._lines.append(self._form(line))
+        self._lines.append(line)
         if line.level >= logging.WARNING:
             self.flush()
         else:
@@ -106,8 +113,15 @@ class Sink(logging.Handler):
         if lines:
             # A log that nobody can read, on a full disk or a closed pipe, is no reason to fail requests.
             with contextlib.suppress(OSError, ValueError):
-                self.stream.write("".join(lines))
+                self.stream.write("".join([self._formed(line) for line in lines]))
                 self.stream.flush()
+
+    def _formed(self, line: _Line) -> str:
+        try:
+            return self._form(line)
+        except Exception:
+            # JSON has no half surrogate pairs; one line in another form is better than to lose the others with it.
+            return f"{tuple(line)!a}\n"
 
     def _flush_soon(self) -> None:
         try:
@@ -121,8 +135,22 @@ class Sink(logging.Handler):
         loop.call_later(FLUSH_SECONDS, self.flush)
 
 
+# Many lines are of the same second, and the calendar is the dearest part of a line.
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@cache
+def _level_name(level: int) -> str:
+    return logging.getLevelName(level).lower()
+
+
 def _text_line(line: _Line) -> str:
-    fields = "".join([f" {name}={_shown(value)}" for name, value in line.fields.items()])
+    texts = [str(value) for value in line.fields.values()]
+    if not _is_plain("".join(texts)):
+        texts = [_shown(text) for text in texts]
+    fields = "".join([f" {name}={text}" for name, text in zip(line.fields, texts, strict=True)])
     trace = f"\n{line.trace}" if line.trace else ""
     return f"{line.moment} {line.level_name:<7} {_on_one_line(line.message)}{fields}{trace}\n"
 
@@ -143,14 +171,20 @@ def _cut(value: object) -> object:
     return value if not isinstance(value, str) or len(value) <= _LONGEST_FIELD else value[:_LONGEST_FIELD]
 
 
-def _shown(value: object) -> str:
+def _shown(text: str) -> str:
     """A field's value on one line, however it came."""
-    if type(value) is int:
-        return str(value)
-    text = str(value)
+    if _is_plain(text):
+        return text
     if len(text) > _LONGEST_FIELD:
         text = f"{text[:_LONGEST_FIELD]}... ({len(text)} characters)"
     return _on_one_line(orjson.dumps(text).decode() if _SPECIAL.search(text) else text)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a value can stand as it is; cheaper than to look for what speaks against it."""
+    if len(text) > _LONGEST_FIELD or not text.isprintable():
+        return False
+    return " " not in text and '"' not in text and "=" not in text
 
 
 def _on_one_line(text: str) -> str:

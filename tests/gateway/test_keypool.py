@@ -238,6 +238,23 @@ def test_a_key_that_comes_back_does_not_make_up_for_its_rest() -> None:
     assert chosen["a"] <= 6
 
 
+@given(weights=st.lists(st.integers(1, 9), min_size=2, max_size=6), data=st.data())
+def test_the_turns_of_keys_that_rest_go_to_all_others_by_their_weight(weights: list[int], data: st.DataObject) -> None:
+    pool = KeyPool(Key(str(number), weight) for number, weight in enumerate(weights))
+    resting = data.draw(st.integers(1, len(weights) - 1))
+    for number in range(resting):
+        others = frozenset(map(str, range(len(weights)))) - {str(number)}
+        lease = pool.acquire(0, MODEL, exclude=others)
+        assert lease is not None
+        pool.release(lease, failed(ErrorKind.RATE_LIMITED, 1000), 0)
+
+    total = sum(weights[resting:])
+    chosen = Counter(taken(pool, 1).key.name for _ in range(total * 10))
+
+    for number, weight in enumerate(weights[resting:], start=resting):
+        assert abs(chosen[str(number)] - weight * 10) < len(weights) + max(weights)
+
+
 class PoolMachine(RuleBasedStateMachine):
     """Any history of leases, outcomes and time against what must always hold."""
 

@@ -50,3 +50,16 @@ def test_the_log_adds_up_what_can_be_added_and_lists_the_rest() -> None:
         "stop_reason": "end_turn",
         "failures": "a: overloaded",
     }
+
+
+def test_one_record_is_told_as_it_is() -> None:
+    record = Record(1, "a", "m", "x=dropped:model", "r" * 2049, {"anthropic-ratelimit-tokens-limit": "9"}, "")
+    notes: dict[str, Any] = {}
+
+    note_records(notes, [record], caller=Caller("app"), model="m", is_stream=False)
+
+    # An id that fits into no header is in the log alone.
+    assert answer_headers([record]) == {"x-gateway-adjusted": "x=dropped:model", "x-ratelimit-limit-tokens": "9"}
+    assert notes["upstream_request_id"] == "r" * 2049
+    assert notes["stop_reason"] is None
+    assert (notes["model"], notes["key"], notes["attempts"]) == ("m", "a", 1)

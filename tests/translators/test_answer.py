@@ -142,3 +142,23 @@ def test_an_error_in_the_stream_is_no_answer() -> None:
 def test_arbitrary_bytes_never_fold_into_an_answer(pieces: list[bytes]) -> None:
     with pytest.raises(FailedError):
         fold(*pieces)
+
+
+@pytest.mark.parametrize("text", ["5", "[]", "true", r'"\ud800"', r'"\q"'])
+@pytest.mark.parametrize(("block_type", "field"), [("text", "text"), ("thinking", "thinking")])
+def test_a_text_that_is_none_is_a_protocol_error(block_type: str, field: str, text: str) -> None:
+    body = json.dumps(message([{"type": block_type, field: "here"}])).replace('"here"', text)
+
+    with pytest.raises(FailedError) as caught:
+        read_message(body.encode())
+
+    assert caught.value.failure.kind is ErrorKind.PROTOCOL_ERROR
+
+
+@given(text=st.text(), reasoning=st.text(), ascii_only=st.booleans())
+def test_texts_arrive_whatever_is_in_them(text: str, reasoning: str, ascii_only: bool) -> None:
+    blocks = [{"type": "thinking", "thinking": reasoning}, {"type": "text", "text": text}, {"type": "text"}]
+    told = completed(json.dumps(message(blocks), ensure_ascii=ascii_only).encode())["choices"][0]["message"]
+
+    assert told["content"] == text
+    assert told.get("reasoning_content", "") == reasoning

@@ -1,5 +1,7 @@
 """One whole answer, however it came: read from a message, or folded from a stream."""
 
+from collections.abc import Sequence
+
 import orjson
 
 from translators.chat.reader import Call, Ending, MessageReader
@@ -8,28 +10,40 @@ from translators.errors import FailedError
 
 
 class AnswerFold(MessageReader):
-    """Collects an answer for a client that asked for no stream."""
+    """Collects an answer for a client that asked for no stream; texts stay JSON strings, as they came."""
+
+    ending: Ending | None = None
 
     def __init__(self, shape: AnswerShape = PLAIN) -> None:
         super().__init__(shape)
-        self.ending: Ending | None = None
-        self._texts: list[str] = []
-        self._reasoning_texts: list[str] = []
-        self._arguments_of: dict[int, list[str]] = {}
+        self._texts: list[bytes] = []
+        self._reasoning_texts: list[bytes] = []
+        self._arguments_of: dict[int, list[bytes]] = {}
 
     @property
     def text(self) -> str:
         """The text, joined."""
-        return "".join(self._texts)
+        joined: str = orjson.loads(self.text_json)
+        return joined
 
     @property
-    def reasoning(self) -> str:
-        """The reasoning, joined."""
-        return "".join(self._reasoning_texts)
+    def text_json(self) -> bytes:
+        """The text as a JSON string."""
+        return _joined(self._texts)
 
-    def arguments(self, call: Call) -> str:
-        """The arguments of a call as upstream wrote them, or the input of a custom tool."""
-        return "".join(self._arguments_of.get(call.index, ()))
+    @property
+    def reasoning_json(self) -> bytes:
+        """The reasoning as a JSON string."""
+        return _joined(self._reasoning_texts)
+
+    @property
+    def has_reasoning(self) -> bool:
+        """Whether there is any reasoning."""
+        return bool(self._reasoning_texts)
+
+    def arguments_json(self, call: Call) -> bytes:
+        """The arguments of a call as upstream wrote them, or the input of a custom tool, as a JSON string."""
+        return _joined(self._arguments_of.get(call.index, ()))
 
     def feed(self, data: bytes) -> None:
         """Take in one read; raises `FailedError` on upstream's error, and on what cannot be read."""
@@ -47,15 +61,15 @@ class AnswerFold(MessageReader):
 
     def on_text(self, raw: bytes) -> None:
         """Collect."""
-        self._texts.append(orjson.loads(raw))
+        self._texts.append(raw)
 
     def on_reasoning(self, raw: bytes) -> None:
         """Collect."""
-        self._reasoning_texts.append(orjson.loads(raw))
+        self._reasoning_texts.append(raw)
 
     def on_arguments(self, call: Call, raw: bytes) -> None:
         """Collect."""
-        self._arguments_of.setdefault(call.index, []).append(orjson.loads(raw))
+        self._arguments_of.setdefault(call.index, []).append(raw)
 
     def on_end(self, ending: Ending) -> None:
         """Keep what is known only now."""
@@ -71,3 +85,8 @@ def read_message(body: bytes, shape: AnswerShape = PLAIN) -> AnswerFold:
     answer = AnswerFold(shape)
     answer.read_whole(body)
     return answer
+
+
+def _joined(raws: Sequence[bytes]) -> bytes:
+    """JSON strings as a single one."""
+    return raws[0] if len(raws) == 1 else b'"%b"' % b"".join([raw[1:-1] for raw in raws])

@@ -58,7 +58,7 @@ class ChunkStream(MessageReader):
         """What follows the last choice's finish: the usage of all of them, where it was asked for, and `[DONE]`."""
         if not self._frame.include_usage:
             return DONE
-        return self._head + b'],"usage":' + orjson.dumps(usage.as_openai()) + b"}\n\n" + DONE
+        return self._head + b'],"usage":' + usage.as_json() + b"}\n\n" + DONE
 
     def _begin(self, kind: str, id_prefix: str, **more: object) -> None:
         head: dict[str, object] = {

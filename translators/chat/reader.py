@@ -6,19 +6,19 @@ unstreamed answer to the same message cannot differ.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
 import msgspec
 import orjson
-from msgspec import Raw, UnsetType
+from msgspec import Raw, Struct, UnsetType
 
 from translators.blocks import BlockRecorder
 from translators.chat.filters import CustomInput, FenceStripper, TextFilter, WrappedArguments
 from translators.chat.finish import finish_reason
 from translators.chat.names import caller_call_id
-from translators.chat.shape import CALL_PROPERTY, PLAIN, AnswerShape
+from translators.chat.shape import CALL_PROPERTY, PLAIN, AnswerShape, TextCall
 from translators.deltas import DELTA
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.events import EventReader, MalformedEventError
@@ -66,8 +66,7 @@ class Call:
     has_arguments: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """What is known once an answer is complete."""
 
     finish_reason: str
@@ -77,43 +76,50 @@ class Ending:
     thinking_blocks: list[dict[str, object]]
 
 
-@dataclass(slots=True)
-class _TextBlock:
+class _TextBlock(Struct):
     """A text block's place in the joined text, and what it cites."""
 
     start: int
-    citations: list[dict[str, Any]] = field(default_factory=list)
+    citations: list[dict[str, Any]] = []
 
 
 class MessageReader:
     """One answer; a subclass says what becomes of its pieces (`on_...`). JSON strings are passed as they stand."""
 
+    # What an answer begins with, and what most of it stays.
+    state: State = State.IDLE
+    failure: Failure | None = None
+    stop_reason: str | None = None
+    model: str | None = None
+    upstream_id: str | None = None
+    has_started_block: bool = False
+    has_text: bool = False
+    _reader: EventReader | None = None
+    _recorder: BlockRecorder | None = None
+    _text_filter: FenceStripper | None = None
+    _call_extractor: JsonExtractor | None = None
+    _chosen_name: str = ""
+    _early_arguments: str = ""
+    _unread_text: str = ""
+    _text_length: int = 0
+    _stop_details: StopDetails | None = None
+
     def __init__(self, shape: AnswerShape = PLAIN) -> None:
-        self.state = State.IDLE
-        self.failure: Failure | None = None
         self.usage = Usage()
-        self.stop_reason: str | None = None
-        self.model: str | None = None
-        self.upstream_id: str | None = None
-        self.has_started_block = False
-        self.has_text = False
         self.calls: list[Call] = []
         self._shape = shape
-        self._recorder = BlockRecorder() if shape.shows_thinking_blocks or shape.continues_pauses else None
         self._recorded: list[dict[str, object]] = []
-        self._reader = EventReader(observe=self._recorder.observe if self._recorder else None)
         self._block_types: dict[int, str] = {}
         self._block_calls: dict[int, Call] = {}
-        self._text_filter: FenceStripper | None = FenceStripper() if shape.strips_fences else None
-        self._call_extractor = _call_extractor(shape)
-        self._chosen_name = ""
-        self._early_arguments = ""
-        self._unread_text = ""
-        self._text_length = 0
         self._text_blocks: list[_TextBlock] = []
         self._annotations: list[dict[str, object]] = []
         self._citations: list[object] = []
-        self._stop_details: StopDetails | None = None
+        if shape.shows_thinking_blocks or shape.continues_pauses:
+            self._recorder = BlockRecorder()
+        if shape.strips_fences:
+            self._text_filter = FenceStripper()
+        if shape.text_call is not None:
+            self._call_extractor = _call_extractor(shape.text_call)
 
     # What a subclass makes of it.
 
@@ -145,7 +151,7 @@ class MessageReader:
     @property
     def unknown_events(self) -> int:
         """How many events of types yet unknown were passed over."""
-        return self._reader.unknown_events
+        return self._reader.unknown_events if self._reader is not None else 0
 
     def report(self) -> dict[str, object]:
         """What turned up only while the answer came: upstream's own reason, and events that nobody here knows."""
@@ -153,12 +159,13 @@ class MessageReader:
 
     def read(self, data: bytes) -> None:
         """Read the events that these bytes complete; a failure is in `failure` and ends the reading."""
+        reader = self._reader or self._event_reader()
         if self._recorder is not None:
-            self._read(self._reader.feed(data))
+            self._read(reader.feed(data))
             return
         end = 0
         while end < len(data) and not self.is_over:
-            if self.state is State.OPEN and self._reader.is_between_events:
+            if self.state is State.OPEN and reader.is_between_events:
                 end = self._read_deltas(data, end)
                 if end == len(data):
                     return
@@ -166,11 +173,11 @@ class MessageReader:
             begin, end = end, data.find(b"\n\n", end) + 2
             if end < 2:
                 end = len(data)
-            self._read(self._reader.feed(data[begin:end]))
+            self._read(reader.feed(data[begin:end]))
 
     def read_end(self) -> None:
         """Upstream's body has ended: without a `message_stop`, that is a failure."""
-        self._read(self._reader.end())
+        self._read((self._reader or self._event_reader()).end())
         if not self.is_over:
             self._fail(CUT_OFF)
 
@@ -200,7 +207,7 @@ class MessageReader:
         self.usage.begin_another()
         self.state = State.IDLE
         self._recorder = BlockRecorder()
-        self._reader = EventReader(observe=self._recorder.observe)
+        self._reader = None
         self._block_types.clear()
         self._block_calls.clear()
         return blocks
@@ -208,6 +215,11 @@ class MessageReader:
     def end_pause(self) -> None:
         """Take a paused turn for finished: it has paused too often."""
         self._complete()
+
+    def _event_reader(self) -> EventReader:
+        """The reader of a stream's events, made with the first of them: a whole message needs none."""
+        self._reader = EventReader(observe=self._recorder.observe if self._recorder else None)
+        return self._reader
 
     def _read_deltas(self, data: bytes, end: int) -> int:
         """Read the deltas from there on that are in the usual form; where something else begins."""
@@ -311,11 +323,12 @@ class MessageReader:
     def _read_block(self, block: ContentBlock) -> None:
         """One block of an unstreamed message."""
         if block.type == "text":
-            self._text_blocks.append(_TextBlock(self._text_length, block.citations or []))
-            self._text(_encoded(block.text))
-            self._cite(self._text_blocks[-1])
+            start = self._text_length
+            self._text(_whole_string(block.text))
+            if block.citations:
+                self._cite(_TextBlock(start, block.citations))
         elif block.type == "thinking":
-            self._reasoning(_encoded(block.thinking))
+            self._reasoning(_whole_string(block.thinking))
         elif block.type == "tool_use":
             self._end_call(self._begin_call(block.id or "", block.name or "", bytes(block.input)))
 
@@ -414,7 +427,7 @@ class MessageReader:
         self.state = State.DONE
         if self._text_filter is not None:
             self._say(_encoded(self._text_filter.end()))
-        if not self.calls:
+        if self._unread_text and not self.calls:
             # Where a call was due and none came, what came is the answer.
             self._say(_encoded(self._unread_text))
         # A block that was cut by the token limit has no end of its own.
@@ -479,6 +492,17 @@ def _string(raw: Raw | UnsetType) -> bytes | None:
     return text
 
 
+def _whole_string(raw: Raw) -> bytes | None:
+    """The JSON string in a message's block, or None where there is none; raises `FailedError` for anything else."""
+    text = bytes(raw)
+    if text in (_EMPTY, b"null"):
+        return None
+    if text[:1] != b'"':
+        detail = "Upstream's answer has something other than a text where a text belongs."
+        raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail))
+    return text
+
+
 def _is_utf8(raw: bytes) -> bool:
     try:
         raw.decode()
@@ -503,7 +527,7 @@ def _url_of(source: object) -> str | None:
     return source if isinstance(source, str) and source.startswith(("https://", "http://")) else None
 
 
-def _call_extractor(shape: AnswerShape) -> JsonExtractor | None:
-    if shape.text_call is None or shape.text_call.name is not None:
+def _call_extractor(text_call: TextCall) -> JsonExtractor | None:
+    if text_call.name is not None:
         return None
     return JsonExtractor({(CALL_PROPERTY, "name"), (CALL_PROPERTY, "arguments")})

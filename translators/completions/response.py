@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import orjson
+from orjson import Fragment
 
 from translators.chat.answer import AnswerFold
 from translators.usage import Usage
@@ -20,7 +21,7 @@ def text_completion(answers: Sequence[AnswerFold], echoes: Sequence[str], usage:
                 {"text": echo + answer.text, "index": index, "logprobs": None, "finish_reason": _reason(answer)}
                 for index, (answer, echo) in enumerate(zip(answers, echoes, strict=True))
             ],
-            "usage": usage.as_openai(),
+            "usage": Fragment(usage.as_json()),
             "system_fingerprint": None,
         }
     )

@@ -61,8 +61,8 @@ class ContentBlock(Struct):
     """Any block of an answer, told apart by `type`; the fields of the types that the gateway knows."""
 
     type: str
-    text: str | None = None
-    thinking: str | None = None
+    text: Raw = Raw(b"null")
+    thinking: Raw = Raw(b"null")
     signature: str | None = None
     data: str | None = None
     id: str | None = None
