@@ -408,7 +408,8 @@ async def test_who_wants_no_adjustments_is_told_of_what_was_learned(
 
     assert response.status_code == again.status_code == 400
     assert response.json()["error"]["param"] == again.json()["error"]["param"] == "temperature"
-    assert len(upstream.received) == asked == choices
+    # Of several choices the first refusal ends the others, which may not have been asked by then.
+    assert 1 <= len(upstream.received) == asked <= choices
 
 
 # What must not be learned.
