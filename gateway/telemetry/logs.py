@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, TextIO
 
@@ -24,13 +24,19 @@ _SPECIAL: Final = re.compile(r'[\x00-\x20"=]')
 
 # Lines are written together: a request's line must not cost a system call of its own.
 FLUSH_SECONDS: Final = 0.05
+# More than this at once may be torn apart by what other processes write to the same pipe: PIPE_BUF of Linux.
+_MOST_BYTES_A_WRITE: Final = 4096
 
 logger: Final = logging.getLogger(LOGGER_NAME)
 
 
-def set_up_logging(level: str, form: str) -> None:
-    """Send the gateway's and the server's log to standard error; `form` is `text` or `json`."""
-    sink = Sink(sys.stderr, _json_line if form == "json" else _text_line)
+def set_up_logging(level: str, form: str, *, worker: int | None = None) -> None:
+    """Send the gateway's and the server's log to standard error; `form` is `text` or `json`.
+
+    With the number of a worker, every line says it.
+    """
+    line_form = _json_line if form == "json" else _text_line
+    sink = Sink(sys.stderr, line_form if worker is None else _with_fields(line_form, {"worker": worker}))
     for name, threshold in ((LOGGER_NAME, _LEVELS[level]), ("uvicorn.error", logging.WARNING)):
         log = logging.getLogger(name)
         log.handlers = [sink]
@@ -102,8 +108,9 @@ class Sink(logging.Handler):
         if lines:
             # A log that nobody can read, on a full disk or a closed pipe, is no reason to fail requests.
             with contextlib.suppress(OSError, ValueError):
-                self.stream.write("".join(lines))
-                self.stream.flush()
+                for portion in _portions(lines):
+                    self.stream.write(portion)
+                    self.stream.flush()
 
     def _flush_soon(self) -> None:
         try:
@@ -113,6 +120,24 @@ class Sink(logging.Handler):
             return
         self._is_due = True
         loop.call_later(FLUSH_SECONDS, self.flush)
+
+
+def _with_fields(form: Callable[[_Line], str], fields: Mapping[str, object]) -> Callable[[_Line], str]:
+    """The form, with these fields at the end of every line."""
+    return lambda line: form(line._replace(fields={**line.fields, **fields}))
+
+
+def _portions(lines: Iterable[str]) -> Iterator[str]:
+    """The lines in portions that reach a pipe in one piece; a line that is too long for that comes alone."""
+    portion, size = "", 0
+    for line in lines:
+        length = len(line.encode(errors="backslashreplace"))
+        if portion and size + length > _MOST_BYTES_A_WRITE:
+            yield portion
+            portion, size = "", 0
+        portion += line
+        size += length
+    yield portion
 
 
 def _text_line(line: _Line) -> str:
