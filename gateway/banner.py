@@ -16,6 +16,7 @@ _EXAMPLE = """\
 
 def banner(gateway: Gateway, url: str, version: str) -> str:
     """The text for standard output, once the gateway can be reached."""
+    workers = gateway.config.server.workers
     return "\n".join(
         [
             f"Dragoman {version} listens on {url}/v1",
@@ -23,6 +24,7 @@ def banner(gateway: Gateway, url: str, version: str) -> str:
             f"  keys     {_keys(gateway)}",
             f"  callers  {_callers(gateway)}",
             f"  models   {_models(gateway)}",
+            *([f"  workers  {workers}; SIGHUP replaces them without a pause"] if workers > 1 else []),
             "",
             "Use it from the OpenAI SDK:",
             "",

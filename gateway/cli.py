@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 import orjson
@@ -77,7 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--port", type=int, help="port to listen on, instead of server.port (0: any free one)")
     configured = argparse.ArgumentParser(add_help=False)
     configured.add_argument("--config", metavar="FILE", help="the configuration file (or set DRAGOMAN_CONFIG)")
-    commands.add_parser("serve", parents=[configured, serving], help="start the gateway")
+    serve_parser = commands.add_parser("serve", parents=[configured, serving], help="start the gateway")
+    serve_parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that serve, instead of server.workers"
+    )
     commands.add_parser(
         "demo", parents=[configured, serving], help="start it against a simulated upstream, no key needed"
     )
@@ -92,13 +95,17 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> int:
     config = _configuration(options)
     check_exposure(config)
-    return run(_serve_until_stopped(config))
+    if config.server.workers == 1:
+        return run(_serve_until_stopped(config))
+    if sys.platform == "win32":
+        raise UsageError("On Windows there is one process only: leave out --workers, or set server.workers to 1.")
+    return run(_serve_with_workers(config, lambda: _configuration(options)))
 
 
 def _demo(options: argparse.Namespace) -> int:
     config = _configuration(options)
     check_exposure(config)
-    return run(_serve_demo(config))
+    return run(_serve_demo(replace(config, server=replace(config.server, workers=1))))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -143,15 +150,16 @@ def _configuration(options: argparse.Namespace) -> Config:
         if not 0 <= options.port <= 65535:
             raise UsageError(f"--port has to be a number from 0 to 65535, not {options.port}.")
         server = replace(server, port=options.port)
+    if (workers := getattr(options, "workers", None)) is not None:
+        if not 1 <= workers <= 64:
+            raise UsageError(f"--workers has to be a number from 1 to 64, not {workers}.")
+        server = replace(server, workers=workers)
     return replace(config, server=server)
 
 
 async def _serve_until_stopped(config: Config, notice: str = "") -> int:
     set_up_logging(config.log.level, config.log.format)
-    try:
-        gateway = Gateway(config, callers_base_url=environment_base_url(os.environ))
-    except ValueError as error:
-        raise UsageError(f"ANTHROPIC_BASE_URL: {error}") from error
+    gateway = _gateway(config)
     with listen(config.server.host, config.server.port) as listener:
         url = url_of(listener)
 
@@ -160,6 +168,41 @@ async def _serve_until_stopped(config: Config, notice: str = "") -> int:
 
         is_orderly = await serve(gateway, listener, say)
     return 0 if is_orderly else 1
+
+
+async def _serve_with_workers(config: Config, configuration: Callable[[], Config]) -> int:
+    # Windows has not all that this needs, and one process needs nothing of it.
+    from gateway.workers.supervisor import ReloadError, Supervisor
+
+    set_up_logging(config.log.level, config.log.format)
+    # Not to serve: it knows what the banner says, and finds what is wrong before any process is started.
+    gateway = _gateway(config)
+
+    def reload() -> Config:
+        try:
+            renewed = configuration()
+            # The socket and the number of workers stay what they are.
+            ours = config.server
+            server = replace(renewed.server, host=ours.host, port=ours.port, workers=ours.workers)
+            renewed = replace(renewed, server=server)
+            check_exposure(renewed)
+            _gateway(renewed)
+        except (ConfigError, CannotListenError, UsageError) as error:
+            raise ReloadError(str(error)) from error
+        return renewed
+
+    with listen(config.server.host, config.server.port) as listener:
+        words = banner(gateway, url_of(listener), version("dragoman"))
+        base_url = environment_base_url(os.environ)
+        supervisor = Supervisor(config, base_url, listener, reload=reload, on_ready=lambda: print(words, flush=True))
+        return 0 if await supervisor.run() else 1
+
+
+def _gateway(config: Config) -> Gateway:
+    try:
+        return Gateway(config, callers_base_url=environment_base_url(os.environ))
+    except ValueError as error:
+        raise UsageError(f"ANTHROPIC_BASE_URL: {error}") from error
 
 
 async def _serve_demo(config: Config) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
 from starlette.types import Scope, Send
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER, HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.middleware import new_request_id
@@ -97,7 +97,10 @@ class ServedRequest:
         cycle, transport = self._cycle, self._protocol.transport
         lines = [STATUS_LINE[status]]
         for name, value in (*cycle.default_headers, *headers):
-            lines += (name, b": ", value, b"\r\n")
+            if (name, value) == CLOSE_HEADER:
+                cycle.keep_alive = False
+            else:
+                lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
         lines.append(body)
         transport.write(b"".join(lines))

@@ -87,6 +87,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     shutdown_grace_seconds: Annotated[
         Seconds, Meta(description="How long open streams may go on after Ctrl-C or SIGTERM.")
     ] = 30.0
+    workers: Annotated[
+        int, Meta(ge=1, le=64, description="Processes that serve; more than 1 is for more than one CPU core.")
+    ] = 1
 
 
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

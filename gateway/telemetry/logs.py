@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Final, NamedTuple, TextIO
@@ -27,15 +27,21 @@ _SPECIAL: Final = re.compile(r'[\x00-\x20"=]')
 
 # Lines are written together: a request's line must not cost a system call of its own.
 FLUSH_SECONDS: Final = 0.05
+# More than this at once may be torn apart by what other processes write to the same pipe: PIPE_BUF of Linux.
+_MOST_BYTES_A_WRITE: Final = 4096
 
 logger: Final = logging.getLogger(LOGGER_NAME)
 
 
-def set_up_logging(level: str, form: str) -> None:
-    """Send the gateway's and the server's log to standard error; `form` is `text` or `json`."""
+def set_up_logging(level: str, form: str, *, worker: int | None = None) -> None:
+    """Send the gateway's and the server's log to standard error; `form` is `text` or `json`.
+
+    With the number of a worker, every line says it.
+    """
     # Without standard error Python has None in its place.
     stream = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process
-    sink = Sink(stream, _json_line if form == "json" else _text_line)
+    line_form = _json_line if form == "json" else _text_line
+    sink = Sink(stream, line_form if worker is None else _with_fields(line_form, {"worker": worker}))
     for name, threshold in ((LOGGER_NAME, _LEVELS[level]), ("uvicorn.error", logging.WARNING)):
         log = logging.getLogger(name)
         log.handlers = [sink]
@@ -113,8 +119,9 @@ class Sink(logging.Handler):
         if lines:
             # A log that nobody can read, on a full disk or a closed pipe, is no reason to fail requests.
             with contextlib.suppress(OSError, ValueError):
-                self.stream.write("".join([self._formed(line) for line in lines]))
-                self.stream.flush()
+                for portion in _portions([self._formed(line) for line in lines]):
+                    self.stream.write(portion)
+                    self.stream.flush()
 
     def _formed(self, line: _Line) -> str:
         try:
@@ -144,6 +151,24 @@ def _second(seconds: int) -> str:
 @cache
 def _level_name(level: int) -> str:
     return logging.getLevelName(level).lower()
+
+
+def _with_fields(form: Callable[[_Line], str], fields: Mapping[str, object]) -> Callable[[_Line], str]:
+    """The form, with these fields at the end of every line."""
+    return lambda line: form(line._replace(fields={**line.fields, **fields}))
+
+
+def _portions(lines: Iterable[str]) -> Iterator[str]:
+    """The lines in portions that reach a pipe in one piece; a line that is too long for that comes alone."""
+    portion, size = "", 0
+    for line in lines:
+        length = len(line.encode(errors="backslashreplace"))
+        if portion and size + length > _MOST_BYTES_A_WRITE:
+            yield portion
+            portion, size = "", 0
+        portion += line
+        size += length
+    yield portion
 
 
 def _text_line(line: _Line) -> str:

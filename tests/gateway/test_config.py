@@ -429,7 +429,8 @@ def test_all_mistakes_are_reported_at_once(load: Loader) -> None:
 
     assert mistakes == [
         "streeming: unknown setting, did you mean streaming?",
-        "server.xyz: unknown setting; known here: host, port, max_body_bytes, cors_origins, shutdown_grace_seconds",
+        "server.xyz: unknown setting; known here: host, port, max_body_bytes, cors_origins, shutdown_grace_seconds, "
+        "workers",
         "server.host: expected a text, got a list",
         'server.port: expected a whole number from 0 to 65535, got "abc"',
         "server.cors_origins[1]: expected an http:// or https:// URL with a host",
@@ -580,7 +581,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
     config = load(EXAMPLE.read_text("utf-8"), **EXAMPLE_ENVIRONMENT)
 
     assert describe_config(config) == [
-        "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], shutdown_grace_seconds 30",
+        "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], shutdown_grace_seconds 30, "
+        "workers 1",
         "keys: name main, base_url https://api.anthropic.com, weight 1, api_version auto",
         "models: aliases {gpt-5: claude-sonnet-5-5, gpt-*-mini: claude-haiku-5-5, gpt-*: claude-sonnet-5-5}, "
         "builtin_aliases true, max_output_tokens not set, abilities {}, refresh_seconds 3600",

@@ -1,0 +1,106 @@
+"""What a parent and a worker tell each other, over a pair of Unix sockets; neither end ever waits for the other.
+
+To the worker go commands, single bytes; with `CONNECTION` goes an accepted socket. To the parent go reports.
+"""
+
+import contextlib
+import socket
+import struct
+from typing import Final
+
+from gateway.workers.load import Report
+
+CONNECTION: Final = b"c"
+RETIRE: Final = b"r"
+"""No more connections will come: serve those that there are to their end, however long, then leave."""
+STOP: Final = b"s"
+"""Stop within the grace, as after a first Ctrl-C."""
+STOP_NOW: Final = b"n"
+"""Stop at once, as after a second."""
+
+_REPORT: Final = struct.Struct("<QII?")
+_READ_BYTES: Final = 4096
+# One message brings one socket; should a system put several together, none may be lost.
+_MOST_SOCKETS: Final = 16
+
+
+class ParentsEnd:
+    """The end that gives commands and reads reports."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._end = end
+        self._unread = b""
+
+    def fileno(self) -> int:
+        """For the event loop."""
+        return self._end.fileno()
+
+    def close(self) -> None:
+        """Close it; for a worker that is alive this is the order to stop."""
+        self._end.close()
+
+    def hand(self, connection: socket.socket) -> bool:
+        """Give a connection away; False if the worker cannot take it, then it still belongs to the caller."""
+        try:
+            socket.send_fds(self._end, [CONNECTION], [connection.fileno()])
+        except OSError:
+            return False
+        connection.close()
+        return True
+
+    def command(self, command: bytes) -> None:
+        """Tell the worker something; in vain if it is gone."""
+        with contextlib.suppress(OSError):
+            self._end.send(command)
+
+    def receive(self) -> list[Report]:
+        """The reports that have arrived; raises `EOFError` when the worker is gone."""
+        try:
+            data = self._end.recv(_READ_BYTES)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise EOFError from error
+        if not data:
+            raise EOFError
+        self._unread += data
+        whole = len(self._unread) // _REPORT.size * _REPORT.size
+        reports, self._unread = self._unread[:whole], self._unread[whole:]
+        return [Report(*values) for values in _REPORT.iter_unpack(reports)]
+
+
+class WorkersEnd:
+    """The end that takes connections and gives reports."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._end = end
+        self._last_report: Report | None = None
+
+    def fileno(self) -> int:
+        """For the event loop."""
+        return self._end.fileno()
+
+    def receive(self) -> tuple[bytes, list[socket.socket]]:
+        """The next command, and the connections that came with it; raises `EOFError` when the parent is gone."""
+        try:
+            command, descriptors, _, _ = socket.recv_fds(self._end, 1, _MOST_SOCKETS)
+        except BlockingIOError:
+            return b"", []
+        except OSError as error:
+            raise EOFError from error
+        if not command:
+            raise EOFError
+        # The protocol is named, since not all systems tell: asyncio sets TCP_NODELAY only where it sees TCP.
+        return command, [socket.socket(proto=socket.IPPROTO_TCP, fileno=found) for found in descriptors]
+
+    def report(self, report: Report) -> bool:
+        """Make sure that the parent knows this; False if its inbox is full, or it is gone."""
+        if report != self._last_report:
+            try:
+                self._end.send(_REPORT.pack(*report))
+            except OSError:
+                return False
+            self._last_report = report
+        return True

@@ -1,0 +1,78 @@
+"""A worker as its parent sees it: a process, the channel to it, and what it has to do."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from enum import Enum, auto
+
+from gateway.workers.assignment import Assignment
+from gateway.workers.channel import ParentsEnd
+from gateway.workers.load import Load
+
+
+class Phase(Enum):
+    """A worker's life; only one that is serving gets connections."""
+
+    STARTING = auto()
+    SERVING = auto()
+    LEAVING = auto()
+
+
+class Worker:
+    """One worker's process; `is_ready` becomes true when it can serve, false when it ends before it could."""
+
+    def __init__(self, number: int, process: asyncio.subprocess.Process, channel: ParentsEnd) -> None:
+        self.number = number
+        self.process = process
+        self.channel = channel
+        self.phase = Phase.STARTING
+        self.load = Load()
+        self.is_ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def leave(self, command: bytes) -> None:
+        """End its service with this command."""
+        self.phase = Phase.LEAVING
+        self.channel.command(command)
+
+    def kill(self) -> None:
+        """End it without asking."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+
+async def start_worker(assignment: Assignment) -> Worker:
+    """Start a worker's process; raises `OSError`."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            process = await _spawn(assignment.number, theirs)
+        except OSError:
+            ours.close()
+            raise
+    assert process.stdin is not None
+    process.stdin.write(assignment.encode())
+    process.stdin.close()
+    return Worker(assignment.number, process, ParentsEnd(ours))
+
+
+async def _spawn(number: int, channel: socket.socket) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        "gateway.workers.worker",
+        str(number),
+        str(channel.fileno()),
+        stdin=asyncio.subprocess.PIPE,
+        pass_fds=[channel.fileno()],
+        env=_environment(),
+        # The terminal's Ctrl-C is for the parent, which says to its workers what it means.
+        start_new_session=True,
+    )
+
+
+def _environment() -> dict[str, str]:
+    # The same modules as here, however this process found them, and never what lies in the working directory.
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}

@@ -1,0 +1,211 @@
+"""The parent of the workers: starts them, replaces those that die or shall be renewed, and stops them all."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+from gateway.config import Config
+from gateway.telemetry.logs import log_event
+from gateway.workers.assignment import Assignment
+from gateway.workers.channel import RETIRE, STOP, STOP_NOW
+from gateway.workers.door import Door
+from gateway.workers.load import Backoff
+from gateway.workers.process import Phase, Worker, start_worker
+
+# A worker needs a little longer than the grace to say farewell; one that hangs is killed after this.
+_FAREWELL_SECONDS: Final = 10.0
+_FAREWELL_SECONDS_AT_ONCE: Final = 2.0
+# Workers look for orders every 0.1 s, and then report for the last time.
+_LAST_REPORTS_SECONDS: Final = 0.2
+
+
+class ReloadError(Exception):
+    """The configuration cannot be used; the text says why."""
+
+
+class Supervisor:
+    """Runs as many workers as the configuration says; `reload` reads it anew, and may raise `ReloadError`."""
+
+    def __init__(
+        self,
+        config: Config,
+        callers_base_url: str,
+        listener: socket.socket,
+        *,
+        reload: Callable[[], Config],
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._callers_base_url = callers_base_url
+        self._reload = reload
+        self._on_ready = on_ready
+        self._workers: list[Worker] = []
+        self._door = Door(listener, self._workers)
+        self._backoffs: defaultdict[int, Backoff] = defaultdict(Backoff)
+        self._line: asyncio.Queue[Worker] = asyncio.Queue()
+        self._replaced_now: Worker | None = None
+        self._watches: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._is_forced = False
+
+    async def run(self) -> bool:
+        """Serve until a signal comes; whether the end was orderly."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_stop_signal, number)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._do(self._restart_all()))
+        numbers = range(1, self._config.server.workers + 1)
+        has_started = all(await asyncio.gather(*map(self._launch, numbers)))
+        if has_started and not self._stopping.is_set():
+            self._door.open()
+            self._do(self._replace_in_turn())
+            self._on_ready()
+            await self._stopping.wait()
+        await self._end()
+        return has_started and not self._is_forced
+
+    # Starting and ending
+
+    async def _launch(self, number: int) -> bool:
+        """Start a worker; whether it became ready."""
+        assignment = Assignment(number=number, config=self._config, callers_base_url=self._callers_base_url)
+        try:
+            worker = await start_worker(assignment)
+        except OSError as error:
+            log_event(logging.ERROR, "A worker could not be started", worker=number, why=error.strerror)
+            return False
+        self._workers.append(worker)
+        asyncio.get_running_loop().add_reader(worker.channel, self._hear, worker)
+        self._keep(self._watches, self._watch(worker))
+        if self._stopping.is_set():
+            worker.leave(STOP)
+        return await worker.is_ready
+
+    def _hear(self, worker: Worker) -> None:
+        """Take a worker's reports; the first says that it is ready."""
+        try:
+            reports = worker.channel.receive()
+        except EOFError:  # its process will be seen to end
+            asyncio.get_running_loop().remove_reader(worker.channel)
+            return
+        for report in reports:
+            worker.load.report = report
+            if report.wants_to_be_replaced:
+                self._line.put_nowait(worker)
+        if reports and not worker.is_ready.done():
+            worker.is_ready.set_result(True)
+            if worker.phase is Phase.STARTING:
+                worker.phase = Phase.SERVING
+            log_event(logging.INFO, "A worker is ready", worker=worker.number, pid=worker.process.pid)
+        self._door.go_on()
+
+    async def _watch(self, worker: Worker) -> None:
+        """Wait for a worker's end, and see to its successor if nobody has asked it to leave."""
+        code = await worker.process.wait()
+        asyncio.get_running_loop().remove_reader(worker.channel)
+        worker.channel.close()
+        self._workers.remove(worker)
+        if not worker.is_ready.done():
+            worker.is_ready.set_result(False)
+        about = {"worker": worker.number, "pid": worker.process.pid, "exit_code": code}
+        if worker.phase is Phase.LEAVING:
+            log_event(logging.WARNING if code else logging.INFO, "A worker has ended", **about)
+            return
+        log_event(logging.WARNING, "A worker has died", **about)
+        if worker.phase is Phase.SERVING and worker is not self._replaced_now:
+            self._do(self._refill(worker.number))
+
+    async def _refill(self, number: int) -> None:
+        """Start workers in a dead one's place until one becomes ready."""
+        while not self._stopping.is_set():
+            await asyncio.sleep(self._backoffs[number].delay_seconds(time.monotonic()))
+            if await self._launch(number):
+                return
+
+    # Restarting
+
+    async def _restart_all(self) -> None:
+        """Replace all workers, one after another, by such with the configuration as it is now."""
+        try:
+            self._config = await asyncio.to_thread(self._reload)
+        except ReloadError as error:
+            log_event(logging.ERROR, "No restart, the configuration has to be corrected first", why=str(error))
+            return
+        log_event(logging.INFO, "The workers are being replaced")
+        for worker in self._workers:
+            self._line.put_nowait(worker)
+
+    async def _replace_in_turn(self) -> None:
+        while True:
+            worker = await self._line.get()
+            # It may be waiting here twice, still be starting, or have died.
+            if await worker.is_ready and worker.phase is Phase.SERVING and worker in self._workers:
+                self._replaced_now = worker
+                await self._replace(worker)
+                self._replaced_now = None
+
+    async def _replace(self, old: Worker) -> None:
+        """Let a worker go when its successor is ready; without one it stays."""
+        if await self._launch(old.number):
+            old.leave(RETIRE)
+        elif old not in self._workers:
+            self._do(self._refill(old.number))
+        else:
+            log_event(logging.ERROR, "A worker stays, its successor did not start", worker=old.number)
+
+    # Stopping
+
+    def _on_stop_signal(self, number: int) -> None:
+        if not self._stopping.is_set():
+            self._stop()
+            asyncio.get_running_loop().call_later(_LAST_REPORTS_SECONDS, self._say_what_is_waited_for, number)
+        elif number == signal.SIGINT:
+            self._is_forced = True
+            self._command_all(STOP_NOW)
+            asyncio.get_running_loop().call_later(_FAREWELL_SECONDS_AT_ONCE, self._kill_all)
+
+    def _say_what_is_waited_for(self, number: int) -> None:
+        grace = f"at most {self._config.server.shutdown_grace_seconds:g} s"
+        patience = "Ctrl-C again stops at once" if number == signal.SIGINT else grace
+        if count := sum(worker.load.requests for worker in self._workers):
+            print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        self._door.close()
+        self._command_all(STOP)
+
+    def _command_all(self, command: bytes) -> None:
+        for worker in self._workers:
+            worker.leave(command)
+
+    def _kill_all(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+
+    async def _end(self) -> None:
+        """Wait until all workers have ended, those that a chore was about to start as well."""
+        if not self._stopping.is_set():
+            self._stop()
+        for chore in self._chores:
+            chore.cancel()
+        if self._watches:
+            patience = self._config.server.shutdown_grace_seconds + _FAREWELL_SECONDS
+            timer = asyncio.get_running_loop().call_later(patience, self._kill_all)
+            await asyncio.wait(self._watches)
+            timer.cancel()
+
+    def _do(self, chore: Coroutine[object, object, None]) -> None:
+        self._keep(self._chores, chore)
+
+    def _keep(self, tasks: set[asyncio.Task[None]], work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)

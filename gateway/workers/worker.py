@@ -1,0 +1,142 @@
+"""A worker: the gateway's server over connections that its parent has accepted; started by the parent only."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Final
+
+from gateway.app import Gateway
+from gateway.protocol import BoundedHttpProtocol
+from gateway.serving import Server, run
+from gateway.telemetry.logs import log_event, set_up_logging
+from gateway.workers.assignment import Assignment
+from gateway.workers.channel import RETIRE, STOP, STOP_NOW, WorkersEnd
+from gateway.workers.load import MOST_ON_THE_WAY, Report
+
+_CLOSE: Final = (b"connection", b"close")
+# After so many connections a report does not wait for its time: the parent pauses at `MOST_ON_THE_WAY`.
+_CONNECTIONS_A_REPORT: Final = MOST_ON_THE_WAY // 4
+
+
+class WorkerServer(Server):
+    """The gateway's server, except that connections and commands come from the parent, and load is reported to it."""
+
+    def __init__(self, gateway: Gateway, channel: WorkersEnd) -> None:
+        super().__init__(gateway)
+        self._channel = channel
+        self._taken = 0
+        self._connecting: set[asyncio.Task[None]] = set()
+        # Connections that have not asked for anything yet; most will at once.
+        self._new: set[BoundedHttpProtocol] = set()
+        self._is_retiring = False
+        self._wants_to_be_replaced = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, say so, and take connections."""
+        await super().startup(sockets)
+        self._report()
+        asyncio.get_running_loop().add_reader(self._channel, self._receive)
+
+    async def on_tick(self, counter: int) -> bool:
+        """What uvicorn does ten times a second, and a report."""
+        self._report()
+        if self._is_retiring and not (self.server_state.connections or self._connecting):
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say how much is still open, and stop, together with the connections that were just being taken."""
+        if self._connecting:
+            await asyncio.wait(self._connecting)
+        self._report()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals stay captured to the end: it is the parent that ends a worker."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self.handle_exit)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ask the parent for a successor, with the next report."""
+        self._wants_to_be_replaced = True
+
+    def _receive(self) -> None:
+        try:
+            command, connections = self._channel.receive()
+        except EOFError:
+            log_event(logging.WARNING, "The parent process has died, this worker stops")
+            asyncio.get_running_loop().remove_reader(self._channel)
+            command, connections = STOP, []
+        for connection in connections:
+            self._take(connection)
+        if command == RETIRE:
+            self._retire()
+        elif command in (STOP, STOP_NOW):
+            self.should_exit = True
+            self.force_exit = command == STOP_NOW
+
+    def _take(self, connection: socket.socket) -> None:
+        task = asyncio.create_task(self._connect(connection))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        """Serve a connection, as uvicorn does with those that it has accepted itself."""
+        protocol = BoundedHttpProtocol(self.config, self.server_state, self.lifespan.state)
+        self._new.add(protocol)
+        self._taken += 1
+        if self._taken % _CONNECTIONS_A_REPORT == 0:
+            self._report()
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
+        except OSError:  # the client has left already
+            self._new.discard(protocol)
+            connection.close()
+
+    def _retire(self) -> None:
+        """Let each connection end by itself: with its next answer, which says so, or after it was idle too long.
+
+        To close the idle ones now would break the requests that clients are about to send on them.
+        """
+        self._is_retiring = True
+        self.config.encoded_headers.append(_CLOSE)
+        self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+
+    def _report(self) -> None:
+        state = self.server_state
+        self._new = {protocol for protocol in self._new if self._is_new(protocol)}
+        requests = len(state.tasks) + len(self._new)
+        if self._channel.report(Report(self._taken, requests, len(state.connections), self._wants_to_be_replaced)):
+            self._wants_to_be_replaced = False
+
+    def _is_new(self, protocol: BoundedHttpProtocol) -> bool:
+        """Whether nothing was asked on a connection that is open, or about to be."""
+        is_gone = protocol.transport is not None and protocol not in self.server_state.connections
+        return protocol.cycle is None and not is_gone
+
+
+def main() -> int:
+    """Serve what the parent hands over, until it says stop; gives the exit code."""
+    # Of the arguments the first is for those who read the list of processes.
+    with sys.stdin.buffer as order:
+        data = order.read()
+    if not data:  # the parent has gone
+        return 1
+    assignment = Assignment.decode(data)
+    config = assignment.config
+    set_up_logging(config.log.level, config.log.format, worker=assignment.number)
+    channel = WorkersEnd(socket.socket(fileno=int(sys.argv[2])))
+    server = WorkerServer(Gateway(config, callers_base_url=assignment.callers_base_url), channel)
+    run(server.serve(sockets=[]))
+    return 0 if server.started and not server.force_exit else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

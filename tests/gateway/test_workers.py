@@ -1,0 +1,115 @@
+"""Who gets the next connection, how soon the dead are replaced, and what a parent and a worker tell each other."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.config import Config, KeyConfig
+from gateway.secret import Secret
+from gateway.workers.assignment import Assignment
+from gateway.workers.channel import CONNECTION, STOP, ParentsEnd, WorkersEnd
+from gateway.workers.load import MOST_ON_THE_WAY, Backoff, Load, Report
+
+
+def least(*loads: Load) -> int:
+    """The place of the one that gets the next connection."""
+    return min(range(len(loads)), key=lambda place: loads[place].weight)
+
+
+def test_open_requests_count_before_open_connections() -> None:
+    busy, idle = Load(Report(9, 2, 2), 9), Load(Report(9, 1, 8), 9)
+
+    assert least(busy, idle) == 1
+
+
+def test_what_is_on_its_way_counts_as_if_it_were_there() -> None:
+    loads = [Load(Report(0, 3, 3)), Load()]
+    places = []
+    for turn in range(1, 8):
+        places.append(least(*loads))
+        loads[places[-1]].hand(turn)
+
+    assert places[:3] == [1, 1, 1]
+    assert sorted(places[3:]) == [0, 0, 1, 1]
+
+
+def test_equals_take_turns() -> None:
+    first, second = Load(Report(1, 0, 0), 1, last_turn=2), Load(Report(7, 0, 0), 7, last_turn=1)
+
+    assert least(first, second) == 1
+
+
+def test_a_worker_that_does_not_take_its_connections_gets_no_more() -> None:
+    load = Load()
+    for turn in range(MOST_ON_THE_WAY):
+        assert load.has_room
+        load.hand(turn)
+
+    assert not load.has_room
+
+
+def test_the_dead_are_replaced_at_once_but_not_again_and_again() -> None:
+    backoff = Backoff()
+    delays = [backoff.delay_seconds(now) for now in (0, 1, 2, 4, 8, 16, 32, 64, 95)]
+
+    assert delays == [0, 0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert backoff.delay_seconds(200) == 0
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[ParentsEnd, WorkersEnd]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ParentsEnd(ours), WorkersEnd(theirs)
+
+
+def test_connections_arrive_before_the_command_that_follows_them(ends: tuple[ParentsEnd, WorkersEnd]) -> None:
+    parent, worker = ends
+    client, accepted = socket.socketpair()
+    parent.hand(accepted)
+    parent.command(STOP)
+    command, (taken,) = worker.receive()
+    with client, taken:
+        taken.sendall(b"hello")
+
+        assert client.recv(5) == b"hello"
+        assert command == CONNECTION
+        assert accepted.fileno() == -1
+        assert worker.receive() == (STOP, [])
+        assert worker.receive() == (b"", [])
+
+
+def test_only_news_is_reported(ends: tuple[ParentsEnd, WorkersEnd]) -> None:
+    parent, worker = ends
+    reports = [Report(1, 1, 1), Report(1, 1, 1), Report(2, 1, 2, wants_to_be_replaced=True)]
+
+    assert all(worker.report(report) for report in reports)
+    assert parent.receive() == [reports[0], reports[2]]
+    assert parent.receive() == []
+
+
+def test_both_ends_notice_the_others_end() -> None:
+    ours, theirs = socket.socketpair()
+    parent, worker = ParentsEnd(ours), WorkersEnd(theirs)
+    theirs.close()
+    client, accepted = socket.socketpair()
+    with client, accepted:
+        assert not parent.hand(accepted)
+        assert accepted.fileno() != -1
+    with pytest.raises(EOFError):
+        parent.receive()
+    parent.command(STOP)
+    parent.close()
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with theirs, pytest.raises(EOFError):
+        WorkersEnd(theirs).receive()
+    assert not worker.report(Report(1, 1, 1))
+
+
+def test_an_assignment_arrives_with_its_secrets() -> None:
+    config = Config(keys=(KeyConfig(name="main", api_key=Secret("sk-ant-1")),))
+    assignment = Assignment(number=2, config=config, callers_base_url="http://up")
+
+    assert Assignment.decode(assignment.encode()) == assignment
