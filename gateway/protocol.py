@@ -149,6 +149,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._served.wake()
         for on_gone in tuple(self._watchers):
             on_gone()
+        # They know the connection, and it knows them: what still runs has its own hold on its request.
+        self._served = cast(ServedRequest, None)
+        self.cycle = cast(RequestResponseCycle, None)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a head or of a body."""

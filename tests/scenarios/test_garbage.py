@@ -1,8 +1,10 @@
 """What a request leaves behind: nothing that only the garbage collector could take away."""
 
+import asyncio
+
 import pytest
 
-from tests.scenarios.harness import PATH, asking, quick_gateway
+from tests.scenarios.harness import PATH, asking, no_lease_is_out, quick_gateway, raw_client
 from tests.support import messages
 from tests.support.garbage import garbage
 from tests.support.gateway import RunningGateway, key
@@ -25,5 +27,22 @@ async def test_a_request_leaves_no_cycles(upstream: ScriptedUpstream, stream: bo
         await _ask(running, stream)
         with garbage() as found:
             await _ask(running, stream)
+
+    assert found == []
+
+
+async def test_neither_does_a_connection(upstream: ScriptedUpstream) -> None:
+    upstream.always(stream_answer(*messages.text_stream("Hello, world.")))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        with garbage() as found:
+            for _ in range(3):
+                async with raw_client(running) as client:
+                    client.send(asking(stream=True))
+                    await client.head()
+                    await client.chunks()
+            await no_lease_is_out(running)
+            # The loop comes round to close what the clients have closed.
+            for _ in range(10):
+                await asyncio.sleep(0)
 
     assert found == []
