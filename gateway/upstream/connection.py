@@ -15,6 +15,7 @@ from gateway.upstream.limits import TimeLimits
 KEEPALIVE_SECONDS: Final = 55.0
 # Bodies up to this size leave together with their head; larger ones in pieces of it, as the network takes them.
 _PIECE_BYTES: Final = 64 * 1024
+_PIECES_A_TURN: Final = 16
 
 
 class Connection(DialledProtocol):
@@ -146,11 +147,15 @@ class Connection(DialledProtocol):
             self._answer.end(ConnectionAbortedError("closed by the gateway") if self._is_aborted else error)
 
     def _send_on(self) -> None:
-        """Send of a large body what the network takes now; it calls back for the rest."""
-        while self._unsent is not None and not (self._is_full or self._transport.is_closing()):
+        """Send of a large body what the network takes now, but not all at once; it calls back for the rest."""
+        for _ in range(_PIECES_A_TURN):
+            if self._unsent is None or self._is_full or self._transport.is_closing():
+                return
             piece, rest = self._unsent[:_PIECE_BYTES], self._unsent[_PIECE_BYTES:]
             self._unsent = rest if len(rest) else None
             self._transport.write(piece)
+        # A host nearby takes faster than others can wait.
+        self._loop.call_soon(self._send_on)
 
     # Time limits.
 
