@@ -87,7 +87,8 @@ async def _relay(
     def push(data: bytes) -> bool:
         nonlocal output
         output = stream.feed(data)
-        # What is to be said at an end is more than bytes.
+        # What is to be said at an end is more than bytes, and is left to the loop; anything else is sent here, and the
+        # loop replaces it before it sends again.
         return not stream.is_over and (not output or client.push(output))
 
     while True:

@@ -51,6 +51,7 @@ async def stream_native(exchange: NativeExchange, client: Client, on_head: OnHea
         def push(data: bytes) -> bool:
             nonlocal output
             output = stream.feed(data)
+            # As in chat: an end is left to the loop, anything else is sent here.
             return not stream.is_over and (not output or client.push(output))
 
         while True:
