@@ -36,6 +36,7 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampling: Literal["honoured", "exclusive", "none"]
     system_messages: bool
     cache_minimum: int
+    retires: date | None = None
     note: str = ""
 
     @property

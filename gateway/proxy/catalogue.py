@@ -131,6 +131,9 @@ def _entry_of_row(row: ModelRow) -> ModelEntry:
         "id": row.id,
         "display_name": row.id.removeprefix("claude-").replace("-", " ").title(),
         "created_at": created_at,
+        "lifecycle": "deprecated" if row.retires else "active",
+        "deprecated_at": None,
+        "retires_at": f"{row.retires.isoformat()}T00:00:00Z" if row.retires else None,
         "max_input_tokens": row.context,
         "max_tokens": row.max_output,
     }

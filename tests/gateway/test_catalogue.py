@@ -3,7 +3,9 @@
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
+from anthropic.types import ModelInfo
 
 from gateway.config.settings import ModelsConfig
 from gateway.proxy.catalogue import Catalogue
@@ -257,3 +259,12 @@ async def test_a_date_that_cannot_be_read_does_no_harm(upstream: ScriptedUpstrea
         model = (await running.http().get("/v1/models/claude-dated-1")).json()
 
     assert isinstance(model["created"], int)
+
+
+def test_the_built_in_list_is_one_that_anthropics_sdk_takes() -> None:
+    entries = Catalogue(Aliases({}), model_table()).all()
+    infos = {entry.id: ModelInfo.model_validate(orjson.loads(orjson.dumps(entry.as_anthropic()))) for entry in entries}
+
+    assert infos["claude-sonnet-5-5"].lifecycle == "active"
+    retiring = infos["claude-sonnet-4-5-20250929"]
+    assert (retiring.lifecycle, str(retiring.retires_at)) == ("deprecated", "2026-11-30 00:00:00+00:00")
