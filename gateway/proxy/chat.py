@@ -7,6 +7,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from gateway.proxy.exchange import Exchange, drain
 from gateway.proxy.ports import Client, UpstreamAnswer
+from gateway.proxy.relay import relay
 from translators.chat.answer import AnswerFold
 from translators.chat.chunks import ChunkStream
 from translators.chat.reader import State
@@ -31,7 +32,7 @@ async def stream_chat(
 ) -> ChunkStream:
     """Answer one choice with a stream; raises `FailedError` when nothing, or only a part, reached the caller."""
 
-    async def relay(answer: UpstreamAnswer, request: MessagesRequest) -> ChunkStream:
+    async def consume(answer: UpstreamAnswer, request: MessagesRequest) -> ChunkStream:
         stream = make(request.shape)
         exchange.record.usage = stream.usage
         await _relay(exchange, answer, stream, client, on_begin)
@@ -46,7 +47,7 @@ async def stream_chat(
             await _pass_on(exchange, stream, stream.give_up(), client)
         return stream
 
-    return await exchange.attempt(relay)
+    return await exchange.attempt(consume)
 
 
 async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lambda: None) -> Answered:
@@ -82,30 +83,13 @@ async def _relay(
     exchange: ChatExchange, answer: UpstreamAnswer, stream: ChunkStream, client: Client, on_begin: Callable[[], None]
 ) -> None:
     """Pass one body on, up to its end or to a pause."""
-    output = b""
 
-    def push(data: bytes) -> bool:
-        nonlocal output
-        output = stream.feed(data)
-        # What is to be said at an end is more than bytes, and is left to the loop; anything else is sent here, and the
-        # loop replaces it before it sends again.
-        return not stream.is_over and (not output or client.push(output))
-
-    while True:
-        if exchange.is_committed and client.takes_pushes:
-            # As long as the caller keeps up, no task has to wake up for an event (docs/adr/0001).
-            await answer.push(push)
-        if not stream.is_over:
-            if not (data := await answer.receive()):
-                break
-            output = stream.feed(data)
+    async def pass_on(output: bytes) -> None:
         exchange.record.stop_reason = stream.stop_reason
         await _pass_on(exchange, stream, output, client)
         on_begin()
-        if stream.is_over:
-            await drain(answer)
-            return
-    await _pass_on(exchange, stream, stream.end(), client)
+
+    await relay(answer, stream, client, is_committed=lambda: exchange.is_committed, pass_on=pass_on)
 
 
 async def _collect(exchange: ChatExchange, answer: UpstreamAnswer, request: MessagesRequest) -> AnswerFold:

@@ -8,8 +8,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from gateway.proxy.exchange import MAX_ERROR_BYTES, Exchange, Services, drain
+from gateway.proxy.exchange import MAX_ERROR_BYTES, Exchange, Services
 from gateway.proxy.ports import Call, Client, Endpoint, Upstream, UpstreamAnswer
+from gateway.proxy.relay import relay
 from translators.errors import FailedError
 from translators.native.answer import usage_of
 from translators.native.errors import with_answer
@@ -42,32 +43,17 @@ async def stream_native(exchange: NativeExchange, client: Client, on_head: OnHea
     `on_head` is given the headers that go on, when it is certain whose answer the caller gets.
     """
 
-    async def relay(answer: UpstreamAnswer, _request: NativeRequest) -> None:
+    async def consume(answer: UpstreamAnswer, _request: NativeRequest) -> None:
         stream = NativeStream()
         exchange.record.usage = stream.usage
         on_begin = partial(on_head, passing(answer.headers))
-        output = b""
 
-        def push(data: bytes) -> bool:
-            nonlocal output
-            output = stream.feed(data)
-            # As in chat: an end is left to the loop, anything else is sent here.
-            return not stream.is_over and (not output or client.push(output))
-
-        while True:
-            if exchange.is_committed and client.takes_pushes:
-                await answer.push(push)
-            if not stream.is_over:
-                if not (data := await answer.receive()):
-                    break
-                output = stream.feed(data)
+        async def pass_on(output: bytes) -> None:
             await _pass_on(exchange, stream, output, client, on_begin)
-            if stream.is_done:
-                await drain(answer)
-                return
-        await _pass_on(exchange, stream, stream.end(), client, on_begin)
 
-    await exchange.attempt(relay)
+        await relay(answer, stream, client, is_committed=lambda: exchange.is_committed, pass_on=pass_on)
+
+    await exchange.attempt(consume)
 
 
 async def fetch_native(exchange: NativeExchange, on_head: OnHead) -> NativeAnswer:

@@ -1,0 +1,57 @@
+"""From upstream's body to the caller's stream, whatever is made of the bytes on the way."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from gateway.proxy.exchange import drain
+from gateway.proxy.ports import Client, UpstreamAnswer
+
+
+class Stream(Protocol):
+    """A translation of one stream: bytes in, the caller's bytes out."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is read: it has ended, or failed."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """The caller's bytes for what upstream sent."""
+        ...
+
+    def end(self) -> bytes:
+        """Upstream's body has ended; without its last event, that is a failure."""
+        ...
+
+
+async def relay(
+    answer: UpstreamAnswer,
+    stream: Stream,
+    client: Client,
+    *,
+    is_committed: Callable[[], bool],
+    pass_on: Callable[[bytes], Awaitable[None]],
+) -> None:
+    """Pass one body on, up to its end; `pass_on` sends a piece, and says what there is to say at an end."""
+    output = b""
+
+    def push(data: bytes) -> bool:
+        nonlocal output
+        output = stream.feed(data)
+        # What is to be said at an end is more than bytes, and is left to the loop; anything else is sent here, and the
+        # loop replaces it before it sends again.
+        return not stream.is_over and (not output or client.push(output))
+
+    while True:
+        if is_committed() and client.takes_pushes:
+            # As long as the caller keeps up, no task has to wake up for an event (docs/adr/0001).
+            await answer.push(push)
+        if not stream.is_over:
+            if not (data := await answer.receive()):
+                break
+            output = stream.feed(data)
+        await pass_on(output)
+        if stream.is_over:
+            await drain(answer)
+            return
+    await pass_on(stream.end())
