@@ -128,7 +128,7 @@ def _check_fallbacks(fallbacks: Mapping[str, tuple[str, ...]], mistakes: Mistake
     """Note where a model would stand in for itself, at once or by way of others."""
     for model, others in fallbacks.items():
         for index, other in enumerate(others if isinstance(others, tuple) else ()):
-            if other is not WRONG and model in _reachable(other, fallbacks):
+            if isinstance(other, str) and model in _reachable(other, fallbacks):
                 why = "a model cannot stand in for itself" if other == model else f"its fallbacks lead back to {model}"
                 mistakes.add(f"{path_to('models.fallbacks', str(model))}[{index}]", why)
 
