@@ -9,7 +9,7 @@ out of money). All moments are seconds of one monotonic clock, handed in.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple, TypeVar
@@ -32,11 +32,15 @@ HOST_REST_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of the pool, known by its name; `host` tells which keys share a network fate."""
+    """A key of the pool, known by its name; `host` tells which keys share a network fate.
+
+    `mark` tells one secret of the same name from the next: what was said of one holds for no other.
+    """
 
     name: str
     weight: int = 1
     host: str = ""
+    mark: bytes = field(default=b"", repr=False)
 
 
 class Lease(NamedTuple):
@@ -101,6 +105,24 @@ class _State:
         """Give up all turns up to a moment: whoever comes back does not make up for them."""
         self.turns = max(self.turns, math.floor(moment * self.key.weight - 0.5) + 1)
 
+    def renew(self, key: Key, place: int) -> None:
+        """Take the key as it is configured now; of another secret, or at another host, nothing is known."""
+        moment, _, _ = self.next_turn
+        if not self.is_about(key):
+            self.rest = _Rest()
+            self.model_rests.clear()
+            self.cooling_until.clear()
+        self.key, self.place = key, place
+        self.turns = max(0, round(moment * key.weight - 0.5))
+
+    def is_about(self, key: Key) -> bool:
+        """Whether what is said of a key is said of this one as it is now."""
+        return (key.mark, key.host) == (self.key.mark, self.key.host)
+
+    def join(self, moment: float) -> None:
+        """Have no turn before this moment: who comes later does not make up for what others had."""
+        self.turns = max(self.turns, math.ceil(moment * self.key.weight - 0.5))
+
     def obstacle(self, model: str, now: float) -> tuple[ErrorKind, float] | None:
         """What keeps the key from serving a model, and until when; None when it is ready."""
         if self.rest.until > now:
@@ -139,11 +161,27 @@ class KeyPool:
     """Gives out leases and learns from what became of them."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
-        self._states = {key.name: _State(key, place) for place, key in enumerate(keys)}
+        self._states: dict[str, _State] = {}
+        # Keys that are no longer configured, as long as leases on them are out.
+        self._leaving: dict[str, _State] = {}
         # A heap: the next turn first.
+        self._turns: list[tuple[float, int, _State]] = []
+        self._host_resting_until: dict[str, float] = {}
+        self.update(keys)
+
+    def update(self, keys: Iterable[Key]) -> None:
+        """Use these keys from now on; of those that stay, all that was learned stays known."""
+        now_turn = self._turns[0][0] if self._turns else 0.0
+        known = self._leaving | self._states
+        self._states = {}
+        for place, key in enumerate(keys):
+            state = known.pop(key.name) if key.name in known else _State(key, place)
+            state.renew(key, place)
+            state.join(now_turn)
+            self._states[key.name] = state
+        self._leaving = {name: state for name, state in known.items() if state.in_flight}
         self._turns = [state.next_turn for state in self._states.values()]
         heapify(self._turns)
-        self._host_resting_until: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._states)
@@ -151,7 +189,12 @@ class KeyPool:
     @property
     def in_flight(self) -> int:
         """How many leases are out."""
-        return sum(state.in_flight for state in self._states.values())
+        return sum(state.in_flight for states in (self._states, self._leaving) for state in states.values())
+
+    @property
+    def leaving(self) -> Set[str]:
+        """The keys that are no longer configured but still in use."""
+        return self._leaving.keys()
 
     def acquire(
         self, now: float, model: str, *, exclude: frozenset[str] = frozenset(), avoid: frozenset[str] = frozenset()
@@ -178,9 +221,13 @@ class KeyPool:
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
         """Give a lease back, with what became of it."""
-        state = self._states[lease.key.name]
+        name = lease.key.name
+        state = self._states.get(name) or self._leaving[name]
         state.in_flight -= 1
-        state.learn(outcome, lease.model, now)
+        if state.is_about(lease.key):
+            state.learn(outcome, lease.model, now)
+        if not state.in_flight:
+            self._leaving.pop(name, None)
         if outcome.blame is Blame.HOST:
             self._host_resting_until[lease.key.host] = now + HOST_REST_SECONDS
 

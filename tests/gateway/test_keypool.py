@@ -255,6 +255,56 @@ def test_the_turns_of_keys_that_rest_go_to_all_others_by_their_weight(weights: l
         assert abs(chosen[str(number)] - weight * 10) < len(weights) + max(weights)
 
 
+def test_keys_that_stay_keep_what_was_learned_and_those_with_another_secret_do_not() -> None:
+    pool = after(failed(ErrorKind.KEY_REJECTED), "a", "b")
+    pool.update([Key("a"), Key("c")])
+    still = {name_of(pool.acquire(100, MODEL)) for _ in range(4)}
+    pool.update([Key("a", mark=b"new"), Key("c")])
+
+    assert still == {"c"}
+    assert name_of(pool.acquire(100, MODEL, exclude=frozenset("c"))) == "a"
+
+
+def test_a_refusal_of_the_old_secret_says_nothing_of_the_new_one() -> None:
+    pool = pool_of("a")
+    lease = taken(pool, 100)
+    pool.update([Key("a", mark=b"new")])
+    pool.release(lease, failed(ErrorKind.KEY_REJECTED), 100)
+
+    assert name_of(pool.acquire(100, MODEL)) == "a"
+
+
+def test_a_key_that_goes_finishes_its_leases() -> None:
+    pool = pool_of("a")
+    leases = [taken(pool, 0) for _ in range(2)]
+    pool.update([Key("b")])
+    assert (pool.in_flight, {*pool.leaving}, len(pool)) == (2, {"a"}, 1)
+    assert {name_of(pool.acquire(0, MODEL)) for _ in range(3)} == {"b"}
+    pool.release(leases[0], SUCCESS, 1)
+    pool.release(leases[1], failed(ErrorKind.KEY_REJECTED), 1)
+
+    assert (pool.in_flight, {*pool.leaving}) == (3, set())
+
+
+def test_a_key_that_comes_back_while_it_is_in_use_is_the_same() -> None:
+    pool = pool_of("a")
+    lease = taken(pool, 0)
+    pool.update([])
+    pool.update([Key("a")])
+    pool.release(lease, failed(ErrorKind.KEY_REJECTED), 0)
+
+    assert (pool.in_flight, pool.acquire(0, MODEL)) == (0, None)
+
+
+def test_a_new_key_does_not_make_up_for_the_turns_that_others_had() -> None:
+    pool = pool_of("a")
+    for _ in range(100):
+        taken(pool, 0)
+    pool.update([Key("a", 2), Key("b", 1)])
+
+    assert Counter(taken(pool, 0).key.name for _ in range(30)) == {"a": 20, "b": 10}
+
+
 class PoolMachine(RuleBasedStateMachine):
     """Any history of leases, outcomes and time against what must always hold."""
 
@@ -265,7 +315,9 @@ class PoolMachine(RuleBasedStateMachine):
         self.now = 1000.0
         self.keys = {"a": Key("a", 1, "x"), "b": Key("b", 3, "x"), "c": Key("c", 2, "y")}
         self.pool = KeyPool(self.keys.values())
-        self.out = 0
+        self.out: Counter[str] = Counter()
+        # Each key as it was configured last.
+        self.configured = dict(self.keys)
         # Until when a key must not be chosen (for a model), and from when on it has to be.
         self.shut: dict[tuple[str, str], float] = {}
         self.open_again: dict[tuple[str, str], float] = {}
@@ -283,8 +335,9 @@ class PoolMachine(RuleBasedStateMachine):
         if lease is None:
             assert not surely_ready
             return None
-        self.out += 1
         name = lease.key.name
+        self.out[name] += 1
+        assert lease.key == self.keys[name]
         assert lease.model == model
         assert name not in exclude
         assert self.shut.get((name, model), 0.0) <= self.now
@@ -304,17 +357,46 @@ class PoolMachine(RuleBasedStateMachine):
         if lease is None:
             return
         self.pool.release(lease, outcome, self.now)
-        self.out -= 1
         name, asked = lease.key.name, outcome.retry_after_seconds
-        if outcome.blame is Blame.KEY:
+        self.out[name] -= 1
+        configured = self.configured[name]
+        if outcome.blame is Blame.HOST:
+            self.host_troubled_until[lease.key.host] = self.now + 60.0
+        elif (lease.key.mark, lease.key.host) != (configured.mark, configured.host):
+            pass
+        elif outcome.blame is Blame.KEY:
             for model in (MODEL, OTHER):
                 self._shut(name, model, 0.5, max(LONGEST_REST_SECONDS, asked or 0.0))
         elif outcome.blame is Blame.KEY_LIMIT:
             self._shut(name, lease.model, 0.5 if asked is None else asked, 60.0 if asked is None else asked)
         elif outcome.blame is Blame.KEY_AND_MODEL:
             self._shut(name, lease.model, 0.0, max(LONGEST_REST_SECONDS, asked or 0.0))
-        elif outcome.blame is Blame.HOST:
-            self.host_troubled_until[lease.key.host] = self.now + 60.0
+        self._forget_gone()
+
+    keys_of_any_kind = st.builds(
+        Key, st.sampled_from("abcd"), st.integers(1, 3), st.sampled_from("xy"), st.sampled_from([b"1", b"2"])
+    )
+
+    @rule(keys=st.lists(keys_of_any_kind, max_size=4, unique_by=lambda key: key.name))
+    def reconfigure(self, keys: list[Key]) -> None:
+        self.pool.update(keys)
+        self.keys = {key.name: key for key in keys}
+        self._forget_gone()
+        for key in keys:
+            before = self.configured.get(key.name, key)
+            if (key.mark, key.host) != (before.mark, before.host):
+                self._forget(key.name)
+        self.configured |= self.keys
+
+    def _forget_gone(self) -> None:
+        for name in self.configured.keys() - self.keys.keys():
+            if not self.out[name]:
+                self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        for model in (MODEL, OTHER):
+            self.shut.pop((name, model), None)
+            self.open_again.pop((name, model), None)
 
     def _shut(self, name: str, model: str, at_least: float, at_most: float) -> None:
         place = (name, model)
@@ -339,7 +421,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.pool.release(lease, ABANDONED, self.now)
             return
         kind, seconds = self.pool.why_none(self.now, model)
-        assert seconds > 0
+        assert seconds > 0 or not self.keys
         if kind is ErrorKind.RATE_LIMITED:
             self.now += seconds + 1e-6
             again = self.pool.acquire(self.now, model)
@@ -348,7 +430,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_lease_is_lost(self) -> None:
-        assert self.pool.in_flight == self.out
+        assert self.pool.in_flight == self.out.total()
+        assert self.pool.leaving == {name for name, count in self.out.items() if count} - self.keys.keys()
 
 
 TestPoolMachine = PoolMachine.TestCase
