@@ -8,7 +8,7 @@ import pytest
 from gateway.config import Config, KeyConfig
 from gateway.secret import Secret
 from gateway.workers.assignment import Assignment
-from gateway.workers.channel import CONNECTION, STOP, ParentsEnd, WorkersEnd
+from gateway.workers.channel import CONNECTION, STOP, Message, ParentsEnd, WorkersEnd
 from gateway.workers.load import MOST_ON_THE_WAY, Backoff, Load, Report
 
 
@@ -69,15 +69,15 @@ def test_connections_arrive_before_the_command_that_follows_them(ends: tuple[Par
     client, accepted = socket.socketpair()
     parent.hand(accepted)
     parent.command(STOP)
-    command, (taken,) = worker.receive()
+    command, (taken,), _ = worker.receive()
     with client, taken:
         taken.sendall(b"hello")
 
         assert client.recv(5) == b"hello"
         assert command == CONNECTION
         assert accepted.fileno() == -1
-        assert worker.receive() == (STOP, [])
-        assert worker.receive() == (b"", [])
+        assert worker.receive() == Message(STOP)
+        assert worker.receive() == Message(b"")
 
 
 def test_only_news_is_reported(ends: tuple[ParentsEnd, WorkersEnd]) -> None:
