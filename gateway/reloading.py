@@ -24,6 +24,7 @@ from gateway.telemetry.logs import LOGGER_NAME, log_event
 _LOOK_SECONDS: Final = 2.0
 # Who writes a file in several steps shall have come to the end.
 _SETTLE_SECONDS: Final = 0.25
+_pause: Final = asyncio.sleep
 
 
 class Reloader:
@@ -65,7 +66,7 @@ class Reloader:
         if seen == self._files:
             return False
         while True:
-            await asyncio.sleep(_SETTLE_SECONDS)
+            await _pause(_SETTLE_SECONDS)
             before, seen = seen, await self._stamps()
             if seen == before or self._asked.is_set():
                 return True
@@ -91,7 +92,7 @@ class Reloader:
         self._apply(config, loaded.key_sources)
         if fixed:
             log_event(logging.WARNING, "These settings change only with a restart", settings=",".join(fixed))
-        message = "The configuration is another" if changes else "The configuration is the same"
+        message = "The configuration has changed" if changes else "The configuration has not changed"
         log_event(logging.INFO, message, **changes.as_fields())
 
 

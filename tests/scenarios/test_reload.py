@@ -255,7 +255,7 @@ async def test_sighup_reads_the_configuration_again_and_no_stream_notices(
         more = "models: {aliases: {mine: claude-opus-5}}\nserver: {host: localhost, shutdown_grace_seconds: 2}"
         written(file, upstream, KEY_B, more)
         gateway.signal(signal.SIGHUP)
-        await gateway.said("The configuration is another sections=server,keys,models keys_renewed=a")
+        await gateway.said("The configuration has changed sections=server,keys,models keys_renewed=a")
         gate.set()
         bodies = [*await opened.rest(), await ask(gateway, model="mine")]
         gateway.signal(signal.SIGTERM)
@@ -283,7 +283,7 @@ async def test_a_changed_file_is_noticed_and_a_wrong_one_kept_out(upstream: Scri
         await gateway.said("error +The configuration stays", 2)
         # It was not read, but looked for: that it comes is a change as well.
         (tmp_path / "secret").write_text(KEY_B)
-        await gateway.said("The configuration is another sections=keys keys_renewed=a")
+        await gateway.said("The configuration has changed sections=keys keys_renewed=a")
         after = await ask(gateway)
 
     assert_whole(before)
@@ -303,7 +303,7 @@ async def test_a_secret_that_kubernetes_swaps_is_used(upstream: ScriptedUpstream
         await ask(gateway)
         (tmp_path / "new").symlink_to("v2")
         (tmp_path / "new").rename(tmp_path / "data")
-        await gateway.said("The configuration is another sections=keys keys_renewed=a")
+        await gateway.said("The configuration has changed sections=keys keys_renewed=a")
         await ask(gateway)
 
     assert [request.api_key for request in upstream.received] == [KEY_A, KEY_B]
@@ -327,6 +327,6 @@ async def test_without_a_file_sighup_changes_nothing(upstream: ScriptedUpstream)
     upstream.always(stream_answer(*EVENTS))
     async with serving(upstream) as gateway:
         gateway.signal(signal.SIGHUP)
-        await gateway.said("The configuration is the same")
+        await gateway.said("The configuration has not changed")
 
         assert_whole(await ask(gateway))

@@ -91,7 +91,7 @@ async def test_a_reload_breaks_no_stream_and_reaches_all_workers_that_there_are_
     assert {*told} == {"1", "2"}
     assert {request.json["model"] for request in upstream.received[2:]} == {"claude-haiku-5-5"}
     assert len(upstream.received) == 6
-    assert both.log.count('"The configuration is another","sections":"models,log"') == 1
+    assert both.log.count('"The configuration has changed","sections":"models,log"') == 1
     assert code == 0
 
 
@@ -103,7 +103,7 @@ async def test_a_mistake_in_the_configuration_reaches_no_worker(upstream: Script
         both.signal(signal.SIGHUP)
         await both.said("The configuration stays what it was.*log.fromat: unknown setting")
         file.write_text("log: {format: text}\n")
-        await both.said("The configuration is the same")
+        await both.said("The configuration has not changed")
         await both.said("This worker serves by the new configuration worker=", 2)
         both.signal(signal.SIGTERM)
         code = await both.end()
