@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -104,8 +105,17 @@ def _refuse(error: Exception) -> None:
 async def reloading(reloader: Reloader) -> AsyncIterator[None]:
     """A block in which the configuration is kept up to date, and SIGHUP asks for it."""
     loop = asyncio.get_running_loop()
+    had_terminal = _has_terminal()
+
+    def on_hangup() -> None:
+        if had_terminal and not _has_terminal():
+            # What the signal was made for: the window was closed, and nobody is there to stop us later.
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            reloader.ask()
+
     if sys.platform != "win32":
-        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
     task = asyncio.create_task(reloader.run())
     try:
         yield
@@ -115,3 +125,11 @@ async def reloading(reloader: Reloader) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return False
+    return True

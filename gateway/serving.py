@@ -125,7 +125,8 @@ class Server(uvicorn.Server):
         """Say what is being waited for."""
         if count := len(self._gateway.interrupts):
             patience = "Ctrl-C again stops at once" if sig == signal.SIGINT else f"at most {self._grace_seconds:g} s"
-            print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
+            with contextlib.suppress(OSError):  # a terminal that is gone
+                print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
         super().handle_exit(sig, frame)
 
 

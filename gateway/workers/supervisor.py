@@ -1,6 +1,7 @@
 """The parent of the workers: starts and stops them, tells them what changes, and replaces those that die or ask."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -189,7 +190,8 @@ class Supervisor:
         grace = f"at most {self._config.server.shutdown_grace_seconds:g} s"
         patience = "Ctrl-C again stops at once" if number == signal.SIGINT else grace
         if count := sum(worker.load.requests for worker in self._workers):
-            print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
+            with contextlib.suppress(OSError):  # a terminal that is gone
+                print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
 
     def _stop(self) -> None:
         self._stopping.set()

@@ -1,7 +1,12 @@
 """Live reload: requests that run go on as they began, new ones are served by the new configuration."""
 
 import asyncio
+import fcntl
+import os
+import pty
 import signal
+import sys
+import termios
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -28,6 +33,7 @@ from tests.scenarios.harness import (
 )
 from tests.scenarios.processes import ask, client_of, serving, streams
 from tests.support import messages
+from tests.support.commands import environ
 from tests.support.gateway import (
     ClientConfig,
     Config,
@@ -321,6 +327,28 @@ async def test_a_reload_never_opens_the_gateway_to_others(upstream: ScriptedUpst
             answer = await client.post(f"http://127.0.0.1:{port}{PATH}", json=asking())
 
     assert answer.status_code == 401
+
+
+async def test_a_terminal_that_is_closed_ends_what_was_started_in_it() -> None:
+    terminal, its_end = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "serve", "--port", "0"),
+        env=environ(),
+        stdin=its_end,
+        stdout=its_end,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(its_end)
+    said = b""
+    while b"Ctrl-C" not in said:
+        said += await asyncio.to_thread(os.read, terminal, 4096)
+    os.close(terminal)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await process.communicate()
+
+    assert process.returncode == 0
 
 
 async def test_without_a_file_sighup_changes_nothing(upstream: ScriptedUpstream) -> None:
