@@ -51,7 +51,7 @@ class Reloader:
         """Look at the files now and then, for ever."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
+                async with asyncio.timeout(_LOOK_SECONDS if self._files else None):
                     await self._asked.wait()
             if self._asked.is_set() or await self._have_changed():
                 self._asked.clear()
@@ -59,6 +59,7 @@ class Reloader:
                     await self._reload()
                 except Exception:
                     # Whatever it is, the next change may be a good one.
+                    self._files = await self._stamps()
                     logging.getLogger(LOGGER_NAME).exception("The configuration could not be read again")
 
     async def _have_changed(self) -> bool:
@@ -88,9 +89,8 @@ class Reloader:
         except CannotListenError as error:
             _refuse(error)
             return
-        changes = changes_between(self._config, config)
-        self._config = config
         self._apply(config, loaded.key_sources)
+        changes, self._config = changes_between(self._config, config), config
         if fixed:
             log_event(logging.WARNING, "These settings change only with a restart", settings=",".join(fixed))
         message = "The configuration has changed" if changes else "The configuration has not changed"

@@ -344,11 +344,14 @@ async def test_a_terminal_that_is_closed_ends_what_was_started_in_it() -> None:
     said = b""
     while b"Ctrl-C" not in said:
         said += await asyncio.to_thread(os.read, terminal, 4096)
-    os.close(terminal)
+    assert process.stderr is not None
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await process.communicate()
+        process.send_signal(signal.SIGHUP)
+        assert b"The configuration has not changed" in await process.stderr.readline()
+        os.close(terminal)
+        _, log = await process.communicate()
 
-    assert process.returncode == 0
+    assert process.returncode == 0, log.decode()
 
 
 async def test_without_a_file_sighup_changes_nothing(upstream: ScriptedUpstream) -> None:
