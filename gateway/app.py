@@ -2,26 +2,19 @@
 
 import asyncio
 import contextlib
+import hashlib
 import logging
-from collections.abc import AsyncIterator
-from importlib.metadata import version
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from types import MappingProxyType
+from typing import Final
 
-from msgspec.structs import asdict
-from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route, Router
-from starlette.types import ASGIApp
+from msgspec.structs import asdict, replace
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.auth import Authenticator, Caller
-from gateway.api.chat import ChatCompletions
-from gateway.api.completions import Completions
-from gateway.api.generation import GenerationSettings, Generator
 from gateway.api.interrupts import Interrupts
-from gateway.api.messages import COUNT_TOKENS, MESSAGES, Messages, NativeRoute, NativeSettings
-from gateway.api.middleware import Edge
-from gateway.api.models import Models
-from gateway.api.pages import FrontDoor, Health, Shortcut, unknown_url
-from gateway.config import Config, KeyConfig
+from gateway.assembly import Parts, assemble
+from gateway.config import Changes, Config, KeyConfig, Source, changes_between
 from gateway.keypool import Key, KeyPool, PoolSettings, RetryBudget
 from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.proxy.dispatch import Dispatcher
@@ -30,140 +23,136 @@ from gateway.proxy.lessons import Lessons
 from gateway.proxy.probing import Prober
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
+from gateway.rotation import Rotation
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
-from gateway.upstream.client import upstream_client
+from gateway.upstream.client import UpstreamClient, upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
-from translators.chat.request import Options
 from translators.errors import FailedError
-from translators.models import model_table
+from translators.models import ModelTable, model_table
 
 # After a failure the list of models is asked for again sooner than the configured interval.
-_RETRY_LIST_SECONDS = 60.0
+_RETRY_LIST_SECONDS: Final = 60.0
+_NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
 
-G = TypeVar("G", bound=Generator)
+
+class Switch:
+    """One ASGI application for the server, whatever it passes on to: a request stays with what it began with."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    # Not a coroutine of its own: each would be one more around every event of a stream.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass on."""
+        return self.app(scope, receive, send)
 
 
 class Gateway:
-    """The whole gateway as one ASGI application, with what the command line needs to know of it."""
+    """The whole gateway as one ASGI application, with what the command line needs to know of it.
 
-    def __init__(self, config: Config, *, callers_base_url: str) -> None:
+    `key_sources` says where the secrets of keys can be read again, by the keys' names.
+    """
+
+    def __init__(
+        self, config: Config, *, callers_base_url: str, key_sources: Mapping[str, Source] = _NO_SOURCES
+    ) -> None:
         self.config = config
-        self.aliases = Aliases(config.models.aliases, with_builtin=config.models.builtin_aliases)
         self.interrupts = Interrupts()
         self._callers_base_url = callers_base_url
-        self._endpoints = endpoints_of(config)
-        self._upstream = upstream_client(
-            TimeLimits(**asdict(config.timeouts)), config.upstream.client, config.upstream.ca_file
-        )
+        self._key_sources = key_sources
+        self._rotation = Rotation(self._use_secret)
+        self._upstream = _upstream_of(config)
         # One pool for all endpoints: what one of them learns about a key holds for the others.
+        self._dispatcher = Dispatcher(
+            KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
+            queue_size=config.pool.queue_size,
+            queue_timeout_seconds=config.pool.queue_timeout_seconds,
+        )
+        self._endpoints = endpoints_of(config)
+        self._lessons = Lessons()
+        self.aliases = _aliases_of(config)
+        models = _models_of(config)
+        self._catalogue = Catalogue(self.aliases, models)
+        self._wants_catalogue = asyncio.Event()
+        self.app = Switch(self._assembled(models))
+
+    def reload(self, config: Config, key_sources: Mapping[str, Source] = _NO_SOURCES) -> Changes:
+        """Serve new requests as this says, while those that run go on as they began; gives what has changed.
+
+        What was learned about keys, models and hosts is kept.
+        """
+        old, self.config, self._key_sources = self.config, config, key_sources
+        self._rotation.keep_only(key_sources)
+        if (old.upstream, old.timeouts) != (config.upstream, config.timeouts):
+            self._upstream.retire()
+            self._upstream = _upstream_of(config)
+        self._dispatcher.update(
+            map(_pool_key, config.keys),
+            _pool_settings(config),
+            queue_size=config.pool.queue_size,
+            queue_timeout_seconds=config.pool.queue_timeout_seconds,
+        )
+        # A request that runs may hold a key that is gone, and may go on with one that is new.
+        gone = {name: found for name, found in self._endpoints.items() if name in self._dispatcher.pool.leaving}
+        self._endpoints.clear()
+        self._endpoints.update(endpoints_of(config) | gone)
+        self.aliases = _aliases_of(config)
+        models = _models_of(config)
+        self._catalogue = self._catalogue.renewed(self.aliases, models)
+        self.app.app = self._assembled(models)
+        if {key.base_url for key in old.keys} != {key.base_url for key in config.keys} or old.models != config.models:
+            self._wants_catalogue.set()
+        return changes_between(old, config)
+
+    def _assembled(self, models: ModelTable) -> ASGIApp:
+        config = self.config
         self.services = Services(
-            dispatcher=Dispatcher(
-                KeyPool(map(_pool_key, config.keys), PoolSettings(config.pool.strategy, 1 / config.server.workers)),
-                queue_size=config.pool.queue_size,
-                queue_timeout_seconds=config.pool.queue_timeout_seconds,
-            ),
+            dispatcher=self._dispatcher,
             endpoints=self._endpoints,
             upstream=self._upstream,
             policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
             budget=RetryBudget(config.retries.budget_percent),
+            on_refused=self._on_refused,
         )
-        self._lessons = Lessons()
-        self._models = model_table()
-        for model, abilities in config.models.abilities.items():
-            given = {name: value for name, value in asdict(abilities).items() if value is not None}
-            self._models.override(model, given)
-        self._catalogue = Catalogue(self.aliases, self._models)
-        self._authenticator = Authenticator(
-            ((Caller(client.name, sees_key=client.sees_key), client.api_key) for client in config.clients),
-            has_keys=bool(config.keys),
-        )
-        self.app = self._assemble()
-
-    def _assemble(self) -> ASGIApp:
-        """The routes, each with and without /v1, inside the layers that every request passes."""
-        chat = self._generator(ChatCompletions)
-        completions = self._generator(Completions)
-        messages, count_tokens = self._native(MESSAGES), self._native(COUNT_TOKENS)
-        models = Models(self._authenticator, self._catalogue)
-        routes: list[BaseRoute] = [
-            Route("/", FrontDoor(version("dragoman")), methods=["GET"]),
-            Route("/health", Health(), methods=["GET"]),
-        ]
-        for prefix in ("/v1", ""):
-            routes += [
-                Route(f"{prefix}/chat/completions", chat, methods=["POST"]),
-                Route(f"{prefix}/completions", completions, methods=["POST"]),
-                Route(f"{prefix}/messages", messages, methods=["POST"]),
-                Route(f"{prefix}/messages/count_tokens", count_tokens, methods=["POST"]),
-                Route(f"{prefix}/models", models, methods=["GET"]),
-                Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
-            ]
-        router = Router(routes, default=unknown_url, redirect_slashes=False, lifespan=self._lifespan)
-        hot: dict[str, ASGIApp] = {f"{prefix}/chat/completions": chat for prefix in ("/v1", "")}
-        hot |= {f"{prefix}/messages": messages for prefix in ("/v1", "")}
-        origins = self.config.server.cors_origins
-        edge = Edge(Shortcut(hot, router), guards_loopback=not self._authenticator.needs_key, allowed_origins=origins)
-        if not origins:
-            return edge
-        return CORSMiddleware(
-            edge,
-            allow_origins=origins,
-            allow_methods=["GET", "POST", "OPTIONS"],
-            allow_headers=["*"],
-            expose_headers=["*"],
-            max_age=3600,
-        )
-
-    def _generator(self, kind: type[G]) -> G:
-        """An endpoint that generates text."""
-        config = self.config
-        options = Options(
-            max_output_tokens=config.models.max_output_tokens,
-            always_show_reasoning=config.translation.show_reasoning == "always",
-            reject_unsupported=config.translation.on_unsupported == "reject",
-            always_cache=config.translation.prompt_caching == "always",
-            allowed_fields=frozenset(config.translation.allow_native),
-            max_choices=config.translation.max_choices,
-        )
-        return kind(
-            authenticator=self._authenticator,
+        parts = Parts(
             services=self.services,
-            own_endpoint=self._own_endpoint,
             aliases=self.aliases,
-            models=self._models,
-            settings=GenerationSettings(
-                options, config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks
+            models=models,
+            catalogue=self._catalogue,
+            authenticator=Authenticator(
+                ((Caller(client.name, sees_key=client.sees_key), client.api_key) for client in config.clients),
+                has_keys=bool(config.keys),
             ),
+            own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
         )
-
-    def _native(self, route: NativeRoute) -> Messages:
-        """An endpoint for callers who speak Messages."""
-        config = self.config
-        return Messages(
-            route,
-            authenticator=self._authenticator,
-            services=self.services,
-            own_endpoint=self._own_endpoint,
-            aliases=self.aliases,
-            settings=NativeSettings(
-                config.server.max_body_bytes,
-                config.streaming.keepalive_seconds,
-                frozenset(config.translation.allow_native),
-                config.models.fallbacks,
-            ),
-            interrupts=self.interrupts,
-        )
+        return assemble(config, parts, self._lifespan)
 
     def _own_endpoint(self, secret: Secret) -> HostEndpoint:
         return endpoint("caller", secret, self._callers_base_url, is_callers_own=True)
 
+    # Secrets that were rotated
+
+    def _on_refused(self, key: str) -> None:
+        if (source := self._key_sources.get(key)) is not None:
+            self._rotation.ask(key, source)
+
+    def _use_secret(self, name: str, source: Source, secret: Secret) -> None:
+        """Use a key's secret, if it is still the key's and another one than before."""
+        if self._key_sources.get(name) != source:
+            return
+        keys = tuple(replace(key, api_key=secret) if key.name == name else key for key in self.config.keys)
+        if self.reload(replace(self.config, keys=keys), self._key_sources):
+            log_event(logging.INFO, "A rejected key has a new secret", key=name)
+
+    # The list of models
+
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:
-        prober = Prober(self.services.dispatcher, lambda: self._endpoints)
+        prober = Prober(self._dispatcher, lambda: self._endpoints)
         chores = [
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),
@@ -178,15 +167,18 @@ class Gateway:
 
     async def _keep_catalogue_fresh(self) -> None:
         """Ask upstream for its models now and then; what was known stays while it cannot be reached."""
-        while self._endpoints:
+        while True:
+            self._wants_catalogue.clear()
             is_complete = await self._refresh_catalogue()
             interval = self.config.models.refresh_seconds
-            await asyncio.sleep(interval if is_complete else min(_RETRY_LIST_SECONDS, interval))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval if is_complete else min(_RETRY_LIST_SECONDS, interval)):
+                    await self._wants_catalogue.wait()
 
     async def _refresh_catalogue(self) -> bool:
         entries: dict[str, ModelEntry] = {}
         is_complete = True
-        for host in {found.base_url: found for found in self._endpoints.values()}.values():
+        for host in {found.base_url: found for found in endpoints_of(self.config).values()}.values():
             try:
                 entries |= {entry.id: entry for entry in await fetch_models(self._upstream, host)}
             except FailedError as error:
@@ -202,6 +194,11 @@ class Gateway:
         return is_complete
 
 
+def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
+    """An endpoint for each configured key, by its name."""
+    return {key.name: endpoint(key.name, key.api_key, key.base_url, api_version=key.api_version) for key in config.keys}
+
+
 def _pool_key(key: KeyConfig) -> Key:
     """A key as the pool knows it."""
     return Key(
@@ -212,9 +209,24 @@ def _pool_key(key: KeyConfig) -> Key:
         workspace=key.workspace,
         max_concurrency=key.max_concurrency,
         priority=key.priority,
+        mark=hashlib.sha256(key.api_key.reveal().encode()).digest(),
     )
 
 
-def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
-    """An endpoint for each configured key, by its name."""
-    return {key.name: endpoint(key.name, key.api_key, key.base_url, api_version=key.api_version) for key in config.keys}
+def _pool_settings(config: Config) -> PoolSettings:
+    return PoolSettings(config.pool.strategy, share=1 / config.server.workers)
+
+
+def _upstream_of(config: Config) -> UpstreamClient:
+    return upstream_client(TimeLimits(**asdict(config.timeouts)), config.upstream.client, config.upstream.ca_file)
+
+
+def _aliases_of(config: Config) -> Aliases:
+    return Aliases(config.models.aliases, with_builtin=config.models.builtin_aliases)
+
+
+def _models_of(config: Config) -> ModelTable:
+    models = model_table()
+    for model, abilities in config.models.abilities.items():
+        models.override(model, {name: value for name, value in asdict(abilities).items() if value is not None})
+    return models

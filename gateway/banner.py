@@ -24,7 +24,7 @@ def banner(gateway: Gateway, url: str, version: str) -> str:
             f"  keys     {_keys(gateway)}",
             f"  callers  {_callers(gateway)}",
             f"  models   {_models(gateway)}",
-            *([f"  workers  {workers}; SIGHUP replaces them without a pause"] if workers > 1 else []),
+            *([f"  workers  {workers}"] if workers > 1 else []),
             "",
             "Use it from the OpenAI SDK:",
             "",

@@ -1,9 +1,10 @@
 """The command line: `dragoman serve`, `demo`, `check` and `doctor`."""
 
 import argparse
+import dataclasses
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
 import orjson
@@ -15,13 +16,17 @@ from gateway.config import (
     Config,
     ConfigError,
     KeyConfig,
+    Loaded,
+    Source,
     config_schema,
     describe_config,
     environment_base_url,
+    load,
     load_config,
 )
 from gateway.demo import ORDERS, run_simulated_upstream
 from gateway.doctor import examine, table
+from gateway.reloading import Reloader, reloading
 from gateway.secret import Secret
 from gateway.serving import CannotListenError, check_exposure, listen, run, serve, url_of
 from gateway.telemetry.logs import set_up_logging
@@ -93,17 +98,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    config = _configuration(options)
-    check_exposure(config)
-    if config.server.workers == 1:
-        return run(_serve_until_stopped(config))
+    loaded = _loaded(options)
+    check_exposure(loaded.config)
+    if loaded.config.server.workers == 1:
+        return run(_serve_alone(loaded, lambda: _loaded(options)))
     if sys.platform == "win32":
         raise UsageError("On Windows there is one process only: leave out --workers, or set server.workers to 1.")
-    return run(_serve_with_workers(config, lambda: _configuration(options)))
+    return run(_serve_with_workers(loaded, lambda: _loaded(options)))
 
 
 def _demo(options: argparse.Namespace) -> int:
-    config = _configuration(options)
+    config = _loaded(options).config
     check_exposure(config)
     return run(_serve_demo(replace(config, server=replace(config.server, workers=1))))
 
@@ -140,10 +145,10 @@ def _doctor(options: argparse.Namespace) -> int:
 _COMMANDS = {"serve": _serve, "demo": _demo, "check": _check, "doctor": _doctor}
 
 
-def _configuration(options: argparse.Namespace) -> Config:
+def _loaded(options: argparse.Namespace) -> Loaded:
     """The configuration, with what the command line says instead."""
-    config = load_config(options.config, os.environ)
-    server = config.server
+    loaded = load(options.config, os.environ)
+    server = loaded.config.server
     if options.host is not None:
         server = replace(server, host=options.host)
     if options.port is not None:
@@ -154,12 +159,24 @@ def _configuration(options: argparse.Namespace) -> Config:
         if not 1 <= workers <= 64:
             raise UsageError(f"--workers has to be a number from 1 to 64, not {workers}.")
         server = replace(server, workers=workers)
-    return replace(config, server=server)
+    return dataclasses.replace(loaded, config=replace(loaded.config, server=server))
 
 
-async def _serve_until_stopped(config: Config, notice: str = "") -> int:
+async def _serve_alone(loaded: Loaded, read: Callable[[], Loaded]) -> int:
+    """Serve from this process, by the configuration as it is at each time."""
+    gateway = _gateway(loaded.config, loaded.key_sources)
+
+    def apply(config: Config, key_sources: Mapping[str, Source]) -> None:
+        set_up_logging(config.log.level, config.log.format)
+        gateway.reload(config, key_sources)
+
+    async with reloading(Reloader(loaded, read, apply)):
+        return await _serve_until_stopped(gateway)
+
+
+async def _serve_until_stopped(gateway: Gateway, notice: str = "") -> int:
+    config = gateway.config
     set_up_logging(config.log.level, config.log.format)
-    gateway = _gateway(config)
     with listen(config.server.host, config.server.port) as listener:
         url = url_of(listener)
 
@@ -170,37 +187,35 @@ async def _serve_until_stopped(config: Config, notice: str = "") -> int:
     return 0 if is_orderly else 1
 
 
-async def _serve_with_workers(config: Config, configuration: Callable[[], Config]) -> int:
+async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int:
     # Windows has not all that this needs, and one process needs nothing of it.
-    from gateway.workers.supervisor import ReloadError, Supervisor
+    from gateway.workers.supervisor import Supervisor
 
+    config = loaded.config
     set_up_logging(config.log.level, config.log.format)
     # Not to serve: it knows what the banner says, and finds what is wrong before any process is started.
     gateway = _gateway(config)
-
-    def reload() -> Config:
-        try:
-            renewed = configuration()
-            # The socket and the number of workers stay what they are.
-            ours = config.server
-            server = replace(renewed.server, host=ours.host, port=ours.port, workers=ours.workers)
-            renewed = replace(renewed, server=server)
-            check_exposure(renewed)
-            _gateway(renewed)
-        except (ConfigError, CannotListenError, UsageError) as error:
-            raise ReloadError(str(error)) from error
-        return renewed
-
     with listen(config.server.host, config.server.port) as listener:
         words = banner(gateway, url_of(listener), version("dragoman"))
-        base_url = environment_base_url(os.environ)
-        supervisor = Supervisor(config, base_url, listener, reload=reload, on_ready=lambda: print(words, flush=True))
-        return 0 if await supervisor.run() else 1
+        supervisor = Supervisor(
+            config,
+            loaded.key_sources,
+            environment_base_url(os.environ),
+            listener,
+            on_ready=lambda: print(words, flush=True),
+        )
+
+        def apply(config: Config, key_sources: Mapping[str, Source]) -> None:
+            set_up_logging(config.log.level, config.log.format)
+            supervisor.reload(config, key_sources)
+
+        async with reloading(Reloader(loaded, read, apply)):
+            return 0 if await supervisor.run() else 1
 
 
-def _gateway(config: Config) -> Gateway:
+def _gateway(config: Config, key_sources: Mapping[str, Source] | None = None) -> Gateway:
     try:
-        return Gateway(config, callers_base_url=environment_base_url(os.environ))
+        return Gateway(config, callers_base_url=environment_base_url(os.environ), key_sources=key_sources or {})
     except ValueError as error:
         raise UsageError(f"ANTHROPIC_BASE_URL: {error}") from error
 
@@ -208,7 +223,7 @@ def _gateway(config: Config) -> Gateway:
 async def _serve_demo(config: Config) -> int:
     async with run_simulated_upstream() as upstream:
         key = KeyConfig(name="simulated", api_key=Secret("sk-ant-simulated"), base_url=upstream.base_url)
-        return await _serve_until_stopped(replace(config, keys=(key,)), _demo_notice())
+        return await _serve_until_stopped(_gateway(replace(config, keys=(key,))), _demo_notice())
 
 
 def _demo_notice() -> str:

@@ -71,9 +71,9 @@ class Server(uvicorn.Server):
     """uvicorn, except that the first Ctrl-C ends well: no new connections, open streams get their time, exit code 0."""
 
     def __init__(self, gateway: Gateway, on_ready: Callable[[], None] = lambda: None) -> None:
-        grace = gateway.config.server.shutdown_grace_seconds
         config = uvicorn.Config(
             gateway.app,
+            interface="asgi3",
             http=BoundedHttpProtocol,
             ws="none",
             lifespan="on",
@@ -83,12 +83,14 @@ class Server(uvicorn.Server):
             # Nobody here asks for the client's address, and it would be one more layer around each request.
             proxy_headers=False,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=math.ceil(grace) + _FAREWELL_SECONDS,
         )
         super().__init__(config)
         self._gateway = gateway
         self._on_ready = on_ready
-        self._grace_seconds = grace
+
+    @property
+    def _grace_seconds(self) -> float:
+        return self._gateway.config.server.shutdown_grace_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
@@ -102,6 +104,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for open streams; those that outlive the grace end with an error that says why."""
+        self.config.timeout_graceful_shutdown = math.ceil(self._grace_seconds) + _FAREWELL_SECONDS
         timer = asyncio.get_running_loop().call_later(self._grace_seconds, self._gateway.interrupts.shut_down)
         try:
             await super().shutdown(sockets)
@@ -122,7 +125,8 @@ class Server(uvicorn.Server):
         """Say what is being waited for."""
         if count := len(self._gateway.interrupts):
             patience = "Ctrl-C again stops at once" if sig == signal.SIGINT else f"at most {self._grace_seconds:g} s"
-            print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
+            with contextlib.suppress(OSError):  # a terminal that is gone
+                print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
         super().handle_exit(sig, frame)
 
 

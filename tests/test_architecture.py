@@ -27,6 +27,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
     "gateway.config": ({"gateway.secret"}, {"yaml", "msgspec"}),
+    "gateway.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
     "gateway.doctor": (
         {"translators", "gateway.proxy", "gateway.upstream"},
         {"orjson"},
@@ -51,8 +52,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 # These put the rooms together and may import everything; only each other import them.
 TOP = (
     "gateway.app",
+    "gateway.assembly",
     "gateway.banner",
     "gateway.protocol",
+    "gateway.reloading",
     "gateway.serving",
     "gateway.workers.worker",
     "gateway.cli",

@@ -1,7 +1,8 @@
 """What the operator writes: one YAML file or a few environment variables, read into frozen structs."""
 
+from gateway.config.changes import Changes, changes_between, keep_fixed
 from gateway.config.describe import describe_config
-from gateway.config.loading import environment_base_url, load_config
+from gateway.config.loading import Loaded, environment_base_url, load, load_config
 from gateway.config.mistakes import ConfigError, Mistake
 from gateway.config.schema import config_schema
 from gateway.config.settings import (
@@ -20,26 +21,36 @@ from gateway.config.settings import (
     TranslationConfig,
     UpstreamConfig,
 )
+from gateway.config.sources import Source
+from gateway.config.stamps import Stamps, stamps_of
 
 __all__ = [
     "AbilitiesConfig",
     "AdminConfig",
+    "Changes",
     "ClientConfig",
     "Config",
     "ConfigError",
     "KeyConfig",
+    "Loaded",
     "LogConfig",
     "Mistake",
     "ModelsConfig",
     "PoolConfig",
     "RetriesConfig",
     "ServerConfig",
+    "Source",
+    "Stamps",
     "StreamingConfig",
     "TimeoutsConfig",
     "TranslationConfig",
     "UpstreamConfig",
+    "changes_between",
     "config_schema",
     "describe_config",
     "environment_base_url",
+    "keep_fixed",
+    "load",
     "load_config",
+    "stamps_of",
 ]

@@ -1,6 +1,8 @@
 """Putting a configuration together from a file and the environment, and the rules between settings."""
 
+import os.path
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +13,24 @@ from gateway.config.document import Tree, parse
 from gateway.config.mistakes import WRONG, Mistakes, path_to
 from gateway.config.reading import Reader
 from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig, as_base_url
-from gateway.config.sources import SecretReader, secret_of
+from gateway.config.sources import SecretReader, Source, secret_of
+from gateway.config.stamps import Stamps, stamp_of
 from gateway.config.variables import Text
 from gateway.secret import Secret
 
 _ADMIN_VARIABLE: Final = "DRAGOMAN_ADMIN_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration with where it came from: the files it was read from, and where keys' secrets can be read again.
+
+    `key_sources` has the names of keys, those whose secret is neither in the file itself nor in the environment.
+    """
+
+    config: Config
+    key_sources: Mapping[str, Source]
+    files: Stamps
 
 
 def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
@@ -23,7 +38,13 @@ def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
 
     Raises `ConfigError` with everything that is wrong.
     """
+    return load(path, environ).config
+
+
+def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
+    """The same, with where it came from."""
     path = path or environ.get("DRAGOMAN_CONFIG")
+    files = {os.path.abspath(path): stamp_of(path)} if path else {}
     mistakes = Mistakes(source=path or "environment")
     tree = _tree_of(Path(path), environ, mistakes) if path else None
     secrets = SecretReader(environ, Path(path or "").parent, mistakes)
@@ -35,9 +56,12 @@ def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
         _check_unique("clients", "api_key", config.clients, mistakes)
         _check_admin(config, mistakes)
         _check_fallbacks(config.models.fallbacks, mistakes)
-    mistakes.raise_any()
+    files |= secrets.files
+    mistakes.raise_any(files)
     assert isinstance(config, Config)  # what was WRONG has been raised
-    return config
+    names = {f"keys[{index}].api_key": key.name for index, key in enumerate(config.keys)}
+    key_sources = {names[place]: source for place, source in secrets.sources.items() if place in names}
+    return Loaded(config, key_sources, files)
 
 
 def environment_base_url(environ: Mapping[str, str]) -> str:

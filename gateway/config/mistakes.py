@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Final
 
+from gateway.config.stamps import Stamps
 from gateway.secret import MASK, Secret, redact
 
 # Anthropic's and OpenAI's keys begin like this; one may stand where no secret was expected.
@@ -37,11 +38,15 @@ class Mistake:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; says everything that is wrong with it, one line each."""
+    """The configuration cannot be used; says everything that is wrong with it, one line each.
 
-    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+    `files` are those that it was read from.
+    """
+
+    def __init__(self, mistakes: tuple[Mistake, ...], files: Stamps) -> None:
         super().__init__("\n".join(map(str, mistakes)))
         self.mistakes = mistakes
+        self.files = files
 
 
 class Mistakes:
@@ -62,10 +67,10 @@ class Mistakes:
         if len(secret.reveal()) >= _MIN_MASKED:
             self._secrets.append(secret)
 
-    def raise_any(self) -> None:
-        """Raise `ConfigError` if there was any mistake."""
+    def raise_any(self, files: Stamps) -> None:
+        """Raise `ConfigError` if there was any mistake in what was read from these files."""
         if self._found:
-            raise ConfigError(tuple(self._masked(mistake) for mistake in self._found))
+            raise ConfigError(tuple(self._masked(mistake) for mistake in self._found), files)
 
     def _masked(self, mistake: Mistake) -> Mistake:
         def masked(text: str) -> str:

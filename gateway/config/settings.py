@@ -290,8 +290,10 @@ class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format: Annotated[Literal["text", "json"], Meta(description="text for people, json for log collectors.")] = "text"
 
 
-class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything an operator can set."""
+
+    # `omit_defaults`: workers are sent it, and would refuse an empty list of keys, but not that there is none.
 
     server: ServerConfig = ServerConfig()
     keys: Annotated[tuple[KeyConfig, ...], Meta(min_length=1, description="The keys used towards Anthropic.")] = ()

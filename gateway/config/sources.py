@@ -1,14 +1,18 @@
 """Where a secret comes from: the text itself, an environment variable, a file, or a command's output."""
 
+import os.path
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from gateway.config.document import Tree
-from gateway.config.mistakes import WRONG, Mistakes
+from gateway.config.mistakes import WRONG, Mistakes, Wrong
 from gateway.config.reading import shown
+from gateway.config.stamps import Stamp, stamp_of
 from gateway.config.variables import Text
 from gateway.secret import Secret
 
@@ -29,10 +33,34 @@ def secret_of(text: str) -> Secret:
     return Secret(value)
 
 
+class Source(Struct, frozen=True):
+    """Where a secret may be another one by now: a file, or what a command prints; `shown` is the file in mistakes."""
+
+    file: str | None = None
+    shown: str = ""
+    command: tuple[str, ...] = ()
+
+    def read(self, environ: Mapping[str, str]) -> Secret:
+        """The secret as it is now; a `ValueError` says why there is none."""
+        return secret_of(_output(self.command, environ) if self.file is None else self._content(self.file))
+
+    def _content(self, path: str) -> str:
+        try:
+            return Path(path).read_text("utf-8")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not a readable text"
+            raise ValueError(f"the file {self.shown} cannot be read: {reason}") from None
+
+
 class SecretReader:
-    """Fetches secrets from where the file says they are; relative paths start at the file's own folder."""
+    """Fetches secrets from where the file says they are; relative paths start at the file's own folder.
+
+    `sources` says of which of them, by their settings' paths, they can be read again, and `files` which were read.
+    """
 
     def __init__(self, environ: Mapping[str, str], folder: Path, mistakes: Mistakes) -> None:
+        self.sources: dict[str, Source] = {}
+        self.files: dict[str, Stamp | None] = {}
         self._environ = environ
         self._folder = folder
         self._mistakes = mistakes
@@ -42,17 +70,26 @@ class SecretReader:
         if isinstance(tree, Text):
             self._mistakes.hide(Secret(tree.strip()))
         try:
-            text = self._fetched(tree)
-            if text is None:
+            source = self._source(tree)
+            if source is WRONG:
                 return WRONG
-            secret = secret_of(text)
+            secret = self._read(source, path)
         except ValueError as problem:
             return self._mistakes.add(path, str(problem))
         self._mistakes.hide(secret)
         return secret
 
-    def _fetched(self, tree: Tree) -> str | None:
-        """The text of a secret, `None` if a part of its description is wrong and was reported."""
+    def _read(self, source: Source | str, path: str) -> Secret:
+        if isinstance(source, str):
+            return secret_of(source)
+        self.sources[path] = source
+        if source.file is not None:
+            # Before it is read: what is written in between is seen as a change.
+            self.files[source.file] = stamp_of(source.file)
+        return source.read(self._environ)
+
+    def _source(self, tree: Tree) -> Source | str | Wrong:
+        """The text of a secret, or where it is to be read; `WRONG` if a part of that is wrong and was reported."""
         if isinstance(tree, Text):
             return tree
         # Not what was found instead: it may be the secret, a little misplaced.
@@ -62,7 +99,7 @@ class SecretReader:
         if source not in _SOURCES:
             raise ValueError(_EXPECTED)
         parts = where if isinstance(where, list) else [where]
-        return None if WRONG in parts else _SOURCES[source](self, where)
+        return WRONG if WRONG in parts else _SOURCES[source](self, where)
 
     def _from_environment(self, where: Tree) -> str:
         if not isinstance(where, Text):
@@ -71,30 +108,26 @@ class SecretReader:
             raise ValueError(f"the environment variable {where.as_written} is not set")
         return self._environ[where]
 
-    def _from_file(self, where: Tree) -> str:
+    def _from_file(self, where: Tree) -> Source:
         if not isinstance(where, Text):
             raise ValueError("file takes a path")
-        try:
-            return (self._folder / Path(where).expanduser()).read_text("utf-8")
-        except (OSError, RuntimeError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a readable text"
-            raise ValueError(f"the file {shown(where)} cannot be read: {reason}") from None
+        return Source(file=os.path.abspath(self._folder / os.path.expanduser(where)), shown=shown(where))
 
-    def _from_command(self, where: Tree) -> str:
+    def _from_command(self, where: Tree) -> Source:
         command = [str(word) for word in where if isinstance(word, Text)] if isinstance(where, list) else []
         if not command or len(command) != len(where):  # type: ignore[arg-type]
             raise ValueError("command takes a list, the program and its arguments")
-        return _output(command, self._environ)
+        return Source(command=tuple(command))
 
 
-_SOURCES: dict[str, Callable[[SecretReader, Tree], str]] = {
+_SOURCES: dict[str, Callable[[SecretReader, Tree], Source | str]] = {
     "env": SecretReader._from_environment,
     "file": SecretReader._from_file,
     "command": SecretReader._from_command,
 }
 
 
-def _output(command: list[str], environ: Mapping[str, str]) -> str:
+def _output(command: Sequence[str], environ: Mapping[str, str]) -> str:
     """What a command prints; its output is in no mistake, since it may be the secret, or half of it."""
     try:
         done = subprocess.run(  # noqa: S603 - the operator's own command, and no shell reads it

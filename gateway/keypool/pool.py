@@ -103,11 +103,16 @@ class KeyPool:
 
     # Keys come and go
 
-    def update(self, keys: Iterable[Key]) -> None:
-        """These are the keys from now on; of those that stay everything stays known.
+    def update(self, keys: Iterable[Key], settings: PoolSettings | None = None) -> None:
+        """These are the keys from now on, and the settings; of keys that stay everything stays known.
 
         Those that leave keep their leases. A key with another secret or host, or that belongs elsewhere, is a new one.
         """
+        if settings is not None and settings != self._settings:
+            self._settings = settings
+            self._strategy = strategy_of(settings.strategy, lambda: self._in_flight)
+            for state in self._states.values():
+                self._strategy.add(state)
         wanted = {key.name: key for key in keys}
         for name, state in list(self._states.items()):
             if name not in wanted or _identity(wanted[name]) != _identity(state.key):

@@ -129,10 +129,6 @@ class Affinity:
         """Take in what has become of a workspace."""
         self._ring.put(workspace)
 
-    def leave(self, workspace: Workspace) -> None:
-        """Forget a workspace, or the name that it had."""
-        self._ring.remove(workspace)
-
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
         if demand.prefix is None:
             yield from self._all.best_first()

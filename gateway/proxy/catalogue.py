@@ -56,11 +56,20 @@ class Catalogue:
         self._aliases = aliases
         self._table = table
         self._entries = {row.id: _entry_of_row(row) for row in table.rows}
+        self._is_upstreams = False
 
     def update(self, entries: Iterable[ModelEntry]) -> None:
         """Replace what is known by what upstream has just said, also of the models' abilities."""
         self._entries = {entry.id: entry for entry in entries}
         self._table.refine(_INFO_DECODER.decode(entry.info) for entry in self._entries.values())
+        self._is_upstreams = True
+
+    def renewed(self, aliases: Aliases, table: ModelTable) -> "Catalogue":
+        """What is known, under other aliases, for another table."""
+        catalogue = Catalogue(aliases, table)
+        if self._is_upstreams:
+            catalogue.update(self._entries.values())
+        return catalogue
 
     def all(self) -> list[ModelEntry]:
         """Upstream's models, then the aliases that are names (patterns cannot be listed)."""

@@ -3,10 +3,10 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
-from gateway.keypool import ABANDONED, Demand, KeyPool, Lease, Outcome, WaitingLine
+from gateway.keypool import ABANDONED, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
 from translators.errors import ErrorKind
 
 # What passes by itself; a refused key or model does not while somebody waits.
@@ -39,10 +39,14 @@ class Dispatcher:
         """How many stand in line."""
         return len(self._line)
 
-    def configure(self, *, queue_size: int, queue_timeout_seconds: float) -> None:
-        """Bound the line by other numbers from now on; whoever stands in it stays."""
+    def update(
+        self, keys: Iterable[Key], settings: PoolSettings, *, queue_size: int, queue_timeout_seconds: float
+    ) -> None:
+        """Go on with these keys and bounds; what is known stays known, and whoever stands in line stays there."""
+        self.pool.update(keys, settings)
         self._line.size = queue_size
         self._queue_timeout_seconds = queue_timeout_seconds
+        self._stir()
 
     def acquire(
         self, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
@@ -96,10 +100,6 @@ class Dispatcher:
     def probed(self, name: str, *, is_well: bool) -> None:
         """What the probe of a rejected key has shown."""
         self.pool.probed(name, is_well=is_well, now=self.clock())
-        self._stir()
-
-    def stir(self) -> None:
-        """Something has changed in the pool from outside."""
         self._stir()
 
     def _stir(self) -> None:

@@ -44,6 +44,8 @@ def set_up_logging(level: str, form: str, *, worker: int | None = None) -> None:
     sink = Sink(stream, line_form if worker is None else _with_fields(line_form, {"worker": worker}))
     for name, threshold in ((LOGGER_NAME, _LEVELS[level]), ("uvicorn.error", logging.WARNING)):
         log = logging.getLogger(name)
+        for earlier in log.handlers:
+            earlier.flush()
         log.handlers = [sink]
         log.propagate = False
         log.setLevel(threshold)

@@ -21,6 +21,10 @@ ClientName = Literal["auto", "direct", "httpx2"]
 class UpstreamClient(Upstream, Protocol):
     """An `Upstream` with connections that somebody has to close at the end."""
 
+    def retire(self) -> None:
+        """Close the connections that nobody uses, and from now on each one as soon as its answer has ended."""
+        ...
+
     async def close(self) -> None:
         """Close all connections."""
         ...
@@ -62,6 +66,10 @@ class _AutoUpstream:
         if client is None:
             client = self._chosen[base_url] = self._clients["httpx2" if has_proxy(base_url) else "direct"]
         return client.open(endpoint, call)
+
+    def retire(self) -> None:
+        for client in self._clients.values():
+            client.retire()
 
     async def close(self) -> None:
         for client in self._clients.values():

@@ -37,10 +37,17 @@ class DirectUpstream:
         self._limits = limits
         self._tls = tls
         self._hosts: dict[str, _Host] = {}
+        self._most_idle = MAX_IDLE
 
     def open(self, endpoint: Endpoint, call: Call) -> "_Opening":
         """Send a call; every trouble on the way is a `FailedError` with its kind."""
         return _Opening(self, cast(HostEndpoint, endpoint), call)
+
+    def retire(self) -> None:
+        """Close the connections that nobody uses, and from now on each one as soon as its answer has ended."""
+        self._most_idle = 0
+        for host in self._hosts.values():
+            host.keep_idle(0)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -70,7 +77,7 @@ class DirectUpstream:
     def _host(self, base_url: str) -> "_Host":
         host = self._hosts.get(base_url)
         if host is None:
-            host = self._hosts[base_url] = _Host(base_url, self._limits, self._tls)
+            host = self._hosts[base_url] = _Host(base_url, self._limits, self._tls, self._most_idle)
         return host
 
 
@@ -106,12 +113,13 @@ class _Opening:
 class _Host:
     """The connections to one host; `base_url` is what stands before `/v1/messages`."""
 
-    def __init__(self, base_url: str, limits: TimeLimits, tls: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, base_url: str, limits: TimeLimits, tls: Callable[[], ssl.SSLContext], most_idle: int) -> None:
         url = urlsplit(base_url)
         self._name = url.hostname or ""
         self._port = url.port or _DEFAULT_PORTS[url.scheme]
         self._tls = tls if url.scheme == "https" else None
         self._limits = limits
+        self._most_idle = most_idle
         self._path = url.path.rstrip("/")
         name = f"[{self._name}]" if ":" in self._name else self._name
         self._host_header = name if self._port == _DEFAULT_PORTS[url.scheme] else f"{name}:{self._port}"
@@ -158,15 +166,23 @@ class _Host:
         """A call is over, or was left: what can be used again waits for the next one."""
         if connection.leave():
             self._idle[connection] = None
-            if len(self._idle) > MAX_IDLE:
-                oldest = next(iter(self._idle))
-                del self._idle[oldest]
-                oldest.abort()
+            self._close_oldest()
+
+    def keep_idle(self, most: int) -> None:
+        """Keep at most so many connections that nobody uses."""
+        self._most_idle = most
+        self._close_oldest()
 
     def close(self) -> None:
         """Close all connections, also those in use."""
         for connection in tuple(self._open):
             connection.abort()
+
+    def _close_oldest(self) -> None:
+        while len(self._idle) > self._most_idle:
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            oldest.abort()
 
     def _forget(self, connection: Connection) -> None:
         self._open.discard(connection)

@@ -34,20 +34,36 @@ class Httpx2Upstream:
         self._limits = limits
         self._tls = tls
         self._clients: dict[str, httpx2.AsyncClient] = {}
+        self._calls = 0
+        self._is_retired = False
+        self._closing: asyncio.Task[None] | None = None
 
     def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
         """Send a call; every trouble on the way is a `FailedError` with its kind."""
         return self._open(cast(HostEndpoint, endpoint), call)
 
+    def retire(self) -> None:
+        """Close all connections once nobody uses any; who still calls after that gets new ones."""
+        self._is_retired = True
+        self._close_unused()
+
     async def close(self) -> None:
         """Close all connections."""
-        for client in self._clients.values():
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
             await client.aclose()
+
+    def _close_unused(self) -> None:
+        # One connection of many cannot be closed from outside, only all of them together.
+        if self._is_retired and not self._calls and self._clients:
+            # In a task: the caller that was the last may be about to be cancelled.
+            self._closing = asyncio.create_task(self.close())
 
     @asynccontextmanager
     async def _open(self, endpoint: HostEndpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
         client = self._client_for(endpoint.base_url)
         total = _Total(self._limits.total_seconds)
+        self._calls += 1
         try:
             async with total.limit():
                 response = await self._send(client, endpoint, call)
@@ -59,6 +75,9 @@ class Httpx2Upstream:
         except FailedError as error:
             # Hosts repeat the key they refuse, and libraries the header they cannot send.
             raise FailedError(error.failure.redacted(endpoint.redact)) from error
+        finally:
+            self._calls -= 1
+            self._close_unused()
 
     async def _send(self, client: httpx2.AsyncClient, endpoint: HostEndpoint, call: Call) -> httpx2.Response:
         try:

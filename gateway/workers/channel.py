@@ -1,16 +1,19 @@
 """What a parent and a worker tell each other, over a pair of Unix sockets; neither end ever waits for the other.
 
-To the worker go commands, single bytes; with `CONNECTION` goes an accepted socket. To the parent go reports.
+To the worker go commands, single bytes; with `CONNECTION` goes an accepted socket, with `RELOAD` a file that holds an
+assignment. To the parent go reports.
 """
 
 import contextlib
 import socket
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.workers.load import Report
 
 CONNECTION: Final = b"c"
+RELOAD: Final = b"l"
+"""Serve by another configuration from now on."""
 RETIRE: Final = b"r"
 """No more connections will come: serve those that there are to their end, however long, then leave."""
 STOP: Final = b"s"
@@ -42,17 +45,26 @@ class ParentsEnd:
 
     def hand(self, connection: socket.socket) -> bool:
         """Give a connection away; False if the worker cannot take it, then it still belongs to the caller."""
-        try:
-            socket.send_fds(self._end, [CONNECTION], [connection.fileno()])
-        except OSError:
+        if not self._send(CONNECTION, connection.fileno()):
             return False
         connection.close()
         return True
+
+    def reload(self, assignment: int) -> bool:
+        """Show the worker a file with its new assignment; False if it cannot take it."""
+        return self._send(RELOAD, assignment)
 
     def command(self, command: bytes) -> None:
         """Tell the worker something; in vain if it is gone."""
         with contextlib.suppress(OSError):
             self._end.send(command)
+
+    def _send(self, command: bytes, descriptor: int) -> bool:
+        try:
+            socket.send_fds(self._end, [command], [descriptor])
+        except OSError:
+            return False
+        return True
 
     def receive(self) -> list[Report]:
         """The reports that have arrived; raises `EOFError` when the worker is gone."""
@@ -70,6 +82,14 @@ class ParentsEnd:
         return [Report(*values) for values in _REPORT.iter_unpack(reports)]
 
 
+class Message(NamedTuple):
+    """A command for a worker, with what came along."""
+
+    command: bytes
+    connections: tuple[socket.socket, ...] = ()
+    assignment: bytes = b""
+
+
 class WorkersEnd:
     """The end that takes connections and gives reports."""
 
@@ -82,18 +102,21 @@ class WorkersEnd:
         """For the event loop."""
         return self._end.fileno()
 
-    def receive(self) -> tuple[bytes, list[socket.socket]]:
-        """The next command, and the connections that came with it; raises `EOFError` when the parent is gone."""
+    def receive(self) -> Message:
+        """The next command, empty if there is none; raises `EOFError` when the parent is gone."""
         try:
             command, descriptors, _, _ = socket.recv_fds(self._end, 1, _MOST_SOCKETS)
         except BlockingIOError:
-            return b"", []
+            return Message(b"")
         except OSError as error:
             raise EOFError from error
         if not command:
             raise EOFError
+        if command == RELOAD:
+            return Message(command, assignment=b"".join(map(_content, descriptors)))
         # The protocol is named, since not all systems tell: asyncio sets TCP_NODELAY only where it sees TCP.
-        return command, [socket.socket(proto=socket.IPPROTO_TCP, fileno=found) for found in descriptors]
+        sockets = [socket.socket(proto=socket.IPPROTO_TCP, fileno=found) for found in descriptors]
+        return Message(command, tuple(sockets))
 
     def report(self, report: Report) -> bool:
         """Make sure that the parent knows this; False if its inbox is full, or it is gone."""
@@ -104,3 +127,8 @@ class WorkersEnd:
                 return False
             self._last_report = report
         return True
+
+
+def _content(descriptor: int) -> bytes:
+    with open(descriptor, "rb") as file:
+        return file.read()

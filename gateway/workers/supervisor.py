@@ -1,16 +1,18 @@
-"""The parent of the workers: starts them, replaces those that die or shall be renewed, and stops them all."""
+"""The parent of the workers: starts and stops them, tells them what changes, and replaces those that die or ask."""
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
 
-from gateway.config import Config
+from gateway.config import Config, Source
 from gateway.telemetry.logs import log_event
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import RETIRE, STOP, STOP_NOW
@@ -25,25 +27,21 @@ _FAREWELL_SECONDS_AT_ONCE: Final = 2.0
 _LAST_REPORTS_SECONDS: Final = 0.2
 
 
-class ReloadError(Exception):
-    """The configuration cannot be used; the text says why."""
-
-
 class Supervisor:
-    """Runs as many workers as the configuration says; `reload` reads it anew, and may raise `ReloadError`."""
+    """Runs as many workers as the configuration says."""
 
     def __init__(
         self,
         config: Config,
+        key_sources: Mapping[str, Source],
         callers_base_url: str,
         listener: socket.socket,
         *,
-        reload: Callable[[], Config],
         on_ready: Callable[[], None],
     ) -> None:
         self._config = config
+        self._key_sources = key_sources
         self._callers_base_url = callers_base_url
-        self._reload = reload
         self._on_ready = on_ready
         self._workers: list[Worker] = []
         self._door = Door(listener, self._workers)
@@ -60,7 +58,6 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_stop_signal, number)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._do(self._restart_all()))
         numbers = range(1, self._config.server.workers + 1)
         has_started = all(await asyncio.gather(*map(self._launch, numbers)))
         if has_started and not self._stopping.is_set():
@@ -71,17 +68,46 @@ class Supervisor:
         await self._end()
         return has_started and not self._is_forced
 
+    def reload(self, config: Config, key_sources: Mapping[str, Source]) -> None:
+        """Have the workers serve by this configuration, those that are here and those that come."""
+        self._config, self._key_sources = config, key_sources
+        for worker in self._workers:
+            if worker.phase is not Phase.LEAVING and not self._tell(worker):
+                # It does not keep up. A successor knows the configuration from the start.
+                self._line.put_nowait(worker)
+
+    def _tell(self, worker: Worker) -> bool:
+        try:
+            file = self._assignment(worker.number).to_file()
+        except OSError as error:
+            log_event(logging.ERROR, "A worker could not be told", worker=worker.number, why=error.strerror)
+            return False
+        try:
+            return worker.channel.reload(file)
+        finally:
+            os.close(file)
+
+    def _assignment(self, number: int) -> Assignment:
+        return Assignment(
+            number=number,
+            config=self._config,
+            callers_base_url=self._callers_base_url,
+            key_sources=self._key_sources,
+        )
+
     # Starting and ending
 
     async def _launch(self, number: int) -> bool:
         """Start a worker; whether it became ready."""
-        assignment = Assignment(number=number, config=self._config, callers_base_url=self._callers_base_url)
+        assignment = self._assignment(number)
         try:
             worker = await start_worker(assignment)
         except OSError as error:
             log_event(logging.ERROR, "A worker could not be started", worker=number, why=error.strerror)
             return False
         self._workers.append(worker)
+        if assignment.config is not self._config:
+            self._tell(worker)
         asyncio.get_running_loop().add_reader(worker.channel, self._hear, worker)
         self._keep(self._watches, self._watch(worker))
         if self._stopping.is_set():
@@ -129,18 +155,7 @@ class Supervisor:
             if await self._launch(number):
                 return
 
-    # Restarting
-
-    async def _restart_all(self) -> None:
-        """Replace all workers, one after another, by such with the configuration as it is now."""
-        try:
-            self._config = await asyncio.to_thread(self._reload)
-        except ReloadError as error:
-            log_event(logging.ERROR, "No restart, the configuration has to be corrected first", why=str(error))
-            return
-        log_event(logging.INFO, "The workers are being replaced")
-        for worker in self._workers:
-            self._line.put_nowait(worker)
+    # Replacing
 
     async def _replace_in_turn(self) -> None:
         while True:
@@ -175,7 +190,8 @@ class Supervisor:
         grace = f"at most {self._config.server.shutdown_grace_seconds:g} s"
         patience = "Ctrl-C again stops at once" if number == signal.SIGINT else grace
         if count := sum(worker.load.requests for worker in self._workers):
-            print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
+            with contextlib.suppress(OSError):  # a terminal that is gone
+                print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
 
     def _stop(self) -> None:
         self._stopping.set()

@@ -15,7 +15,7 @@ from gateway.protocol import BoundedHttpProtocol
 from gateway.serving import Server, run
 from gateway.telemetry.logs import log_event, set_up_logging
 from gateway.workers.assignment import Assignment
-from gateway.workers.channel import RETIRE, STOP, STOP_NOW, WorkersEnd
+from gateway.workers.channel import RELOAD, RETIRE, STOP, STOP_NOW, Message, WorkersEnd
 from gateway.workers.load import MOST_ON_THE_WAY, Report
 
 _CLOSE: Final = (b"connection", b"close")
@@ -26,7 +26,10 @@ _CONNECTIONS_A_REPORT: Final = MOST_ON_THE_WAY // 4
 class WorkerServer(Server):
     """The gateway's server, except that connections and commands come from the parent, and load is reported to it."""
 
-    def __init__(self, gateway: Gateway, channel: WorkersEnd) -> None:
+    def __init__(self, assignment: Assignment, channel: WorkersEnd) -> None:
+        gateway = Gateway(
+            assignment.config, callers_base_url=assignment.callers_base_url, key_sources=assignment.key_sources
+        )
         super().__init__(gateway)
         self._channel = channel
         self._taken = 0
@@ -69,18 +72,25 @@ class WorkerServer(Server):
 
     def _receive(self) -> None:
         try:
-            command, connections = self._channel.receive()
+            message = self._channel.receive()
         except EOFError:
             log_event(logging.WARNING, "The parent process has died, this worker stops")
             asyncio.get_running_loop().remove_reader(self._channel)
-            command, connections = STOP, []
-        for connection in connections:
+            message = Message(STOP)
+        for connection in message.connections:
             self._take(connection)
-        if command == RETIRE:
+        if message.command == RELOAD:
+            self._reload(Assignment.decode(message.assignment))
+        elif message.command == RETIRE:
             self._retire()
-        elif command in (STOP, STOP_NOW):
+        elif message.command in (STOP, STOP_NOW):
             self.should_exit = True
-            self.force_exit = command == STOP_NOW
+            self.force_exit = message.command == STOP_NOW
+
+    def _reload(self, assignment: Assignment) -> None:
+        set_up_logging(assignment.config.log.level, assignment.config.log.format, worker=assignment.number)
+        self._gateway.reload(assignment.config, assignment.key_sources)
+        log_event(logging.INFO, "This worker serves by the new configuration")
 
     def _take(self, connection: socket.socket) -> None:
         task = asyncio.create_task(self._connect(connection))
@@ -133,7 +143,7 @@ def main() -> int:
     config = assignment.config
     set_up_logging(config.log.level, config.log.format, worker=assignment.number)
     channel = WorkersEnd(socket.socket(fileno=int(sys.argv[2])))
-    server = WorkerServer(Gateway(config, callers_base_url=assignment.callers_base_url), channel)
+    server = WorkerServer(assignment, channel)
     run(server.serve(sockets=[]))
     return 0 if server.started and not server.force_exit else 1
 

@@ -617,7 +617,7 @@ def test_any_text_loads_or_is_refused_with_a_path(pieces: list[str]) -> None:
 
     told = []
     try:
-        mistakes.raise_any()
+        mistakes.raise_any({})
     except ConfigError as error:
         told = str(error).splitlines()
 

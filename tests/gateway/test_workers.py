@@ -1,14 +1,15 @@
 """Who gets the next connection, how soon the dead are replaced, and what a parent and a worker tell each other."""
 
+import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from gateway.config import Config, KeyConfig
+from gateway.config import Config, KeyConfig, Source
 from gateway.secret import Secret
 from gateway.workers.assignment import Assignment
-from gateway.workers.channel import CONNECTION, STOP, ParentsEnd, WorkersEnd
+from gateway.workers.channel import CONNECTION, RELOAD, STOP, Message, ParentsEnd, WorkersEnd
 from gateway.workers.load import MOST_ON_THE_WAY, Backoff, Load, Report
 
 
@@ -69,15 +70,15 @@ def test_connections_arrive_before_the_command_that_follows_them(ends: tuple[Par
     client, accepted = socket.socketpair()
     parent.hand(accepted)
     parent.command(STOP)
-    command, (taken,) = worker.receive()
+    command, (taken,), _ = worker.receive()
     with client, taken:
         taken.sendall(b"hello")
 
         assert client.recv(5) == b"hello"
         assert command == CONNECTION
         assert accepted.fileno() == -1
-        assert worker.receive() == (STOP, [])
-        assert worker.receive() == (b"", [])
+        assert worker.receive() == Message(STOP)
+        assert worker.receive() == Message(b"")
 
 
 def test_only_news_is_reported(ends: tuple[ParentsEnd, WorkersEnd]) -> None:
@@ -113,3 +114,41 @@ def test_an_assignment_arrives_with_its_secrets() -> None:
     assignment = Assignment(number=2, config=config, callers_base_url="http://up")
 
     assert Assignment.decode(assignment.encode()) == assignment
+
+
+def test_there_may_be_no_keys_in_an_assignment() -> None:
+    assignment = Assignment(number=1, config=Config(), callers_base_url="http://up")
+
+    assert Assignment.decode(assignment.encode()) == assignment
+
+
+def test_a_new_assignment_comes_as_a_file_that_nobody_else_can_open(ends: tuple[ParentsEnd, WorkersEnd]) -> None:
+    parent, worker = ends
+    config = Config(keys=(KeyConfig(name="main", api_key=Secret("sk-ant-1" * 100_000)),))
+    sources = {"main": Source(command=("pass", "show"))}
+    assignment = Assignment(number=2, config=config, callers_base_url="http://up", key_sources=sources)
+    file = assignment.to_file()
+    parent.reload(file)
+    os.close(file)
+    parent.command(STOP)
+    message = worker.receive()
+
+    assert (message.command, message.connections) == (RELOAD, ())
+    assert Assignment.decode(message.assignment) == assignment
+    assert worker.receive() == Message(STOP)
+
+
+def test_where_there_are_no_files_in_memory_it_is_one_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    assignment = Assignment(number=1, config=Config(), callers_base_url="http://up")
+    with open(assignment.to_file(), "rb") as file:
+        assert Assignment.decode(file.read()) == assignment
+
+
+def test_a_worker_that_does_not_keep_up_cannot_be_told(ends: tuple[ParentsEnd, WorkersEnd]) -> None:
+    parent, _ = ends
+    with open(os.devnull, "rb") as file:
+        for _ in range(100_000):
+            if not parent.reload(file.fileno()):
+                return
+    pytest.fail("The worker's inbox has no end.")

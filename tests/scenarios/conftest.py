@@ -1,5 +1,6 @@
 """Fixtures of the scenarios."""
 
+import asyncio
 import io
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from gateway.telemetry.logs import Sink, set_up_logging
-from tests.support.scripted import ScriptedUpstream, scripted_upstream
+from tests.support import messages
+from tests.support.scripted import ScriptedUpstream, Wait, scripted_upstream, stream_answer
 
 _LOGS = ("dragoman", "uvicorn.error", "asyncio")
 
@@ -16,6 +18,15 @@ _LOGS = ("dragoman", "uvicorn.error", "asyncio")
 async def upstream() -> AsyncIterator[ScriptedUpstream]:
     async with scripted_upstream() as running:
         yield running
+
+
+@pytest.fixture
+def gate(upstream: ScriptedUpstream) -> asyncio.Event:
+    """What streams wait for after they have begun."""
+    event = asyncio.Event()
+    start, block, first, *rest = messages.text_stream()
+    upstream.always(stream_answer(start, block, first, Wait(event), *rest))
+    return event
 
 
 @pytest.fixture

@@ -1,0 +1,124 @@
+"""The endpoints of one configuration, and the layers around them; a reload makes another such assembly."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TypeVar
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp
+
+from gateway.api.auth import Authenticator
+from gateway.api.chat import ChatCompletions
+from gateway.api.completions import Completions
+from gateway.api.generation import GenerationSettings, Generator
+from gateway.api.interrupts import Interrupts
+from gateway.api.messages import COUNT_TOKENS, MESSAGES, Messages, NativeRoute, NativeSettings
+from gateway.api.middleware import Edge
+from gateway.api.models import Models
+from gateway.api.pages import FrontDoor, Health, Shortcut, unknown_url
+from gateway.config import Config
+from gateway.proxy.catalogue import Catalogue
+from gateway.proxy.exchange import Services
+from gateway.proxy.lessons import Lessons
+from gateway.proxy.routing import Aliases
+from gateway.secret import Secret
+from gateway.upstream.hosts import HostEndpoint
+from translators.chat.request import Options
+from translators.models import ModelTable
+
+G = TypeVar("G", bound=Generator)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the endpoints work with."""
+
+    services: Services
+    aliases: Aliases
+    models: ModelTable
+    catalogue: Catalogue
+    authenticator: Authenticator
+    own_endpoint: Callable[[Secret], HostEndpoint]
+    interrupts: Interrupts
+    lessons: Lessons
+
+
+def assemble(config: Config, parts: Parts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]) -> ASGIApp:
+    """The routes, each with and without /v1, inside the layers that every request passes."""
+    chat = _generator(ChatCompletions, config, parts)
+    completions = _generator(Completions, config, parts)
+    messages, count_tokens = _native(MESSAGES, config, parts), _native(COUNT_TOKENS, config, parts)
+    models = Models(parts.authenticator, parts.catalogue)
+    routes: list[BaseRoute] = [
+        Route("/", FrontDoor(version("dragoman")), methods=["GET"]),
+        Route("/health", Health(), methods=["GET"]),
+    ]
+    for prefix in ("/v1", ""):
+        routes += [
+            Route(f"{prefix}/chat/completions", chat, methods=["POST"]),
+            Route(f"{prefix}/completions", completions, methods=["POST"]),
+            Route(f"{prefix}/messages", messages, methods=["POST"]),
+            Route(f"{prefix}/messages/count_tokens", count_tokens, methods=["POST"]),
+            Route(f"{prefix}/models", models, methods=["GET"]),
+            Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
+        ]
+    router = Router(routes, default=unknown_url, redirect_slashes=False, lifespan=lifespan)
+    hot: dict[str, ASGIApp] = {f"{prefix}/chat/completions": chat for prefix in ("/v1", "")}
+    hot |= {f"{prefix}/messages": messages for prefix in ("/v1", "")}
+    origins = config.server.cors_origins
+    edge = Edge(Shortcut(hot, router), guards_loopback=not parts.authenticator.needs_key, allowed_origins=origins)
+    if not origins:
+        return edge
+    return CORSMiddleware(
+        edge,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=["*"],
+        max_age=3600,
+    )
+
+
+def _generator(kind: type[G], config: Config, parts: Parts) -> G:
+    """An endpoint that generates text."""
+    options = Options(
+        max_output_tokens=config.models.max_output_tokens,
+        always_show_reasoning=config.translation.show_reasoning == "always",
+        reject_unsupported=config.translation.on_unsupported == "reject",
+        always_cache=config.translation.prompt_caching == "always",
+        allowed_fields=frozenset(config.translation.allow_native),
+        max_choices=config.translation.max_choices,
+    )
+    return kind(
+        authenticator=parts.authenticator,
+        services=parts.services,
+        own_endpoint=parts.own_endpoint,
+        aliases=parts.aliases,
+        models=parts.models,
+        settings=GenerationSettings(
+            options, config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks
+        ),
+        interrupts=parts.interrupts,
+        lessons=parts.lessons,
+    )
+
+
+def _native(route: NativeRoute, config: Config, parts: Parts) -> Messages:
+    """An endpoint for callers who speak Messages."""
+    return Messages(
+        route,
+        authenticator=parts.authenticator,
+        services=parts.services,
+        own_endpoint=parts.own_endpoint,
+        aliases=parts.aliases,
+        settings=NativeSettings(
+            config.server.max_body_bytes,
+            config.streaming.keepalive_seconds,
+            frozenset(config.translation.allow_native),
+            config.models.fallbacks,
+        ),
+        interrupts=parts.interrupts,
+    )

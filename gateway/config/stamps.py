@@ -1,0 +1,31 @@
+"""Which files a configuration was read from, and whether they are still the same."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+
+class Stamp(NamedTuple):
+    """What differs between a file and its successor; symbolic links are followed, since Kubernetes swaps them."""
+
+    modified_ns: int
+    size: int
+    inode: int
+
+
+Stamps: TypeAlias = Mapping[str, Stamp | None]
+"""By absolute path; None for a file that is not there."""
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """A file's stamp as it is now."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def stamps_of(paths: Mapping[str, object]) -> Stamps:
+    """The stamps of these files as they are now."""
+    return {path: stamp_of(path) for path in paths}
