@@ -83,8 +83,8 @@ class KeyPool:
 
     @property
     def leaving(self) -> set[str]:
-        """The keys that are no longer configured, or not as they were, but still in use."""
-        return {state.key.name for state in self._leaving}
+        """The keys that are no longer configured but still in use."""
+        return {state.key.name for state in self._leaving} - self._states.keys()
 
     @property
     def states(self) -> Iterable[KeyState]:
