@@ -1,0 +1,89 @@
+"""What chooses keys in a simulation: the way a gateway without knowledge does it, and Dragoman's own pool."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from benchmarks.pool.caches import Usage
+from benchmarks.pool.workloads import Turn
+from translators.errors import Failure
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A turn on its way, and those that come after it; what has become of it so far."""
+
+    turn: Turn
+    turns: Iterator[Turn]
+    came_at: float
+    tries: int = 0
+    excluded: frozenset[str] = frozenset()
+    avoided: frozenset[str] = frozenset()
+    waits: bool = False
+
+
+class Balancer(Protocol):
+    """Gives out keys, and learns. It sees what a gateway sees: a request's estimate, an answer's headers."""
+
+    def acquire(self, request: Request, now: float) -> Any | None:
+        """A lease, or None where no key is ready."""
+
+    def key_name(self, lease: Any) -> str:
+        """Which key a lease is for."""
+
+    def answered(self, lease: Any, headers: Mapping[str, str], now: float) -> None:
+        """An answer's head has come."""
+
+    def succeeded(self, lease: Any, usage: Usage, now: float) -> None:
+        """An answer is complete."""
+
+    def failed(self, lease: Any, failure: Failure, now: float) -> None:
+        """An attempt has failed."""
+
+    def join(self, request: Request, now: float) -> bool:
+        """Take a place in the waiting line; whether there is one."""
+
+    def leave(self, request: Request) -> None:
+        """Give the place up."""
+
+    def serve(self, now: float) -> Sequence[tuple[Request, Any]]:
+        """Those whose turn it is, each with a lease."""
+
+    def wake_at(self, now: float) -> float | None:
+        """When to ask again, were nothing to happen until then."""
+
+
+class Plain:
+    """The next key in turn or any key, whatever it answered before; nobody waits."""
+
+    def __init__(self, keys: Sequence[str], choose: Callable[[Sequence[str]], str]) -> None:
+        self._keys = keys
+        self._choose = choose
+
+    def acquire(self, request: Request, now: float) -> str | None:
+        names = [name for name in self._keys if name not in request.excluded and name not in request.avoided]
+        return self._choose(names) if names else None
+
+    def key_name(self, lease: str) -> str:
+        return lease
+
+    def answered(self, lease: str, headers: Mapping[str, str], now: float) -> None:
+        pass
+
+    def succeeded(self, lease: str, usage: Usage, now: float) -> None:
+        pass
+
+    def failed(self, lease: str, failure: Failure, now: float) -> None:
+        pass
+
+    def join(self, request: Request, now: float) -> bool:
+        return False
+
+    def leave(self, request: Request) -> None:
+        pass
+
+    def serve(self, now: float) -> Sequence[tuple[Request, Any]]:
+        return ()
+
+    def wake_at(self, now: float) -> float | None:
+        return None
