@@ -1,9 +1,12 @@
 """What a simulation counts."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from benchmarks.pool.caches import Usage
 from translators.models import model_table
+
+_MODELS: Final = model_table()
 
 
 @dataclass(slots=True)
@@ -50,7 +53,7 @@ class Tally:
 
 def dollars(model: str, usage: Usage) -> float:
     """What an answer costs, by the table of models."""
-    provenance = model_table().provenance(model)
+    provenance = _MODELS.provenance(model)
     assert provenance is not None
     tokens = usage.uncached_tokens + usage.cache_read_tokens
     price = next(

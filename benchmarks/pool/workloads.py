@@ -12,6 +12,7 @@ from benchmarks.pool.caches import TTL_SECONDS, Part
 from benchmarks.pool.world import Call, family_of
 from translators.models import model_table
 
+_MODELS: Final = model_table()
 _CALLERS: Final = 20
 # One caller makes as many requests as many others together: what fairness is for.
 _LOUDEST_SHARE: Final = 0.4
@@ -124,7 +125,7 @@ def _conversation(random: Random, number: int, kind: int, application: Applicati
     prefix = blake2b(repr(named_by).encode(), digest_size=8).digest()
     loudest = random.random() < _LOUDEST_SHARE
     caller = "caller-0" if loudest else f"caller-{random.randrange(1, _CALLERS)}"
-    cache_minimum = model_table().row(application.model).cache_minimum
+    cache_minimum = _MODELS.row(application.model).cache_minimum
     turns: list[Turn] = []
     tokens, cached_before, paused = prefix_tokens, prefix_tokens, 0.0
     for turn_number in range(_turns(random, application.turns)):
