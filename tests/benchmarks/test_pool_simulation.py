@@ -92,5 +92,5 @@ def test_the_command_prints_a_row_for_each_strategy(capsys: pytest.CaptureFixtur
     main(["--workload", "single", "--minutes", "0.2", "--strategy", "random", "--organizations", "start:1,start:2"])
     printed = capsys.readouterr().out
 
-    assert printed.startswith("3 keys (start:1, build:2), workload single, 95% of at most 2,000 requests/min")
+    assert printed.startswith("3 keys (start:1, start:2), workload single, 95% of at most 2,000 requests/min")
     assert "| random " in printed
