@@ -1,6 +1,6 @@
 """What chooses keys in a simulation: the way a gateway without knowledge does it, and Dragoman's own pool."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,8 +46,8 @@ class Balancer(Protocol):
     def leave(self, request: Request) -> None:
         """Give the place up."""
 
-    def serve(self, now: float) -> Sequence[tuple[Request, Any]]:
-        """Those whose turn it is, each with a lease."""
+    def serve(self, now: float) -> Iterable[tuple[Request, Any]]:
+        """Those whose turn it is, each with a lease; each is started before the next is asked for."""
 
     def wake_at(self, now: float) -> float | None:
         """When to ask again, were nothing to happen until then."""
@@ -82,7 +82,7 @@ class Plain:
     def leave(self, request: Request) -> None:
         pass
 
-    def serve(self, now: float) -> Sequence[tuple[Request, Any]]:
+    def serve(self, now: float) -> Iterable[tuple[Request, Any]]:
         return ()
 
     def wake_at(self, now: float) -> float | None:

@@ -91,6 +91,11 @@ class Meter:
             self.output_tokens.seconds_until(1, now),
         )
 
+    def share_left(self, now: float) -> float:
+        """How full its emptiest bucket is."""
+        buckets = (self.requests, self.input_tokens, self.output_tokens)
+        return min(bucket.settle(now) / bucket.capacity for bucket in buckets)
+
     def charge(self, input_tokens: int, now: float) -> None:
         """Let a request in."""
         self.requests.take(1, now)

@@ -8,6 +8,7 @@ from benchmarks.pool.tally import quantile
 
 _HEADINGS = (
     "strategy",
+    "asked/min",
     "answers/min",
     "of max",
     "upstream 429",
@@ -58,6 +59,7 @@ def row(strategy: str, scenario: Scenario, simulation: Simulation) -> tuple[str,
     per_minute = tally.answers / tally.minutes
     figures = (
         strategy,
+        f"{tally.requests / tally.minutes:,.0f}",
         f"{per_minute:,.0f}",
         _percent(per_minute, most),
         f"{tally.limited_upstream:,} ({_percent(tally.limited_upstream, tally.attempts)})",

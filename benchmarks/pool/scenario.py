@@ -83,8 +83,9 @@ class Scenario:
         """One strategy in a world of its own."""
         workload, most, turns = self.traffic
         until = WARM_UP_SECONDS + self.minutes * 60
-        chooses = balancer(strategy, self.keys, self.seed)
-        simulation = Simulation(self.world(), chooses, Tally(WARM_UP_SECONDS, until), self.patience, self.seed)
+        world = self.world()
+        chooses = balancer(strategy, world, self.seed)
+        simulation = Simulation(world, chooses, Tally(WARM_UP_SECONDS, until), self.patience, self.seed)
         simulation.run(workload.conversations(), self.load * most / turns, until)
         return simulation
 

@@ -1,20 +1,21 @@
 """The strategies that can be compared, by name."""
 
-from collections.abc import Sequence
 from itertools import cycle
 from random import Random
 from typing import Final
 
 from benchmarks.pool.balancers import Balancer, Plain
-from benchmarks.pool.world import ApiKey
+from benchmarks.pool.oracle import Oracle
+from benchmarks.pool.world import World
 
-PLAIN: Final = ("round_robin", "random")
-STRATEGIES: Final = PLAIN
+STRATEGIES: Final = ("oracle", "round_robin", "random")
 
 
-def balancer(strategy: str, keys: Sequence[ApiKey], seed: int) -> Balancer:
-    """A fresh balancer over these keys."""
-    names = [key.name for key in keys]
+def balancer(strategy: str, world: World, seed: int) -> Balancer:
+    """A fresh balancer over a world's keys."""
+    if strategy == "oracle":
+        return Oracle(world)
+    names = list(world.keys)
     if strategy == "random":
         return Plain(names, Random(seed).choice)
     turns = cycle(names)
