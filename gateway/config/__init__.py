@@ -6,11 +6,13 @@ from gateway.config.mistakes import ConfigError, Mistake
 from gateway.config.schema import config_schema
 from gateway.config.settings import (
     AbilitiesConfig,
+    AdminConfig,
     ClientConfig,
     Config,
     KeyConfig,
     LogConfig,
     ModelsConfig,
+    PoolConfig,
     RetriesConfig,
     ServerConfig,
     StreamingConfig,
@@ -21,6 +23,7 @@ from gateway.config.settings import (
 
 __all__ = [
     "AbilitiesConfig",
+    "AdminConfig",
     "ClientConfig",
     "Config",
     "ConfigError",
@@ -28,6 +31,7 @@ __all__ = [
     "LogConfig",
     "Mistake",
     "ModelsConfig",
+    "PoolConfig",
     "RetriesConfig",
     "ServerConfig",
     "StreamingConfig",

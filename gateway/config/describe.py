@@ -14,7 +14,7 @@ _NONE = {
 
 
 def describe_config(config: Config) -> list[str]:
-    """One line for each section, and for each key and client; secrets are left out."""
+    """One line for each section, and for each key and client; of secrets only that they are set."""
     lines: list[str] = []
     for field in msgspec.structs.fields(config):
         section = getattr(config, field.name)
@@ -29,19 +29,21 @@ def describe_config(config: Config) -> list[str]:
 
 def _described(section: msgspec.Struct) -> str:
     settings = msgspec.structs.asdict(section)
-    return ", ".join(f"{name} {_shown(value)}" for name, value in settings.items() if not isinstance(value, Secret))
+    return ", ".join(f"{name} {_shown(value)}" for name, value in settings.items())
 
 
 def _shown(value: Any) -> str:
     match value:
         case None:
             return "not set"
+        case Secret():
+            return "set"
         case bool():
             return "true" if value else "false"
         case float():
             return f"{value:.15g}"
         case dict():
-            return "{" + ", ".join(f"{name}: {target}" for name, target in value.items()) + "}"
+            return "{" + ", ".join(f"{name}: {_shown(target)}" for name, target in value.items()) + "}"
         case tuple():
             return "[" + ", ".join(value) + "]"
     return str(value)

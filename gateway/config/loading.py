@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from msgspec import inspect
 from msgspec.structs import replace
 
 from gateway.config.document import Tree, parse
-from gateway.config.mistakes import WRONG, Mistakes
+from gateway.config.mistakes import WRONG, Mistakes, path_to
 from gateway.config.reading import Reader
-from gateway.config.settings import DEFAULT_BASE_URL, ClientConfig, Config, KeyConfig, as_base_url
+from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig, as_base_url
 from gateway.config.sources import SecretReader, secret_of
 from gateway.config.variables import Text
 from gateway.secret import Secret
+
+_ADMIN_VARIABLE: Final = "DRAGOMAN_ADMIN_KEY"
 
 
 def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
@@ -30,6 +33,8 @@ def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
         _check_unique("keys", "name", config.keys, mistakes)
         _check_unique("clients", "name", config.clients, mistakes)
         _check_unique("clients", "api_key", config.clients, mistakes)
+        _check_admin(config, mistakes)
+        _check_fallbacks(config.models.fallbacks, mistakes)
     mistakes.raise_any()
     assert isinstance(config, Config)  # what was WRONG has been raised
     return config
@@ -51,7 +56,8 @@ def _tree_of(path: Path, environ: Mapping[str, str], mistakes: Mistakes) -> Tree
 
 
 def _completed(config: Config, tree: Tree, environ: Mapping[str, str], mistakes: Mistakes) -> Config:
-    """The configuration with the environment's keys, unless the file has keys of its own."""
+    """The configuration with the environment's keys, each unless the file has such of its own."""
+    config = replace(config, admin=_admin(config.admin, environ, mistakes))
     url = DEFAULT_BASE_URL
     try:
         url = environment_base_url(environ)
@@ -63,6 +69,17 @@ def _completed(config: Config, tree: Tree, environ: Mapping[str, str], mistakes:
     if config.clients and not texts:
         mistakes.add("clients", "there is no key they could use: add keys, or set ANTHROPIC_API_KEY")
     return replace(config, keys=_environment_keys(variable, texts, url, mistakes))
+
+
+def _admin(admin: AdminConfig, environ: Mapping[str, str], mistakes: Mistakes) -> AdminConfig:
+    text = environ.get(_ADMIN_VARIABLE, "")
+    if admin.api_key is not None or not text.strip():
+        return admin
+    try:
+        return AdminConfig(api_key=secret_of(text))
+    except ValueError as problem:
+        mistakes.add(_ADMIN_VARIABLE, str(problem))
+        return admin
 
 
 def _environment_key_texts(environ: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -97,3 +114,31 @@ def _check_unique(
         earlier = first.setdefault(value.reveal() if isinstance(value, Secret) else value, index)
         if earlier != index:
             mistakes.add(f"{section}[{index}].{field}", f"the same as {section}[{earlier}].{field}; each needs its own")
+
+
+def _check_admin(config: Config, mistakes: Mistakes) -> None:
+    """A client who could look into the gateway with its own key would be told more than it should."""
+    for index, client in enumerate(config.clients):
+        # A client, or its key, may be WRONG.
+        if config.admin.api_key is not None and getattr(client, "api_key", WRONG) == config.admin.api_key:
+            mistakes.add("admin.api_key", f"the same as clients[{index}].api_key; the admin's is for nobody else")
+
+
+def _check_fallbacks(fallbacks: Mapping[str, tuple[str, ...]], mistakes: Mistakes) -> None:
+    """Note where a model would stand in for itself, at once or by way of others."""
+    for model, others in fallbacks.items():
+        for index, other in enumerate(others if isinstance(others, tuple) else ()):
+            if isinstance(other, str) and model in _reachable(other, fallbacks):
+                why = "a model cannot stand in for itself" if other == model else f"its fallbacks lead back to {model}"
+                mistakes.add(f"{path_to('models.fallbacks', str(model))}[{index}]", why)
+
+
+def _reachable(model: str, fallbacks: Mapping[str, tuple[str, ...]]) -> set[str]:
+    found: set[str] = set()
+    to_visit = [model]
+    while to_visit:
+        if (visited := to_visit.pop()) not in found:
+            found.add(visited)
+            others = fallbacks.get(visited, ())
+            to_visit += others if isinstance(others, tuple) else ()
+    return found

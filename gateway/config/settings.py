@@ -48,7 +48,7 @@ def as_model_id(text: str) -> str:
     if not text.strip():
         raise ValueError("expected the name of a model, got an empty text")
     if "*" in text or "?" in text:
-        raise ValueError("wildcards belong to the alias on the left; this has to be the name of one model")
+        raise ValueError("this has to be the name of one model; only an alias, on the left, may hold wildcards")
     return text.strip()
 
 
@@ -68,6 +68,7 @@ def _http_url(text: str) -> str:
 
 Seconds = Annotated[float, Meta(gt=0)]
 Name = Annotated[str, Meta(min_length=1)]
+ModelId = Annotated[str, Meta(min_length=1, pattern="^[^*?]*$", extra={"check": as_model_id})]
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,10 +107,36 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = DEFAULT_BASE_URL
     weight: Annotated[int, Meta(ge=1, description="Its share of the requests, next to the other keys'.")] = 1
+    priority: Annotated[int, Meta(ge=0, description="For pool.strategy priority: lower ones are filled first.")] = 0
+    max_concurrency: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Requests at once, at most; null is no ceiling until upstream says to slow down."),
+    ] = None
+    organization: Annotated[
+        Name | None,
+        Meta(description="Its organisation's id, which upstream's answers tell; said here it is known from the start."),
+    ] = None
+    workspace: Annotated[
+        Name | None,
+        Meta(description="Its workspace's id, which upstream's answers tell; said here it is known from the start."),
+    ] = None
     api_version: Annotated[
         Literal["auto", "2023-06-01", "2026-10-21"],
         Meta(description="The anthropic-version header; auto chooses the newest one that the gateway speaks."),
     ] = "auto"
+
+
+class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How requests are spread over the keys, and how they wait for one."""
+
+    strategy: Annotated[
+        Literal["affinity", "least_busy", "weighted", "priority"],
+        Meta(description="affinity keeps conversations where their prompt cache is; see docs/load-balancing.md."),
+    ] = "affinity"
+    queue_size: Annotated[int, Meta(ge=0, description="Requests that may wait for a key at once; 0 is none.")] = 1000
+    queue_timeout_seconds: Annotated[
+        Seconds, Meta(description="How long a request waits for a key before it is answered with 429.")
+    ] = 30.0
 
 
 class AbilitiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, repr_omit_defaults=True):
@@ -140,7 +167,7 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Which model a name means, and how long its answers may get."""
 
     aliases: Annotated[
-        dict[Name, Annotated[str, Meta(min_length=1, pattern="^[^*?]*$", extra={"check": as_model_id})]],
+        dict[Name, ModelId],
         Meta(description="Name or pattern (with *) that clients ask for, to the model that answers."),
     ] = field(default_factory=dict)
     builtin_aliases: Annotated[
@@ -152,6 +179,10 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = None
     abilities: Annotated[
         dict[Name, AbilitiesConfig], Meta(description="Model to what it can do, over the built-in table.")
+    ] = field(default_factory=dict)
+    fallbacks: Annotated[
+        dict[ModelId, tuple[ModelId, ...]],
+        Meta(description="Model to the models that are asked in turn while all of its class are overloaded."),
     ] = field(default_factory=dict)
     refresh_seconds: Annotated[
         Seconds, Meta(description="How often the list of models is fetched from upstream again.")
@@ -165,6 +196,18 @@ class ClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     api_key: Annotated[
         Secret, Meta(description="What the client sends as its OpenAI key: a text, usually ${NAME}, or where it is.")
     ]
+    sees_key: Annotated[bool, Meta(description="Whether its answers name the key that was used, in x-gateway-key.")] = (
+        False
+    )
+
+
+class AdminConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may look into the running gateway."""
+
+    api_key: Annotated[
+        Secret | None,
+        Meta(description="What /admin/... asks for; null is DRAGOMAN_ADMIN_KEY, and without that no /admin."),
+    ] = None
 
 
 class TranslationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -211,6 +254,9 @@ class RetriesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     deadline_seconds: Annotated[
         Seconds, Meta(description="No new attempt is begun later than this after the request came.")
     ] = 600.0
+    budget_percent: Annotated[
+        float, Meta(ge=0, le=100, description="What retries may add to the traffic, in percent of it.")
+    ] = 20.0
 
 
 class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -249,8 +295,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     server: ServerConfig = ServerConfig()
     keys: Annotated[tuple[KeyConfig, ...], Meta(min_length=1, description="The keys used towards Anthropic.")] = ()
+    pool: PoolConfig = PoolConfig()
     models: ModelsConfig = ModelsConfig()
     clients: Annotated[tuple[ClientConfig, ...], Meta(description="The applications that may use the gateway.")] = ()
+    admin: AdminConfig = AdminConfig()
     translation: TranslationConfig = TranslationConfig()
     streaming: StreamingConfig = StreamingConfig()
     retries: RetriesConfig = RetriesConfig()

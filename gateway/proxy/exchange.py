@@ -51,7 +51,10 @@ class Record(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every exchange works with. `clock` gives monotonic seconds, `sleep` and `jitter` are for retries."""
+    """What every exchange works with. `clock` gives monotonic seconds, `sleep` and `jitter` are for retries.
+
+    `on_refused` is told the name of a key that upstream rejects; it returns at once.
+    """
 
     pool: KeyPool
     endpoints: Mapping[str, Endpoint]
@@ -60,6 +63,7 @@ class Services:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
+    on_refused: Callable[[str], None] = lambda key: None
 
     def for_caller(self, endpoint: Endpoint) -> "Services":
         """The same for a caller who brought a key: a pool of that one."""
@@ -122,6 +126,8 @@ class Exchange(Generic[R]):
                 return await self._attempt_once(lease, consume)
             except FailedError as error:
                 self._note(lease.key.name, error.failure)
+                if error.failure.kind is ErrorKind.KEY_REJECTED:
+                    self._services.on_refused(lease.key.name)
                 if self._has_learned(lease, error.failure):
                     continue
                 last = _more_telling(last, error.failure)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import (
+    AdminConfig,
     ClientConfig,
     Config,
     ConfigError,
@@ -22,6 +23,7 @@ from gateway.config import (
     LogConfig,
     Mistake,
     ModelsConfig,
+    PoolConfig,
     RetriesConfig,
     ServerConfig,
     StreamingConfig,
@@ -46,8 +48,10 @@ EXAMPLE_ENVIRONMENT = {"ANTHROPIC_API_KEY": "sk-ant-1", "MY_APP_KEY": "app-key-1
 STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ServerConfig,
     KeyConfig,
+    PoolConfig,
     ModelsConfig,
     ClientConfig,
+    AdminConfig,
     TranslationConfig,
     StreamingConfig,
     RetriesConfig,
@@ -228,6 +232,52 @@ def test_clients_without_any_key_are_a_mistake(load: Loader) -> None:
     assert load(text, ANTHROPIC_API_KEY="sk-1").clients == (ClientConfig(name="a", api_key=Secret("b")),)
     assert load.mistakes(text) == [
         "clients: there is no key they could use: add keys, or set ANTHROPIC_API_KEY",
+    ]
+
+
+# Fallbacks and the admin's key
+
+
+def test_a_model_may_have_fallbacks(load: Loader) -> None:
+    text = "models: {fallbacks: {a: [b, c], b: [c], c: []}}"
+
+    assert load(text).models.fallbacks == {"a": ("b", "c"), "b": ("c",), "c": ()}
+    assert "fallbacks {a: [b, c], b: [c], c: []}" in "\n".join(describe_config(load(text)))
+
+
+def test_a_model_never_stands_in_for_itself(load: Loader) -> None:
+    text = "models: {fallbacks: {a: [x, a], b: [c], c: [y, d], d: [b], e: [b], 'f*': [a], g: ['h*', ''], h: g}}"
+
+    assert load.mistakes(text) == [
+        "models.fallbacks: this has to be the name of one model; only an alias, on the left, may hold wildcards",
+        "models.fallbacks.g[0]: this has to be the name of one model; only an alias, on the left, may hold wildcards",
+        'models.fallbacks.g[1]: expected a text, got ""',
+        "models.fallbacks.h: expected a list, got a text",
+        "models.fallbacks.a[1]: a model cannot stand in for itself",
+        "models.fallbacks.b[0]: its fallbacks lead back to b",
+        "models.fallbacks.c[1]: its fallbacks lead back to c",
+        "models.fallbacks.d[0]: its fallbacks lead back to d",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "admin:", "admin: {api_key: null}", "admin: {api_key: '${EMPTY}'}"])
+def test_the_admins_key_may_come_from_the_environment(load: Loader, text: str) -> None:
+    assert load(text, EMPTY="").admin == AdminConfig()
+    assert load(text, EMPTY="", DRAGOMAN_ADMIN_KEY=" boss ").admin.api_key == Secret("boss")
+
+
+def test_the_files_admin_key_goes_before_the_environments(load: Loader) -> None:
+    assert load("admin: {api_key: {env: A}}", A="own", DRAGOMAN_ADMIN_KEY="boss").admin.api_key == Secret("own")
+
+
+def test_the_admins_key_is_no_clients(load: Loader) -> None:
+    text = "clients: [{name: a, api_key: one}, {name: b, api_key: boss}, {name: c}, [d]]"
+
+    mistakes = load.mistakes(text, ANTHROPIC_API_KEY="sk-1", DRAGOMAN_ADMIN_KEY="boss")
+
+    assert mistakes[-1] == "admin.api_key: the same as clients[1].api_key; the admin's is for nobody else"
+    assert load.mistakes("", DRAGOMAN_ADMIN_KEY="b oss") == [
+        "DRAGOMAN_ADMIN_KEY: the secret holds spaces, line ends or characters that an HTTP header cannot carry"
     ]
 
 
@@ -446,7 +496,7 @@ def test_all_mistakes_are_reported_at_once(load: Loader) -> None:
         'keys[3].name: expected a text, got ""',
         "keys[3].base_url: leave out the /v1 at the end, the gateway adds it",
         'models.aliases.gpt-5: expected a text, got ""',
-        "models.aliases.gpt-*: wildcards belong to the alias on the left; this has to be the name of one model",
+        "models.aliases.gpt-*: this has to be the name of one model; only an alias, on the left, may hold wildcards",
         'models.aliases: expected a text, got ""',
         'models.aliases["a b"]: expected a text, got a list',
         "models.aliases.gpt-4: expected the name of a model, got an empty text",
@@ -583,14 +633,17 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
     assert describe_config(config) == [
         "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], shutdown_grace_seconds 30, "
         "workers 1",
-        "keys: name main, base_url https://api.anthropic.com, weight 1, api_version auto",
+        "keys: name main, api_key set, base_url https://api.anthropic.com, weight 1, priority 0, "
+        "max_concurrency not set, organization not set, workspace not set, api_version auto",
+        "pool: strategy affinity, queue_size 1000, queue_timeout_seconds 30",
         "models: aliases {gpt-5: claude-sonnet-5-5, gpt-*-mini: claude-haiku-5-5, gpt-*: claude-sonnet-5-5}, "
-        "builtin_aliases true, max_output_tokens not set, abilities {}, refresh_seconds 3600",
-        "clients: name my-app",
+        "builtin_aliases true, max_output_tokens not set, abilities {}, fallbacks {}, refresh_seconds 3600",
+        "clients: name my-app, api_key set, sees_key false",
+        "admin: api_key not set",
         "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching off, max_choices 8, "
         "allow_native []",
         "streaming: keepalive_seconds 15",
-        "retries: max_attempts 3, deadline_seconds 600",
+        "retries: max_attempts 3, deadline_seconds 600, budget_percent 20",
         "timeouts: connect_seconds 10, first_byte_seconds 600, idle_seconds 600, total_seconds 3600",
         "upstream: client auto, ca_file not set",
         "log: level info, format text",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import openai
@@ -15,6 +16,7 @@ from tests.scenarios.harness import (
     assert_broken,
     assert_error,
     assert_whole,
+    chat_of,
     no_lease_is_out,
     quick_gateway,
     without_pauses,
@@ -536,3 +538,19 @@ async def test_a_good_key_is_found_behind_many_that_are_refused(upstream: Script
 
     # "Another is tried; none left: 503". Here one is left.
     assert [answer.status_code for answer in answers] == [200, 200]
+
+
+@pytest.mark.parametrize(("status", "told"), [(401, ["a"]), (429, []), (529, [])])
+async def test_who_keeps_the_keys_is_told_of_a_rejected_one(
+    upstream: ScriptedUpstream, status: int, told: list[str]
+) -> None:
+    upstream.script(refusing(status), served(False))
+    seen: list[str] = []
+    async with quick_gateway(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B)) as running:
+        without_pauses(running)
+        chat = chat_of(running.gateway)
+        chat._services = replace(chat._services, on_refused=seen.append)
+        answer = await running.http().post(PATH, json=asking())
+
+    assert_served(answer.text, False)
+    assert seen == told
