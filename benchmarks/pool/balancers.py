@@ -11,11 +11,12 @@ from translators.errors import Failure
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """A turn on its way, and those that come after it; what has become of it so far."""
+    """A turn on its way, which worker it came to, and what comes after it; what has become of it so far."""
 
     turn: Turn
     turns: Iterator[Turn]
     came_at: float
+    worker: int = 0
     tries: int = 0
     excluded: frozenset[str] = frozenset()
     avoided: frozenset[str] = frozenset()

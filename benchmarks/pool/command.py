@@ -29,6 +29,7 @@ def main(arguments: Sequence[str]) -> None:
             options.seed,
             tuple(_FAULTS[name] for name in options.fault if name != _ALL_DOWN),
             _ALL_DOWN in options.fault,
+            options.workers,
             options.burst,
             Patience(options.queue_timeout, options.first_byte),
         )
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=[*_FAULTS, _ALL_DOWN],
         help="in the second minute, for a minute, to the first key, host or organisation",
     )
+    parser.add_argument("--workers", type=int, default=1, help="processes, each with its share of every limit")
     parser.add_argument("--burst", type=float, default=BURST_SECONDS, help="seconds' worth that a bucket holds")
     parser.add_argument("--queue-timeout", type=float, default=_PATIENCE.queue_seconds, help="seconds in the line")
     parser.add_argument("--first-byte", type=float, default=_PATIENCE.first_byte_seconds, help="seconds for a head")

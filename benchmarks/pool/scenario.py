@@ -37,6 +37,7 @@ class Scenario:
     seed: int = 1
     faults: tuple[Fault, ...] = ()
     all_down: bool = False
+    workers: int = 1
     burst_seconds: float = BURST_SECONDS
     patience: Patience = field(default_factory=Patience)
 
@@ -84,8 +85,8 @@ class Scenario:
         workload, most, turns = self.traffic
         until = WARM_UP_SECONDS + self.minutes * 60
         world = self.world()
-        chooses = balancer(strategy, world, self.seed)
-        simulation = Simulation(world, chooses, Tally(WARM_UP_SECONDS, until), self.patience, self.seed)
+        chooses = balancer(strategy, world, self.seed, self.workers)
+        simulation = Simulation(world, chooses, Tally(WARM_UP_SECONDS, until), self.patience, self.seed, self.workers)
         simulation.run(workload.conversations(), self.load * most / turns, until)
         return simulation
 

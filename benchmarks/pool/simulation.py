@@ -34,13 +34,16 @@ class Patience:
 class Simulation:
     """One balancer in one world."""
 
-    def __init__(self, world: World, balancer: Balancer, tally: Tally, patience: Patience, seed: int = 0) -> None:
+    def __init__(
+        self, world: World, balancer: Balancer, tally: Tally, patience: Patience, seed: int = 0, workers: int = 1
+    ) -> None:
         self.now = 0.0
         self.tally = tally
         self._world = world
         self._balancer = balancer
         self._patience = patience
         self._random = Random(seed)
+        self._workers = workers
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._scheduled = 0
         self._waiting = 0
@@ -84,7 +87,7 @@ class Simulation:
         if turn is None:
             return
         self.tally.requests += self.tally.counts(self.now)
-        self._try(Request(turn, turns, self.now))
+        self._try(Request(turn, turns, self.now, self._random.randrange(self._workers)))
 
     def _try(self, request: Request) -> None:
         lease = self._balancer.acquire(request, self.now)

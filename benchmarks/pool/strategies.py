@@ -6,15 +6,22 @@ from typing import Final
 
 from benchmarks.pool.balancers import Balancer, Plain
 from benchmarks.pool.oracle import Oracle
+from benchmarks.pool.workers import Workers
 from benchmarks.pool.world import World
 
 STRATEGIES: Final = ("oracle", "round_robin", "random")
 
 
-def balancer(strategy: str, world: World, seed: int) -> Balancer:
-    """A fresh balancer over a world's keys."""
+def balancer(strategy: str, world: World, seed: int, workers: int) -> Balancer:
+    """Fresh balancers over a world's keys, one for each worker."""
     if strategy == "oracle":
+        # It sees everything, whoever asks.
         return Oracle(world)
+    balancers = [_balancer(strategy, world, seed + worker) for worker in range(workers)]
+    return Workers(balancers) if workers > 1 else balancers[0]
+
+
+def _balancer(strategy: str, world: World, seed: int) -> Balancer:
     names = list(world.keys)
     if strategy == "random":
         return Plain(names, Random(seed).choice)
