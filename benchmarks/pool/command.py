@@ -1,6 +1,7 @@
 """`python -m benchmarks pool`: what each strategy makes of the same traffic, in simulated time."""
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from benchmarks.pool.buckets import BURST_SECONDS
@@ -13,6 +14,7 @@ from benchmarks.pool.world import TIERS, Fault
 
 _FAULTS = {fault.name.lower(): fault for fault in Fault}
 _ALL_DOWN = "all-down"
+_ORGANIZATION = re.compile(rf"({'|'.join(TIERS)}):(\d+)(?:\*(\d+))?")
 _DEFAULT = Scenario()
 _PATIENCE = Patience()
 
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str]) -> None:
             tuple(_FAULTS[name] for name in options.fault if name != _ALL_DOWN),
             _ALL_DOWN in options.fault,
             options.workers,
+            options.warm_up,
             options.burst,
             Patience(options.queue_timeout, options.first_byte),
         )
@@ -44,13 +47,14 @@ def _parser() -> argparse.ArgumentParser:
         "--organizations",
         type=_organizations,
         default=_DEFAULT.organizations,
-        metavar="TIER:KEYS,...",
+        metavar="TIER:KEYS[*TIMES],...",
         help=f"each with its tier ({', '.join(TIERS)}) and its number of keys; start:3,start:2,start:1 unless told",
     )
     parser.add_argument("--workload", action="append", choices=WORKLOADS, help="chat unless told")
     parser.add_argument("--strategy", action="append", choices=STRATEGIES, help="all unless told")
     parser.add_argument("--load", type=float, default=0.95, help="share of the most that the limits allow")
-    parser.add_argument("--minutes", type=float, default=10.0, help="simulated, after five to warm up")
+    parser.add_argument("--minutes", type=float, default=10.0, help="simulated, and counted")
+    parser.add_argument("--warm-up", type=float, default=_DEFAULT.warm_up_minutes, help="minutes before, not counted")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--fault",
@@ -68,10 +72,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _organizations(text: str) -> tuple[tuple[str, int], ...]:
-    pairs = [item.partition(":") for item in text.split(",")]
-    if any(tier not in TIERS or not keys.isdecimal() for tier, _, keys in pairs):
-        raise argparse.ArgumentTypeError(f"expected {' or '.join(f'{tier}:KEYS' for tier in TIERS)}")
-    return tuple((tier, int(keys)) for tier, _, keys in pairs)
+    matches = [_ORGANIZATION.fullmatch(item) for item in text.split(",")]
+    found = [match.groups() for match in matches if match is not None]
+    if len(found) < len(matches):
+        raise argparse.ArgumentTypeError(f"expected TIER:KEYS or TIER:KEYS*TIMES, TIER one of {', '.join(TIERS)}")
+    return tuple((tier, int(keys)) for tier, keys, times in found for _ in range(int(times or 1)))
 
 
 def _minutes(options: argparse.Namespace) -> float:

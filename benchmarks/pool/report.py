@@ -1,5 +1,6 @@
 """A simulation's figures as a table."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from benchmarks.pool.scenario import FAULT_SECONDS, Scenario
@@ -26,9 +27,11 @@ _HEADINGS = (
 def headline(scenario: Scenario) -> str:
     """What was simulated."""
     _, most, _ = scenario.traffic
-    layout = ", ".join(f"{tier}:{keys}" for tier, keys in scenario.organizations)
+    kinds = Counter(scenario.organizations)
+    layout = ", ".join(f"{tier}:{keys}" + (f"*{times}" if times > 1 else "") for (tier, keys), times in kinds.items())
+    workers = f" and {scenario.workers} workers" if scenario.workers > 1 else ""
     return (
-        f"{len(scenario.keys)} keys ({layout}), workload {scenario.workload}, {scenario.load:.0%} of at most "
+        f"{len(scenario.keys)} keys ({layout}){workers}, workload {scenario.workload}, {scenario.load:.0%} of at most "
         f"{most:,.0f} requests/min, {scenario.minutes:g} min, seed {scenario.seed}"
     )
 

@@ -11,8 +11,6 @@ from benchmarks.pool.tally import Tally
 from benchmarks.pool.workloads import Workload, most_per_minute
 from benchmarks.pool.world import TIERS, ApiKey, Fault, Organization, Trouble, World
 
-# Until conversations are as long as they get, and what the full buckets held at the beginning is used up.
-WARM_UP_SECONDS: Final = 300.0
 _FAULT_AFTER_SECONDS: Final = 60.0
 FAULT_SECONDS: Final = 60.0
 # What each fault befalls: the first key, host or organisation.
@@ -28,7 +26,10 @@ _TARGETS: Final = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is simulated; `organizations` are tiers with their numbers of keys."""
+    """What is simulated; `organizations` are tiers with their numbers of keys.
+
+    Warming up uses up what the full buckets hold at the beginning, and fills the caches.
+    """
 
     organizations: tuple[tuple[str, int], ...] = (("start", 3), ("start", 2), ("start", 1))
     workload: str = "chat"
@@ -38,6 +39,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     all_down: bool = False
     workers: int = 1
+    warm_up_minutes: float = 5.0
     burst_seconds: float = BURST_SECONDS
     patience: Patience = field(default_factory=Patience)
 
@@ -70,7 +72,7 @@ class Scenario:
     @property
     def fault_begins_at(self) -> float:
         """When things go wrong."""
-        return WARM_UP_SECONDS + _FAULT_AFTER_SECONDS
+        return self.warm_up_minutes * 60 + _FAULT_AFTER_SECONDS
 
     def world(self) -> World:
         """A fresh world."""
@@ -83,10 +85,11 @@ class Scenario:
     def run(self, strategy: str) -> Simulation:
         """One strategy in a world of its own."""
         workload, most, turns = self.traffic
-        until = WARM_UP_SECONDS + self.minutes * 60
+        begins_at = self.warm_up_minutes * 60
+        until = begins_at + self.minutes * 60
         world = self.world()
         chooses = balancer(strategy, world, self.seed, self.workers)
-        simulation = Simulation(world, chooses, Tally(WARM_UP_SECONDS, until), self.patience, self.seed, self.workers)
+        simulation = Simulation(world, chooses, Tally(begins_at, until), self.patience, self.seed, self.workers)
         simulation.run(workload.conversations(), self.load * most / turns, until)
         return simulation
 
