@@ -17,7 +17,7 @@ from translators.errors import ErrorKind, Failure
 from translators.upstream_errors import answered_failure
 
 # Longer than nearly all conversations take.
-_PAST_SECONDS: Final = 1800.0
+_PAST_SECONDS: Final = 900.0
 _SHORTEST_SLEEP_SECONDS: Final = 0.001
 _NO_KEY: Final = Failure(ErrorKind.RATE_LIMITED, "No key is ready.")
 
@@ -86,7 +86,8 @@ class Simulation:
         turn = next(turns, None)
         if turn is None:
             return
-        self.tally.requests += self.tally.counts(self.now)
+        if self.tally.counts(self.now):
+            self.tally.asked(turn.caller)
         self._try(Request(turn, turns, self.now, self._random.randrange(self._workers)))
 
     def _try(self, request: Request) -> None:
@@ -147,7 +148,7 @@ class Simulation:
         turn = request.turn
         workspace = self._world.keys[self._balancer.key_name(lease)].workspace
         if self.tally.counts(self.now):
-            self.tally.waited(turn.caller, self.now - request.came_at)
+            self.tally.waits.append(self.now - request.came_at)
             if (home := self._home.get(turn.conversation)) is not None:
                 self.tally.later_turns += 1
                 self.tally.later_turns_at_home += home == workspace
@@ -197,7 +198,8 @@ class Simulation:
     def _refuse(self, request: Request, failure: Failure) -> None:
         """The caller is told, and thinks about it before going on."""
         if self.tally.counts(self.now):
-            is_limit = failure.rule.status == 429
-            self.tally.limited_callers += is_limit
-            self.tally.failed_callers += not is_limit
+            if failure.rule.status == 429:
+                self.tally.limited(request.turn.caller)
+            else:
+                self.tally.failed_callers += 1
         self._at(self.now + request.turn.think_seconds, self._come, request.turns)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.pool.caches import Usage
+from benchmarks.pool.workloads import LOUDEST
 from translators.models import model_table
 
 _MODELS: Final = model_table()
@@ -27,7 +28,8 @@ class Tally:
     input_tokens: int = 0
     cost: float = 0.0
     waits: list[float] = field(default_factory=list)
-    waits_by_caller: dict[str, list[float]] = field(default_factory=dict)
+    quiet_requests: int = 0
+    quiet_limited: int = 0
 
     def counts(self, now: float) -> bool:
         """Whether what happens now is counted."""
@@ -38,10 +40,15 @@ class Tally:
         """How long it counts."""
         return (self.ends_at - self.begins_at) / 60
 
-    def waited(self, caller: str, seconds: float) -> None:
-        """A request has been let in upstream, so long after it came."""
-        self.waits.append(seconds)
-        self.waits_by_caller.setdefault(caller, []).append(seconds)
+    def asked(self, caller: str) -> None:
+        """A request has come."""
+        self.requests += 1
+        self.quiet_requests += caller != LOUDEST
+
+    def limited(self, caller: str) -> None:
+        """A caller was answered with 429."""
+        self.limited_callers += 1
+        self.quiet_limited += caller != LOUDEST
 
     def answered(self, model: str, usage: Usage) -> None:
         """An answer is complete."""

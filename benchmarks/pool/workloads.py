@@ -15,6 +15,7 @@ from translators.models import model_table
 _MODELS: Final = model_table()
 _CALLERS: Final = 20
 # One caller makes as many requests as many others together: what fairness is for.
+LOUDEST: Final = "caller-0"
 _LOUDEST_SHARE: Final = 0.4
 _LONGEST_CONVERSATION: Final = 60
 _SPREAD: Final = 0.8
@@ -124,7 +125,7 @@ def _conversation(random: Random, number: int, kind: int, application: Applicati
     named_by: object = ("hot", kind) if application.is_one_prompt else number
     prefix = blake2b(repr(named_by).encode(), digest_size=8).digest()
     loudest = random.random() < _LOUDEST_SHARE
-    caller = "caller-0" if loudest else f"caller-{random.randrange(1, _CALLERS)}"
+    caller = LOUDEST if loudest else f"caller-{random.randrange(1, _CALLERS)}"
     cache_minimum = _MODELS.row(application.model).cache_minimum
     turns: list[Turn] = []
     tokens, cached_before, paused = prefix_tokens, prefix_tokens, 0.0
@@ -142,7 +143,7 @@ def _conversation(random: Random, number: int, kind: int, application: Applicati
             random.uniform(50.0, 100.0),
             cache_minimum,
         )
-        estimated = int(tokens * random.lognormvariate(0.0, _ESTIMATE_SPREAD))
+        estimated = int(tokens * math.exp(random.gauss(0.0, _ESTIMATE_SPREAD)))
         think_seconds = random.expovariate(1 / application.think_seconds) if application.think_seconds else 0.0
         ideal = tokens - (cached_before if paused < TTL_SECONDS else prefix_tokens)
         turns.append(Turn(number, turn_number, caller, prefix, estimated, ideal, call, think_seconds))
@@ -160,4 +161,4 @@ def _turns(random: Random, mean: float) -> int:
 
 def _size(random: Random, mean: float) -> int:
     """Lognormal: mostly small, now and then large."""
-    return max(1, round(mean * random.lognormvariate(-(_SPREAD**2) / 2, _SPREAD)))
+    return max(1, round(mean * math.exp(random.gauss(-(_SPREAD**2) / 2, _SPREAD))))
