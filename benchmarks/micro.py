@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from benchmarks.bodies import requests
-from gateway.keypool import SUCCESS, Key, KeyPool
+from gateway.keypool import SUCCESS, Demand, Key, KeyPool
 from tests.support.messages import text_stream
 from translators.chat.request import Options, Target, read_request, write_request
 from translators.chat.stream import ChatStream, StreamFrame
@@ -50,7 +50,7 @@ def _translate(body: bytes) -> None:
 
 
 def _lease(pool: KeyPool) -> None:
-    lease = pool.acquire(1.0, _MODEL)
+    lease = pool.acquire(1.0, Demand(_MODEL, 250, b"prefix"))
     assert lease is not None
     pool.release(lease, SUCCESS, 1.0)
 

@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
-from gateway.api.auth import Authenticator
+from gateway.api.auth import Authenticator, Caller
 from gateway.api.chat import ChatCompletions
 from gateway.api.completions import Completions
 from gateway.api.generation import GenerationSettings, Generator
@@ -21,11 +21,13 @@ from gateway.api.messages import COUNT_TOKENS, MESSAGES, Messages, NativeRoute, 
 from gateway.api.middleware import Edge
 from gateway.api.models import Models
 from gateway.api.pages import FrontDoor, Health, Shortcut, unknown_url
-from gateway.config import Config
-from gateway.keypool import Key, KeyPool
+from gateway.config import Config, KeyConfig
+from gateway.keypool import Key, KeyPool, PoolSettings, RetryBudget
 from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
+from gateway.proxy.dispatch import Dispatcher
 from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
+from gateway.proxy.probing import Prober
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
 from gateway.secret import Secret
@@ -57,10 +59,15 @@ class Gateway:
         )
         # One pool for all endpoints: what one of them learns about a key holds for the others.
         self.services = Services(
-            pool=KeyPool(Key(key.name, key.weight, key.base_url) for key in config.keys),
+            dispatcher=Dispatcher(
+                KeyPool(map(_pool_key, config.keys), PoolSettings(config.pool.strategy, 1 / config.server.workers)),
+                queue_size=config.pool.queue_size,
+                queue_timeout_seconds=config.pool.queue_timeout_seconds,
+            ),
             endpoints=self._endpoints,
             upstream=self._upstream,
             policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
+            budget=RetryBudget(config.retries.budget_percent),
         )
         self._lessons = Lessons()
         self._models = model_table()
@@ -69,7 +76,8 @@ class Gateway:
             self._models.override(model, given)
         self._catalogue = Catalogue(self.aliases, self._models)
         self._authenticator = Authenticator(
-            ((client.name, client.api_key) for client in config.clients), has_keys=bool(config.keys)
+            ((Caller(client.name, sees_key=client.sees_key), client.api_key) for client in config.clients),
+            has_keys=bool(config.keys),
         )
         self.app = self._assemble()
 
@@ -125,7 +133,9 @@ class Gateway:
             own_endpoint=self._own_endpoint,
             aliases=self.aliases,
             models=self._models,
-            settings=GenerationSettings(options, config.server.max_body_bytes, config.streaming.keepalive_seconds),
+            settings=GenerationSettings(
+                options, config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks
+            ),
             interrupts=self.interrupts,
             lessons=self._lessons,
         )
@@ -143,6 +153,7 @@ class Gateway:
                 config.server.max_body_bytes,
                 config.streaming.keepalive_seconds,
                 frozenset(config.translation.allow_native),
+                config.models.fallbacks,
             ),
             interrupts=self.interrupts,
         )
@@ -152,13 +163,17 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:
-        refresh = asyncio.create_task(self._keep_catalogue_fresh())
+        prober = Prober(self.services.dispatcher, lambda: self._endpoints)
+        chores = [
+            asyncio.create_task(self._keep_catalogue_fresh()),
+            asyncio.create_task(prober.run(lambda: self._upstream)),
+        ]
         try:
             yield
         finally:
-            refresh.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await refresh
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
             await self._upstream.close()
 
     async def _keep_catalogue_fresh(self) -> None:
@@ -185,6 +200,19 @@ class Gateway:
         if entries:
             self._catalogue.update(entries.values())
         return is_complete
+
+
+def _pool_key(key: KeyConfig) -> Key:
+    """A key as the pool knows it."""
+    return Key(
+        key.name,
+        key.weight,
+        host=key.base_url,
+        organization=key.organization,
+        workspace=key.workspace,
+        max_concurrency=key.max_concurrency,
+        priority=key.priority,
+    )
 
 
 def endpoints_of(config: Config) -> dict[str, HostEndpoint]:

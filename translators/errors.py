@@ -56,7 +56,10 @@ class Blame(Enum):
     KEY = auto()
     KEY_LIMIT = auto()
     KEY_AND_MODEL = auto()
+    ORGANISATION = auto()
     HOST = auto()
+    # The host, as far as this class of models is concerned: it answers, but not with what was asked for.
+    SERVICE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Rule:
 
 _REQUEST: Final = "invalid_request_error"
 _SERVER: Final = "server_error"
+_BUSY: Final = "service_unavailable_error"
 _RATE: Final = "rate_limit_error"
 
 # Statuses, types and codes follow OpenAI's own (section 5.3 of the OpenAI reference): clients branch on them.
@@ -98,21 +102,25 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.RATE_LIMITED: Rule(429, _RATE, "rate_limit_exceeded", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.RAMPED_TOO_FAST: Rule(429, _RATE, "slow_down", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.SPEND_LIMIT: Rule(
-        429, "insufficient_quota", "insufficient_quota", retry=True, blame=Blame.KEY, sdk_retry=False
+        429, "insufficient_quota", "insufficient_quota", retry=True, blame=Blame.ORGANISATION, sdk_retry=False
     ),
     ErrorKind.KEY_REJECTED: Rule(503, _SERVER, "upstream_key_rejected", retry=True, blame=Blame.KEY, sdk_retry=False),
     ErrorKind.MODEL_REFUSED: Rule(404, _REQUEST, "model_not_found", retry=True, blame=Blame.KEY_AND_MODEL),
-    ErrorKind.OVERLOADED: Rule(503, "service_unavailable_error", "server_is_overloaded", retry=True),
+    ErrorKind.OVERLOADED: Rule(
+        503, "service_unavailable_error", "server_is_overloaded", retry=True, blame=Blame.SERVICE
+    ),
     ErrorKind.UPSTREAM_REQUEST_TIMEOUT: Rule(408, _SERVER, "upstream_timeout", retry=True),
     ErrorKind.UPSTREAM_CONFLICT: Rule(409, _REQUEST, "conflict", retry=True),
-    ErrorKind.UPSTREAM_ERROR: Rule(500, _SERVER, "upstream_error", retry=True),
-    ErrorKind.UPSTREAM_BAD_GATEWAY: Rule(502, _SERVER, "upstream_error", retry=True),
-    ErrorKind.UPSTREAM_UNAVAILABLE: Rule(503, "service_unavailable_error", "upstream_unavailable", retry=True),
+    ErrorKind.UPSTREAM_ERROR: Rule(500, _SERVER, "upstream_error", retry=True, blame=Blame.SERVICE),
+    ErrorKind.UPSTREAM_BAD_GATEWAY: Rule(502, _SERVER, "upstream_error", retry=True, blame=Blame.SERVICE),
+    ErrorKind.UPSTREAM_UNAVAILABLE: Rule(
+        503, "service_unavailable_error", "upstream_unavailable", retry=True, blame=Blame.SERVICE
+    ),
     ErrorKind.UPSTREAM_TIMEOUT: Rule(504, _SERVER, "upstream_timeout", retry=True, blame=Blame.HOST),
     ErrorKind.UNREACHABLE: Rule(502, _SERVER, "upstream_unreachable", retry=True, blame=Blame.HOST),
-    ErrorKind.CUT_OFF: Rule(502, _SERVER, "upstream_disconnected", retry=True),
-    ErrorKind.PROTOCOL_ERROR: Rule(502, _SERVER, "upstream_protocol_error", retry=True),
-    ErrorKind.SHUTTING_DOWN: Rule(503, "service_unavailable_error", "gateway_shutting_down"),
+    ErrorKind.CUT_OFF: Rule(502, _SERVER, "upstream_disconnected", retry=True, blame=Blame.HOST),
+    ErrorKind.PROTOCOL_ERROR: Rule(502, _SERVER, "upstream_protocol_error", retry=True, blame=Blame.HOST),
+    ErrorKind.SHUTTING_DOWN: Rule(503, _BUSY, "gateway_shutting_down"),
     ErrorKind.INTERNAL: Rule(500, _SERVER, "internal_error"),
 }
 

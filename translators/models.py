@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final, Literal, TypeVar
 
@@ -16,6 +16,12 @@ EFFORT_LEVELS: Final = ("low", "medium", "high", "xhigh", "max")
 # Hosts write the same model with more around it: `us.anthropic.claude-x-v1:0`, `claude-x@date`, `anthropic/claude-x`.
 _T = TypeVar("_T")
 _HOST_SPELLING: Final = re.compile(r"^(?:[a-z-]+\.)?(?:anthropic[./])?(?P<id>claude-[a-z0-9-]+?)(?:-v\d+(?::\d+)?)?$")
+
+
+# Limits are told per family and generation ("Opus 5, Sonnet 5, Haiku 4.5 classes": section 12 of the reference).
+_LIMIT_CLASS: Final = re.compile(
+    r"claude-(?:(?P<family>[a-z]+)-(?P<generation>\d+)|(?P<first>\d+)(?:-\d+)?-(?P<old>[a-z]+))"
+)
 
 
 class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -208,6 +214,20 @@ def _found(table: Mapping[str, _T], model: str) -> _T | None:
         return entry
     spelled = _HOST_SPELLING.match(model.replace("@", "-"))
     return table.get(spelled["id"]) if spelled else None
+
+
+@lru_cache(maxsize=4096)
+def limit_class(model: str) -> str:
+    """What a model's rate limits are shared by: its family and generation, as `sonnet-5`; else the name itself.
+
+    What stands behind a space in a name is no part of the model, and keeps its limits apart.
+    """
+    name, space, more = model.partition(" ")
+    found = _LIMIT_CLASS.search(name)
+    if found is None:
+        return model
+    family, generation = (found["family"], found["generation"]) if found["family"] else (found["old"], found["first"])
+    return f"{family}-{generation}{space}{more}"
 
 
 def model_table() -> ModelTable:

@@ -28,17 +28,21 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking; `own_key` is the Anthropic key that this caller's requests use, None for the pool's."""
+    """Who is asking; `own_key` is the Anthropic key that this caller's requests use, None for the pool's.
+
+    `sees_key` says whether answers name the pool's key that was used.
+    """
 
     name: str
     own_key: Secret | None = None
+    sees_key: bool = False
 
 
 class Authenticator:
     """Decides who a request comes from, or refuses it."""
 
-    def __init__(self, clients: Iterable[tuple[str, Secret]], *, has_keys: bool) -> None:
-        self._clients = {_digest(secret.reveal()): Caller(name) for name, secret in clients}
+    def __init__(self, clients: Iterable[tuple[Caller, Secret]], *, has_keys: bool) -> None:
+        self._clients = {_digest(secret.reveal()): caller for caller, secret in clients}
         self._has_keys = has_keys
         self._anybody = Caller(ANYBODY)
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -25,7 +25,7 @@ from gateway.proxy.chat import (
     stream_choices,
     usage_of_choices,
 )
-from gateway.proxy.exchange import Exchange, Record, Services
+from gateway.proxy.exchange import Candidate, Exchange, Record, Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
@@ -37,6 +37,7 @@ from translators.chat.request import MessagesRequest, Options, Target, write_req
 from translators.errors import FailedError, TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow, ModelTable
+from translators.prefixes import chat_prefix
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
@@ -51,6 +52,7 @@ class GenerationSettings:
     options: Options
     max_body_bytes: int
     keepalive_seconds: float
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Task(NamedTuple):
@@ -100,7 +102,7 @@ class Generator:
         responder = responder_of(scope)
         exchanges = self._exchanges(task.chats, caller, self._options(scope, caller))
         records = [exchange.record for exchange in exchanges]
-        responder.more_headers = lambda: answer_headers(records)
+        responder.more_headers = lambda: answer_headers(records, names_key=caller.sees_key)
         try:
             written, *_ = [exchange.prepare() for exchange in exchanges]
             # What has to be written before it can be shared: the others begin when the first has filled the cache.
@@ -145,16 +147,22 @@ class Generator:
     def _exchanges(self, chats: Sequence[ChatRequest], caller: Caller, options: Options) -> list[ChatExchange]:
         """One exchange a choice; the Messages form is written once for each request and kind of host."""
         model = self._aliases.resolve(chats[0].model)
-        row = self._models.row(model)
         services = self._services
         if caller.own_key is not None:
             services = services.for_caller(self._own_endpoint(caller.own_key))
-
+        models = (model, *self._settings.fallbacks.get(model, ()))
         # The choices of one prompt share its request.
-        writers = {id(chat): chat for chat in chats}
-        writing = {key: self._writer(chat, model, row, options) for key, chat in writers.items()}
-        learn = partial(self._learn, model, row)
-        return [Exchange(services, model, writing[id(chat)], learn) for chat in chats]
+        candidates: dict[int, list[Candidate[MessagesRequest]]] = {}
+        for chat in chats:
+            if id(chat) not in candidates:
+                candidates[id(chat)] = [self._candidate(chat, name, options) for name in models]
+        return [
+            Exchange(services, candidates[id(chat)], caller=caller.name, prefix=chat_prefix(chat)) for chat in chats
+        ]
+
+    def _candidate(self, chat: ChatRequest, model: str, options: Options) -> Candidate[MessagesRequest]:
+        row = self._models.row(model)
+        return Candidate(model, self._writer(chat, model, row, options), partial(self._learn, model, row))
 
     def _writer(
         self, chat: ChatRequest, model: str, row: ModelRow, options: Options

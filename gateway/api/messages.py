@@ -1,7 +1,7 @@
 """`POST /v1/messages` and `POST /v1/messages/count_tokens`: for callers who speak Messages themselves."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -11,10 +11,10 @@ from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
 from gateway.api.middleware import notes_of
-from gateway.api.records import note_records
+from gateway.api.records import gateway_headers, note_records
 from gateway.api.requests import read_body
 from gateway.api.responder import Responder, responder_of
-from gateway.proxy.exchange import Exchange, Services
+from gateway.proxy.exchange import Candidate, Exchange, Services
 from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native, telling
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
@@ -49,6 +49,7 @@ class NativeSettings:
     max_body_bytes: int
     keepalive_seconds: float
     allowed_fields: frozenset[str] = frozenset()
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Messages:
@@ -86,7 +87,9 @@ class Messages:
         passed = {"request-id": responder.request_id}
         is_callers_key = caller.own_key is not None
         responder.more_headers = lambda: (
-            passed | telling(exchange.record.upstream_headers, is_callers_key=is_callers_key)
+            passed
+            | gateway_headers(exchange.record, names_key=caller.sees_key)
+            | telling(exchange.record.upstream_headers, is_callers_key=is_callers_key)
         )
         try:
             async with self._interrupts.watch(scope, receive, responder):
@@ -111,23 +114,27 @@ class Messages:
 
     def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes) -> NativeExchange:
         model = self._aliases.resolve(asked.model)
-        request = NativeRequest(
-            body if model == asked.model else with_model(body, model),
-            streams=self._streams(asked),
-            version=next(iter(_values(scope, b"anthropic-version")), DEFAULT_VERSION),
-            betas=_betas(scope),
-        )
         services = self._services
         if caller.own_key is not None:
             services = services.for_caller(self._own_endpoint(caller.own_key))
         headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in _values(scope, name)[:1])
-        exchange = Exchange(
-            native_services(services, self._route.path, headers),
-            self._route.limits_of(model),
-            partial(_same_for_every_host, request),
+        request = NativeRequest(
+            body,
+            streams=self._streams(asked),
+            version=next(iter(_values(scope, b"anthropic-version")), DEFAULT_VERSION),
+            betas=_betas(scope),
         )
-        exchange.record.model = model
-        return exchange
+        return Exchange(
+            native_services(services, self._route.path, headers),
+            [self._candidate(request, asked, name) for name in (model, *self._settings.fallbacks.get(model, ()))],
+            caller=caller.name,
+            prefix=asked.prefix,
+        )
+
+    def _candidate(self, request: NativeRequest, asked: Asked, model: str) -> Candidate[NativeRequest]:
+        if model != asked.model:
+            request = replace(request, body=with_model(request.body, model))
+        return Candidate(model, partial(_same_for_every_host, request), limits=self._route.limits_of(model))
 
 
 def _same_for_every_host(request: NativeRequest, _host: HostProfile) -> NativeRequest:

@@ -10,6 +10,10 @@ from translators.adjustments import MAX_HEADER_BYTES, united
 from translators.rate_limits import openai_rate_limits
 from translators.usage import Usage
 
+ATTEMPTS_HEADER: Final = "x-gateway-attempts"
+KEY_HEADER: Final = "x-gateway-key"
+# Only where it is another one than was asked for.
+MODEL_HEADER: Final = "x-gateway-model"
 _SEPARATOR: Final = ","
 
 
@@ -23,6 +27,8 @@ def note_records(
     notes["stream"] = is_stream
     notes["key"] = whole.key
     notes["attempts"] = whole.attempts
+    if waited_ms := round(whole.waited_seconds * 1000):
+        notes["waited_ms"] = waited_ms
     notes["prompt_tokens"] = whole.usage.prompt_tokens
     notes["completion_tokens"] = whole.usage.output_tokens
     notes["adjusted"] = whole.adjusted
@@ -32,15 +38,25 @@ def note_records(
         notes["failures"] = " | ".join(whole.failures)
 
 
-def answer_headers(records: Sequence[Record]) -> dict[str, str]:
+def answer_headers(records: Sequence[Record], *, names_key: bool = False) -> dict[str, str]:
     """What the caller is told in the head of an answer, as far as it is known when the head leaves."""
     whole = _together(records)
-    headers = {}
+    headers = gateway_headers(whole, names_key=names_key)
     if whole.adjusted is not None:
         headers[ADJUSTED_HEADER] = whole.adjusted
     if ids := _within(whole.upstream_request_id or "", MAX_HEADER_BYTES):
         headers["x-upstream-request-id"] = ids
     headers.update(openai_rate_limits(whole.upstream_headers))
+    return headers
+
+
+def gateway_headers(record: Record, *, names_key: bool) -> dict[str, str]:
+    """How the gateway came to the answer: with how many attempts, another model, and for some callers which key."""
+    headers = {ATTEMPTS_HEADER: str(record.attempts)} if record.attempts else {}
+    if record.fallback is not None:
+        headers[MODEL_HEADER] = record.fallback
+    if names_key and record.key is not None:
+        headers[KEY_HEADER] = record.key
     return headers
 
 
@@ -55,6 +71,8 @@ def _together(records: Sequence[Record]) -> Record:
         attempts=sum(record.attempts for record in records),
         key=_listed(record.key for record in records),
         model=records[0].model,
+        fallback=_listed(record.fallback for record in records),
+        waited_seconds=max(record.waited_seconds for record in records),
         adjusted=united(record.adjusted for record in records),
         upstream_request_id=_listed(record.upstream_request_id for record in records),
         # Limits are those of one key at one moment: several sets cannot be mixed.

@@ -1,5 +1,19 @@
 """Which key serves the next attempt: plain state that decides, with time as an argument and no I/O."""
 
-from gateway.keypool.pool import ABANDONED, SUCCESS, Key, KeyPool, Lease, Outcome
+from gateway.keypool.budget import RetryBudget
+from gateway.keypool.demand import ABANDONED, SUCCESS, Demand, Key, Lease, Outcome
+from gateway.keypool.line import WaitingLine
+from gateway.keypool.pool import KeyPool, PoolSettings
 
-__all__ = ["ABANDONED", "SUCCESS", "Key", "KeyPool", "Lease", "Outcome"]
+__all__ = [
+    "ABANDONED",
+    "SUCCESS",
+    "Demand",
+    "Key",
+    "KeyPool",
+    "Lease",
+    "Outcome",
+    "PoolSettings",
+    "RetryBudget",
+    "WaitingLine",
+]

@@ -1,149 +1,77 @@
-"""The pool: keys by weight, in turn, passing over those that rest.
+"""The pool: gives out leases, and learns from what becomes of them.
 
-A key's turns are spread evenly over rounds in which each key has as many of them as its weight says; whoever comes
-first and is ready serves, and the turns of a key that is not ready pass. Finding the next one is a look at the top of a
-heap, however many keys there are.
-
-A key is *ready*, *cooling* for one model until a moment (upstream said how long), or *resting* as a whole (refused, or
-out of money). All moments are seconds of one monotonic clock, handed in.
+Each fact is kept where it belongs: limits with the organisation and class of models, caches with the workspace,
+refusals and concurrency with the key, network trouble with the host. All moments are seconds of one monotonic clock,
+handed in.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from translators.errors import Blame, ErrorKind, Failure
+from gateway.keypool.demand import Demand, Key, Lease, Outcome
+from gateway.keypool.domains import (
+    Host,
+    KeyState,
+    Organisation,
+    Rest,
+    Workspace,
+    forget_oldest,
+)
+from gateway.keypool.strategies import Affinity, StrategyName, strategy_of
+from gateway.keypool.warmth import Cache, Warmth
+from translators.errors import Blame, ErrorKind
 
 # A 429 that names no time: a rate limit's bucket refills within seconds.
 DEFAULT_COOLING_SECONDS: Final = 5.0
-# A refused key rests, longer with each refusal in a row: a single one may be about one request only, and a key that is
-# really bad is still tried now and then, since it may have been mended upstream.
-FIRST_REST_SECONDS: Final = 1.0
-LONGEST_REST_SECONDS: Final = 300.0
-_MAX_COUNTED_REFUSALS: Final = 16
-_MAX_NOTED_MODELS: Final = 256
+# How many more keys are looked at once one is found that would do.
+_LOOKS: Final = 8
 
-T = TypeVar("T")
-# Connections to a host just failed: its keys are the last choice for a moment, but still one.
-HOST_REST_SECONDS: Final = 2.0
+ORGANISATION_HEADER: Final = "anthropic-organization-id"
+WORKSPACE_HEADER: Final = "anthropic-workspace-id"
 
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key of the pool, known by its name; `host` tells which keys share a network fate."""
-
-    name: str
-    weight: int = 1
-    host: str = ""
-
-
-class Lease(NamedTuple):
-    """The right to use a key for one attempt; it has to be released."""
-
-    key: Key
-    model: str
+# What to tell where there are several reasons: what passes soonest by itself, first.
+_HOPEFUL_FIRST: Final = (
+    ErrorKind.RATE_LIMITED,
+    ErrorKind.OVERLOADED,
+    ErrorKind.UNREACHABLE,
+    ErrorKind.MODEL_REFUSED,
+    ErrorKind.SPEND_LIMIT,
+    ErrorKind.KEY_REJECTED,
+)
+_NOBODY: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an attempt teaches about its key: who is to blame, and for how long it asked to be left alone.
+class PoolSettings:
+    """What the operator decided; `share` is this process's part of every limit and ceiling."""
 
-    An attempt that its caller abandoned teaches nothing: it is no success, and nobody is to blame.
-    """
-
-    blame: Blame = Blame.NOBODY
-    retry_after_seconds: float | None = None
-    is_success: bool = False
-
-    @classmethod
-    def of(cls, failure: Failure) -> "Outcome":
-        """The lesson of a failure."""
-        return cls(failure.rule.blame, failure.retry_after_seconds)
-
-
-SUCCESS: Final = Outcome(is_success=True)
-ABANDONED: Final = Outcome()
-
-
-@dataclass(slots=True)
-class _Rest:
-    """A key, or one model of it, that was refused: until when it rests, and how often in a row."""
-
-    until: float = 0.0
-    refusals: int = 0
-
-    def refuse(self, now: float, at_least_seconds: float) -> None:
-        seconds = min(FIRST_REST_SECONDS * 2**self.refusals, LONGEST_REST_SECONDS)
-        self.until = max(self.until, now + seconds, now + at_least_seconds)
-        self.refusals = min(self.refusals + 1, _MAX_COUNTED_REFUSALS)
-
-
-@dataclass(slots=True)
-class _State:
-    """What is known of one key; `place` is its own among the keys, `turns` how many it has had or let pass."""
-
-    key: Key
-    place: int
-    turns: int = 0
-    in_flight: int = 0
-    rest: _Rest = field(default_factory=_Rest)
-    model_rests: dict[str, _Rest] = field(default_factory=dict)
-    cooling_until: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def next_turn(self) -> tuple[float, int, "_State"]:
-        """When it is the key's turn again, in rounds; at the same moment the keys come in their order."""
-        return (self.turns + 0.5) / self.key.weight, self.place, self
-
-    def let_pass(self, moment: float) -> None:
-        """Give up all turns up to a moment: whoever comes back does not make up for them."""
-        self.turns = max(self.turns, math.floor(moment * self.key.weight - 0.5) + 1)
-
-    def obstacle(self, model: str, now: float) -> tuple[ErrorKind, float] | None:
-        """What keeps the key from serving a model, and until when; None when it is ready."""
-        if self.rest.until > now:
-            return ErrorKind.KEY_REJECTED, self.rest.until
-        if (rest := self.model_rests.get(model)) is not None and rest.until > now:
-            return ErrorKind.MODEL_REFUSED, rest.until
-        if (until := self.cooling_until.get(model, 0.0)) > now:
-            return ErrorKind.RATE_LIMITED, until
-        return None
-
-    def learn(self, outcome: Outcome, model: str, now: float) -> None:
-        """Take in what became of an attempt."""
-        asked_seconds = outcome.retry_after_seconds
-        if outcome.is_success:
-            self.rest.refusals = 0
-            self.model_rests.pop(model, None)
-        elif outcome.blame is Blame.KEY:
-            self.rest.refuse(now, asked_seconds or 0.0)
-        elif outcome.blame is Blame.KEY_AND_MODEL:
-            _forget_past(self.model_rests, lambda rest: rest.until <= now)
-            self.model_rests.setdefault(model, _Rest()).refuse(now, 0.0)
-        elif outcome.blame is Blame.KEY_LIMIT:
-            _forget_past(self.cooling_until, lambda until: until <= now)
-            until = now + (DEFAULT_COOLING_SECONDS if asked_seconds is None else asked_seconds)
-            self.cooling_until[model] = max(until, self.cooling_until.get(model, 0.0))
-
-
-def _forget_past(notes: dict[str, T], is_past: Callable[[T], bool]) -> None:
-    """Callers choose the names of models, so what is kept under them is bounded."""
-    if len(notes) >= _MAX_NOTED_MODELS:
-        for model in [model for model, note in notes.items() if is_past(note)] or list(notes)[:1]:
-            del notes[model]
+    strategy: StrategyName = "affinity"
+    share: float = 1.0
 
 
 class KeyPool:
-    """Gives out leases and learns from what became of them."""
+    """All keys, and what is known of them and around them."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
-        self._states = {key.name: _State(key, place) for place, key in enumerate(keys)}
-        # A heap: the next turn first.
-        self._turns = [state.next_turn for state in self._states.values()]
-        heapify(self._turns)
-        self._host_resting_until: dict[str, float] = {}
+    def __init__(self, keys: Iterable[Key], settings: PoolSettings = PoolSettings()) -> None:
+        self._settings = settings
+        self._states: dict[str, KeyState] = {}
+        self._places = itertools.count()
+        self._organisations: dict[str, Organisation] = {}
+        self._workspaces: dict[str, Workspace] = {}
+        self._hosts: dict[str, Host] = {}
+        # Keys that are no longer configured, as long as leases on them are out.
+        self._leaving: set[KeyState] = set()
+        # What the configuration calls them, to what upstream does.
+        self._known_as: dict[str, str] = {}
+        self._warmth = Warmth()
+        self._in_flight = 0
+        self._strategy = strategy_of(settings.strategy, lambda: self._in_flight)
+        # Grows when something may have made a key ready before the time that was foreseen.
+        self.news = 0
+        self.update(keys)
 
     def __len__(self) -> int:
         return len(self._states)
@@ -151,56 +79,427 @@ class KeyPool:
     @property
     def in_flight(self) -> int:
         """How many leases are out."""
-        return sum(state.in_flight for state in self._states.values())
+        return self._in_flight
+
+    @property
+    def leaving(self) -> set[str]:
+        """The keys that are no longer configured, or not as they were, but still in use."""
+        return {state.key.name for state in self._leaving}
+
+    @property
+    def states(self) -> Iterable[KeyState]:
+        """What is known of each key."""
+        return self._states.values()
+
+    @property
+    def organisations(self) -> Iterable[Organisation]:
+        """The organisations that keys belong to."""
+        return self._organisations.values()
+
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """The hosts by their addresses."""
+        return self._hosts
+
+    # Keys come and go
+
+    def update(self, keys: Iterable[Key]) -> None:
+        """These are the keys from now on; of those that stay everything stays known.
+
+        Those that leave keep their leases. A key with another secret or host, or that belongs elsewhere, is a new one.
+        """
+        wanted = {key.name: key for key in keys}
+        for name, state in list(self._states.items()):
+            if name not in wanted or _identity(wanted[name]) != _identity(state.key):
+                self._remove(state)
+        for key in wanted.values():
+            known = self._states.get(key.name)
+            if known is None:
+                self._add(key)
+            elif known.key != key:
+                self._replace(known, key)
+        # In the order of the configuration, as `weighted` and all reports have them.
+        self._states = {name: self._states[name] for name in wanted}
+        self.news += 1
+
+    def _add(self, key: Key) -> None:
+        organisation = self._organisation(key.organization or f"key {key.name}")
+        workspace = self._workspace(key.workspace or f"key {key.name}")
+        host = self._hosts.setdefault(key.host, Host())
+        state = KeyState(key, next(self._places), organisation, workspace, host, self._ceiling(key))
+        self._states[key.name] = state
+        self._enter(state)
+
+    def _replace(self, state: KeyState, key: Key) -> None:
+        """A key has another weight, ceiling or priority."""
+        self._leave(state)
+        state.key = key
+        state.ceiling = self._ceiling(key)
+        self._enter(state)
+
+    def _remove(self, state: KeyState) -> None:
+        state.is_gone = True
+        if state.in_flight:
+            self._leaving.add(state)
+        self._leave(state)
+        del self._states[state.key.name]
+
+    def _enter(self, state: KeyState) -> None:
+        self._catch_up(state)
+        state.organisation.keys += 1
+        self._organisations[state.organisation.name] = state.organisation
+        self._join(state, state.workspace)
+        self._strategy.add(state)
+
+    def _leave(self, state: KeyState) -> None:
+        state.organisation.keys -= 1
+        if not state.organisation.keys:
+            self._organisations.pop(state.organisation.name, None)
+        workspace = state.workspace
+        workspace.weight -= state.key.weight
+        workspace.ranking.remove(state)
+        if not workspace.weight:
+            self._workspaces.pop(workspace.name, None)
+        self._strategy.remove(state)
+
+    def _join(self, state: KeyState, workspace: Workspace) -> None:
+        state.workspace = workspace
+        workspace.weight += state.key.weight
+        workspace.ranking.add(state)
+        self._workspaces[workspace.name] = workspace
+
+    def _catch_up(self, state: KeyState) -> None:
+        """Whoever comes, or comes back, does not make up for the turns of others."""
+        others = (other.turns / other.key.weight for other in self._states.values() if other is not state)
+        state.turns = max(state.turns, min(others, default=0.0) * state.key.weight)
+
+    def _ceiling(self, key: Key) -> float:
+        return math.inf if key.max_concurrency is None else max(1.0, key.max_concurrency * self._settings.share)
+
+    # Leases
 
     def acquire(
-        self, now: float, model: str, *, exclude: frozenset[str] = frozenset(), avoid: frozenset[str] = frozenset()
+        self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
     ) -> Lease | None:
         """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other."""
-        chosen: _State | None = None
-        spare: _State | None = None
-        asked: list[_State] = []
-        while chosen is None and self._turns:
-            state = heappop(self._turns)[2]
-            asked.append(state)
-            if state.key.name in exclude or state.obstacle(model, now) is not None:
+        caches = self._warmth.caches(demand.prefix, now)
+        candidates = self._strategy.candidates(demand, caches)
+        chosen: KeyState | None = None
+        least_doubt, looks = math.inf, _LOOKS
+        for state in candidates:
+            if state.key.name in exclude or self._obstacle(state, demand, caches, now) is not None:
                 continue
-            if state.key.name in avoid or self._rests(state.key.host, now):
-                spare = spare or state
-            else:
-                chosen = state
-        chosen = chosen or spare
-        if chosen is not None:
-            _serve(chosen, asked)
-        for state in asked:
-            heappush(self._turns, state.next_turn)
-        return None if chosen is None else Lease(chosen.key, model)
+            doubt = self._doubt(state, demand, caches, now, avoid)
+            if doubt < least_doubt:
+                chosen, least_doubt = state, doubt
+            looks -= 1
+            if not doubt or not looks:
+                break
+        candidates.close()
+        return None if chosen is None else self._lease(chosen, demand, caches, now)
+
+    def _lease(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
+        workspace, host = state.workspace, state.host
+        allowance = state.organisation.allowance(demand.limit_class, demand.model)
+        lease = Lease(state, workspace, allowance, demand, now)
+        lease.input_tokens, lease.output_tokens = allowance.reserve(_uncached(demand, workspace, caches))
+        self._in_flight += 1
+        workspace.in_flight += 1
+        state.in_flight += 1
+        state.turns += 1
+        if not host.breaker.is_closed:
+            lease.is_trial = True
+            host.breaker.begin_trial(now)
+        elif host.classes and not (breaker := host.breaker_for(demand.limit_class)).is_closed:
+            lease.is_trial = True
+            breaker.begin_trial(now)
+        if demand.streams:
+            if not host.awaited:
+                host.silent_since = now
+            host.awaited += 1
+        workspace.ranking.changed(state)
+        self._strategy.taken(state)
+        return lease
+
+    def answered(self, lease: Lease, headers: Mapping[str, str], now: float, *, status: int = 200) -> None:
+        """An answer's head has come, whatever its status; header names are lower case."""
+        state = lease.state
+        lease.is_answered = True
+        self._head_came(lease, status, now)
+        if not state.is_gone:
+            self._discover(state, headers)
+        demand = lease.demand
+        allowance = state.organisation.allowance(demand.limit_class, demand.model)
+        if allowance.differs_for(demand.model, headers):
+            allowance = state.organisation.split(demand.model)
+        if allowance is not lease.allowance:
+            # It was reserved of limits that turn out not to be those it counts against.
+            lease.allowance.never_sent(lease.input_tokens)
+            lease.allowance.settle(lease.output_tokens, None)
+            lease.allowance = allowance
+            lease.input_tokens, lease.output_tokens = allowance.reserve(lease.input_tokens)
+        allowance.answered(lease.input_tokens, headers, now)
+        self.news += 1
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
         """Give a lease back, with what became of it."""
-        state = self._states[lease.key.name]
+        state = lease.state
+        workspace = lease.workspace.current()
+        self._in_flight -= 1
+        workspace.in_flight -= 1
         state.in_flight -= 1
-        state.learn(outcome, lease.model, now)
-        if outcome.blame is Blame.HOST:
-            self._host_resting_until[lease.key.host] = now + HOST_REST_SECONDS
+        if not lease.is_answered:
+            state.host.awaited -= lease.demand.streams
+            lease.allowance.never_sent(lease.input_tokens)
+        lease.allowance.settle(lease.output_tokens, outcome.usage)
+        self._learn(lease, workspace, outcome, now)
+        if not state.is_gone:
+            state.workspace.ranking.changed(state)
+            self._strategy.given_back(state)
+        elif not state.in_flight:
+            self._leaving.discard(state)
+        self.news += 1
 
-    def why_none(self, now: float, model: str) -> tuple[ErrorKind, float]:
-        """Why no key is ready, the most hopeful reason there is, and in how many seconds that one passes."""
-        obstacles = [found for state in self._states.values() if (found := state.obstacle(model, now)) is not None]
-        for kind in (ErrorKind.RATE_LIMITED, ErrorKind.MODEL_REFUSED):
-            if waits := [until - now for found, until in obstacles if found is kind]:
-                return kind, min(waits)
-        return ErrorKind.KEY_REJECTED, min((until - now for _, until in obstacles), default=0.0)
+    def _head_came(self, lease: Lease, status: int, now: float) -> None:
+        host = lease.state.host
+        if lease.demand.streams:
+            host.awaited -= 1
+            host.silent_since = now
+        if lease.is_trial and status == 200:
+            # Others need not wait for the end of this answer.
+            host.breaker.half_close()
+            if (breaker := host.classes.get(lease.demand.limit_class)) is not None:
+                breaker.half_close()
 
-    def _rests(self, host: str, now: float) -> bool:
-        return self._host_resting_until.get(host, 0.0) > now
+    # What stands in the way
+
+    def _obstacle(
+        self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float
+    ) -> tuple[ErrorKind, float] | None:
+        """What keeps a key from serving, and until when (infinity: until something happens); None if it is ready."""
+        if state.is_rejected:
+            return ErrorKind.KEY_REJECTED, state.rest.until
+        organisation, host = state.organisation, state.host
+        if organisation.rest.until > now:
+            return ErrorKind.SPEND_LIMIT, organisation.rest.until
+        if state.model_rests and (rest := state.model_rests.get(demand.model)) is not None and rest.until > now:
+            return ErrorKind.MODEL_REFUSED, rest.until
+        if not host.breaker.is_closed and (moment := host.breaker.ready_at(now)) > now:
+            return ErrorKind.UNREACHABLE, moment
+        if (
+            host.classes
+            and (breaker := host.classes.get(demand.limit_class))
+            and (moment := breaker.ready_at(now)) > now
+        ):
+            return ErrorKind.OVERLOADED, moment
+        if state.in_flight >= state.room:
+            return ErrorKind.RATE_LIMITED, math.inf
+        allowance = organisation.allowance(demand.limit_class, demand.model)
+        moment = allowance.ready_at(_uncached(demand, state.workspace, caches), now)
+        return (ErrorKind.RATE_LIMITED, moment) if moment > now else None
+
+    def _doubt(
+        self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float, avoid: frozenset[str]
+    ) -> int:
+        """How much speaks for looking at the next one as well; 0 is nothing."""
+        doubt = 0
+        if state.key.name in avoid:
+            doubt += 8
+        if state.host.is_suspect(demand.limit_class, now):
+            doubt += 4
+        strategy = self._strategy
+        if strategy.is_crowded(state, caches):
+            doubt += 2
+        if (
+            strategy.heeds_headroom
+            and state.organisation.allowance(demand.limit_class, demand.model).is_low
+            and not any(cache.workspace.current() is state.workspace for cache in caches)
+        ):
+            doubt += 1
+        return doubt
+
+    def why_none(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> tuple[ErrorKind, float]:
+        """Why no key is ready, the most hopeful reason there is, and in how many seconds that one passes.
+
+        Infinity: when something happens, as when another request ends.
+        """
+        caches = self._warmth.caches(demand.prefix, now)
+        soonest: dict[ErrorKind, float] = {}
+        for state in self._states.values():
+            if state.key.name in exclude:
+                continue
+            obstacle = self._obstacle(state, demand, caches, now)
+            kind, until = obstacle or (ErrorKind.RATE_LIMITED, now)
+            soonest[kind] = min(until, soonest.get(kind, math.inf))
+        for kind in _HOPEFUL_FIRST:
+            if kind in soonest:
+                return kind, max(0.0, soonest[kind] - now)
+        return ErrorKind.KEY_REJECTED, 0.0
+
+    # Learning
+
+    def _learn(self, lease: Lease, workspace: Workspace, outcome: Outcome, now: float) -> None:
+        state, demand, usage = lease.state, lease.demand, outcome.usage
+        if outcome.kind is not None:
+            state.last_error, state.last_error_at = outcome.kind.name.lower(), now
+        if usage is not None and demand.prefix is not None:
+            self._warmth.learn(demand.prefix, workspace, usage, now)
+        if outcome.is_success:
+            self._succeeded(lease)
+            if usage is not None:
+                lease.allowance.learn(demand.input_tokens, usage)
+            return
+        seconds = outcome.retry_after_seconds
+        if outcome.blame in (Blame.HOST, Blame.SERVICE):
+            self._host_failed(lease, outcome.blame, now)
+            return
+        if lease.is_trial:
+            # Whatever else there is to say, its host has answered, or nothing was learned.
+            self._trial_ended(lease, outcome)
+        if outcome.blame is Blame.KEY:
+            self._reject(state, now, seconds)
+        elif outcome.blame is Blame.ORGANISATION:
+            state.organisation.rest.refuse(now, seconds or 0.0)
+        elif outcome.blame is Blame.KEY_AND_MODEL:
+            forget_oldest(state.model_rests)
+            state.model_rests.setdefault(demand.model, Rest()).refuse(now, 0.0)
+        elif outcome.blame is Blame.KEY_LIMIT:
+            lease.allowance.cool(now + (DEFAULT_COOLING_SECONDS if seconds is None else seconds))
+            if outcome.kind is ErrorKind.RAMPED_TOO_FAST:
+                state.slow_down(lease.acquired_at, now)
+
+    def _succeeded(self, lease: Lease) -> None:
+        state = lease.state
+        state.rest.refusals = 0
+        state.is_on_trial = False
+        state.organisation.rest.refusals = 0
+        state.model_rests.pop(lease.demand.model, None)
+        state.host.breaker.succeed()
+        if state.host.classes:
+            state.host.breaker_for(lease.demand.limit_class).succeed()
+        state.speed_up()
+
+    def _host_failed(self, lease: Lease, blame: Blame, now: float) -> None:
+        host = lease.state.host
+        breaker = host.breaker if blame is Blame.HOST else host.breaker_for(lease.demand.limit_class)
+        breaker.fail(now, is_trial=lease.is_trial)
+        if blame is Blame.SERVICE:
+            # It has answered.
+            host.breaker.succeed()
+
+    def _trial_ended(self, lease: Lease, outcome: Outcome) -> None:
+        host = lease.state.host
+        for breaker in (host.breaker, host.classes.get(lease.demand.limit_class)):
+            if breaker is None or breaker.is_closed:
+                continue
+            if outcome.kind is None:
+                breaker.end_trial()
+            else:
+                breaker.succeed()
+
+    def _reject(self, state: KeyState, now: float, seconds: float | None) -> None:
+        if not state.is_rejected:
+            state.rest.refuse(now, seconds or 0.0)
+            state.is_rejected = True
+        state.is_on_trial = False
+
+    def due_probes(self, now: float) -> list[str]:
+        """The rejected keys that it is time to look at again; each is given once, until `probed` is told."""
+        due = [state for state in self._states.values() if state.is_rejected and state.rest.until <= now]
+        found = [state for state in due if not state.is_probed]
+        for state in found:
+            state.is_probed = True
+        return [state.key.name for state in found]
+
+    def probed(self, name: str, *, is_well: bool, now: float) -> None:
+        """What a probe has shown: a key that is well again is on trial, until a request of a caller succeeds."""
+        state = self._states.get(name)
+        if state is None or not state.is_rejected:
+            return
+        state.is_probed = False
+        if not is_well:
+            state.rest.refuse(now, 0.0)
+            return
+        state.is_rejected = False
+        state.is_on_trial = True
+        self._catch_up(state)
+        self.news += 1
+
+    # Domains
+
+    def _discover(self, state: KeyState, headers: Mapping[str, str]) -> None:
+        """Take in whose key it is, as its answer says."""
+        organisation = headers.get(ORGANISATION_HEADER)
+        if organisation and organisation != state.organisation.name:
+            self._found_organisation(state, organisation)
+        workspace = headers.get(WORKSPACE_HEADER)
+        if workspace is None and organisation and not (state.workspace.is_known or state.key.workspace):
+            # A default workspace has no name; its caches are the organisation's.
+            workspace = organisation
+        if workspace and workspace != state.workspace.name:
+            self._found_workspace(state, workspace)
+
+    def _found_organisation(self, state: KeyState, name: str) -> None:
+        old = state.organisation
+        new = self._organisations.get(name)
+        if new is None and not old.is_known:
+            # All that was put beside it by the configuration is the same organisation.
+            del self._organisations[old.name]
+            self._known_as[f"organisation {old.name}"] = name
+            old.name, old.is_known = name, True
+            self._organisations[name] = old
+            return
+        if new is None:
+            new = self._organisations[name] = Organisation(name, self._settings.share, is_known=True)
+        movers = [state]
+        if not old.is_known:
+            self._known_as[f"organisation {old.name}"] = name
+            movers = [other for other in self._states.values() if other.organisation is old]
+        for mover in movers:
+            mover.organisation = new
+            new.keys += 1
+            old.keys -= 1
+        if not old.keys:
+            self._organisations.pop(old.name, None)
+
+    def _found_workspace(self, state: KeyState, name: str) -> None:
+        old = state.workspace
+        new = self._workspaces.get(name)
+        if new is None:
+            new = self._workspaces[name] = Workspace(name, is_known=True)
+        movers = [state]
+        if not old.is_known:
+            self._known_as[f"workspace {old.name}"] = name
+            movers = list(old.ranking)
+        for mover in movers:
+            old.ranking.remove(mover)
+            old.weight -= mover.key.weight
+            self._join(mover, new)
+        if not old.weight:
+            self._workspaces.pop(old.name, None)
+            new.in_flight += old.in_flight
+            old.merged_into = new
+        if isinstance(self._strategy, Affinity):
+            self._strategy.settle(old)
+            self._strategy.settle(new)
+
+    def _organisation(self, name: str) -> Organisation:
+        name = self._known_as.get(f"organisation {name}", name)
+        found = self._organisations.get(name)
+        return found or Organisation(name, self._settings.share, is_known=False)
+
+    def _workspace(self, name: str) -> Workspace:
+        name = self._known_as.get(f"workspace {name}", name)
+        return self._workspaces.get(name) or Workspace(name, is_known=False)
 
 
-def _serve(chosen: _State, asked: list[_State]) -> None:
-    """Use a turn; those that were asked before lose theirs."""
-    moment, _, _ = chosen.next_turn
-    for state in asked:
-        if state is not chosen:
-            state.let_pass(moment)
-    chosen.turns += 1
-    chosen.in_flight += 1
+def _identity(key: Key) -> tuple[object, ...]:
+    return key.host, key.mark, key.organization, key.workspace
+
+
+def _uncached(demand: Demand, workspace: Workspace, caches: Sequence[Cache]) -> int:
+    """The tokens of a prompt that a workspace has not in its cache."""
+    for cache in caches:
+        if cache.workspace.current() is workspace:
+            return max(0, demand.input_tokens - cache.tokens)
+    return demand.input_tokens

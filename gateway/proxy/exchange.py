@@ -9,18 +9,19 @@ attempt; after it, a failure is the caller's to know.
 import asyncio
 import math
 import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from gateway.keypool import ABANDONED, SUCCESS, Key, KeyPool, Lease, Outcome
+from gateway.keypool import Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
+from gateway.proxy.dispatch import WORTH_WAITING, Dispatcher
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
-from gateway.proxy.retry import RetryPolicy, blames_key, delay_before_retry
+from gateway.proxy.retry import RetryPolicy, delay_before_retry, is_refusal
 from translators.errors import Blame, ErrorKind, FailedError, Failure
+from translators.estimate import estimated_tokens
 from translators.hosts import HostProfile
 from translators.upstream_errors import answered_failure
 from translators.usage import Usage
@@ -30,6 +31,18 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 DRAIN_SECONDS: Final = 0.25
 # So many corrections of what the gateway wrote are tried for one request.
 MAX_LESSONS: Final = 3
+
+# What a caller is told to wait where all keys are at their ceiling.
+_BUSY_SECONDS: Final = 1.0
+_NO_KEY: Final = {
+    ErrorKind.RATE_LIMITED: "Every upstream key of the gateway is at its rate limit.",
+    ErrorKind.OVERLOADED: "Upstream is overloaded for the model `{model}`, on every key of the gateway.",
+    ErrorKind.UNREACHABLE: "Upstream cannot be reached at the moment.",
+    ErrorKind.MODEL_REFUSED: "The model `{model}` does not exist or you do not have access to it.",
+    ErrorKind.SPEND_LIMIT: "The spend limit of the gateway's upstream account is reached.",
+    ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately; its log names them. "
+    "Your key is fine.",
+}
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Outgoing)
@@ -47,56 +60,75 @@ class Record(Struct):
     stop_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
     failures: list[str] = field(default_factory=list)
+    # The model that stood in for the one that was asked for, and how long the request stood in line.
+    fallback: str | None = None
+    waited_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every exchange works with. `clock` gives monotonic seconds, `sleep` and `jitter` are for retries.
+    """What every exchange works with; `sleep` and `jitter` are for retries.
 
     `on_refused` is told the name of a key that upstream rejects; it returns at once.
     """
 
-    pool: KeyPool
+    dispatcher: Dispatcher
     endpoints: Mapping[str, Endpoint]
     upstream: Upstream
     policy: RetryPolicy
-    clock: Callable[[], float] = time.monotonic
+    budget: RetryBudget
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], None] = lambda key: None
 
+    @property
+    def pool(self) -> KeyPool:
+        """The keys."""
+        return self.dispatcher.pool
+
     def for_caller(self, endpoint: Endpoint) -> "Services":
-        """The same for a caller who brought a key: a pool of that one."""
-        pool = KeyPool([Key(endpoint.name)])
-        return Services(
-            pool, {endpoint.name: endpoint}, self.upstream, self.policy, self.clock, self.sleep, self.jitter
-        )
+        """The same for a caller who brought a key: a pool of that one, and no waiting, since the limits are theirs."""
+        pool = KeyPool([Key(endpoint.name)], PoolSettings("weighted"))
+        dispatcher = Dispatcher(pool, clock=self.dispatcher.clock)
+        return replace(self, dispatcher=dispatcher, endpoints={endpoint.name: endpoint}, on_refused=lambda key: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate(Generic[R]):
+    """A model that may answer; `write` gives the request's Messages form for a kind of host.
+
+    `learn` is told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is
+    what the pool calls the model, where its limits are not those of its messages.
+    """
+
+    model: str
+    write: Callable[[HostProfile], R]
+    learn: Callable[[HostProfile, str, R], None] = lambda host, message, sent: None
+    limits: str | None = None
 
 
 class Exchange(Generic[R]):
-    """One request on its way; `write` gives its Messages form for a kind of host.
+    """One request on its way; the candidates after the first stand in where the ones before are overloaded.
 
-    `learn` is told of a 400 and of what was sent; where `write` gives another form after that, it is tried.
+    `caller` is who waits in line, `prefix` what the request shares with those that begin alike.
     """
 
     def __init__(
-        self,
-        services: Services,
-        model: str,
-        write: Callable[[HostProfile], R],
-        learn: Callable[[HostProfile, str, R], None] = lambda host, message, sent: None,
+        self, services: Services, candidates: Sequence[Candidate[R]], *, caller: str = "", prefix: bytes | None = None
     ) -> None:
-        self.record = Record(model=model)
         self._services = services
-        self._model = model
-        self._write = write
-        self._learn = learn
+        self._candidates = candidates
+        self._candidate = candidates[0]
+        self.record = Record(model=self._candidate.model)
+        self._caller = caller
+        self._prefix = prefix
         self._lessons = 0
-        self._began_at = services.clock()
+        self._began_at = services.dispatcher.clock()
         self._is_committed = False
         self._tries = 0
         # What the running attempt goes to, and what it has sent there.
         self._endpoint: Endpoint | None = None
+        self._lease: Lease | None = None
         self._sent: R | None = None
 
     def prepare(self) -> R | None:
@@ -115,13 +147,25 @@ class Exchange(Generic[R]):
 
     async def attempt(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         """Run `consume` on answer after answer until one succeeds or the retries are used up."""
+        self._services.budget.request()
+        while True:
+            try:
+                return await self._attempt_model(consume)
+            except FailedError as error:
+                if not self._falls_back(error.failure):
+                    raise
+
+    async def _attempt_model(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         excluded: frozenset[str] = frozenset()
         avoided: frozenset[str] = frozenset()
         last: Failure | None = None
+        demand = self._demand()
         while True:
-            lease = self._services.pool.acquire(self._services.clock(), self._model, exclude=excluded, avoid=avoided)
+            lease = self._services.dispatcher.acquire(demand, exclude=excluded, avoid=avoided)
             if lease is None:
-                raise FailedError(self._when_ready(last or self._no_key()))
+                lease = await self._wait(demand, excluded, avoided)
+            if lease is None:
+                raise FailedError(self._when_ready(last or self._no_key(demand, excluded), demand))
             try:
                 return await self._attempt_once(lease, consume)
             except FailedError as error:
@@ -131,32 +175,67 @@ class Exchange(Generic[R]):
                 if self._has_learned(lease, error.failure):
                     continue
                 last = _more_telling(last, error.failure)
-                await self._before_next(error.failure, last)
-                if blames_key(error.failure):
+                await self._before_next(error.failure, last, demand)
+                if is_refusal(error.failure):
                     excluded |= {lease.key.name}
                 avoided |= {lease.key.name}
+
+    def _demand(self) -> Demand:
+        candidate = self._candidate
+        first = next(iter(self._services.endpoints.values()), None)
+        request = candidate.write(first.profile) if first is not None else None
+        tokens = estimated_tokens(request.body) if request is not None else 0
+        streams = request is not None and request.streams
+        return Demand(candidate.limits or candidate.model, tokens, self._prefix, self._caller, streams=streams)
+
+    async def _wait(self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> Lease | None:
+        """Stand in line, as long as another attempt may be begun."""
+        dispatcher = self._services.dispatcher
+        now = dispatcher.clock()
+        patience = self._services.policy.deadline_seconds - (now - self._began_at)
+        lease = await dispatcher.wait(demand, exclude=exclude, avoid=avoid, patience_seconds=patience)
+        self.record.waited_seconds += dispatcher.clock() - now
+        return lease
+
+    def _falls_back(self, failure: Failure) -> bool:
+        """Whether another model is asked, since all of this one's class are overloaded."""
+        place = self._candidates.index(self._candidate) + 1
+        if failure.kind is not ErrorKind.OVERLOADED or self._is_committed or place == len(self._candidates):
+            return False
+        self._candidate = self._candidates[place]
+        self._tries = 0
+        self.record.model = self.record.fallback = self._candidate.model
+        return True
 
     async def _attempt_once(self, lease: Lease, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         endpoint = self._services.endpoints[lease.key.name]
         self.record.attempts += 1
         self.record.key = lease.key.name
-        outcome = ABANDONED
+        self.record.usage = Usage()
+        failure: Failure | None = None
+        is_done = False
         try:
             request = self._request_for(endpoint)
             call = Call(request.version, request.body, request.streams, request.betas)
-            self._endpoint, self._sent = endpoint, request
+            self._endpoint, self._lease, self._sent = endpoint, lease, request
             async with self._services.upstream.open(endpoint, call) as answer:
+                self._services.dispatcher.answered(lease, answer.headers, answer.status)
                 if not self._accepts(answer, call):
                     raise FailedError(await _refusal(answer, endpoint))
                 result = await consume(answer, request)
-            outcome = SUCCESS
+            is_done = True
             return result
         except FailedError as error:
-            outcome = Outcome.of(error.failure)
+            failure = error.failure
             raise
         finally:
             # A plain call: after the caller has left, an await here would be cancelled again.
-            self._services.pool.release(lease, outcome, self._services.clock())
+            self._services.dispatcher.release(lease, self._outcome(failure, is_done=is_done))
+
+    def _outcome(self, failure: Failure | None, *, is_done: bool) -> Outcome:
+        """What the attempt that is over teaches; one that the caller has abandoned only what it has used."""
+        usage = self.record.usage
+        return Outcome.of(failure, usage) if failure is not None else Outcome(is_success=is_done, usage=usage)
 
     @asynccontextmanager
     async def again(self, body: bytes, like: R) -> AsyncIterator[UpstreamAnswer]:
@@ -176,7 +255,7 @@ class Exchange(Generic[R]):
         return answer.status == 200 and (not call.streams or _is_stream(answer))
 
     def _request_for(self, endpoint: Endpoint) -> R:
-        request = self._write(endpoint.profile)
+        request = self._candidate.write(endpoint.profile)
         self.record.adjusted = request.adjusted
         return request
 
@@ -187,49 +266,52 @@ class Exchange(Generic[R]):
         self._lessons += 1
         profile = self._services.endpoints[lease.key.name].profile
         if self._sent is not None:
-            self._learn(profile, failure.message, self._sent)
+            self._candidate.learn(profile, failure.message, self._sent)
         # Another request may have learned the same a moment before: what counts is what would be sent now.
-        return self._write(profile) is not self._sent
+        return self._candidate.write(profile) is not self._sent
 
     def _note(self, key: str, failure: Failure) -> None:
         self.record.failures.append(f"{key}: {failure.kind.name.lower()} {failure.detail or failure.message}")
-        # Another key is another try only where the key was not to blame: there are not endlessly many of them.
-        self._tries += not blames_key(failure)
+        self._tries += not is_refusal(failure)
 
-    async def _before_next(self, failure: Failure, to_tell: Failure) -> None:
+    async def _before_next(self, failure: Failure, to_tell: Failure, demand: Demand) -> None:
         """Wait as the retry policy says; raises what the caller is to be told where there is no next attempt."""
         if self._is_committed:
             raise FailedError(failure)
         services = self._services
+        now = services.dispatcher.clock()
         delay = delay_before_retry(
             failure,
             attempt=self._tries,
-            elapsed_seconds=services.clock() - self._began_at,
+            elapsed_seconds=now - self._began_at,
             policy=services.policy,
             jitter=services.jitter(),
         )
         if delay is None:
-            raise FailedError(self._when_ready(to_tell))
+            raise FailedError(self._when_ready(to_tell, demand))
+        if not is_refusal(failure) and not services.budget.allows_retry(now):
+            self.record.failures.append("no retry: retries.budget_percent is used up")
+            raise FailedError(self._when_ready(to_tell, demand))
         if delay:
             await services.sleep(delay)
 
-    def _no_key(self) -> Failure:
-        kind, seconds = self._services.pool.why_none(self._services.clock(), self._model)
-        if kind is ErrorKind.MODEL_REFUSED:
-            message = f"The model `{self._model}` does not exist or you do not have access to it."
-            return Failure(kind, message)
-        if kind is ErrorKind.KEY_REJECTED:
-            message = "Every upstream key of the gateway was refused lately; its log names them. Your key is fine."
-            return Failure(kind, message)
-        return Failure(kind, "Every upstream key of the gateway is at its rate limit.", retry_after_seconds=seconds)
+    def _no_key(self, demand: Demand, exclude: frozenset[str]) -> Failure:
+        """Why no attempt could be made at all."""
+        kind, seconds = self._services.pool.why_none(self._services.dispatcher.clock(), demand, exclude)
+        message = _NO_KEY[kind].format(model=self._candidate.model)
+        is_passing = kind in WORTH_WAITING and seconds < math.inf
+        return Failure(kind, message, retry_after_seconds=seconds if is_passing else None)
 
-    def _when_ready(self, failure: Failure) -> Failure:
+    def _when_ready(self, failure: Failure, demand: Demand) -> Failure:
         """A rate limit as the whole pool has it: with the time when the first key is ready again, also in words."""
         if failure.rule.blame is not Blame.KEY_LIMIT:
             return failure
-        kind, seconds = self._services.pool.why_none(self._services.clock(), self._model)
+        kind, seconds = self._services.pool.why_none(self._services.dispatcher.clock(), demand)
         if kind is not ErrorKind.RATE_LIMITED:
             return failure
+        if seconds == math.inf:
+            # All keys are busy: one is free as soon as some answer ends.
+            seconds = _BUSY_SECONDS
         # Some clients read the time in the message; the Python SDK ignores headers above 120 seconds.
         message = f"{failure.message} Please try again in {math.ceil(seconds * 10) / 10:g}s."
         return replace(failure, message=message, retry_after_seconds=seconds)

@@ -59,7 +59,11 @@ def test_one_record_is_told_as_it_is() -> None:
     note_records(notes, [record], caller=Caller("app"), model="m", is_stream=False)
 
     # An id that fits into no header is in the log alone.
-    assert answer_headers([record]) == {"x-gateway-adjusted": "x=dropped:model", "x-ratelimit-limit-tokens": "9"}
+    assert answer_headers([record]) == {
+        "x-gateway-attempts": "1",
+        "x-gateway-adjusted": "x=dropped:model",
+        "x-ratelimit-limit-tokens": "9",
+    }
     assert notes["upstream_request_id"] == "r" * 2049
     assert notes["stop_reason"] is None
     assert (notes["model"], notes["key"], notes["attempts"]) == ("m", "a", 1)

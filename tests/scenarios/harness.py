@@ -126,7 +126,9 @@ def pool_of(running: RunningGateway) -> KeyPool:
 def without_pauses(running: RunningGateway) -> Clock:
     """Let the gateway's exchanges live by a clock of the test's own, from now on."""
     clock = Clock()
-    chat_of(running.gateway)._services = replace(services_of(running), clock=clock, sleep=clock.sleep)
+    services = services_of(running)
+    services.dispatcher.clock = clock
+    chat_of(running.gateway)._services = replace(services, sleep=clock.sleep)
     return clock
 
 

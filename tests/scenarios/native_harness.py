@@ -42,7 +42,8 @@ def without_native_pauses(running: RunningGateway) -> Clock:
     clock = Clock()
     for path in (PATH, COUNT_PATH):
         endpoint = messages_of(running, path)
-        endpoint._services = replace(endpoint._services, clock=clock, sleep=clock.sleep)
+        endpoint._services.dispatcher.clock = clock
+        endpoint._services = replace(endpoint._services, sleep=clock.sleep)
     return clock
 
 

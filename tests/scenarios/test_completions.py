@@ -79,7 +79,8 @@ def without_waiting(running: RunningGateway) -> Clock:
     endpoint: Any = found.endpoint
     assert isinstance(endpoint, Completions)
     clock = Clock()
-    endpoint._services = replace(endpoint._services, clock=clock, sleep=clock.sleep)
+    endpoint._services.dispatcher.clock = clock
+    endpoint._services = replace(endpoint._services, sleep=clock.sleep)
     return clock
 
 

@@ -15,6 +15,7 @@ from gateway.config import (
     Config,
     KeyConfig,
     LogConfig,
+    PoolConfig,
     RetriesConfig,
     ServerConfig,
     StreamingConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "Config",
     "KeyConfig",
     "LogConfig",
+    "PoolConfig",
     "RetriesConfig",
     "RunningGateway",
     "Secret",
@@ -87,11 +89,12 @@ def key(base_url: str, name: str = "main", api_key: str = "sk-ant-test", weight:
 
 
 def config_for(*keys: KeyConfig, clients: Sequence[ClientConfig] = ()) -> Config:
-    """A configuration for tests: any free port, little patience."""
+    """A configuration for tests: any free port, little patience, keys that are used in turn."""
     return Config(
         server=ServerConfig(port=0, shutdown_grace_seconds=5.0),
         keys=tuple(keys),
         clients=tuple(clients),
+        pool=PoolConfig(strategy="weighted", queue_timeout_seconds=0.05),
         timeouts=TimeoutsConfig(connect_seconds=5, first_byte_seconds=10, idle_seconds=10),
         log=LogConfig(level="error"),
     )

@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from translators.errors import TranslationError
 from translators.hosts import SAMPLING_VERSION
+from translators.prefixes import messages_prefix
 from translators.reading import Decoder, checked_body, decode, is_null
 
 # Upstream refuses a request without a version; whoever sends none was written before there was a choice.
@@ -39,6 +40,9 @@ class _Body(msgspec.Struct):
     inference_geo: Raw = _NULL
     mcp_servers: Raw = _NULL
     container: Raw = _NULL
+    tools: Raw = _NULL
+    system: Raw = _NULL
+    messages: Raw = _NULL
 
 
 class _History(msgspec.Struct):
@@ -62,11 +66,12 @@ _LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the gateway has to know of a native body."""
+    """What the gateway has to know of a native body; `prefix` is the same for all that begin alike."""
 
     model: str
     streams: bool
     restricted: tuple[str, ...] = ()
+    prefix: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ def read_native(body: bytes) -> Asked:
     body = checked_body(body)
     read = decode(_BODY_DECODER, body)
     restricted = tuple(name for name in RESTRICTED if not is_null(getattr(read, name)))
-    return Asked(read.model, bool(read.stream), restricted)
+    prefix = messages_prefix(read.model, read.tools, read.system, read.messages)
+    return Asked(read.model, bool(read.stream), restricted, prefix)
 
 
 def check_restricted(asked: Asked, body: bytes, allowed: frozenset[str]) -> None:

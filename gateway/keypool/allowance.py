@@ -1,0 +1,256 @@
+"""What an organisation may still use of a class of models: buckets that upstream's answers tell of.
+
+Between two answers a bucket is taken to refill steadily. What is in flight and not in upstream's figures yet is
+reserved, and settled when the answer tells more; so a bucket that is nearly empty makes requests wait a little, instead
+of being hit. With several processes each has its share of what upstream says.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Final
+
+from translators.usage import Usage
+
+# Limits are per minute (section 1.5 of the Messages reference).
+_PERIOD_SECONDS: Final = 60.0
+# A part that is never planned with: figures are rounded, and estimates are estimates.
+_MARGIN: Final = 0.02
+# Below this part of a limit a bucket is low, and requests that have a choice go elsewhere.
+_LOW: Final = 0.1
+# The refill is read off the time of the reset only where enough is missing for its whole seconds not to matter.
+_TELLING_DEFICIT: Final = 0.2
+# What an answer is taken to need before any was seen, and how fast this follows what is seen.
+_FIRST_OUTPUT_TOKENS: Final = 400.0
+_LEARNING: Final = 0.05
+_MIN_RATIO, _MAX_RATIO = 0.25, 4.0
+
+
+class Bucket:
+    """One limit: so much at most, refilled steadily; all in this process's share. The level may fall below zero."""
+
+    __slots__ = ("level", "limit", "per_second", "updated_at")
+
+    def __init__(self) -> None:
+        self.limit = 0.0
+        self.level = 0.0
+        self.per_second = 0.0
+        self.updated_at = 0.0
+
+    def tell(self, limit: float, remaining: float, per_second: float, now: float) -> None:
+        """Take over what upstream says."""
+        self.limit = limit
+        self.level = remaining
+        self.per_second = per_second
+        self.updated_at = now
+
+    def seconds_until(self, cost: float, now: float) -> float:
+        """How long until it holds this much and a margin; what is more than the whole bucket waits until it is full."""
+        level = self.level + (now - self.updated_at) * self.per_second
+        self.updated_at = now
+        if level > self.limit:
+            level = self.limit
+        self.level = level
+        missing = min(cost + self.limit * _MARGIN, self.limit) - level
+        return missing / self.per_second if missing > 0 else 0.0
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it was nearly empty when it was last looked at."""
+        return self.level < self.limit * _LOW
+
+
+class Allowance:
+    """The buckets of one organisation and class of models, as far as upstream has told of them."""
+
+    __slots__ = (
+        "_cooling_until",
+        "_input_ratio",
+        "_pending_input",
+        "_pending_output",
+        "_pending_requests",
+        "_share",
+        "_told_for",
+        "_typical_output",
+        "input",
+        "output",
+        "requests",
+        "tokens",
+    )
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self.requests: Bucket | None = None
+        self.input: Bucket | None = None
+        self.output: Bucket | None = None
+        # Input and output together, where upstream does not tell them apart.
+        self.tokens: Bucket | None = None
+        self._cooling_until = 0.0
+        self._pending_requests = 0
+        self._pending_input = 0
+        self._pending_output = 0
+        self._typical_output = _FIRST_OUTPUT_TOKENS
+        self._input_ratio = 1.0
+        # The limits as they were told last, and for which model.
+        self._told_for: tuple[str, str | None, str | None] | None = None
+
+    @property
+    def cooling_until(self) -> float:
+        """The moment before which upstream does not want to be asked."""
+        return self._cooling_until
+
+    @property
+    def in_flight(self) -> int:
+        """Requests whose answer has not begun."""
+        return self._pending_requests
+
+    def ready_at(self, input_tokens: float, now: float) -> float:
+        """When a request of about so many uncached tokens can be sent; `now` if it can be at once."""
+        if self._cooling_until > now:
+            return self._cooling_until
+        wait = 0.0
+        if (requests := self.requests) is not None:
+            wait = requests.seconds_until(1.0, now)
+        if (bucket := self.input) is not None:
+            wait = max(wait, bucket.seconds_until(input_tokens * self._input_ratio, now))
+            if (output := self.output) is not None:
+                wait = max(wait, output.seconds_until(self._typical_output, now))
+        elif (tokens := self.tokens) is not None:
+            wait = tokens.seconds_until(input_tokens * self._input_ratio + self._typical_output, now)
+        return now + wait
+
+    @property
+    def is_low(self) -> bool:
+        """Whether one of the buckets was nearly empty when it was last looked at."""
+        return any(bucket is not None and bucket.is_low for bucket in self.buckets.values())
+
+    @property
+    def buckets(self) -> dict[str, Bucket | None]:
+        """The buckets by what they count."""
+        return {
+            "requests": self.requests,
+            "input_tokens": self.input,
+            "output_tokens": self.output,
+            "tokens": self.tokens if self.input is None else None,
+        }
+
+    def reserve(self, input_tokens: float) -> tuple[int, int]:
+        """Set aside what a request will need; gives the tokens of input and output, to be given back as they are."""
+        tokens = int(input_tokens * self._input_ratio)
+        answer = int(self._typical_output)
+        self._pending_requests += 1
+        self._pending_input += tokens
+        self._pending_output += answer
+        if self.requests is not None:
+            self.requests.level -= 1
+        if self.input is not None:
+            self.input.level -= tokens
+        if self.output is not None:
+            self.output.level -= answer
+        if self.tokens is not None:
+            self.tokens.level -= tokens + answer
+        return tokens, answer
+
+    def answered(self, input_tokens: int, headers: Mapping[str, str], now: float) -> None:
+        """An answer has begun: upstream's figures hold its request now, but not what it is about to answer."""
+        self._pending_requests -= 1
+        self._pending_input -= input_tokens
+        self._tell("requests", headers, self._pending_requests, now)
+        if self._tell("input-tokens", headers, self._pending_input, now):
+            self._tell("output-tokens", headers, self._pending_output, now)
+        else:
+            self._tell("tokens", headers, self._pending_input + self._pending_output, now)
+
+    def never_sent(self, input_tokens: int) -> None:
+        """There was no answer: nothing was counted, as far as we can know."""
+        self._pending_requests -= 1
+        self._pending_input -= input_tokens
+        if self.requests is not None:
+            self.requests.level += 1
+        if self.input is not None:
+            self.input.level += input_tokens
+        if self.tokens is not None:
+            self.tokens.level += input_tokens
+
+    def settle(self, reserved_output: int, usage: Usage | None) -> None:
+        """An attempt is over: what its answer really needed takes the place of what was set aside for it."""
+        self._pending_output -= reserved_output
+        left = reserved_output - (usage.output_tokens if usage is not None else 0)
+        if self.output is not None:
+            self.output.level += left
+        if self.tokens is not None:
+            self.tokens.level += left
+
+    def learn(self, estimated_input: int, usage: Usage) -> None:
+        """Take in what a finished answer has used, for the estimates to come."""
+        self._typical_output += (usage.output_tokens - self._typical_output) * _LEARNING
+        if estimated_input and usage.prompt_tokens:
+            ratio = min(max(usage.prompt_tokens / estimated_input, _MIN_RATIO), _MAX_RATIO)
+            self._input_ratio += (ratio - self._input_ratio) * _LEARNING
+
+    def cool(self, until: float) -> None:
+        """Upstream does not want to be asked before this moment."""
+        self._cooling_until = max(self._cooling_until, until)
+
+    def differs_for(self, model: str, headers: Mapping[str, str]) -> bool:
+        """Whether these are the limits of another bucket than those that were told for another model."""
+        told = (model, headers.get(_limit("requests")), headers.get(_limit("input-tokens")))
+        if told[1] is None:
+            return False
+        before, self._told_for = self._told_for, told
+        return before is not None and before[0] != model and before[1:] != told[1:]
+
+    def _tell(self, kind: str, headers: Mapping[str, str], pending: int, now: float) -> bool:
+        """Take over one bucket from an answer's headers; whether it was told of."""
+        limit_name, remaining_name, reset_name, attribute = _NAMES[kind]
+        limit_text, remaining_text = headers.get(limit_name, ""), headers.get(remaining_name, "")
+        if not (limit_text.isdecimal() and remaining_text.isdecimal()):
+            return False
+        limit, remaining = int(limit_text), int(remaining_text)
+        if not limit:
+            return False
+        per_second = limit / _PERIOD_SECONDS
+        missing = limit - remaining
+        if missing > limit * _TELLING_DEFICIT:
+            seconds = _seconds_between(headers.get("date"), headers.get(reset_name))
+            if seconds is not None:
+                per_second = missing / max(seconds, 1.0)
+        share = self._share
+        bucket: Bucket | None = getattr(self, attribute)
+        if bucket is None:
+            bucket = Bucket()
+            setattr(self, attribute, bucket)
+        bucket.tell(limit * share, remaining * share - pending, per_second * share, now)
+        return True
+
+
+def _limit(kind: str) -> str:
+    return _NAMES[kind][0]
+
+
+_NAMES: Final = {
+    kind: (*(f"anthropic-ratelimit-{kind}-{what}" for what in ("limit", "remaining", "reset")), attribute)
+    for kind, attribute in {
+        "requests": "requests",
+        "input-tokens": "input",
+        "output-tokens": "output",
+        "tokens": "tokens",
+    }.items()
+}
+
+
+# Both are the same for many answers in a row.
+@lru_cache(maxsize=256)
+def _seconds_between(sent_at: str | None, reset: str | None) -> float | None:
+    """Seconds by upstream's own clock; None where it does not say."""
+    if sent_at is None or reset is None:
+        return None
+    try:
+        return (_aware(datetime.fromisoformat(reset)) - _aware(parsedate_to_datetime(sent_at))).total_seconds()
+    except ValueError:
+        return None
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,116 @@
+"""What a request asks of the pool, what it is given, and what became of it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from translators.errors import Blame, ErrorKind, Failure
+from translators.models import limit_class
+from translators.usage import Usage
+
+if TYPE_CHECKING:
+    from gateway.keypool.allowance import Allowance
+    from gateway.keypool.domains import KeyState, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of the pool, known by its name; `host` tells which keys share a network fate.
+
+    `organization` and `workspace` are what the operator knows; upstream's answers know better. `mark` tells one secret
+    of the same name from the next: what was said of one holds for no other.
+    """
+
+    name: str
+    weight: int = 1
+    host: str = ""
+    organization: str | None = None
+    workspace: str | None = None
+    max_concurrency: int | None = None
+    priority: int = 0
+    mark: bytes = field(default=b"", repr=False)
+
+
+class Demand:
+    """What a request needs: a model, room for about so many tokens of prompt, and if it can be the cache it knows.
+
+    `prefix` is the same for all requests that begin alike (model, tools, system prompt, first turn), None where that
+    is not known. `streams` says that its answer begins at once, however long it takes.
+    """
+
+    __slots__ = ("caller", "input_tokens", "limit_class", "model", "prefix", "streams")
+
+    def __init__(
+        self,
+        model: str,
+        input_tokens: int = 0,
+        prefix: bytes | None = None,
+        caller: str = "",
+        *,
+        streams: bool = False,
+    ) -> None:
+        self.model = model
+        self.input_tokens = input_tokens
+        self.prefix = prefix
+        self.caller = caller
+        self.streams = streams
+        self.limit_class = limit_class(model)
+
+
+class Lease:
+    """The right to use a key for one attempt; it has to be released, once."""
+
+    __slots__ = (
+        "acquired_at",
+        "allowance",
+        "demand",
+        "input_tokens",
+        "is_answered",
+        "is_trial",
+        "key",
+        "output_tokens",
+        "state",
+        "workspace",
+    )
+
+    def __init__(
+        self, state: "KeyState", workspace: "Workspace", allowance: "Allowance", demand: Demand, acquired_at: float
+    ) -> None:
+        self.key = state.key
+        self.state = state
+        self.workspace = workspace
+        self.allowance = allowance
+        self.demand = demand
+        self.acquired_at = acquired_at
+        # What is reserved of the allowance until the answer's head, or its end, tells more.
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.is_answered = False
+        self.is_trial = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt teaches: who is to blame and for how long, or what it has used.
+
+    An attempt that its caller abandoned teaches nothing: it is no success, and nobody is to blame.
+    """
+
+    blame: Blame = Blame.NOBODY
+    retry_after_seconds: float | None = None
+    is_success: bool = False
+    kind: ErrorKind | None = None
+    usage: Usage | None = None
+
+    @classmethod
+    def of(cls, failure: Failure, usage: Usage | None = None) -> "Outcome":
+        """The lesson of a failure."""
+        return cls(failure.rule.blame, failure.retry_after_seconds, kind=failure.kind, usage=usage)
+
+    @classmethod
+    def success(cls, usage: Usage | None = None) -> "Outcome":
+        """An answer to its end."""
+        return cls(is_success=True, usage=usage)
+
+
+SUCCESS: Final = Outcome(is_success=True)
+ABANDONED: Final = Outcome()

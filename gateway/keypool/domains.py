@@ -1,0 +1,172 @@
+"""What keys belong to: an organisation, which has limits; a workspace, which has caches; a host, which has a network.
+
+Upstream says in its answers whose a key is; until then it is taken to be alone, or with those that the configuration
+puts beside it.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from gateway.keypool.allowance import Allowance
+from gateway.keypool.breaker import Breaker
+from gateway.keypool.demand import Key
+from gateway.keypool.ranking import Ranking, least_busy
+
+# A refused key rests, longer with each refusal in a row: a single one may be about one request only, and a key that is
+# really bad is still looked at now and then, since it may have been mended upstream.
+FIRST_REST_SECONDS: Final = 1.0
+LONGEST_REST_SECONDS: Final = 300.0
+_MAX_COUNTED_REFUSALS: Final = 16
+# Callers choose the names of models, so what is kept under them is bounded.
+MAX_NOTED_MODELS: Final = 256
+# A host where streams begin late all at once is not asked first; thinking models answer their head at once, too.
+SILENCE_SECONDS: Final = 10.0
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Rest:
+    """Something that was refused: until when it rests, and how often in a row."""
+
+    until: float = 0.0
+    refusals: int = 0
+
+    def refuse(self, now: float, at_least_seconds: float) -> None:
+        """Rest from now on."""
+        seconds = min(FIRST_REST_SECONDS * 2**self.refusals, LONGEST_REST_SECONDS)
+        self.until = max(self.until, now + seconds, now + at_least_seconds)
+        self.refusals = min(self.refusals + 1, _MAX_COUNTED_REFUSALS)
+
+
+@dataclass(slots=True)
+class Host:
+    """Keys behind one address share its network (`breaker`), and its trouble with a class of models (`classes`)."""
+
+    breaker: Breaker = field(default_factory=Breaker)
+    classes: dict[str, Breaker] = field(default_factory=dict)
+    # Streams whose head has not come, and since when none has.
+    awaited: int = 0
+    silent_since: float = 0.0
+
+    def breaker_for(self, limit_class: str) -> Breaker:
+        """The breaker of a class of models."""
+        if (found := self.classes.get(limit_class)) is None:
+            forget_oldest(self.classes)
+            found = self.classes[limit_class] = Breaker()
+        return found
+
+    def is_suspect(self, limit_class: str, now: float) -> bool:
+        """Whether there are reasons to ask another host first."""
+        if self.awaited and now - self.silent_since > SILENCE_SECONDS:
+            return True
+        if self.breaker.suspect_until > now:
+            return True
+        return limit_class in self.classes and self.classes[limit_class].suspect_until > now
+
+
+class Organisation:
+    """Whose keys share limits: an allowance for each class of models."""
+
+    __slots__ = ("_allowances", "_own", "_share", "is_known", "keys", "name", "rest")
+
+    def __init__(self, name: str, share: float, *, is_known: bool) -> None:
+        self.name = name
+        self.is_known = is_known
+        self.keys = 0
+        # Out of money.
+        self.rest = Rest()
+        self._share = share
+        self._allowances: dict[str, Allowance] = {}
+        # Models that turned out to have limits of their own.
+        self._own: set[str] = set()
+
+    def allowance(self, limit_class: str, model: str) -> Allowance:
+        """What a model's requests count against."""
+        name = model if self._own and model in self._own else limit_class
+        if (found := self._allowances.get(name)) is None:
+            forget_oldest(self._allowances)
+            found = self._allowances[name] = Allowance(self._share)
+        return found
+
+    def split(self, model: str) -> Allowance:
+        """Give a model limits of its own, since upstream told of others than those of its class."""
+        if len(self._own) >= MAX_NOTED_MODELS:
+            self._own.clear()
+        self._own.add(model)
+        return self.allowance(model, model)
+
+    @property
+    def allowances(self) -> dict[str, Allowance]:
+        """By class, or by model."""
+        return self._allowances
+
+
+class Workspace:
+    """Whose keys share prompt caches."""
+
+    __slots__ = ("in_flight", "is_known", "merged_into", "name", "ranking", "weight")
+
+    def __init__(self, name: str, *, is_known: bool) -> None:
+        self.name = name
+        self.is_known = is_known
+        self.in_flight = 0
+        self.weight = 0
+        self.ranking = Ranking(least_busy)
+        self.merged_into: Workspace | None = None
+
+    def current(self) -> "Workspace":
+        """Itself, or what it has turned out to be."""
+        workspace = self
+        while workspace.merged_into is not None:
+            workspace = workspace.merged_into
+        return workspace
+
+
+@dataclass(slots=True, eq=False)
+class KeyState:
+    """What is known of one key; `place` is its own among the keys, `turns` how many it has had or let pass."""
+
+    key: Key
+    place: int
+    organisation: Organisation
+    workspace: Workspace
+    host: Host
+    ceiling: float = math.inf
+    # Adaptive: halved when upstream says slow down, and then a request more for each round that went well.
+    window: float = math.inf
+    turns: float = 0.0
+    in_flight: int = 0
+    is_gone: bool = False
+    # Refused: out until a probe succeeds, then on trial, one request at a time, until one of these succeeds.
+    is_rejected: bool = False
+    is_on_trial: bool = False
+    is_probed: bool = False
+    rest: Rest = field(default_factory=Rest)
+    model_rests: dict[str, Rest] = field(default_factory=dict)
+    slowed_at: float = -math.inf
+    last_error: str = ""
+    last_error_at: float = 0.0
+
+    @property
+    def room(self) -> float:
+        """How many requests at once it may have now."""
+        return 1 if self.is_on_trial else max(1.0, min(self.window, self.ceiling))
+
+    def slow_down(self, acquired_at: float, now: float) -> None:
+        """Upstream found the growth of traffic too steep: at most half of what is under way from now on."""
+        if acquired_at > self.slowed_at:
+            self.window = max(1.0, min(self.window, self.in_flight + 1) / 2)
+            self.slowed_at = now
+
+    def speed_up(self) -> None:
+        """An answer has come to its end."""
+        if self.window < self.ceiling:
+            self.window += 1 / self.window
+
+
+def forget_oldest(notes: dict[str, T]) -> None:
+    """Make room for another note under a name that a caller may have chosen."""
+    if len(notes) >= MAX_NOTED_MODELS:
+        del notes[next(iter(notes))]

@@ -1,0 +1,175 @@
+"""In which order keys are considered for a request; whether one can serve is the pool's to say."""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Final, Literal, Protocol, TypeAlias
+
+from gateway.keypool.demand import Demand
+from gateway.keypool.domains import KeyState, Workspace
+from gateway.keypool.ranking import Rank, Ranking, fill_first, least_busy, next_turn
+from gateway.keypool.ring import Ring
+from gateway.keypool.warmth import Cache
+
+StrategyName: TypeAlias = Literal["affinity", "least_busy", "weighted", "priority"]
+
+# How far above the mean a workspace may be loaded by requests that could go elsewhere: a hot prompt spills then. Where
+# a cache is warm there is more to lose.
+_COLD_BOUND: Final = 1.25
+_WARM_BOUND: Final = 2.0
+# Few requests at once are no load, however they are spread.
+_COLD_SLACK: Final = 4
+_WARM_SLACK: Final = 8
+
+
+class Strategy(Protocol):
+    """An order of keys. `heeds_headroom` says whether a key with little left gives way to one with more."""
+
+    heeds_headroom: bool
+
+    def add(self, state: KeyState) -> None:
+        """One more key."""
+        ...
+
+    def remove(self, state: KeyState) -> None:
+        """One key less."""
+        ...
+
+    def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
+        """The keys, best first; `caches` hold the request's prefix."""
+        ...
+
+    def is_crowded(self, state: KeyState, caches: Sequence[Cache]) -> bool:
+        """Whether a key has so much to do that the next in order is asked first."""
+        ...
+
+    def taken(self, state: KeyState) -> None:
+        """A key serves one more request."""
+        ...
+
+    def given_back(self, state: KeyState) -> None:
+        """A key serves one request less."""
+        ...
+
+
+class Ranked:
+    """All keys in one order, whatever the request."""
+
+    heeds_headroom = True
+
+    def __init__(self, rank: Callable[[KeyState], Rank]) -> None:
+        self._ranking = Ranking(rank)
+
+    def add(self, state: KeyState) -> None:
+        self._ranking.add(state)
+
+    def remove(self, state: KeyState) -> None:
+        self._ranking.remove(state)
+
+    def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
+        return self._ranking.best_first()
+
+    def is_crowded(self, state: KeyState, caches: Sequence[Cache]) -> bool:
+        return False
+
+    def taken(self, state: KeyState) -> None:
+        self._ranking.changed(state)
+
+    def given_back(self, state: KeyState) -> None:
+        self._ranking.changed(state)
+
+
+class FillFirst(Ranked):
+    """The lower priorities first, up to what they can take."""
+
+    heeds_headroom = False
+
+    def __init__(self) -> None:
+        super().__init__(fill_first)
+
+
+class InTurn(Ranked):
+    """Shares by weight, in turn; whoever is not ready when its turn comes has had it."""
+
+    heeds_headroom = False
+
+    def __init__(self) -> None:
+        super().__init__(next_turn)
+
+    def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
+        for state in self._ranking.best_first():
+            yield state
+            # Asked for another one: this could not serve.
+            state.turns += 1
+
+    def given_back(self, state: KeyState) -> None:
+        """Turns do not come back."""
+
+
+class Affinity:
+    """Where the prefix is warm, else at its home on the ring; within a workspace the least busy key."""
+
+    heeds_headroom = True
+
+    def __init__(self, in_flight: Callable[[], int]) -> None:
+        self._in_flight = in_flight
+        self._ring = Ring()
+        self._weight = 0
+        self._all = Ranking(least_busy)
+
+    def add(self, state: KeyState) -> None:
+        self._all.add(state)
+        self._weight += state.key.weight
+        self.settle(state.workspace)
+
+    def remove(self, state: KeyState) -> None:
+        self._all.remove(state)
+        self._weight -= state.key.weight
+        self.settle(state.workspace)
+
+    def settle(self, workspace: Workspace) -> None:
+        """Take in what has become of a workspace."""
+        self._ring.put(workspace)
+
+    def leave(self, workspace: Workspace) -> None:
+        """Forget a workspace, or the name that it had."""
+        self._ring.remove(workspace)
+
+    def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
+        if demand.prefix is None:
+            yield from self._all.best_first()
+            return
+        order = self._ring.from_home(demand.prefix)
+        if caches:
+            first = next(order, None)
+            warm = [cache.workspace.current() for cache in caches]
+            # A home that is still warm comes before where the prefix has spilled to; a cold one comes after it.
+            if first in warm:
+                warm.sort(key=lambda workspace: workspace is not first)
+            for workspace in warm:
+                yield from workspace.ranking.best_first()
+            if first is not None and first not in warm:
+                yield from first.ranking.best_first()
+        for workspace in order:
+            yield from workspace.ranking.best_first()
+
+    def is_crowded(self, state: KeyState, caches: Sequence[Cache]) -> bool:
+        workspace = state.workspace
+        if workspace.in_flight < _COLD_SLACK:
+            return False
+        bound, slack = _COLD_BOUND, _COLD_SLACK
+        if caches and any(cache.workspace.current() is workspace for cache in caches):
+            bound, slack = _WARM_BOUND, _WARM_SLACK
+        share = workspace.weight / self._weight
+        return workspace.in_flight >= slack + bound * share * (self._in_flight() + 1)
+
+    def taken(self, state: KeyState) -> None:
+        self._all.changed(state)
+
+    def given_back(self, state: KeyState) -> None:
+        self._all.changed(state)
+
+
+def strategy_of(name: StrategyName, in_flight: Callable[[], int]) -> Strategy:
+    """The strategy of that name; `in_flight` tells how many leases are out."""
+    if name == "affinity":
+        return Affinity(in_flight)
+    return {"least_busy": lambda: Ranked(least_busy), "weighted": InTurn, "priority": FillFirst}[name]()

@@ -1,0 +1,59 @@
+"""Which workspace has a prefix in its prompt cache, as far as the usage of answers has told."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.keypool.domains import Workspace
+from translators.usage import Usage
+
+# A cache lives this long after its last use (section 12 of the Messages reference); one hour costs more and is rarer.
+WARM_SECONDS: Final = 300.0
+_MOST_PREFIXES: Final = 20_000
+# A prefix that has spilled is in several caches: its home's, and where it went last.
+_MOST_CACHES: Final = 2
+
+
+@dataclass(slots=True)
+class Cache:
+    """A prefix in one workspace: how long it will be there, and how much of it."""
+
+    workspace: Workspace
+    until: float
+    tokens: int
+
+
+class Warmth:
+    """Remembers the latest prefixes."""
+
+    def __init__(self) -> None:
+        self._caches: OrderedDict[bytes, list[Cache]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._caches)
+
+    def caches(self, prefix: bytes | None, now: float) -> list[Cache]:
+        """Where a prefix is warm, where it was used first before where it was used later."""
+        found = self._caches.get(prefix) if prefix is not None else None
+        if found is None:
+            return []
+        return [cache for cache in found if cache.until > now]
+
+    def learn(self, prefix: bytes, workspace: Workspace, usage: Usage, now: float) -> None:
+        """An answer's usage says what was read from a cache or written to one."""
+        tokens = usage.cache_read_tokens + usage.cache_write_tokens
+        if not tokens:
+            return
+        known = self._caches.get(prefix)
+        if known is None:
+            if len(self._caches) >= _MOST_PREFIXES:
+                self._caches.popitem(last=False)
+            known = self._caches[prefix] = []
+        self._caches.move_to_end(prefix)
+        until = now + WARM_SECONDS
+        for cache in known:
+            if cache.workspace.current() is workspace:
+                cache.until, cache.tokens = until, tokens
+                return
+        known[:] = [cache for cache in known if cache.until > now][: _MOST_CACHES - 1]
+        known.append(Cache(workspace, until, tokens))

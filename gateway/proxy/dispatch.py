@@ -1,0 +1,124 @@
+"""Leases for exchanges: at once where a key is ready, else when their turn in line comes."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from gateway.keypool import ABANDONED, Demand, KeyPool, Lease, Outcome, WaitingLine
+from translators.errors import ErrorKind
+
+# What passes by itself; a refused key or model does not while somebody waits.
+WORTH_WAITING: Final = frozenset({ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.UNREACHABLE})
+_NOBODY: Final[frozenset[str]] = frozenset()
+
+_Waiter: TypeAlias = "asyncio.Future[Lease]"
+
+
+class Dispatcher:
+    """The pool and the line in front of it. `clock` gives monotonic seconds."""
+
+    def __init__(
+        self,
+        pool: KeyPool,
+        *,
+        queue_size: int = 0,
+        queue_timeout_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pool = pool
+        self.clock = clock
+        self._line: WaitingLine[_Waiter] = WaitingLine(pool, queue_size)
+        self._queue_timeout_seconds = queue_timeout_seconds
+        self._is_stirred = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in line."""
+        return len(self._line)
+
+    def configure(self, *, queue_size: int, queue_timeout_seconds: float) -> None:
+        """Bound the line by other numbers from now on; whoever stands in it stays."""
+        self._line.size = queue_size
+        self._queue_timeout_seconds = queue_timeout_seconds
+
+    def acquire(
+        self, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
+    ) -> Lease | None:
+        """A lease at once, or None: no key is ready, or others have waited longer."""
+        if self._line.has_line(demand):
+            return None
+        return self.pool.acquire(self.clock(), demand, exclude=exclude, avoid=avoid)
+
+    async def wait(
+        self,
+        demand: Demand,
+        *,
+        exclude: frozenset[str] = _NOBODY,
+        avoid: frozenset[str] = _NOBODY,
+        patience_seconds: float = math.inf,
+    ) -> Lease | None:
+        """A lease when its turn comes; None where there is no room in the line, no hope, or no time left."""
+        patience = min(patience_seconds, self._queue_timeout_seconds)
+        kind, seconds = self.pool.why_none(self.clock(), demand, exclude)
+        if kind not in WORTH_WAITING or math.inf > seconds > patience:
+            return None
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
+        if not self._line.join(waiter, demand, exclude=exclude, avoid=avoid):
+            return None
+        self._stir()
+        lease: Lease | None = None
+        try:
+            async with asyncio.timeout(patience):
+                lease = await waiter
+        except TimeoutError:
+            if waiter.done() and not waiter.cancelled():
+                lease = waiter.result()
+        finally:
+            self._line.leave(waiter)
+            if lease is None and waiter.done() and not waiter.cancelled():
+                # The caller has left in the very moment when its turn came.
+                self.release(waiter.result(), ABANDONED)
+        return lease
+
+    def answered(self, lease: Lease, headers: Mapping[str, str], status: int) -> None:
+        """An answer's head has come."""
+        self.pool.answered(lease, headers, self.clock(), status=status)
+        self._stir()
+
+    def release(self, lease: Lease, outcome: Outcome) -> None:
+        """Give a lease back."""
+        self.pool.release(lease, outcome, self.clock())
+        self._stir()
+
+    def probed(self, name: str, *, is_well: bool) -> None:
+        """What the probe of a rejected key has shown."""
+        self.pool.probed(name, is_well=is_well, now=self.clock())
+        self._stir()
+
+    def stir(self) -> None:
+        """Something has changed in the pool from outside."""
+        self._stir()
+
+    def _stir(self) -> None:
+        """Look at the line soon, once for all that happens in one turn of the loop."""
+        if len(self._line) and not self._is_stirred:
+            self._is_stirred = True
+            asyncio.get_running_loop().call_soon(self._serve)
+
+    def _serve(self) -> None:
+        self._is_stirred = False
+        now = self.clock()
+        for waiter, lease in self._line.serve(now):
+            if waiter.done():
+                self.pool.release(lease, ABANDONED, now)
+            else:
+                waiter.set_result(lease)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wake_at = self._line.wake_at()
+        if wake_at < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, wake_at - now), self._serve)

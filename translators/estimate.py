@@ -1,0 +1,35 @@
+"""How many tokens a Messages body has, roughly, without reading it."""
+
+from typing import Final
+
+# Of JSON in English; other languages and code differ, which the pool learns from the usage of answers.
+BYTES_A_TOKEN: Final = 4
+# An image costs at most about this much whatever its size; a document goes by its pages.
+_MEDIA_TOKENS: Final = 1600
+_MEDIA_BYTES_A_TOKEN: Final = 64
+# Below this no body holds media that matter.
+_SMALL_BYTES: Final = 16 * 1024
+_BASE64: Final = b'"base64"'
+_DATA: Final = b'"data"'
+_NEAR_BYTES: Final = 256
+
+
+def estimated_tokens(body: bytes) -> int:
+    """About how many tokens the prompt in a body has."""
+    size = len(body)
+    if size < _SMALL_BYTES or _BASE64 not in body:
+        return size // BYTES_A_TOKEN
+    media = tokens = 0
+    at = body.find(_BASE64)
+    while at >= 0:
+        end = at + len(_BASE64)
+        name = body.find(_DATA, end, end + _NEAR_BYTES)
+        if name >= 0:
+            begin = body.find(b'"', name + len(_DATA)) + 1
+            end = body.find(b'"', begin)
+            if begin == 0 or end < 0:
+                break
+            media += end - begin
+            tokens += max(_MEDIA_TOKENS, (end - begin) // _MEDIA_BYTES_A_TOKEN)
+        at = body.find(_BASE64, end)
+    return (size - media) // BYTES_A_TOKEN + tokens

@@ -1,0 +1,70 @@
+"""Which requests begin alike: a digest of what a prompt cache would hold first, so that they meet in one cache.
+
+What counts is the beginning of a conversation (tools, system prompt, first turn), which all its later turns repeat, in
+the bytes of the client: clients that write the same history differently from turn to turn defeat every cache.
+"""
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final
+
+from msgspec import Raw
+
+from translators.wire.chat import ChatRequest
+
+# Enough to tell conversations apart, and little enough to cost nothing.
+_MAX_PIECE_BYTES: Final = 1024
+_MAX_PIECES: Final = 64
+# Marks move from turn to turn, what they mark stays.
+_MARK: Final = re.compile(rb',?\s*"cache_control"\s*:\s*\{[^{}]*\}')
+_MARK_NAME: Final = b"cache_control"
+_ANSWER: Final = b'"assistant"'
+
+
+def digest_of(pieces: Iterable[bytes]) -> bytes:
+    """Eight bytes that are the same for the same beginnings, in every process."""
+    hashed = blake2b(digest_size=8)
+    for _, piece in zip(range(_MAX_PIECES), pieces, strict=False):
+        start = piece[:_MAX_PIECE_BYTES]
+        if _MARK_NAME in start:
+            start = _MARK.sub(b"", start)
+        hashed.update(start)
+        # Pieces must not run into one another.
+        hashed.update(b"\0")
+    return hashed.digest()
+
+
+def chat_prefix(request: ChatRequest) -> bytes:
+    """The digest for a chat request; `prompt_cache_key`, where the client names one, says it all."""
+    if request.prompt_cache_key:
+        return digest_of((request.model.encode(), b"key", request.prompt_cache_key.encode("utf-8", "surrogatepass")))
+    return digest_of(_chat_pieces(request))
+
+
+def messages_prefix(model: str, tools: Raw, system: Raw, messages: Raw) -> bytes:
+    """The digest for a Messages request, whose parts are as they stand in its body."""
+    return digest_of((model.encode(), _start(tools), _start(system), _first_turn(messages)))
+
+
+def _chat_pieces(request: ChatRequest) -> Iterable[bytes]:
+    yield request.model.encode()
+    for tool in request.tools or ():
+        yield _start(tool)
+    for message in request.messages:
+        yield message.role.encode()
+        yield _start(message.content)
+        if message.role in ("user", "assistant"):
+            return
+
+
+def _start(raw: Raw) -> bytes:
+    return bytes(memoryview(raw)[:_MAX_PIECE_BYTES])
+
+
+def _first_turn(messages: Raw) -> bytes:
+    """What stands before the first answer, whether or not there is one yet."""
+    start = _start(messages)
+    answer = start.find(_ANSWER)
+    end = start.rfind(b"}", 0, answer) if answer >= 0 else start.rfind(b"}")
+    return start[:end]
