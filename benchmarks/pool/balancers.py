@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from benchmarks.pool.caches import Usage
 from benchmarks.pool.workloads import Turn
-from translators.errors import Failure
+from translators.errors import ErrorKind, Failure
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +21,7 @@ class Request:
     excluded: frozenset[str] = frozenset()
     avoided: frozenset[str] = frozenset()
     waits: bool = False
+    failure: Failure | None = None
 
 
 class Balancer(Protocol):
@@ -32,7 +33,7 @@ class Balancer(Protocol):
     def key_name(self, lease: Any) -> str:
         """Which key a lease is for."""
 
-    def answered(self, lease: Any, headers: Mapping[str, str], now: float) -> None:
+    def answered(self, lease: Any, status: int, headers: Mapping[str, str], now: float) -> None:
         """An answer's head has come."""
 
     def succeeded(self, lease: Any, usage: Usage, now: float) -> None:
@@ -40,6 +41,15 @@ class Balancer(Protocol):
 
     def failed(self, lease: Any, failure: Failure, now: float) -> None:
         """An attempt has failed."""
+
+    def is_try(self, failure: Failure) -> bool:
+        """Whether a failed attempt is one of the few that a request has."""
+
+    def allows_retry(self, failure: Failure, now: float) -> bool:
+        """Whether another attempt would not be too much altogether."""
+
+    def why_none(self, request: Request, now: float) -> Failure:
+        """What to tell a caller for whom there is no key."""
 
     def join(self, request: Request, now: float) -> bool:
         """Take a place in the waiting line; whether there is one."""
@@ -53,22 +63,20 @@ class Balancer(Protocol):
     def wake_at(self, now: float) -> float | None:
         """When to ask again, were nothing to happen until then."""
 
+    def due_probes(self, now: float) -> Sequence[str]:
+        """The keys to be looked at without a caller's request."""
 
-class Plain:
-    """The next key in turn or any key, whatever it answered before; nobody waits."""
+    def probed(self, name: str, is_well: bool, now: float) -> None:
+        """What that has shown."""
 
-    def __init__(self, keys: Sequence[str], choose: Callable[[Sequence[str]], str]) -> None:
-        self._keys = keys
-        self._choose = choose
 
-    def acquire(self, request: Request, now: float) -> str | None:
-        names = [name for name in self._keys if name not in request.excluded and name not in request.avoided]
-        return self._choose(names) if names else None
+class Unlearning:
+    """What a balancer does not do that learns nothing from answers, and lets nobody wait."""
 
     def key_name(self, lease: str) -> str:
         return lease
 
-    def answered(self, lease: str, headers: Mapping[str, str], now: float) -> None:
+    def answered(self, lease: str, status: int, headers: Mapping[str, str], now: float) -> None:
         pass
 
     def succeeded(self, lease: str, usage: Usage, now: float) -> None:
@@ -76,6 +84,15 @@ class Plain:
 
     def failed(self, lease: str, failure: Failure, now: float) -> None:
         pass
+
+    def is_try(self, failure: Failure) -> bool:
+        return True
+
+    def allows_retry(self, failure: Failure, now: float) -> bool:
+        return True
+
+    def why_none(self, request: Request, now: float) -> Failure:
+        return Failure(ErrorKind.RATE_LIMITED, "No key is ready.")
 
     def join(self, request: Request, now: float) -> bool:
         return False
@@ -88,3 +105,21 @@ class Plain:
 
     def wake_at(self, now: float) -> float | None:
         return None
+
+    def due_probes(self, now: float) -> Sequence[str]:
+        return ()
+
+    def probed(self, name: str, is_well: bool, now: float) -> None:
+        pass
+
+
+class Plain(Unlearning):
+    """The next key in turn or any key, whatever it answered before."""
+
+    def __init__(self, keys: Sequence[str], choose: Callable[[Sequence[str]], str]) -> None:
+        self._keys = keys
+        self._choose = choose
+
+    def acquire(self, request: Request, now: float) -> str | None:
+        names = [name for name in self._keys if name not in request.excluded and name not in request.avoided]
+        return self._choose(names) if names else None

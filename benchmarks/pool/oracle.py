@@ -2,15 +2,13 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from benchmarks.pool.balancers import Request
-from benchmarks.pool.caches import Usage
+from benchmarks.pool.balancers import Request, Unlearning
 from benchmarks.pool.world import ApiKey, Call, World, family_of
-from translators.errors import Failure
 
 
-class Oracle:
+class Oracle(Unlearning):
     """Asks only where there is room: where the prompt costs least, and of those where most is left.
 
     It knows nothing of the future: not how long answers will be, nor what will go wrong.
@@ -35,18 +33,6 @@ class Oracle:
             return key.name in request.avoided, self._uncached(key, call, now), -meter.share_left(now)
 
         return min(ready, key=rank).name
-
-    def key_name(self, lease: str) -> str:
-        return lease
-
-    def answered(self, lease: str, headers: Mapping[str, str], now: float) -> None:
-        pass
-
-    def succeeded(self, lease: str, usage: Usage, now: float) -> None:
-        pass
-
-    def failed(self, lease: str, failure: Failure, now: float) -> None:
-        pass
 
     def join(self, request: Request, now: float) -> bool:
         self._line_of(request).append(request)

@@ -88,7 +88,7 @@ class Scenario:
         begins_at = self.warm_up_minutes * 60
         until = begins_at + self.minutes * 60
         world = self.world()
-        chooses = balancer(strategy, world, self.seed, self.workers)
+        chooses = balancer(strategy, world, self.patience, self.seed, self.workers)
         simulation = Simulation(world, chooses, Tally(begins_at, until), self.patience, self.seed, self.workers)
         simulation.run(workload.conversations(), self.load * most / turns, until)
         return simulation

@@ -18,8 +18,8 @@ from translators.upstream_errors import answered_failure
 
 # Longer than nearly all conversations take.
 _PAST_SECONDS: Final = 900.0
+_PROBE_SECONDS: Final = 1.0
 _SHORTEST_SLEEP_SECONDS: Final = 0.001
-_NO_KEY: Final = Failure(ErrorKind.RATE_LIMITED, "No key is ready.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Simulation:
         self._world = world
         self._balancer = balancer
         self._patience = patience
+        # The same traffic for each balancer, however often it fails.
+        self._arrivals = Random(f"{seed} arrivals")
         self._random = Random(seed)
         self._workers = workers
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -56,6 +58,7 @@ class Simulation:
         """Begin so many conversations a minute, at random, and see what becomes of them until a moment."""
         self._resume(conversations, 60 / per_minute)
         self._begin_next(conversations, 60 / per_minute)
+        self._probe()
         while self._events and self._events[0][0] <= until:
             self.now, _, action, arguments = heappop(self._events)
             action(*arguments)
@@ -68,7 +71,7 @@ class Simulation:
     def _resume(self, conversations: Iterator[list[Turn]], mean_seconds: float) -> None:
         """Those that have begun before go on, so that traffic is as it will be from the start."""
         moment = -_PAST_SECONDS
-        while (moment := moment + self._random.expovariate(1 / mean_seconds)) < 0:
+        while (moment := moment + self._arrivals.expovariate(1 / mean_seconds)) < 0:
             turns = iter(next(conversations))
             at = moment
             for turn in turns:
@@ -78,8 +81,15 @@ class Simulation:
                 at += turn.call.head_seconds + turn.call.stream_seconds + turn.think_seconds
 
     def _begin_next(self, conversations: Iterator[list[Turn]], mean_seconds: float) -> None:
-        self._at(self.now + self._random.expovariate(1 / mean_seconds), self._begin_next, conversations, mean_seconds)
+        self._at(self.now + self._arrivals.expovariate(1 / mean_seconds), self._begin_next, conversations, mean_seconds)
         self._come(iter(next(conversations)))
+
+    def _probe(self) -> None:
+        """Look at the keys that were refused, as a gateway does once in a while."""
+        for name in self._balancer.due_probes(self.now):
+            self._balancer.probed(name, self._world.is_well(name.split()[-1], self.now), self.now)
+        self._serve()
+        self._at(self.now + _PROBE_SECONDS, self._probe)
 
     def _come(self, turns: Iterator[Turn]) -> None:
         """The next turn of a conversation, if there is one."""
@@ -100,13 +110,13 @@ class Simulation:
             self._at(self.now + self._patience.queue_seconds, self._give_up, request)
             self._serve()
         else:
-            self._refuse(request, _NO_KEY)
+            self._refuse(request, request.failure or self._balancer.why_none(request, self.now))
 
     def _give_up(self, request: Request) -> None:
         if request.waits:
             self._balancer.leave(request)
             self._has_left_line(request)
-            self._refuse(request, _NO_KEY)
+            self._refuse(request, request.failure or self._balancer.why_none(request, self.now))
 
     def _serve(self) -> None:
         """Whatever happens may make a key ready for those who wait."""
@@ -156,7 +166,7 @@ class Simulation:
 
     def _stream(self, request: Request, lease: Any, reply: Reply) -> None:
         call = request.turn.call
-        self._balancer.answered(lease, reply.headers, self.now)
+        self._balancer.answered(lease, reply.status or 0, reply.headers, self.now)
         self._world.begin_answer(self._balancer.key_name(lease), call, self.now)
         self._at(self.now + call.stream_seconds, self._end, request, lease, reply)
         self._serve()
@@ -172,13 +182,14 @@ class Simulation:
         self._serve()
 
     def _read_error(self, request: Request, lease: Any, reply: Reply) -> None:
-        self._balancer.answered(lease, reply.headers, self.now)
+        self._balancer.answered(lease, reply.status or 0, reply.headers, self.now)
         self._fail(request, lease, answered_failure(reply.status or 0, reply.body, reply.headers))
 
     def _fail(self, request: Request, lease: Any, failure: Failure) -> None:
         self._balancer.failed(lease, failure, self.now)
         name = self._balancer.key_name(lease)
-        request.tries += 1
+        request.tries += self._balancer.is_try(failure)
+        request.failure = failure
         delay = delay_before_retry(
             failure,
             attempt=request.tries,
@@ -189,7 +200,7 @@ class Simulation:
         if blames_key(failure):
             request.excluded |= {name}
         request.avoided |= {name}
-        if delay is None:
+        if delay is None or not self._balancer.allows_retry(failure, self.now):
             self._refuse(request, failure)
         else:
             self._at(self.now + delay, self._try, request)

@@ -23,9 +23,9 @@ class Workers:
         balancer, inner = lease
         return balancer.key_name(inner)
 
-    def answered(self, lease: tuple[Balancer, Any], headers: Mapping[str, str], now: float) -> None:
+    def answered(self, lease: tuple[Balancer, Any], status: int, headers: Mapping[str, str], now: float) -> None:
         balancer, inner = lease
-        balancer.answered(inner, headers, now)
+        balancer.answered(inner, status, headers, now)
 
     def succeeded(self, lease: tuple[Balancer, Any], usage: Usage, now: float) -> None:
         balancer, inner = lease
@@ -34,6 +34,16 @@ class Workers:
     def failed(self, lease: tuple[Balancer, Any], failure: Failure, now: float) -> None:
         balancer, inner = lease
         balancer.failed(inner, failure, now)
+
+    def is_try(self, failure: Failure) -> bool:
+        return self._balancers[0].is_try(failure)
+
+    def allows_retry(self, failure: Failure, now: float) -> bool:
+        # Which worker's budget it is does not matter on average.
+        return any(balancer.allows_retry(failure, now) for balancer in self._balancers)
+
+    def why_none(self, request: Request, now: float) -> Failure:
+        return self._balancers[request.worker].why_none(request, now)
 
     def join(self, request: Request, now: float) -> bool:
         return self._balancers[request.worker].join(request, now)
@@ -49,3 +59,10 @@ class Workers:
     def wake_at(self, now: float) -> float | None:
         moments = [moment for balancer in self._balancers if (moment := balancer.wake_at(now)) is not None]
         return min(moments, default=None)
+
+    def due_probes(self, now: float) -> Sequence[str]:
+        return [f"{place} {name}" for place, each in enumerate(self._balancers) for name in each.due_probes(now)]
+
+    def probed(self, name: str, is_well: bool, now: float) -> None:
+        place, _, key = name.partition(" ")
+        self._balancers[int(place)].probed(key, is_well, now)

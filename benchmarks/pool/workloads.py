@@ -18,6 +18,9 @@ _CALLERS: Final = 20
 LOUDEST: Final = "caller-0"
 _LOUDEST_SHARE: Final = 0.4
 _LONGEST_CONVERSATION: Final = 60
+# Steps of this part of a circle spread evenly: with lengths left to chance, the load of some minutes is far from what
+# was asked for.
+_GOLDEN: Final = 0.6180339887498949
 _SPREAD: Final = 0.8
 # How far bytes / 4 is from the tokens that upstream counts.
 _ESTIMATE_SPREAD: Final = 0.15
@@ -129,7 +132,7 @@ def _conversation(random: Random, number: int, kind: int, application: Applicati
     cache_minimum = _MODELS.row(application.model).cache_minimum
     turns: list[Turn] = []
     tokens, cached_before, paused = prefix_tokens, prefix_tokens, 0.0
-    for turn_number in range(_turns(random, application.turns)):
+    for turn_number in range(_turns(number * _GOLDEN % 1, application.turns)):
         tokens += _size(random, application.turn_tokens if turn_number else application.first_tokens)
         if application.turns > 1:
             parts.append(Part((number, turn_number), tokens))
@@ -152,11 +155,11 @@ def _conversation(random: Random, number: int, kind: int, application: Applicati
     return turns
 
 
-def _turns(random: Random, mean: float) -> int:
-    """Geometric: each turn may be the last."""
+def _turns(place: float, mean: float) -> int:
+    """Geometric, each turn may be the last: the number at a place in 0..1 of all conversations by length."""
     if mean <= 1:
         return 1
-    return min(_LONGEST_CONVERSATION, 1 + int(math.log(1.0 - random.random()) / math.log(1 - 1 / mean)))
+    return min(_LONGEST_CONVERSATION, 1 + int(math.log(1.0 - place) / math.log(1 - 1 / mean)))
 
 
 def _size(random: Random, mean: float) -> int:

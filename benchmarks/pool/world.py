@@ -171,6 +171,11 @@ class World:
         meter.charge(usage.uncached_tokens, now)
         return Reply(200, call.head_seconds, self._headers(key, call, now), usage)
 
+    def is_well(self, key_name: str, now: float) -> bool:
+        """Whether a look at the list of models would show a key that works."""
+        key = self.keys[key_name]
+        return not any(trouble.fault is Fault.REVOKED and trouble.concerns(key, now) for trouble in self.troubles)
+
     def begin_answer(self, key_name: str, call: Call, now: float) -> None:
         """The head of an answer goes out: its prompt is cached from now on, its tokens run."""
         key = self.keys[key_name]
