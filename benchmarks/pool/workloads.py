@@ -22,8 +22,9 @@ _LONGEST_CONVERSATION: Final = 60
 # was asked for.
 _GOLDEN: Final = 0.6180339887498949
 _SPREAD: Final = 0.8
-# How far bytes / 4 is from the tokens that upstream counts.
+# How far bytes / 4 is from the tokens that upstream counts: much the same for all turns of a conversation.
 _ESTIMATE_SPREAD: Final = 0.15
+_TURN_SPREAD: Final = 0.01
 _SAMPLE: Final = 3_000
 
 
@@ -130,6 +131,7 @@ def _conversation(random: Random, number: int, kind: int, application: Applicati
     loudest = random.random() < _LOUDEST_SHARE
     caller = LOUDEST if loudest else f"caller-{random.randrange(1, _CALLERS)}"
     cache_minimum = _MODELS.row(application.model).cache_minimum
+    bytes_ratio = math.exp(random.gauss(0.0, _ESTIMATE_SPREAD))
     turns: list[Turn] = []
     tokens, cached_before, paused = prefix_tokens, prefix_tokens, 0.0
     for turn_number in range(_turns(number * _GOLDEN % 1, application.turns)):
@@ -146,7 +148,7 @@ def _conversation(random: Random, number: int, kind: int, application: Applicati
             random.uniform(50.0, 100.0),
             cache_minimum,
         )
-        estimated = int(tokens * math.exp(random.gauss(0.0, _ESTIMATE_SPREAD)))
+        estimated = int(tokens * bytes_ratio * math.exp(random.gauss(0.0, _TURN_SPREAD)))
         think_seconds = random.expovariate(1 / application.think_seconds) if application.think_seconds else 0.0
         ideal = tokens - (cached_before if paused < TTL_SECONDS else prefix_tokens)
         turns.append(Turn(number, turn_number, caller, prefix, estimated, ideal, call, think_seconds))
