@@ -1,10 +1,9 @@
 """What the endpoints that generate text share: callers, options, exchanges, one answer or a stream of it."""
 
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import islice
 from typing import Final, NamedTuple
 
 from starlette.types import Receive, Scope
@@ -16,6 +15,7 @@ from gateway.api.middleware import notes_of
 from gateway.api.records import answer_headers, note_records
 from gateway.api.requests import header
 from gateway.api.responder import Responder, responder_of
+from gateway.api.writing import Writer
 from gateway.proxy.chat import (
     Answered,
     ChatExchange,
@@ -30,13 +30,11 @@ from gateway.proxy.lessons import Lessons
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
 from gateway.secret import Secret
-from gateway.telemetry.logs import log_event
 from translators.chat.chunks import StreamFrame
 from translators.chat.extensions import RESTRICTED
-from translators.chat.request import MessagesRequest, Options, Target, write_request
+from translators.chat.request import Options
 from translators.errors import FailedError, TranslationError
-from translators.hosts import HostProfile
-from translators.models import ModelRow, ModelTable
+from translators.models import ModelTable
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
@@ -57,7 +55,8 @@ class Task(NamedTuple):
     """What one request asks for, in the terms of its endpoint: a chat request for each choice, and the answer's form.
 
     `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time;
-    `param_names` says what the endpoint calls fields that chat completions call otherwise.
+    `is_large` says that the request takes more than a turn of
+    the loop, `param_names` what the endpoint calls fields that chat completions call otherwise.
     """
 
     chats: Sequence[ChatRequest]
@@ -66,6 +65,7 @@ class Task(NamedTuple):
     id_prefix: str
     choices_per_prompt: int = 1
     reports: bool = False
+    is_large: bool = False
     param_names: Mapping[str, str] = {}
 
 
@@ -98,14 +98,18 @@ class Generator:
     async def _answer(self, scope: Scope, receive: Receive, caller: Caller, task: Task) -> None:
         """Answer a task, streamed or whole."""
         responder = responder_of(scope)
-        exchanges = self._exchanges(task.chats, caller, self._options(scope, caller))
+        services = self._services_for(caller)
+        writers = self._writers(task.chats, self._options(scope, caller))
+        exchanges = [Exchange(services, writer.model, writer, writer.learn) for writer in writers]
         records = [exchange.record for exchange in exchanges]
         responder.more_headers = lambda: answer_headers(records)
         try:
-            written, *_ = [exchange.prepare() for exchange in exchanges]
-            # What has to be written before it can be shared: the others begin when the first has filled the cache.
-            share_cache = written is not None and written.fills_cache
             async with self._interrupts.watch(scope, receive, responder):
+                if task.is_large:
+                    await _write_in_turns(writers, services)
+                written, *_ = [exchange.prepare() for exchange in exchanges]
+                # What has to be written before it can be shared: the others begin when the first has filled the cache.
+                share_cache = written is not None and written.fills_cache
                 if task.chats[0].stream:
                     await self._stream(task, exchanges, responder, share_cache)
                 else:
@@ -142,42 +146,17 @@ class Generator:
         usage = usage_of_choices([answer.usage for answer, _ in answers], task.choices_per_prompt)
         await responder.send_json(200, task.body(answers, usage, int(self._clock())))
 
-    def _exchanges(self, chats: Sequence[ChatRequest], caller: Caller, options: Options) -> list[ChatExchange]:
-        """One exchange a choice; the Messages form is written once for each request and kind of host."""
+    def _services_for(self, caller: Caller) -> Services:
+        if caller.own_key is None:
+            return self._services
+        return self._services.for_caller(self._own_endpoint(caller.own_key))
+
+    def _writers(self, chats: Sequence[ChatRequest], options: Options) -> list[Writer]:
+        """Who writes each request; the choices of one prompt share theirs."""
         model = self._aliases.resolve(chats[0].model)
         row = self._models.row(model)
-        services = self._services
-        if caller.own_key is not None:
-            services = services.for_caller(self._own_endpoint(caller.own_key))
-
-        # The choices of one prompt share its request.
-        writers = {id(chat): chat for chat in chats}
-        writing = {key: self._writer(chat, model, row, options) for key, chat in writers.items()}
-        learn = partial(self._learn, model, row)
-        return [Exchange(services, model, writing[id(chat)], learn) for chat in chats]
-
-    def _writer(
-        self, chat: ChatRequest, model: str, row: ModelRow, options: Options
-    ) -> Callable[[HostProfile], MessagesRequest]:
-        """Writes a request for a host, once for each row that the model has there: a lesson makes another."""
-        lessons = self._lessons
-        # A handful at most, and mostly one; rows take longer to hash than to compare with themselves.
-        known: list[tuple[tuple[ModelRow, HostProfile, frozenset[str]], MessagesRequest]] = []
-
-        def written(host: HostProfile) -> MessagesRequest:
-            asked = (lessons.row(host, model, row), host, lessons.refused_schemas(host, model))
-            for place, request in known:
-                if place == asked:
-                    return request
-            request = write_request(chat, Target(model, *asked), options)
-            known.append((asked, request))
-            return request
-
-        return written
-
-    def _learn(self, model: str, row: ModelRow, host: HostProfile, message: str, sent: MessagesRequest) -> None:
-        if self._lessons.learn(host, model, row, message, sent.schemas):
-            log_event(logging.WARNING, "Upstream has corrected what is known of a model", model=model, said=message)
+        writers = {id(chat): Writer(chat, model, row, options, self._lessons) for chat in chats}
+        return [writers[id(chat)] for chat in chats]
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options with the caller's own wishes, which come as headers."""
@@ -196,6 +175,13 @@ class Generator:
                 code="invalid_value",
             )
         return replace(options, reject_unsupported=wish == "reject")
+
+
+async def _write_in_turns(writers: Iterable[Writer], services: Services) -> None:
+    """Write large requests for the first host, as their exchanges would in one go."""
+    for endpoint in islice(services.endpoints.values(), 1):
+        for writer in dict.fromkeys(writers):
+            await writer.write_in_turns(endpoint.profile)
 
 
 def _note(notes: dict[str, object], request: ChatRequest, caller: Caller, records: Sequence[Record]) -> None:
