@@ -34,4 +34,6 @@ class ChatCompletions(Generator):
             reports=reports,
             is_large=is_large,
         )
+        # Whoever sends it holds it for as long as it is needed: a stream may go on for minutes.
+        del body, request
         await self._answer(scope, receive, caller, task)

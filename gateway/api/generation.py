@@ -35,6 +35,7 @@ from translators.chat.extensions import RESTRICTED
 from translators.chat.request import Options
 from translators.errors import FailedError, TranslationError
 from translators.models import ModelTable
+from translators.reading import is_null
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
@@ -59,7 +60,7 @@ class Task(NamedTuple):
     the loop, `param_names` what the endpoint calls fields that chat completions call otherwise.
     """
 
-    chats: Sequence[ChatRequest]
+    chats: list[ChatRequest]
     makers: Callable[[StreamFrame], Sequence[StreamMaker]]
     body: Callable[[Sequence[Answered], Usage, int], bytes]
     id_prefix: str
@@ -99,7 +100,10 @@ class Generator:
         """Answer a task, streamed or whole."""
         responder = responder_of(scope)
         services = self._services_for(caller)
+        asked = _asked(task.chats[0])
         writers = self._writers(task.chats, self._options(scope, caller))
+        # From here on a request is held by those who may have to send it, and by nobody else.
+        task.chats.clear()
         exchanges = [Exchange(services, writer.model, writer, writer.learn) for writer in writers]
         records = [exchange.record for exchange in exchanges]
         responder.more_headers = lambda: answer_headers(records)
@@ -107,24 +111,27 @@ class Generator:
             async with self._interrupts.watch(scope, receive, responder):
                 if task.is_large:
                     await _write_in_turns(writers, services)
-                written, *_ = [exchange.prepare() for exchange in exchanges]
-                # What has to be written before it can be shared: the others begin when the first has filled the cache.
-                share_cache = written is not None and written.fills_cache
-                if task.chats[0].stream:
-                    await self._stream(task, exchanges, responder, share_cache)
+                del writers
+                share_cache = _fills_cache(exchanges)
+                if asked.is_stream:
+                    await self._stream(task, asked, exchanges, responder, share_cache)
                 else:
                     await self._complete(task, exchanges, responder, share_cache)
         except FailedError as error:
             renamed = task.param_names.get((error.failure.param or "").partition("[")[0], error.failure.param)
             raise FailedError(replace(error.failure, param=renamed)) from error
         finally:
-            _note(notes_of(scope), task.chats[0], caller, records)
+            _note(notes_of(scope), asked, caller, records)
 
     async def _stream(
-        self, task: Task, exchanges: Sequence[ChatExchange], responder: Responder, share_cache: bool
+        self,
+        task: Task,
+        asked: "_Asked",
+        exchanges: Sequence[ChatExchange],
+        responder: Responder,
+        share_cache: bool,
     ) -> None:
-        options = task.chats[0].stream_options
-        frame = StreamFrame(int(self._clock()), bool(options and options.include_usage), reports=task.reports)
+        frame = StreamFrame(int(self._clock()), asked.include_usage, reports=task.reports)
         with StreamClient(responder, self._settings.keepalive_seconds) as client:
             if len(exchanges) == 1:
                 await stream_chat(exchanges[0], client, task.makers(frame)[0])
@@ -184,7 +191,28 @@ async def _write_in_turns(writers: Iterable[Writer], services: Services) -> None
             await writer.write_in_turns(endpoint.profile)
 
 
-def _note(notes: dict[str, object], request: ChatRequest, caller: Caller, records: Sequence[Record]) -> None:
-    note_records(notes, records, caller=caller, model=request.model, is_stream=bool(request.stream))
-    if (metadata := bytes(request.metadata)) != b"null":
-        notes["metadata"] = metadata.decode()
+def _fills_cache(exchanges: Sequence[ChatExchange]) -> bool:
+    """Translate all, and say whether the first fills a cache that the others, once it has, can share."""
+    written, *_ = [exchange.prepare() for exchange in exchanges]
+    return written is not None and written.fills_cache
+
+
+class _Asked(NamedTuple):
+    """What is to be known of a request up to the end of its answer."""
+
+    model: str
+    is_stream: bool
+    include_usage: bool
+    metadata: str | None
+
+
+def _asked(request: ChatRequest) -> _Asked:
+    options = request.stream_options
+    metadata = None if is_null(request.metadata) else bytes(request.metadata).decode()
+    return _Asked(request.model, bool(request.stream), bool(options and options.include_usage), metadata)
+
+
+def _note(notes: dict[str, object], asked: _Asked, caller: Caller, records: Sequence[Record]) -> None:
+    note_records(notes, records, caller=caller, model=asked.model, is_stream=asked.is_stream)
+    if asked.metadata is not None:
+        notes["metadata"] = asked.metadata

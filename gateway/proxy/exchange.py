@@ -31,6 +31,9 @@ DRAIN_SECONDS: Final = 0.25
 # So many corrections of what the gateway wrote are tried for one request.
 MAX_LESSONS: Final = 3
 
+# Each empty one would be another 216 bytes.
+_NO_KEYS: Final[frozenset[str]] = frozenset()
+
 T = TypeVar("T")
 R = TypeVar("R", bound=Outgoing)
 
@@ -85,8 +88,8 @@ class Exchange(Generic[R]):
         self.record = Record(model=model)
         self._services = services
         self._model = model
-        self._write = write
-        self._learn = learn
+        self._write: Callable[[HostProfile], R] | None = write
+        self._learn: Callable[[HostProfile, str, R], None] | None = learn
         self._lessons = 0
         self._began_at = services.clock()
         self._is_committed = False
@@ -106,13 +109,18 @@ class Exchange(Generic[R]):
         return self._is_committed
 
     def commit(self) -> None:
-        """The caller has seen content: from now on no other key can take over."""
+        """The caller has seen content: from now on no other key can take over, and nothing is sent again."""
         self._is_committed = True
+        # A request may be many megabytes, and its stream go on for minutes.
+        self._write = self._learn = self._sent = None
+
+    def head_has_left(self) -> None:
+        """The caller has the head of the answer: what upstream said in its own is not asked for again."""
+        self.record.upstream_headers = {}
 
     async def attempt(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         """Run `consume` on answer after answer until one succeeds or the retries are used up."""
-        excluded: frozenset[str] = frozenset()
-        avoided: frozenset[str] = frozenset()
+        excluded = avoided = _NO_KEYS
         last: Failure | None = None
         while True:
             lease = self._services.pool.acquire(self._services.clock(), self._model, exclude=excluded, avoid=avoided)
@@ -136,13 +144,15 @@ class Exchange(Generic[R]):
         self.record.key = lease.key.name
         outcome = ABANDONED
         try:
-            request = self._request_for(endpoint)
-            call = Call(request.version, request.body, request.streams, request.betas)
-            self._endpoint, self._sent = endpoint, request
-            async with self._services.upstream.open(endpoint, call) as answer:
-                if not self._accepts(answer, call):
+            request = self._sent = self._request_for(endpoint)
+            self._endpoint, streams = endpoint, request.streams
+            # Who holds the request here would hold it up to the end of the stream.
+            opening = self._services.upstream.open(endpoint, _call(request))
+            del request
+            async with opening as answer:
+                if not self._accepts(answer, streams=streams):
                     raise FailedError(await _refusal(answer, endpoint))
-                result = await consume(answer, request)
+                result = await consume(answer, self._sent)
             outcome = SUCCESS
             return result
         except FailedError as error:
@@ -153,30 +163,33 @@ class Exchange(Generic[R]):
             self._services.pool.release(lease, outcome, self._services.clock())
 
     @asynccontextmanager
-    async def again(self, body: bytes, like: R) -> AsyncIterator[UpstreamAnswer]:
+    async def again(self, request: R) -> AsyncIterator[UpstreamAnswer]:
         """Another call with the same key inside of an attempt, for a turn that takes more than one."""
         endpoint = self._endpoint
         assert endpoint is not None, "only inside of an attempt"
-        call = Call(like.version, body, like.streams, like.betas)
-        async with self._services.upstream.open(endpoint, call) as answer:
-            if not self._accepts(answer, call):
+        async with self._services.upstream.open(endpoint, _call(request)) as answer:
+            if not self._accepts(answer, streams=request.streams):
                 raise FailedError(await _refusal(answer, endpoint))
             yield answer
 
-    def _accepts(self, answer: UpstreamAnswer, call: Call) -> bool:
+    def _accepts(self, answer: UpstreamAnswer, *, streams: bool) -> bool:
         """Take down an answer's head, and whether it is what was asked for."""
         self.record.upstream_request_id = answer.headers.get("request-id")
         self.record.upstream_headers = answer.headers
-        return answer.status == 200 and (not call.streams or _is_stream(answer))
+        return answer.status == 200 and (not streams or _is_stream(answer))
 
     def _request_for(self, endpoint: Endpoint) -> R:
+        assert self._write is not None, "nothing is sent anew behind the commit point"
         request = self._write(endpoint.profile)
         self.record.adjusted = request.adjusted
         return request
 
     def _has_learned(self, lease: Lease, failure: Failure) -> bool:
         """Whether a 400 was about something the gateway itself had chosen, and is worth another try without it."""
-        if failure.kind is not ErrorKind.INVALID_REQUEST or self._is_committed or self._lessons >= MAX_LESSONS:
+        if failure.kind is not ErrorKind.INVALID_REQUEST or self._lessons >= MAX_LESSONS:
+            return False
+        if self._write is None or self._learn is None:
+            # Committed: it is too late.
             return False
         self._lessons += 1
         profile = self._services.endpoints[lease.key.name].profile
@@ -227,6 +240,10 @@ class Exchange(Generic[R]):
         # Some clients read the time in the message; the Python SDK ignores headers above 120 seconds.
         message = f"{failure.message} Please try again in {math.ceil(seconds * 10) / 10:g}s."
         return replace(failure, message=message, retry_after_seconds=seconds)
+
+
+def _call(request: Outgoing) -> Call:
+    return Call(request.version, request.body, request.streams, request.betas)
 
 
 def _more_telling(last: Failure | None, failure: Failure) -> Failure:

@@ -19,7 +19,7 @@ from translators.chat.formats import Format, write_format
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
 from translators.chat.reasoning import Circumstances, Reasoning, write_reasoning
 from translators.chat.settings import drop_without_counterpart, sampling, settings, token_limit, verbosity_words
-from translators.chat.shape import AnswerShape
+from translators.chat.shape import PLAIN, AnswerShape
 from translators.chat.tools import Tools, write_tools
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
@@ -297,8 +297,8 @@ def _shape(draft: _Draft) -> AnswerShape:
     is_special = bool(draft.writer.conversation.turn_words) or draft.choice.is_special
     return AnswerShape(
         tool_names=tools.names,
-        custom_tools=frozenset(tools.custom),
-        wrapped_tools=frozenset(tools.wrapped),
+        custom_tools=frozenset(tools.custom) if tools.custom else PLAIN.custom_tools,
+        wrapped_tools=frozenset(tools.wrapped) if tools.wrapped else PLAIN.wrapped_tools,
         is_legacy=tools.is_legacy,
         text_call=draft.choice.text_call,
         strips_fences=draft.form.strips_fences,
