@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from typing import cast
 
@@ -13,7 +14,7 @@ from gateway.secret import Secret
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import CONNECTION, RELOAD, STOP, Message, ParentsEnd, WorkersEnd
 from gateway.workers.load import MOST_ON_THE_WAY, Backoff, Load, Report
-from gateway.workers.process import Phase, Worker
+from gateway.workers.process import Phase, Worker, restore_environment, worker_environment
 from gateway.workers.supervisor import Supervisor
 
 
@@ -118,6 +119,23 @@ def test_an_assignment_arrives_with_its_secrets() -> None:
     assignment = Assignment(number=2, config=config, callers_base_url="http://up")
 
     assert Assignment.decode(assignment.encode()) == assignment
+
+
+@pytest.mark.parametrize("path", ["/mine", None])
+def test_a_workers_environment_is_its_parents_once_it_has_started(
+    monkeypatch: pytest.MonkeyPatch, path: str | None
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if path is not None:
+        monkeypatch.setenv("PYTHONPATH", path)
+    before = dict(os.environ)
+    given = worker_environment()
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    restore_environment()
+
+    assert os.path.abspath(sys.path[-1]) in given["PYTHONPATH"].split(os.pathsep)
+    assert dict(os.environ) == before
 
 
 def test_there_may_be_no_keys_in_an_assignment() -> None:
