@@ -25,6 +25,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"translators", "gateway.proxy", "gateway.secret", "gateway.telemetry"},
         {"starlette", "orjson"},
     ),
+    "gateway.server": ({"translators", "gateway.api"}, {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
     "gateway.config": ({"gateway.secret"}, {"yaml", "msgspec"}),
     "gateway.doctor": (
@@ -52,7 +53,6 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 TOP = (
     "gateway.app",
     "gateway.banner",
-    "gateway.protocol",
     "gateway.serving",
     "gateway.workers.worker",
     "gateway.cli",
