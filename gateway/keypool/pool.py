@@ -112,6 +112,8 @@ class KeyPool:
             self._settings = settings
             self._strategy = strategy_of(settings.strategy, lambda: self._in_flight)
             for state in self._states.values():
+                # The strategy before may have changed turns that only its own ranking knows of.
+                state.workspace.ranking.changed(state)
                 self._strategy.add(state)
         wanted = {key.name: key for key in keys}
         for name, state in list(self._states.items()):
@@ -138,6 +140,8 @@ class KeyPool:
     def _replace(self, state: KeyState, key: Key) -> None:
         """A key has another weight, ceiling or priority."""
         self._leave(state)
+        # A turn is worth more for a smaller weight.
+        state.turns *= key.weight / state.key.weight
         state.key = key
         state.ceiling = self._ceiling(key)
         self._enter(state)
@@ -427,7 +431,9 @@ class KeyPool:
             return
         state.is_rejected = False
         state.is_on_trial = True
-        self._catch_up(state)
+        # Its turns are other ones now, so its place in all rankings is, too.
+        self._leave(state)
+        self._enter(state)
         self.news += 1
 
     # Domains

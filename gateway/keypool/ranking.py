@@ -48,6 +48,10 @@ class Ranking:
     def add(self, state: "KeyState") -> None:
         """One more key."""
         self._states[state.place] = state
+        if len(self._states) == 2:
+            # The first has changed unseen while it was alone.
+            self._rebuild()
+            return
         heappush(self._entries, (self._rank(state), state.place, state))
 
     def remove(self, state: "KeyState") -> None:
