@@ -104,8 +104,8 @@ class WaitingLine(Generic[W]):
                 if caller in line.callers:
                     line.callers.move_to_end(caller)
                 continue
-            _, seconds = self._pool.why_none(now, ticket.demand, ticket.exclude)
-            line.not_before = min(line.not_before, now + seconds)
+            ready_at = self._pool.ready_at(now, ticket.demand, ticket.exclude)
+            line.not_before = min(line.not_before, ready_at)
             if not ticket.exclude:
                 break
             # It waits for certain keys only; others can be of use to those behind it.

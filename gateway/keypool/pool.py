@@ -41,6 +41,7 @@ _HOPEFUL_FIRST: Final = (
     ErrorKind.SPEND_LIMIT,
     ErrorKind.KEY_REJECTED,
 )
+_PASSING: Final = _HOPEFUL_FIRST[:3]
 _NOBODY: Final[frozenset[str]] = frozenset()
 
 
@@ -287,7 +288,7 @@ class KeyPool:
     ) -> tuple[ErrorKind, float] | None:
         """What keeps a key from serving, and until when (infinity: until something happens); None if it is ready."""
         if state.is_rejected:
-            return ErrorKind.KEY_REJECTED, state.rest.until
+            return ErrorKind.KEY_REJECTED, math.inf
         organisation, host = state.organisation, state.host
         if organisation.rest.until > now:
             return ErrorKind.SPEND_LIMIT, organisation.rest.until
@@ -328,22 +329,33 @@ class KeyPool:
         return doubt
 
     def why_none(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> tuple[ErrorKind, float]:
-        """Why no key is ready, the most hopeful reason there is, and in how many seconds that one passes.
+        """Why no key is ready, the most hopeful reason there is, and in how many seconds one is.
 
         Infinity: when something happens, as when another request ends.
         """
-        caches = self._warmth.caches(demand.prefix, now)
         soonest: dict[ErrorKind, float] = {}
-        for state in self._states.values():
-            if state.key.name in exclude:
-                continue
-            obstacle = self._obstacle(state, demand, caches, now)
-            kind, until = obstacle or (ErrorKind.RATE_LIMITED, now)
+        is_busy = False
+        for kind, until in self._obstacles(now, demand, exclude):
             soonest[kind] = min(until, soonest.get(kind, math.inf))
+            is_busy = is_busy or (kind is ErrorKind.RATE_LIMITED and until == math.inf)
         for kind in _HOPEFUL_FIRST:
+            if kind in _PASSING and kind in soonest:
+                # Another key may be ready before the one that the reason is about.
+                until = math.inf if is_busy else min(soonest.get(other, math.inf) for other in _PASSING)
+                return kind, max(0.0, until - now)
             if kind in soonest:
                 return kind, max(0.0, soonest[kind] - now)
-        return ErrorKind.KEY_REJECTED, 0.0
+        return ErrorKind.KEY_REJECTED, math.inf
+
+    def ready_at(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> float:
+        """The first moment at which a key is ready even if nothing happens until then; infinity if there is none."""
+        return min((until for _, until in self._obstacles(now, demand, exclude)), default=math.inf)
+
+    def _obstacles(self, now: float, demand: Demand, exclude: frozenset[str]) -> Iterable[tuple[ErrorKind, float]]:
+        caches = self._warmth.caches(demand.prefix, now)
+        for state in self._states.values():
+            if state.key.name not in exclude:
+                yield self._obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
 
     # Learning
 
