@@ -184,7 +184,10 @@ class KeyPool:
         state.turns = max(state.turns, min(others, default=0.0) * state.key.weight)
 
     def _ceiling(self, key: Key) -> float:
-        return math.inf if key.max_concurrency is None else max(1.0, key.max_concurrency * self._settings.share)
+        if key.max_concurrency is None:
+            return math.inf
+        # Rounded, since 98 * (1 / 49) is less than two.
+        return max(1.0, round(key.max_concurrency * self._settings.share, 6))
 
     # Leases
 
@@ -302,7 +305,7 @@ class KeyPool:
             and (moment := breaker.ready_at(now)) > now
         ):
             return ErrorKind.OVERLOADED, moment
-        if state.in_flight >= state.room:
+        if state.in_flight + 1 > state.room:
             return ErrorKind.RATE_LIMITED, math.inf
         allowance = organisation.allowance(demand.limit_class, demand.model)
         moment = allowance.ready_at(_uncached(demand, state.workspace, caches), now)
