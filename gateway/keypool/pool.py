@@ -223,7 +223,7 @@ class KeyPool:
         if not host.breaker.is_closed:
             lease.is_trial = True
             host.breaker.begin_trial(now)
-        elif host.classes and not (breaker := host.breaker_for(demand.limit_class)).is_closed:
+        elif (breaker := host.classes.get(demand.limit_class)) is not None and not breaker.is_closed:
             lease.is_trial = True
             breaker.begin_trial(now)
         if demand.streams:
@@ -399,8 +399,8 @@ class KeyPool:
         state.organisation.rest.refusals = 0
         state.model_rests.pop(lease.demand.model, None)
         state.host.breaker.succeed()
-        if state.host.classes:
-            state.host.breaker_for(lease.demand.limit_class).succeed()
+        if (breaker := state.host.classes.get(lease.demand.limit_class)) is not None:
+            breaker.succeed()
         state.speed_up()
 
     def _host_failed(self, lease: Lease, blame: Blame, now: float) -> None:
@@ -410,6 +410,9 @@ class KeyPool:
         if blame is Blame.SERVICE:
             # It has answered.
             host.breaker.succeed()
+        elif lease.is_trial and (tried := host.classes.get(lease.demand.limit_class)) is not None:
+            # What it was to show of its class it has not.
+            tried.end_trial(lease.acquired_at)
 
     def _trial_ended(self, lease: Lease, outcome: Outcome) -> None:
         host = lease.state.host
@@ -417,7 +420,7 @@ class KeyPool:
             if breaker is None or breaker.is_closed:
                 continue
             if outcome.kind is None:
-                breaker.end_trial()
+                breaker.end_trial(lease.acquired_at)
             else:
                 breaker.succeed()
 
