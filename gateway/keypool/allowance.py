@@ -24,6 +24,7 @@ _TELLING_DEFICIT: Final = 0.2
 # What an answer is taken to need before any was seen, and how fast this follows what is seen.
 _FIRST_OUTPUT_TOKENS: Final = 400.0
 _LEARNING: Final = 0.05
+_MAX_DIGITS: Final = 15
 _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
@@ -104,6 +105,11 @@ class Allowance:
     def in_flight(self) -> int:
         """Requests whose answer has not begun."""
         return self._pending_requests
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether upstream has not told anything of it."""
+        return not (self._cooling_until or any(bucket is not None for bucket in self.buckets.values()))
 
     def ready_at(self, input_tokens: float, now: float) -> float:
         """When a request of about so many uncached tokens can be sent; `now` if it can be at once."""
@@ -205,7 +211,7 @@ class Allowance:
         """Take over one bucket from an answer's headers; whether it was told of."""
         limit_name, remaining_name, reset_name, attribute = _NAMES[kind]
         limit_text, remaining_text = headers.get(limit_name, ""), headers.get(remaining_name, "")
-        if not (limit_text.isdecimal() and remaining_text.isdecimal()):
+        if not (_is_count(limit_text) and _is_count(remaining_text)):
             return False
         limit, remaining = int(limit_text), int(remaining_text)
         if not limit:
@@ -223,6 +229,11 @@ class Allowance:
             setattr(self, attribute, bucket)
         bucket.tell(limit * share, remaining * share - pending, per_second * share, now)
         return True
+
+
+def _is_count(text: str) -> bool:
+    # More digits than that are no figure, and not every one could be reckoned with.
+    return text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def _limit(kind: str) -> str:
@@ -248,7 +259,7 @@ def _seconds_between(sent_at: str | None, reset: str | None) -> float | None:
         return None
     try:
         return (_aware(datetime.fromisoformat(reset)) - _aware(parsedate_to_datetime(sent_at))).total_seconds()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -86,7 +86,10 @@ class Organisation:
         """What a model's requests count against."""
         name = model if self._own and model in self._own else limit_class
         if (found := self._allowances.get(name)) is None:
-            forget_oldest(self._allowances)
+            if len(self._allowances) >= MAX_NOTED_MODELS:
+                # Rather one of those that no answer was about.
+                blank = (other for other, allowance in self._allowances.items() if allowance.is_blank)
+                del self._allowances[next(blank, next(iter(self._allowances)))]
             found = self._allowances[name] = Allowance(self._share)
         return found
 
