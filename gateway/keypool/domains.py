@@ -100,6 +100,13 @@ class Organisation:
         self._own.add(model)
         return self.allowance(model, model)
 
+    def take_over(self, other: "Organisation") -> None:
+        """It has turned out to be this one: what it is not to be asked for yet, this one is not either."""
+        self.rest.until = max(self.rest.until, other.rest.until)
+        for name, allowance in other.allowances.items():
+            if allowance.cooling_until:
+                self.allowance(name, name).cool(allowance.cooling_until)
+
     @property
     def allowances(self) -> dict[str, Allowance]:
         """By class, or by model."""

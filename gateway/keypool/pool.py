@@ -484,6 +484,7 @@ class KeyPool:
         if not old.is_known:
             self._known_as[f"organisation {old.name}"] = name
             movers = [other for other in self._states.values() if other.organisation is old]
+            new.take_over(old)
         for mover in movers:
             mover.organisation = new
             new.keys += 1
