@@ -39,6 +39,10 @@ class Dispatcher:
         """How many stand in line."""
         return len(self._line)
 
+    def has_line(self, demand: Demand) -> bool:
+        """Whether somebody waits for the same class of models."""
+        return self._line.has_line(demand)
+
     def update(
         self, keys: Iterable[Key], settings: PoolSettings, *, queue_size: int, queue_timeout_seconds: float
     ) -> None:
