@@ -19,8 +19,8 @@ _PERIOD_SECONDS: Final = 60.0
 _MARGIN: Final = 0.02
 # Below this part of a limit a bucket is low, and requests that have a choice go elsewhere.
 _LOW: Final = 0.1
-# The refill is read off the time of the reset only where enough is missing for its whole seconds not to matter.
-_TELLING_DEFICIT: Final = 0.2
+# Moments come in whole seconds, of the answer as of the reset.
+_RESOLUTION_SECONDS: Final = 1.0
 # What an answer is taken to need before any was seen, and how fast this follows what is seen.
 _FIRST_OUTPUT_TOKENS: Final = 400.0
 _LEARNING: Final = 0.05
@@ -28,38 +28,43 @@ _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
 class Bucket:
-    """One limit: so much at most, refilled steadily; all in this process's share. The level may fall below zero."""
+    """One limit, refilled steadily; all in this process's share. The level may fall below zero.
 
-    __slots__ = ("is_low", "level", "limit", "per_second", "updated_at")
+    `limit` is what a minute allows, `capacity` what is there at most: upstream may well hold less than a minute's worth.
+    """
+
+    __slots__ = ("capacity", "is_low", "level", "limit", "per_second", "updated_at")
 
     def __init__(self) -> None:
         self.limit = 0.0
+        self.capacity = 0.0
         self.level = 0.0
         self.per_second = 0.0
         self.updated_at = 0.0
         # Whether it was nearly empty when it was last looked at.
         self.is_low = False
 
-    def tell(self, limit: float, remaining: float, per_second: float, now: float) -> None:
+    def tell(self, limit: float, capacity: float, level: float, now: float) -> None:
         """Take over what upstream says."""
         self.limit = limit
-        self.level = remaining
-        self.per_second = per_second
+        self.capacity = capacity
+        self.level = level
+        self.per_second = limit / _PERIOD_SECONDS
         self.updated_at = now
 
     def seconds_until(self, cost: float, now: float) -> float:
         """How long until it holds this much and a margin; what is more than the whole bucket waits until it is full."""
-        limit = self.limit
+        capacity = self.capacity
         level = self.level + (now - self.updated_at) * self.per_second
         self.updated_at = now
-        if level > limit:
-            level = limit
+        if level > capacity:
+            level = capacity
         self.level = level
-        self.is_low = level < limit * _LOW
-        missing = cost + limit * _MARGIN - level
+        self.is_low = level < capacity * _LOW
+        missing = cost + capacity * _MARGIN - level
         if missing <= 0:
             return 0.0
-        return max(0.0, min(missing, limit - level)) / self.per_second
+        return max(0.0, min(missing, capacity - level)) / self.per_second
 
 
 class Allowance:
@@ -215,18 +220,16 @@ class Allowance:
         limit, remaining = int(limit_text), int(remaining_text)
         if not limit:
             return False
-        per_second = limit / _PERIOD_SECONDS
-        missing = limit - remaining
-        if missing > limit * _TELLING_DEFICIT:
-            seconds = _seconds_between(headers.get("date"), headers.get(reset_name))
-            if seconds is not None:
-                per_second = missing / max(seconds, 1.0)
+        capacity = float(limit)
+        # The reset is when it will be full again, which tells what full is.
+        if (seconds := _seconds_between(headers.get("date"), headers.get(reset_name))) is not None:
+            capacity = min(limit, remaining + (seconds + _RESOLUTION_SECONDS) * limit / _PERIOD_SECONDS)
         share = self._share
         bucket: Bucket | None = getattr(self, attribute)
         if bucket is None:
             bucket = Bucket()
             setattr(self, attribute, bucket)
-        bucket.tell(limit * share, remaining * share - pending, per_second * share, now)
+        bucket.tell(limit * share, capacity * share, remaining * share - pending, now)
         return True
 
 
