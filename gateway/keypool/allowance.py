@@ -24,13 +24,14 @@ _RESOLUTION_SECONDS: Final = 1.0
 # What an answer is taken to need before any was seen, and how fast this follows what is seen.
 _FIRST_OUTPUT_TOKENS: Final = 400.0
 _LEARNING: Final = 0.05
+_MAX_DIGITS: Final = 15
 _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
 class Bucket:
     """One limit, refilled steadily; all in this process's share. The level may fall below zero.
 
-    `limit` is what a minute allows, `capacity` what is there at most: upstream may well hold less than a minute's worth.
+    `limit` is what a minute allows, `capacity` what is there at most: upstream may hold less than a minute's worth.
     """
 
     __slots__ = ("capacity", "is_low", "level", "limit", "per_second", "updated_at")
@@ -114,15 +115,17 @@ class Allowance:
         """Requests whose answer has not begun."""
         return self._pending_requests
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether upstream has not told anything of it."""
+        return not (self._cooling_until or any(bucket is not None for bucket in self.buckets.values()))
+
     def ready_at(self, input_tokens: float, now: float) -> float:
         """When a request of about so many uncached tokens can be sent; `now` if it can be at once."""
-        if self._cooling_until > now:
-            return self._cooling_until
-        if (requests := self.requests) is None:
-            # Nothing is known before the first answer.
-            return now
-        wait = requests.seconds_until(1.0, now)
-        is_low = requests.is_low
+        wait, is_low = 0.0, False
+        if (requests := self.requests) is not None:
+            wait = requests.seconds_until(1.0, now)
+            is_low = requests.is_low
         if (bucket := self.input) is not None:
             wait = max(wait, bucket.seconds_until(input_tokens * self._input_ratio, now))
             is_low = is_low or bucket.is_low
@@ -133,7 +136,7 @@ class Allowance:
             wait = max(wait, tokens.seconds_until(input_tokens * self._input_ratio + self._typical_output, now))
             is_low = is_low or tokens.is_low
         self.is_low = is_low
-        return now + wait
+        return max(self._cooling_until, now + wait)
 
     @property
     def buckets(self) -> dict[str, Bucket | None]:
@@ -215,7 +218,7 @@ class Allowance:
         """Take over one bucket from an answer's headers; whether it was told of."""
         limit_name, remaining_name, reset_name, attribute = _NAMES[kind]
         limit_text, remaining_text = headers.get(limit_name, ""), headers.get(remaining_name, "")
-        if not (limit_text.isdecimal() and remaining_text.isdecimal()):
+        if not (_is_count(limit_text) and _is_count(remaining_text)):
             return False
         limit, remaining = int(limit_text), int(remaining_text)
         if not limit:
@@ -231,6 +234,11 @@ class Allowance:
             setattr(self, attribute, bucket)
         bucket.tell(limit * share, capacity * share, remaining * share - pending, now)
         return True
+
+
+def _is_count(text: str) -> bool:
+    # More digits than that are no figure, and not every one could be reckoned with.
+    return text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def _limit(kind: str) -> str:
@@ -256,7 +264,7 @@ def _seconds_between(sent_at: str | None, reset: str | None) -> float | None:
         return None
     try:
         return (_aware(datetime.fromisoformat(reset)) - _aware(parsedate_to_datetime(sent_at))).total_seconds()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
