@@ -290,8 +290,6 @@ def test_the_combined_bucket_is_settled_as_well(used: int) -> None:
     assert (allowance.tokens and allowance.tokens.level) == 40_000 - used
 
 
-
-
 @given(
     st.lists(
         st.tuples(st.integers(0, 50_000), st.booleans(), st.sampled_from([None, 0, 50, 5_000]), st.booleans()),
