@@ -332,7 +332,7 @@ def test_a_key_that_leaves_takes_only_its_own_prefixes_along() -> None:
     after = [served(pool, 1, asks(prefix), Usage()) for prefix in asked]
 
     assert all(new == old for old, new in zip(before, after, strict=True) if old != "b")
-    assert len(set(new for old, new in zip(before, after, strict=True) if old == "b")) == 3
+    assert len({new for old, new in zip(before, after, strict=True) if old == "b"}) == 3
 
 
 def test_weights_of_workspaces_follow_their_keys() -> None:
