@@ -5,8 +5,10 @@ from typing import Final
 
 # One failure may be chance: others are preferred for a moment, no more.
 SUSPICION_SECONDS: Final = 2.0
-# So many in a row, and it is open.
+# So many in a row, and most of the attempts since the first of them: then it is open. Failures come sooner than
+# answers do, so that in a row alone some of very many would be enough.
 FAILURES_TO_OPEN: Final = 5
+_MOST: Final = 0.5
 FIRST_OPEN_SECONDS: Final = 1.0
 LONGEST_OPEN_SECONDS: Final = 15.0
 # A trial that has not told anything after this long does not keep others from being one.
@@ -18,6 +20,9 @@ class Breaker:
     """Closed (all pass), open until a moment (nobody passes), then half open: one trial at a time."""
 
     failures: int = 0
+    # When the first of them was, and how many attempts have begun since.
+    failing_since: float = 0.0
+    attempts: int = 0
     suspect_until: float = 0.0
     open_until: float = 0.0
     open_seconds: float = 0.0
@@ -45,19 +50,28 @@ class Breaker:
         """The answer to a trial has begun: all may pass, and one more failure opens it again."""
         if not self.is_closed:
             self.failures = FAILURES_TO_OPEN - 1
+            self.attempts = 0
             self.open_until = self.open_seconds = self.trial_until = 0.0
 
-    def succeed(self) -> None:
-        """An answer has come to its end."""
-        self.failures = 0
-        self.suspect_until = self.open_until = self.open_seconds = self.trial_until = 0.0
+    def begin_attempt(self) -> None:
+        """A request passes."""
+        self.attempts += 1
+
+    def succeed(self, began_at: float) -> None:
+        """An answer has come; one to a request that began before the failures is no sign of anything."""
+        if began_at >= self.failing_since:
+            self.failures = self.attempts = 0
+            self.suspect_until = self.open_until = self.open_seconds = self.trial_until = self.failing_since = 0.0
 
     def fail(self, now: float, *, is_trial: bool) -> None:
         """An attempt has failed; those that were under way when it opened count for nothing."""
+        if not self.failures:
+            self.failing_since = now
+            self.attempts = 0
         self.suspect_until = now + SUSPICION_SECONDS
         self.failures += 1
         if self.is_closed:
-            if self.failures >= FAILURES_TO_OPEN:
+            if self.failures >= FAILURES_TO_OPEN and self.failures >= self.attempts * _MOST:
                 self._open(now, FIRST_OPEN_SECONDS)
         elif is_trial:
             self._open(now, min(self.open_seconds * 2, LONGEST_OPEN_SECONDS))

@@ -69,7 +69,7 @@ class Host:
 class Organisation:
     """Whose keys share limits: an allowance for each class of models."""
 
-    __slots__ = ("_allowances", "_own", "_share", "is_known", "keys", "name", "rest")
+    __slots__ = ("_allowances", "_own", "_share", "is_known", "keys", "limits", "name", "rest")
 
     def __init__(self, name: str, share: float, *, is_known: bool) -> None:
         self.name = name
@@ -79,6 +79,8 @@ class Organisation:
         self.rest = Rest()
         self._share = share
         self._allowances: dict[str, Allowance] = {}
+        # Tokens of input a minute by class, as they were told last.
+        self.limits: dict[str, float] = {}
         # Models that turned out to have limits of their own.
         self._own: set[str] = set()
 
@@ -102,6 +104,15 @@ class Organisation:
         own.cool(cooling_until)
         return own
 
+    def learn_limit(self, limit_class: str, allowance: Allowance) -> bool:
+        """Take down how much there is at all; whether that is news."""
+        bucket = allowance.input or allowance.tokens or allowance.requests
+        if bucket is None or self.limits.get(limit_class) == bucket.limit:
+            return False
+        forget_oldest(self.limits)
+        self.limits[limit_class] = bucket.limit
+        return True
+
     def take_over(self, other: "Organisation") -> None:
         """It has turned out to be this one: what it is not to be asked for yet, this one is not either."""
         self.rest.until = max(self.rest.until, other.rest.until)
@@ -118,13 +129,15 @@ class Organisation:
 class Workspace:
     """Whose keys share prompt caches."""
 
-    __slots__ = ("in_flight", "is_known", "merged_into", "name", "ranking", "weight")
+    __slots__ = ("capacity", "in_flight", "is_known", "merged_into", "name", "ranking", "weight")
 
     def __init__(self, name: str, *, is_known: bool) -> None:
         self.name = name
         self.is_known = is_known
         self.in_flight = 0
         self.weight = 0
+        # What it can take next to others: its part of its organisation's limits.
+        self.capacity = 1.0
         self.ranking = Ranking(least_busy)
         self.merged_into: Workspace | None = None
 

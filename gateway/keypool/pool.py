@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.keypool.breaker import Breaker
 from gateway.keypool.demand import Demand, Key, Lease, Outcome
 from gateway.keypool.domains import (
     Host,
@@ -20,13 +21,13 @@ from gateway.keypool.domains import (
     Workspace,
     forget_oldest,
 )
-from gateway.keypool.strategies import Affinity, StrategyName, strategy_of
+from gateway.keypool.strategies import StrategyName, strategy_of
 from gateway.keypool.warmth import Cache, Warmth
 from translators.errors import Blame, ErrorKind
 
 # A 429 that names no time: a rate limit's bucket refills within seconds.
 DEFAULT_COOLING_SECONDS: Final = 5.0
-# How many more keys are looked at once one is found that would do.
+# How many more workspaces and hosts are looked at once there is a key that would do.
 _LOOKS: Final = 8
 
 ORGANISATION_HEADER: Final = "anthropic-organization-id"
@@ -65,6 +66,8 @@ class KeyPool:
         self._hosts: dict[str, Host] = {}
         # Keys that are no longer configured, as long as leases on them are out.
         self._leaving: set[KeyState] = set()
+        # The limit of a class that others are measured by.
+        self._measures: dict[str, float] = {}
         # What the configuration calls them, to what upstream does.
         self._known_as: dict[str, str] = {}
         self._warmth = Warmth()
@@ -128,6 +131,11 @@ class KeyPool:
                 self._replace(known, key)
         # In the order of the configuration, as `weighted` and all reports have them.
         self._states = {name: self._states[name] for name in wanted}
+        together: dict[str, list[KeyState]] = {}
+        for state in self._states.values():
+            together.setdefault(state.organisation.name, []).append(state)
+        for states in together.values():
+            self._weigh(states)
         self.news += 1
 
     def _add(self, key: Key) -> None:
@@ -191,6 +199,26 @@ class KeyPool:
         # Rounded, since 98 * (1 / 49) is less than two.
         return max(1.0, round(key.max_concurrency * self._settings.share, 6))
 
+    def _weigh(self, states: Sequence[KeyState]) -> None:
+        """Give the workspaces of an organisation, whose keys these are, their parts of its limits, next to others'."""
+        limits = states[0].organisation.limits
+        for limit_class, limit in limits.items():
+            # What the first one had is the measure: a measure that changes would move all homes.
+            self._measures.setdefault(limit_class, limit)
+        ratios = [limit / self._measures[name] for name, limit in limits.items()]
+        size = sum(ratios) / len(ratios) if ratios else 1.0
+        capacities: dict[str, float] = {}
+        for state in states:
+            name = state.workspace.name
+            capacities[name] = capacities.get(name, 0.0) + state.key.weight / len(states) * size
+        for name, capacity in capacities.items():
+            workspace = self._workspaces[name]
+            workspace.capacity = capacity
+            self._strategy.settle(workspace)
+
+    def _keys_of(self, organisation: Organisation) -> list[KeyState]:
+        return [state for state in self._states.values() if state.organisation is organisation]
+
     # Leases
 
     def acquire(
@@ -213,16 +241,21 @@ class KeyPool:
     ) -> KeyState | None:
         """The ready key of which the least speaks against it; of equals the first in order."""
         chosen: KeyState | None = None
-        least_doubt, looks = math.inf, _LOOKS
+        least_doubt = math.inf
+        # Keys of one workspace and host are alike in nearly all that speaks against them.
+        doubtful: set[tuple[int, int]] = set()
         candidates = self._strategy.candidates(demand, caches)
         for state in candidates:
-            if state.key.name in exclude or self._obstacle(state, demand, caches, now) is not None:
+            alike = id(state.workspace), id(state.host)
+            is_tried = state.key.name in exclude or (alike in doubtful and state.key.name not in avoid)
+            if is_tried or self._obstacle(state, demand, caches, now) is not None:
                 continue
             doubt = self._doubt(state, demand, caches, now, avoid)
             if doubt < least_doubt:
                 chosen, least_doubt = state, doubt
-            looks -= 1
-            if not doubt or not looks:
+            if state.key.name not in avoid:
+                doubtful.add(alike)
+            if not doubt or len(doubtful) > _LOOKS:
                 break
         candidates.close()
         return chosen
@@ -236,12 +269,10 @@ class KeyPool:
         workspace.in_flight += 1
         state.in_flight += 1
         state.turns += 1
-        if not host.breaker.is_closed:
-            lease.is_trial = True
-            host.breaker.begin_trial(now)
-        elif (breaker := host.classes.get(demand.limit_class)) is not None and not breaker.is_closed:
-            lease.is_trial = True
-            breaker.begin_trial(now)
+        if host.breaker.failures:
+            lease.is_trial = self._pass(host.breaker, now)
+        if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None and breaker.failures:
+            lease.is_trial = self._pass(breaker, now) or lease.is_trial
         if demand.streams:
             if not host.awaited:
                 host.silent_since = now
@@ -249,6 +280,14 @@ class KeyPool:
         workspace.ranking.changed(state)
         self._strategy.taken(state)
         return lease
+
+    def _pass(self, breaker: Breaker, now: float) -> bool:
+        """Let an attempt through something that has failed lately; whether it is a trial."""
+        breaker.begin_attempt()
+        if breaker.is_closed:
+            return False
+        breaker.begin_trial(now)
+        return True
 
     def answered(self, lease: Lease, headers: Mapping[str, str], now: float, *, status: int = 200) -> None:
         """An answer's head has come, whatever its status; header names are lower case."""
@@ -268,6 +307,8 @@ class KeyPool:
             lease.allowance = allowance
             lease.input_tokens, lease.output_tokens = allowance.reserve(lease.input_tokens)
         allowance.answered(lease.input_tokens, headers, now)
+        if not state.is_gone and state.organisation.learn_limit(demand.limit_class, allowance):
+            self._weigh(self._keys_of(state.organisation))
         self.news += 1
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
@@ -384,7 +425,7 @@ class KeyPool:
         if outcome.kind is not None:
             state.last_error, state.last_error_at = outcome.kind.name.lower(), now
         if usage is not None and demand.prefix is not None:
-            self._warmth.learn(demand.prefix, workspace, usage, now)
+            self._warmth.learn(demand, workspace, usage, now)
         if outcome.is_success:
             self._succeeded(lease)
             if usage is not None:
@@ -422,9 +463,9 @@ class KeyPool:
             state.model_rests.pop(lease.demand.model, None)
         host = state.host
         if host.breaker.failures:
-            host.breaker.succeed()
+            host.breaker.succeed(lease.acquired_at)
         if host.classes and (breaker := host.classes.get(lease.demand.limit_class)) is not None:
-            breaker.succeed()
+            breaker.succeed(lease.acquired_at)
         state.speed_up()
 
     def _host_failed(self, lease: Lease, blame: Blame, now: float) -> None:
@@ -433,7 +474,7 @@ class KeyPool:
         breaker.fail(now, is_trial=lease.is_trial)
         if blame is Blame.SERVICE:
             # It has answered.
-            host.breaker.succeed()
+            host.breaker.succeed(lease.acquired_at)
         elif lease.is_trial and (tried := host.classes.get(lease.demand.limit_class)) is not None:
             # What it was to show of its class it has not.
             tried.end_trial(lease.acquired_at)
@@ -446,7 +487,7 @@ class KeyPool:
             if outcome.kind is None:
                 breaker.end_trial(lease.acquired_at)
             else:
-                breaker.succeed()
+                breaker.succeed(lease.acquired_at)
 
     def _reject(self, state: KeyState, now: float, seconds: float | None) -> None:
         if not state.is_rejected:
@@ -509,14 +550,17 @@ class KeyPool:
         movers = [state]
         if not old.is_known:
             self._known_as[f"organisation {old.name}"] = name
-            movers = [other for other in self._states.values() if other.organisation is old]
+            movers = self._keys_of(old)
             new.take_over(old)
         for mover in movers:
             mover.organisation = new
             new.keys += 1
             old.keys -= 1
-        if not old.keys:
+        if old.keys:
+            self._weigh(self._keys_of(old))
+        else:
             self._organisations.pop(old.name, None)
+        self._weigh(self._keys_of(new))
 
     def _found_workspace(self, state: KeyState, name: str) -> None:
         old = state.workspace
@@ -535,9 +579,8 @@ class KeyPool:
             self._workspaces.pop(old.name, None)
             new.in_flight += old.in_flight
             old.merged_into = new
-        if isinstance(self._strategy, Affinity):
-            self._strategy.settle(old)
-            self._strategy.settle(new)
+        self._strategy.settle(old)
+        self._weigh(self._keys_of(state.organisation))
 
     def _organisation(self, name: str) -> Organisation:
         known = self._known_as.get(f"organisation {name}")

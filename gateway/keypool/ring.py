@@ -13,7 +13,7 @@ from gateway.keypool.domains import Workspace
 
 # The more points a workspace has, the more even the shares: with 64, most lie within an eighth of what is due.
 _POINTS: Final = 64
-_MOST_POINTS: Final = 1024
+_FEWEST_POINTS, _MOST_POINTS = 4, 1024
 
 
 class Ring:
@@ -22,7 +22,8 @@ class Ring:
     def __init__(self) -> None:
         self._points: list[tuple[int, str]] = []
         self._workspaces: dict[str, Workspace] = {}
-        self._weights: dict[str, int] = {}
+        self._capacities: dict[str, float] = {}
+        self.capacity = 0.0
 
     def __len__(self) -> int:
         return len(self._workspaces)
@@ -33,23 +34,27 @@ class Ring:
         return iter(self._workspaces.values())
 
     def put(self, workspace: Workspace) -> None:
-        """Add a workspace, or take its weight over; one without weight leaves."""
-        name, weight = workspace.name, workspace.weight
-        if self._weights.get(name) != weight:
-            self.remove(workspace)
-            if weight:
-                for point in _points(name, weight):
-                    insort(self._points, (point, name))
-                self._weights[name] = weight
-        if weight:
+        """Add a workspace, or take over what it can take now; one that has no keys any more leaves."""
+        name, capacity = workspace.name, workspace.capacity
+        if workspace.weight and self._capacities.get(name) == capacity:
             self._workspaces[name] = workspace
+            return
+        self.remove(workspace)
+        if not workspace.weight:
+            return
+        for point in _points(name, capacity):
+            insort(self._points, (point, name))
+        self._workspaces[name] = workspace
+        self._capacities[name] = capacity
+        self.capacity = sum(self._capacities.values())
 
     def remove(self, workspace: Workspace) -> None:
         """Take a workspace away."""
         name = workspace.name
         if self._workspaces.pop(name, None) is not None:
-            for point in _points(name, self._weights.pop(name)):
+            for point in _points(name, self._capacities.pop(name)):
                 del self._points[bisect_left(self._points, (point, name))]
+            self.capacity = sum(self._capacities.values())
 
     def home(self, prefix: bytes) -> Workspace | None:
         """Where a prefix is at home."""
@@ -73,9 +78,10 @@ class Ring:
                     return
 
 
-def _points(name: str, weight: int) -> list[int]:
+def _points(name: str, capacity: float) -> list[int]:
+    count = max(_FEWEST_POINTS, min(round(_POINTS * capacity), _MOST_POINTS))
     encoded = name.encode()
-    return [_place(b"%d:%b" % (number, encoded)) for number in range(min(_POINTS * weight, _MOST_POINTS))]
+    return [_place(b"%d:%b" % (number, encoded)) for number in range(count)]
 
 
 def _place(data: bytes) -> int:

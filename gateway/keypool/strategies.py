@@ -34,6 +34,10 @@ class Strategy(Protocol):
         """One key less."""
         ...
 
+    def settle(self, workspace: Workspace) -> None:
+        """Take in what has become of a workspace: its keys, and how much it can take."""
+        ...
+
     def best(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
         """The first of the candidates: nearly always it can serve, and no other is looked at."""
         ...
@@ -68,6 +72,9 @@ class Ranked:
 
     def remove(self, state: KeyState) -> None:
         self._ranking.remove(state)
+
+    def settle(self, workspace: Workspace) -> None:
+        """Workspaces do not matter."""
 
     def best(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
         return self._ranking.best()
@@ -130,18 +137,14 @@ class Affinity:
     def __init__(self, in_flight: Callable[[], int]) -> None:
         self._in_flight = in_flight
         self._ring = Ring()
-        self._weight = 0
 
     def add(self, state: KeyState) -> None:
-        self._weight += state.key.weight
-        self.settle(state.workspace)
+        self._ring.put(state.workspace)
 
     def remove(self, state: KeyState) -> None:
-        self._weight -= state.key.weight
-        self.settle(state.workspace)
+        self._ring.put(state.workspace)
 
     def settle(self, workspace: Workspace) -> None:
-        """Take in what has become of a workspace."""
         self._ring.put(workspace)
 
     def best(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
@@ -177,7 +180,7 @@ class Affinity:
         bound, slack = _COLD_BOUND, _COLD_SLACK
         if caches and any(cache.workspace.current() is workspace for cache in caches):
             bound, slack = _WARM_BOUND, _WARM_SLACK
-        share = workspace.weight / self._weight
+        share = workspace.capacity / self._ring.capacity
         return workspace.in_flight >= slack + bound * share * (self._in_flight() + 1)
 
     def taken(self, state: KeyState) -> None:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.keypool.demand import Demand
 from gateway.keypool.domains import Workspace
 from translators.usage import Usage
 
@@ -16,7 +17,7 @@ _MOST_CACHES: Final = 2
 
 @dataclass(slots=True)
 class Cache:
-    """A prefix in one workspace: how long it will be there, and how much of it."""
+    """A prefix in one workspace: how long it will be there, and how many tokens of it as they are estimated."""
 
     workspace: Workspace
     until: float
@@ -39,11 +40,13 @@ class Warmth:
             return []
         return [cache for cache in found if cache.until > now]
 
-    def learn(self, prefix: bytes, workspace: Workspace, usage: Usage, now: float) -> None:
+    def learn(self, demand: Demand, workspace: Workspace, usage: Usage, now: float) -> None:
         """An answer's usage says what was read from a cache or written to one."""
-        tokens = usage.cache_read_tokens + usage.cache_write_tokens
-        if not tokens:
+        cached, prefix = usage.cache_read_tokens + usage.cache_write_tokens, demand.prefix
+        if not cached or prefix is None:
             return
+        # In the measure of estimates, which err for the next turn as they did for this one.
+        tokens = demand.input_tokens * cached // usage.prompt_tokens
         known = self._caches.get(prefix)
         if known is None:
             if len(self._caches) >= _MOST_PREFIXES:
