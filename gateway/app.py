@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import asdict, replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.api.admin import WorkerPlace
 from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.assembly import Parts, assemble
@@ -35,6 +36,7 @@ from translators.models import ModelTable, model_table
 # After a failure the list of models is asked for again sooner than the configured interval.
 _RETRY_LIST_SECONDS: Final = 60.0
 _NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
+_ALONE: Final = WorkerPlace()
 
 
 class Switch:
@@ -52,13 +54,20 @@ class Switch:
 class Gateway:
     """The whole gateway as one ASGI application, with what the command line needs to know of it.
 
-    `key_sources` says where the secrets of keys can be read again, by the keys' names.
+    `key_sources` says where the secrets of keys can be read again, by the keys' names; `worker` which of the processes
+    this is that serve together, if there are several.
     """
 
     def __init__(
-        self, config: Config, *, callers_base_url: str, key_sources: Mapping[str, Source] = _NO_SOURCES
+        self,
+        config: Config,
+        *,
+        callers_base_url: str,
+        key_sources: Mapping[str, Source] = _NO_SOURCES,
+        worker: WorkerPlace = _ALONE,
     ) -> None:
         self.config = config
+        self._worker = worker
         self.interrupts = Interrupts()
         self._callers_base_url = callers_base_url
         self._key_sources = key_sources
@@ -66,7 +75,7 @@ class Gateway:
         self._upstream = _upstream_of(config)
         # One pool for all endpoints: what one of them learns about a key holds for the others.
         self._dispatcher = Dispatcher(
-            KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
+            KeyPool(map(_pool_key, config.keys), self._pool_settings(config)),
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
         )
@@ -90,7 +99,7 @@ class Gateway:
             self._upstream = _upstream_of(config)
         self._dispatcher.update(
             map(_pool_key, config.keys),
-            _pool_settings(config),
+            self._pool_settings(config),
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
         )
@@ -128,8 +137,12 @@ class Gateway:
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
+            worker=self._worker,
         )
         return assemble(config, parts, self._lifespan)
+
+    def _pool_settings(self, config: Config) -> PoolSettings:
+        return PoolSettings(config.pool.strategy, share=1 / self._worker.count)
 
     def _own_endpoint(self, secret: Secret) -> HostEndpoint:
         return endpoint("caller", secret, self._callers_base_url, is_callers_own=True)
@@ -211,10 +224,6 @@ def _pool_key(key: KeyConfig) -> Key:
         priority=key.priority,
         mark=hashlib.sha256(key.api_key.reveal().encode()).digest(),
     )
-
-
-def _pool_settings(config: Config) -> PoolSettings:
-    return PoolSettings(config.pool.strategy, share=1 / config.server.workers)
 
 
 def _upstream_of(config: Config) -> UpstreamClient:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
+from gateway.api.admin import WorkerPlace
 from gateway.app import Gateway
 from gateway.protocol import BoundedHttpProtocol
 from gateway.serving import Server, run
@@ -28,7 +29,10 @@ class WorkerServer(Server):
 
     def __init__(self, assignment: Assignment, channel: WorkersEnd) -> None:
         gateway = Gateway(
-            assignment.config, callers_base_url=assignment.callers_base_url, key_sources=assignment.key_sources
+            assignment.config,
+            callers_base_url=assignment.callers_base_url,
+            key_sources=assignment.key_sources,
+            worker=WorkerPlace(assignment.number, assignment.count),
         )
         super().__init__(gateway)
         self._channel = channel
