@@ -36,7 +36,6 @@ from translators.models import ModelTable, model_table
 # After a failure the list of models is asked for again sooner than the configured interval.
 _RETRY_LIST_SECONDS: Final = 60.0
 _NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
-_ALONE: Final = WorkerPlace()
 
 
 class Switch:
@@ -54,8 +53,8 @@ class Switch:
 class Gateway:
     """The whole gateway as one ASGI application, with what the command line needs to know of it.
 
-    `key_sources` says where the secrets of keys can be read again, by the keys' names; `worker` which of the processes
-    this is that serve together, if there are several.
+    `key_sources` says where the secrets of keys can be read again, by the keys' names; `worker` is the number
+    of this process among those that serve together.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Gateway:
         *,
         callers_base_url: str,
         key_sources: Mapping[str, Source] = _NO_SOURCES,
-        worker: WorkerPlace = _ALONE,
+        worker: int = 1,
     ) -> None:
         self.config = config
         self._worker = worker
@@ -75,7 +74,7 @@ class Gateway:
         self._upstream = _upstream_of(config)
         # One pool for all endpoints: what one of them learns about a key holds for the others.
         self._dispatcher = Dispatcher(
-            KeyPool(map(_pool_key, config.keys), self._pool_settings(config)),
+            KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
         )
@@ -99,7 +98,7 @@ class Gateway:
             self._upstream = _upstream_of(config)
         self._dispatcher.update(
             map(_pool_key, config.keys),
-            self._pool_settings(config),
+            _pool_settings(config),
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
         )
@@ -137,12 +136,9 @@ class Gateway:
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
-            worker=self._worker,
+            worker=WorkerPlace(self._worker, config.server.workers),
         )
         return assemble(config, parts, self._lifespan)
-
-    def _pool_settings(self, config: Config) -> PoolSettings:
-        return PoolSettings(config.pool.strategy, share=1 / self._worker.count)
 
     def _own_endpoint(self, secret: Secret) -> HostEndpoint:
         return endpoint("caller", secret, self._callers_base_url, is_callers_own=True)
@@ -224,6 +220,10 @@ def _pool_key(key: KeyConfig) -> Key:
         priority=key.priority,
         mark=hashlib.sha256(key.api_key.reveal().encode()).digest(),
     )
+
+
+def _pool_settings(config: Config) -> PoolSettings:
+    return PoolSettings(config.pool.strategy, share=1 / config.server.workers)
 
 
 def _upstream_of(config: Config) -> UpstreamClient:

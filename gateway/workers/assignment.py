@@ -14,12 +14,10 @@ from gateway.secret import Secret
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker reads from its standard input before it starts, and again after each change of the configuration.
 
-    `number` is which of `count` workers it is. `key_sources` says where the secrets of keys can be read again, by the
-    keys' names.
+    `key_sources` says where the secrets of keys can be read again, by the keys' names.
     """
 
     number: int
-    count: int = 1
     config: Config
     callers_base_url: str
     key_sources: Mapping[str, Source] = {}

@@ -40,8 +40,6 @@ class Supervisor:
         on_ready: Callable[[], None],
     ) -> None:
         self._config = config
-        # A changed number needs a restart, which is why the configuration of today does not tell it.
-        self._count = config.server.workers
         self._key_sources = key_sources
         self._callers_base_url = callers_base_url
         self._on_ready = on_ready
@@ -60,7 +58,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_stop_signal, number)
-        numbers = range(1, self._count + 1)
+        numbers = range(1, self._config.server.workers + 1)
         has_started = all(await asyncio.gather(*map(self._launch, numbers)))
         if has_started and not self._stopping.is_set():
             self._door.open()
@@ -92,7 +90,6 @@ class Supervisor:
     def _assignment(self, number: int) -> Assignment:
         return Assignment(
             number=number,
-            count=self._count,
             config=self._config,
             callers_base_url=self._callers_base_url,
             key_sources=self._key_sources,

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
-from gateway.api.admin import WorkerPlace
 from gateway.app import Gateway
 from gateway.protocol import BoundedHttpProtocol
 from gateway.serving import Server, run
@@ -32,7 +31,7 @@ class WorkerServer(Server):
             assignment.config,
             callers_base_url=assignment.callers_base_url,
             key_sources=assignment.key_sources,
-            worker=WorkerPlace(assignment.number, assignment.count),
+            worker=assignment.number,
         )
         super().__init__(gateway)
         self._channel = channel
