@@ -169,6 +169,10 @@ def _pool(options: argparse.Namespace) -> int:
         return run(_show_pool(endpoint("admin", config.admin.api_key, url), options))
     except KeyboardInterrupt:
         return 0
+    except BrokenPipeError:
+        # Whoever reads (`| head`) has seen enough; Python would complain again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 _COMMANDS = {"serve": _serve, "demo": _demo, "check": _check, "doctor": _doctor, "pool": _pool}

@@ -102,13 +102,10 @@ def report(overview: Overview, url: str) -> str:
     """The tables."""
     pool = overview.pool
     parts = [_summary(overview, url)]
-    if pool.keys:
-        parts += [table(list(_key_rows(pool))), table(_without_empty_columns(list(_limit_rows(pool))))]
-    else:
+    if not pool.keys:
         parts.append("It has no keys: callers bring their own.")
-    for rows in (list(_host_rows(pool)), list(_line_rows(pool))):
-        if len(rows) > 1:
-            parts.append(table(rows))
+    sections = (_key_rows(pool), _limit_rows(pool), _host_rows(pool), _line_rows(pool))
+    parts += [table(_without_empty_columns(rows)) for rows in map(list, sections) if len(rows) > 1]
     return "\n\n".join(parts)
 
 
@@ -136,8 +133,8 @@ def _key_rows(pool: PoolView) -> Iterator[tuple[str, ...]]:
             shortened(key.name, _NAME_WIDTH),
             _standing(key.standing),
             f"{key.in_flight}" if key.room is None else f"{key.in_flight}/{key.room:.0f}",
-            shortened(key.organisation, _ID_WIDTH),
-            shortened(key.workspace, _ID_WIDTH),
+            _owner(key.organisation, key),
+            _owner(key.workspace, key),
             _last_error(key),
         )
         for name, standing in key.classes.items():
@@ -148,6 +145,11 @@ def _key_rows(pool: PoolView) -> Iterator[tuple[str, ...]]:
 
 def _standing(standing: Standing) -> str:
     return _for(standing.state, standing.for_seconds)
+
+
+def _owner(name: str, key: KeyView) -> str:
+    """An organisation or a workspace; one that nobody has named yet is called after its only key."""
+    return "unknown" if name == f"key {key.name}" else shortened(name, _ID_WIDTH)
 
 
 def _last_error(key: KeyView) -> str:
@@ -170,13 +172,14 @@ def _organisation_rows(organisation: OrganisationView) -> Iterator[tuple[str, ..
     name, keys = shortened(organisation.name, _ID_WIDTH), str(len(organisation.keys))
     funds = organisation.out_of_funds_seconds
     state = _for("out_of_funds", funds) if funds is not None else ""
-    if not organisation.allowances:
-        yield name, keys, "", "", "", "", "", state or "nothing told yet"
+    if state and not organisation.allowances:
+        yield name, keys, "", "", "", "", "", state
     for allowance in organisation.allowances:
         cells = [_used(allowance.buckets.get(kind)) for kind in ("requests", "input_tokens", "output_tokens", "tokens")]
         cooling = allowance.cooling_seconds
-        reason = _for("cooling", cooling) if cooling is not None else "" if any(cells) else "nothing told yet"
-        yield name, keys, shortened(allowance.model_class, _NAME_WIDTH), *cells, state or reason
+        reason = state or (_for("cooling", cooling) if cooling is not None else "")
+        if reason or any(cells):
+            yield name, keys, shortened(allowance.model_class, _NAME_WIDTH), *cells, reason
 
 
 def _used(bucket: BucketView | None) -> str:
@@ -225,7 +228,7 @@ def _line_rows(pool: PoolView) -> Iterator[tuple[str, ...]]:
 
 def _for(state: str, seconds: float | None) -> str:
     words = state.replace("_", " ")
-    return words if seconds is None else f"{words} {duration(seconds)}"
+    return f"{words} {duration(seconds)}" if seconds else words
 
 
 def duration(seconds: float) -> str:
