@@ -17,13 +17,19 @@ from benchmarks.load.run import READY, Options, run
 from benchmarks.load.soak import soak
 from benchmarks.load.targets import parse_settings
 from benchmarks.micro import micro
+from benchmarks.pool.command import main as pool
 
 _CASES = (*CASES, READY)
+_EPILOG = "`python -m benchmarks pool --help`: strategies of load balancing, in simulated time."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["pool"]:
+        pool(given[1:])
+        return
+    options = _parser().parse_args(given)
     # So that what was started is ended, also where a time limit ends us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.command == "install-peers":
@@ -51,7 +57,7 @@ def _print(figures: Iterable[tuple[str, str]]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=_EPILOG)
     parser.add_argument(
         "command", nargs="?", default="all", choices=("all", "footprint", "micro", "load", "soak", "install-peers")
     )

@@ -1,7 +1,9 @@
 """Reading a caller's JSON: every mistake becomes a `TranslationError` that names the place."""
 
+import codecs
 import json
 import re
+from collections.abc import Iterator
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -10,6 +12,7 @@ from msgspec import Raw
 from translators.errors import TranslationError
 from translators.wire.chat import NULL, TEXT_DECODER
 
+_PIECE_BYTES: Final = 64 * 1024
 _QUOTE: Final = ord('"')
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -55,11 +58,24 @@ def checked_body(body: bytes) -> bytes:
     if not body:
         raise TranslationError("The body is empty; expected a JSON object.")
     if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise TranslationError(f"The body is not valid UTF-8 (byte {error.start}).") from error
+        for _ in check_in_steps(body):
+            pass
     return body
+
+
+def check_in_steps(body: bytes) -> Iterator[None]:
+    """See to it that a body is UTF-8 throughout, in steps of a tenth of a millisecond."""
+    # In one piece a large body would be more than twice as much work: its text needs new memory, twice its size.
+    view, begin = memoryview(body), 0
+    while begin < len(body):
+        end = begin + _PIECE_BYTES
+        try:
+            _, count = codecs.utf_8_decode(view[begin:end], "strict", end >= len(body))
+        except UnicodeDecodeError as error:
+            raise TranslationError(f"The body is not valid UTF-8 (byte {begin + error.start}).") from error
+        # A character that the piece cuts is the next one's.
+        begin += count
+        yield
 
 
 def place_of_lone_surrogate(body: bytes) -> str | None:

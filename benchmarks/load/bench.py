@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks.load.client import LoadConnection, Tally, UpstreamControl, all_begun, all_done, connect
 from benchmarks.load.measure import core_busy_seconds, cpu_seconds
 from benchmarks.load.running import Running
-from benchmarks.load.traffic import BODIES
+from benchmarks.load.traffic import BODIES, STALLS
 
 Figures = dict[str, float]
 
@@ -28,11 +28,13 @@ class Scale:
     first_events: int = 200
     open_streams: int = 2000
     bodies: tuple[str, ...] = BODIES
+    stalls: tuple[str, ...] = tuple(STALLS)
     starts: int = 3
 
 
-QUICK: Final = Scale(0.6, 1, 60, 300, ("100 KB", "1 MB", "50 tools"), 1)
-SLOW: Final = Scale(2.0, 1, 50, 300, ("100 KB", "1 MB", "1 MB image", "50 tools"), 1)
+_FEW_STALLS: Final = tuple(kind for kind, (megabytes, _) in STALLS.items() if megabytes <= 4)
+QUICK: Final = Scale(0.6, 1, 60, 300, ("100 KB", "1 MB", "50 tools"), _FEW_STALLS, 1)
+SLOW: Final = Scale(2.0, 1, 50, 300, ("100 KB", "1 MB", "1 MB image", "50 tools"), _FEW_STALLS, 1)
 
 
 @dataclass(frozen=True, slots=True)

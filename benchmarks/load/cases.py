@@ -1,6 +1,7 @@
 """The cases: each puts one kind of load on one system and gives its figures, by the names that `report.py` explains."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -15,6 +16,11 @@ FULL_STREAMS: Final = 32
 PACED_STREAMS: Final = 200
 INTERVAL_SECONDS: Final = 0.02
 _OPENED_AT_ONCE: Final = 50
+# So many others, so often: an event is due every millisecond, which is how exactly a stall is seen.
+STALL_STREAMS: Final = 10
+STALL_INTERVAL_SECONDS: Final = 0.01
+STALL_SECONDS: Final = 0.3
+_FEWEST_STALLS: Final = 3
 _FEWEST_BODIES: Final = 6
 _MOST_BODIES: Final = 2000
 
@@ -136,6 +142,45 @@ async def _bodies(bench: Bench, kind: str) -> Figures:
     return (await bench.rounds(request, count, connections=2)).cpu(f"body {kind}", count // 2 * 2)
 
 
+async def stall(bench: Bench) -> Figures:
+    """How late the events of other streams are while large requests, one after another, go through the same system."""
+    await bench.upstream.behave(Behaviour("paced", interval_seconds=STALL_INTERVAL_SECONDS))
+    request = bench.request(stream=True)
+    async with bench.connected(request, STALL_STREAMS, reads_stamps=True) as (streams, tally):
+        await bench.begun(streams)
+        # The streams that run go on; what is asked from here on is answered whole.
+        await bench.upstream.behave(Behaviour("json"))
+        await asyncio.sleep(0.3)
+        figures = _lateness("none", (await bench.window(tally)).tally)
+        for kind in bench.scale.stalls:
+            try:
+                figures |= _lateness(kind, await _beside(bench, tally, kind))
+            except (CaseError, TimeoutError) as error:
+                bench.notes.append(f"{kind}: {error or type(error).__name__}")
+    return figures
+
+
+async def _beside(bench: Bench, tally: Tally, kind: str) -> Tally:
+    """What the tallied streams see while requests of one kind run, one after another."""
+    request = bench.request(kind)
+    await bench.rounds(request, 1)
+    # Making it has held up whoever reads the streams.
+    await asyncio.sleep(5 * STALL_INTERVAL_SECONDS)
+    tally.clear()
+    began_at, sent = time.perf_counter(), 0
+    while sent < _FEWEST_STALLS or time.perf_counter() - began_at < STALL_SECONDS:
+        await bench.rounds(request, 1)
+        sent += 1
+    await asyncio.sleep(2 * STALL_INTERVAL_SECONDS)
+    return tally.copy()
+
+
+def _lateness(kind: str, seen: Tally) -> Figures:
+    if not seen.delays:
+        raise CaseError("no event came meanwhile")
+    return {f"stall {kind}.max": max(seen.delays), f"stall {kind}.p99": quantile(seen.delays, 0.99)}
+
+
 # Memory comes first: a process that has worked keeps what it once had, and open streams would find room there. Full
 # speed comes last: some systems swallow more than they can deliver, and choke on it for minutes.
 CASES: Final[Mapping[str, Callable[[Bench], Awaitable[Figures]]]] = {
@@ -143,6 +188,7 @@ CASES: Final[Mapping[str, Callable[[Bench], Awaitable[Figures]]]] = {
     "request": requests,
     "first-event": first_event,
     "bodies": bodies,
+    "stall": stall,
     "event-paced": paced,
     "event-full": full,
     "event-bulk": bulk,

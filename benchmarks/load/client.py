@@ -9,8 +9,9 @@ from typing import Final, cast
 
 import msgspec
 
+from benchmarks.load.histories import Dialect
 from benchmarks.load.reading import AnswerReader
-from benchmarks.load.traffic import Dialect, request_body
+from benchmarks.load.traffic import request_body
 from benchmarks.load.upstream import Behaviour, Stats
 
 _PATIENCE_SECONDS: Final = 60.0

@@ -12,10 +12,12 @@ from benchmarks.load.cases import FULL_STREAMS, INTERVAL_SECONDS, PACED_STREAMS
 from benchmarks.load.figures import median, spread
 from benchmarks.load.run import READY, Result
 from benchmarks.load.running import Cores
-from benchmarks.load.traffic import BODIES
+from benchmarks.load.traffic import BODIES, STALLS
 
 _NOISY: Final = 0.25
 _SATURATED: Final = 0.9
+# Up to this size no body is to hold others up for long.
+_GOAL_MEGABYTES: Final = 4
 
 
 def duration(seconds: float) -> str:
@@ -69,6 +71,13 @@ ROWS: Final = (
     Row("first.p50", "time to the first token, added", is_added=True, has_ratio=False),
     Row("paced.p50", "delay of an event, added, p50", is_added=True, has_ratio=False),
     Row("paced.p99", "delay of an event, added, p99", is_added=True, has_ratio=False),
+    Row("stall none.max", "longest delay of an event, added", is_added=True, has_ratio=False),
+    *(Row(f"stall {kind}.max", f"the same beside a body of {kind}", is_added=True, has_ratio=False) for kind in STALLS),
+    *(
+        Row(f"stall {kind}.p99", f"99 % of the events beside {kind}, added", is_added=True, has_ratio=False)
+        for kind, (megabytes, _) in STALLS.items()
+        if megabytes == _GOAL_MEGABYTES
+    ),
     Row("request.per_second", "requests of 1 KB", rate, has_ratio=False, busy="request.busy"),
     Row("full.per_second", "events, each written by itself", rate, has_ratio=False, busy="full.busy"),
     Row("bulk.per_second", "events in large blocks", rate, has_ratio=False, busy="bulk.busy"),

@@ -4,23 +4,18 @@ The text of every delta holds one `MARK` and sixteen digits. So events can be co
 cut and framed them, and where the digits are the time of sending, the receiver knows how long an event was on its way.
 """
 
-import base64
 import json
-import random
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-Dialect = Literal["chat", "messages"]
+from benchmarks.load.histories import FORMS, TEXT, Dialect, history, image_part, tool
 
 MARK: Final = b"@"
 STAMP_DIGITS: Final = 16
 MODEL: Final = "claude-sonnet-5-5"
 BODIES: Final = ("1 KB", "100 KB", "1 MB", "10 MB", "1 MB image", "10 MB images", "50 tools")
+# Bodies that hold others up, by size in MB and form.
+STALLS: Final = {f"{size} MB, {form}": (size, form) for size in (1, 4, 10, 30) for form in FORMS}
 
-_TEXT: Final = (
-    'The quick brown fox said "no", and jumped over the lazy dog.\n'
-    "Später, beim Café, war alles anders — or so they say.\n"
-    'def answer(question: str) -> str:\n\treturn "42" if question else ""\n'
-)
 _HEAD: Final = (
     "HTTP/1.1 200 OK\r\n"
     "date: Sat, 21 Nov 2026 06:00:00 GMT\r\n"
@@ -64,10 +59,12 @@ _MESSAGE: Final[dict[str, Any]] = {
 
 
 def request_body(kind: str, dialect: Dialect, model: str, *, stream: bool = False) -> bytes:
-    """A request of one of the `BODIES`, in the words of either protocol."""
+    """A request of one of the `BODIES` or `STALLS`, in the words of either protocol."""
     body: dict[str, Any] = {"model": model, "max_tokens": 1024, "messages": _messages(kind, dialect)}
     if kind == "50 tools":
-        body["tools"] = [_tool(n, dialect) for n in range(50)]
+        body["tools"] = [tool(n, dialect) for n in range(50)]
+    elif kind.endswith("tool calls"):
+        body["tools"] = [tool(0, dialect)]
     if stream:
         body["stream"] = True
     if stream and dialect == "chat":
@@ -83,7 +80,7 @@ def json_answer(body: object) -> bytes:
 
 def message_answer() -> bytes:
     """The answer to a request that is not streamed: a text of about 400 characters."""
-    content = [{"type": "text", "text": MARK.decode() + _TEXT * 2}]
+    content = [{"type": "text", "text": MARK.decode() + TEXT * 2}]
     return json_answer({**_MESSAGE, "content": content, "stop_reason": "end_turn"})
 
 
@@ -142,45 +139,18 @@ _DELTA: Final = _delta_template()
 
 
 def _messages(kind: str, dialect: Dialect) -> list[dict[str, Any]]:
+    if kind in STALLS:
+        return history(*STALLS[kind], dialect)
     if kind == "1 MB image":
-        return [{"role": "user", "content": [_image(1 << 20, dialect), {"type": "text", "text": "What is this?"}]}]
+        return [{"role": "user", "content": [image_part(1 << 20, dialect), {"type": "text", "text": "What is this?"}]}]
     if kind == "10 MB images":
-        images = [_image(2 << 20, dialect) for _ in range(5)]
+        images = [image_part(2 << 20, dialect) for _ in range(5)]
         return [{"role": "user", "content": [*images, {"type": "text", "text": "What are these?"}]}]
     turns, text = {
-        "1 KB": (3, _TEXT[:260]),
-        "100 KB": (99, _TEXT * 5),
-        "1 MB": (999, _TEXT * 5),
-        "10 MB": (2499, _TEXT * 20),
-        "50 tools": (3, _TEXT[:260]),
+        "1 KB": (3, TEXT[:260]),
+        "100 KB": (99, TEXT * 5),
+        "1 MB": (999, TEXT * 5),
+        "10 MB": (2499, TEXT * 20),
+        "50 tools": (3, TEXT[:260]),
     }[kind]
     return [{"role": ("user", "assistant")[n % 2], "content": f"{n}: {text}"} for n in range(turns)]
-
-
-def _image(size: int, dialect: Dialect) -> dict[str, Any]:
-    """A part of about this many bytes; what is in it is noise, but for a PNG's first bytes."""
-    data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + random.Random(size).randbytes(size * 3 // 4)).decode()
-    if dialect == "chat":
-        return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
-    return {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
-
-
-def _tool(number: int, dialect: Dialect) -> dict[str, Any]:
-    properties = {
-        "query": {"type": "string", "description": "What to look for, in the words of the person who asks."},
-        "limit": {"type": "integer", "description": "The most results to give back.", "minimum": 1, "maximum": 100},
-        "order": {"type": "string", "enum": ["relevance", "newest", "oldest"]},
-        "filters": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"field": {"type": "string"}, "equals": {"type": ["string", "number", "boolean"]}},
-                "required": ["field", "equals"],
-            },
-        },
-    }
-    schema = {"type": "object", "properties": properties, "required": ["query"]}
-    name, description = f"search_collection_{number}", f"Searches collection {number}. Use it before answering."
-    if dialect == "messages":
-        return {"name": name, "description": description, "input_schema": schema}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}

@@ -1,18 +1,15 @@
 """`POST /v1/chat/completions`."""
 
-import asyncio
 from functools import partial
-from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.generation import Generator, Task
 from gateway.api.requests import header, read_body
-from translators.chat.request import read_request
+from gateway.api.turns import LARGE_BYTES, in_turns
+from translators.chat.request import read_in_steps, read_request
 from translators.chat.response import completion
 from translators.chat.stream import ChatStream
-
-_LARGE_BYTES: Final = 2**20
 
 
 class ChatCompletions(Generator):
@@ -22,10 +19,8 @@ class ChatCompletions(Generator):
         """Serve one request."""
         caller = self._authenticator.caller(scope)
         body = await read_body(scope, receive, self._settings.max_body_bytes)
-        request = read_request(body)
-        if len(body) > _LARGE_BYTES:
-            # Writing it takes milliseconds as well: others have their turn in between.
-            await asyncio.sleep(0)
+        is_large = len(body) > LARGE_BYTES
+        request = await in_turns(read_in_steps(body)) if is_large else read_request(body)
         # An impossible number is told by the translation, with all that is wrong besides.
         is_possible = request.n is not None and 1 <= request.n <= self._settings.options.max_choices
         count = request.n if is_possible and request.n is not None else 1
@@ -37,5 +32,8 @@ class ChatCompletions(Generator):
             id_prefix="chatcmpl",
             choices_per_prompt=count,
             reports=reports,
+            is_large=is_large,
         )
+        # Whoever sends it holds it for as long as it is needed: a stream may go on for minutes.
+        del body, request
         await self._answer(scope, receive, caller, task)

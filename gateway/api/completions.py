@@ -6,6 +6,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.api.generation import Generator, Task
 from gateway.api.requests import read_body
+from gateway.api.turns import LARGE_BYTES
 from translators.completions.request import read_completions
 from translators.completions.response import text_completion
 from translators.completions.stream import CompletionStream
@@ -29,6 +30,7 @@ class Completions(Generator):
             ),
             id_prefix="cmpl",
             choices_per_prompt=asked.request.n or 1,
+            is_large=len(body) > LARGE_BYTES,
             param_names={"messages": "prompt"},
         )
         await self._answer(scope, receive, caller, task)

@@ -1,10 +1,9 @@
 """What the endpoints that generate text share: callers, options, exchanges, one answer or a stream of it."""
 
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from itertools import islice
 from typing import Final, NamedTuple
 
 from starlette.types import Receive, Scope
@@ -16,6 +15,7 @@ from gateway.api.middleware import notes_of
 from gateway.api.records import answer_headers, note_records
 from gateway.api.requests import header
 from gateway.api.responder import Responder, responder_of
+from gateway.api.writing import Writer
 from gateway.proxy.chat import (
     Answered,
     ChatExchange,
@@ -30,14 +30,13 @@ from gateway.proxy.lessons import Lessons
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
 from gateway.secret import Secret
-from gateway.telemetry.logs import log_event
 from translators.chat.chunks import StreamFrame
 from translators.chat.extensions import RESTRICTED
-from translators.chat.request import MessagesRequest, Options, Target, write_request
+from translators.chat.request import MessagesRequest, Options
 from translators.errors import FailedError, TranslationError
-from translators.hosts import HostProfile
-from translators.models import ModelRow, ModelTable
+from translators.models import ModelTable
 from translators.prefixes import chat_prefix
+from translators.reading import is_null
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
@@ -59,15 +58,17 @@ class Task(NamedTuple):
     """What one request asks for, in the terms of its endpoint: a chat request for each choice, and the answer's form.
 
     `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time;
-    `param_names` says what the endpoint calls fields that chat completions call otherwise.
+    `is_large` says that the request takes more than a turn of
+    the loop, `param_names` what the endpoint calls fields that chat completions call otherwise.
     """
 
-    chats: Sequence[ChatRequest]
+    chats: list[ChatRequest]
     makers: Callable[[StreamFrame], Sequence[StreamMaker]]
     body: Callable[[Sequence[Answered], Usage, int], bytes]
     id_prefix: str
     choices_per_prompt: int = 1
     reports: bool = False
+    is_large: bool = False
     param_names: Mapping[str, str] = {}
 
 
@@ -100,29 +101,43 @@ class Generator:
     async def _answer(self, scope: Scope, receive: Receive, caller: Caller, task: Task) -> None:
         """Answer a task, streamed or whole."""
         responder = responder_of(scope)
-        exchanges = self._exchanges(task.chats, caller, self._options(scope, caller))
+        services = self._services_for(caller)
+        asked = _asked(task.chats[0])
+        writers = self._writers(task.chats, self._options(scope, caller))
+        prefixes = [chat_prefix(chat) for chat in task.chats]
+        # From here on a request is held by those who may have to send it, and by nobody else.
+        task.chats.clear()
+        exchanges = [
+            Exchange(services, _candidates(own), caller=caller.name, prefix=prefix)
+            for own, prefix in zip(writers, prefixes, strict=True)
+        ]
         records = [exchange.record for exchange in exchanges]
         responder.more_headers = lambda: answer_headers(records, names_key=caller.sees_key)
         try:
-            written, *_ = [exchange.prepare() for exchange in exchanges]
-            # What has to be written before it can be shared: the others begin when the first has filled the cache.
-            share_cache = written is not None and written.fills_cache
             async with self._interrupts.watch(scope, receive, responder):
-                if task.chats[0].stream:
-                    await self._stream(task, exchanges, responder, share_cache)
+                if task.is_large:
+                    await _write_in_turns([own[0] for own in writers], services)
+                del writers
+                share_cache = _fills_cache(exchanges)
+                if asked.is_stream:
+                    await self._stream(task, asked, exchanges, responder, share_cache)
                 else:
                     await self._complete(task, exchanges, responder, share_cache)
         except FailedError as error:
             renamed = task.param_names.get((error.failure.param or "").partition("[")[0], error.failure.param)
             raise FailedError(replace(error.failure, param=renamed)) from error
         finally:
-            _note(notes_of(scope), task.chats[0], caller, records)
+            _note(notes_of(scope), asked, caller, records)
 
     async def _stream(
-        self, task: Task, exchanges: Sequence[ChatExchange], responder: Responder, share_cache: bool
+        self,
+        task: Task,
+        asked: "_Asked",
+        exchanges: Sequence[ChatExchange],
+        responder: Responder,
+        share_cache: bool,
     ) -> None:
-        options = task.chats[0].stream_options
-        frame = StreamFrame(int(self._clock()), bool(options and options.include_usage), reports=task.reports)
+        frame = StreamFrame(int(self._clock()), asked.include_usage, reports=task.reports)
         with StreamClient(responder, self._settings.keepalive_seconds) as client:
             if len(exchanges) == 1:
                 await stream_chat(exchanges[0], client, task.makers(frame)[0])
@@ -144,48 +159,20 @@ class Generator:
         usage = usage_of_choices([answer.usage for answer, _ in answers], task.choices_per_prompt)
         await responder.send_json(200, task.body(answers, usage, int(self._clock())))
 
-    def _exchanges(self, chats: Sequence[ChatRequest], caller: Caller, options: Options) -> list[ChatExchange]:
-        """One exchange a choice; the Messages form is written once for each request and kind of host."""
+    def _services_for(self, caller: Caller) -> Services:
+        if caller.own_key is None:
+            return self._services
+        return self._services.for_caller(self._own_endpoint(caller.own_key))
+
+    def _writers(self, chats: Sequence[ChatRequest], options: Options) -> list[list[Writer]]:
+        """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""
         model = self._aliases.resolve(chats[0].model)
-        services = self._services
-        if caller.own_key is not None:
-            services = services.for_caller(self._own_endpoint(caller.own_key))
         models = (model, *self._settings.fallbacks.get(model, ()))
-        # The choices of one prompt share its request.
-        candidates: dict[int, list[Candidate[MessagesRequest]]] = {}
-        for chat in chats:
-            if id(chat) not in candidates:
-                candidates[id(chat)] = [self._candidate(chat, name, options) for name in models]
-        return [
-            Exchange(services, candidates[id(chat)], caller=caller.name, prefix=chat_prefix(chat)) for chat in chats
-        ]
-
-    def _candidate(self, chat: ChatRequest, model: str, options: Options) -> Candidate[MessagesRequest]:
-        row = self._models.row(model)
-        return Candidate(model, self._writer(chat, model, row, options), partial(self._learn, model, row))
-
-    def _writer(
-        self, chat: ChatRequest, model: str, row: ModelRow, options: Options
-    ) -> Callable[[HostProfile], MessagesRequest]:
-        """Writes a request for a host, once for each row that the model has there: a lesson makes another."""
-        lessons = self._lessons
-        # A handful at most, and mostly one; rows take longer to hash than to compare with themselves.
-        known: list[tuple[tuple[ModelRow, HostProfile, frozenset[str]], MessagesRequest]] = []
-
-        def written(host: HostProfile) -> MessagesRequest:
-            asked = (lessons.row(host, model, row), host, lessons.refused_schemas(host, model))
-            for place, request in known:
-                if place == asked:
-                    return request
-            request = write_request(chat, Target(model, *asked), options)
-            known.append((asked, request))
-            return request
-
-        return written
-
-    def _learn(self, model: str, row: ModelRow, host: HostProfile, message: str, sent: MessagesRequest) -> None:
-        if self._lessons.learn(host, model, row, message, sent.schemas):
-            log_event(logging.WARNING, "Upstream has corrected what is known of a model", model=model, said=message)
+        writers = {
+            id(chat): [Writer(chat, name, self._models.row(name), options, self._lessons) for name in models]
+            for chat in chats
+        }
+        return [writers[id(chat)] for chat in chats]
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options with the caller's own wishes, which come as headers."""
@@ -206,7 +193,39 @@ class Generator:
         return replace(options, reject_unsupported=wish == "reject")
 
 
-def _note(notes: dict[str, object], request: ChatRequest, caller: Caller, records: Sequence[Record]) -> None:
-    note_records(notes, records, caller=caller, model=request.model, is_stream=bool(request.stream))
-    if (metadata := bytes(request.metadata)) != b"null":
-        notes["metadata"] = metadata.decode()
+def _candidates(writers: Sequence[Writer]) -> list[Candidate[MessagesRequest]]:
+    return [Candidate(writer.model, writer, writer.learn) for writer in writers]
+
+
+async def _write_in_turns(writers: Iterable[Writer], services: Services) -> None:
+    """Write large requests for the first host, as their exchanges would in one go."""
+    for endpoint in islice(services.endpoints.values(), 1):
+        for writer in dict.fromkeys(writers):
+            await writer.write_in_turns(endpoint.profile)
+
+
+def _fills_cache(exchanges: Sequence[ChatExchange]) -> bool:
+    """Translate all, and say whether the first fills a cache that the others, once it has, can share."""
+    written, *_ = [exchange.prepare() for exchange in exchanges]
+    return written is not None and written.fills_cache
+
+
+class _Asked(NamedTuple):
+    """What is to be known of a request up to the end of its answer."""
+
+    model: str
+    is_stream: bool
+    include_usage: bool
+    metadata: str | None
+
+
+def _asked(request: ChatRequest) -> _Asked:
+    options = request.stream_options
+    metadata = None if is_null(request.metadata) else bytes(request.metadata).decode()
+    return _Asked(request.model, bool(request.stream), bool(options and options.include_usage), metadata)
+
+
+def _note(notes: dict[str, object], asked: _Asked, caller: Caller, records: Sequence[Record]) -> None:
+    note_records(notes, records, caller=caller, model=asked.model, is_stream=asked.is_stream)
+    if asked.metadata is not None:
+        notes["metadata"] = asked.metadata

@@ -83,6 +83,8 @@ class Messages:
         if caller.own_key is None:
             check_restricted(asked, body, self._settings.allowed_fields)
         exchange = self._exchange(scope, caller, asked, body)
+        # The exchange holds it for as long as it is needed.
+        del body
         # An id of upstream's only when it is certain that its answer is the one that is passed on.
         passed = {"request-id": responder.request_id}
         is_callers_key = caller.own_key is not None

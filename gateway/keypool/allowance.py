@@ -30,13 +30,15 @@ _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 class Bucket:
     """One limit: so much at most, refilled steadily; all in this process's share. The level may fall below zero."""
 
-    __slots__ = ("level", "limit", "per_second", "updated_at")
+    __slots__ = ("is_low", "level", "limit", "per_second", "updated_at")
 
     def __init__(self) -> None:
         self.limit = 0.0
         self.level = 0.0
         self.per_second = 0.0
         self.updated_at = 0.0
+        # Whether it was nearly empty when it was last looked at.
+        self.is_low = False
 
     def tell(self, limit: float, remaining: float, per_second: float, now: float) -> None:
         """Take over what upstream says."""
@@ -47,18 +49,17 @@ class Bucket:
 
     def seconds_until(self, cost: float, now: float) -> float:
         """How long until it holds this much and a margin; what is more than the whole bucket waits until it is full."""
+        limit = self.limit
         level = self.level + (now - self.updated_at) * self.per_second
         self.updated_at = now
-        if level > self.limit:
-            level = self.limit
+        if level > limit:
+            level = limit
         self.level = level
-        missing = min(cost + self.limit * _MARGIN, self.limit) - level
-        return missing / self.per_second if missing > 0 else 0.0
-
-    @property
-    def is_low(self) -> bool:
-        """Whether it was nearly empty when it was last looked at."""
-        return self.level < self.limit * _LOW
+        self.is_low = level < limit * _LOW
+        missing = cost + limit * _MARGIN - level
+        if missing <= 0:
+            return 0.0
+        return max(0.0, min(missing, limit - level)) / self.per_second
 
 
 class Allowance:
@@ -74,6 +75,7 @@ class Allowance:
         "_told_for",
         "_typical_output",
         "input",
+        "is_low",
         "output",
         "requests",
         "tokens",
@@ -86,6 +88,8 @@ class Allowance:
         self.output: Bucket | None = None
         # Input and output together, where upstream does not tell them apart.
         self.tokens: Bucket | None = None
+        # Whether one of the buckets was nearly empty when it was last looked at.
+        self.is_low = False
         self._cooling_until = 0.0
         self._pending_requests = 0
         self._pending_input = 0
@@ -109,21 +113,22 @@ class Allowance:
         """When a request of about so many uncached tokens can be sent; `now` if it can be at once."""
         if self._cooling_until > now:
             return self._cooling_until
-        wait = 0.0
-        if (requests := self.requests) is not None:
-            wait = requests.seconds_until(1.0, now)
+        if (requests := self.requests) is None:
+            # Nothing is known before the first answer.
+            return now
+        wait = requests.seconds_until(1.0, now)
+        is_low = requests.is_low
         if (bucket := self.input) is not None:
             wait = max(wait, bucket.seconds_until(input_tokens * self._input_ratio, now))
+            is_low = is_low or bucket.is_low
             if (output := self.output) is not None:
                 wait = max(wait, output.seconds_until(self._typical_output, now))
+                is_low = is_low or output.is_low
         elif (tokens := self.tokens) is not None:
-            wait = tokens.seconds_until(input_tokens * self._input_ratio + self._typical_output, now)
+            wait = max(wait, tokens.seconds_until(input_tokens * self._input_ratio + self._typical_output, now))
+            is_low = is_low or tokens.is_low
+        self.is_low = is_low
         return now + wait
-
-    @property
-    def is_low(self) -> bool:
-        """Whether one of the buckets was nearly empty when it was last looked at."""
-        return any(bucket is not None and bucket.is_low for bucket in self.buckets.values())
 
     @property
     def buckets(self) -> dict[str, Bucket | None]:

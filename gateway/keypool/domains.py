@@ -136,6 +136,8 @@ class KeyState:
     ceiling: float = math.inf
     # Adaptive: halved when upstream says slow down, and then a request more for each round that went well.
     window: float = math.inf
+    # How many requests at once it may have now.
+    room: float = math.inf
     turns: float = 0.0
     in_flight: int = 0
     is_gone: bool = False
@@ -149,21 +151,22 @@ class KeyState:
     last_error: str = ""
     last_error_at: float = 0.0
 
-    @property
-    def room(self) -> float:
-        """How many requests at once it may have now."""
-        return 1 if self.is_on_trial else max(1.0, min(self.window, self.ceiling))
+    def set_room(self) -> None:
+        """Work out how many requests at once it may have now."""
+        self.room = 1.0 if self.is_on_trial else max(1.0, min(self.window, self.ceiling))
 
     def slow_down(self, acquired_at: float, now: float) -> None:
         """Upstream found the growth of traffic too steep: at most half of what is under way from now on."""
         if acquired_at > self.slowed_at:
             self.window = max(1.0, min(self.window, self.in_flight + 1) / 2)
             self.slowed_at = now
+            self.set_room()
 
     def speed_up(self) -> None:
         """An answer has come to its end."""
         if self.window < self.ceiling:
             self.window += 1 / self.window
+            self.set_room()
 
 
 def forget_oldest(notes: dict[str, T]) -> None:

@@ -83,8 +83,8 @@ class KeyPool:
 
     @property
     def leaving(self) -> set[str]:
-        """The keys that are no longer configured, or not as they were, but still in use."""
-        return {state.key.name for state in self._leaving}
+        """The keys that are no longer configured but still in use."""
+        return {state.key.name for state in self._leaving} - self._states.keys()
 
     @property
     def settings(self) -> PoolSettings:
@@ -137,6 +137,7 @@ class KeyPool:
         workspace = self._workspace(key.workspace or f"key {key.name}")
         host = self._hosts.setdefault(key.host, Host())
         state = KeyState(key, next(self._places), organisation, workspace, host, self._ceiling(key))
+        state.set_room()
         self._states[key.name] = state
         self._enter(state)
 
@@ -145,6 +146,7 @@ class KeyPool:
         self._leave(state)
         state.key = key
         state.ceiling = self._ceiling(key)
+        state.set_room()
         self._enter(state)
 
     def _remove(self, state: KeyState) -> None:
@@ -193,9 +195,23 @@ class KeyPool:
     ) -> Lease | None:
         """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other."""
         caches = self._warmth.caches(demand.prefix, now)
-        candidates = self._strategy.candidates(demand, caches)
+        state = self._strategy.best(demand, caches)
+        if (
+            state is None
+            or (exclude and state.key.name in exclude)
+            or self._obstacle(state, demand, caches, now) is not None
+            or self._doubt(state, demand, caches, now, avoid)
+        ):
+            state = self._look_around(now, demand, caches, exclude, avoid)
+        return None if state is None else self._lease(state, demand, caches, now)
+
+    def _look_around(
+        self, now: float, demand: Demand, caches: Sequence[Cache], exclude: frozenset[str], avoid: frozenset[str]
+    ) -> KeyState | None:
+        """The ready key of which the least speaks against it; of equals the first in order."""
         chosen: KeyState | None = None
         least_doubt, looks = math.inf, _LOOKS
+        candidates = self._strategy.candidates(demand, caches)
         for state in candidates:
             if state.key.name in exclude or self._obstacle(state, demand, caches, now) is not None:
                 continue
@@ -206,7 +222,7 @@ class KeyPool:
             if not doubt or not looks:
                 break
         candidates.close()
-        return None if chosen is None else self._lease(chosen, demand, caches, now)
+        return chosen
 
     def _lease(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
         workspace, host = state.workspace, state.host
@@ -313,9 +329,10 @@ class KeyPool:
     ) -> int:
         """How much speaks for looking at the next one as well; 0 is nothing."""
         doubt = 0
-        if state.key.name in avoid:
+        if avoid and state.key.name in avoid:
             doubt += 8
-        if state.host.is_suspect(demand.limit_class, now):
+        host = state.host
+        if (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(demand.limit_class, now):
             doubt += 4
         strategy = self._strategy
         if strategy.is_crowded(state, caches):
@@ -381,12 +398,17 @@ class KeyPool:
     def _succeeded(self, lease: Lease) -> None:
         state = lease.state
         state.rest.refusals = 0
-        state.is_on_trial = False
+        if state.is_on_trial:
+            state.is_on_trial = False
+            state.set_room()
         state.organisation.rest.refusals = 0
-        state.model_rests.pop(lease.demand.model, None)
-        state.host.breaker.succeed()
-        if state.host.classes:
-            state.host.breaker_for(lease.demand.limit_class).succeed()
+        if state.model_rests:
+            state.model_rests.pop(lease.demand.model, None)
+        host = state.host
+        if host.breaker.failures:
+            host.breaker.succeed()
+        if host.classes:
+            host.breaker_for(lease.demand.limit_class).succeed()
         state.speed_up()
 
     def _host_failed(self, lease: Lease, blame: Blame, now: float) -> None:
@@ -412,6 +434,7 @@ class KeyPool:
             state.rest.refuse(now, seconds or 0.0)
             state.is_rejected = True
         state.is_on_trial = False
+        state.set_room()
 
     def due_probes(self, now: float) -> list[str]:
         """The rejected keys that it is time to look at again; each is given once, until `probed` is told."""
@@ -432,6 +455,7 @@ class KeyPool:
             return
         state.is_rejected = False
         state.is_on_trial = True
+        state.set_room()
         self._catch_up(state)
         self.news += 1
 

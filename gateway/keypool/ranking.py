@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from gateway.keypool.domains import KeyState
 
 Rank: TypeAlias = tuple[float, float]
+# So few are looked at one by one, and there is nothing to keep up to date.
+_FEW: Final = 8
 # Outdated entries stay in the heap until they come up; more of them than this for each key, and it is made anew.
 _ENTRIES_A_KEY: Final = 8
 _SMALL: Final = 64
@@ -32,12 +34,13 @@ def fill_first(state: "KeyState") -> Rank:
 class Ranking:
     """A heap of keys, with entries that are outdated passed over."""
 
-    __slots__ = ("_entries", "_rank", "_states")
+    __slots__ = ("_entries", "_is_few", "_rank", "_states")
 
     def __init__(self, rank: Callable[["KeyState"], Rank]) -> None:
         self._rank = rank
         self._states: dict[int, KeyState] = {}
         self._entries: list[tuple[Rank, int, KeyState]] = []
+        self._is_few = True
 
     def __len__(self) -> int:
         return len(self._states)
@@ -48,25 +51,43 @@ class Ranking:
     def add(self, state: "KeyState") -> None:
         """One more key."""
         self._states[state.place] = state
-        heappush(self._entries, (self._rank(state), state.place, state))
+        if self._is_few:
+            self._rebuild()
+        else:
+            heappush(self._entries, (self._rank(state), state.place, state))
 
     def remove(self, state: "KeyState") -> None:
         """One key less."""
         del self._states[state.place]
+        if len(self._states) <= _FEW:
+            self._rebuild()
 
     def changed(self, state: "KeyState") -> None:
         """A key that is one of these may have another rank than before."""
-        if len(self._states) == 1:
+        if self._is_few:
             return
         heappush(self._entries, (self._rank(state), state.place, state))
         if len(self._entries) > _SMALL + len(self._states) * _ENTRIES_A_KEY:
             self._rebuild()
 
+    def best(self) -> "KeyState | None":
+        """The first in order."""
+        states, entries = self._states, self._entries
+        if self._is_few:
+            return min(states.values(), key=self._rank, default=None)
+        while entries:
+            found, place, state = entries[0]
+            if states.get(place) is state and found == self._rank(state):
+                return state
+            heappop(entries)
+        return None
+
     def best_first(self) -> Generator["KeyState"]:
         """The keys in their order; whoever does not need them all closes the iterator."""
         states, entries, rank = self._states, self._entries, self._rank
-        if len(states) == 1:
-            yield from states.values()
+        if self._is_few:
+            # Of equals the first one stays the first.
+            yield from sorted(states.values(), key=rank)
             return
         seen: dict[int, KeyState] = {}
         try:
@@ -80,5 +101,9 @@ class Ranking:
                 heappush(entries, (rank(state), place, state))
 
     def _rebuild(self) -> None:
+        self._is_few = len(self._states) <= _FEW
+        if self._is_few:
+            self._entries = []
+            return
         self._entries = [(self._rank(state), state.place, state) for state in self._states.values()]
         heapify(self._entries)

@@ -51,6 +51,14 @@ class Ring:
             for point in _points(name, self._weights.pop(name)):
                 del self._points[bisect_left(self._points, (point, name))]
 
+    def home(self, prefix: bytes) -> Workspace | None:
+        """Where a prefix is at home."""
+        points = self._points
+        if not points:
+            return None
+        at = bisect_left(points, (_place(prefix), ""))
+        return self._workspaces[points[at if at < len(points) else 0][1]]
+
     def from_home(self, prefix: bytes) -> Iterator[Workspace]:
         """The workspaces in the order for a prefix: its home, and who comes after it."""
         points, workspaces = self._points, self._workspaces

@@ -33,6 +33,10 @@ class Strategy(Protocol):
         """One key less."""
         ...
 
+    def best(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
+        """The first of the candidates: nearly always it can serve, and no other is looked at."""
+        ...
+
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
         """The keys, best first; `caches` hold the request's prefix."""
         ...
@@ -63,6 +67,9 @@ class Ranked:
 
     def remove(self, state: KeyState) -> None:
         self._ranking.remove(state)
+
+    def best(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
+        return self._ranking.best()
 
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
         return self._ranking.best_first()
@@ -113,15 +120,12 @@ class Affinity:
         self._in_flight = in_flight
         self._ring = Ring()
         self._weight = 0
-        self._all = Ranking(least_busy)
 
     def add(self, state: KeyState) -> None:
-        self._all.add(state)
         self._weight += state.key.weight
         self.settle(state.workspace)
 
     def remove(self, state: KeyState) -> None:
-        self._all.remove(state)
         self._weight -= state.key.weight
         self.settle(state.workspace)
 
@@ -129,9 +133,17 @@ class Affinity:
         """Take in what has become of a workspace."""
         self._ring.put(workspace)
 
+    def best(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
+        if demand.prefix is None or caches:
+            return next(self.candidates(demand, caches), None)
+        home = self._ring.home(demand.prefix)
+        return home.ranking.best() if home is not None else None
+
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
         if demand.prefix is None:
-            yield from self._all.best_first()
+            # Rare: nothing is known of how the request begins.
+            states = [state for workspace in self._ring.workspaces for state in workspace.ranking]
+            yield from sorted(states, key=least_busy)
             return
         order = self._ring.from_home(demand.prefix)
         if caches:
@@ -158,10 +170,10 @@ class Affinity:
         return workspace.in_flight >= slack + bound * share * (self._in_flight() + 1)
 
     def taken(self, state: KeyState) -> None:
-        self._all.changed(state)
+        """Workspaces keep their own order."""
 
     def given_back(self, state: KeyState) -> None:
-        self._all.changed(state)
+        """Here as well."""
 
 
 def strategy_of(name: StrategyName, in_flight: Callable[[], int]) -> Strategy:

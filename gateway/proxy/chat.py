@@ -35,12 +35,15 @@ async def stream_chat(
     async def consume(answer: UpstreamAnswer, request: MessagesRequest) -> ChunkStream:
         stream = make(request.shape)
         exchange.record.usage = stream.usage
+        # What is not sent again is not kept while the stream goes on.
+        paused = request if request.shape.continues_pauses else None
+        del request
         await _relay(exchange, answer, stream, client, on_begin)
         for _ in range(MAX_PAUSES):
-            if stream.state is not State.PAUSED:
+            if paused is None or stream.state is not State.PAUSED:
                 return stream
-            request = request.continued(stream.pause())
-            async with exchange.again(request.body, request) as more:
+            paused = paused.continued(stream.pause())
+            async with exchange.again(paused) as more:
                 await _relay(exchange, more, stream, client, on_begin)
         if stream.state is State.PAUSED:
             # Enough: what there is, is the answer.
@@ -70,7 +73,7 @@ async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lamb
 async def _ask_again(exchange: ChatExchange, request: MessagesRequest, first: AnswerFold) -> AnswerFold:
     """The answer to the same request once more; the first one, which is paid for, where that fails."""
     try:
-        async with exchange.again(request.body, request) as answer:
+        async with exchange.again(request) as answer:
             second = await _collect(exchange, answer, request)
     except FailedError:
         exchange.record.usage = first.usage
@@ -88,6 +91,8 @@ async def _relay(
         exchange.record.stop_reason = stream.stop_reason
         await _pass_on(exchange, stream, output, client)
         on_begin()
+        if client.takes_pushes:
+            exchange.head_has_left()
 
     await relay(answer, stream, client, is_committed=lambda: exchange.is_committed, pass_on=pass_on)
 
@@ -105,7 +110,7 @@ async def _collect(exchange: ChatExchange, answer: UpstreamAnswer, request: Mess
         if fold.state is not State.PAUSED:
             return fold
         request = request.continued(fold.pause())
-        async with exchange.again(request.body, request) as more:
+        async with exchange.again(request) as more:
             await _fold(more, fold)
     if fold.state is State.PAUSED:
         fold.give_up()

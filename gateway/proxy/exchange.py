@@ -43,6 +43,8 @@ _NO_KEY: Final = {
     ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately; its log names them. "
     "Your key is fine.",
 }
+# Each empty one would be another 216 bytes.
+_NO_KEYS: Final[frozenset[str]] = frozenset()
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Outgoing)
@@ -117,9 +119,10 @@ class Exchange(Generic[R]):
         self, services: Services, candidates: Sequence[Candidate[R]], *, caller: str = "", prefix: bytes | None = None
     ) -> None:
         self._services = services
-        self._candidates = candidates
-        self._candidate = candidates[0]
-        self.record = Record(model=self._candidate.model)
+        # None behind the commit point: a request may be many megabytes, and its stream go on for minutes.
+        self._candidates: Sequence[Candidate[R]] | None = candidates
+        self._place = 0
+        self.record = Record(model=candidates[0].model)
         self._caller = caller
         self._prefix = prefix
         self._lessons = 0
@@ -128,7 +131,6 @@ class Exchange(Generic[R]):
         self._tries = 0
         # What the running attempt goes to, and what it has sent there.
         self._endpoint: Endpoint | None = None
-        self._lease: Lease | None = None
         self._sent: R | None = None
 
     def prepare(self) -> R | None:
@@ -142,8 +144,18 @@ class Exchange(Generic[R]):
         return self._is_committed
 
     def commit(self) -> None:
-        """The caller has seen content: from now on no other key can take over."""
+        """The caller has seen content: from now on no other key can take over, and nothing is sent again."""
         self._is_committed = True
+        self._candidates = self._sent = None
+
+    @property
+    def _candidate(self) -> Candidate[R]:
+        assert self._candidates is not None, "nothing is sent anew behind the commit point"
+        return self._candidates[self._place]
+
+    def head_has_left(self) -> None:
+        """The caller has the head of the answer: what upstream said in its own is not asked for again."""
+        self.record.upstream_headers = {}
 
     async def attempt(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         """Run `consume` on answer after answer until one succeeds or the retries are used up."""
@@ -156,8 +168,7 @@ class Exchange(Generic[R]):
                     raise
 
     async def _attempt_model(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
-        excluded: frozenset[str] = frozenset()
-        avoided: frozenset[str] = frozenset()
+        excluded = avoided = _NO_KEYS
         last: Failure | None = None
         demand = self._demand()
         while True:
@@ -199,10 +210,11 @@ class Exchange(Generic[R]):
 
     def _falls_back(self, failure: Failure) -> bool:
         """Whether another model is asked, since all of this one's class are overloaded."""
-        place = self._candidates.index(self._candidate) + 1
-        if failure.kind is not ErrorKind.OVERLOADED or self._is_committed or place == len(self._candidates):
+        if failure.kind is not ErrorKind.OVERLOADED or self._candidates is None:
             return False
-        self._candidate = self._candidates[place]
+        if self._place + 1 == len(self._candidates):
+            return False
+        self._place += 1
         self._tries = 0
         self.record.model = self.record.fallback = self._candidate.model
         return True
@@ -215,14 +227,16 @@ class Exchange(Generic[R]):
         failure: Failure | None = None
         is_done = False
         try:
-            request = self._request_for(endpoint)
-            call = Call(request.version, request.body, request.streams, request.betas)
-            self._endpoint, self._lease, self._sent = endpoint, lease, request
-            async with self._services.upstream.open(endpoint, call) as answer:
+            request = self._sent = self._request_for(endpoint)
+            self._endpoint, streams = endpoint, request.streams
+            # Who holds the request here would hold it up to the end of the stream.
+            opening = self._services.upstream.open(endpoint, _call(request))
+            del request
+            async with opening as answer:
                 self._services.dispatcher.answered(lease, answer.headers, answer.status)
-                if not self._accepts(answer, call):
+                if not self._accepts(answer, streams=streams):
                     raise FailedError(await _refusal(answer, endpoint))
-                result = await consume(answer, request)
+                result = await consume(answer, self._sent)
             is_done = True
             return result
         except FailedError as error:
@@ -238,21 +252,20 @@ class Exchange(Generic[R]):
         return Outcome.of(failure, usage) if failure is not None else Outcome(is_success=is_done, usage=usage)
 
     @asynccontextmanager
-    async def again(self, body: bytes, like: R) -> AsyncIterator[UpstreamAnswer]:
+    async def again(self, request: R) -> AsyncIterator[UpstreamAnswer]:
         """Another call with the same key inside of an attempt, for a turn that takes more than one."""
         endpoint = self._endpoint
         assert endpoint is not None, "only inside of an attempt"
-        call = Call(like.version, body, like.streams, like.betas)
-        async with self._services.upstream.open(endpoint, call) as answer:
-            if not self._accepts(answer, call):
+        async with self._services.upstream.open(endpoint, _call(request)) as answer:
+            if not self._accepts(answer, streams=request.streams):
                 raise FailedError(await _refusal(answer, endpoint))
             yield answer
 
-    def _accepts(self, answer: UpstreamAnswer, call: Call) -> bool:
+    def _accepts(self, answer: UpstreamAnswer, *, streams: bool) -> bool:
         """Take down an answer's head, and whether it is what was asked for."""
         self.record.upstream_request_id = answer.headers.get("request-id")
         self.record.upstream_headers = answer.headers
-        return answer.status == 200 and (not call.streams or _is_stream(answer))
+        return answer.status == 200 and (not streams or _is_stream(answer))
 
     def _request_for(self, endpoint: Endpoint) -> R:
         request = self._candidate.write(endpoint.profile)
@@ -261,7 +274,7 @@ class Exchange(Generic[R]):
 
     def _has_learned(self, lease: Lease, failure: Failure) -> bool:
         """Whether a 400 was about something the gateway itself had chosen, and is worth another try without it."""
-        if failure.kind is not ErrorKind.INVALID_REQUEST or self._is_committed or self._lessons >= MAX_LESSONS:
+        if failure.kind is not ErrorKind.INVALID_REQUEST or self._lessons >= MAX_LESSONS or self._candidates is None:
             return False
         self._lessons += 1
         profile = self._services.endpoints[lease.key.name].profile
@@ -315,6 +328,10 @@ class Exchange(Generic[R]):
         # Some clients read the time in the message; the Python SDK ignores headers above 120 seconds.
         message = f"{failure.message} Please try again in {math.ceil(seconds * 10) / 10:g}s."
         return replace(failure, message=message, retry_after_seconds=seconds)
+
+
+def _call(request: Outgoing) -> Call:
+    return Call(request.version, request.body, request.streams, request.betas)
 
 
 def _more_telling(last: Failure | None, failure: Failure) -> Failure:

@@ -43,13 +43,17 @@ async def stream_native(exchange: NativeExchange, client: Client, on_head: OnHea
     `on_head` is given the headers that go on, when it is certain whose answer the caller gets.
     """
 
-    async def consume(answer: UpstreamAnswer, _request: NativeRequest) -> None:
+    async def consume(answer: UpstreamAnswer, request: NativeRequest) -> None:
+        # Nothing of it is sent again.
+        del request
         stream = NativeStream()
         exchange.record.usage = stream.usage
         on_begin = partial(on_head, passing(answer.headers))
 
         async def pass_on(output: bytes) -> None:
             await _pass_on(exchange, stream, output, client, on_begin)
+            if client.takes_pushes:
+                exchange.head_has_left()
 
         await relay(answer, stream, client, is_committed=lambda: exchange.is_committed, pass_on=pass_on)
 
@@ -110,9 +114,10 @@ class _NativeUpstream:
 
     @asynccontextmanager
     async def open(self, endpoint: Endpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
-        async with self.inner.open(
-            endpoint, msgspec.structs.replace(call, path=self.path, headers=self.headers)
-        ) as answer:
+        opening = self.inner.open(endpoint, msgspec.structs.replace(call, path=self.path, headers=self.headers))
+        # Its body is not needed again, and this block may be a long one.
+        del call
+        async with opening as answer:
             if answer.status == 200:
                 yield answer
                 return

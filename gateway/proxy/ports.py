@@ -71,7 +71,9 @@ class UpstreamAnswer(Protocol):
     def status(self) -> int: ...
 
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def headers(self) -> Mapping[str, str]:
+        """Those of the head; not kept beyond the first `push`."""
+        ...
 
     @property
     def is_complete(self) -> bool:

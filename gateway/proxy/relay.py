@@ -37,10 +37,12 @@ async def relay(
 
     def push(data: bytes) -> bool:
         nonlocal output
-        output = stream.feed(data)
-        # What is to be said at an end is more than bytes, and is left to the loop; anything else is sent here, and the
-        # loop replaces it before it sends again.
-        return not stream.is_over and (not output or client.push(output))
+        piece = stream.feed(data)
+        if stream.is_over:
+            # What is to be said at an end is more than bytes, and is left to the loop.
+            output = piece
+            return False
+        return not piece or client.push(piece)
 
     while True:
         if is_committed() and client.takes_pushes:
@@ -50,7 +52,10 @@ async def relay(
             if not (data := await answer.receive()):
                 break
             output = stream.feed(data)
+            del data
         await pass_on(output)
+        # Nothing of an event is kept until the next one, which may take its time.
+        output = b""
         if stream.is_over:
             await drain(answer)
             return

@@ -99,6 +99,8 @@ class DirectAnswer:
         if self._pieces or self.is_complete or self.failure is not None:
             return
         self._sink = sink
+        # Two dozen texts for each open stream, which nobody reads again.
+        self.headers = {}
         try:
             await self._news()
         finally:

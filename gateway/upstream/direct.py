@@ -92,8 +92,11 @@ class _Opening:
         self._call = call
 
     async def __aenter__(self) -> DirectAnswer:
+        call = self._call
+        # Sent, it is not needed again, and this block may be a long one.
+        del self._call
         try:
-            self._host, self._connection, answer = await self._upstream.send(self._endpoint, self._call)
+            self._host, self._connection, answer = await self._upstream.send(self._endpoint, call)
         except FailedError as error:
             raise self._redacted(error) from error
         return answer

@@ -6,10 +6,14 @@ import os
 import socket
 import sys
 from enum import Enum, auto
+from typing import Final
 
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import ParentsEnd
 from gateway.workers.load import Load
+
+# Where a worker finds its parent's PYTHONPATH.
+_PARENTS: Final = "DRAGOMAN_PARENTS_PYTHONPATH"
 
 
 class Phase(Enum):
@@ -67,12 +71,21 @@ async def _spawn(number: int, channel: socket.socket) -> asyncio.subprocess.Proc
         str(channel.fileno()),
         stdin=asyncio.subprocess.PIPE,
         pass_fds=[channel.fileno()],
-        env=_environment(),
+        env=worker_environment(),
         # The terminal's Ctrl-C is for the parent, which says to its workers what it means.
         start_new_session=True,
     )
 
 
-def _environment() -> dict[str, str]:
-    # The same modules as here, however this process found them, and never what lies in the working directory.
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}
+def worker_environment() -> dict[str, str]:
+    """This process's environment, with the same modules as here however they were found."""
+    # Absolute paths: never what lies in the working directory.
+    modules = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+    return {**os.environ, "PYTHONPATH": modules, _PARENTS: os.environ.get("PYTHONPATH", "")}
+
+
+def restore_environment() -> None:
+    """Make a worker's environment its parent's again: the commands that print secrets have modules of their own."""
+    os.environ.pop("PYTHONPATH", None)
+    if parents := os.environ.pop(_PARENTS, ""):
+        os.environ["PYTHONPATH"] = parents

@@ -17,6 +17,7 @@ from gateway.telemetry.logs import log_event, set_up_logging
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import RELOAD, RETIRE, STOP, STOP_NOW, Message, WorkersEnd
 from gateway.workers.load import MOST_ON_THE_WAY, Report
+from gateway.workers.process import restore_environment
 
 _CLOSE: Final = (b"connection", b"close")
 # After so many connections a report does not wait for its time: the parent pauses at `MOST_ON_THE_WAY`.
@@ -137,6 +138,7 @@ class WorkerServer(Server):
 
 def main() -> int:
     """Serve what the parent hands over, until it says stop; gives the exit code."""
+    restore_environment()
     # Of the arguments the first is for those who read the list of processes.
     with sys.stdin.buffer as order:
         data = order.read()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.load.figures import median, quantile, spread
+from benchmarks.load.histories import Dialect
 from benchmarks.load.measure import core_busy_seconds, cpu_seconds, family, resident_kb
 from benchmarks.load.profile import parse_raw, row_of, summary
 from benchmarks.load.reading import AnswerReader
@@ -19,7 +20,7 @@ from benchmarks.load.targets import System, parse_settings
 from benchmarks.load.traffic import (
     BODIES,
     MARK,
-    Dialect,
+    STALLS,
     deltas,
     message_answer,
     request_body,
@@ -27,7 +28,8 @@ from benchmarks.load.traffic import (
     stream_ending,
     stream_opening,
 )
-from translators.chat.request import read_request
+from translators.chat.request import Options, Target, read_request, write_request
+from translators.models import model_table
 from translators.sse import EventDecoder
 
 STAMPS = [1, 1234567890123456, 42]
@@ -111,6 +113,27 @@ def test_a_body_is_as_large_as_its_name_says(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in BODIES if not kind.startswith("10 MB")])
 def test_the_gateway_understands_the_body(kind: str) -> None:
     assert read_request(request_body(kind, "chat", "gpt-5", stream=True)).stream
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (megabytes, _) in STALLS.items() if megabytes in (1, 30)])
+def test_a_body_that_stalls_is_as_large_as_its_name_says(kind: str) -> None:
+    expected = STALLS[kind][0] << 20
+    dialects: tuple[Dialect, ...] = ("chat", "messages")
+
+    for dialect in dialects:
+        # The largest has to fit into what is taken, 32 MB.
+        assert 0.9 < len(request_body(kind, dialect, "gpt-5")) / expected < 1.06
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (megabytes, _) in STALLS.items() if megabytes == 1])
+def test_the_gateway_translates_a_body_that_stalls(kind: str) -> None:
+    model = "claude-sonnet-5-5"
+    request = read_request(request_body(kind, "chat", model))
+
+    written = write_request(request, Target(model, model_table().row(model)), Options())
+
+    asked = json.loads(request_body(kind, "messages", model))
+    assert len(json.loads(written.body)["messages"]) == len(asked["messages"])
 
 
 def test_quantiles_are_values_that_were_seen() -> None:

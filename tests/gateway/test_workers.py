@@ -1,8 +1,11 @@
 """Who gets the next connection, how soon the dead are replaced, and what a parent and a worker tell each other."""
 
+import asyncio
 import os
 import socket
+import sys
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -11,6 +14,8 @@ from gateway.secret import Secret
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import CONNECTION, RELOAD, STOP, Message, ParentsEnd, WorkersEnd
 from gateway.workers.load import MOST_ON_THE_WAY, Backoff, Load, Report
+from gateway.workers.process import Phase, Worker, restore_environment, worker_environment
+from gateway.workers.supervisor import Supervisor
 
 
 def least(*loads: Load) -> int:
@@ -116,6 +121,23 @@ def test_an_assignment_arrives_with_its_secrets() -> None:
     assert Assignment.decode(assignment.encode()) == assignment
 
 
+@pytest.mark.parametrize("path", ["/mine", None])
+def test_a_workers_environment_is_its_parents_once_it_has_started(
+    monkeypatch: pytest.MonkeyPatch, path: str | None
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if path is not None:
+        monkeypatch.setenv("PYTHONPATH", path)
+    before = dict(os.environ)
+    given = worker_environment()
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    restore_environment()
+
+    assert os.path.abspath(sys.path[-1]) in given["PYTHONPATH"].split(os.pathsep)
+    assert dict(os.environ) == before
+
+
 def test_there_may_be_no_keys_in_an_assignment() -> None:
     assignment = Assignment(number=1, config=Config(), callers_base_url="http://up")
 
@@ -152,3 +174,16 @@ def test_a_worker_that_does_not_keep_up_cannot_be_told(ends: tuple[ParentsEnd, W
             if not parent.reload(file.fileno()):
                 return
     pytest.fail("The worker's inbox has no end.")
+
+
+async def test_a_worker_that_cannot_be_told_of_a_change_is_to_be_replaced() -> None:
+    supervisor = Supervisor(Config(), {}, "http://up", socket.socket(), on_ready=lambda: None)
+    ours, theirs = socket.socketpair()
+    worker = Worker(1, cast(asyncio.subprocess.Process, None), ParentsEnd(ours))
+    worker.phase = Phase.SERVING
+    supervisor._workers.append(worker)
+    with supervisor._door._listener, ours, theirs:
+        while not supervisor._line.qsize():
+            supervisor.reload(Config(), {})
+
+        assert supervisor._line.get_nowait() is worker

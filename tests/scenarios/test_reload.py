@@ -163,17 +163,13 @@ async def test_connections_under_old_limits_end_with_their_answers(
         opened, first = await begun(running, stack)
         upstream.script(WHOLE)
         assert await asked(running) == 200
-        # The stream's, and one that is idle.
-        await upstream.wait_for_connections(2)
+        # The stream's, and one or more that are idle.
+        assert upstream.open_connections >= 2
         running.gateway.reload(with_settings(config, timeouts=TimeoutsConfig(connect_seconds=7)))
         gate.set()
         rest = await opened.chunks()
         await upstream.wait_for_connections(0)
-        again = (
-            await asked(running, stream="true") if False else await running.http().post(PATH, json=asking(stream=True))
-        )
-        running.gateway.reload(with_settings(config, timeouts=TimeoutsConfig(connect_seconds=7)))
-        await upstream.wait_for_connections(1)
+        again = await running.http().post(PATH, json=asking(stream=True))
 
     assert_whole(b"".join([first, *rest]).decode())
     assert_whole(again.text)

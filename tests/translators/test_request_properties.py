@@ -1,7 +1,8 @@
 """What must always hold of the request side (docs: "What must always hold")."""
 
 import json
-from typing import Any, cast
+from collections.abc import Generator
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
@@ -29,11 +30,20 @@ from tests.support.conversations import (
     translate,
 )
 from tests.support.legality import violations
-from translators.chat.request import MessagesRequest, Options, Target, read_request, write_request
+from translators.chat.request import (
+    MessagesRequest,
+    Options,
+    Target,
+    read_in_steps,
+    read_request,
+    write_in_steps,
+    write_request,
+)
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow, model_table
 
+T = TypeVar("T")
 ROWS = model_table().rows
 options = st.builds(
     Options,
@@ -49,6 +59,15 @@ def attempt(body: bytes, row: ModelRow) -> MessagesRequest | TranslationError:
         return write_request(read_request(body), Target(row.id, row), Options())
     except TranslationError as error:
         return error
+
+
+def finished(steps: Generator[None, None, T]) -> T:
+    """What the steps give in the end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast(T, end.value)
 
 
 def is_json_object(body: bytes) -> bool:
@@ -297,6 +316,35 @@ def test_in_strict_mode_a_request_is_refused_with_a_param_exactly_where_it_would
         refused_for = error.failure.param
 
     assert refused_for in changed if changed else refused_for is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(request=st.one_of(requests(), damaged()), row=rows)
+def test_what_is_translated_in_steps_is_the_same(request: Request, row: ModelRow) -> None:
+    body = json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+    assert _told(_in_steps(body, row)) == _told(attempt(body, row))
+
+
+def _in_steps(body: bytes, row: ModelRow) -> MessagesRequest | TranslationError:
+    try:
+        return finished(write_in_steps(finished(read_in_steps(body)), Target(row.id, row), Options()))
+    except TranslationError as error:
+        return error
+
+
+def _told(result: MessagesRequest | TranslationError) -> object:
+    return result.failure if isinstance(result, TranslationError) else result
+
+
+def test_a_long_history_is_written_in_many_steps() -> None:
+    count = 500
+    calls = [turn for n in range(count) for turn in (called((str(n), "look", "{}")), returned(str(n), "a"))]
+    request = read_request(json.dumps(chat(said("user", "Go"), *calls)).encode())
+
+    steps = list(write_in_steps(request, Target(ROWS[0].id, ROWS[0]), Options()))
+
+    assert len(steps) > count
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,5 +1,6 @@
 """A chat-completions request: read once from the caller's bytes, written for each model and host it is sent to."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,15 +16,15 @@ from translators.chat.choice import Choice, write_choice
 from translators.chat.content import Block
 from translators.chat.extensions import Extensions, write_extensions
 from translators.chat.formats import Format, write_format
-from translators.chat.messages import Conversation, Taken, is_in_tool_loop, write_conversation
+from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
 from translators.chat.reasoning import Circumstances, Reasoning, write_reasoning
 from translators.chat.settings import drop_without_counterpart, sampling, settings, token_limit, verbosity_words
-from translators.chat.shape import AnswerShape
+from translators.chat.shape import PLAIN, AnswerShape
 from translators.chat.tools import Tools, write_tools
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow
-from translators.reading import checked_body, decode, is_null
+from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.schema import schema_hash
 from translators.wire.chat import KNOWN_FIELDS, KNOWN_REQUEST_DECODER, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
 
@@ -92,7 +93,18 @@ class MessagesRequest(Struct, frozen=True):
 
 def read_request(body: bytes) -> ChatRequest:
     """The caller's request; raises `TranslationError` with the `param` that is wrong."""
-    body = checked_body(body)
+    return _read(checked_body(body))
+
+
+def read_in_steps(body: bytes) -> Generator[None, None, ChatRequest]:
+    """What `read_request` gives, in steps; the longest is the JSON decoder's, about 1 ms for 1 MB of short texts."""
+    if not body.isascii():
+        yield from check_in_steps(body)
+    yield
+    return _read(body)
+
+
+def _read(body: bytes) -> ChatRequest:
     try:
         known = KNOWN_REQUEST_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -106,46 +118,41 @@ def read_request(body: bytes) -> ChatRequest:
 
 def write_request(request: ChatRequest, target: Target, options: Options) -> MessagesRequest:
     """The same request for one model at one host; raises `TranslationError` where it cannot be put into Messages."""
-    _check_possible(request, options)
-    adjustments = Adjustments(reject=options.reject_unsupported)
-    parts = _decide(request, target, options, adjustments)
-    body = orjson.dumps(_body(request, target, parts, adjustments))
-    drop_without_counterpart(request, adjustments)
-    adjustments.count_unknown(request.unknown_fields)
-    forms = {schema_hash(schema) for schema in (parts.form.schema, parts.choice.format) if schema is not None}
-    version = target.host.sampling_version if parts.sampling else None
-    return MessagesRequest(
-        body,
-        version or target.host.version,
-        parts.streams,
-        _shape(parts, options),
-        adjustments.header,
-        tuple(dict.fromkeys((*parts.tools.betas, *parts.extensions.betas, *parts.reasoning.betas))),
-        parts.choice.expects_call,
-        parts.has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
-        frozenset(parts.tools.strict_schemas | forms),
-    )
+    draft = _decide(request, target, options)
+    for _ in draft.writer.steps():
+        pass
+    return _written(draft)
+
+
+def write_in_steps(request: ChatRequest, target: Target, options: Options) -> Generator[None, None, MessagesRequest]:
+    """What `write_request` gives, in steps of which none takes long: for who has other things to do meanwhile."""
+    draft = _decide(request, target, options)
+    yield from draft.writer.steps()
+    yield
+    return _written(draft)
 
 
 @dataclass(slots=True)
-class _Parts:
-    """Everything that was decided about one request, ready to be put together."""
+class _Draft:
+    """Everything that was decided about one request before its conversation is written."""
 
+    request: ChatRequest
+    target: Target
+    options: Options
+    adjustments: Adjustments
     max_tokens: int
     tools: Tools
     extensions: Extensions
     form: Format
     choice: Choice
     reasoning: Reasoning
-    conversation: Conversation
-    system: list[Block]
-    has_marks: bool
-    sampling: dict[str, object]
-    streams: bool
+    writer: ConversationWriter
 
 
-def _decide(request: ChatRequest, target: Target, options: Options, adjustments: Adjustments) -> _Parts:
-    """Each decision after those it depends on: tools, form, choice, thinking, conversation, marks, sampling."""
+def _decide(request: ChatRequest, target: Target, options: Options) -> _Draft:
+    """Each decision after those it depends on: tools, form, choice, thinking, what the conversation may hold."""
+    _check_possible(request, options)
+    adjustments = Adjustments(reject=options.reject_unsupported)
     row, refused = target.row, target.refused_schemas
     max_tokens, is_limited = token_limit(request, row, options.max_output_tokens, adjustments)
     allows_mcp = "mcp_servers" in options.allowed_fields
@@ -168,40 +175,62 @@ def _decide(request: ChatRequest, target: Target, options: Options, adjustments:
         prefill=row.prefill and not (reasoning.is_thinking or has_form or choice.format is not None),
         file_ids="file_ids" in options.allowed_fields,
     )
-    conversation = write_conversation(request.messages, tools, taken, adjustments)
-    system = _system(conversation, form, request)
-    has_marks = _write_marks(request, tools, system, conversation, options, adjustments)
-    # Behind the last mark: no cache holds what is said for one turn.
-    conversation.add_turn_words(choice.turn_words)
-    return _Parts(
+    return _Draft(
+        request=request,
+        target=target,
+        options=options,
+        adjustments=adjustments,
         max_tokens=max_tokens,
         tools=tools,
         extensions=extensions,
         form=form,
         choice=choice,
         reasoning=reasoning,
-        conversation=conversation,
-        system=system,
-        has_marks=has_marks,
-        sampling=sampling(request, row, target.host, reasoning, adjustments),
-        streams=bool(request.stream) or max_tokens > MAX_UNSTREAMED_TOKENS or tools.has_server_tools,
+        writer=ConversationWriter(request.messages, tools, taken, adjustments),
     )
 
 
-def _body(request: ChatRequest, target: Target, parts: _Parts, adjustments: Adjustments) -> Block:
+def _written(draft: _Draft) -> MessagesRequest:
+    """The request, once its conversation is written: marks, sampling, and the body."""
+    request, target, adjustments = draft.request, draft.target, draft.adjustments
+    system = _system(draft)
+    has_marks = _write_marks(draft, system)
+    # Behind the last mark: no cache holds what is said for one turn.
+    draft.writer.conversation.add_turn_words(draft.choice.turn_words)
+    sampled = sampling(request, target.row, target.host, draft.reasoning, adjustments)
+    streams = bool(request.stream) or draft.max_tokens > MAX_UNSTREAMED_TOKENS or draft.tools.has_server_tools
+    body = orjson.dumps(_body(draft, system, sampled, streams=streams))
+    drop_without_counterpart(request, adjustments)
+    adjustments.count_unknown(request.unknown_fields)
+    forms = {schema_hash(schema) for schema in (draft.form.schema, draft.choice.format) if schema is not None}
+    version = target.host.sampling_version if sampled else None
+    return MessagesRequest(
+        body,
+        version or target.host.version,
+        streams,
+        _shape(draft),
+        adjustments.header,
+        tuple(dict.fromkeys((*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas))),
+        draft.choice.expects_call,
+        has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
+        frozenset(draft.tools.strict_schemas | forms),
+    )
+
+
+def _body(draft: _Draft, system: list[Block], sampled: dict[str, object], *, streams: bool) -> Block:
     """The Messages body; fields that say nothing are left out."""
-    body: Block = {"model": target.model, "max_tokens": parts.max_tokens}
-    if parts.streams:
+    body: Block = {"model": draft.target.model, "max_tokens": draft.max_tokens}
+    if streams:
         body["stream"] = True
-    body |= parts.sampling | settings(request, adjustments)
-    body |= _thinking_fields(parts) | parts.extensions.fields
-    if parts.tools.definitions:
-        body["tools"] = parts.tools.definitions
-    if parts.choice.tool_choice is not None:
-        body["tool_choice"] = parts.choice.tool_choice
-    if parts.system:
-        body["system"] = parts.system
-    body["messages"] = parts.conversation.messages
+    body |= sampled | settings(draft.request, draft.adjustments)
+    body |= _thinking_fields(draft) | draft.extensions.fields
+    if draft.tools.definitions:
+        body["tools"] = draft.tools.definitions
+    if draft.choice.tool_choice is not None:
+        body["tool_choice"] = draft.choice.tool_choice
+    if system:
+        body["system"] = system
+    body["messages"] = draft.writer.conversation.messages
     return body
 
 
@@ -217,30 +246,24 @@ def _check_possible(request: ChatRequest, options: Options) -> None:
         raise TranslationError("Claude neither hears nor speaks.", param="modalities", code="unsupported_value")
 
 
-def _system(conversation: Conversation, form: Format, request: ChatRequest) -> list[Block]:
+def _system(draft: _Draft) -> list[Block]:
     """The system prompt, with the words that hold for the whole conversation at its end."""
-    words = [text for text in (form.words, verbosity_words(request)) if text is not None]
+    words = [text for text in (draft.form.words, verbosity_words(draft.request)) if text is not None]
     added: list[Block] = [{"type": "text", "text": text} for text in words]
-    return [*conversation.system, *added]
+    return [*draft.writer.conversation.system, *added]
 
 
-def _write_marks(
-    request: ChatRequest,
-    tools: Tools,
-    system: list[Block],
-    conversation: Conversation,
-    options: Options,
-    adjustments: Adjustments,
-) -> bool:
+def _write_marks(draft: _Draft, system: list[Block]) -> bool:
     """Add the marks that hold for the request, and keep what Messages allows; whether there is any."""
-    has_marks = caching.has_marks(tools.definitions, system, caching.message_blocks(conversation.messages))
+    request, tools, messages = draft.request, draft.tools.definitions, draft.writer.conversation.messages
+    has_marks = caching.has_marks(tools, system, caching.message_blocks(messages))
     whole = caching.mark_of(request.cache_control, None, "") if not is_null(request.cache_control) else None
     if whole is None and not has_marks:
-        whole = _automatic_mark(request, options)
+        whole = _automatic_mark(request, draft.options)
     if whole is not None:
-        has_marks = caching.mark_last(conversation.messages, whole) or has_marks
+        has_marks = caching.mark_last(messages, whole) or has_marks
     if has_marks:
-        caching.limit_marks(tools.definitions, system, conversation.messages, adjustments)
+        caching.limit_marks(tools, system, messages, draft.adjustments)
     return has_marks
 
 
@@ -254,32 +277,32 @@ def _automatic_mark(request: ChatRequest, options: Options) -> Block | None:
     return dict(caching.SHORT) if options.always_cache else None
 
 
-def _thinking_fields(parts: _Parts) -> Block:
+def _thinking_fields(draft: _Draft) -> Block:
     fields: Block = {}
-    if parts.reasoning.thinking is not None:
-        fields["thinking"] = parts.reasoning.thinking
-    config: Block = dict(parts.extensions.output_config)
-    if parts.reasoning.effort is not None:
-        config["effort"] = parts.reasoning.effort
-    if (schema := parts.form.schema or parts.choice.format) is not None:
+    if draft.reasoning.thinking is not None:
+        fields["thinking"] = draft.reasoning.thinking
+    config: Block = dict(draft.extensions.output_config)
+    if draft.reasoning.effort is not None:
+        config["effort"] = draft.reasoning.effort
+    if (schema := draft.form.schema or draft.choice.format) is not None:
         config["format"] = {"type": "json_schema", "schema": Fragment(schema)}
     if config:
         fields["output_config"] = config
     return fields
 
 
-def _shape(parts: _Parts, options: Options) -> AnswerShape:
+def _shape(draft: _Draft) -> AnswerShape:
     """The shape of the answer; thinking under words that hold for one turn only is not given out to be kept."""
-    tools = parts.tools
-    is_special = bool(parts.conversation.turn_words) or parts.choice.is_special
+    tools = draft.tools
+    is_special = bool(draft.writer.conversation.turn_words) or draft.choice.is_special
     return AnswerShape(
         tool_names=tools.names,
-        custom_tools=frozenset(tools.custom),
-        wrapped_tools=frozenset(tools.wrapped),
+        custom_tools=frozenset(tools.custom) if tools.custom else PLAIN.custom_tools,
+        wrapped_tools=frozenset(tools.wrapped) if tools.wrapped else PLAIN.wrapped_tools,
         is_legacy=tools.is_legacy,
-        text_call=parts.choice.text_call,
-        strips_fences=parts.form.strips_fences,
-        shows_thinking_blocks=options.show_thinking_blocks and not is_special,
+        text_call=draft.choice.text_call,
+        strips_fences=draft.form.strips_fences,
+        shows_thinking_blocks=draft.options.show_thinking_blocks and not is_special,
         # Only what upstream looks up by itself is cited with an address.
         counts_text=tools.has_server_tools,
         continues_pauses=tools.has_server_tools,

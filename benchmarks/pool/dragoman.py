@@ -1,0 +1,94 @@
+"""Dragoman's own pool in the simulation: what `gateway/proxy` does with it, without a network and in simulated time."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from benchmarks.pool.balancers import Request
+from benchmarks.pool.caches import Usage
+from benchmarks.pool.world import World
+from gateway.keypool import Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget, WaitingLine
+from gateway.keypool.strategies import StrategyName
+from gateway.proxy.dispatch import WORTH_WAITING
+from gateway.proxy.retry import is_refusal
+from translators import usage as gateway_usage
+from translators.errors import Failure
+
+
+class Dragoman:
+    """The real pool, its waiting line and its budget for retries; whose keys they are it finds out by itself."""
+
+    def __init__(
+        self,
+        world: World,
+        strategy: StrategyName,
+        *,
+        share: float = 1.0,
+        queue_size: int = 1000,
+        queue_seconds: float = 30.0,
+        retry_percent: float = 20.0,
+    ) -> None:
+        keys = [Key(key.name, host=key.host) for key in world.keys.values()]
+        self._pool = KeyPool(keys, PoolSettings(strategy, share))
+        self._line: WaitingLine[Request] = WaitingLine(self._pool, queue_size)
+        self._queue_seconds = queue_seconds
+        self._budget = RetryBudget(retry_percent)
+
+    def acquire(self, request: Request, now: float) -> Lease | None:
+        if not request.avoided:
+            self._budget.request()
+        demand = _demand(request)
+        if self._line.has_line(demand):
+            return None
+        return self._pool.acquire(now, demand, exclude=request.excluded, avoid=request.avoided)
+
+    def key_name(self, lease: Lease) -> str:
+        return lease.key.name
+
+    def answered(self, lease: Lease, status: int, headers: Mapping[str, str], now: float) -> None:
+        self._pool.answered(lease, headers, now, status=status)
+
+    def succeeded(self, lease: Lease, usage: Usage, now: float) -> None:
+        counted = gateway_usage.Usage(
+            usage.input_tokens, usage.cache_write_tokens, usage.cache_read_tokens, usage.output_tokens
+        )
+        self._pool.release(lease, Outcome.success(counted), now)
+
+    def failed(self, lease: Lease, failure: Failure, now: float) -> None:
+        self._pool.release(lease, Outcome.of(failure), now)
+
+    def is_try(self, failure: Failure) -> bool:
+        return not is_refusal(failure)
+
+    def allows_retry(self, failure: Failure, now: float) -> bool:
+        return is_refusal(failure) or self._budget.allows_retry(now)
+
+    def why_none(self, request: Request, now: float) -> Failure:
+        kind, _ = self._pool.why_none(now, _demand(request), request.excluded)
+        return Failure(kind, "No key is ready.")
+
+    def join(self, request: Request, now: float) -> bool:
+        demand = _demand(request)
+        kind, seconds = self._pool.why_none(now, demand, request.excluded)
+        if kind not in WORTH_WAITING or math.inf > seconds > self._queue_seconds:
+            return False
+        return self._line.join(request, demand, exclude=request.excluded, avoid=request.avoided)
+
+    def leave(self, request: Request) -> None:
+        self._line.leave(request)
+
+    def serve(self, now: float) -> Iterable[tuple[Request, Lease]]:
+        return self._line.serve(now)
+
+    def wake_at(self, now: float) -> float | None:
+        return self._line.wake_at()
+
+    def due_probes(self, now: float) -> Sequence[str]:
+        return self._pool.due_probes(now)
+
+    def probed(self, name: str, is_well: bool, now: float) -> None:
+        self._pool.probed(name, is_well=is_well, now=now)
+
+
+def _demand(request: Request) -> Demand:
+    turn = request.turn
+    return Demand(turn.call.model, turn.estimated_tokens, turn.prefix, turn.caller, streams=True)
