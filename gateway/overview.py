@@ -132,7 +132,7 @@ def _key_rows(pool: PoolView) -> Iterator[tuple[str, ...]]:
         yield (
             shortened(key.name, _NAME_WIDTH),
             _standing(key.standing),
-            f"{key.in_flight}" if key.room is None else f"{key.in_flight}/{key.room:.0f}",
+            f"{key.in_flight}" if key.room is None else f"{key.in_flight}/{int(key.room)}",
             _owner(key.organisation, key),
             _owner(key.workspace, key),
             _last_error(key),

@@ -220,7 +220,7 @@ def _standing(state: KeyState, name: str, allowance: Allowance | None, now: floa
     down_until = max(breaker.ready_at(now) for breaker in (host.breaker, service) if breaker is not None)
     if down_until > now:
         return _until("host_down", down_until, now)
-    if state.in_flight >= state.room:
+    if state.in_flight + 1 > state.room:
         return Standing("on_trial" if state.is_on_trial else "full")
     if allowance is not None and (ready_at := allowance.ready_at(0, now)) > now:
         return _until("cooling" if allowance.cooling_until > now else "paced", ready_at, now)
