@@ -16,7 +16,7 @@ import uvicorn
 
 from gateway.app import Gateway
 from gateway.config import Config
-from gateway.protocol import BoundedHttpProtocol
+from gateway.server.protocol import HttpProtocol
 
 # After the grace, interrupted streams have this long to tell their clients before the server cuts them.
 _FAREWELL_SECONDS: Final = 5
@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             gateway.app,
             interface="asgi3",
-            http=BoundedHttpProtocol,
+            http=HttpProtocol,
             ws="none",
             lifespan="on",
             log_config=None,

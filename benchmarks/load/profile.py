@@ -46,7 +46,7 @@ ROWS: Final[Sequence[tuple[str, str]]] = (
     ("gateway/proxy/", "proxy"),
     ("gateway/api/", "api"),
     ("starlette/", "api"),
-    ("gateway/protocol", "server"),
+    ("gateway/server/", "server"),
     ("gateway/serving", "server"),
     ("uvicorn/", "server"),
 )

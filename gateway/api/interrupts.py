@@ -41,6 +41,17 @@ class Interruptible:
     The same way `asyncio.timeout` works: only a cancellation of its own is swallowed.
     """
 
+    __slots__ = (
+        "_cancelling",
+        "_connection",
+        "_interrupts",
+        "_reason",
+        "_receive",
+        "_responder",
+        "_task",
+        "_watcher",
+    )
+
     def __init__(
         self, interrupts: Interrupts, connection: ClientConnection | None, receive: Receive, responder: Responder
     ) -> None:

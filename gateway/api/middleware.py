@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.requests import ClientGoneError, connection_of, detach_connection, header
+from gateway.api.requests import ClientGoneError, connection_of, header
 from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
 from gateway.telemetry.logs import log_event
@@ -58,9 +58,8 @@ class Edge:
             responder.status = CLIENT_GONE_STATUS
         finally:
             _log(scope, responder, notes, time.perf_counter() - began_at)
-            # They know the request, which knows the scope: without this only the garbage collector would end it.
+            # It knows the request, which knows the scope: without this only the garbage collector would end it.
             detach(scope)
-            detach_connection(scope)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, responder: Responder) -> None:
         try:

@@ -1,7 +1,7 @@
 """Reading HTTP requests: headers, and bodies up to a limit."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -30,8 +30,8 @@ class ClientConnection(Protocol):
         """Whether `answer` does what `send` would: nobody stands between who adds headers, and the client keeps up."""
         ...
 
-    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """Send a whole answer at once; `headers` hold the content-length."""
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """Send a whole answer at once; `lines` are its headers, the content-length among them."""
         ...
 
     @property

@@ -11,12 +11,12 @@ from gateway.api.requests import ClientConnection
 from gateway.api.shapes import OPENAI, ErrorShape
 from translators.errors import Failure
 
-_STREAM_HEADERS: Final = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
+_STREAM_HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
     # nginx and its like would collect the events otherwise.
-    (b"x-accel-buffering", b"no"),
-)
+    "x-accel-buffering": "no",
+}
 _UNPRINTABLE: Final = bytes((*range(0x20), 0x7F))
 # Set by the outermost layer, read by every endpoint.
 _KEY: Final = "dragoman.responder"
@@ -55,7 +55,7 @@ class Responder:
         self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
     ) -> None:
         """A whole answer of any type."""
-        fixed = ((b"content-type", _header_value(content_type)), (b"content-length", b"%d" % len(body)))
+        fixed = {"content-type": content_type, "content-length": str(len(body))}
         connection = self._connection
         if connection is None or not connection.takes_answer(self._send):
             await self._begin(status, fixed, headers)
@@ -63,7 +63,8 @@ class Responder:
             return
         self.has_begun = self.has_ended = True
         self.status = status
-        connection.answer(status, self._headers(fixed, headers), body)
+        lines = [f"{name}: {value}\r\n" for name, value in self._headers(fixed, headers).items()]
+        connection.answer(status, "".join(lines).encode("ascii"), body)
 
     async def send_value(self, value: object) -> None:
         """A whole answer, 200, from a value."""
@@ -102,23 +103,14 @@ class Responder:
         """The end of a stream that has failed: one event that says so."""
         await self.finish(self._shape.event(failure, self.request_id))
 
-    async def _begin(
-        self, status: int, fixed: tuple[tuple[bytes, bytes], ...], headers: Mapping[str, str] | None
-    ) -> None:
+    async def _begin(self, status: int, fixed: Mapping[str, str], headers: Mapping[str, str] | None) -> None:
         self.has_begun = True
         self.status = status
-        start = {"type": "http.response.start", "status": status, "headers": self._headers(fixed, headers)}
-        await self._send(start)
+        fields = [(name.encode(), value.encode()) for name, value in self._headers(fixed, headers).items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": fields})
 
-    def _headers(
-        self, fixed: tuple[tuple[bytes, bytes], ...], headers: Mapping[str, str] | None
-    ) -> list[tuple[bytes, bytes]]:
-        more = {**self.more_headers(), **(headers or {})}
-        return [
-            *fixed,
-            (b"x-request-id", self.request_id.encode()),
-            *[(name.encode("latin-1"), _header_value(value)) for name, value in more.items()],
-        ]
+    def _headers(self, fixed: Mapping[str, str], headers: Mapping[str, str] | None) -> Mapping[str, str]:
+        return _sendable({**fixed, "x-request-id": self.request_id, **self.more_headers(), **(headers or {})})
 
     async def _body(self, data: bytes, *, more: bool) -> None:
         if not more:
@@ -156,8 +148,10 @@ def _retry_headers(failure: Failure) -> dict[str, str]:
     return headers
 
 
-def _header_value(value: str) -> bytes:
-    """A value from outside as a header may carry it."""
-    if value.isascii() and value.isprintable():
-        return value.encode()
-    return value.encode("ascii", "ignore").translate(None, _UNPRINTABLE)
+def _sendable(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers with values as a head may carry them, wherever they come from."""
+    together = "".join(headers.values())
+    if together.isascii() and together.isprintable():
+        return headers
+    printable = {name: value.encode("ascii", "ignore").translate(None, _UNPRINTABLE) for name, value in headers.items()}
+    return {name: value.decode() for name, value in printable.items()}

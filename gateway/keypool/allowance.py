@@ -19,47 +19,53 @@ _PERIOD_SECONDS: Final = 60.0
 _MARGIN: Final = 0.02
 # Below this part of a limit a bucket is low, and requests that have a choice go elsewhere.
 _LOW: Final = 0.1
-# The refill is read off the time of the reset only where enough is missing for its whole seconds not to matter.
-_TELLING_DEFICIT: Final = 0.2
+# Moments come in whole seconds, of the answer as of the reset.
+_RESOLUTION_SECONDS: Final = 1.0
 # What an answer is taken to need before any was seen, and how fast this follows what is seen.
 _FIRST_OUTPUT_TOKENS: Final = 400.0
 _LEARNING: Final = 0.05
+_MAX_DIGITS: Final = 15
 _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
 class Bucket:
-    """One limit: so much at most, refilled steadily; all in this process's share. The level may fall below zero."""
+    """One limit, refilled steadily; all in this process's share. The level may fall below zero.
 
-    __slots__ = ("is_low", "level", "limit", "per_second", "updated_at")
+    `limit` is what a minute allows, `capacity` what is there at most: upstream may hold less than a minute's worth.
+    """
+
+    __slots__ = ("capacity", "is_low", "level", "limit", "per_second", "updated_at")
 
     def __init__(self) -> None:
         self.limit = 0.0
+        self.capacity = 0.0
         self.level = 0.0
         self.per_second = 0.0
         self.updated_at = 0.0
         # Whether it was nearly empty when it was last looked at.
         self.is_low = False
 
-    def tell(self, limit: float, remaining: float, per_second: float, now: float) -> None:
+    def tell(self, limit: float, capacity: float, level: float, now: float) -> None:
         """Take over what upstream says."""
         self.limit = limit
-        self.level = remaining
-        self.per_second = per_second
+        self.capacity = capacity
+        self.level = level
+        self.per_second = limit / _PERIOD_SECONDS
         self.updated_at = now
 
     def seconds_until(self, cost: float, now: float) -> float:
         """How long until it holds this much and a margin; what is more than the whole bucket waits until it is full."""
-        limit = self.limit
+        capacity = self.capacity
         level = self.level + (now - self.updated_at) * self.per_second
         self.updated_at = now
-        if level > limit:
-            level = limit
+        if level > capacity:
+            level = capacity
         self.level = level
-        self.is_low = level < limit * _LOW
-        missing = cost + limit * _MARGIN - level
+        self.is_low = level < capacity * _LOW
+        missing = cost + capacity * _MARGIN - level
         if missing <= 0:
             return 0.0
-        return max(0.0, min(missing, limit - level)) / self.per_second
+        return max(0.0, min(missing, capacity - level)) / self.per_second
 
 
 class Allowance:
@@ -109,15 +115,17 @@ class Allowance:
         """Requests whose answer has not begun."""
         return self._pending_requests
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether upstream has not told anything of it."""
+        return not (self._cooling_until or any(bucket is not None for bucket in self.buckets.values()))
+
     def ready_at(self, input_tokens: float, now: float) -> float:
         """When a request of about so many uncached tokens can be sent; `now` if it can be at once."""
-        if self._cooling_until > now:
-            return self._cooling_until
-        if (requests := self.requests) is None:
-            # Nothing is known before the first answer.
-            return now
-        wait = requests.seconds_until(1.0, now)
-        is_low = requests.is_low
+        wait, is_low = 0.0, False
+        if (requests := self.requests) is not None:
+            wait = requests.seconds_until(1.0, now)
+            is_low = requests.is_low
         if (bucket := self.input) is not None:
             wait = max(wait, bucket.seconds_until(input_tokens * self._input_ratio, now))
             is_low = is_low or bucket.is_low
@@ -128,7 +136,7 @@ class Allowance:
             wait = max(wait, tokens.seconds_until(input_tokens * self._input_ratio + self._typical_output, now))
             is_low = is_low or tokens.is_low
         self.is_low = is_low
-        return now + wait
+        return max(self._cooling_until, now + wait)
 
     @property
     def buckets(self) -> dict[str, Bucket | None]:
@@ -210,24 +218,27 @@ class Allowance:
         """Take over one bucket from an answer's headers; whether it was told of."""
         limit_name, remaining_name, reset_name, attribute = _NAMES[kind]
         limit_text, remaining_text = headers.get(limit_name, ""), headers.get(remaining_name, "")
-        if not (limit_text.isdecimal() and remaining_text.isdecimal()):
+        if not (_is_count(limit_text) and _is_count(remaining_text)):
             return False
         limit, remaining = int(limit_text), int(remaining_text)
         if not limit:
             return False
-        per_second = limit / _PERIOD_SECONDS
-        missing = limit - remaining
-        if missing > limit * _TELLING_DEFICIT:
-            seconds = _seconds_between(headers.get("date"), headers.get(reset_name))
-            if seconds is not None:
-                per_second = missing / max(seconds, 1.0)
+        capacity = float(limit)
+        # The reset is when it will be full again, which tells what full is.
+        if (seconds := _seconds_between(headers.get("date"), headers.get(reset_name))) is not None:
+            capacity = min(limit, remaining + (seconds + _RESOLUTION_SECONDS) * limit / _PERIOD_SECONDS)
         share = self._share
         bucket: Bucket | None = getattr(self, attribute)
         if bucket is None:
             bucket = Bucket()
             setattr(self, attribute, bucket)
-        bucket.tell(limit * share, remaining * share - pending, per_second * share, now)
+        bucket.tell(limit * share, capacity * share, remaining * share - pending, now)
         return True
+
+
+def _is_count(text: str) -> bool:
+    # More digits than that are no figure, and not every one could be reckoned with.
+    return text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def _limit(kind: str) -> str:
@@ -253,7 +264,7 @@ def _seconds_between(sent_at: str | None, reset: str | None) -> float | None:
         return None
     try:
         return (_aware(datetime.fromisoformat(reset)) - _aware(parsedate_to_datetime(sent_at))).total_seconds()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

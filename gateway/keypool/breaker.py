@@ -36,9 +36,10 @@ class Breaker:
         """A request passes that is to show whether it has become better."""
         self.trial_until = now + TRIAL_SECONDS
 
-    def end_trial(self) -> None:
-        """That request is over, without having shown anything."""
-        self.trial_until = 0.0
+    def end_trial(self, began_at: float) -> None:
+        """The request that began then is over, without having shown anything."""
+        if self.trial_until == began_at + TRIAL_SECONDS:
+            self.trial_until = 0.0
 
     def half_close(self) -> None:
         """The answer to a trial has begun: all may pass, and one more failure opens it again."""

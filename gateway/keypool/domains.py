@@ -86,7 +86,10 @@ class Organisation:
         """What a model's requests count against."""
         name = model if self._own and model in self._own else limit_class
         if (found := self._allowances.get(name)) is None:
-            forget_oldest(self._allowances)
+            if len(self._allowances) >= MAX_NOTED_MODELS:
+                # Rather one of those that no answer was about.
+                blank = (other for other, allowance in self._allowances.items() if allowance.is_blank)
+                del self._allowances[next(blank, next(iter(self._allowances)))]
             found = self._allowances[name] = Allowance(self._share)
         return found
 
@@ -96,6 +99,13 @@ class Organisation:
             self._own.clear()
         self._own.add(model)
         return self.allowance(model, model)
+
+    def take_over(self, other: "Organisation") -> None:
+        """It has turned out to be this one: what it is not to be asked for yet, this one is not either."""
+        self.rest.until = max(self.rest.until, other.rest.until)
+        for name, allowance in other.allowances.items():
+            if allowance.cooling_until:
+                self.allowance(name, name).cool(allowance.cooling_until)
 
     @property
     def allowances(self) -> dict[str, Allowance]:

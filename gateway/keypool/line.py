@@ -87,6 +87,8 @@ class WaitingLine(Generic[W]):
             del line.callers[caller]
         if not line.callers:
             del self._classes[name]
+        # Those behind may need less.
+        line.not_before = -math.inf
 
     def serve(self, now: float) -> list[tuple[W, Lease]]:
         """Those whose turn has come, each with a lease; they have left the line."""
@@ -102,7 +104,7 @@ class WaitingLine(Generic[W]):
 
     def _serve(self, line: _Class[W], now: float, served: list[tuple[W, Lease]]) -> None:
         passed: set[str] = set()
-        line.not_before = math.inf
+        not_before = math.inf
         while (caller := next((name for name in line.callers if name not in passed), None)) is not None:
             waiter, ticket = next(iter(line.callers[caller].items()))
             lease = self._pool.acquire(now, ticket.demand, exclude=ticket.exclude, avoid=ticket.avoid)
@@ -112,10 +114,11 @@ class WaitingLine(Generic[W]):
                 if caller in line.callers:
                     line.callers.move_to_end(caller)
                 continue
-            _, seconds = self._pool.why_none(now, ticket.demand, ticket.exclude)
-            line.not_before = min(line.not_before, now + seconds)
+            ready_at = self._pool.ready_at(now, ticket.demand, ticket.exclude)
+            not_before = min(not_before, ready_at)
             if not ticket.exclude:
                 break
             # It waits for certain keys only; others can be of use to those behind it.
             passed.add(caller)
+        line.not_before = not_before
         line.news = self._pool.news

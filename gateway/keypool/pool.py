@@ -41,6 +41,7 @@ _HOPEFUL_FIRST: Final = (
     ErrorKind.SPEND_LIMIT,
     ErrorKind.KEY_REJECTED,
 )
+_PASSING: Final = _HOPEFUL_FIRST[:3]
 _NOBODY: Final[frozenset[str]] = frozenset()
 
 
@@ -117,6 +118,8 @@ class KeyPool:
             self._settings = settings
             self._strategy = strategy_of(settings.strategy, lambda: self._in_flight)
             for state in self._states.values():
+                # The strategy before may have changed turns that only its own ranking knows of.
+                state.workspace.ranking.changed(state)
                 self._strategy.add(state)
         wanted = {key.name: key for key in keys}
         for name, state in list(self._states.items()):
@@ -144,6 +147,8 @@ class KeyPool:
     def _replace(self, state: KeyState, key: Key) -> None:
         """A key has another weight, ceiling or priority."""
         self._leave(state)
+        # A turn is worth more for a smaller weight.
+        state.turns *= key.weight / state.key.weight
         state.key = key
         state.ceiling = self._ceiling(key)
         state.set_room()
@@ -186,7 +191,10 @@ class KeyPool:
         state.turns = max(state.turns, min(others, default=0.0) * state.key.weight)
 
     def _ceiling(self, key: Key) -> float:
-        return math.inf if key.max_concurrency is None else max(1.0, key.max_concurrency * self._settings.share)
+        if key.max_concurrency is None:
+            return math.inf
+        # Rounded, since 98 * (1 / 49) is less than two.
+        return max(1.0, round(key.max_concurrency * self._settings.share, 6))
 
     # Leases
 
@@ -236,7 +244,7 @@ class KeyPool:
         if not host.breaker.is_closed:
             lease.is_trial = True
             host.breaker.begin_trial(now)
-        elif host.classes and not (breaker := host.breaker_for(demand.limit_class)).is_closed:
+        elif (breaker := host.classes.get(demand.limit_class)) is not None and not breaker.is_closed:
             lease.is_trial = True
             breaker.begin_trial(now)
         if demand.streams:
@@ -304,7 +312,7 @@ class KeyPool:
     ) -> tuple[ErrorKind, float] | None:
         """What keeps a key from serving, and until when (infinity: until something happens); None if it is ready."""
         if state.is_rejected:
-            return ErrorKind.KEY_REJECTED, state.rest.until
+            return ErrorKind.KEY_REJECTED, math.inf
         organisation, host = state.organisation, state.host
         if organisation.rest.until > now:
             return ErrorKind.SPEND_LIMIT, organisation.rest.until
@@ -318,7 +326,7 @@ class KeyPool:
             and (moment := breaker.ready_at(now)) > now
         ):
             return ErrorKind.OVERLOADED, moment
-        if state.in_flight >= state.room:
+        if state.in_flight + 1 > state.room:
             return ErrorKind.RATE_LIMITED, math.inf
         allowance = organisation.allowance(demand.limit_class, demand.model)
         moment = allowance.ready_at(_uncached(demand, state.workspace, caches), now)
@@ -346,22 +354,33 @@ class KeyPool:
         return doubt
 
     def why_none(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> tuple[ErrorKind, float]:
-        """Why no key is ready, the most hopeful reason there is, and in how many seconds that one passes.
+        """Why no key is ready, the most hopeful reason there is, and in how many seconds one is.
 
         Infinity: when something happens, as when another request ends.
         """
-        caches = self._warmth.caches(demand.prefix, now)
         soonest: dict[ErrorKind, float] = {}
-        for state in self._states.values():
-            if state.key.name in exclude:
-                continue
-            obstacle = self._obstacle(state, demand, caches, now)
-            kind, until = obstacle or (ErrorKind.RATE_LIMITED, now)
+        is_busy = False
+        for kind, until in self._obstacles(now, demand, exclude):
             soonest[kind] = min(until, soonest.get(kind, math.inf))
+            is_busy = is_busy or (kind is ErrorKind.RATE_LIMITED and until == math.inf)
         for kind in _HOPEFUL_FIRST:
+            if kind in _PASSING and kind in soonest:
+                # Another key may be ready before the one that the reason is about.
+                until = math.inf if is_busy else min(soonest.get(other, math.inf) for other in _PASSING)
+                return kind, max(0.0, until - now)
             if kind in soonest:
                 return kind, max(0.0, soonest[kind] - now)
-        return ErrorKind.KEY_REJECTED, 0.0
+        return ErrorKind.KEY_REJECTED, math.inf
+
+    def ready_at(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> float:
+        """The first moment at which a key is ready even if nothing happens until then; infinity if there is none."""
+        return min((until for _, until in self._obstacles(now, demand, exclude)), default=math.inf)
+
+    def _obstacles(self, now: float, demand: Demand, exclude: frozenset[str]) -> Iterable[tuple[ErrorKind, float]]:
+        caches = self._warmth.caches(demand.prefix, now)
+        for state in self._states.values():
+            if state.key.name not in exclude:
+                yield self._obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
 
     # Learning
 
@@ -407,8 +426,8 @@ class KeyPool:
         host = state.host
         if host.breaker.failures:
             host.breaker.succeed()
-        if host.classes:
-            host.breaker_for(lease.demand.limit_class).succeed()
+        if host.classes and (breaker := host.classes.get(lease.demand.limit_class)) is not None:
+            breaker.succeed()
         state.speed_up()
 
     def _host_failed(self, lease: Lease, blame: Blame, now: float) -> None:
@@ -418,6 +437,9 @@ class KeyPool:
         if blame is Blame.SERVICE:
             # It has answered.
             host.breaker.succeed()
+        elif lease.is_trial and (tried := host.classes.get(lease.demand.limit_class)) is not None:
+            # What it was to show of its class it has not.
+            tried.end_trial(lease.acquired_at)
 
     def _trial_ended(self, lease: Lease, outcome: Outcome) -> None:
         host = lease.state.host
@@ -425,7 +447,7 @@ class KeyPool:
             if breaker is None or breaker.is_closed:
                 continue
             if outcome.kind is None:
-                breaker.end_trial()
+                breaker.end_trial(lease.acquired_at)
             else:
                 breaker.succeed()
 
@@ -456,7 +478,9 @@ class KeyPool:
         state.is_rejected = False
         state.is_on_trial = True
         state.set_room()
-        self._catch_up(state)
+        # Its turns are other ones now, so its place in all rankings is, too.
+        self._leave(state)
+        self._enter(state)
         self.news += 1
 
     # Domains
@@ -489,6 +513,7 @@ class KeyPool:
         if not old.is_known:
             self._known_as[f"organisation {old.name}"] = name
             movers = [other for other in self._states.values() if other.organisation is old]
+            new.take_over(old)
         for mover in movers:
             mover.organisation = new
             new.keys += 1

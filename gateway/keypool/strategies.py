@@ -1,5 +1,6 @@
 """In which order keys are considered for a request; whether one can serve is the pool's to say."""
 
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -100,12 +101,22 @@ class InTurn(Ranked):
 
     def __init__(self) -> None:
         super().__init__(next_turn)
+        # The keys of the last request, in their order.
+        self._asked: list[KeyState] = []
 
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
+        self._asked.clear()
         for state in self._ranking.best_first():
+            self._asked.append(state)
             yield state
-            # Asked for another one: this could not serve.
-            state.turns += 1
+
+    def taken(self, state: KeyState) -> None:
+        for passed in itertools.takewhile(lambda asked: asked is not state, self._asked):
+            # It could not serve when its turn came.
+            passed.turns += 1
+            self._ranking.changed(passed)
+        self._asked.clear()
+        self._ranking.changed(state)
 
     def given_back(self, state: KeyState) -> None:
         """Turns do not come back."""

@@ -97,6 +97,7 @@ class Dispatcher:
                 lease = waiter.result()
         finally:
             self._line.leave(waiter)
+            self._stir()
             if lease is None and waiter.done() and not waiter.cancelled():
                 # The caller has left in the very moment when its turn came.
                 self.release(waiter.result(), ABANDONED)
@@ -128,7 +129,8 @@ class Dispatcher:
         now = self.clock()
         for waiter, lease in self._line.serve(now):
             if waiter.done():
-                self.pool.release(lease, ABANDONED, now)
+                # Its caller has just left; the next in line can have it.
+                self.release(lease, ABANDONED)
             else:
                 waiter.set_result(lease)
         if self._timer is not None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 import httptools
@@ -22,12 +21,6 @@ FAIR_BYTES: Final = 64 * 1024
 _SWITCHING_PROTOCOLS: Final = 101
 
 
-@lru_cache(maxsize=1024)
-def _lower(name: bytes) -> str:
-    """A header's name: hosts send the same twenty in every answer."""
-    return name.decode("latin-1").lower()
-
-
 class DirectAnswer:
     """The `UpstreamAnswer` of the direct client; its `on_...` methods are the parser's callbacks.
 
@@ -37,6 +30,7 @@ class DirectAnswer:
 
     __slots__ = (
         "_has_framing",
+        "_head",
         "_is_interim",
         "_is_paused",
         "_loop",
@@ -73,6 +67,7 @@ class DirectAnswer:
         self._size = 0
         # Bytes since the last piece of a body: of a head, or of trailers.
         self._unfruitful_bytes = 0
+        self._head = b""
         self._has_framing = False
         self._is_interim = False
         self._is_paused = False
@@ -138,6 +133,8 @@ class DirectAnswer:
         self.has_begun = True
         self.quiet_since = self._loop.time()
         self._unfruitful_bytes += len(data)
+        if not self.has_head:
+            self._head += data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -199,13 +196,6 @@ class DirectAnswer:
         if self.is_complete:
             self.keeps_connection = False
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of the head, or a trailer, which nobody reads."""
-        if self.has_head:
-            return
-        key, text = _lower(name), value.decode("latin-1")
-        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
-
     def on_headers_complete(self) -> None:
         """A head is complete; those of 1xx answers only announce the real one."""
         if self._parser is None:
@@ -214,10 +204,12 @@ class DirectAnswer:
         if status == _SWITCHING_PROTOCOLS:
             self.failure = undecodable("the host wants to switch protocols")
             return
+        head, _, self._head = self._head.lstrip(b"\r\n").partition(b"\r\n\r\n")
         self._is_interim = status < 200
         if self._is_interim:
-            self.headers.clear()
             return
+        self._head = b""
+        self.headers = _headers(head)
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
             self.failure = undecodable(f"content-encoding {encoding} was not asked for")
@@ -277,3 +269,16 @@ class DirectAnswer:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    """The headers of a head that the parser has found to be one.
+
+    To be called by it for each of the twenty that hosts send would cost twice as much.
+    """
+    headers: dict[str, str] = {}
+    for line in head.decode("latin-1").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        key, value = name.lower(), value.strip(" \t")
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers

@@ -114,7 +114,7 @@ class Connection(DialledProtocol):
             # An answer that did not wait for the whole body: nobody there reads the rest.
             answer.keeps_connection = False
             self._unsent = None
-        elif answer.has_head and not had_head:
+        elif answer.has_head and not (had_head or answer.is_complete):
             # From now on another limit holds.
             self._arm()
 

@@ -26,6 +26,8 @@ MAX_IDLE: Final = 256
 # took the call cannot have done anything with it in another. The seconds are what a busy event loop may add.
 _STALE_ROUND_TRIPS: Final = 2
 _STALE_SECONDS: Final = 0.005
+# Callers choose some of the headers, so that there may be any number of sets of them.
+_MOST_KNOWN_LINES: Final = 1000
 _CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -129,20 +131,38 @@ class _Host:
         # An ordered set: the one used last is used next, so that those not needed run out.
         self._idle: dict[Connection, None] = {}
         self._open: set[Connection] = set()
+        self._known_lines: dict[object, bytes] = {}
 
     def head_of(self, endpoint: HostEndpoint, call: Call) -> bytes:
         """The request line and the headers of a call; raises `FailedError` for a key that no header can carry."""
+        lines = self._kept_lines(endpoint, call)
+        if call.body or call.method == "POST":
+            return b"%bcontent-length: %d\r\n\r\n" % (lines, len(call.body))
+        return lines + b"\r\n"
+
+    def _kept_lines(self, endpoint: HostEndpoint, call: Call) -> bytes:
+        """The lines but for the content-length, which are the same in most calls."""
+        if endpoint.is_callers_own:
+            # Its key is not ours to keep.
+            return self._lines(endpoint, call)
+        asked = (endpoint.headers, call.method, call.path, call.version, call.betas, call.headers)
+        lines = self._known_lines.get(asked)
+        if lines is None:
+            if len(self._known_lines) >= _MOST_KNOWN_LINES:
+                self._known_lines.clear()
+            lines = self._known_lines[asked] = self._lines(endpoint, call)
+        return lines
+
+    def _lines(self, endpoint: HostEndpoint, call: Call) -> bytes:
         lines = [
             f"{call.method} {self._path}{call.path} HTTP/1.1",
             f"host: {self._host_header}",
             *[f"{name}: {value}" for name, value in endpoint.headers_for(call)],
         ]
-        if call.body or call.method == "POST":
-            lines.append(f"content-length: {len(call.body)}")
         text = "\n".join(lines)
         if not text.isascii() or _CONTROLS.search(text) or text.count("\n") >= len(lines):
             raise FailedError(unsendable_key())
-        return text.replace("\n", "\r\n").encode("ascii") + b"\r\n\r\n"
+        return text.replace("\n", "\r\n").encode("ascii") + b"\r\n"
 
     def idle(self) -> Connection | None:
         """A connection that has served before and waits for its next call."""

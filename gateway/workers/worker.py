@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Final
 
 from gateway.app import Gateway
-from gateway.protocol import BoundedHttpProtocol
+from gateway.server.protocol import HttpProtocol
 from gateway.serving import Server, run
 from gateway.telemetry.logs import log_event, set_up_logging
 from gateway.workers.assignment import Assignment
@@ -39,7 +39,7 @@ class WorkerServer(Server):
         self._taken = 0
         self._connecting: set[asyncio.Task[None]] = set()
         # Connections that have not asked for anything yet; most will at once.
-        self._new: set[BoundedHttpProtocol] = set()
+        self._new: set[HttpProtocol] = set()
         self._is_retiring = False
         self._wants_to_be_replaced = False
 
@@ -103,7 +103,7 @@ class WorkerServer(Server):
 
     async def _connect(self, connection: socket.socket) -> None:
         """Serve a connection, as uvicorn does with those that it has accepted itself."""
-        protocol = BoundedHttpProtocol(self.config, self.server_state, self.lifespan.state)
+        protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state)
         self._new.add(protocol)
         self._taken += 1
         if self._taken % _CONNECTIONS_A_REPORT == 0:
@@ -130,10 +130,10 @@ class WorkerServer(Server):
         if self._channel.report(Report(self._taken, requests, len(state.connections), self._wants_to_be_replaced)):
             self._wants_to_be_replaced = False
 
-    def _is_new(self, protocol: BoundedHttpProtocol) -> bool:
+    def _is_new(self, protocol: HttpProtocol) -> bool:
         """Whether nothing was asked on a connection that is open, or about to be."""
         is_gone = protocol.transport is not None and protocol not in self.server_state.connections
-        return protocol.cycle is None and not is_gone
+        return protocol.is_new and not is_gone
 
 
 def main() -> int:

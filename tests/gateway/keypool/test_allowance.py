@@ -1,0 +1,448 @@
+"""Buckets that are read from answers: what is in flight is reserved, what is nearly empty is paced, not hit."""
+
+import math
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, Outcome
+from gateway.keypool.allowance import Allowance, Bucket
+from tests.support.pools import (
+    ASK,
+    MODEL,
+    OTHER,
+    SIBLING,
+    fail,
+    failed,
+    head,
+    meet,
+    name_of,
+    pool_of,
+    state_of,
+    taken,
+)
+from translators.errors import ErrorKind
+from translators.usage import Usage
+
+MARGIN = 0.02
+
+
+def told(headers: dict[str, str], now: float = 100.0, share: float = 1.0) -> Allowance:
+    """An allowance after one answer without a prompt."""
+    allowance = Allowance(share)
+    allowance.settle(allowance.reserve(0)[1], None)
+    allowance.answered(0, headers, now)
+    return allowance
+
+
+def pending(allowance: Allowance) -> tuple[int, int, int]:
+    return allowance.in_flight, allowance._pending_input, allowance._pending_output
+
+
+# One bucket
+
+
+def test_a_bucket_refills_steadily_and_not_beyond_its_limit() -> None:
+    bucket = Bucket()
+    bucket.tell(60, 100, 10, 0)
+
+    assert bucket.seconds_until(48, 0) == 40
+    assert bucket.seconds_until(48, 30) == 10
+    assert bucket.seconds_until(48, 40) == 0
+    assert bucket.seconds_until(0, 1e9) == 0
+    assert bucket.level == 100
+
+
+def test_what_is_more_than_the_whole_bucket_waits_until_it_is_full_and_no_longer() -> None:
+    bucket = Bucket()
+    bucket.tell(60, 100, 0, 0)
+
+    assert bucket.seconds_until(1_000_000, 0) == 100
+    assert bucket.seconds_until(1_000_000, 99) == 1
+    assert bucket.seconds_until(1_000_000, 100) == 0
+
+
+@given(
+    limit=st.integers(1, 10**7),
+    part=st.floats(-1, 1),
+    cost=st.floats(0, 2e7),
+    start=st.floats(0, 1e9),
+    filled=st.floats(0.01, 1),
+)
+def test_the_foretold_moment_is_neither_early_nor_late(
+    limit: int, part: float, cost: float, start: float, filled: float
+) -> None:
+    bucket = Bucket()
+    bucket.tell(limit, limit * filled, part * limit * filled, start)
+    wait = bucket.seconds_until(cost, start)
+
+    assert bucket.seconds_until(cost, start + wait) <= 1e-6 + 1e-9 * wait
+    bucket.tell(limit, limit * filled, part * limit * filled, start)
+    if wait > 0.002:
+        assert bucket.seconds_until(cost, start + wait - 0.001) > 0
+
+
+# Reading heads
+
+
+def test_without_figures_everything_passes() -> None:
+    assert told({}).ready_at(1e9, 100) == 100
+    assert [bucket for bucket in told({}).buckets.values() if bucket is not None] == []
+
+
+@pytest.mark.parametrize("kind", ["requests", "input", "output", "tokens"])
+def test_each_bucket_paces(kind: str) -> None:
+    heads = {
+        "requests": head(requests=(60, 0)),
+        "input": head(input_tokens=(6_000, 0)),
+        "output": head(input_tokens=(6_000_000, 6_000_000), output_tokens=(6_000, 0)),
+        "tokens": head(tokens=(60_000, 0)),
+    }
+    allowance = told(heads[kind])
+    seconds = allowance.ready_at(500, 100) - 100
+
+    needed = {"requests": 1 + 1.2, "input": (500 + 120) / 100, "output": (400 + 120) / 100, "tokens": 2_100 / 1_000}
+    assert seconds == pytest.approx(needed[kind])
+
+
+def test_the_slowest_bucket_decides() -> None:
+    allowance = told(head(requests=(60, 0), input_tokens=(6_000, 0), output_tokens=(600, 0)))
+
+    assert allowance.ready_at(500, 100) - 100 == pytest.approx((400 + 12) / 10)
+
+
+def test_the_combined_bucket_counts_only_where_upstream_does_not_tell_input_and_output_apart() -> None:
+    both = head(input_tokens=(60_000, 60_000), output_tokens=(60_000, 60_000), tokens=(120_000, 0))
+
+    assert told(both).ready_at(500, 100) == 100
+    assert told(head(tokens=(120_000, 0))).ready_at(500, 100) > 100
+    assert told(both).buckets["tokens"] is None
+
+
+def test_what_full_is_is_read_from_the_time_until_it_is_full() -> None:
+    # At one a second 15 more are there after 15 s, and the moments are whole seconds.
+    allowance = told(head(requests=(60, 5), full_in=15))
+    assert allowance.requests is not None
+
+    assert allowance.requests.capacity == 5 + 15 + 1
+    assert allowance.requests.per_second == 1
+
+
+def test_nothing_holds_more_than_its_limit() -> None:
+    allowance = told(head(requests=(60, 30), full_in=500))
+    assert allowance.requests is not None
+
+    assert allowance.requests.capacity == 60
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"date": "yesterday"},
+        {"date": ""},
+        {"date": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"},
+        {"date": "Sat, 21 Nov 2026 10:00:00 +999999999999"},
+        {"anthropic-ratelimit-requests-reset": "soon"},
+        {"anthropic-ratelimit-requests-reset": ""},
+        {"anthropic-ratelimit-requests-reset": "9999-12-31T23:59:59-23:59"},
+    ],
+    ids=lambda change: "-".join(map(str, *change.items())),
+)
+def test_a_time_that_cannot_be_read_leaves_the_limit_of_a_minute(change: dict[str, str]) -> None:
+    allowance = told(head(requests=(60, 0), full_in=6) | change)
+    assert allowance.requests is not None
+
+    assert allowance.requests.level == 0
+    assert allowance.requests.per_second <= 1
+
+
+@pytest.mark.parametrize("what", ["limit", "remaining"])
+@pytest.mark.parametrize("garbage", ["", "many", "-1", "1.5", "1e3", "²", "0x10", "9" * 400, "9" * 5000, " 5"])
+def test_figures_that_cannot_be_read_leave_what_was_known(what: str, garbage: str) -> None:
+    allowance = told(head(requests=(60, 30)))
+    lease = allowance.reserve(0)
+    allowance.answered(lease[0], head(requests=(60, 0)) | {f"anthropic-ratelimit-requests-{what}": garbage}, 100)
+    assert allowance.requests is not None
+
+    # The second request is counted, as far as we know.
+    assert (allowance.requests.limit, allowance.requests.level) == (60, 29)
+
+
+def test_a_limit_of_nothing_is_no_bucket() -> None:
+    headers = head(requests=(60, 0)) | {"anthropic-ratelimit-requests-limit": "0"}
+
+    assert told(headers).requests is None
+
+
+names = st.sampled_from([*head("o", "w", requests=(1, 1), input_tokens=(1, 1), output_tokens=(1, 1), tokens=(1, 1))])
+values = st.text(max_size=30) | st.sampled_from(["0", "1", "50", "9" * 30, "2026-11-21T10:00:00Z"])
+
+
+@given(st.lists(st.dictionaries(names, values, max_size=14), max_size=5))
+def test_any_headers_leave_an_allowance_that_gives_a_time(heads: list[dict[str, str]]) -> None:
+    pool = pool_of("a")
+    now = 0.0
+    for headers in heads:
+        lease = pool.acquire(now, ASK)
+        if lease is None:
+            now = pool.ready_at(now, ASK)
+            assert now < math.inf
+            lease = taken(pool, now + 1e-6)
+        pool.answered(lease, headers, now)
+        pool.release(lease, SUCCESS, now)
+
+    assert pool.in_flight == 0
+
+
+# Shares
+
+
+def test_two_workers_each_have_half() -> None:
+    allowance = told(head(requests=(60, 30), input_tokens=(6_000, 3_000)), share=0.5)
+    assert allowance.requests is not None
+    assert allowance.input is not None
+
+    assert (allowance.requests.limit, allowance.requests.level, allowance.requests.per_second) == (30, 15, 0.5)
+    assert (allowance.input.limit, allowance.input.level, allowance.input.per_second) == (3_000, 1_500, 50)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_that_know_of_an_empty_bucket_send_together_what_it_refills(workers: int) -> None:
+    pools = [pool_of("a", share=1 / workers) for _ in range(workers)]
+    for pool in pools:
+        meet(pool, 0, head("o", requests=(60, 0)))
+    sent = 0
+    for tick in range(6_000):
+        for pool in pools:
+            if (lease := pool.acquire(tick / 10, ASK)) is not None:
+                sent += 1
+                pool.release(lease, ABANDONED, tick / 10)
+                # It was sent: upstream has counted it, though it never told.
+                lease.allowance.requests.level -= 1  # type: ignore[union-attr]
+
+    assert 600 - 2 * workers <= sent + 1.2 <= 601
+
+
+# Reservations
+
+
+def test_what_is_in_flight_is_reserved() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", requests=(50, 5)))
+    got = 0
+    while pool.acquire(0, ASK) is not None:
+        got += 1
+
+    # Five are left; one of fifty is the margin.
+    assert got == 4
+
+
+def test_an_answers_figures_hold_its_own_request_but_not_those_that_are_still_on_their_way() -> None:
+    pool = pool_of("a")
+    leases = [taken(pool, 0) for _ in range(3)]
+    pool.answered(leases[0], head("o", requests=(50, 49)), 0)
+    bucket = leases[0].allowance.requests
+    assert bucket is not None
+
+    assert bucket.level == 47
+
+
+def test_a_request_that_was_not_answered_gives_back_what_it_had_reserved() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", requests=(50, 20), input_tokens=(10_000, 5_000), output_tokens=(10_000, 5_000)))
+    allowance = state_of(pool, "a").organisation.allowance("sonnet-5", MODEL)
+    before = [bucket and bucket.level for bucket in allowance.buckets.values()]
+    lease = taken(pool, 0, Demand(MODEL, 1_000))
+    between = [bucket and bucket.level for bucket in allowance.buckets.values()]
+    pool.release(lease, failed(ErrorKind.UNREACHABLE), 0)
+
+    assert between == [19, 4_000, 4_600, None]
+    assert [bucket and bucket.level for bucket in allowance.buckets.values()] == before
+
+
+@pytest.mark.parametrize("used", [0, 100, 400, 3_000])
+def test_the_output_that_was_reserved_is_settled_by_what_was_used(used: int) -> None:
+    pool = pool_of("a")
+    lease = taken(pool, 0)
+    pool.answered(lease, head("o", input_tokens=(10_000, 9_000), output_tokens=(10_000, 8_000)), 0)
+    allowance = lease.allowance
+    reserved = allowance.output and allowance.output.level
+    pool.release(lease, Outcome.success(Usage(output_tokens=used)), 0)
+
+    assert reserved == 8_000 - 400
+    assert (allowance.output and allowance.output.level) == 8_000 - used
+
+
+@pytest.mark.parametrize("used", [0, 1_000])
+def test_the_combined_bucket_is_settled_as_well(used: int) -> None:
+    pool = pool_of("a")
+    lease = taken(pool, 0, Demand(MODEL, 2_000))
+    other = taken(pool, 0, Demand(MODEL, 500))
+    pool.answered(lease, head("o", tokens=(50_000, 40_000)), 0)
+    allowance = lease.allowance
+    at_first = allowance.tokens and allowance.tokens.level
+    pool.release(lease, Outcome.success(Usage(output_tokens=used)), 0)
+    then = allowance.tokens and allowance.tokens.level
+    pool.release(other, ABANDONED, 0)
+
+    assert at_first == 40_000 - 500 - 800
+    assert then == 40_000 - 500 - 400 - used
+    assert (allowance.tokens and allowance.tokens.level) == 40_000 - used
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 50_000), st.booleans(), st.sampled_from([None, 0, 50, 5_000]), st.booleans()),
+        max_size=30,
+    )
+)
+def test_when_all_is_over_nothing_is_reserved(attempts: list[tuple[int, bool, int | None, bool]]) -> None:
+    pool = pool_of("a")
+    leases = []
+    for tokens, *rest in attempts:
+        leases.append((taken(pool, 0, Demand(MODEL, tokens)), rest))
+    for lease, (is_answered, output, is_success) in leases:
+        if is_answered:
+            pool.answered(lease, head("o"), 1)
+        usage = None if output is None else Usage(input_tokens=100, output_tokens=output)
+        pool.release(lease, Outcome(is_success=bool(is_success), usage=usage), 2)
+
+    allowances = {id(lease.allowance): lease.allowance for lease, _ in leases}
+    assert [pending(allowance) for allowance in allowances.values()] == [(0, 0, 0)] * len(allowances)
+
+
+def test_what_answers_tend_to_need_is_learned() -> None:
+    allowance = Allowance(1.0)
+    for _ in range(200):
+        allowance.learn(1_000, Usage(input_tokens=1_500, cache_read_tokens=500, output_tokens=2_000))
+
+    tokens, answer = allowance.reserve(1_000)
+    assert 1_950 < tokens <= 2_000
+    assert 1_950 < answer <= 2_000
+
+
+def test_a_strange_estimate_does_not_spoil_those_to_come() -> None:
+    allowance = Allowance(1.0)
+    for _ in range(1_000):
+        allowance.learn(1, Usage(input_tokens=1_000_000))
+        allowance.learn(0, Usage(input_tokens=1_000_000))
+
+    assert allowance.reserve(1_000)[0] <= 4_000
+
+
+def test_what_is_read_from_a_warm_cache_does_not_count() -> None:
+    pool = pool_of("a")
+    demand = Demand(MODEL, 9_000, prefix=b"p")
+    used = Outcome.success(Usage(cache_write_tokens=8_000))
+    meet(pool, 0, head("o", input_tokens=(10_000, 2_000)), demand=demand, outcome=used)
+
+    assert pool.acquire(0, Demand(MODEL, 9_000, prefix=b"q")) is None
+    assert name_of(pool.acquire(0, demand)) == "a"
+
+
+# Low buckets
+
+
+def test_requests_that_have_a_choice_go_where_there_is_more_left() -> None:
+    pool = pool_of("a", "b", strategy="least_busy")
+    meet(pool, 0, head("o", requests=(100, 9)), only="a")
+    meet(pool, 0, head("p", requests=(100, 90)), only="b")
+
+    assert [name_of(pool.acquire(0, ASK)) for _ in range(5)] == ["b"] * 5
+    assert name_of(pool.acquire(0, ASK, exclude=frozenset("b"))) == "a"
+
+
+def test_a_nearly_empty_bucket_is_paced_rather_than_hit() -> None:
+    pool = pool_of("a")
+    remaining, limit, now, sent = 3.0, 60, 0.0, []
+    meet(pool, 0, head("o", requests=(limit, 3)))
+    while now < 60:
+        lease = pool.acquire(now, ASK)
+        if lease is None:
+            step = pool.why_none(now, ASK)[1] + 1e-6
+            remaining, now = min(limit, remaining + step), now + step
+            continue
+        sent.append(now)
+        remaining -= 1
+        assert remaining >= 0, "upstream would have answered 429"
+        pool.answered(lease, head("o", requests=(limit, int(remaining))), now)
+        pool.release(lease, SUCCESS, now)
+
+    assert len(sent) >= 55
+
+
+# Classes that turn out to be several
+
+
+def test_a_model_with_limits_of_its_own_gets_its_own_buckets() -> None:
+    pool = pool_of("a")
+    sibling = Demand(SIBLING)
+    meet(pool, 0, head("o", requests=(1_000, 900)))
+    meet(pool, 0, head("o", requests=(50, 0), full_in=60), demand=sibling)
+
+    assert name_of(pool.acquire(0, ASK)) == "a"
+    assert pool.acquire(0, sibling) is None
+
+
+def test_the_other_models_of_a_split_class_keep_theirs() -> None:
+    pool = pool_of("a")
+    sibling = Demand(SIBLING)
+    for _ in range(3):
+        meet(pool, 0, head("o", requests=(1_000, 900)))
+        meet(pool, 0, head("o", requests=(50, 40)), demand=sibling)
+    limits = {
+        demand.model: taken(pool, 0, demand).allowance.requests.limit  # type: ignore[union-attr]
+        for demand in (ASK, sibling)
+    }
+
+    assert limits == {MODEL: 1_000, SIBLING: 50}
+
+
+def test_models_with_the_same_limits_share_them() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", requests=(50, 10)))
+    meet(pool, 0, head("o", requests=(50, 0), full_in=60), demand=Demand(SIBLING))
+
+    assert pool.acquire(0, ASK) is None
+
+
+def test_a_new_limit_of_one_model_is_no_split() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", requests=(50, 10)))
+    meet(pool, 0, head("o", requests=(1_000, 900)))
+
+    assert [*state_of(pool, "a").organisation.allowances] == ["sonnet-5"]
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_split_or_a_merger_under_way_leaves_nothing_reserved(is_answered: bool) -> None:
+    pool = pool_of("a", "b")
+    leases = [taken(pool, 0, Demand(model, 1_000), only=name) for name in "ab" for model in (MODEL, SIBLING)]
+    before = {id(lease.allowance): lease.allowance for lease in leases}
+    meet(pool, 0, head("o", requests=(1_000, 900)), only="a")
+    meet(pool, 0, head("o", requests=(50, 40)), only="b", demand=Demand(SIBLING))
+    for lease in leases:
+        if is_answered:
+            pool.answered(lease, head("o", requests=(50, 30)), 1)
+        pool.release(lease, SUCCESS, 2)
+
+    after = {id(lease.allowance): lease.allowance for lease in leases}
+    assert {pending(allowance) for allowance in (before | after).values()} == {(0, 0, 0)}
+
+
+def test_cooling_is_not_forgotten_for_names_that_callers_invent() -> None:
+    pool = pool_of("a")
+    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60))
+    for number in range(1_000):
+        fail(pool, 0, failed(ErrorKind.MODEL_REFUSED), demand=Demand(f"invented-{number}"))
+
+    assert pool.acquire(59, ASK) is None
+
+
+def test_the_buckets_of_one_class_say_nothing_of_another() -> None:
+    pool = pool_of(Key("a"))
+    meet(pool, 0, head("o", requests=(50, 0), full_in=60))
+
+    assert pool.acquire(1, ASK) is None
+    assert name_of(pool.acquire(1, Demand(OTHER))) == "a"

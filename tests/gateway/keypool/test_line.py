@@ -1,0 +1,197 @@
+"""The waiting line: bounded, in turn between callers, oldest first within one; everybody is served in the end."""
+
+import math
+from itertools import pairwise
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, WaitingLine
+from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, meet, pool_of, taken
+from translators.errors import ErrorKind
+
+
+def full_pool(room: int = 1) -> tuple[KeyPool, list[Lease]]:
+    """A pool all of whose room is taken."""
+    pool = pool_of(Key("a", max_concurrency=room))
+    return pool, [taken(pool, 0) for _ in range(room)]
+
+
+def asks(caller: str, model: str = MODEL, tokens: int = 0) -> Demand:
+    return Demand(model, tokens, caller=caller)
+
+
+def names(served: list[tuple[str, Lease]]) -> list[str]:
+    return [waiter for waiter, _ in served]
+
+
+def test_there_is_room_for_so_many_and_no_more() -> None:
+    pool, _ = full_pool()
+    line: WaitingLine[str] = WaitingLine(pool, 2)
+
+    assert [line.join(name, ASK) for name in "abc"] == [True, True, False]
+    line.leave("a")
+    assert line.join("c", ASK)
+    assert len(line) == 2
+
+
+def test_nobody_is_served_before_a_key_is_ready() -> None:
+    pool, leases = full_pool()
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("a", ASK)
+    before = line.serve(1)
+    pool.release(leases[0], SUCCESS, 2)
+
+    assert before == []
+    assert names(line.serve(2)) == ["a"]
+    assert (len(line), line.has_line(ASK)) == (0, False)
+
+
+def test_whoever_leaves_leaves_at_once_and_may_leave_twice() -> None:
+    pool, leases = full_pool()
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    for name in "abc":
+        line.join(name, ASK)
+    line.leave("b")
+    line.leave("b")
+    line.leave("stranger")
+    pool.release(leases[0], SUCCESS, 1)
+    first = line.serve(1)
+    pool.release(first[0][1], SUCCESS, 2)
+
+    assert names(first + line.serve(2)) == ["a", "c"]
+
+
+def test_callers_are_served_in_turn_and_within_one_the_oldest_first() -> None:
+    pool, leases = full_pool(5)
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    for name in ("a1", "a2", "a3", "b1", "c1", "b2"):
+        line.join(name, asks(name[0]))
+    for lease in leases:
+        pool.release(lease, SUCCESS, 1)
+
+    assert names(line.serve(1)) == ["a1", "b1", "c1", "a2", "b2"]
+
+
+def test_a_caller_who_comes_back_goes_behind_the_others() -> None:
+    pool, (lease,) = full_pool()
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("a1", asks("a"))
+    line.join("b1", asks("b"))
+    order = []
+    for number in range(2, 6):
+        pool.release(lease, SUCCESS, number)
+        ((waiter, lease),) = line.serve(number)
+        order.append(waiter)
+        line.join(f"{waiter[0]}{number}", asks(waiter[0]))
+
+    assert [name[0] for name in order] == ["a", "b", "a", "b"]
+
+
+def test_a_large_request_is_not_overtaken_by_small_ones() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", input_tokens=(60_000, 10_000)))
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("large", asks("a", tokens=40_000))
+    line.join("small", asks("b", tokens=10))
+
+    assert line.serve(1) == []
+    assert 30 < line.wake_at() < 35
+    assert names(line.serve(line.wake_at())) == ["large"]
+
+
+def test_the_line_moves_on_when_the_large_request_in_front_leaves() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", input_tokens=(60_000, 10_000)))
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("large", asks("a", tokens=40_000))
+    line.join("small", asks("b", tokens=10))
+    line.serve(1)
+    line.leave("large")
+
+    assert names(line.serve(1)) == ["small"]
+
+
+def test_classes_of_models_do_not_wait_for_one_another() -> None:
+    pool = pool_of("a")
+    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60))
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("sonnet", asks("a"))
+    line.join("haiku", asks("a", OTHER))
+
+    assert not line.has_line(asks("b", "claude-opus-5"))
+    assert names(line.serve(1)) == ["haiku"]
+    assert line.has_line(asks("b"))
+    assert line.wake_at() == 60
+    assert names(line.serve(60)) == ["sonnet"]
+
+
+def test_who_waits_for_certain_keys_only_lets_others_pass_who_can_use_the_rest() -> None:
+    pool = pool_of("a", "b")
+    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60), only="a")
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("only a", asks("x"), exclude=frozenset("b"))
+    line.join("any", asks("y"))
+
+    assert names(line.serve(1)) == ["any"]
+    assert line.wake_at() == 60
+
+
+def test_the_line_is_woken_by_whichever_key_is_ready_first() -> None:
+    pool = pool_of(Key("a", max_concurrency=1, host="x"), Key("b", host="y"))
+    taken(pool, 0, only="a")
+    for _ in range(5):
+        fail(pool, 0, failed(ErrorKind.UNREACHABLE), only="b")
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("w", ASK)
+
+    assert line.serve(0) == []
+    assert line.wake_at() == 1
+    assert names(line.serve(1)) == ["w"]
+
+
+def test_no_alarm_is_set_where_only_news_can_help() -> None:
+    pool = pool_of("a")
+    fail(pool, 0, failed(ErrorKind.KEY_REJECTED))
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("w", ASK)
+    line.serve(500)
+    rejected = line.wake_at()
+    pool.update([])
+    line.serve(501)
+    empty = line.wake_at()
+    pool.update([Key("b")])
+
+    assert (rejected, empty) == (math.inf, math.inf)
+    assert names(line.serve(502)) == ["w"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5_000)), min_size=1, max_size=30), st.integers(1, 3))
+def test_everybody_is_served_in_the_end_and_in_a_fair_order(who: list[tuple[str, int]], room: int) -> None:
+    pool = pool_of(Key("k", max_concurrency=room))
+    meet(pool, 0, head("o", requests=(50, 25), input_tokens=(20_000, 3_000)))
+    line: WaitingLine[int] = WaitingLine(pool, len(who))
+    for number, (caller, tokens) in enumerate(who):
+        assert line.join(number, asks(caller, tokens=tokens))
+    now, order, out = 0.0, [], []
+    while len(line):
+        for waiter, lease in line.serve(now):
+            order.append(waiter)
+            out.append(lease)
+        while out:
+            pool.release(out.pop(), ABANDONED, now)
+        if line.wake_at() < math.inf:
+            assert line.wake_at() > now
+            now = line.wake_at()
+        else:
+            now += 1
+        assert now < 86_400
+
+    callers = [who[number][0] for number in order]
+    for caller in "abc":
+        own = [number for number in order if who[number][0] == caller]
+        assert own == sorted(own)
+    for place, (caller, following) in enumerate(pairwise(callers)):
+        # Served twice in a row is only who waits alone.
+        assert caller != following or set(callers[place + 1 :]) == {caller}
+    assert pool.in_flight == 0

@@ -1,0 +1,342 @@
+"""Leases for real tasks: whoever waits is woken, whoever leaves loses nothing. The clock is a number the test moves."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, PoolSettings
+from gateway.proxy.dispatch import Dispatcher
+from tests.support.pools import ASK, MODEL, fail, failed, head, name_of, pool_of, state_of
+from translators.errors import ErrorKind
+
+LONG = 3600.0
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Place:
+    """A dispatcher with its clock, and the line in front of it."""
+
+    def __init__(self, pool: KeyPool, *, size: int = 100, timeout: float = LONG) -> None:
+        self.clock = Clock()
+        self.pool = pool
+        self.dispatcher = Dispatcher(pool, queue_size=size, queue_timeout_seconds=timeout, clock=self.clock)
+
+    def waiting(self, demand: Demand = ASK, exclude: frozenset[str] = frozenset()) -> "asyncio.Task[Lease | None]":
+        return asyncio.create_task(self.dispatcher.wait(demand, exclude=exclude))
+
+    def take(self, demand: Demand = ASK) -> Lease:
+        lease = self.dispatcher.acquire(demand)
+        assert lease is not None
+        return lease
+
+
+async def turns(number: int = 6) -> None:
+    """Let all that is ready run, without any time to pass."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def one_at_a_time() -> Place:
+    return Place(pool_of(Key("a", max_concurrency=1)))
+
+
+async def test_a_waiter_has_its_lease_as_soon_as_another_comes_back() -> None:
+    place = one_at_a_time()
+    lease = place.take()
+    waiter = place.waiting()
+    await turns()
+    before = (waiter.done(), place.dispatcher.waiting)
+    place.dispatcher.release(lease, SUCCESS)
+
+    assert name_of(await waiter) == "a"
+    assert before == (False, 1)
+    assert (place.dispatcher.waiting, place.pool.in_flight) == (0, 1)
+
+
+async def test_nobody_overtakes_those_who_wait() -> None:
+    place = one_at_a_time()
+    lease = place.take()
+    waiter = place.waiting()
+    await turns()
+    place.dispatcher.release(lease, SUCCESS)
+    overtaking = place.dispatcher.acquire(ASK)
+
+    assert overtaking is None
+    assert name_of(await waiter) == "a"
+
+
+async def test_callers_are_served_in_turn() -> None:
+    place = one_at_a_time()
+    lease = place.take()
+    order: list[str] = []
+
+    async def ask(caller: str) -> None:
+        got = await place.dispatcher.wait(Demand(MODEL, caller=caller))
+        assert got is not None
+        order.append(caller)
+        place.dispatcher.release(got, SUCCESS)
+
+    tasks = [asyncio.create_task(ask(caller)) for caller in "aaabbc"]
+    await turns()
+    place.dispatcher.release(lease, SUCCESS)
+    await asyncio.gather(*tasks)
+
+    assert order == list("abcaba")
+    assert place.pool.in_flight == 0
+
+
+async def test_a_full_line_turns_away_at_once() -> None:
+    place = Place(pool_of(Key("a", max_concurrency=1)), size=2)
+    lease = place.take()
+    waiters = [place.waiting() for _ in range(2)]
+    await turns()
+    refused = await place.dispatcher.wait(ASK)
+    place.dispatcher.release(lease, SUCCESS)
+    first = await waiters[0]
+    assert first is not None
+    place.dispatcher.release(first, SUCCESS)
+
+    assert refused is None
+    assert await waiters[1] is not None
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [(ErrorKind.KEY_REJECTED, None), (ErrorKind.RATE_LIMITED, LONG + 1)])
+async def test_where_there_is_no_hope_nobody_waits(kind: ErrorKind, seconds: float | None) -> None:
+    place = Place(pool_of("a"))
+    fail(place.pool, place.clock.now, failed(kind, seconds))
+
+    assert await place.dispatcher.wait(ASK) is None
+    assert await Place(KeyPool([])).dispatcher.wait(ASK) is None
+
+
+async def test_a_busy_key_is_worth_waiting_for_however_long_the_others_cool() -> None:
+    place = Place(pool_of(Key("a", max_concurrency=1), "b"))
+    fail(place.pool, place.clock.now, failed(ErrorKind.RATE_LIMITED, 2 * LONG), only="b")
+    lease = place.take()
+    waiter = place.waiting()
+    await turns()
+    place.dispatcher.release(lease, SUCCESS)
+
+    assert name_of(await waiter) == "a"
+
+
+async def test_patience_ends_with_nothing_and_nothing_is_left_behind() -> None:
+    place = Place(pool_of(Key("a", max_concurrency=1)), timeout=0.001)
+    lease = place.take()
+
+    assert await place.dispatcher.wait(ASK) is None
+    assert place.dispatcher.waiting == 0
+    place.dispatcher.release(lease, SUCCESS)
+    await turns()
+    assert place.pool.in_flight == 0
+
+
+@pytest.mark.parametrize("patience", [-1.0, 0.0])
+async def test_a_lease_that_comes_in_the_last_moment_is_taken_or_given_back(patience: float) -> None:
+    place = one_at_a_time()
+    lease = place.take()
+    place.dispatcher.release(lease, SUCCESS)
+
+    got = await place.dispatcher.wait(ASK, patience_seconds=patience)
+
+    if got is not None:
+        place.dispatcher.release(got, SUCCESS)
+    assert (place.pool.in_flight, place.dispatcher.waiting) == (0, 0)
+
+
+async def test_cooling_ends_without_anything_happening() -> None:
+    place = Place(pool_of("a"))
+    fail(place.pool, place.clock.now, failed(ErrorKind.RATE_LIMITED, 0.001))
+    waiter = place.waiting()
+    await turns()
+    early = waiter.done()
+    place.clock.now += 0.001
+
+    assert name_of(await waiter) == "a"
+    assert not early
+
+
+async def test_who_waits_for_a_probe_does_not_keep_the_loop_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = one_at_a_time()
+    lease = place.take()
+    waiter = place.waiting()
+    await turns()
+    place.dispatcher.release(lease, failed(ErrorKind.KEY_REJECTED))
+    place.clock.now += 500
+    place.dispatcher.update([Key("a", max_concurrency=1)], PoolSettings(), queue_size=9, queue_timeout_seconds=LONG)
+    await turns()
+    loop = asyncio.get_running_loop()
+    alarms: list[float] = []
+    call_later = loop.call_later
+
+    def noted(delay: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
+        alarms.append(delay)
+        return call_later(delay, callback, *args)
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    await turns(50)
+    assert place.pool.due_probes(place.clock.now) == ["a"]
+    place.dispatcher.probed("a", is_well=True)
+
+    assert name_of(await waiter) == "a"
+    assert alarms == []
+
+
+async def test_an_answers_head_wakes_those_whom_it_gives_room() -> None:
+    place = Place(pool_of("a"))
+    empty = head("o", requests=(50, 0), full_in=60)
+    first, second = place.take(), place.take()
+    place.dispatcher.answered(first, empty, 200)
+    waiter = place.waiting()
+    await turns()
+    before = waiter.done()
+    place.dispatcher.answered(second, head("o", requests=(50, 40)), 200)
+
+    assert name_of(await waiter) == "a"
+    assert not before
+
+
+async def test_a_new_key_serves_those_who_already_wait() -> None:
+    place = one_at_a_time()
+    place.take()
+    waiter = place.waiting()
+    await turns()
+    keys = [Key("a", max_concurrency=1), Key("b")]
+    place.dispatcher.update(keys, PoolSettings(), queue_size=9, queue_timeout_seconds=LONG)
+
+    assert name_of(await waiter) == "b"
+
+
+# Callers who leave
+
+
+async def left(task: "asyncio.Task[Lease | None]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_caller_who_leaves_the_line_leaves_at_once() -> None:
+    place = one_at_a_time()
+    lease = place.take()
+    waiter = place.waiting()
+    await turns()
+    await left(waiter)
+
+    assert place.dispatcher.waiting == 0
+    place.dispatcher.release(lease, SUCCESS)
+    await turns()
+    assert place.pool.in_flight == 0
+
+
+@pytest.mark.parametrize("after", range(5))
+async def test_a_caller_who_leaves_in_the_moment_of_its_turn_gives_its_lease_back(after: int) -> None:
+    place = one_at_a_time()
+    lease = place.take()
+    waiter, behind = place.waiting(), place.waiting()
+    await turns()
+    place.dispatcher.release(lease, SUCCESS)
+    await turns(after)
+    if waiter.done():
+        got = waiter.result()
+        assert got is not None
+        place.dispatcher.release(got, ABANDONED)
+    else:
+        await left(waiter)
+
+    async with asyncio.timeout(5):
+        assert name_of(await behind) == "a"
+    assert (place.pool.in_flight, state_of(place.pool, "a").in_flight) == (1, 1)
+
+
+@pytest.mark.parametrize("before", range(3))
+async def test_a_caller_who_left_just_before_its_turn_does_not_keep_the_next_waiting(before: int) -> None:
+    place = one_at_a_time()
+    lease = place.take()
+    waiter, behind = place.waiting(), place.waiting()
+    await turns()
+    if before:
+        waiter.cancel()
+        await turns(before - 1)
+    place.dispatcher.release(lease, SUCCESS)
+    waiter.cancel()
+
+    async with asyncio.timeout(5):
+        assert name_of(await behind) == "a"
+    assert place.pool.in_flight == 1
+    assert waiter.cancelled()
+
+
+async def test_who_waits_behind_a_large_request_that_leaves_is_served() -> None:
+    place = Place(pool_of("a"))
+    lease = place.take()
+    place.dispatcher.answered(lease, head("o", input_tokens=(60_000, 10_000)), 200)
+    large, small = place.waiting(Demand(MODEL, 50_000)), place.waiting(Demand(MODEL, 10))
+    await turns()
+    before = small.done()
+    await left(large)
+
+    async with asyncio.timeout(5):
+        assert name_of(await small) == "a"
+    assert not before
+
+
+async def test_a_lease_is_given_back_when_patience_and_caller_end_together() -> None:
+    place = Place(pool_of(Key("a", max_concurrency=1)), timeout=0.001)
+    lease = place.take()
+    waiter = place.waiting()
+    expired = asyncio.Event()
+    await turns()
+    asyncio.get_running_loop().call_later(0.001, expired.set)
+    await expired.wait()
+    place.dispatcher.release(lease, SUCCESS)
+    waiter.cancel()
+    got: Awaitable[list[object]] = asyncio.gather(waiter, return_exceptions=True)
+    result = (await got)[0]
+    await turns()
+
+    assert not isinstance(result, Lease)
+    assert (place.pool.in_flight, place.dispatcher.waiting) == (0, 0)
+
+
+async def test_many_callers_who_come_and_leave_at_random_lose_no_lease() -> None:
+    place = Place(pool_of(Key("a", max_concurrency=2), Key("b", max_concurrency=1)), size=20)
+    served = 0
+
+    async def caller(number: int) -> None:
+        nonlocal served
+        demand = Demand(MODEL, caller=str(number % 5))
+        lease = place.dispatcher.acquire(demand) or await place.dispatcher.wait(demand)
+        if lease is None:
+            return
+        try:
+            await turns(number % 7)
+            served += 1
+        finally:
+            place.dispatcher.release(lease, SUCCESS)
+
+    tasks: list[asyncio.Task[None]] = []
+    for number in range(400):
+        tasks.append(asyncio.create_task(caller(number)))
+        if number % 3 == 0:
+            await turns(number % 4)
+        if number % 5 == 0:
+            tasks[number // 2].cancel()
+        if number % 11 == 0:
+            tasks[-1].cancel()
+    async with asyncio.timeout(30):
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert served > 100
+    assert (place.pool.in_flight, place.dispatcher.waiting) == (0, 0)
+    assert [state.in_flight for state in place.pool.states] == [0, 0]
