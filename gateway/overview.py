@@ -183,10 +183,10 @@ def _organisation_rows(organisation: OrganisationView) -> Iterator[tuple[str, ..
 
 
 def _used(bucket: BucketView | None) -> str:
-    if bucket is None or not bucket.limit:
+    if bucket is None or not bucket.capacity:
         return ""
-    used = bucket.limit - bucket.remaining
-    return f"{amount(used)}/{amount(bucket.limit)} {used / bucket.limit:.0%}"
+    used = bucket.capacity - bucket.remaining
+    return f"{amount(used)}/{amount(bucket.capacity)} {used / bucket.capacity:.0%}"
 
 
 def _without_empty_columns(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

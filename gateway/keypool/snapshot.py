@@ -64,9 +64,10 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class BucketView:
-    """One limit: how much of it is there now, by estimate, and how fast it refills."""
+    """One limit: what a minute allows, what is there at most, and now by estimate, and how fast it refills."""
 
     limit: float
+    capacity: float
     remaining: float
     per_second: float
 
@@ -269,7 +270,8 @@ def _bucket_views(allowance: Allowance, now: float) -> dict[str, BucketView]:
     for name, bucket in allowance.buckets.items():
         if bucket is not None:
             bucket.seconds_until(0, now)
-            views[name] = BucketView(_rounded(bucket.limit), _rounded(bucket.level), _rounded(bucket.per_second))
+            figures = (bucket.limit, bucket.capacity, bucket.level, bucket.per_second)
+            views[name] = BucketView(*map(_rounded, figures))
     return views
 
 

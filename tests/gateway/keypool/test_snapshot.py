@@ -73,7 +73,7 @@ def test_buckets_are_shown_as_they_are_now() -> None:
     allowance = seen(pool, NOW + 10).organisations[0].allowances[0]
 
     assert (allowance.model_class, allowance.cooling_seconds) == ("sonnet-5", None)
-    assert allowance.buckets["requests"] == BucketView(limit=60, remaining=40, per_second=1)
+    assert allowance.buckets["requests"] == BucketView(limit=60, capacity=60, remaining=40, per_second=1)
     assert allowance.buckets["input_tokens"].remaining == 400_000
     assert list(allowance.buckets) == ["requests", "input_tokens", "output_tokens"]
 
@@ -84,7 +84,7 @@ def test_a_workers_share_of_a_limit_is_what_it_shows() -> None:
     view = seen(pool)
 
     assert view.share == 0.5
-    assert view.organisations[0].allowances[0].buckets["requests"] == BucketView(30, 15, 0.5)
+    assert view.organisations[0].allowances[0].buckets["requests"] == BucketView(30, 30, 15, 0.5)
     assert view.keys[0].ceiling == 4
 
 
