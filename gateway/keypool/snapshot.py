@@ -144,9 +144,10 @@ class PoolView:
 def snapshot(pool: KeyPool, line: WaitingLine[W], now: float) -> PoolView:
     """The pool and the line in front of it, as they are now."""
     states = list(pool.states)
+    organisations = _grouped(states, lambda state: state.organisation)
     allowances = {
-        organisation.name: {name: _twin(allowance) for name, allowance in organisation.allowances.items()}
-        for organisation in pool.organisations
+        id(organisation): {name: _twin(allowance) for name, allowance in organisation.allowances.items()}
+        for organisation, _ in organisations
     }
     return PoolView(
         strategy=pool.settings.strategy,
@@ -154,11 +155,11 @@ def snapshot(pool: KeyPool, line: WaitingLine[W], now: float) -> PoolView:
         in_flight=pool.in_flight,
         queue_size=line.size,
         waiting=line.waiting,
-        keys=[_key_view(state, allowances[state.organisation.name], now) for state in states],
+        keys=[_key_view(state, allowances[id(state.organisation)], now) for state in states],
         leaving=sorted(pool.leaving),
         organisations=[
-            _organisation_view(organisation, allowances[organisation.name], keys, now)
-            for organisation, keys in _grouped(states, lambda state: state.organisation)
+            _organisation_view(organisation, allowances[id(organisation)], keys, now)
+            for organisation, keys in organisations
         ],
         workspaces=[
             WorkspaceView(workspace.name, workspace.is_known, keys, workspace.in_flight)
