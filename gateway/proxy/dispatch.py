@@ -54,6 +54,10 @@ class Dispatcher:
         """What an operator may see."""
         return snapshot(self.pool, self._line, self.clock())
 
+    def has_line(self, demand: Demand) -> bool:
+        """Whether somebody waits for the same class of models."""
+        return self._line.has_line(demand)
+
     def update(
         self, keys: Iterable[Key], settings: PoolSettings, *, queue_size: int, queue_timeout_seconds: float
     ) -> None:

@@ -34,6 +34,8 @@ MAX_LESSONS: Final = 3
 
 # What a caller is told to wait where all keys are at their ceiling.
 _BUSY_SECONDS: Final = 1.0
+# At once would be to hammer.
+_SOONEST_SECONDS: Final = 0.1
 _NO_KEY: Final = {
     ErrorKind.RATE_LIMITED: "Every upstream key of the gateway is at its rate limit.",
     ErrorKind.OVERLOADED: "Upstream is overloaded for the model `{model}`, on every key of the gateway.",
@@ -325,6 +327,10 @@ class Exchange(Generic[R]):
         if seconds == math.inf:
             # All keys are busy: one is free as soon as some answer ends.
             seconds = _BUSY_SECONDS
+        elif self._services.dispatcher.has_line(demand):
+            # Others are served before.
+            seconds = max(seconds, _BUSY_SECONDS)
+        seconds = max(seconds, _SOONEST_SECONDS)
         # Some clients read the time in the message; the Python SDK ignores headers above 120 seconds.
         message = f"{failure.message} Please try again in {math.ceil(seconds * 10) / 10:g}s."
         return replace(failure, message=message, retry_after_seconds=seconds)

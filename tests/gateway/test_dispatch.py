@@ -1,7 +1,7 @@
 """Leases for real tasks: whoever waits is woken, whoever leaves loses nothing. The clock is a number the test moves."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -301,8 +301,7 @@ async def test_a_lease_is_given_back_when_patience_and_caller_end_together() -> 
     await expired.wait()
     place.dispatcher.release(lease, SUCCESS)
     waiter.cancel()
-    got: Awaitable[list[object]] = asyncio.gather(waiter, return_exceptions=True)
-    result = (await got)[0]
+    result = (await asyncio.gather(waiter, return_exceptions=True))[0]
     await turns()
 
     assert not isinstance(result, Lease)

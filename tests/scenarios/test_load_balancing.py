@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,6 +15,8 @@ from msgspec.structs import replace
 from benchmarks.pool.buckets import Limits
 from benchmarks.pool.world import Fault
 from tests.scenarios.harness import PATH, asking, assert_error, no_lease_is_out, pool_of, quick_gateway
+from tests.scenarios.processes import Fleet
+from tests.support.commands import started
 from tests.support.gateway import Config, PoolConfig, RetriesConfig, RunningGateway, TimeoutsConfig, config_for
 from tests.support.limited import LimitedUpstream, keys_of, limited_upstream
 
@@ -47,9 +51,25 @@ async def balancing(
         yield upstream, running
 
 
-async def offered(running: RunningGateway, count: int, per_second: float) -> list[httpx2.Response]:
+@asynccontextmanager
+async def two_workers(
+    upstream: LimitedUpstream, file: Path, **settings: Any
+) -> AsyncIterator[tuple[Fleet, httpx2.AsyncClient]]:
+    """A gateway of two processes before the same, and a client."""
+    keys = [
+        {"name": found.name, "api_key": found.api_key.reveal(), "base_url": found.base_url} for found in upstream.keys
+    ]
+    pool = {"queue_timeout_seconds": 0.5, **settings}
+    await asyncio.to_thread(file.write_text, json.dumps({"keys": keys, "pool": pool, "log": {"level": "warning"}}))
+    async with (
+        started("serve", "--config", str(file), "--workers", "2") as running,
+        httpx2.AsyncClient(base_url=running.url, timeout=10) as http,
+    ):
+        yield Fleet(running), http
+
+
+async def offered(http: httpx2.AsyncClient, count: int, per_second: float) -> list[httpx2.Response]:
     """So many requests, each of another conversation, evenly spread over time."""
-    http = running.http()
     loop = asyncio.get_running_loop()
     began_at = loop.time()
     asked: list[asyncio.Task[httpx2.Response]] = []
@@ -61,7 +81,7 @@ async def offered(running: RunningGateway, count: int, per_second: float) -> lis
 
 async def test_below_the_limits_nobody_sees_a_429_and_upstream_says_none() -> None:
     async with balancing(2, 2, 2, fill=0.2) as (upstream, running):
-        answers = await offered(running, 4 * PER_SECOND * 95 // 100, PER_SECOND * 0.95)
+        answers = await offered(running.http(), 4 * PER_SECOND * 95 // 100, PER_SECOND * 0.95)
         elapsed = upstream.now
         await no_lease_is_out(running)
 
@@ -74,7 +94,7 @@ async def test_below_the_limits_nobody_sees_a_429_and_upstream_says_none() -> No
 
 async def test_beyond_the_limits_the_excess_gets_clean_429s_and_the_rest_is_served() -> None:
     async with balancing(2, 2, 2, fill=0.2) as (upstream, running):
-        answers = await offered(running, 4 * PER_SECOND * 3 // 2, PER_SECOND * 1.5)
+        answers = await offered(running.http(), 4 * PER_SECOND * 3 // 2, PER_SECOND * 1.5)
         elapsed = upstream.now
         served = [answer for answer in answers if answer.status_code == 200]
         refused = [answer for answer in answers if answer.status_code != 200]
@@ -115,7 +135,8 @@ async def converse(http: httpx2.AsyncClient, name: str, turns: int) -> None:
 
 
 async def test_the_turns_of_a_conversation_go_to_where_its_cache_is() -> None:
-    async with balancing(2, 2, 2) as (upstream, running):
+    # Beyond the limits a turn goes where there is room: here there is.
+    async with balancing(2, 2, 2, limits=LIMITS.times(5)) as (upstream, running):
         http = running.http()
         for wave in range(4):
             await asyncio.gather(*(converse(http, f"{wave}/{number}", 5) for number in range(8)))
@@ -141,7 +162,7 @@ async def test_a_part_that_fails_costs_no_caller_an_answer_and_comes_back(fault:
             await http.post(PATH, json=asking(f"Before {number}"))
         trouble = upstream.misbehave(fault, target)
         before = len(upstream.asked)
-        answers = await offered(running, 60, 40)
+        answers = await offered(http, 60, 40)
         during = upstream.asked[before:]
         upstream.behave(trouble)
 
@@ -178,3 +199,25 @@ async def test_when_all_are_down_callers_are_told_and_when_they_are_back_they_ar
         # The breakers keep most of them from asking at all.
         assert asked < 1 + 12 * 3
         assert pool_of(running).in_flight == 0
+
+
+async def test_two_workers_keep_within_the_limits_together(tmp_path: Path) -> None:
+    async with (
+        limited_upstream(keys_of(2, 2, 2), LIMITS, burst_seconds=BURST_SECONDS, fill=0.5) as upstream,
+        two_workers(upstream, tmp_path / "config.yaml") as (_, http),
+    ):
+        answers = await offered(http, 4 * PER_SECOND * 9 // 10, PER_SECOND * 0.9)
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert upstream.statuses().get(429, 0) <= len(upstream.asked) / 50
+
+
+async def test_two_workers_send_a_conversation_to_the_same_cache(tmp_path: Path) -> None:
+    async with (
+        limited_upstream(keys_of(2, 2, 2), LIMITS.times(5), burst_seconds=BURST_SECONDS) as upstream,
+        two_workers(upstream, tmp_path / "config.yaml") as (_, http),
+    ):
+        for wave in range(3):
+            await asyncio.gather(*(converse(http, f"{wave}/{number}", 5) for number in range(8)))
+
+        assert upstream.share_at_home() >= 0.95
