@@ -85,7 +85,7 @@ def _has_fault(scenario: Scenario) -> bool:
 
 
 def _fault_figures(scenario: Scenario, simulation: Simulation) -> tuple[str, str, str]:
-    """How many attempts met the fault, when most of them had, and how soon after its end its target answered again."""
+    """How many attempts met the fault, when most had, and how soon after its end its target let a request in."""
     met = [moment - scenario.fault_begins_at for moment, _ in simulation.troubled]
     over_at = scenario.fault_begins_at + FAULT_SECONDS
     befallen = {
@@ -93,9 +93,7 @@ def _fault_figures(scenario: Scenario, simulation: Simulation) -> tuple[str, str
         for key in scenario.keys
         if any(trouble.concerns(key, scenario.fault_begins_at) for trouble in scenario.world().troubles)
     }
-    back = next(
-        (moment - over_at for moment, name in simulation.answered_by if moment > over_at and name in befallen), None
-    )
+    back = next((moment - over_at for moment, name in simulation.let_in if moment > over_at and name in befallen), None)
     return f"{len(met):,}", f"{quantile(met, 0.9):.1f} s", "never" if back is None else f"{back:.1f} s"
 
 

@@ -52,7 +52,7 @@ class Simulation:
         self._wakes_at = math.inf
         self._home: dict[int, str] = {}
         self.troubled: list[tuple[float, Fault]] = []
-        self.answered_by: list[tuple[float, str]] = []
+        self.let_in: list[tuple[float, str]] = []
 
     def run(self, conversations: Iterator[list[Turn]], per_minute: float, until: float) -> Tally:
         """Begin so many conversations a minute, at random, and see what becomes of them until a moment."""
@@ -156,7 +156,9 @@ class Simulation:
     def _let_in(self, request: Request, lease: Any) -> None:
         """A turn has found its workspace: is it the one that has its cache?"""
         turn = request.turn
-        workspace = self._world.keys[self._balancer.key_name(lease)].workspace
+        name = self._balancer.key_name(lease)
+        self.let_in.append((self.now, name))
+        workspace = self._world.keys[name].workspace
         if self.tally.counts(self.now):
             self.tally.waits.append(self.now - request.came_at)
             if (home := self._home.get(turn.conversation)) is not None:
@@ -177,7 +179,6 @@ class Simulation:
         self._balancer.succeeded(lease, reply.usage, self.now)
         if self.tally.counts(self.now):
             self.tally.answered(request.turn.call.model, reply.usage)
-        self.answered_by.append((self.now, name))
         self._at(self.now + request.turn.think_seconds, self._come, request.turns)
         self._serve()
 

@@ -93,12 +93,14 @@ class Organisation:
             found = self._allowances[name] = Allowance(self._share)
         return found
 
-    def split(self, model: str) -> Allowance:
-        """Give a model limits of its own, since upstream told of others than those of its class."""
+    def split(self, model: str, cooling_until: float) -> Allowance:
+        """Give a model limits of its own, since upstream told of others than its class has; that one cools so long."""
         if len(self._own) >= MAX_NOTED_MODELS:
             self._own.clear()
         self._own.add(model)
-        return self.allowance(model, model)
+        own = self.allowance(model, model)
+        own.cool(cooling_until)
+        return own
 
     def take_over(self, other: "Organisation") -> None:
         """It has turned out to be this one: what it is not to be asked for yet, this one is not either."""

@@ -265,7 +265,7 @@ class KeyPool:
         demand = lease.demand
         allowance = state.organisation.allowance(demand.limit_class, demand.model)
         if allowance.differs_for(demand.model, headers):
-            allowance = state.organisation.split(demand.model)
+            allowance = state.organisation.split(demand.model, allowance.cooling_until)
         if allowance is not lease.allowance:
             # It was reserved of limits that turn out not to be those it counts against.
             lease.allowance.never_sent(lease.input_tokens)
@@ -410,7 +410,9 @@ class KeyPool:
             forget_oldest(state.model_rests)
             state.model_rests.setdefault(demand.model, Rest()).refuse(now, 0.0)
         elif outcome.blame is Blame.KEY_LIMIT:
-            lease.allowance.cool(now + (DEFAULT_COOLING_SECONDS if seconds is None else seconds))
+            # Whose it is may have turned out, or changed, since the head came.
+            allowance = state.organisation.allowance(demand.limit_class, demand.model)
+            allowance.cool(now + (DEFAULT_COOLING_SECONDS if seconds is None else seconds))
             if outcome.kind is ErrorKind.RAMPED_TOO_FAST:
                 state.slow_down(lease.acquired_at, now)
 
@@ -543,13 +545,14 @@ class KeyPool:
             self._strategy.settle(new)
 
     def _organisation(self, name: str) -> Organisation:
-        name = self._known_as.get(f"organisation {name}", name)
-        found = self._organisations.get(name)
-        return found or Organisation(name, self._settings.share, is_known=False)
+        known = self._known_as.get(f"organisation {name}")
+        name = known or name
+        return self._organisations.get(name) or Organisation(name, self._settings.share, is_known=known is not None)
 
     def _workspace(self, name: str) -> Workspace:
-        name = self._known_as.get(f"workspace {name}", name)
-        return self._workspaces.get(name) or Workspace(name, is_known=False)
+        known = self._known_as.get(f"workspace {name}")
+        name = known or name
+        return self._workspaces.get(name) or Workspace(name, is_known=known is not None)
 
 
 def _identity(key: Key) -> tuple[object, ...]:

@@ -1,0 +1,398 @@
+"""Any history of requests, answers, failures, probes, changes and time against what must always hold."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
+from gateway.keypool.allowance import Allowance
+from gateway.keypool.domains import Host, KeyState, Workspace
+from tests.support.pools import MODEL, OTHER, SIBLING, STRATEGIES, failed, head
+from translators.errors import RULES, Blame, ErrorKind
+from translators.usage import Usage
+
+MODELS = (MODEL, OTHER, SIBLING)
+MILLISECOND = 0.001
+# Sums of floats: a moment that was foretold may be off by that much.
+ROUNDING = 1e-6
+NEVER = math.inf
+
+
+@dataclass(eq=False, slots=True)
+class Out:
+    """A lease that is out, as the test sees it."""
+
+    lease: Lease
+    state: KeyState
+    is_answered: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """Somebody in line."""
+
+    number: int
+    demand: Demand
+
+
+def true_owner(key: Key) -> tuple[str, str]:
+    """The organisation and workspace that a secret really belongs to."""
+    if key.mark:
+        return "o3", "w3"
+    return ("o1", "w1") if key.name in "ab" else ("o2", f"w-{key.name}")
+
+
+def key_of(
+    name: str, weight: int, ceiling: int | None, mark: bytes, priority: int, host: str, is_told: bool, is_placed: bool
+) -> Key:
+    key = Key(name, mark=mark)
+    organization, workspace = true_owner(key)
+    return Key(
+        name,
+        weight,
+        host,
+        f"our {organization}" if is_told else None,
+        f"our {workspace}" if is_placed else None,
+        ceiling,
+        priority,
+        mark,
+    )
+
+
+keys_of_any_kind = st.builds(
+    key_of,
+    st.sampled_from("abcde"),
+    st.integers(1, 3),
+    st.none() | st.integers(1, 4),
+    st.sampled_from([b"", b"", b"2"]),
+    st.integers(0, 2),
+    st.sampled_from("xy"),
+    st.booleans(),
+    st.booleans(),
+)
+lists_of_keys = st.lists(keys_of_any_kind, max_size=5, unique_by=lambda key: key.name)
+demands = st.builds(
+    lambda model, tokens, prefix, caller, streams: Demand(model, tokens, prefix, caller, streams=streams),
+    st.sampled_from(MODELS),
+    st.sampled_from([0, 10, 1_000, 30_000, 10_000_000]),
+    st.sampled_from([None, b"p", b"q", b"r"]),
+    st.sampled_from(["", "x", "y"]),
+    st.booleans(),
+)
+figures = st.none() | st.tuples(st.sampled_from([5, 50, 40_000]), st.floats(0, 1)).map(
+    lambda found: (found[0], int(found[0] * found[1]))
+)
+usages = st.none() | st.builds(
+    Usage, st.integers(0, 9_000), st.integers(0, 9_000), st.integers(0, 9_000), st.integers(0, 9_000)
+)
+some_names = st.frozensets(st.sampled_from("abcde"), max_size=3)
+moments = st.sampled_from([0.0, 0.001, 0.5, 1.0, 5.0, 61.0, 301.0, 86_400.0, 3e7]) | st.floats(0, 100)
+PASSING_KINDS = [kind for kind, rule in RULES.items() if rule.blame is not Blame.KEY_LIMIT]
+LIMITS = [kind for kind, rule in RULES.items() if rule.blame is Blame.KEY_LIMIT]
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """A pool and its line beside a model that knows less, and is surer of it."""
+
+    outs = Bundle("outs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.out: list[Out] = []
+        self.queue: list[Waiter] = []
+        self.joined = 0
+        self.touched: dict[int, Allowance | Workspace | Host] = {}
+        # Of each key as it is configured now (by its state): what it was told.
+        self.rejected: set[KeyState] = set()
+        self.shut: dict[tuple[KeyState, str], float] = {}
+
+    @initialize(
+        keys=lists_of_keys,
+        strategy=st.sampled_from(STRATEGIES),
+        share=st.sampled_from([1.0, 0.5]),
+        size=st.integers(0, 4),
+    )
+    def begin(self, keys: list[Key], strategy: str, share: float, size: int) -> None:
+        self.share = share
+        self.pool = KeyPool(keys, PoolSettings(strategy, share))  # type: ignore[arg-type]
+        self.line: WaitingLine[Waiter] = WaitingLine(self.pool, size)
+
+    # Leases
+
+    @rule(target=outs, demand=demands, exclude=some_names, avoid=some_names)
+    def acquire(self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> Out | None:
+        ready = self._ready(demand, exclude)
+        suspects = {state for state in ready if state.host.is_suspect(demand.limit_class, self.now)}
+        lease = self.pool.acquire(self.now, demand, exclude=exclude, avoid=avoid)
+        assert (lease is None) == (not ready)
+        if lease is None:
+            self._check_foretold(demand, exclude)
+            return None
+        assert lease.key.name not in exclude
+        if lease.key.name in avoid:
+            assert all(state.key.name in avoid for state in ready)
+        elif lease.state in suspects:
+            assert all(state in suspects or state.key.name in avoid for state in ready)
+        return self._took(lease)
+
+    def _ready(self, demand: Demand, exclude: frozenset[str]) -> list[KeyState]:
+        """All keys that could serve, looked at one by one."""
+        caches = self.pool._warmth.caches(demand.prefix, self.now)
+        return [
+            state
+            for state in self.pool.states
+            if state.key.name not in exclude and self.pool._obstacle(state, demand, caches, self.now) is None
+        ]
+
+    def _took(self, lease: Lease) -> Out:
+        state = lease.state
+        model = lease.demand.model
+        before = sum(out.state is state for out in self.out)
+        ceiling = lease.key.max_concurrency
+        assert state in self.pool.states
+        assert state not in self.rejected
+        assert ceiling is None or before + 1 <= max(1, ceiling * self.share)
+        assert before + 1 <= max(1, state.window)
+        assert self.shut.get((state, model), 0.0) <= self.now
+        out = Out(lease, state)
+        self.out.append(out)
+        self._touch(lease)
+        return out
+
+    def _touch(self, lease: Lease) -> None:
+        for thing in (lease.allowance, lease.workspace, lease.workspace.current(), lease.state.host):
+            self.touched[id(thing)] = thing
+
+    def _check_foretold(self, demand: Demand, exclude: frozenset[str]) -> None:
+        """Nobody is ready before the moment that was told, and somebody is at that moment."""
+        kind, seconds = self.pool.why_none(self.now, demand, exclude)
+        moment = self.pool.ready_at(self.now, demand, exclude)
+        assert seconds > 0
+        assert moment > self.now
+        if kind in (ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.UNREACHABLE):
+            assert seconds == NEVER or seconds >= moment - self.now - ROUNDING
+        if moment == NEVER:
+            self.now += 3e7
+            assert not self._ready(demand, exclude)
+            return
+        if moment - MILLISECOND > self.now:
+            self.now = moment - MILLISECOND
+            assert not self._ready(demand, exclude)
+        self.now = moment + ROUNDING
+        assert self._ready(demand, exclude)
+
+    @rule(out=outs, names_owner=st.booleans(), requests=figures, prompt=figures, answer=figures, both=figures)
+    def answer(
+        self,
+        out: Out | None,
+        names_owner: bool,
+        requests: tuple[int, int] | None,
+        prompt: tuple[int, int] | None,
+        answer: tuple[int, int] | None,
+        both: tuple[int, int] | None,
+    ) -> None:
+        if out is None or out not in self.out or out.is_answered:
+            return
+        owner = true_owner(out.lease.key) if names_owner else (None, None)
+        headers = head(*owner, requests=requests, input_tokens=prompt, output_tokens=answer, tokens=both)
+        self._answered(out, headers, 200)
+
+    def _answered(self, out: Out, headers: dict[str, str], status: int) -> None:
+        out.is_answered = True
+        self.pool.answered(out.lease, headers, self.now, status=status)
+        self._touch(out.lease)
+        self.touched[id(out.state.workspace)] = out.state.workspace
+
+    @rule(out=consumes(outs), usage=usages)
+    def succeed(self, out: Out | None, usage: Usage | None) -> None:
+        if out is not None and out in self.out:
+            self.shut.pop((out.state, out.lease.demand.model), None) if self._only_refused(out) else None
+            self._release(out, Outcome.success(usage))
+
+    def _only_refused(self, out: Out) -> bool:
+        """Whether what is shut is shut since the model was refused, which an answer takes back."""
+        rest = out.state.model_rests.get(out.lease.demand.model)
+        place = out.state, out.lease.demand.model
+        return rest is not None and abs(rest.until - self.shut.get(place, 0.0)) < ROUNDING
+
+    @rule(out=consumes(outs), usage=usages)
+    def abandon(self, out: Out | None, usage: Usage | None) -> None:
+        if out is not None and out in self.out:
+            self._release(out, ABANDONED if usage is None else Outcome(usage=usage))
+
+    @rule(out=consumes(outs), kind=st.sampled_from(LIMITS), seconds=st.none() | moments, names_owner=st.booleans())
+    def limit(self, out: Out | None, kind: ErrorKind, seconds: float | None, names_owner: bool) -> None:
+        if out is None or out not in self.out:
+            return
+        if not out.is_answered:
+            # A secret that has changed hands has to say so, else it is the old owner that cools.
+            owner = true_owner(out.lease.key) if names_owner or out.lease.key.mark else (None, None)
+            self._answered(out, head(*owner), 429)
+        self._release(out, failed(kind, seconds))
+        for model in MODELS:
+            if Demand(model).limit_class == out.lease.demand.limit_class and model == out.lease.demand.model:
+                self._shut(out.state, model, 5.0 if seconds is None else seconds)
+
+    @rule(out=consumes(outs), kind=st.sampled_from(PASSING_KINDS), seconds=st.none() | moments, heard=st.booleans())
+    def fail(self, out: Out | None, kind: ErrorKind, seconds: float | None, heard: bool) -> None:
+        if out is None or out not in self.out:
+            return
+        if heard and not out.is_answered:
+            self._answered(out, head(*true_owner(out.lease.key)), 500)
+        was_rejected = out.state in self.rejected
+        self._release(out, failed(kind, seconds))
+        blame = RULES[kind].blame
+        if blame is Blame.KEY and not was_rejected and out.state in self.pool.states:
+            self.rejected.add(out.state)
+        elif blame is Blame.KEY_AND_MODEL:
+            self._shut(out.state, out.lease.demand.model, 1.0)
+        elif blame is Blame.ORGANISATION and out.lease.key.mark == b"":
+            for model in MODELS:
+                self._shut(out.state, model, max(1.0, seconds or 0.0))
+
+    def _shut(self, state: KeyState, model: str, seconds: float) -> None:
+        self.shut[state, model] = max(self.shut.get((state, model), 0.0), self.now + seconds)
+
+    def _release(self, out: Out, outcome: Outcome) -> None:
+        self.out.remove(out)
+        self.pool.release(out.lease, outcome, self.now)
+        self._touch(out.lease)
+
+    # Keys, probes, time
+
+    @rule(keys=lists_of_keys, strategy=st.sampled_from(STRATEGIES), is_changed=st.booleans())
+    def reconfigure(self, keys: list[Key], strategy: str, is_changed: bool) -> None:
+        self.pool.update(keys, PoolSettings(strategy, self.share) if is_changed else None)  # type: ignore[arg-type]
+        assert [state.key for state in self.pool.states] == keys
+
+    @rule(is_well=st.booleans())
+    def probe(self, is_well: bool) -> None:
+        due = self.pool.due_probes(self.now)
+        assert self.pool.due_probes(self.now) == []
+        for state in [*self.pool.states]:
+            if state.key.name in due:
+                assert state in self.rejected
+                self.pool.probed(state.key.name, is_well=is_well, now=self.now)
+                if is_well:
+                    self.rejected.discard(state)
+
+    @rule(seconds=moments)
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    # The line
+
+    @rule(demand=demands, exclude=some_names)
+    def join(self, demand: Demand, exclude: frozenset[str]) -> None:
+        waiter = Waiter(self.joined, demand)
+        self.joined += 1
+        has_room = len(self.queue) < self.line.size
+        assert self.line.join(waiter, demand, exclude=exclude) == has_room
+        if has_room:
+            self.queue.append(waiter)
+
+    @rule(place=st.integers(0, 3))
+    def leave(self, place: int) -> None:
+        if place < len(self.queue):
+            self.line.leave(self.queue.pop(place))
+
+    @rule(target=outs)
+    def serve(self) -> Out | None:
+        return next(iter(self._serve()), None)
+
+    @rule(target=outs)
+    def wait_as_told(self) -> Out | None:
+        self._serve()
+        moment = self.line.wake_at()
+        if moment == NEVER:
+            return None
+        assert moment > self.now
+        self.now = moment + ROUNDING
+        return next(iter(self._serve()), None)
+
+    def _serve(self) -> list[Out]:
+        found = []
+        for waiter, lease in self.line.serve(self.now):
+            alike = [
+                other
+                for other in self.queue
+                if other.demand.limit_class == waiter.demand.limit_class and other.demand.caller == waiter.demand.caller
+            ]
+            assert alike[0] is waiter
+            self.queue.remove(waiter)
+            found.append(self._took(lease))
+        return found
+
+    # What always holds
+
+    @invariant()
+    def no_lease_is_lost(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        assert self.pool.in_flight == len(self.out)
+        by_state = Counter(out.state for out in self.out)
+        stay = {state.key.name for state in self.pool.states}
+        assert {state.key.name for state in by_state if state.is_gone} - stay == self.pool.leaving
+        assert all(state.in_flight == by_state[state] for state in self.pool.states)
+        workspaces = [thing for thing in self.touched.values() if isinstance(thing, Workspace)]
+        assert sum(workspace.in_flight for workspace in workspaces if workspace.merged_into is None) == len(self.out)
+        for host in self.pool.hosts.values():
+            mine = [out for out in self.out if out.state.host is host]
+            assert host.awaited == sum(out.lease.demand.streams and not out.is_answered for out in mine)
+
+    @invariant()
+    def what_is_reserved_is_what_is_under_way(self) -> None:
+        for thing in self.touched.values():
+            if isinstance(thing, Allowance):
+                mine = [out for out in self.out if out.lease.allowance is thing]
+                unheard = [out for out in mine if not out.is_answered]
+                assert thing.in_flight == len(unheard)
+                assert thing._pending_input == sum(out.lease.input_tokens for out in unheard)
+                assert thing._pending_output == sum(out.lease.output_tokens for out in mine)
+
+    @invariant()
+    def every_key_has_its_place(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        states = set(self.pool.states)
+        for prefix in (None, b"p"):
+            demand = Demand(MODEL, prefix=prefix)
+            assert set(self.pool._strategy.candidates(demand, self.pool._warmth.caches(prefix, self.now))) == states
+        assert {organisation.name: organisation.keys for organisation in self.pool.organisations} == Counter(
+            state.organisation.name for state in states
+        )
+        for state in states:
+            siblings = {other for other in states if other.workspace is state.workspace}
+            assert set(state.workspace.ranking) == siblings
+            assert state.workspace.weight == sum(other.key.weight for other in siblings)
+
+    @invariant()
+    def the_line_is_bounded_and_complete(self) -> None:
+        if hasattr(self, "pool"):
+            assert len(self.line) == len(self.queue) <= self.line.size
+
+    def teardown(self) -> None:
+        """When capacity returns everybody is served, and when all is over nothing is left."""
+        if not hasattr(self, "pool"):
+            return
+        self.pool.update([*(state.key for state in self.pool.states), Key("spare", host="spare")])
+        for _ in range(len(self.queue) + 1):
+            self._serve()
+            for out in [*self.out]:
+                self._release(out, SUCCESS)
+        assert self.queue == []
+        self.no_lease_is_lost()
+        self.what_is_reserved_is_what_is_under_way()
+        assert self.pool.leaving == set()
+        for thing in self.touched.values():
+            if isinstance(thing, Workspace) and thing.merged_into is None:
+                assert thing.in_flight == 0
+
+
+TestPoolMachine = PoolMachine.TestCase
+TestPoolMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None, report_multiple_bugs=False)
