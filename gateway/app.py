@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import asdict, replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.api.admin import WorkerPlace
 from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.assembly import Parts, assemble
@@ -52,13 +53,20 @@ class Switch:
 class Gateway:
     """The whole gateway as one ASGI application, with what the command line needs to know of it.
 
-    `key_sources` says where the secrets of keys can be read again, by the keys' names.
+    `key_sources` says where the secrets of keys can be read again, by the keys' names; `worker` is the number
+    of this process among those that serve together.
     """
 
     def __init__(
-        self, config: Config, *, callers_base_url: str, key_sources: Mapping[str, Source] = _NO_SOURCES
+        self,
+        config: Config,
+        *,
+        callers_base_url: str,
+        key_sources: Mapping[str, Source] = _NO_SOURCES,
+        worker: int = 1,
     ) -> None:
         self.config = config
+        self._worker = worker
         self.interrupts = Interrupts()
         self._callers_base_url = callers_base_url
         self._key_sources = key_sources
@@ -128,6 +136,7 @@ class Gateway:
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
+            worker=WorkerPlace(self._worker, config.server.workers),
         )
         return assemble(config, parts, self._lifespan)
 

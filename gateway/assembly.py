@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
+from gateway.api.admin import AdminPool, WorkerPlace
 from gateway.api.auth import Authenticator
 from gateway.api.chat import ChatCompletions
 from gateway.api.completions import Completions
@@ -44,6 +45,7 @@ class Parts:
     own_endpoint: Callable[[Secret], HostEndpoint]
     interrupts: Interrupts
     lessons: Lessons
+    worker: WorkerPlace
 
 
 def assemble(config: Config, parts: Parts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]) -> ASGIApp:
@@ -52,9 +54,11 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
     completions = _generator(Completions, config, parts)
     messages, count_tokens = _native(MESSAGES, config, parts), _native(COUNT_TOKENS, config, parts)
     models = Models(parts.authenticator, parts.catalogue)
+    admin_pool = AdminPool(config.admin.api_key, parts.services.dispatcher, parts.worker)
     routes: list[BaseRoute] = [
         Route("/", FrontDoor(version("dragoman")), methods=["GET"]),
         Route("/health", Health(), methods=["GET"]),
+        Route("/admin/pool", admin_pool, methods=["GET"]),
     ]
     for prefix in ("/v1", ""):
         routes += [

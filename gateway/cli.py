@@ -1,6 +1,7 @@
-"""The command line: `dragoman serve`, `demo`, `check` and `doctor`."""
+"""The command line: `dragoman serve`, `demo`, `check`, `doctor` and `pool`."""
 
 import argparse
+import asyncio
 import dataclasses
 import os
 import sys
@@ -10,6 +11,7 @@ from importlib.metadata import version
 import orjson
 from msgspec.structs import replace
 
+from gateway import overview
 from gateway.app import Gateway, endpoints_of
 from gateway.banner import banner
 from gateway.config import (
@@ -17,7 +19,9 @@ from gateway.config import (
     ConfigError,
     KeyConfig,
     Loaded,
+    ServerConfig,
     Source,
+    as_base_url,
     config_schema,
     describe_config,
     environment_base_url,
@@ -25,12 +29,13 @@ from gateway.config import (
     load_config,
 )
 from gateway.demo import ORDERS, run_simulated_upstream
-from gateway.doctor import examine, table
+from gateway.doctor import examine, report
 from gateway.reloading import Reloader, reloading
 from gateway.secret import Secret
 from gateway.serving import CannotListenError, check_exposure, listen, run, serve, url_of
 from gateway.telemetry.logs import set_up_logging
 from gateway.upstream.client import upstream_client
+from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
 
 _DESCRIPTION = """\
@@ -50,6 +55,12 @@ With one (--config, or DRAGOMAN_CONFIG) everything can be set; config.example.ya
 shows every setting, and `dragoman check` says what was understood.
 """
 
+_WATCH_SECONDS = 2.0
+_POOL_LIMITS = TimeLimits(connect_seconds=5.0, first_byte_seconds=10.0, idle_seconds=10.0)
+# What a terminal takes for: to the upper left corner, and nothing below it.
+_CLEAR = "\x1b[H\x1b[J"
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
 
 class UsageError(Exception):
     """What was asked for cannot be done; the text is for the operator."""
@@ -63,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(_COMMANDS[options.command](options))
     except ConfigError as error:
         print(f"The configuration has to be corrected:\n{_indented(str(error))}", file=sys.stderr)
-    except (CannotListenError, UsageError) as error:
+    except (CannotListenError, UsageError, overview.NotSeenError) as error:
         print(error, file=sys.stderr)
     return 1
 
@@ -94,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration, for editors")
     commands.add_parser("doctor", parents=[configured], help="ask upstream what each key may do (costs nothing)")
+    pool = commands.add_parser("pool", parents=[configured], help="ask the running gateway how its keys are")
+    pool.add_argument("--url", help="the gateway to ask, instead of server.host and server.port")
+    pool.add_argument("--json", action="store_true", help="print the answer as it is, for programs")
+    pool.add_argument("--watch", action="store_true", help=f"ask again every {_WATCH_SECONDS:g} seconds, until Ctrl-C")
     return parser
 
 
@@ -136,13 +151,31 @@ def _doctor(options: argparse.Namespace) -> int:
             findings = await examine(upstream, endpoints)
         finally:
             await upstream.close()
-        print(table(findings))
+        print(report(findings))
         return 0 if all(finding.is_well for finding in findings) else 1
 
     return run(ask())
 
 
-_COMMANDS = {"serve": _serve, "demo": _demo, "check": _check, "doctor": _doctor}
+def _pool(options: argparse.Namespace) -> int:
+    config = load_config(options.config, os.environ)
+    if config.admin.api_key is None:
+        raise UsageError("There is no admin key to ask with: set admin.api_key, or DRAGOMAN_ADMIN_KEY here and there.")
+    try:
+        url = _own_url(config.server) if options.url is None else as_base_url(options.url)
+    except ValueError as error:
+        raise UsageError(f"--url: {error}") from error
+    try:
+        return run(_show_pool(endpoint("admin", config.admin.api_key, url), options))
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        # Whoever reads (`| head`) has seen enough; Python would complain again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+_COMMANDS = {"serve": _serve, "demo": _demo, "check": _check, "doctor": _doctor, "pool": _pool}
 
 
 def _loaded(options: argparse.Namespace) -> Loaded:
@@ -211,6 +244,38 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
 
         async with reloading(Reloader(loaded, read, apply)):
             return 0 if await supervisor.run() else 1
+
+
+def _own_url(server: ServerConfig) -> str:
+    """Where a gateway with this configuration can be reached from its own machine."""
+    if not server.port:
+        raise UsageError("server.port is 0, which is any free one: say with --url where the gateway listens.")
+    host = _LOOPBACK_OF.get(server.host, server.host)
+    return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
+
+
+async def _show_pool(gateway: HostEndpoint, options: argparse.Namespace) -> int:
+    """Print what the gateway says of its pool, once or until interrupted."""
+    # No proxy stands before the own machine, whatever the environment says.
+    upstream = upstream_client(_POOL_LIMITS, "direct" if options.url is None else "auto")
+    has_seen = False
+    try:
+        while True:
+            try:
+                body = await overview.fetch(upstream, gateway)
+                has_seen = True
+                text = body.decode() if options.json else overview.report(overview.read(body), gateway.base_url)
+            except overview.NotSeenError as error:
+                # A gateway that is restarted is worth waiting for, by somebody who watches.
+                if not (has_seen and options.watch and error.is_passing):
+                    raise
+                text = str(error)
+            print(f"{_CLEAR}{text}" if options.watch and sys.stdout.isatty() else text, flush=True)
+            if not options.watch:
+                return 0
+            await asyncio.sleep(_WATCH_SECONDS)
+    finally:
+        await upstream.close()
 
 
 def _gateway(config: Config, key_sources: Mapping[str, Source] | None = None) -> Gateway:

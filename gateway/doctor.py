@@ -10,6 +10,7 @@ import orjson
 from gateway.proxy.catalogue import fetch_models
 from gateway.proxy.ports import Call, Upstream
 from gateway.proxy.routing import HAIKU
+from gateway.table import table
 from gateway.upstream.hosts import HostEndpoint
 from translators.errors import FailedError
 from translators.upstream_errors import answered_failure
@@ -46,13 +47,9 @@ async def examine(upstream: Upstream, endpoints: list[HostEndpoint]) -> list[Fin
     return list(await asyncio.gather(*(_examine_one(upstream, endpoint) for endpoint in endpoints)))
 
 
-def table(findings: list[Finding]) -> str:
+def report(findings: list[Finding]) -> str:
     """The findings as a table."""
-    rows = [_HEADINGS, *(finding.cells for finding in findings)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return table([_HEADINGS, *(finding.cells for finding in findings)])
 
 
 async def _examine_one(upstream: Upstream, endpoint: HostEndpoint) -> Finding:

@@ -29,9 +29,11 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
     "gateway.config": ({"gateway.secret"}, {"yaml", "msgspec"}),
     "gateway.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
-    "gateway.doctor": (
-        {"translators", "gateway.proxy", "gateway.upstream"},
-        {"orjson"},
+    "gateway.table": (set(), set()),
+    "gateway.doctor": ({"translators", "gateway.proxy", "gateway.table", "gateway.upstream"}, {"orjson"}),
+    "gateway.overview": (
+        {"translators", "gateway.keypool", "gateway.proxy", "gateway.table", "gateway.upstream"},
+        {"msgspec"},
     ),
     "gateway.workers.load": (set(), set()),
     "gateway.workers.channel": ({"gateway.workers.load"}, set()),

@@ -5,19 +5,45 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import fields as fields_of
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from gateway.demo import ORDERS, run_simulated_upstream
+from gateway.keypool.snapshot import (
+    AllowanceView,
+    BreakerView,
+    BucketView,
+    HostView,
+    KeyView,
+    OrganisationView,
+    PoolView,
+    Standing,
+    StateName,
+    WorkspaceView,
+)
+from gateway.keypool.strategies import StrategyName
 from gateway.proxy.routing import BUILTIN_ALIASES
 from tests.support.gateway import key, running_gateway
 from translators.chat.extensions import BETA_OF_FIELD, RESTRICTED
 from translators.chat.finish import FINISH_REASONS
-from translators.errors import RULES, Rule
+from translators.errors import RULES, Blame, Rule
 from translators.models import ModelRow, model_table
 from translators.wire.chat import KNOWN_FIELDS
 
+VIEWS = (
+    PoolView,
+    KeyView,
+    Standing,
+    OrganisationView,
+    AllowanceView,
+    BucketView,
+    WorkspaceView,
+    HostView,
+    BreakerView,
+)
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = [
@@ -121,6 +147,41 @@ def test_the_tour_names_every_word_that_the_simulated_upstream_obeys() -> None:
     assert orders_table() in (ROOT / "docs/tour.md").read_text("utf-8")
 
 
+def balancing_page() -> str:
+    return (ROOT / "docs/load-balancing.md").read_text("utf-8")
+
+
+def test_the_page_on_load_balancing_says_who_is_to_blame_for_what() -> None:
+    blamed = {
+        Blame.NOBODY: "nobody",
+        Blame.KEY: "the key",
+        Blame.KEY_AND_MODEL: "the key and the model",
+        Blame.KEY_LIMIT: "the limit",
+        Blame.ORGANISATION: "the organisation",
+        Blame.HOST: "the host",
+        Blame.SERVICE: "the service",
+    }
+    section = balancing_page().partition("## Outcomes")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| .* \| `(\w+)` \| (.*?) \| ", section, re.MULTILINE)
+
+    assert dict(rows) == {kind.name.lower(): blamed[rule.blame] for kind, rule in RULES.items() if rule.retry}
+
+
+def test_the_page_on_load_balancing_draws_every_state_of_a_key() -> None:
+    diagram = balancing_page().partition("stateDiagram-v2")[2].partition("```")[0]
+    order = balancing_page().partition("the first of these is told:")[2].partition(".")[0]
+
+    assert set(re.findall(r"(\w+) -->", diagram)) == set(get_args(StateName))
+    assert sorted(re.findall(r"`(\w+)`", order)) == sorted(get_args(StateName))
+
+
+def test_the_page_on_load_balancing_names_every_field_and_strategy() -> None:
+    text = balancing_page()
+    fields = {field.name for view in VIEWS for field in fields_of(view)}
+
+    assert [name for name in sorted({*fields, *get_args(StrategyName)}) if f"`{name}`" not in text] == []
+
+
 def test_every_link_between_pages_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text("utf-8")):
@@ -172,10 +233,10 @@ def test_the_headers_of_the_gateway_are_on_the_page_on_translation() -> None:
     sources = "".join(
         path.read_text("utf-8") for room in ("gateway", "translators") for path in (ROOT / room).rglob("*.py")
     )
-    headers = set(re.findall(r"\bx-gateway-(?:adjusted|on-unsupported|thinking-blocks|report)\b", sources))
+    headers = set(re.findall(r"\bx-gateway-[a-z][a-z-]+\b", sources))
 
     assert [name for name in sorted(headers) if f"`{name}`" not in translation_page()] == []
-    assert len(headers) >= 3
+    assert len(headers) >= 7
 
 
 @pytest.mark.parametrize(("page", "code"), EXAMPLES)

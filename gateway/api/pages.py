@@ -17,6 +17,7 @@ OFFERED: Final = (
     "GET /v1/models",
     "GET /v1/models/{model}",
     "GET /health",
+    "GET /admin/pool",
 )
 
 

@@ -20,6 +20,7 @@ from gateway.config.settings import (
     TimeoutsConfig,
     TranslationConfig,
     UpstreamConfig,
+    as_base_url,
 )
 from gateway.config.sources import Source
 from gateway.config.stamps import Stamps, stamps_of
@@ -45,6 +46,7 @@ __all__ = [
     "TimeoutsConfig",
     "TranslationConfig",
     "UpstreamConfig",
+    "as_base_url",
     "changes_between",
     "config_schema",
     "describe_config",

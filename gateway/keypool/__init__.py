@@ -4,6 +4,7 @@ from gateway.keypool.budget import RetryBudget
 from gateway.keypool.demand import ABANDONED, SUCCESS, Demand, Key, Lease, Outcome
 from gateway.keypool.line import WaitingLine
 from gateway.keypool.pool import KeyPool, PoolSettings
+from gateway.keypool.snapshot import PoolView, snapshot
 
 __all__ = [
     "ABANDONED",
@@ -14,6 +15,8 @@ __all__ = [
     "Lease",
     "Outcome",
     "PoolSettings",
+    "PoolView",
     "RetryBudget",
     "WaitingLine",
+    "snapshot",
 ]

@@ -48,6 +48,14 @@ class WaitingLine(Generic[W]):
     def __len__(self) -> int:
         return len(self._where)
 
+    @property
+    def waiting(self) -> dict[str, dict[str, int]]:
+        """How many wait for each class of models, by caller."""
+        return {
+            name: {caller: len(tickets) for caller, tickets in line.callers.items()}
+            for name, line in self._classes.items()
+        }
+
     def has_line(self, demand: Demand) -> bool:
         """Whether somebody who came before waits for the same class of models."""
         return demand.limit_class in self._classes

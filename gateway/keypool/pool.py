@@ -91,6 +91,11 @@ class KeyPool:
         return {state.key.name for state in self._leaving} - self._states.keys()
 
     @property
+    def settings(self) -> PoolSettings:
+        """What the operator decided."""
+        return self._settings
+
+    @property
     def states(self) -> Iterable[KeyState]:
         """What is known of each key."""
         return self._states.values()

@@ -6,7 +6,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
-from gateway.keypool import ABANDONED, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
+from gateway.keypool import (
+    ABANDONED,
+    Demand,
+    Key,
+    KeyPool,
+    Lease,
+    Outcome,
+    PoolSettings,
+    PoolView,
+    WaitingLine,
+    snapshot,
+)
 from translators.errors import ErrorKind
 
 # What passes by itself; a refused key or model does not while somebody waits.
@@ -38,6 +49,10 @@ class Dispatcher:
     def waiting(self) -> int:
         """How many stand in line."""
         return len(self._line)
+
+    def snapshot(self) -> PoolView:
+        """What an operator may see."""
+        return snapshot(self.pool, self._line, self.clock())
 
     def has_line(self, demand: Demand) -> bool:
         """Whether somebody waits for the same class of models."""

@@ -29,7 +29,10 @@ class WorkerServer(Server):
 
     def __init__(self, assignment: Assignment, channel: WorkersEnd) -> None:
         gateway = Gateway(
-            assignment.config, callers_base_url=assignment.callers_base_url, key_sources=assignment.key_sources
+            assignment.config,
+            callers_base_url=assignment.callers_base_url,
+            key_sources=assignment.key_sources,
+            worker=assignment.number,
         )
         super().__init__(gateway)
         self._channel = channel

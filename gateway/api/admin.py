@@ -1,0 +1,54 @@
+"""`GET /admin/pool`: what the operator, and nobody else, may see of the running gateway."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from gateway.api.auth import presented_key
+from gateway.api.responder import responder_of
+from gateway.proxy.dispatch import Dispatcher
+from gateway.secret import Secret
+from translators.errors import ErrorKind, FailedError, Failure
+
+_NOT_SET: Final = (
+    "This gateway has no admin key, so nobody may look into it. Set admin.api_key in its configuration, "
+    "or DRAGOMAN_ADMIN_KEY in its environment, and send that key here."
+)
+_MISSING: Final = "You didn't provide the admin key. Send it as Authorization: Bearer ADMIN_KEY, or as x-api-key."
+_WRONG: Final = "This is not the admin key of this gateway; clients' keys are not, either."
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlace:
+    """Which of how many processes this is."""
+
+    number: int = 1
+    count: int = 1
+
+
+class AdminPool:
+    """The pool of the process that is asked."""
+
+    def __init__(self, admin_key: Secret | None, dispatcher: Dispatcher, worker: WorkerPlace) -> None:
+        self._admin_key = admin_key
+        self._dispatcher = dispatcher
+        self._worker = worker
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        check_admin(scope, self._admin_key)
+        body = orjson.dumps({"worker": self._worker, "pool": self._dispatcher.snapshot()})
+        await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
+
+
+def check_admin(scope: Scope, admin_key: Secret | None) -> None:
+    """Raise `FailedError` for everybody but the admin; how long that takes tells nothing about the key."""
+    if admin_key is None:
+        raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, _NOT_SET, code="admin_key_not_set"))
+    token = presented_key(scope)
+    if token is None:
+        raise FailedError(Failure(ErrorKind.MISSING_KEY, _MISSING))
+    if Secret(token) != admin_key:
+        raise FailedError(Failure(ErrorKind.WRONG_KEY, _WRONG))

@@ -1,0 +1,314 @@
+"""What an operator may see of the pool at one moment. Looking changes nothing, and no secret is seen.
+
+All moments are seconds from now. Limits, ceilings and counts are those of this process; `share` is its part of the
+whole.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from gateway.keypool.allowance import Allowance
+from gateway.keypool.breaker import Breaker
+from gateway.keypool.domains import Host, KeyState, Organisation
+from gateway.keypool.line import WaitingLine
+from gateway.keypool.pool import KeyPool
+from translators.models import limit_class
+
+StateName: TypeAlias = Literal["ready", "cooling", "paced", "full", "rejected", "on_trial", "host_down", "out_of_funds"]
+BreakerName: TypeAlias = Literal["closed", "suspect", "open", "half_open"]
+
+# Of what there is more of, nobody reads more digits.
+_DIGITS: Final = 3
+_BUCKETS: Final = ("requests", "input", "output", "tokens")
+
+T = TypeVar("T")
+W = TypeVar("W", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a key can serve, and how long it stays so at least; None is until something happens."""
+
+    state: StateName
+    for_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """One key: how it stands for the class of models that it can serve soonest, and those for which it differs.
+
+    `room` is how many requests at once it may have now, None any number: the lower one of its configured `ceiling` and
+    of its adaptive `window`. `refused_models` says for how long it is not asked for them.
+    """
+
+    name: str
+    host: str
+    organisation: str
+    workspace: str
+    standing: Standing
+    classes: dict[str, Standing]
+    refused_models: dict[str, float]
+    in_flight: int
+    room: float | None
+    ceiling: float | None
+    window: float | None
+    weight: int
+    priority: int
+    refusals: int
+    last_error: str | None
+    last_error_seconds_ago: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketView:
+    """One limit: what a minute allows, what is there at most, and now by estimate, and how fast it refills."""
+
+    limit: float
+    capacity: float
+    remaining: float
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class AllowanceView:
+    """The limits of a class of models, as far as upstream has told of them."""
+
+    model_class: str
+    cooling_seconds: float | None
+    buckets: dict[str, BucketView]
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationView:
+    """Whose limits keys share; one that upstream has not named yet has a name of the configuration, or of its key."""
+
+    name: str
+    is_known: bool
+    keys: list[str]
+    out_of_funds_seconds: float | None
+    allowances: list[AllowanceView]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceView:
+    """Whose prompt caches keys share; its name is as an organisation's."""
+
+    name: str
+    is_known: bool
+    keys: list[str]
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerView:
+    """Suspect: others are asked first. Open: nobody asks. Half open: one request may try."""
+
+    state: BreakerName
+    for_seconds: float | None
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """One address: its network, its service for each class of models, and how many streams wait for their head."""
+
+    url: str
+    breaker: BreakerView
+    classes: dict[str, BreakerView]
+    awaited: int
+    silent_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """The whole pool; `leaving` are keys that are no longer configured but still at work.
+
+    `waiting` counts who stands in line, by class of models and caller.
+    """
+
+    strategy: str
+    share: float
+    in_flight: int
+    queue_size: int
+    waiting: dict[str, dict[str, int]] = field(default_factory=dict)
+    keys: list[KeyView] = field(default_factory=list)
+    leaving: list[str] = field(default_factory=list)
+    organisations: list[OrganisationView] = field(default_factory=list)
+    workspaces: list[WorkspaceView] = field(default_factory=list)
+    hosts: list[HostView] = field(default_factory=list)
+
+
+def snapshot(pool: KeyPool, line: WaitingLine[W], now: float) -> PoolView:
+    """The pool and the line in front of it, as they are now."""
+    states = list(pool.states)
+    organisations = _grouped(states, lambda state: state.organisation)
+    allowances = {
+        id(organisation): {name: _twin(allowance) for name, allowance in organisation.allowances.items()}
+        for organisation, _ in organisations
+    }
+    return PoolView(
+        strategy=pool.settings.strategy,
+        share=pool.settings.share,
+        in_flight=pool.in_flight,
+        queue_size=line.size,
+        waiting=line.waiting,
+        keys=[_key_view(state, allowances[id(state.organisation)], now) for state in states],
+        leaving=sorted(pool.leaving),
+        organisations=[
+            _organisation_view(organisation, allowances[id(organisation)], keys, now)
+            for organisation, keys in organisations
+        ],
+        workspaces=[
+            WorkspaceView(workspace.name, workspace.is_known, keys, workspace.in_flight)
+            for workspace, keys in _grouped(states, lambda state: state.workspace)
+        ],
+        hosts=_host_views(states, now),
+    )
+
+
+def _twin(allowance: Allowance) -> Allowance:
+    """One that may be asked: that takes what has refilled into the levels, which would change later choices."""
+    twin = copy(allowance)
+    for name in _BUCKETS:
+        setattr(twin, name, copy(getattr(allowance, name)))
+    return twin
+
+
+# Keys
+
+
+def _key_view(state: KeyState, allowances: Mapping[str, Allowance], now: float) -> KeyView:
+    by_class = {name: _standing(state, name, allowances.get(name), now) for name in _classes(state, allowances)}
+    soonest = min(by_class.values(), key=_wait, default=_standing(state, "", None, now))
+    return KeyView(
+        name=state.key.name,
+        host=state.key.host,
+        organisation=state.organisation.name,
+        workspace=state.workspace.name,
+        standing=soonest,
+        classes={name: standing for name, standing in by_class.items() if standing.state != soonest.state},
+        refused_models={
+            model: _rounded(rest.until - now) for model, rest in state.model_rests.items() if rest.until > now
+        },
+        in_flight=state.in_flight,
+        room=_finite(state.room),
+        ceiling=_finite(state.ceiling),
+        window=_finite(state.window),
+        weight=state.key.weight,
+        priority=state.key.priority,
+        refusals=state.rest.refusals,
+        last_error=state.last_error or None,
+        last_error_seconds_ago=_rounded(now - state.last_error_at) if state.last_error else None,
+    )
+
+
+def _classes(state: KeyState, allowances: Mapping[str, Allowance]) -> Iterator[str]:
+    """The classes of models that anything is known of."""
+    yield from allowances
+    yield from (name for name in state.host.classes if name not in allowances)
+
+
+def _standing(state: KeyState, name: str, allowance: Allowance | None, now: float) -> Standing:
+    """What the smallest request for a class of models would meet, in the order in which the pool looks at it."""
+    host, funds = state.host, state.organisation.rest
+    if state.is_rejected:
+        return _until("rejected", state.rest.until, now)
+    if funds.until > now:
+        return _until("out_of_funds", funds.until, now)
+    service = host.classes.get(limit_class(name))
+    down_until = max(breaker.ready_at(now) for breaker in (host.breaker, service) if breaker is not None)
+    if down_until > now:
+        return _until("host_down", down_until, now)
+    if state.in_flight + 1 > state.room:
+        return Standing("on_trial" if state.is_on_trial else "full")
+    if allowance is not None and (ready_at := allowance.ready_at(0, now)) > now:
+        return _until("cooling" if allowance.cooling_until > now else "paced", ready_at, now)
+    return Standing("on_trial" if state.is_on_trial else "ready")
+
+
+def _wait(standing: Standing) -> float:
+    if standing.state in ("ready", "on_trial"):
+        return 0.0
+    return math.inf if standing.for_seconds is None else standing.for_seconds
+
+
+def _until(state: StateName, until: float, now: float) -> Standing:
+    return Standing(state, _left(until, now))
+
+
+# What keys belong to
+
+
+def _grouped(states: list[KeyState], owner_of: Callable[[KeyState], T]) -> list[tuple[T, list[str]]]:
+    """Each owner with the names of its keys, in the order of the keys."""
+    groups: dict[int, tuple[T, list[str]]] = {}
+    for state in states:
+        owner = owner_of(state)
+        groups.setdefault(id(owner), (owner, []))[1].append(state.key.name)
+    return list(groups.values())
+
+
+def _organisation_view(
+    organisation: Organisation, allowances: Mapping[str, Allowance], keys: list[str], now: float
+) -> OrganisationView:
+    return OrganisationView(
+        name=organisation.name,
+        is_known=organisation.is_known,
+        keys=keys,
+        out_of_funds_seconds=_left(organisation.rest.until, now) or None,
+        allowances=[
+            AllowanceView(name, _left(allowance.cooling_until, now) or None, _bucket_views(allowance, now))
+            for name, allowance in allowances.items()
+        ],
+    )
+
+
+def _bucket_views(allowance: Allowance, now: float) -> dict[str, BucketView]:
+    views: dict[str, BucketView] = {}
+    for name, bucket in allowance.buckets.items():
+        if bucket is not None:
+            bucket.seconds_until(0, now)
+            figures = (bucket.limit, bucket.capacity, bucket.level, bucket.per_second)
+            views[name] = BucketView(*map(_rounded, figures))
+    return views
+
+
+def _host_views(states: list[KeyState], now: float) -> list[HostView]:
+    hosts = {state.key.host: state.host for state in states}
+    return [_host_view(url, host, now) for url, host in hosts.items()]
+
+
+def _host_view(url: str, host: Host, now: float) -> HostView:
+    return HostView(
+        url=url,
+        breaker=_breaker_view(host.breaker, now),
+        classes={name: _breaker_view(breaker, now) for name, breaker in host.classes.items()},
+        awaited=host.awaited,
+        silent_seconds=_rounded(now - host.silent_since) if host.awaited else None,
+    )
+
+
+def _breaker_view(breaker: Breaker, now: float) -> BreakerView:
+    if breaker.is_closed:
+        suspect = _left(breaker.suspect_until, now)
+        return BreakerView("suspect" if suspect else "closed", suspect or None, breaker.failures)
+    is_open = breaker.open_until > now
+    return BreakerView("open" if is_open else "half_open", _left(breaker.ready_at(now), now) or None, breaker.failures)
+
+
+# Numbers
+
+
+def _left(until: float, now: float) -> float:
+    return _rounded(max(0.0, until - now))
+
+
+def _finite(value: float) -> float | None:
+    return None if value == math.inf else _rounded(value)
+
+
+def _rounded(value: float) -> float:
+    return round(value, _DIGITS)
