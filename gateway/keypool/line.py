@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from gateway.keypool.demand import Demand, Lease
 from gateway.keypool.pool import KeyPool
+from translators.errors import ErrorKind
 
 W = TypeVar("W", bound=Hashable)
 _NOBODY: Final[frozenset[str]] = frozenset()
@@ -116,9 +117,10 @@ class WaitingLine(Generic[W]):
                 continue
             ready_at = self._pool.ready_at(now, ticket.demand, ticket.exclude)
             not_before = min(not_before, ready_at)
-            if not ticket.exclude:
+            kind, _ = self._pool.why_none(now, ticket.demand, ticket.exclude)
+            if not ticket.exclude and kind is not ErrorKind.MODEL_REFUSED:
                 break
-            # It waits for certain keys only; others can be of use to those behind it.
+            # It waits for certain keys or for its model only; others can be of use to those behind it.
             passed.add(caller)
         line.not_before = not_before
         line.news = self._pool.news

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from translators.models import EFFORT_LEVELS, ModelRow, ModelTable, Price, model_table
+from translators.models import EFFORT_LEVELS, ModelRow, ModelTable, Price, limit_class, model_table
 
 ALL = EFFORT_LEVELS
 BEFORE_XHIGH = ("low", "medium", "high", "max")
@@ -295,3 +295,34 @@ def test_what_nobody_knows_has_no_price() -> None:
 
     assert table.provenance("claude-next-9") is None
     assert table.provenance("anthropic.claude-haiku-4-5-20251001-v1:0") == table.provenance("claude-haiku-4-5")
+
+
+# Limit classes
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("claude-sonnet-5-5", "sonnet-5"),
+        ("claude-sonnet-5", "sonnet-5"),
+        ("claude-opus-4-5-20251101", "opus-4"),
+        ("claude-sonnet-4-20250514", "sonnet-4"),
+        ("claude-haiku-5-5", "haiku-5"),
+        ("claude-3-5-sonnet-20241022", "sonnet-3"),
+        ("claude-3-opus-20240229", "opus-3"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "sonnet-4"),
+        ("claude-opus-4-1@20250805", "opus-4"),
+        ("anthropic/claude-haiku-5-5", "haiku-5"),
+        ("claude-mythos-preview", "claude-mythos-preview"),
+        ("something-else", "something-else"),
+        ("", ""),
+    ],
+)
+def test_models_of_one_family_and_generation_share_their_limits(model: str, expected: str) -> None:
+    assert limit_class(model) == expected
+
+
+def test_what_stands_behind_a_space_keeps_its_limits_apart() -> None:
+    assert limit_class("claude-sonnet-5-5 count_tokens") == limit_class("claude-sonnet-5 count_tokens")
+    assert limit_class("claude-sonnet-5-5 count_tokens") not in {limit_class("claude-sonnet-5-5"), "sonnet-5"}
+    assert limit_class("else count_tokens") == "else count_tokens"

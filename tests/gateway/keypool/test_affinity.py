@@ -354,3 +354,15 @@ def test_an_iterator_that_is_left_early_loses_no_key() -> None:
         first.close()
 
     assert sorted(state.key.name for state in ranking.best_first()) == list("abcde")
+
+
+@pytest.mark.parametrize("strategy", ["affinity", "least_busy"])
+def test_a_key_that_comes_back_after_a_long_rest_shares_with_the_others(strategy: StrategyName) -> None:
+    pool = pool_of("a", "b", strategy=strategy)
+    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 300), only="a", demand=asks(None))
+    for _ in range(500):
+        served(pool, 1, asks(None))
+    at_once = [taken(pool, 400, asks(None)) for _ in range(10)]
+
+    # One after another it has the turns that it missed; at once it has no more than the others.
+    assert Counter(lease.key.name for lease in at_once) == {"a": 5, "b": 5}

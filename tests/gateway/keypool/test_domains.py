@@ -4,7 +4,7 @@ import pytest
 
 from gateway.keypool import SUCCESS, Demand, Key, KeyPool, Outcome
 from gateway.keypool.domains import Workspace
-from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, meet, name_of, pool_of, state_of, taken
+from tests.support.pools import ASK, MODEL, OTHER, SIBLING, fail, failed, head, meet, name_of, pool_of, state_of, taken
 from translators.errors import ErrorKind
 from translators.usage import Usage
 
@@ -65,6 +65,29 @@ def test_cooling_goes_along_when_two_organisations_turn_out_to_be_one(kind: Erro
 
     assert pool.acquire(59, demand) is None
     assert pool.acquire(60, demand) is not None
+
+
+def test_a_429_cools_whose_key_it_is_by_then() -> None:
+    pool = pool_of("a", "b")
+    meet(pool, 0, head("o"), only="a")
+    limited, other = taken(pool, 0, only="b"), taken(pool, 0, only="b")
+    pool.answered(limited, {}, 0, status=429)
+    # While the body of the refusal is read, another answer tells whose key it is.
+    pool.answered(other, head("o"), 0)
+    pool.release(limited, failed(ErrorKind.RATE_LIMITED, 60), 0)
+
+    assert pool.acquire(59, ASK) is None
+
+
+def test_a_model_whose_limits_turn_out_to_be_its_own_cools_as_long_as_was_said() -> None:
+    pool = pool_of("a")
+    lease, straggler = taken(pool, 0), taken(pool, 0, Demand(SIBLING))
+    meet(pool, 0, head("o", requests=(50, 40)))
+    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60))
+    pool.answered(straggler, head("o", requests=(9, 9)), 0)
+    pool.answered(lease, head("o", requests=(50, 40)), 1)
+
+    assert pool.acquire(59, ASK) is None
 
 
 def test_a_shorter_cooling_that_goes_along_does_not_shorten_a_longer_one() -> None:

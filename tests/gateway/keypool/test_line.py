@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, WaitingLine
-from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, meet, pool_of, taken
+from tests.support.pools import ASK, MODEL, OTHER, SIBLING, fail, failed, head, meet, pool_of, taken
 from translators.errors import ErrorKind
 
 
@@ -135,6 +135,18 @@ def test_who_waits_for_certain_keys_only_lets_others_pass_who_can_use_the_rest()
 
     assert names(line.serve(1)) == ["any"]
     assert line.wake_at() == 60
+
+
+def test_who_waits_for_a_model_that_was_refused_lets_those_pass_who_want_another_of_its_class() -> None:
+    pool = pool_of("a")
+    fail(pool, 0, failed(ErrorKind.MODEL_REFUSED), demand=asks("x", SIBLING))
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("refused", asks("x", SIBLING))
+    line.join("other", asks("y"))
+
+    assert names(line.serve(0)) == ["other"]
+    assert line.wake_at() == 1
+    assert names(line.serve(1)) == ["refused"]
 
 
 def test_the_line_is_woken_by_whichever_key_is_ready_first() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -91,6 +91,7 @@ usages = st.none() | st.builds(
 )
 some_names = st.frozensets(st.sampled_from("abcde"), max_size=3)
 moments = st.sampled_from([0.0, 0.001, 0.5, 1.0, 5.0, 61.0, 301.0, 86_400.0, 3e7]) | st.floats(0, 100)
+bad_outcomes = st.sampled_from([ErrorKind.UNREACHABLE, ErrorKind.OVERLOADED]).map(failed)
 PASSING_KINDS = [kind for kind, rule in RULES.items() if rule.blame is not Blame.KEY_LIMIT]
 LIMITS = [kind for kind, rule in RULES.items() if rule.blame is Blame.KEY_LIMIT]
 
@@ -184,7 +185,9 @@ class PoolMachine(RuleBasedStateMachine):
             self.now = moment - MILLISECOND
             assert not self._ready(demand, exclude)
         self.now = moment + ROUNDING
-        assert self._ready(demand, exclude)
+        lease = self.pool.acquire(self.now, demand, exclude=exclude)
+        assert lease is not None
+        self._release(self._took(lease), ABANDONED)
 
     @rule(out=outs, names_owner=st.booleans(), requests=figures, prompt=figures, answer=figures, both=figures)
     def answer(
@@ -269,6 +272,33 @@ class PoolMachine(RuleBasedStateMachine):
     def reconfigure(self, keys: list[Key], strategy: str, is_changed: bool) -> None:
         self.pool.update(keys, PoolSettings(strategy, self.share) if is_changed else None)  # type: ignore[arg-type]
         assert [state.key for state in self.pool.states] == keys
+
+    @rule(key=keys_of_any_kind)
+    def put_key(self, key: Key) -> None:
+        self.pool.update([*(state.key for state in self.pool.states if state.key.name != key.name), key])
+
+    @rule(place=st.integers(0, 4), weight=st.integers(1, 5), ceiling=st.none() | st.integers(1, 5))
+    def change_key(self, place: int, weight: int, ceiling: int | None) -> None:
+        keys = [state.key for state in self.pool.states]
+        if place < len(keys):
+            keys[place] = replace(keys[place], weight=weight, max_concurrency=ceiling)
+            self.pool.update(keys)
+
+    @rule(place=st.integers(0, 4))
+    def drop_key(self, place: int) -> None:
+        keys = [state.key for state in self.pool.states]
+        self.pool.update(keys[:place] + keys[place + 1 :])
+
+    @rule(demand=demands, count=st.integers(2, 6), outcome=st.sampled_from([SUCCESS, ABANDONED]) | bad_outcomes)
+    def burst(self, demand: Demand, count: int, outcome: Outcome) -> None:
+        """Several at once that all end alike."""
+        found = [self.pool.acquire(self.now, demand) for _ in range(count)]
+        outs = [self._took(lease) for lease in found if lease is not None]
+        for out in outs:
+            if outcome.is_success:
+                self._answered(out, head(*true_owner(out.lease.key)), 200)
+                self.shut.pop((out.state, demand.model), None) if self._only_refused(out) else None
+            self._release(out, outcome)
 
     @rule(is_well=st.booleans())
     def probe(self, is_well: bool) -> None:
