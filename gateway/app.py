@@ -78,6 +78,7 @@ class Gateway:
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
         )
+        self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
         self._lessons = Lessons()
         self.aliases = _aliases_of(config)
@@ -102,6 +103,8 @@ class Gateway:
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
         )
+        if old.retries.budget_percent != config.retries.budget_percent:
+            self._budget = RetryBudget(config.retries.budget_percent)
         # A request that runs may hold a key that is gone, and may go on with one that is new.
         gone = {name: found for name, found in self._endpoints.items() if name in self._dispatcher.pool.leaving}
         self._endpoints.clear()
@@ -121,7 +124,7 @@ class Gateway:
             endpoints=self._endpoints,
             upstream=self._upstream,
             policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
-            budget=RetryBudget(config.retries.budget_percent),
+            budget=self._budget,
             on_refused=self._on_refused,
         )
         parts = Parts(

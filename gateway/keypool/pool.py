@@ -27,6 +27,8 @@ from translators.errors import Blame, ErrorKind
 
 # A 429 that names no time: a rate limit's bucket refills within seconds.
 DEFAULT_COOLING_SECONDS: Final = 5.0
+# After a probe that has shown nothing.
+PROBE_AGAIN_SECONDS: Final = 5.0
 # How many more workspaces and hosts are looked at once there is a key that would do.
 _LOOKS: Final = 8
 
@@ -132,8 +134,12 @@ class KeyPool:
             known = self._states.get(key.name)
             if known is None:
                 self._add(key)
-            elif known.key != key:
-                self._replace(known, key)
+            else:
+                if known.key != key:
+                    self._replace(known, key)
+                # The operator may have done something about it: that is looked at soon.
+                known.rest.until = -math.inf
+                known.organisation.rest.until = -math.inf
         # In the order of the configuration, as `weighted` and all reports have them.
         self._states = {name: self._states[name] for name in wanted}
         together: dict[str, list[KeyState]] = {}
@@ -141,6 +147,8 @@ class KeyPool:
             together.setdefault(state.organisation.name, []).append(state)
         for states in together.values():
             self._weigh(states)
+        used = {state.key.host for state in (*self._states.values(), *self._leaving)}
+        self._hosts = {name: host for name, host in self._hosts.items() if name in used}
         self.news += 1
 
     def _add(self, key: Key) -> None:
@@ -427,7 +435,7 @@ class KeyPool:
 
     def _learn(self, lease: Lease, workspace: Workspace, outcome: Outcome, now: float) -> None:
         state, demand, usage = lease.state, lease.demand, outcome.usage
-        if outcome.kind is not None:
+        if outcome.kind is not None and outcome.blame is not Blame.NOBODY:
             state.last_error, state.last_error_at = outcome.kind.name.lower(), now
         if usage is not None and demand.prefix is not None:
             self._warmth.learn(demand, workspace, usage, now)
@@ -509,12 +517,18 @@ class KeyPool:
             state.is_probed = True
         return [state.key.name for state in found]
 
-    def probed(self, name: str, *, is_well: bool, now: float) -> None:
-        """What a probe has shown: a key that is well again is on trial, until a request of a caller succeeds."""
+    def probed(self, name: str, *, is_well: bool | None, now: float) -> None:
+        """What a probe has shown; None is nothing, as when upstream could not be reached.
+
+        A key that is well again is on trial, until a request of a caller succeeds.
+        """
         state = self._states.get(name)
         if state is None or not state.is_rejected:
             return
         state.is_probed = False
+        if is_well is None:
+            state.rest.until = now + PROBE_AGAIN_SECONDS
+            return
         if not is_well:
             state.rest.refuse(now, 0.0)
             return

@@ -117,7 +117,7 @@ class Dispatcher:
         self.pool.release(lease, outcome, self.clock())
         self._stir()
 
-    def probed(self, name: str, *, is_well: bool) -> None:
+    def probed(self, name: str, *, is_well: bool | None) -> None:
         """What the probe of a rejected key has shown."""
         self.pool.probed(name, is_well=is_well, now=self.clock())
         self._stir()

@@ -155,6 +155,10 @@ class Exchange(Generic[R]):
         assert self._candidates is not None, "nothing is sent anew behind the commit point"
         return self._candidates[self._place]
 
+    @property
+    def _has_fallback(self) -> bool:
+        return self._candidates is not None and self._place + 1 < len(self._candidates)
+
     def head_has_left(self) -> None:
         """The caller has the head of the answer: what upstream said in its own is not asked for again."""
         self.record.upstream_headers = {}
@@ -205,6 +209,9 @@ class Exchange(Generic[R]):
         """Stand in line, as long as another attempt may be begun."""
         dispatcher = self._services.dispatcher
         now = dispatcher.clock()
+        if self._has_fallback and dispatcher.pool.why_none(now, demand, exclude)[0] is ErrorKind.OVERLOADED:
+            # Another model is ready to answer at once.
+            return None
         patience = self._services.policy.deadline_seconds - (now - self._began_at)
         lease = await dispatcher.wait(demand, exclude=exclude, avoid=avoid, patience_seconds=patience)
         self.record.waited_seconds += dispatcher.clock() - now
@@ -212,9 +219,7 @@ class Exchange(Generic[R]):
 
     def _falls_back(self, failure: Failure) -> bool:
         """Whether another model is asked, since all of this one's class are overloaded."""
-        if failure.kind is not ErrorKind.OVERLOADED or self._candidates is None:
-            return False
-        if self._place + 1 == len(self._candidates):
+        if failure.kind is not ErrorKind.OVERLOADED or not self._has_fallback:
             return False
         self._place += 1
         self._tries = 0

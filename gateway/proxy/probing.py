@@ -37,15 +37,22 @@ class Prober:
     async def probe(self, name: str, upstream: Upstream) -> None:
         """Ask once, and tell the pool."""
         endpoint = self._endpoints().get(name)
-        is_well = endpoint is not None and await _is_accepted(upstream, endpoint)
-        self._dispatcher.probed(name, is_well=is_well)
+        is_well: bool | None = None
+        try:
+            if endpoint is not None:
+                is_well = await _is_accepted(upstream, endpoint)
+        except FailedError:
+            # Upstream could not be asked: that says nothing of the key.
+            pass
+        except Exception:
+            # One that cannot be asked must not keep the others from being asked.
+            _log.exception("A rejected key could not be asked about. key=%s", name)
+        finally:
+            self._dispatcher.probed(name, is_well=is_well)
 
 
 async def _is_accepted(upstream: Upstream, endpoint: Endpoint) -> bool:
     call = Call(endpoint.profile.version or CURRENT_VERSION, method="GET", path=PROBE_PATH)
-    try:
-        async with upstream.open(endpoint, call) as answer:
-            await answer.read(_MAX_BYTES)
-            return answer.status not in _REFUSALS
-    except FailedError:
-        return False
+    async with upstream.open(endpoint, call) as answer:
+        await answer.read(_MAX_BYTES)
+        return answer.status not in _REFUSALS
