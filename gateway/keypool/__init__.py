@@ -3,7 +3,7 @@
 from gateway.keypool.budget import RetryBudget
 from gateway.keypool.demand import ABANDONED, SUCCESS, Demand, Key, Lease, Outcome
 from gateway.keypool.line import WaitingLine
-from gateway.keypool.pool import KeyPool, PoolSettings
+from gateway.keypool.pool import KeyPool, PoolSettings, Stay
 from gateway.keypool.snapshot import PoolView, snapshot
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "PoolSettings",
     "PoolView",
     "RetryBudget",
+    "Stay",
     "WaitingLine",
     "snapshot",
 ]

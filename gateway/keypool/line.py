@@ -3,38 +3,50 @@
 Requests for different classes of models do not wait for one another. In front of a class stands one request of each
 caller, and they are served in turn; where the first of them has to wait for limits the others wait with it, so that a
 large request is not overtaken by small ones for ever.
+
+Whoever waits for a workspace that has its prompt in a cache stands in a line of its own, before that workspace: what is
+cheap there would cost others their room elsewhere. Such requests pass those who go anywhere, though not without end.
 """
 
 import math
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from gateway.keypool.demand import Demand, Lease
-from gateway.keypool.pool import KeyPool
+from gateway.keypool.pool import KeyPool, Stay
 from translators.errors import ErrorKind
 
 W = TypeVar("W", bound=Hashable)
 _NOBODY: Final[frozenset[str]] = frozenset()
+_ANYWHERE: Final = ""
+# So many requests with a warm cache may pass the one that is the next to go anywhere.
+_MOST_PASSES: Final = 20
+# Lines before workspaces are many, and wait for moments that are known: not every event is worth a look at all of them.
+_LOOK_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True)
 class _Ticket:
-    """What somebody waits for."""
+    """What somebody waits for, and until when in one place only."""
 
     demand: Demand
     exclude: frozenset[str]
     avoid: frozenset[str]
+    stays_until: float
 
 
 @dataclass(slots=True)
-class _Class(Generic[W]):
-    """Those who wait for one class of models, by caller; `not_before` is when it pays to look again."""
+class _Line(Generic[W]):
+    """Those who wait for one class of models in one place, by caller; `not_before` is when it pays to look again."""
 
-    callers: "OrderedDict[str, OrderedDict[W, _Ticket]]"
+    callers: "OrderedDict[str, OrderedDict[W, _Ticket]]" = field(default_factory=OrderedDict)
     not_before: float = -math.inf
+    looked_at: float = -math.inf
     news: int = -1
+    # How many with a warm cache have been served since the last of these was.
+    passes: int = 0
 
 
 class WaitingLine(Generic[W]):
@@ -43,8 +55,9 @@ class WaitingLine(Generic[W]):
     def __init__(self, pool: KeyPool, size: int) -> None:
         self._pool = pool
         self.size = size
-        self._classes: dict[str, _Class[W]] = {}
-        self._where: dict[W, tuple[str, str]] = {}
+        # By class of models and workspace.
+        self._lines: dict[str, dict[str, _Line[W]]] = {}
+        self._where: dict[W, tuple[str, str, str]] = {}
 
     def __len__(self) -> int:
         return len(self._where)
@@ -52,71 +65,94 @@ class WaitingLine(Generic[W]):
     @property
     def waiting(self) -> dict[str, dict[str, int]]:
         """How many wait for each class of models, by caller."""
-        return {
-            name: {caller: len(tickets) for caller, tickets in line.callers.items()}
-            for name, line in self._classes.items()
-        }
+        counts: dict[str, dict[str, int]] = {}
+        for name, _, caller in self._where.values():
+            callers = counts.setdefault(name, {})
+            callers[caller] = callers.get(caller, 0) + 1
+        return counts
 
-    def has_line(self, demand: Demand) -> bool:
-        """Whether somebody who came before waits for the same class of models."""
-        return demand.limit_class in self._classes
+    def has_line(self, demand: Demand, stay: Stay | None = None) -> bool:
+        """Whether others who came before are to be served before; `stay` is where a request would wait."""
+        lines = self._lines.get(demand.limit_class)
+        if lines is None:
+            return False
+        anywhere = lines.get(_ANYWHERE)
+        if stay is None or anywhere is None:
+            return (anywhere is not None) if stay is None else stay.workspace in lines
+        return stay.workspace in lines or not _passes(anywhere)
 
     def join(
-        self, waiter: W, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
+        self,
+        waiter: W,
+        demand: Demand,
+        *,
+        exclude: frozenset[str] = _NOBODY,
+        avoid: frozenset[str] = _NOBODY,
+        stay: Stay | None = None,
     ) -> bool:
-        """Stand in line, if there is room."""
+        """Stand in line, if there is room; before one workspace for as long as `stay` says."""
         if len(self) >= self.size:
             return False
-        line = self._classes.get(demand.limit_class)
-        if line is None:
-            line = self._classes[demand.limit_class] = _Class(OrderedDict())
-        line.callers.setdefault(demand.caller, OrderedDict())[waiter] = _Ticket(demand, exclude, avoid)
-        self._where[waiter] = demand.limit_class, demand.caller
+        place = _ANYWHERE if stay is None else stay.workspace
+        line = self._lines.setdefault(demand.limit_class, {}).setdefault(place, _Line())
+        ticket = _Ticket(demand, exclude, avoid, -math.inf if stay is None else stay.until)
+        line.callers.setdefault(demand.caller, OrderedDict())[waiter] = ticket
+        self._where[waiter] = demand.limit_class, place, demand.caller
         line.not_before = -math.inf
         return True
 
     def leave(self, waiter: W) -> None:
         """Go away; whoever is not in line may do that as well."""
-        place = self._where.pop(waiter, None)
-        if place is None:
+        if (where := self._where.pop(waiter, None)) is None:
             return
-        name, caller = place
-        line = self._classes[name]
+        name, place, caller = where
+        lines = self._lines[name]
+        line = lines[place]
         tickets = line.callers[caller]
         del tickets[waiter]
         if not tickets:
             del line.callers[caller]
         if not line.callers:
-            del self._classes[name]
+            del lines[place]
+        if not lines:
+            del self._lines[name]
         # Those behind may need less.
         line.not_before = -math.inf
 
     def serve(self, now: float) -> list[tuple[W, Lease]]:
         """Those whose turn has come, each with a lease; they have left the line."""
         served: list[tuple[W, Lease]] = []
-        for line in list(self._classes.values()):
-            if now >= line.not_before or line.news != self._pool.news:
-                self._serve(line, now, served)
+        for lines in list(self._lines.values()):
+            anywhere = lines.get(_ANYWHERE)
+            if anywhere is not None and (now >= anywhere.not_before or anywhere.news != self._pool.news):
+                self._serve(anywhere, now, served)
+            for place, line in list(lines.items()):
+                if place != _ANYWHERE and self._is_due(line, now):
+                    self._serve_at_home(line, anywhere, now, served)
         return served
 
     def wake_at(self) -> float:
         """When it pays to call `serve` again although nothing has happened; infinity if it does not."""
-        return min((line.not_before for line in self._classes.values()), default=math.inf)
+        return min((line.not_before for line in self._all()), default=math.inf)
 
-    def _serve(self, line: _Class[W], now: float, served: list[tuple[W, Lease]]) -> None:
+    def _all(self) -> Iterator[_Line[W]]:
+        for lines in self._lines.values():
+            yield from lines.values()
+
+    def _is_due(self, line: _Line[W], now: float) -> bool:
+        is_news = line.news != self._pool.news and now - line.looked_at >= _LOOK_SECONDS
+        return is_news or now >= line.not_before
+
+    def _serve(self, line: _Line[W], now: float, served: list[tuple[W, Lease]]) -> None:
+        """Serve those who go anywhere."""
         passed: set[str] = set()
         not_before = math.inf
         while (caller := next((name for name in line.callers if name not in passed), None)) is not None:
             waiter, ticket = next(iter(line.callers[caller].items()))
-            lease = self._pool.acquire(now, ticket.demand, exclude=ticket.exclude, avoid=ticket.avoid)
-            if lease is not None:
-                self.leave(waiter)
-                served.append((waiter, lease))
-                if caller in line.callers:
-                    line.callers.move_to_end(caller)
+            if self._serve_next(line, caller, waiter, ticket, now, served):
+                line.passes = 0
                 continue
-            ready_at = self._pool.ready_at(now, ticket.demand, ticket.exclude)
-            not_before = min(not_before, ready_at)
+            not_before = min(not_before, self._pool.ready_at(now, ticket.demand, ticket.exclude))
             kind, _ = self._pool.why_none(now, ticket.demand, ticket.exclude)
             if not ticket.exclude and kind is not ErrorKind.MODEL_REFUSED:
                 break
@@ -124,3 +160,50 @@ class WaitingLine(Generic[W]):
             passed.add(caller)
         line.not_before = not_before
         line.news = self._pool.news
+
+    def _serve_at_home(
+        self, line: _Line[W], anywhere: _Line[W] | None, now: float, served: list[tuple[W, Lease]]
+    ) -> None:
+        """Serve those who wait for one workspace, and for any once they have waited for long enough."""
+        not_before = math.inf
+        while line.callers:
+            if anywhere is not None and anywhere.callers and not _passes(anywhere):
+                not_before = anywhere.not_before
+                break
+            caller, tickets = next(iter(line.callers.items()))
+            waiter, ticket = next(iter(tickets.items()))
+            stay = self._pool.stay(now, ticket.demand) if now < ticket.stays_until else None
+            if stay is not None and stay.ready_at > now:
+                not_before = min(stay.ready_at, ticket.stays_until)
+                break
+            if not self._serve_next(line, caller, waiter, ticket, now, served):
+                not_before = self._pool.ready_at(now, ticket.demand, ticket.exclude)
+                break
+            if anywhere is not None:
+                anywhere.passes += 1
+        line.not_before = not_before
+        line.looked_at = now
+        line.news = self._pool.news
+
+    def _serve_next(
+        self, line: _Line[W], caller: str, waiter: W, ticket: _Ticket, now: float, served: list[tuple[W, Lease]]
+    ) -> bool:
+        lease = self._pool.acquire(now, ticket.demand, exclude=ticket.exclude, avoid=ticket.avoid)
+        if lease is None:
+            return False
+        self.leave(waiter)
+        served.append((waiter, lease))
+        if caller in line.callers:
+            line.callers.move_to_end(caller)
+        return True
+
+    def passed(self, demand: Demand) -> None:
+        """A request was served at once although others wait: its cache was warm."""
+        lines = self._lines.get(demand.limit_class)
+        if lines is not None and (anywhere := lines.get(_ANYWHERE)) is not None:
+            anywhere.passes += 1
+
+
+def _passes(anywhere: _Line[W]) -> bool:
+    """Whether those with a warm cache may still pass."""
+    return anywhere.passes < _MOST_PASSES

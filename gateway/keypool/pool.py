@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.demand import Demand, Key, Lease, Outcome
@@ -29,6 +29,9 @@ from translators.errors import Blame, ErrorKind
 DEFAULT_COOLING_SECONDS: Final = 5.0
 # After a probe that has shown nothing.
 PROBE_AGAIN_SECONDS: Final = 5.0
+# How long a request waits for its cache, next to how long the limits need for what it saves.
+_PATIENCE: Final = 3.0
+MOST_PATIENCE_SECONDS: Final = 3.0
 # How many more workspaces and hosts are looked at once there is a key that would do.
 _LOOKS: Final = 8
 
@@ -54,6 +57,14 @@ class PoolSettings:
 
     strategy: StrategyName = "affinity"
     share: float = 1.0
+
+
+class Stay(NamedTuple):
+    """Where a prompt is cached: when a key is ready there, and until when it pays to wait for that."""
+
+    workspace: str
+    ready_at: float
+    until: float
 
 
 class KeyPool:
@@ -248,6 +259,34 @@ class KeyPool:
         ):
             state = self._look_around(now, demand, caches, exclude, avoid)
         return None if state is None else self._lease(state, demand, caches, now)
+
+    def stay(self, now: float, demand: Demand) -> Stay | None:
+        """Where a request had better wait than go, because its prompt is cached there; None where that does not pay.
+
+        What is cheap there costs limits elsewhere: so long as these need to make up for it, waiting takes nothing from
+        anybody.
+        """
+        if not self._strategy.heeds_caches:
+            return None
+        caches = self._warmth.caches(demand.prefix, now)
+        for cache in caches:
+            workspace = cache.workspace.current()
+            state = workspace.ranking.best()
+            if state is None or state.host.is_suspect(demand.limit_class, now):
+                continue
+            obstacle = self._obstacle(state, demand, caches, now)
+            if obstacle is None:
+                return Stay(workspace.name, now, now)
+            kind, ready_at = obstacle
+            bucket = state.organisation.allowance(demand.limit_class, demand.model).input
+            if kind is not ErrorKind.RATE_LIMITED or bucket is None:
+                continue
+            patience = min(
+                MOST_PATIENCE_SECONDS, _PATIENCE * min(cache.tokens, demand.input_tokens) / bucket.per_second
+            )
+            if ready_at <= now + patience:
+                return Stay(workspace.name, ready_at, now + patience)
+        return None
 
     def _look_around(
         self, now: float, demand: Demand, caches: Sequence[Cache], exclude: frozenset[str], avoid: frozenset[str]

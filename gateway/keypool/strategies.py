@@ -22,9 +22,14 @@ _WARM_SLACK: Final = 8
 
 
 class Strategy(Protocol):
-    """An order of keys. `heeds_headroom` says whether a key with little left gives way to one with more."""
+    """An order of keys.
+
+    `heeds_headroom` says whether a key with little left gives way to one with more, `heeds_caches` whether it pays to
+    wait for a key because of what is cached there.
+    """
 
     heeds_headroom: bool
+    heeds_caches: bool
 
     def add(self, state: KeyState) -> None:
         """One more key."""
@@ -63,6 +68,7 @@ class Ranked:
     """All keys in one order, whatever the request."""
 
     heeds_headroom = True
+    heeds_caches = False
 
     def __init__(self, rank: Callable[[KeyState], Rank]) -> None:
         self._ranking = Ranking(rank)
@@ -133,6 +139,7 @@ class Affinity:
     """Where the prefix is warm, else at its home on the ring; within a workspace the least busy key."""
 
     heeds_headroom = True
+    heeds_caches = True
 
     def __init__(self, in_flight: Callable[[], int]) -> None:
         self._in_flight = in_flight

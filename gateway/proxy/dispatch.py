@@ -15,6 +15,7 @@ from gateway.keypool import (
     Outcome,
     PoolSettings,
     PoolView,
+    Stay,
     WaitingLine,
     snapshot,
 )
@@ -71,9 +72,14 @@ class Dispatcher:
         self, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
     ) -> Lease | None:
         """A lease at once, or None: no key is ready, or others have waited longer."""
-        if self._line.has_line(demand):
+        now = self.clock()
+        stay = None if exclude or avoid else self.pool.stay(now, demand)
+        if self._line.has_line(demand, stay) or (stay is not None and stay.ready_at > now):
             return None
-        return self.pool.acquire(self.clock(), demand, exclude=exclude, avoid=avoid)
+        lease = self.pool.acquire(now, demand, exclude=exclude, avoid=avoid)
+        if lease is not None and stay is not None and len(self._line):
+            self._line.passed(demand)
+        return lease
 
     async def wait(
         self,
@@ -85,20 +91,21 @@ class Dispatcher:
     ) -> Lease | None:
         """A lease when its turn comes; None where there is no room in the line, no hope, or no time left."""
         patience = min(patience_seconds, self._queue_timeout_seconds)
-        kind, seconds = self.pool.why_none(self.clock(), demand, exclude)
+        now = self.clock()
+        kind, seconds = self.pool.why_none(now, demand, exclude)
         if kind not in WORTH_WAITING or math.inf > seconds > patience:
             return None
+        stay = None if exclude or avoid else self.pool.stay(now, demand)
         waiter: _Waiter = asyncio.get_running_loop().create_future()
-        if not self._line.join(waiter, demand, exclude=exclude, avoid=avoid):
-            return None
+        if not self._line.join(waiter, demand, exclude=exclude, avoid=avoid, stay=stay):
+            return self._anywhere(demand, stay)
         self._stir()
         lease: Lease | None = None
         try:
             async with asyncio.timeout(patience):
                 lease = await waiter
         except TimeoutError:
-            if waiter.done() and not waiter.cancelled():
-                lease = waiter.result()
+            lease = waiter.result() if waiter.done() and not waiter.cancelled() else self._anywhere(demand, stay)
         finally:
             self._line.leave(waiter)
             self._stir()
@@ -106,6 +113,12 @@ class Dispatcher:
                 # The caller has left in the very moment when its turn came.
                 self.release(waiter.result(), ABANDONED)
         return lease
+
+    def _anywhere(self, demand: Demand, stay: Stay | None) -> Lease | None:
+        """A lease for one who was to wait where its cache is, and cannot."""
+        if stay is None or self._line.has_line(demand):
+            return None
+        return self.pool.acquire(self.clock(), demand)
 
     def answered(self, lease: Lease, headers: Mapping[str, str], status: int) -> None:
         """An answer's head has come."""
