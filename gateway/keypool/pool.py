@@ -468,7 +468,12 @@ class KeyPool:
         caches = self._warmth.caches(demand.prefix, now)
         for state in self._states.values():
             if state.key.name not in exclude:
-                yield self._obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
+                kind, until = self._obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
+                if now < until < math.inf and kind is not ErrorKind.RATE_LIMITED:
+                    # What comes after that obstacle.
+                    allowance = state.organisation.allowance(demand.limit_class, demand.model)
+                    until = max(until, allowance.ready_at(_uncached(demand, state.workspace, caches), now))
+                yield kind, until
 
     # Learning
 

@@ -372,6 +372,17 @@ def test_a_nearly_empty_bucket_is_paced_rather_than_hit() -> None:
     assert len(sent) >= 55
 
 
+@pytest.mark.parametrize("kind", [ErrorKind.RATE_LIMITED, ErrorKind.SPEND_LIMIT, ErrorKind.MODEL_REFUSED])
+def test_the_time_that_is_told_counts_what_comes_after_the_first_obstacle(kind: ErrorKind) -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", requests=(60, 0)), outcome=failed(kind, 1))
+    moment = pool.ready_at(0, ASK)
+
+    assert 2 < moment < 2.5
+    assert pool.acquire(moment - 0.001, ASK) is None
+    assert pool.acquire(moment + 1e-6, ASK) is not None
+
+
 # Classes that turn out to be several
 
 
