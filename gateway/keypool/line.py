@@ -4,8 +4,9 @@ Requests for different classes of models do not wait for one another. In front o
 caller, and they are served in turn; where the first of them has to wait for limits the others wait with it, so that a
 large request is not overtaken by small ones for ever.
 
-Whoever waits for a workspace that has its prompt in a cache stands in a line of its own, before that workspace: what is
-cheap there would cost others their room elsewhere. Such requests pass those who go anywhere, though not without end.
+Whoever waits for a workspace that has its prompt in a cache stands in a line of its own, before that workspace: what
+is cheap there would cost others their room elsewhere. The lines of a class are served in turn, each the more often the
+more callers stand in it; and once those who go anywhere have been passed by too many, nobody passes them any more.
 """
 
 import math
@@ -21,8 +22,10 @@ from translators.errors import ErrorKind
 W = TypeVar("W", bound=Hashable)
 _NOBODY: Final[frozenset[str]] = frozenset()
 _ANYWHERE: Final = ""
-# So many requests with a warm cache may pass the one that is the next to go anywhere.
+# So many requests with a warm cache may come and go at once while somebody waits to go anywhere.
 _MOST_PASSES: Final = 20
+# So many rounds of its callers may a line be ahead of those who go anywhere.
+_MOST_ROUNDS: Final = 4.0
 # Lines before workspaces are many, and wait for moments that are known: not every event is worth a look at all of them.
 _LOOK_SECONDS: Final = 0.02
 
@@ -45,7 +48,9 @@ class _Line(Generic[W]):
     not_before: float = -math.inf
     looked_at: float = -math.inf
     news: int = -1
-    # How many with a warm cache have been served since the last of these was.
+    # How often each of its callers was served, on average, since there is a line.
+    rounds: float = 0.0
+    # How many with a warm cache were served at once since the last of these was.
     passes: int = 0
 
 
@@ -94,7 +99,11 @@ class WaitingLine(Generic[W]):
         if len(self) >= self.size:
             return False
         place = _ANYWHERE if stay is None else stay.workspace
-        line = self._lines.setdefault(demand.limit_class, {}).setdefault(place, _Line())
+        lines = self._lines.setdefault(demand.limit_class, {})
+        if (line := lines.get(place)) is None:
+            # Who comes later does not make up for what others had.
+            rounds = min((other.rounds for other in lines.values()), default=0.0)
+            line = lines[place] = _Line(rounds=rounds)
         ticket = _Ticket(demand, exclude, avoid, -math.inf if stay is None else stay.until)
         line.callers.setdefault(demand.caller, OrderedDict())[waiter] = ticket
         self._where[waiter] = demand.limit_class, place, demand.caller
@@ -124,11 +133,16 @@ class WaitingLine(Generic[W]):
         served: list[tuple[W, Lease]] = []
         for lines in list(self._lines.values()):
             anywhere = lines.get(_ANYWHERE)
-            if anywhere is not None and (now >= anywhere.not_before or anywhere.news != self._pool.news):
-                self._serve(anywhere, now, served)
-            for place, line in list(lines.items()):
-                if place != _ANYWHERE and self._is_due(line, now):
-                    self._serve_at_home(line, anywhere, now, served)
+            due = [line for line in lines.values() if self._is_due(line, now, is_home=line is not anywhere)]
+            while due:
+                line = min(due, key=_rounds)
+                is_served = (
+                    self._serve(line, now, served)
+                    if line is anywhere
+                    else self._serve_at_home(line, anywhere, now, served)
+                )
+                if not is_served:
+                    due.remove(line)
         return served
 
     def wake_at(self) -> float:
@@ -139,48 +153,47 @@ class WaitingLine(Generic[W]):
         for lines in self._lines.values():
             yield from lines.values()
 
-    def _is_due(self, line: _Line[W], now: float) -> bool:
-        is_news = line.news != self._pool.news and now - line.looked_at >= _LOOK_SECONDS
+    def _is_due(self, line: _Line[W], now: float, *, is_home: bool) -> bool:
+        is_news = line.news != self._pool.news and not (is_home and now - line.looked_at < _LOOK_SECONDS)
         return is_news or now >= line.not_before
 
-    def _serve(self, line: _Line[W], now: float, served: list[tuple[W, Lease]]) -> None:
-        """Serve those who go anywhere."""
-        passed: set[str] = set()
+    def _serve(self, line: _Line[W], now: float, served: list[tuple[W, Lease]]) -> bool:
+        """Serve one of those who go anywhere, if there is one who can be served."""
         not_before = math.inf
-        while (caller := next((name for name in line.callers if name not in passed), None)) is not None:
-            waiter, ticket = next(iter(line.callers[caller].items()))
+        for caller, tickets in line.callers.items():
+            waiter, ticket = next(iter(tickets.items()))
             if self._serve_next(line, caller, waiter, ticket, now, served):
                 line.passes = 0
-                continue
+                return True
             not_before = min(not_before, self._pool.ready_at(now, ticket.demand, ticket.exclude))
             kind, _ = self._pool.why_none(now, ticket.demand, ticket.exclude)
             if not ticket.exclude and kind is not ErrorKind.MODEL_REFUSED:
                 break
             # It waits for certain keys or for its model only; others can be of use to those behind it.
-            passed.add(caller)
-        line.not_before = not_before
-        line.news = self._pool.news
+        self._looked(line, now, not_before)
+        return False
 
     def _serve_at_home(
         self, line: _Line[W], anywhere: _Line[W] | None, now: float, served: list[tuple[W, Lease]]
-    ) -> None:
-        """Serve those who wait for one workspace, and for any once they have waited for long enough."""
-        not_before = math.inf
-        while line.callers:
-            if anywhere is not None and anywhere.callers and not _passes(anywhere):
-                not_before = anywhere.not_before
-                break
-            caller, tickets = next(iter(line.callers.items()))
-            waiter, ticket = next(iter(tickets.items()))
-            stay = self._pool.stay(now, ticket.demand) if now < ticket.stays_until else None
-            if stay is not None and stay.ready_at > now:
-                not_before = min(stay.ready_at, ticket.stays_until)
-                break
-            if not self._serve_next(line, caller, waiter, ticket, now, served):
-                not_before = self._pool.ready_at(now, ticket.demand, ticket.exclude)
-                break
-            if anywhere is not None:
-                anywhere.passes += 1
+    ) -> bool:
+        """Serve one of those who wait for one workspace, and for any once they have waited for long enough."""
+        if not line.callers:
+            return False
+        if anywhere is not None and anywhere.callers and line.rounds - anywhere.rounds > _MOST_ROUNDS:
+            self._looked(line, now, anywhere.not_before)
+            return False
+        caller, tickets = next(iter(line.callers.items()))
+        waiter, ticket = next(iter(tickets.items()))
+        stay = self._pool.stay(now, ticket.demand) if now < ticket.stays_until else None
+        if stay is not None and stay.ready_at > now:
+            self._looked(line, now, min(stay.ready_at, ticket.stays_until))
+            return False
+        if self._serve_next(line, caller, waiter, ticket, now, served):
+            return True
+        self._looked(line, now, self._pool.ready_at(now, ticket.demand, ticket.exclude))
+        return False
+
+    def _looked(self, line: _Line[W], now: float, not_before: float) -> None:
         line.not_before = not_before
         line.looked_at = now
         line.news = self._pool.news
@@ -191,6 +204,7 @@ class WaitingLine(Generic[W]):
         lease = self._pool.acquire(now, ticket.demand, exclude=ticket.exclude, avoid=ticket.avoid)
         if lease is None:
             return False
+        line.rounds += 1 / len(line.callers)
         self.leave(waiter)
         served.append((waiter, lease))
         if caller in line.callers:
@@ -202,6 +216,10 @@ class WaitingLine(Generic[W]):
         lines = self._lines.get(demand.limit_class)
         if lines is not None and (anywhere := lines.get(_ANYWHERE)) is not None:
             anywhere.passes += 1
+
+
+def _rounds(line: _Line[W]) -> float:
+    return line.rounds
 
 
 def _passes(anywhere: _Line[W]) -> bool:
