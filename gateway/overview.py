@@ -22,7 +22,7 @@ _ERROR_WIDTH: Final = 24
 _HOST_WIDTH: Final = 40
 _LIST_WIDTH: Final = 60
 # A host that keeps so many seconds silent while streams wait for their head is worth a line.
-_SILENCE_SECONDS: Final = 10.0
+_SILENCE_SECONDS: Final = 5.0
 _LETTERS: Final = ((1e6, 1e6, "M"), (1e4, 1e3, "k"))
 _UNITS: Final = ((172_800, 86_400, "d"), (5_940, 3_600, "h"), (99, 60, "min"), (10, 1, "s"))
 

@@ -53,6 +53,10 @@ class Bucket:
         self.per_second = limit / _PERIOD_SECONDS
         self.updated_at = now
 
+    def hold_at(self, moment: float, level: float) -> None:
+        """Take it to hold so much at a moment to come, if it would be less."""
+        self.level += max(0.0, level - self.level - (moment - self.updated_at) * self.per_second)
+
     def seconds_until(self, cost: float, now: float) -> float:
         """How long until it holds this much and a margin; what is more than the whole bucket waits until it is full."""
         capacity = self.capacity
@@ -205,6 +209,10 @@ class Allowance:
     def cool(self, until: float) -> None:
         """Upstream does not want to be asked before this moment."""
         self._cooling_until = max(self._cooling_until, until)
+        for bucket in (self.requests, self.input, self.output, self.tokens):
+            if bucket is not None:
+                # From then on one may be sent, upstream says: no margin of ours is to add to that.
+                bucket.hold_at(until, bucket.capacity * _MARGIN + (bucket is self.requests))
 
     def differs_for(self, model: str, headers: Mapping[str, str]) -> bool:
         """Whether these are the limits of another bucket than those that were told for another model."""

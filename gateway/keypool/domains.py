@@ -21,7 +21,7 @@ _MAX_COUNTED_REFUSALS: Final = 16
 # Callers choose the names of models, so what is kept under them is bounded.
 MAX_NOTED_MODELS: Final = 256
 # A host where streams begin late all at once is not asked first; thinking models answer their head at once, too.
-SILENCE_SECONDS: Final = 10.0
+SILENCE_SECONDS: Final = 5.0
 
 T = TypeVar("T")
 

@@ -372,7 +372,16 @@ def test_a_nearly_empty_bucket_is_paced_rather_than_hit() -> None:
     assert len(sent) >= 55
 
 
-@pytest.mark.parametrize("kind", [ErrorKind.RATE_LIMITED, ErrorKind.SPEND_LIMIT, ErrorKind.MODEL_REFUSED])
+def test_when_upstream_says_that_it_may_be_asked_again_it_may() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", requests=(60, 0)), outcome=failed(ErrorKind.RATE_LIMITED, 0.5))
+
+    assert pool.acquire(0.499, ASK) is None
+    assert pool.acquire(0.5, ASK) is not None
+    assert pool.acquire(0.5, ASK) is None
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.SPEND_LIMIT, ErrorKind.MODEL_REFUSED])
 def test_the_time_that_is_told_counts_what_comes_after_the_first_obstacle(kind: ErrorKind) -> None:
     pool = pool_of("a")
     meet(pool, 0, head("o", requests=(60, 0)), outcome=failed(kind, 1))

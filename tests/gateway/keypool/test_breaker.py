@@ -228,10 +228,10 @@ def test_a_host_where_streams_begin_late_all_at_once_is_not_asked_first() -> Non
 def test_one_head_is_a_sign_of_life_for_all_streams() -> None:
     pool, _ = two_hosts()
     other = taken(pool, 1, STREAM)
-    pool.answered(other, head(), 9)
+    pool.answered(other, head(), 4)
 
-    assert name_of(pool.acquire(18, STREAM)) == "a"
-    assert name_of(pool.acquire(19.5, STREAM)) == "b"
+    assert name_of(pool.acquire(4 + SILENCE_SECONDS - 0.1, STREAM)) == "a"
+    assert name_of(pool.acquire(4 + SILENCE_SECONDS + 0.1, STREAM)) == "b"
 
 
 def test_what_does_not_stream_may_take_its_time() -> None:
