@@ -5,6 +5,7 @@ reserved, and settled when the answer tells more; so a bucket that is nearly emp
 of being hit. With several processes each has its share of what upstream says.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,6 +22,8 @@ _MARGIN: Final = 0.02
 _LOW: Final = 0.1
 # Moments come in whole seconds, of the answer as of the reset.
 _RESOLUTION_SECONDS: Final = 1.0
+# What full is does not change from one answer to the next.
+_MEASURE_SECONDS: Final = 1.0
 # What an answer is taken to need before any was seen, and how fast this follows what is seen.
 _FIRST_OUTPUT_TOKENS: Final = 400.0
 _LEARNING: Final = 0.05
@@ -34,7 +37,7 @@ class Bucket:
     `limit` is what a minute allows, `capacity` what is there at most: upstream may hold less than a minute's worth.
     """
 
-    __slots__ = ("capacity", "is_low", "level", "limit", "per_second", "updated_at")
+    __slots__ = ("capacity", "is_low", "level", "limit", "measured_at", "per_second", "updated_at")
 
     def __init__(self) -> None:
         self.limit = 0.0
@@ -42,6 +45,7 @@ class Bucket:
         self.level = 0.0
         self.per_second = 0.0
         self.updated_at = 0.0
+        self.measured_at = -math.inf
         # Whether it was nearly empty when it was last looked at.
         self.is_low = False
 
@@ -49,8 +53,13 @@ class Bucket:
         """Take over what upstream says."""
         self.limit = limit
         self.capacity = capacity
-        self.level = level
+        self.measured_at = now
         self.per_second = limit / _PERIOD_SECONDS
+        self.tell_level(level, now)
+
+    def tell_level(self, level: float, now: float) -> None:
+        """Take over what is left."""
+        self.level = level
         self.updated_at = now
 
     def hold_at(self, moment: float, level: float) -> None:
@@ -106,8 +115,8 @@ class Allowance:
         self._pending_output = 0
         self._typical_output = _FIRST_OUTPUT_TOKENS
         self._input_ratio = 1.0
-        # The limits as they were told last, and for which model.
-        self._told_for: tuple[str, str | None, str | None] | None = None
+        # The model that upstream's figures came with last.
+        self._told_for: str | None = None
 
     @property
     def cooling_until(self) -> float:
@@ -216,11 +225,12 @@ class Allowance:
 
     def differs_for(self, model: str, headers: Mapping[str, str]) -> bool:
         """Whether these are the limits of another bucket than those that were told for another model."""
-        told = (model, headers.get(_limit("requests")), headers.get(_limit("input-tokens")))
-        if told[1] is None:
+        before, self._told_for = self._told_for, model
+        if before is None or before == model:
             return False
-        before, self._told_for = self._told_for, told
-        return before is not None and before[0] != model and before[1:] != told[1:]
+        buckets = (("requests", self.requests), ("input-tokens", self.input))
+        told = [(headers.get(_NAMES[kind][0], ""), bucket) for kind, bucket in buckets if bucket is not None]
+        return any(_is_count(text) and int(text) * self._share != bucket.limit for text, bucket in told)
 
     def _tell(self, kind: str, headers: Mapping[str, str], pending: int, now: float) -> bool:
         """Take over one bucket from an answer's headers; whether it was told of."""
@@ -228,18 +238,20 @@ class Allowance:
         limit_text, remaining_text = headers.get(limit_name, ""), headers.get(remaining_name, "")
         if not (_is_count(limit_text) and _is_count(remaining_text)):
             return False
-        limit, remaining = int(limit_text), int(remaining_text)
+        limit, remaining, share = int(limit_text), int(remaining_text), self._share
         if not limit:
             return False
-        capacity = float(limit)
-        # The reset is when it will be full again, which tells what full is.
-        if (seconds := _seconds_between(headers.get("date"), headers.get(reset_name))) is not None:
-            capacity = min(limit, remaining + (seconds + _RESOLUTION_SECONDS) * limit / _PERIOD_SECONDS)
-        share = self._share
         bucket: Bucket | None = getattr(self, attribute)
         if bucket is None:
             bucket = Bucket()
             setattr(self, attribute, bucket)
+        if bucket.limit == limit * share and now - bucket.measured_at < _MEASURE_SECONDS:
+            bucket.tell_level(remaining * share - pending, now)
+            return True
+        capacity = float(limit)
+        # The reset is when it will be full again, which tells what full is.
+        if (seconds := _seconds_between(headers.get("date"), headers.get(reset_name))) is not None:
+            capacity = min(limit, remaining + (seconds + _RESOLUTION_SECONDS) * limit / _PERIOD_SECONDS)
         bucket.tell(limit * share, capacity * share, remaining * share - pending, now)
         return True
 
@@ -247,10 +259,6 @@ class Allowance:
 def _is_count(text: str) -> bool:
     # More digits than that are no figure, and not every one could be reckoned with.
     return text.isdecimal() and len(text) <= _MAX_DIGITS
-
-
-def _limit(kind: str) -> str:
-    return _NAMES[kind][0]
 
 
 _NAMES: Final = {

@@ -1,7 +1,7 @@
 """What a request asks of the pool, what it is given, and what became of it."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from translators.errors import Blame, ErrorKind, Failure
 from translators.models import limit_class
@@ -88,8 +88,7 @@ class Lease:
         self.is_trial = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What an attempt teaches: who is to blame and for how long, or what it has used.
 
     An attempt that its caller abandoned teaches nothing: it is no success, and nobody is to blame.

@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct, field
 
@@ -97,8 +97,7 @@ class Services:
         return replace(self, dispatcher=dispatcher, endpoints={endpoint.name: endpoint}, on_refused=lambda key: None)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate(Generic[R]):
+class Candidate(NamedTuple, Generic[R]):
     """A model that may answer; `write` gives the request's Messages form for a kind of host.
 
     `learn` is told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is
@@ -131,14 +130,16 @@ class Exchange(Generic[R]):
         self._began_at = services.dispatcher.clock()
         self._is_committed = False
         self._tries = 0
-        # What the running attempt goes to, and what it has sent there.
+        # What the running attempt goes to, and what it has sent there; before it, what it would be.
         self._endpoint: Endpoint | None = None
         self._sent: R | None = None
 
     def prepare(self) -> R | None:
         """Translate for the first host, so that what cannot be translated fails before anything else is done."""
         endpoint = next(iter(self._services.endpoints.values()), None)
-        return self._request_for(endpoint) if endpoint is not None else None
+        if endpoint is not None:
+            self._sent = self._request_for(endpoint)
+        return self._sent
 
     @property
     def is_committed(self) -> bool:
@@ -198,9 +199,9 @@ class Exchange(Generic[R]):
                 avoided |= {lease.key.name}
 
     def _demand(self) -> Demand:
-        candidate = self._candidate
-        first = next(iter(self._services.endpoints.values()), None)
-        request = candidate.write(first.profile) if first is not None else None
+        candidate, request = self._candidate, self._sent
+        if request is None:
+            request = self.prepare()
         tokens = estimated_tokens(request.body) if request is not None else 0
         streams = request is not None and request.streams
         return Demand(candidate.limits or candidate.model, tokens, self._prefix, self._caller, streams=streams)
@@ -223,6 +224,7 @@ class Exchange(Generic[R]):
             return False
         self._place += 1
         self._tries = 0
+        self._sent = None
         self.record.model = self.record.fallback = self._candidate.model
         return True
 

@@ -162,7 +162,7 @@ async def test_a_part_that_fails_costs_no_caller_an_answer_and_comes_back(fault:
             await http.post(PATH, json=asking(f"Before {number}"))
         trouble = upstream.misbehave(fault, target)
         before = len(upstream.asked)
-        answers = await offered(http, 60, 40)
+        answers = await offered(http, 60, 25)
         during = upstream.asked[before:]
         upstream.behave(trouble)
 
