@@ -269,6 +269,7 @@ class KeyPool:
         if not self._strategy.heeds_caches:
             return None
         caches = self._warmth.caches(demand.prefix, now)
+        best: Stay | None = None
         for cache in caches:
             workspace = cache.workspace.current()
             state = workspace.ranking.best()
@@ -279,14 +280,13 @@ class KeyPool:
                 return Stay(workspace.name, now, now)
             kind, ready_at = obstacle
             bucket = state.organisation.allowance(demand.limit_class, demand.model).input
-            if kind is not ErrorKind.RATE_LIMITED or bucket is None:
+            if kind is not ErrorKind.RATE_LIMITED or bucket is None or self._strategy.is_crowded(state, caches):
                 continue
-            patience = min(
-                MOST_PATIENCE_SECONDS, _PATIENCE * min(cache.tokens, demand.input_tokens) / bucket.per_second
-            )
-            if ready_at <= now + patience:
-                return Stay(workspace.name, ready_at, now + patience)
-        return None
+            saved_seconds = min(cache.tokens, demand.input_tokens) / bucket.per_second
+            patience = min(MOST_PATIENCE_SECONDS, _PATIENCE * saved_seconds)
+            if ready_at <= now + patience and (best is None or ready_at < best.ready_at):
+                best = Stay(workspace.name, ready_at, now + patience)
+        return best
 
     def _look_around(
         self, now: float, demand: Demand, caches: Sequence[Cache], exclude: frozenset[str], avoid: frozenset[str]

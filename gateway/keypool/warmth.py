@@ -11,8 +11,8 @@ from translators.usage import Usage
 # A cache lives this long after its last use (section 12 of the Messages reference); one hour costs more and is rarer.
 WARM_SECONDS: Final = 300.0
 _MOST_PREFIXES: Final = 20_000
-# A prefix that has spilled is in several caches: its home's, and where it went last.
-_MOST_CACHES: Final = 2
+# A prefix that many begin with is in several caches: its home's, and where it went last.
+_MOST_CACHES: Final = 8
 
 
 @dataclass(slots=True)

@@ -127,11 +127,11 @@ def test_usage_without_a_cache_teaches_nothing() -> None:
 
 def test_where_a_prefix_was_first_stays_known_when_it_spills_on_and_on() -> None:
     warmth = Warmth()
-    places = [workspace(name) for name in "abc"]
+    places = [workspace(name) for name in "abcdefghij"]
     for now, place in enumerate(places):
         warmth.learn(asks(b"p"), place, CACHED, now)
 
-    assert [cache.workspace.name for cache in warmth.caches(b"p", 10)] == ["a", "c"]
+    assert [cache.workspace.name for cache in warmth.caches(b"p", 20)] == [*"abcdefg", "j"]
 
 
 def test_a_cache_that_went_cold_makes_room() -> None:
