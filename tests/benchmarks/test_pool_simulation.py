@@ -65,6 +65,14 @@ def test_random_choice_among_three_workspaces_finds_the_cache_one_time_in_three(
     assert tally.later_turns_at_home / tally.later_turns == pytest.approx(1 / 3, abs=0.03)
 
 
+def test_affinity_finds_the_caches_of_long_prompts_up_to_the_limits_and_asks_for_nothing_beyond_them() -> None:
+    """Where turns spill to cold caches this collapses: each costs twenty times the input, which makes more of them."""
+    tally = Scenario((("start", 2),) * 3, "agents", load=0.95, minutes=1).run("affinity").tally
+
+    assert tally.later_turns_at_home / tally.later_turns >= 0.99
+    assert (tally.limited_upstream, tally.limited_callers) == (0, 0)
+
+
 def test_a_revoked_key_of_two_is_met_by_every_second_request_when_chosen_at_random() -> None:
     scenario = Scenario((("start", 1), ("start", 1)), "single", load=0.4, minutes=3, faults=(Fault.REVOKED,))
     simulation = scenario.run("random")
