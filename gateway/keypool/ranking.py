@@ -74,6 +74,8 @@ class Ranking:
         """The first in order."""
         states, entries = self._states, self._entries
         if self._is_few:
+            if len(states) == 1:
+                return next(iter(states.values()))
             return min(states.values(), key=self._rank, default=None)
         while entries:
             found, place, state = entries[0]

@@ -59,8 +59,9 @@ class Ring:
     def home(self, prefix: bytes) -> Workspace | None:
         """Where a prefix is at home."""
         points = self._points
-        if not points:
-            return None
+        if len(self._workspaces) < 2:
+            # Nothing to choose, as with a single key.
+            return next(iter(self._workspaces.values()), None)
         at = bisect_left(points, (_place(prefix), ""))
         return self._workspaces[points[at if at < len(points) else 0][1]]
 
