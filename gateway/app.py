@@ -148,17 +148,19 @@ class Gateway:
 
     # Secrets that were rotated
 
-    def _on_refused(self, key: str) -> None:
-        if (source := self._key_sources.get(key)) is not None:
-            self._rotation.ask(key, source)
+    def _on_refused(self, key: str) -> "asyncio.Task[bool] | None":
+        source = self._key_sources.get(key)
+        return None if source is None else self._rotation.ask(key, source)
 
-    def _use_secret(self, name: str, source: Source, secret: Secret) -> None:
-        """Use a key's secret, if it is still the key's and another one than before."""
+    def _use_secret(self, name: str, source: Source, secret: Secret) -> bool:
+        """Use a key's secret, if it is still the key's and another one than before; whether it is."""
         if self._key_sources.get(name) != source:
-            return
+            return False
         keys = tuple(replace(key, api_key=secret) if key.name == name else key for key in self.config.keys)
-        if self.reload(replace(self.config, keys=keys), self._key_sources):
-            log_event(logging.INFO, "A rejected key has a new secret", key=name)
+        if not self.reload(replace(self.config, keys=keys), self._key_sources):
+            return False
+        log_event(logging.INFO, "A rejected key has a new secret", key=name)
+        return True
 
     # The list of models
 

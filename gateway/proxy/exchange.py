@@ -29,6 +29,8 @@ from translators.usage import Usage
 MAX_ERROR_BYTES: Final = 64 * 1024
 # After `message_stop` only the end of the body is due; without it the connection cannot be used again.
 DRAIN_SECONDS: Final = 0.25
+# So long a request that has no other key waits for a rejected key's new secret.
+RENEWAL_SECONDS: Final = 10.0
 # So many corrections of what the gateway wrote are tried for one request.
 MAX_LESSONS: Final = 3
 
@@ -73,7 +75,8 @@ class Record(Struct):
 class Services:
     """What every exchange works with; `sleep` and `jitter` are for retries.
 
-    `on_refused` is told the name of a key that upstream rejects; it returns at once.
+    `on_refused` is told the name of a key that upstream rejects. Where its secret is read anew, it gives back what
+    tells, when that is done, whether there is another one.
     """
 
     dispatcher: Dispatcher
@@ -83,7 +86,7 @@ class Services:
     budget: RetryBudget
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
-    on_refused: Callable[[str], None] = lambda key: None
+    on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
 
     @property
     def pool(self) -> KeyPool:
@@ -177,11 +180,17 @@ class Exchange(Generic[R]):
     async def _attempt_model(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         excluded = avoided = _NO_KEYS
         last: Failure | None = None
+        renewal: asyncio.Future[bool] | None = None
         demand = self._demand()
         while True:
             lease = self._services.dispatcher.acquire(demand, exclude=excluded, avoid=avoided)
             if lease is None:
                 lease = await self._wait(demand, excluded, avoided)
+            if lease is None and renewal is not None:
+                is_renewed, renewal = await _outcome_of(renewal), None
+                if is_renewed:
+                    excluded = avoided = _NO_KEYS
+                    continue
             if lease is None:
                 raise FailedError(self._when_ready(last or self._no_key(demand, excluded), demand))
             try:
@@ -189,7 +198,7 @@ class Exchange(Generic[R]):
             except FailedError as error:
                 self._note(lease.key.name, error.failure)
                 if error.failure.kind is ErrorKind.KEY_REJECTED:
-                    self._services.on_refused(lease.key.name)
+                    renewal = self._services.on_refused(lease.key.name) or renewal
                 if self._has_learned(lease, error.failure):
                     continue
                 last = _more_telling(last, error.failure)
@@ -341,6 +350,13 @@ class Exchange(Generic[R]):
         # Some clients read the time in the message; the Python SDK ignores headers above 120 seconds.
         message = f"{failure.message} Please try again in {math.ceil(seconds * 10) / 10:g}s."
         return replace(failure, message=message, retry_after_seconds=seconds)
+
+
+async def _outcome_of(renewal: "asyncio.Future[bool]") -> bool:
+    """Whether a key has another secret by now; a command that takes long is not waited for."""
+    # To wait for it is not to own it: others wait for the same, and it goes on when this caller leaves.
+    done, _ = await asyncio.wait((renewal,), timeout=RENEWAL_SECONDS)
+    return bool(done) and not renewal.cancelled() and renewal.exception() is None and renewal.result()
 
 
 def _call(request: Outgoing) -> Call:

@@ -180,7 +180,12 @@ async def test_a_failure_of_our_own_does_not_end_the_watch(operator: Operator, r
 async def test_a_secret_is_read_again_but_not_all_the_time(tmp_path: Path) -> None:
     now = 100.0
     read: asyncio.Queue[str] = asyncio.Queue()
-    rotation = Rotation(lambda key, source, secret: read.put_nowait(f"{key} {secret.reveal()}"), lambda: now)
+
+    def use(key: str, source: Source, secret: Secret) -> bool:
+        read.put_nowait(f"{key} {secret.reveal()}")
+        return True
+
+    rotation = Rotation(use, lambda: now)
     file = tmp_path / "key"
     source = Source(file=str(file))
     for moment, text in ((100.0, "1"), (100.0 + PAUSE_SECONDS - 0.1, "2"), (100.0 + PAUSE_SECONDS, "3")):

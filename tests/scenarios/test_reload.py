@@ -220,6 +220,21 @@ async def test_a_rotated_secret_is_found_without_a_caller_seeing_it(
     assert "sk-ant-" not in read_log()
 
 
+async def test_a_rotated_secret_of_the_only_key_costs_no_caller_an_answer(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    upstream.always(REFUSED, api_key=KEY_A)
+    upstream.always(WHOLE)
+    config, sources = sourced(upstream, tmp_path / "key")
+    async with quick_gateway(config=config) as running:
+        running.gateway.reload(config, sources)
+        (tmp_path / "key").write_text("sk-ant-new")
+        statuses = await asyncio.gather(*(asked(running) for _ in range(3)))
+
+    assert statuses == [200] * 3
+    assert [request.api_key for request in upstream.received[-3:]] == ["sk-ant-new"] * 3
+
+
 async def test_a_refused_key_without_another_secret_is_not_asked_for_again_and_again(
     upstream: ScriptedUpstream, tmp_path: Path, read_log: Callable[[], str]
 ) -> None:
