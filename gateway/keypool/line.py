@@ -154,8 +154,15 @@ class WaitingLine(Generic[W]):
             yield from lines.values()
 
     def _is_due(self, line: _Line[W], now: float, *, is_home: bool) -> bool:
-        is_news = line.news != self._pool.news and not (is_home and now - line.looked_at < _LOOK_SECONDS)
-        return is_news or now >= line.not_before
+        if now >= line.not_before:
+            return True
+        if line.news == self._pool.news:
+            return False
+        if is_home and now - line.looked_at < _LOOK_SECONDS:
+            # There may be no more news: it is looked at a little later, whatever comes.
+            line.not_before = min(line.not_before, line.looked_at + _LOOK_SECONDS)
+            return False
+        return True
 
     def _serve(self, line: _Line[W], now: float, served: list[tuple[W, Lease]]) -> bool:
         """Serve one of those who go anywhere, if there is one who can be served."""

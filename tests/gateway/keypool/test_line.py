@@ -6,9 +6,10 @@ from itertools import pairwise
 import hypothesis.strategies as st
 from hypothesis import given
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, WaitingLine
+from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, Outcome, WaitingLine
 from tests.support.pools import ASK, MODEL, OTHER, SIBLING, fail, failed, head, meet, pool_of, taken
 from translators.errors import ErrorKind
+from translators.usage import Usage
 
 
 def full_pool(room: int = 1) -> tuple[KeyPool, list[Lease]]:
@@ -176,6 +177,27 @@ def test_no_alarm_is_set_where_only_news_can_help() -> None:
 
     assert (rejected, empty) == (math.inf, math.inf)
     assert names(line.serve(502)) == ["w"]
+
+
+def test_who_waits_at_a_cache_is_woken_by_news_that_come_right_after_a_look() -> None:
+    pool = pool_of(Key("a", max_concurrency=1))
+    warm = Demand(MODEL, 10_000, b"prefix", "x")
+    usage = Usage(cache_read_tokens=9_000, output_tokens=1)
+    meet(pool, 0, head("o", "w", input_tokens=(600_000, 500)), demand=warm, outcome=Outcome.success(usage))
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    assert line.join("warm", warm, stay=pool.stay(0.1, warm))
+    line.serve(0.1)
+    # Another one takes the only place, and gives it back in the moment after the line was looked at.
+    other = taken(pool, 2)
+    pool.answered(other, {}, 3)
+    before = (line.serve(3), line.wake_at())
+    pool.release(other, SUCCESS, 3.001)
+    after, wake_at = line.serve(3.001), line.wake_at()
+
+    assert before == ([], math.inf)
+    assert after or wake_at < 3.1
+    assert names(after + line.serve(wake_at)) == ["warm"]
+    assert line.wake_at() == math.inf
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5_000)), min_size=1, max_size=30), st.integers(1, 3))
