@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
 from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, Outcome, WaitingLine
@@ -148,6 +149,41 @@ def test_who_waits_for_a_model_that_was_refused_lets_those_pass_who_want_another
     assert names(line.serve(0)) == ["other"]
     assert line.wake_at() == 1
     assert names(line.serve(1)) == ["refused"]
+
+
+@pytest.mark.parametrize("caller", ["x", "y"])
+def test_who_waits_for_the_key_that_has_its_model_lets_those_pass_who_can_use_the_others(caller: str) -> None:
+    pool = pool_of("a", "b")
+    fail(pool, 0, failed(ErrorKind.MODEL_REFUSED), only="a", demand=asks("x", SIBLING))
+    fail(pool, 0.5, failed(ErrorKind.RATE_LIMITED, 60), only="b")
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("only b", asks("x", SIBLING))
+    line.join("only b, too", asks("x", SIBLING))
+    line.join("any", asks(caller))
+
+    assert names(line.serve(0.75)) == ["any"]
+    assert line.wake_at() == 1
+
+
+def test_a_long_line_of_those_who_were_refused_by_a_key_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of("a", "b")
+    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60), only="a")
+    line: WaitingLine[str] = WaitingLine(pool, 99)
+    for number in range(50):
+        line.join(f"only a {number}", asks(f"x{number}"), exclude=frozenset("b"))
+    line.join("any", asks("y"))
+    looked_for: list[str] = []
+    ready_at = pool.ready_at
+
+    def noted(now: float, demand: Demand, exclude: frozenset[str]) -> float:
+        looked_for.append(demand.caller)
+        return ready_at(now, demand, exclude)
+
+    monkeypatch.setattr(pool, "ready_at", noted)
+
+    assert names(line.serve(1)) == ["any"]
+    assert len(looked_for) <= 2
+    assert line.wake_at() == 60
 
 
 def test_the_line_is_woken_by_whichever_key_is_ready_first() -> None:
