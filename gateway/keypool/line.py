@@ -2,7 +2,8 @@
 
 Requests for different classes of models do not wait for one another. In front of a class stands one request of each
 caller, and they are served in turn; where the first of them has to wait for limits the others wait with it, so that a
-large request is not overtaken by small ones for ever.
+large request is not overtaken by small ones for ever. Only who waits for certain keys, since others refuse its model or
+itself, lets those pass who may use the rest.
 
 Whoever waits for a workspace that has its prompt in a cache stands in a line of its own, before that workspace: what
 is cheap there would cost others their room elsewhere. The lines of a class are served in turn, each the more often the
@@ -17,7 +18,6 @@ from typing import Final, Generic, TypeVar
 
 from gateway.keypool.demand import Demand, Lease
 from gateway.keypool.pool import KeyPool, Stay
-from translators.errors import ErrorKind
 
 W = TypeVar("W", bound=Hashable)
 _NOBODY: Final[frozenset[str]] = frozenset()
@@ -154,22 +154,34 @@ class WaitingLine(Generic[W]):
             yield from lines.values()
 
     def _is_due(self, line: _Line[W], now: float, *, is_home: bool) -> bool:
-        is_news = line.news != self._pool.news and not (is_home and now - line.looked_at < _LOOK_SECONDS)
-        return is_news or now >= line.not_before
+        if now >= line.not_before:
+            return True
+        if line.news == self._pool.news:
+            return False
+        if is_home and now - line.looked_at < _LOOK_SECONDS:
+            # There may be no more news: it is looked at a little later, whatever comes.
+            line.not_before = min(line.not_before, line.looked_at + _LOOK_SECONDS)
+            return False
+        return True
 
     def _serve(self, line: _Line[W], now: float, served: list[tuple[W, Lease]]) -> bool:
         """Serve one of those who go anywhere, if there is one who can be served."""
         not_before = math.inf
+        # Who waits for certain keys or for its model only: others can be of use to those behind it, but for its like.
+        stuck: set[tuple[str, frozenset[str]]] = set()
         for caller, tickets in line.callers.items():
-            waiter, ticket = next(iter(tickets.items()))
-            if self._serve_next(line, caller, waiter, ticket, now, served):
-                line.passes = 0
-                return True
-            not_before = min(not_before, self._pool.ready_at(now, ticket.demand, ticket.exclude))
-            kind, _ = self._pool.why_none(now, ticket.demand, ticket.exclude)
-            if not ticket.exclude and kind is not ErrorKind.MODEL_REFUSED:
-                break
-            # It waits for certain keys or for its model only; others can be of use to those behind it.
+            head = next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)
+            while head is not None:
+                waiter, ticket = head
+                if self._serve_next(line, caller, waiter, ticket, now, served):
+                    line.passes = 0
+                    return True
+                not_before = min(not_before, self._pool.ready_at(now, ticket.demand, ticket.exclude))
+                if not ticket.exclude and not self._pool.refuses(now, ticket.demand.model):
+                    self._looked(line, now, not_before)
+                    return False
+                stuck.add(_needs(ticket))
+                head = next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)
         self._looked(line, now, not_before)
         return False
 
@@ -216,6 +228,11 @@ class WaitingLine(Generic[W]):
         lines = self._lines.get(demand.limit_class)
         if lines is not None and (anywhere := lines.get(_ANYWHERE)) is not None:
             anywhere.passes += 1
+
+
+def _needs(ticket: _Ticket) -> tuple[str, frozenset[str]]:
+    """What keeps a request from some of the keys."""
+    return ticket.demand.model, ticket.exclude
 
 
 def _rounds(line: _Line[W]) -> float:

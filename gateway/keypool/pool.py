@@ -464,6 +464,14 @@ class KeyPool:
         """The first moment at which a key is ready even if nothing happens until then; infinity if there is none."""
         return min((until for _, until in self._obstacles(now, demand, exclude)), default=math.inf)
 
+    def refuses(self, now: float, model: str) -> bool:
+        """Whether a key has refused a model lately, so that its requests wait for others only."""
+        return any(
+            (rest := state.model_rests.get(model)) is not None and rest.until > now
+            for state in self._states.values()
+            if state.model_rests
+        )
+
     def _obstacles(self, now: float, demand: Demand, exclude: frozenset[str]) -> Iterable[tuple[ErrorKind, float]]:
         caches = self._warmth.caches(demand.prefix, now)
         for state in self._states.values():

@@ -4,11 +4,13 @@ import math
 from itertools import pairwise
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, WaitingLine
+from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, Outcome, WaitingLine
 from tests.support.pools import ASK, MODEL, OTHER, SIBLING, fail, failed, head, meet, pool_of, taken
 from translators.errors import ErrorKind
+from translators.usage import Usage
 
 
 def full_pool(room: int = 1) -> tuple[KeyPool, list[Lease]]:
@@ -149,6 +151,41 @@ def test_who_waits_for_a_model_that_was_refused_lets_those_pass_who_want_another
     assert names(line.serve(1)) == ["refused"]
 
 
+@pytest.mark.parametrize("caller", ["x", "y"])
+def test_who_waits_for_the_key_that_has_its_model_lets_those_pass_who_can_use_the_others(caller: str) -> None:
+    pool = pool_of("a", "b")
+    fail(pool, 0, failed(ErrorKind.MODEL_REFUSED), only="a", demand=asks("x", SIBLING))
+    fail(pool, 0.5, failed(ErrorKind.RATE_LIMITED, 60), only="b")
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    line.join("only b", asks("x", SIBLING))
+    line.join("only b, too", asks("x", SIBLING))
+    line.join("any", asks(caller))
+
+    assert names(line.serve(0.75)) == ["any"]
+    assert line.wake_at() == 1
+
+
+def test_a_long_line_of_those_who_were_refused_by_a_key_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of("a", "b")
+    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60), only="a")
+    line: WaitingLine[str] = WaitingLine(pool, 99)
+    for number in range(50):
+        line.join(f"only a {number}", asks(f"x{number}"), exclude=frozenset("b"))
+    line.join("any", asks("y"))
+    looked_for: list[str] = []
+    ready_at = pool.ready_at
+
+    def noted(now: float, demand: Demand, exclude: frozenset[str]) -> float:
+        looked_for.append(demand.caller)
+        return ready_at(now, demand, exclude)
+
+    monkeypatch.setattr(pool, "ready_at", noted)
+
+    assert names(line.serve(1)) == ["any"]
+    assert len(looked_for) <= 2
+    assert line.wake_at() == 60
+
+
 def test_the_line_is_woken_by_whichever_key_is_ready_first() -> None:
     pool = pool_of(Key("a", max_concurrency=1, host="x"), Key("b", host="y"))
     taken(pool, 0, only="a")
@@ -176,6 +213,27 @@ def test_no_alarm_is_set_where_only_news_can_help() -> None:
 
     assert (rejected, empty) == (math.inf, math.inf)
     assert names(line.serve(502)) == ["w"]
+
+
+def test_who_waits_at_a_cache_is_woken_by_news_that_come_right_after_a_look() -> None:
+    pool = pool_of(Key("a", max_concurrency=1))
+    warm = Demand(MODEL, 10_000, b"prefix", "x")
+    usage = Usage(cache_read_tokens=9_000, output_tokens=1)
+    meet(pool, 0, head("o", "w", input_tokens=(600_000, 500)), demand=warm, outcome=Outcome.success(usage))
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    assert line.join("warm", warm, stay=pool.stay(0.1, warm))
+    line.serve(0.1)
+    # Another one takes the only place, and gives it back in the moment after the line was looked at.
+    other = taken(pool, 2)
+    pool.answered(other, {}, 3)
+    before = (line.serve(3), line.wake_at())
+    pool.release(other, SUCCESS, 3.001)
+    after, wake_at = line.serve(3.001), line.wake_at()
+
+    assert before == ([], math.inf)
+    assert after or wake_at < 3.1
+    assert names(after + line.serve(wake_at)) == ["warm"]
+    assert line.wake_at() == math.inf
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5_000)), min_size=1, max_size=30), st.integers(1, 3))
