@@ -37,6 +37,7 @@ class Waiter:
 
     number: int
     demand: Demand
+    exclude: frozenset[str] = frozenset()
 
 
 def true_owner(key: Key) -> tuple[str, str]:
@@ -323,7 +324,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(demand=demands, exclude=some_names)
     def join(self, demand: Demand, exclude: frozenset[str]) -> None:
-        waiter = Waiter(self.joined, demand)
+        waiter = Waiter(self.joined, demand, exclude)
         self.joined += 1
         has_room = len(self.queue) < self.line.size
         assert self.line.join(waiter, demand, exclude=exclude) == has_room
@@ -355,7 +356,10 @@ class PoolMachine(RuleBasedStateMachine):
             alike = [
                 other
                 for other in self.queue
-                if other.demand.limit_class == waiter.demand.limit_class and other.demand.caller == waiter.demand.caller
+                if other.demand.limit_class == waiter.demand.limit_class
+                and other.demand.caller == waiter.demand.caller
+                # Who waits for certain keys, or for a model that is refused, lets others pass.
+                and (other.demand.model, other.exclude) == (waiter.demand.model, waiter.exclude)
             ]
             assert alike[0] is waiter
             self.queue.remove(waiter)

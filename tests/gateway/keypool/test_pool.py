@@ -9,7 +9,7 @@ from hypothesis import given
 
 from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, PoolSettings
 from gateway.keypool.domains import LONGEST_REST_SECONDS
-from gateway.keypool.pool import DEFAULT_COOLING_SECONDS
+from gateway.keypool.feedback import DEFAULT_COOLING_SECONDS
 from gateway.keypool.strategies import StrategyName
 from tests.support.pools import ASK, MODEL, OTHER, STRATEGIES, fail, failed, name_of, pool_of, state_of, taken
 from translators.errors import RULES, Blame, ErrorKind

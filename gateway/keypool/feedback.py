@@ -1,0 +1,90 @@
+"""What an attempt teaches, and about whom: `translators.errors` says who is to blame for what."""
+
+from typing import Final
+
+from gateway.keypool.demand import Lease, Outcome
+from gateway.keypool.domains import KeyState, Rest, forget_oldest
+from translators.errors import Blame, ErrorKind
+
+# A 429 that names no time: a rate limit's bucket refills within seconds.
+DEFAULT_COOLING_SECONDS: Final = 5.0
+
+
+def learn(lease: Lease, outcome: Outcome, now: float) -> None:
+    """Take in what has become of an attempt: with its key, its organisation, its limits or its host."""
+    state, demand, usage = lease.state, lease.demand, outcome.usage
+    if outcome.kind is not None and outcome.blame is not Blame.NOBODY:
+        state.last_error, state.last_error_at = outcome.kind.name.lower(), now
+    if outcome.is_success:
+        _succeeded(lease)
+        if usage is not None:
+            lease.allowance.learn(demand.input_tokens, usage)
+        return
+    seconds = outcome.retry_after_seconds
+    if outcome.blame in (Blame.HOST, Blame.SERVICE):
+        _host_failed(lease, outcome.blame, now)
+        return
+    if lease.is_trial:
+        # Whatever else there is to say, its host has answered, or nothing was learned.
+        _trial_ended(lease, outcome)
+    if outcome.blame is Blame.KEY:
+        _reject(state, now, seconds)
+    elif outcome.blame is Blame.ORGANISATION:
+        state.organisation.rest.refuse(now, seconds or 0.0)
+    elif outcome.blame is Blame.KEY_AND_MODEL:
+        forget_oldest(state.model_rests)
+        state.model_rests.setdefault(demand.model, Rest()).refuse(now, 0.0)
+    elif outcome.blame is Blame.KEY_LIMIT:
+        # Whose it is may have turned out, or changed, since the head came.
+        allowance = state.organisation.allowance(demand.limit_class, demand.model)
+        allowance.cool(now + (DEFAULT_COOLING_SECONDS if seconds is None else seconds))
+        if outcome.kind is ErrorKind.RAMPED_TOO_FAST:
+            state.slow_down(lease.acquired_at, now)
+
+
+def _succeeded(lease: Lease) -> None:
+    state = lease.state
+    state.rest.refusals = 0
+    if state.is_on_trial:
+        state.is_on_trial = False
+        state.set_room()
+    state.organisation.rest.refusals = 0
+    if state.model_rests:
+        state.model_rests.pop(lease.demand.model, None)
+    host = state.host
+    if host.breaker.failures:
+        host.breaker.succeed(lease.acquired_at)
+    if host.classes and (breaker := host.classes.get(lease.demand.limit_class)) is not None:
+        breaker.succeed(lease.acquired_at)
+    state.speed_up()
+
+
+def _host_failed(lease: Lease, blame: Blame, now: float) -> None:
+    host = lease.state.host
+    breaker = host.breaker if blame is Blame.HOST else host.breaker_for(lease.demand.limit_class)
+    breaker.fail(now, is_trial=lease.is_trial)
+    if blame is Blame.SERVICE:
+        # It has answered.
+        host.breaker.succeed(lease.acquired_at)
+    elif lease.is_trial and (tried := host.classes.get(lease.demand.limit_class)) is not None:
+        # What it was to show of its class it has not.
+        tried.end_trial(lease.acquired_at)
+
+
+def _trial_ended(lease: Lease, outcome: Outcome) -> None:
+    host = lease.state.host
+    for breaker in (host.breaker, host.classes.get(lease.demand.limit_class)):
+        if breaker is None or breaker.is_closed:
+            continue
+        if outcome.kind is None:
+            breaker.end_trial(lease.acquired_at)
+        else:
+            breaker.succeed(lease.acquired_at)
+
+
+def _reject(state: KeyState, now: float, seconds: float | None) -> None:
+    if not state.is_rejected:
+        state.rest.refuse(now, seconds or 0.0)
+        state.is_rejected = True
+    state.is_on_trial = False
+    state.set_room()

@@ -1,0 +1,236 @@
+"""Which keys there are, and whose they turn out to be: what moves when they come, go, or are found to be kin."""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from gateway.keypool.demand import Key
+from gateway.keypool.domains import Host, KeyState, Organisation, Workspace
+from gateway.keypool.strategies import Strategy
+
+ORGANISATION_HEADER: Final = "anthropic-organization-id"
+WORKSPACE_HEADER: Final = "anthropic-workspace-id"
+
+
+class Members:
+    """The keys with their organisations, workspaces and hosts; the strategy is told of every change.
+
+    `share` is this process's part of every limit and ceiling.
+    """
+
+    def __init__(self, strategy: Strategy, share: float) -> None:
+        self._strategy = strategy
+        self._share = share
+        self._places = itertools.count()
+        self.states: dict[str, KeyState] = {}
+        self.organisations: dict[str, Organisation] = {}
+        self.hosts: dict[str, Host] = {}
+        # Keys that are no longer configured, as long as leases on them are out.
+        self.leaving: set[KeyState] = set()
+        self._workspaces: dict[str, Workspace] = {}
+        # The limit of a class that others are measured by.
+        self._measures: dict[str, float] = {}
+        # What the configuration calls them, to what upstream does.
+        self._known_as: dict[str, str] = {}
+
+    def rank_by(self, strategy: Strategy, share: float) -> None:
+        """Go on with another strategy."""
+        self._strategy, self._share = strategy, share
+        for state in self.states.values():
+            # The strategy before may have changed turns that only its own ranking knows of.
+            state.workspace.ranking.changed(state)
+            strategy.add(state)
+
+    def update(self, keys: Iterable[Key]) -> None:
+        """These are the keys from now on; of those that stay everything stays known."""
+        wanted = {key.name: key for key in keys}
+        for name, state in list(self.states.items()):
+            if name not in wanted or _identity(wanted[name]) != _identity(state.key):
+                self._remove(state)
+        for key in wanted.values():
+            known = self.states.get(key.name)
+            if known is None:
+                self._add(key)
+            else:
+                if known.key != key:
+                    self._replace(known, key)
+                # The operator may have done something about it: that is looked at soon.
+                known.rest.until = -math.inf
+                known.organisation.rest.until = -math.inf
+        # In the order of the configuration, as `weighted` and all reports have them.
+        self.states = {name: self.states[name] for name in wanted}
+        together: dict[str, list[KeyState]] = {}
+        for state in self.states.values():
+            together.setdefault(state.organisation.name, []).append(state)
+        for states in together.values():
+            self._weigh(states)
+        used = {state.key.host for state in (*self.states.values(), *self.leaving)}
+        self.hosts = {name: host for name, host in self.hosts.items() if name in used}
+
+    def discover(self, state: KeyState, headers: Mapping[str, str]) -> None:
+        """Take in whose key it is, as its answer says."""
+        organisation = headers.get(ORGANISATION_HEADER)
+        if organisation and organisation != state.organisation.name:
+            self._found_organisation(state, organisation)
+        workspace = headers.get(WORKSPACE_HEADER)
+        if workspace is None and organisation and not (state.workspace.is_known or state.key.workspace):
+            # A default workspace has no name; its caches are the organisation's.
+            workspace = organisation
+        if workspace and workspace != state.workspace.name:
+            self._found_workspace(state, workspace)
+
+    def welcome_back(self, state: KeyState) -> None:
+        """A key was out for a while: its turns are other ones now, so its place in all rankings is, too."""
+        self._leave(state)
+        self._enter(state)
+
+    def weigh(self, organisation: Organisation) -> None:
+        """Take in what an organisation's limits, or its keys, have become."""
+        self._weigh(self._keys_of(organisation))
+
+    # Coming and going
+
+    def _add(self, key: Key) -> None:
+        organisation = self._organisation(key.organization or f"key {key.name}")
+        workspace = self._workspace(key.workspace or f"key {key.name}")
+        host = self.hosts.setdefault(key.host, Host())
+        state = KeyState(key, next(self._places), organisation, workspace, host, self._ceiling(key))
+        state.set_room()
+        self.states[key.name] = state
+        self._enter(state)
+
+    def _replace(self, state: KeyState, key: Key) -> None:
+        """A key has another weight, ceiling or priority."""
+        self._leave(state)
+        # A turn is worth more for a smaller weight.
+        state.turns *= key.weight / state.key.weight
+        state.key = key
+        state.ceiling = self._ceiling(key)
+        state.set_room()
+        self._enter(state)
+
+    def _remove(self, state: KeyState) -> None:
+        state.is_gone = True
+        if state.in_flight:
+            self.leaving.add(state)
+        self._leave(state)
+        del self.states[state.key.name]
+
+    def _enter(self, state: KeyState) -> None:
+        self._catch_up(state)
+        state.organisation.keys += 1
+        self.organisations[state.organisation.name] = state.organisation
+        self._join(state, state.workspace)
+        self._strategy.add(state)
+
+    def _leave(self, state: KeyState) -> None:
+        state.organisation.keys -= 1
+        if not state.organisation.keys:
+            self.organisations.pop(state.organisation.name, None)
+        workspace = state.workspace
+        workspace.weight -= state.key.weight
+        workspace.ranking.remove(state)
+        if not workspace.weight:
+            self._workspaces.pop(workspace.name, None)
+        self._strategy.remove(state)
+
+    def _join(self, state: KeyState, workspace: Workspace) -> None:
+        state.workspace = workspace
+        workspace.weight += state.key.weight
+        workspace.ranking.add(state)
+        self._workspaces[workspace.name] = workspace
+
+    def _catch_up(self, state: KeyState) -> None:
+        """Whoever comes, or comes back, does not make up for the turns of others."""
+        others = (other.turns / other.key.weight for other in self.states.values() if other is not state)
+        state.turns = max(state.turns, min(others, default=0.0) * state.key.weight)
+
+    def _ceiling(self, key: Key) -> float:
+        if key.max_concurrency is None:
+            return math.inf
+        # Rounded, since 98 * (1 / 49) is less than two.
+        return max(1.0, round(key.max_concurrency * self._share, 6))
+
+    def _weigh(self, states: Sequence[KeyState]) -> None:
+        """Give the workspaces of an organisation, whose keys these are, their parts of its limits, next to others'."""
+        limits = states[0].organisation.limits
+        for limit_class, limit in limits.items():
+            # What the first one had is the measure: a measure that changes would move all homes.
+            self._measures.setdefault(limit_class, limit)
+        ratios = [limit / self._measures[name] for name, limit in limits.items()]
+        size = sum(ratios) / len(ratios) if ratios else 1.0
+        capacities: dict[str, float] = {}
+        for state in states:
+            name = state.workspace.name
+            capacities[name] = capacities.get(name, 0.0) + state.key.weight / len(states) * size
+        for name, capacity in capacities.items():
+            workspace = self._workspaces[name]
+            workspace.capacity = capacity
+            self._strategy.settle(workspace)
+
+    def _keys_of(self, organisation: Organisation) -> list[KeyState]:
+        return [state for state in self.states.values() if state.organisation is organisation]
+
+    # Finding out
+
+    def _found_organisation(self, state: KeyState, name: str) -> None:
+        old = state.organisation
+        new = self.organisations.get(name)
+        if new is None and not old.is_known:
+            # All that was put beside it by the configuration is the same organisation.
+            del self.organisations[old.name]
+            self._known_as[f"organisation {old.name}"] = name
+            old.name, old.is_known = name, True
+            self.organisations[name] = old
+            return
+        if new is None:
+            new = self.organisations[name] = Organisation(name, self._share, is_known=True)
+        movers = [state]
+        if not old.is_known:
+            self._known_as[f"organisation {old.name}"] = name
+            movers = self._keys_of(old)
+            new.take_over(old)
+        for mover in movers:
+            mover.organisation = new
+            new.keys += 1
+            old.keys -= 1
+        if old.keys:
+            self.weigh(old)
+        else:
+            self.organisations.pop(old.name, None)
+        self.weigh(new)
+
+    def _found_workspace(self, state: KeyState, name: str) -> None:
+        old = state.workspace
+        new = self._workspaces.get(name)
+        if new is None:
+            new = self._workspaces[name] = Workspace(name, is_known=True)
+        movers = [state]
+        if not old.is_known:
+            self._known_as[f"workspace {old.name}"] = name
+            movers = list(old.ranking)
+        for mover in movers:
+            old.ranking.remove(mover)
+            old.weight -= mover.key.weight
+            self._join(mover, new)
+        if not old.weight:
+            self._workspaces.pop(old.name, None)
+            new.in_flight += old.in_flight
+            old.merged_into = new
+        self._strategy.settle(old)
+        self.weigh(state.organisation)
+
+    def _organisation(self, name: str) -> Organisation:
+        known = self._known_as.get(f"organisation {name}")
+        name = known or name
+        return self.organisations.get(name) or Organisation(name, self._share, is_known=known is not None)
+
+    def _workspace(self, name: str) -> Workspace:
+        known = self._known_as.get(f"workspace {name}")
+        name = known or name
+        return self._workspaces.get(name) or Workspace(name, is_known=known is not None)
+
+
+def _identity(key: Key) -> tuple[object, ...]:
+    return key.host, key.mark, key.organization, key.workspace
