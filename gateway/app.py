@@ -156,6 +156,9 @@ class Gateway:
         """Use a key's secret, if it is still the key's and another one than before."""
         if self._key_sources.get(name) != source:
             return
+        if any(key.name == name and key.api_key == secret for key in self.config.keys):
+            # Reading it again is no reason to ask all that rest, which a reload is.
+            return
         keys = tuple(replace(key, api_key=secret) if key.name == name else key for key in self.config.keys)
         if self.reload(replace(self.config, keys=keys), self._key_sources):
             log_event(logging.INFO, "A rejected key has a new secret", key=name)
@@ -164,7 +167,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:
-        prober = Prober(self._dispatcher, lambda: self._endpoints)
+        prober = Prober(self._dispatcher, lambda: self._endpoints, self._on_refused)
         chores = [
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),
