@@ -156,6 +156,9 @@ class Gateway:
         """Use a key's secret, if it is still the key's and another one than before; whether it is."""
         if self._key_sources.get(name) != source:
             return False
+        if any(key.name == name and key.api_key == secret for key in self.config.keys):
+            # Reading it again is no reason to ask all that rest, which a reload is.
+            return False
         keys = tuple(replace(key, api_key=secret) if key.name == name else key for key in self.config.keys)
         if not self.reload(replace(self.config, keys=keys), self._key_sources):
             return False
@@ -166,7 +169,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:
-        prober = Prober(self._dispatcher, lambda: self._endpoints)
+        prober = Prober(self._dispatcher, lambda: self._endpoints, self._on_refused)
         chores = [
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),

@@ -23,6 +23,7 @@ from gateway.proxy.retry import RetryPolicy, delay_before_retry, is_refusal
 from translators.errors import Blame, ErrorKind, FailedError, Failure
 from translators.estimate import estimated_tokens
 from translators.hosts import HostProfile
+from translators.prefixes import digest_of
 from translators.upstream_errors import answered_failure
 from translators.usage import Usage
 
@@ -47,6 +48,11 @@ _NO_KEY: Final = {
     ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately; its log names them. "
     "Your key is fine.",
 }
+# What may be wrong with a request only because another model than it was written for is asked.
+_NOT_FOR_THIS_MODEL: Final = frozenset(
+    {ErrorKind.INVALID_REQUEST, ErrorKind.CONTEXT_TOO_LONG, ErrorKind.MODEL_REFUSED, ErrorKind.MODEL_NOT_FOUND}
+)
+
 # Each empty one would be another 216 bytes.
 _NO_KEYS: Final[frozenset[str]] = frozenset()
 
@@ -170,12 +176,21 @@ class Exchange(Generic[R]):
     async def attempt(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         """Run `consume` on answer after answer until one succeeds or the retries are used up."""
         self._services.budget.request()
+        overloaded: Failure | None = None
         while True:
             try:
                 return await self._attempt_model(consume)
             except FailedError as error:
-                if not self._falls_back(error.failure):
+                if self._falls_back(error.failure):
+                    overloaded = error.failure
+                    continue
+                if overloaded is None or self._is_committed or error.failure.kind not in _NOT_FOR_THIS_MODEL:
                     raise
+                # The caller has not asked for this model, and what was asked for may be fine for its own.
+                why = f"{self._candidate.model}: {error.failure.detail or error.failure.message}"
+                self.record.failures.append(why)
+                if not self._falls_back(overloaded):
+                    raise FailedError(overloaded) from error
 
     async def _attempt_model(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         excluded = avoided = _NO_KEYS
@@ -213,7 +228,11 @@ class Exchange(Generic[R]):
             request = self.prepare()
         tokens = estimated_tokens(request.body) if request is not None else 0
         streams = request is not None and request.streams
-        return Demand(candidate.limits or candidate.model, tokens, self._prefix, self._caller, streams=streams)
+        prefix = self._prefix
+        if self._place and prefix is not None:
+            # Another model has another cache.
+            prefix = digest_of((candidate.model.encode(), prefix))
+        return Demand(candidate.limits or candidate.model, tokens, prefix, self._caller, streams=streams)
 
     async def _wait(self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> Lease | None:
         """Stand in line, as long as another attempt may be begun."""
@@ -230,6 +249,9 @@ class Exchange(Generic[R]):
     def _falls_back(self, failure: Failure) -> bool:
         """Whether another model is asked, since all of this one's class are overloaded."""
         if failure.kind is not ErrorKind.OVERLOADED or not self._has_fallback:
+            return False
+        services = self._services
+        if services.dispatcher.clock() - self._began_at >= services.policy.deadline_seconds:
             return False
         self._place += 1
         self._tries = 0

@@ -20,11 +20,20 @@ _log: Final = logging.getLogger("dragoman")
 
 
 class Prober:
-    """Asks upstream for a list of models with each key that was rejected, when the pool says that it is time."""
+    """Asks upstream for a list of models with each key that was rejected, when the pool says that it is time.
 
-    def __init__(self, dispatcher: Dispatcher, endpoints: Callable[[], Mapping[str, Endpoint]]) -> None:
+    `on_refused` is told the name of a key that upstream still rejects: its secret may be another one by now.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        endpoints: Callable[[], Mapping[str, Endpoint]],
+        on_refused: Callable[[str], object] = lambda key: None,
+    ) -> None:
         self._dispatcher = dispatcher
         self._endpoints = endpoints
+        self._on_refused = on_refused
 
     async def run(self, upstream: Callable[[], Upstream]) -> None:
         """Go on until cancelled."""
@@ -49,6 +58,8 @@ class Prober:
             _log.exception("A rejected key could not be asked about. key=%s", name)
         finally:
             self._dispatcher.probed(name, is_well=is_well)
+        if is_well is False:
+            self._on_refused(name)
 
 
 async def _is_accepted(upstream: Upstream, endpoint: Endpoint) -> bool:

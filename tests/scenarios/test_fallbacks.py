@@ -1,5 +1,6 @@
 """When all of a model's class are overloaded another model answers; and what answers tell of how they came to be."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -7,12 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.config import ModelsConfig
+from gateway.keypool import Demand, Lease
 from tests.scenarios.harness import (
     PATH,
     asking,
     assert_error,
     assert_whole,
     no_lease_is_out,
+    pool_of,
     quick_gateway,
     without_pauses,
 )
@@ -34,7 +37,7 @@ ASKED, OTHER = "claude-sonnet-5-5", "claude-haiku-5-5"
 both = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 
 
-def overloaded_for(*models: str, stream: bool) -> Any:
+def overloaded_for(*models: str, stream: bool) -> Callable[[ReceivedRequest], Answer]:
     """An upstream that has no room for these models."""
 
     def answer(request: ReceivedRequest) -> Answer:
@@ -115,6 +118,82 @@ async def test_when_all_models_are_overloaded_the_caller_is_told(upstream: Scrip
         response = await post(running)
 
     assert_error(response, 503, "service_unavailable_error", "server_is_overloaded")
+
+
+REFUSALS = [
+    error_answer(400, "invalid_request_error", "max_tokens: 2000 > 1000, which is the maximum for this model"),
+    error_answer(404, "not_found_error", "model: unknown"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["400", "404"])
+@pytest.mark.parametrize("path", [PATH, "/v1/messages"])
+async def test_what_a_stand_in_refuses_is_no_fault_of_the_caller(
+    upstream: ScriptedUpstream, refusal: Answer, path: str
+) -> None:
+    upstream.always(
+        lambda request: (
+            error_answer(529, "overloaded_error", "Overloaded") if request.json["model"] == ASKED else refusal
+        )
+    )
+    async with quick_gateway(config=falling_back(upstream, OTHER)) as running:
+        without_pauses(running)
+        without_native_pauses(running)
+        response = await post(running, path)
+        await no_lease_is_out(running)
+
+    assert response.status_code in (503, 529)
+    assert "verloaded" in response.text
+
+
+async def test_where_a_stand_in_refuses_the_next_one_is_asked(upstream: ScriptedUpstream) -> None:
+    def answer(request: ReceivedRequest) -> Answer:
+        model = request.json["model"]
+        return REFUSALS[0] if model == "claude-opus-5" else overloaded_for(ASKED, stream=False)(request)
+
+    upstream.always(answer)
+    async with quick_gateway(config=falling_back(upstream, "claude-opus-5", OTHER)) as running:
+        without_pauses(running)
+        response = await post(running)
+
+    assert (response.status_code, response.headers["x-gateway-model"]) == (200, OTHER)
+
+
+async def test_no_other_model_is_asked_after_the_deadline(upstream: ScriptedUpstream) -> None:
+    retries = RetriesConfig(deadline_seconds=0.1)
+    async with quick_gateway(config=falling_back(upstream, OTHER, retries=retries)) as running:
+        clock = without_pauses(running)
+
+        def late(request: ReceivedRequest) -> Answer:
+            clock.now += 1
+            return overloaded_for(ASKED, stream=False)(request)
+
+        upstream.always(late)
+        response = await post(running)
+
+    assert response.status_code == 503
+    assert {request.json["model"] for request in upstream.received} == {ASKED}
+
+
+async def test_what_another_model_has_cached_is_not_taken_for_the_first_ones_cache(upstream: ScriptedUpstream) -> None:
+    upstream.always(overloaded_for(ASKED, stream=False))
+    demands: list[Demand] = []
+    async with quick_gateway(config=falling_back(upstream, OTHER)) as running:
+        without_pauses(running)
+        pool = pool_of(running)
+        acquire = pool.acquire
+
+        def noted(now: float, demand: Demand, **more: Any) -> Lease | None:
+            demands.append(demand)
+            return acquire(now, demand, **more)
+
+        pool.acquire = noted  # type: ignore[method-assign]
+        await post(running)
+
+    prefixes = {demand.model: demand.prefix for demand in demands}
+    assert prefixes.keys() == {ASKED, OTHER}
+    assert None not in prefixes.values()
+    assert prefixes[ASKED] != prefixes[OTHER]
 
 
 async def test_an_answer_that_has_begun_is_not_begun_anew_with_another_model(upstream: ScriptedUpstream) -> None:

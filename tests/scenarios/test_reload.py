@@ -235,6 +235,40 @@ async def test_a_rotated_secret_of_the_only_key_costs_no_caller_an_answer(
     assert [request.api_key for request in upstream.received[-3:]] == ["sk-ant-new"] * 3
 
 
+async def test_a_secret_that_is_rotated_after_its_key_was_rejected_is_found_by_the_probes(
+    upstream: ScriptedUpstream, tmp_path: Path, read_log: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.rotation.PAUSE_SECONDS", 0.0)
+    upstream.always(REFUSED, api_key=KEY_A)
+    upstream.always(WHOLE)
+    upstream.models(REFUSED)
+    config, sources = sourced(upstream, tmp_path / "key")
+    async with quick_gateway(config=config) as running:
+        running.gateway.reload(config, sources)
+        # The secrets manager has nothing new yet.
+        before = await asked(running)
+        (tmp_path / "key").write_text("sk-ant-new")
+        await until(lambda: "A rejected key has a new secret key=a" in read_log())
+        after = await asked(running)
+
+    assert (before, after) == (503, 200)
+
+
+async def test_a_secret_that_is_the_same_as_before_lets_rest_who_rests(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    upstream.always(REFUSED)
+    config, sources = sourced(upstream, tmp_path / "key")
+    async with quick_gateway(config=config) as running:
+        running.gateway.reload(config, sources)
+        await asked(running)
+        news = pool_of(running).news
+        await running.gateway._rotation._read("a", sources["a"])
+
+        assert pool_of(running).news == news
+        assert [state.rest.until > 0 for state in pool_of(running).states] == [True]
+
+
 async def test_a_refused_key_without_another_secret_is_not_asked_for_again_and_again(
     upstream: ScriptedUpstream, tmp_path: Path, read_log: Callable[[], str]
 ) -> None:
