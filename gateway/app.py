@@ -16,9 +16,9 @@ from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.assembly import Parts, assemble
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
-from gateway.keypool import Key, KeyPool, PoolSettings, RetryBudget
+from gateway.keypool import Key, KeyPool, Lease, PoolSettings, RetryBudget
 from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
-from gateway.proxy.dispatch import Dispatcher
+from gateway.proxy.dispatch import Change, Dispatcher
 from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.probing import Prober
@@ -35,6 +35,12 @@ from translators.models import ModelTable, model_table
 
 # After a failure the list of models is asked for again sooner than the configured interval.
 _RETRY_LIST_SECONDS: Final = 60.0
+# A request that another key has answered is no warning; that a key is lost is one.
+_CHANGES: Final = {
+    Change.REJECTED: (logging.WARNING, "Upstream rejects a key, it is left alone until upstream accepts it again"),
+    Change.ACCEPTED: (logging.INFO, "A key that was rejected is accepted again"),
+    Change.OUT_OF_FUNDS: (logging.WARNING, "An organisation is out of funds, all its keys are left alone"),
+}
 _NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
 
 
@@ -77,6 +83,7 @@ class Gateway:
             KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
+            report=_log_change,
         )
         self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
@@ -209,6 +216,12 @@ class Gateway:
         if entries:
             self._catalogue.update(entries.values())
         return is_complete
+
+
+def _log_change(change: Change, lease: Lease) -> None:
+    level, message = _CHANGES[change]
+    organisation = lease.state.organisation
+    log_event(level, message, key=lease.key.name, organisation=organisation.name if organisation.is_known else None)
 
 
 def endpoints_of(config: Config) -> dict[str, HostEndpoint]:

@@ -20,6 +20,8 @@ from gateway.server.protocol import HttpProtocol
 
 # After the grace, interrupted streams have this long to tell their clients before the server cuts them.
 _FAREWELL_SECONDS: Final = 5
+# The same, where a second Ctrl-C ends everything.
+_SHORT_FAREWELL_SECONDS: Final = 0.5
 _BACKLOG: Final = 2048
 # A request makes some hundred objects and hardly a cycle; at Python's default, 700, the collector runs for each one.
 _COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
@@ -110,6 +112,15 @@ class Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             timer.cancel()
+        if self.force_exit:
+            await self._hurry()
+
+    async def _hurry(self) -> None:
+        """A second Ctrl-C: whoever still waits is told, and the application ends as it began, without a traceback."""
+        self._gateway.interrupts.shut_down()
+        if tasks := tuple(self.server_state.tasks):
+            await asyncio.wait(tasks, timeout=_SHORT_FAREWELL_SECONDS)
+        await self.lifespan.shutdown()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -125,8 +136,11 @@ class Server(uvicorn.Server):
         """Say what is being waited for."""
         if count := len(self._gateway.interrupts):
             patience = "Ctrl-C again stops at once" if sig == signal.SIGINT else f"at most {self._grace_seconds:g} s"
+            said = f"Stopping: {count} open requests may finish ({patience})."
+            if self.should_exit and sig == signal.SIGINT:
+                said = f"Stopping at once: {count} open requests are cut off."
             with contextlib.suppress(OSError):  # a terminal that is gone
-                print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
+                print(f"\n{said}", file=sys.stderr)  # noqa: T201
         super().handle_exit(sig, frame)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from gateway.keypool import (
@@ -28,8 +29,16 @@ _NOBODY: Final[frozenset[str]] = frozenset()
 _Waiter: TypeAlias = "asyncio.Future[Lease]"
 
 
+class Change(Enum):
+    """What an operator wants to hear of a key or its organisation, once, when it happens."""
+
+    REJECTED = auto()
+    ACCEPTED = auto()
+    OUT_OF_FUNDS = auto()
+
+
 class Dispatcher:
-    """The pool and the line in front of it. `clock` gives monotonic seconds."""
+    """The pool and the line in front of it. `clock` gives monotonic seconds; `report` is told of changes."""
 
     def __init__(
         self,
@@ -38,9 +47,11 @@ class Dispatcher:
         queue_size: int = 0,
         queue_timeout_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        report: Callable[[Change, Lease], None] = lambda change, lease: None,
     ) -> None:
         self.pool = pool
         self.clock = clock
+        self._report = report
         self._line: WaitingLine[_Waiter] = WaitingLine(pool, queue_size)
         self._queue_timeout_seconds = queue_timeout_seconds
         self._is_stirred = False
@@ -127,7 +138,16 @@ class Dispatcher:
 
     def release(self, lease: Lease, outcome: Outcome) -> None:
         """Give a lease back."""
-        self.pool.release(lease, outcome, self.clock())
+        state, now = lease.state, self.clock()
+        was_out, was_on_trial = state.is_rejected or state.is_on_trial, state.is_on_trial
+        had_funds = outcome.kind is ErrorKind.SPEND_LIMIT and state.organisation.rest.until <= now
+        self.pool.release(lease, outcome, now)
+        if state.is_rejected and not was_out:
+            self._report(Change.REJECTED, lease)
+        elif was_on_trial and not (state.is_on_trial or state.is_rejected):
+            self._report(Change.ACCEPTED, lease)
+        elif had_funds and not state.is_gone:
+            self._report(Change.OUT_OF_FUNDS, lease)
         self._stir()
 
     def probed(self, name: str, *, is_well: bool | None) -> None:

@@ -72,6 +72,31 @@ async def test_ctrl_c_lets_an_open_stream_finish() -> None:
     assert code == 0
 
 
+async def test_a_second_ctrl_c_ends_open_streams_at_once_and_tells_them() -> None:
+    async with scripted_upstream() as upstream:
+        upstream.script(stream_answer(*text_stream("Hello, world.")[:3], Wait(asyncio.Event())))
+        async with (
+            started("serve", ANTHROPIC_API_KEY=SECRET, ANTHROPIC_BASE_URL=upstream.base_url) as running,
+            httpx2.AsyncClient(verify=False, timeout=PATIENCE_SECONDS) as client,
+        ):
+            request = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+            async with client.stream("POST", f"{running.url}/v1/chat/completions", json=request) as answer:
+                pieces = answer.aiter_bytes()
+                await anext(pieces)
+                running.process.send_signal(signal.SIGINT)
+                assert running.process.stderr is not None
+                await running.process.stderr.readuntil(b"may finish")
+                running.process.send_signal(signal.SIGINT)
+                rest = b"".join([piece async for piece in pieces])
+            code, log = await running.end()
+
+    assert b"gateway_shutting_down" in rest
+    assert "Stopping at once: 1 open requests are cut off." in log
+    assert "error=shutting_down" in log
+    assert "Traceback" not in log
+    assert code == 1
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
 async def test_an_address_that_others_can_reach_needs_clients(host: str) -> None:
     code, _, err = await outcome("serve", "--host", host, ANTHROPIC_API_KEY=SECRET)

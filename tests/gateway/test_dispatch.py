@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, PoolSettings
-from gateway.proxy.dispatch import Dispatcher
+from gateway.proxy.dispatch import Change, Dispatcher
 from tests.support.pools import ASK, MODEL, fail, failed, head, name_of, pool_of, state_of
 from translators.errors import ErrorKind
 
@@ -29,7 +29,13 @@ class Place:
     def __init__(self, pool: KeyPool, *, size: int = 100, timeout: float = LONG) -> None:
         self.clock = Clock()
         self.pool = pool
-        self.dispatcher = Dispatcher(pool, queue_size=size, queue_timeout_seconds=timeout, clock=self.clock)
+        self.reported: list[tuple[Change, str]] = []
+        self.dispatcher = Dispatcher(
+            pool, queue_size=size, queue_timeout_seconds=timeout, clock=self.clock, report=self._report
+        )
+
+    def _report(self, change: Change, lease: Lease) -> None:
+        self.reported.append((change, lease.key.name))
 
     def waiting(self, demand: Demand = ASK, exclude: frozenset[str] = frozenset()) -> "asyncio.Task[Lease | None]":
         return asyncio.create_task(self.dispatcher.wait(demand, exclude=exclude))
@@ -339,3 +345,28 @@ async def test_many_callers_who_come_and_leave_at_random_lose_no_lease() -> None
     assert served > 100
     assert (place.pool.in_flight, place.dispatcher.waiting) == (0, 0)
     assert [state.in_flight for state in place.pool.states] == [0, 0]
+
+
+async def test_a_key_that_is_lost_is_reported_once_and_so_is_its_return() -> None:
+    place = Place(pool_of("a"))
+    first, second = place.take(), place.take()
+    place.dispatcher.release(first, failed(ErrorKind.KEY_REJECTED))
+    place.dispatcher.release(second, failed(ErrorKind.KEY_REJECTED))
+    for outcome in (failed(ErrorKind.KEY_REJECTED), SUCCESS, SUCCESS):
+        place.clock.now += 500
+        if place.pool.due_probes(place.clock.now):
+            place.dispatcher.probed("a", is_well=True)
+        place.dispatcher.release(place.take(), outcome)
+
+    assert place.reported == [(Change.REJECTED, "a"), (Change.ACCEPTED, "a")]
+
+
+async def test_an_organisation_without_funds_is_reported_once_each_time() -> None:
+    place = Place(pool_of("a"))
+    first, second = place.take(), place.take()
+    place.dispatcher.release(first, failed(ErrorKind.SPEND_LIMIT, 60.0))
+    place.dispatcher.release(second, failed(ErrorKind.SPEND_LIMIT, 60.0))
+    place.clock.now += 61
+    place.dispatcher.release(place.take(), failed(ErrorKind.SPEND_LIMIT, 60.0))
+
+    assert place.reported == [(Change.OUT_OF_FUNDS, "a")] * 2
