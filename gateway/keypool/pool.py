@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.demand import Demand, Key, Lease, Outcome
 from gateway.keypool.domains import (
+    MAX_NOTED_MODELS,
     Host,
     KeyState,
     Organisation,
@@ -228,8 +229,9 @@ class KeyPool:
         limits = states[0].organisation.limits
         for limit_class, limit in limits.items():
             # What the first one had is the measure: a measure that changes would move all homes.
-            self._measures.setdefault(limit_class, limit)
-        ratios = [limit / self._measures[name] for name, limit in limits.items()]
+            if len(self._measures) < MAX_NOTED_MODELS:
+                self._measures.setdefault(limit_class, limit)
+        ratios = [limit / self._measures[name] for name, limit in limits.items() if name in self._measures]
         size = sum(ratios) / len(ratios) if ratios else 1.0
         capacities: dict[str, float] = {}
         for state in states:
