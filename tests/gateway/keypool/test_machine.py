@@ -37,6 +37,12 @@ class Waiter:
 
     number: int
     demand: Demand
+    exclude: frozenset[str]
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """Who has the same of all this is served in the order of coming."""
+        return self.demand.limit_class, self.demand.caller, self.demand.model, self.exclude
 
 
 def true_owner(key: Key) -> tuple[str, str]:
@@ -323,7 +329,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(demand=demands, exclude=some_names)
     def join(self, demand: Demand, exclude: frozenset[str]) -> None:
-        waiter = Waiter(self.joined, demand)
+        waiter = Waiter(self.joined, demand, exclude)
         self.joined += 1
         has_room = len(self.queue) < self.line.size
         assert self.line.join(waiter, demand, exclude=exclude) == has_room
@@ -352,11 +358,7 @@ class PoolMachine(RuleBasedStateMachine):
     def _serve(self) -> list[Out]:
         found = []
         for waiter, lease in self.line.serve(self.now):
-            alike = [
-                other
-                for other in self.queue
-                if other.demand.limit_class == waiter.demand.limit_class and other.demand.caller == waiter.demand.caller
-            ]
+            alike = [other for other in self.queue if other.alike == waiter.alike]
             assert alike[0] is waiter
             self.queue.remove(waiter)
             found.append(self._took(lease))
