@@ -250,7 +250,9 @@ class Allowance:
             return True
         capacity = float(limit)
         # The reset is when it will be full again, which tells what full is.
-        if (seconds := _seconds_between(headers.get("date"), headers.get(reset_name))) is not None:
+        seconds = _seconds_between(headers.get("date"), headers.get(reset_name))
+        # One that was before the answer, as of one that took long, tells nothing.
+        if seconds is not None and seconds > -_RESOLUTION_SECONDS:
             capacity = min(limit, remaining + (seconds + _RESOLUTION_SECONDS) * limit / _PERIOD_SECONDS)
         bucket.tell(limit * share, capacity * share, remaining * share - pending, now)
         return True

@@ -35,3 +35,7 @@ class RetryBudget:
             return False
         self._reserve -= 1
         return True
+
+    def give_back(self) -> None:
+        """A retry that was taken out has not become one."""
+        self._saved = min(self._saved + 1, _MOST)

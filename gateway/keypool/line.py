@@ -3,7 +3,7 @@
 Requests for different classes of models do not wait for one another. In front of a class stands one request of each
 caller, and they are served in turn; where the first of them has to wait for limits the others wait with it, so that a
 large request is not overtaken by small ones for ever. Only who waits for certain keys, since others refuse its model or
-itself, lets those pass who may use the rest.
+itself, lets those pass who may use the rest, also of its own caller.
 
 Whoever waits for a workspace that has its prompt in a cache stands in a line of its own, before that workspace: what
 is cheap there would cost others their room elsewhere. The lines of a class are served in turn, each the more often the
@@ -52,6 +52,8 @@ class _Line(Generic[W]):
     rounds: float = 0.0
     # How many with a warm cache were served at once since the last of these was.
     passes: int = 0
+    # Whether all who stand in it could use none of the keys that were ready when they were looked at.
+    lets_pass: bool = False
 
 
 class WaitingLine(Generic[W]):
@@ -83,8 +85,12 @@ class WaitingLine(Generic[W]):
             return False
         anywhere = lines.get(_ANYWHERE)
         if stay is None or anywhere is None:
-            return (anywhere is not None) if stay is None else stay.workspace in lines
+            return (anywhere is not None and not self._lets_pass(anywhere)) if stay is None else stay.workspace in lines
         return stay.workspace in lines or not _passes(anywhere)
+
+    def _lets_pass(self, line: _Line[W]) -> bool:
+        """Whether what is ready now is of no use to anybody in a line."""
+        return line.lets_pass and line.news == self._pool.news
 
     def join(
         self,
@@ -108,6 +114,7 @@ class WaitingLine(Generic[W]):
         line.callers.setdefault(demand.caller, OrderedDict())[waiter] = ticket
         self._where[waiter] = demand.limit_class, place, demand.caller
         line.not_before = -math.inf
+        line.lets_pass = False
         return True
 
     def leave(self, waiter: W) -> None:
@@ -179,10 +186,12 @@ class WaitingLine(Generic[W]):
                 not_before = min(not_before, self._pool.ready_at(now, ticket.demand, ticket.exclude))
                 if not ticket.exclude and not self._pool.refuses(now, ticket.demand.model):
                     self._looked(line, now, not_before)
+                    line.lets_pass = False
                     return False
                 stuck.add(_needs(ticket))
                 head = next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)
         self._looked(line, now, not_before)
+        line.lets_pass = True
         return False
 
     def _serve_at_home(

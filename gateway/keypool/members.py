@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.keypool.demand import Key
-from gateway.keypool.domains import Host, KeyState, Organisation, Workspace
+from gateway.keypool.domains import MAX_NOTED_MODELS, Host, KeyState, Organisation, Workspace
 from gateway.keypool.strategies import Strategy
 
 ORGANISATION_HEADER: Final = "anthropic-organization-id"
@@ -157,8 +157,9 @@ class Members:
         limits = states[0].organisation.limits
         for limit_class, limit in limits.items():
             # What the first one had is the measure: a measure that changes would move all homes.
-            self._measures.setdefault(limit_class, limit)
-        ratios = [limit / self._measures[name] for name, limit in limits.items()]
+            if len(self._measures) < MAX_NOTED_MODELS:
+                self._measures.setdefault(limit_class, limit)
+        ratios = [limit / self._measures[name] for name, limit in limits.items() if name in self._measures]
         size = sum(ratios) / len(ratios) if ratios else 1.0
         capacities: dict[str, float] = {}
         for state in states:

@@ -197,6 +197,7 @@ class Exchange(Generic[R]):
         last: Failure | None = None
         renewal: asyncio.Future[bool] | None = None
         demand = self._demand()
+        is_paid = False
         while True:
             lease = self._services.dispatcher.acquire(demand, exclude=excluded, avoid=avoided)
             if lease is None:
@@ -207,6 +208,8 @@ class Exchange(Generic[R]):
                     excluded = avoided = _NO_KEYS
                     continue
             if lease is None:
+                if is_paid:
+                    self._services.budget.give_back()
                 raise FailedError(self._when_ready(last or self._no_key(demand, excluded), demand))
             try:
                 return await self._attempt_once(lease, consume)
@@ -215,9 +218,10 @@ class Exchange(Generic[R]):
                 if error.failure.kind is ErrorKind.KEY_REJECTED:
                     renewal = self._services.on_refused(lease.key.name) or renewal
                 if self._has_learned(lease, error.failure):
+                    is_paid = False
                     continue
                 last = _more_telling(last, error.failure)
-                await self._before_next(error.failure, last, demand)
+                is_paid = await self._before_next(error.failure, last, demand)
                 if is_refusal(error.failure):
                     excluded |= {lease.key.name}
                 avoided |= {lease.key.name}
@@ -327,8 +331,11 @@ class Exchange(Generic[R]):
         self.record.failures.append(f"{key}: {failure.kind.name.lower()} {failure.detail or failure.message}")
         self._tries += not is_refusal(failure)
 
-    async def _before_next(self, failure: Failure, to_tell: Failure, demand: Demand) -> None:
-        """Wait as the retry policy says; raises what the caller is to be told where there is no next attempt."""
+    async def _before_next(self, failure: Failure, to_tell: Failure, demand: Demand) -> bool:
+        """Wait as the retry policy says; raises what the caller is to be told where there is no next attempt.
+
+        Gives whether the next one is paid for out of the budget.
+        """
         if self._is_committed:
             raise FailedError(failure)
         services = self._services
@@ -342,11 +349,13 @@ class Exchange(Generic[R]):
         )
         if delay is None:
             raise FailedError(self._when_ready(to_tell, demand))
-        if not is_refusal(failure) and not services.budget.allows_retry(now):
+        is_paid = not is_refusal(failure)
+        if is_paid and not services.budget.allows_retry(now):
             self.record.failures.append("no retry: retries.budget_percent is used up")
             raise FailedError(self._when_ready(to_tell, demand))
         if delay:
             await services.sleep(delay)
+        return is_paid
 
     def _no_key(self, demand: Demand, exclude: frozenset[str]) -> Failure:
         """Why no attempt could be made at all."""

@@ -249,3 +249,16 @@ async def test_retries_add_no_more_than_their_budget(upstream: ScriptedUpstream)
 
     # A tenth of the requests, and the reserve: ten at once, and what comes while the pauses of the first ones pass.
     assert 110 <= len(upstream.received) <= 100 + 10 + 10 + 2
+
+
+async def test_a_rate_limit_that_nobody_can_make_up_for_takes_nothing_from_the_budget(
+    upstream: ScriptedUpstream,
+) -> None:
+    limited = error_answer(429, "rate_limit_error", "Slow down.")
+    upstream.script(*[limited] * 30, error_answer(529, "overloaded_error", "No."), json_answer(200, messages.message()))
+    own_key = {"authorization": "Bearer sk-ant-api03-of-a-caller"}
+    async with quick_gateway(config=config_for(), callers_base_url=upstream.base_url) as running:
+        without_pauses(running)
+        statuses = [(await running.http().post(PATH, json=asking(), headers=own_key)).status_code for _ in range(31)]
+
+    assert statuses == [429] * 30 + [200]

@@ -466,3 +466,11 @@ def test_the_buckets_of_one_class_say_nothing_of_another() -> None:
 
     assert pool.acquire(1, ASK) is None
     assert name_of(pool.acquire(1, Demand(OTHER))) == "a"
+
+
+def test_a_reset_that_is_over_does_not_take_the_limit_away() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", requests=(60, 0), full_in=-30))
+
+    assert pool.acquire(0.5, ASK) is None
+    assert pool.ready_at(0.5, ASK) == pytest.approx(2.2)

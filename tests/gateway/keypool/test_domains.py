@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.keypool import SUCCESS, Demand, Key, KeyPool, Outcome
-from gateway.keypool.domains import Workspace
+from gateway.keypool.domains import MAX_NOTED_MODELS, Workspace
 from tests.support.pools import ASK, MODEL, OTHER, SIBLING, fail, failed, head, meet, name_of, pool_of, state_of, taken
 from translators.errors import ErrorKind
 from translators.usage import Usage
@@ -236,6 +236,16 @@ def test_an_answer_for_a_key_that_is_gone_moves_nobody() -> None:
     assert counts(pool) == {"key b": 1}
     assert name_of(pool.acquire(1, ASK)) == "b"
     assert pool.in_flight == 1
+
+
+def test_names_of_models_that_callers_make_up_are_not_kept_for_ever() -> None:
+    pool = pool_of("a", "b")
+    for number in range(2 * MAX_NOTED_MODELS):
+        meet(pool, number, head("o", "w", requests=(100_000, 90_000)), demand=Demand(f"made-up-{number}"), only="a")
+    meet(pool, 9_999, head("p", "v", requests=(50, 40)), only="b")
+
+    assert len(pool._measures) <= MAX_NOTED_MODELS
+    assert all(workspace.capacity > 0 for workspace in pool._workspaces.values())
 
 
 def test_keys_of_one_host_share_its_network_and_keep_sharing_after_a_change() -> None:

@@ -165,6 +165,22 @@ def test_who_waits_for_the_key_that_has_its_model_lets_those_pass_who_can_use_th
     assert line.wake_at() == 1
 
 
+def test_a_full_line_of_those_who_wait_for_their_model_does_not_keep_others_from_idle_keys() -> None:
+    pool = pool_of("a", "b")
+    fail(pool, 0, failed(ErrorKind.MODEL_REFUSED), only="a", demand=asks("x", SIBLING))
+    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60), only="b")
+    line: WaitingLine[str] = WaitingLine(pool, 1)
+    line.join("only b", asks("x", SIBLING))
+    before = line.has_line(asks("y"))
+    line.serve(0.5)
+    after = line.has_line(asks("y"))
+    pool.update([Key("a"), Key("b")])
+
+    assert (before, after) == (True, False)
+    # What is new is for those first who are there.
+    assert line.has_line(asks("y"))
+
+
 def test_a_long_line_of_those_who_were_refused_by_a_key_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = pool_of("a", "b")
     fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60), only="a")

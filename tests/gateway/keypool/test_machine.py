@@ -37,7 +37,12 @@ class Waiter:
 
     number: int
     demand: Demand
-    exclude: frozenset[str] = frozenset()
+    exclude: frozenset[str]
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """Who has the same of all this is served in the order of coming."""
+        return self.demand.limit_class, self.demand.caller, self.demand.model, self.exclude
 
 
 def true_owner(key: Key) -> tuple[str, str]:
@@ -353,14 +358,7 @@ class PoolMachine(RuleBasedStateMachine):
     def _serve(self) -> list[Out]:
         found = []
         for waiter, lease in self.line.serve(self.now):
-            alike = [
-                other
-                for other in self.queue
-                if other.demand.limit_class == waiter.demand.limit_class
-                and other.demand.caller == waiter.demand.caller
-                # Who waits for certain keys, or for a model that is refused, lets others pass.
-                and (other.demand.model, other.exclude) == (waiter.demand.model, waiter.exclude)
-            ]
+            alike = [other for other in self.queue if other.alike == waiter.alike]
             assert alike[0] is waiter
             self.queue.remove(waiter)
             found.append(self._took(lease))
