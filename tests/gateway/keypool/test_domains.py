@@ -244,8 +244,8 @@ def test_names_of_models_that_callers_make_up_are_not_kept_for_ever() -> None:
         meet(pool, number, head("o", "w", requests=(100_000, 90_000)), demand=Demand(f"made-up-{number}"), only="a")
     meet(pool, 9_999, head("p", "v", requests=(50, 40)), only="b")
 
-    assert len(pool._measures) <= MAX_NOTED_MODELS
-    assert all(workspace.capacity > 0 for workspace in pool._workspaces.values())
+    assert len(pool._members._measures) <= MAX_NOTED_MODELS
+    assert all(workspace.capacity > 0 for workspace in pool._members._workspaces.values())
 
 
 def test_keys_of_one_host_share_its_network_and_keep_sharing_after_a_change() -> None:
