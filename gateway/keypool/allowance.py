@@ -26,6 +26,7 @@ _RESOLUTION_SECONDS: Final = 1.0
 _MEASURE_SECONDS: Final = 1.0
 # What an answer is taken to need before any was seen, and how fast this follows what is seen.
 _FIRST_OUTPUT_TOKENS: Final = 400.0
+_FIRST_ANSWER_SECONDS: Final = 10.0
 _LEARNING: Final = 0.05
 _MAX_DIGITS: Final = 15
 _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
@@ -93,6 +94,7 @@ class Allowance:
         "_share",
         "_told_for",
         "_typical_output",
+        "_typical_seconds",
         "input",
         "is_low",
         "output",
@@ -114,6 +116,7 @@ class Allowance:
         self._pending_input = 0
         self._pending_output = 0
         self._typical_output = _FIRST_OUTPUT_TOKENS
+        self._typical_seconds = _FIRST_ANSWER_SECONDS
         self._input_ratio = 1.0
         # The model that upstream's figures came with last.
         self._told_for: str | None = None
@@ -143,10 +146,10 @@ class Allowance:
             wait = max(wait, bucket.seconds_until(input_tokens * self._input_ratio, now))
             is_low = is_low or bucket.is_low
             if (output := self.output) is not None:
-                wait = max(wait, output.seconds_until(self._typical_output, now))
+                wait = max(wait, output.seconds_until(self._output_a_period, now))
                 is_low = is_low or output.is_low
         elif (tokens := self.tokens) is not None:
-            wait = max(wait, tokens.seconds_until(input_tokens * self._input_ratio + self._typical_output, now))
+            wait = max(wait, tokens.seconds_until(input_tokens * self._input_ratio + self._output_a_period, now))
             is_low = is_low or tokens.is_low
         self.is_low = is_low
         return max(self._cooling_until, now + wait)
@@ -164,7 +167,7 @@ class Allowance:
     def reserve(self, input_tokens: float) -> tuple[int, int]:
         """Set aside what a request will need; gives the tokens of input and output, to be given back as they are."""
         tokens = int(input_tokens * self._input_ratio)
-        answer = int(self._typical_output)
+        answer = int(self._output_a_period)
         self._pending_requests += 1
         self._pending_input += tokens
         self._pending_output += answer
@@ -208,8 +211,16 @@ class Allowance:
         if self.tokens is not None:
             self.tokens.level += left
 
-    def learn(self, estimated_input: int, usage: Usage) -> None:
-        """Take in what a finished answer has used, for the estimates to come."""
+    @property
+    def _output_a_period(self) -> float:
+        """What an answer takes of a minute's worth: the whole of it, unless it goes on for longer."""
+        if self._typical_seconds <= _PERIOD_SECONDS:
+            return self._typical_output
+        return self._typical_output * _PERIOD_SECONDS / self._typical_seconds
+
+    def learn(self, estimated_input: int, usage: Usage, seconds: float) -> None:
+        """Take in what a finished answer has used, and how long it took, for the estimates to come."""
+        self._typical_seconds += (max(seconds, 0.0) - self._typical_seconds) * _LEARNING
         self._typical_output += (usage.output_tokens - self._typical_output) * _LEARNING
         if estimated_input and usage.prompt_tokens:
             ratio = min(max(usage.prompt_tokens / estimated_input, _MIN_RATIO), _MAX_RATIO)

@@ -18,7 +18,7 @@ def learn(lease: Lease, outcome: Outcome, now: float) -> None:
     if outcome.is_success:
         _succeeded(lease)
         if usage is not None:
-            lease.allowance.learn(demand.input_tokens, usage)
+            lease.allowance.learn(demand.input_tokens, usage, now - lease.acquired_at)
         return
     seconds = outcome.retry_after_seconds
     if outcome.blame in (Blame.HOST, Blame.SERVICE):

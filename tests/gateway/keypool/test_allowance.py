@@ -315,7 +315,7 @@ def test_when_all_is_over_nothing_is_reserved(attempts: list[tuple[int, bool, in
 def test_what_answers_tend_to_need_is_learned() -> None:
     allowance = Allowance(1.0)
     for _ in range(200):
-        allowance.learn(1_000, Usage(input_tokens=1_500, cache_read_tokens=500, output_tokens=2_000))
+        allowance.learn(1_000, Usage(input_tokens=1_500, cache_read_tokens=500, output_tokens=2_000), 5)
 
     tokens, answer = allowance.reserve(1_000)
     assert 1_950 < tokens <= 2_000
@@ -325,8 +325,8 @@ def test_what_answers_tend_to_need_is_learned() -> None:
 def test_a_strange_estimate_does_not_spoil_those_to_come() -> None:
     allowance = Allowance(1.0)
     for _ in range(1_000):
-        allowance.learn(1, Usage(input_tokens=1_000_000))
-        allowance.learn(0, Usage(input_tokens=1_000_000))
+        allowance.learn(1, Usage(input_tokens=1_000_000), 5)
+        allowance.learn(0, Usage(input_tokens=1_000_000), 5)
 
     assert allowance.reserve(1_000)[0] <= 4_000
 
@@ -474,3 +474,13 @@ def test_a_reset_that_is_over_does_not_take_the_limit_away() -> None:
 
     assert pool.acquire(0.5, ASK) is None
     assert pool.ready_at(0.5, ASK) == pytest.approx(2.2)
+
+
+def test_an_answer_that_takes_minutes_takes_its_tokens_from_several() -> None:
+    allowance = told(head(output_tokens=(40_000, 40_000)))
+    for _ in range(400):
+        allowance.learn(0, Usage(output_tokens=9_000), 180)
+    _, reserved = allowance.reserve(0)
+
+    # 9,000 tokens in three minutes are 3,000 of each.
+    assert 2_900 < reserved < 3_100
