@@ -39,6 +39,8 @@ MAX_LESSONS: Final = 3
 _BUSY_SECONDS: Final = 1.0
 # At once would be to hammer.
 _SOONEST_SECONDS: Final = 0.1
+# What ends by itself, some of it too late to be waited for.
+_PASSES: Final = WORTH_WAITING | {ErrorKind.SPEND_LIMIT}
 _NO_KEY: Final = {
     ErrorKind.RATE_LIMITED: "Every upstream key of the gateway is at its rate limit.",
     ErrorKind.OVERLOADED: "Upstream is overloaded for the model `{model}`, on every key of the gateway.",
@@ -361,7 +363,7 @@ class Exchange(Generic[R]):
         """Why no attempt could be made at all."""
         kind, seconds = self._services.pool.why_none(self._services.dispatcher.clock(), demand, exclude)
         message = _NO_KEY[kind].format(model=self._candidate.model)
-        is_passing = kind in WORTH_WAITING and seconds < math.inf
+        is_passing = kind in _PASSES and seconds < math.inf
         return Failure(kind, message, retry_after_seconds=seconds if is_passing else None)
 
     def _when_ready(self, failure: Failure, demand: Demand) -> Failure:

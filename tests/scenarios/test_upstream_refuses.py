@@ -244,11 +244,15 @@ async def test_a_spend_cap_without_another_account_is_no_cause_to_try_again(upst
     details = {"error_code": "enforced_spend_limit_reached"}
     upstream.always(refusing(429, "Spend limit.", details=details, headers={"retry-after": "3600"}))
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_pauses(running)
+        clock = without_pauses(running)
         response = await running.http().post(PATH, json=asking())
+        clock.now += 600
+        later = await running.http().post(PATH, json=asking())
 
-    assert_error(response, 429, "insufficient_quota", "insufficient_quota")
-    assert response.headers["x-should-retry"] == "false"
+    for answer, seconds in ((response, "3600"), (later, "3000")):
+        assert_error(answer, 429, "insufficient_quota", "insufficient_quota")
+        assert answer.headers["x-should-retry"] == "false"
+        assert answer.headers["retry-after"] == seconds
     assert len(upstream.received) == 1
 
 
