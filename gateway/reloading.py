@@ -55,11 +55,13 @@ class Reloader:
                     await self._asked.wait()
             if self._asked.is_set() or await self._have_changed():
                 self._asked.clear()
+                # As they are before they are read: what is written meanwhile is the next change.
+                stamps = await self._stamps()
                 try:
                     await self._reload()
                 except Exception:
                     # Whatever it is, the next change may be a good one.
-                    self._files = await self._stamps()
+                    self._files = stamps
                     logging.getLogger(LOGGER_NAME).exception("The configuration could not be read again")
 
     async def _have_changed(self) -> bool:
