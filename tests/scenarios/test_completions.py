@@ -218,12 +218,22 @@ async def test_the_echo_is_said_once_where_another_key_takes_over(upstream: Scri
 
 
 @pytest.mark.parametrize("prompts", ["A", ["A", "B"]])
-async def test_a_stream_that_is_cut_off_ends_with_an_error(upstream: ScriptedUpstream, prompts: Any) -> None:
-    upstream.always(stream_answer(*messages.text_stream()[:3], Close()))
-    async with quick_gateway(key(upstream.base_url)) as running:
-        response = await post(running, asking(prompts, stream=True))
+async def test_a_stream_that_is_cut_off_ends_with_an_error(
+    upstream: ScriptedUpstream, gate: asyncio.Event, prompts: Any
+) -> None:
+    upstream.always(stream_answer(*messages.text_stream()[:3], Wait(gate), Close()))
+    received = ""
+    async with (
+        quick_gateway(key(upstream.base_url)) as running,
+        running.http().stream("POST", PATH, json=asking(prompts, stream=True)) as response,
+    ):
+        async for text in response.aiter_text():
+            received += text
+            # Of two prompts the one that is cut off first ends both, so it has to come after the other's words.
+            if "Hello," in received:
+                gate.set()
 
-    events = data_of(response.text)
+    events = data_of(received)
     assert text_of(events) == "Hello,"
     assert events[-1]["error"]["code"] == "upstream_disconnected"
     assert "[DONE]" not in events
