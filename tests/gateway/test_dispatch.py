@@ -7,6 +7,7 @@ import pytest
 
 from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, PoolSettings
 from gateway.proxy.dispatch import Change, Dispatcher
+from tests.gateway.keypool.test_stay import LIMIT, asks, two_workspaces
 from tests.support.pools import ASK, MODEL, fail, failed, head, name_of, pool_of, state_of
 from translators.errors import ErrorKind
 
@@ -370,3 +371,52 @@ async def test_an_organisation_without_funds_is_reported_once_each_time() -> Non
     place.dispatcher.release(place.take(), failed(ErrorKind.SPEND_LIMIT, 60.0))
 
     assert place.reported == [(Change.OUT_OF_FUNDS, "a")] * 2
+
+
+# Waiting for a cache
+
+
+def at_the_cache(*, elsewhere: int = LIMIT, size: int = 100) -> Place:
+    """A place where the prompt `p` is cached at `a`, which is at its limit."""
+    place = Place(two_workspaces(elsewhere=elsewhere), size=size)
+    place.clock.now = 0.0
+    return place
+
+
+async def test_whoever_has_a_cache_waits_for_it_although_another_key_is_ready() -> None:
+    place = at_the_cache()
+    at_once = place.dispatcher.acquire(asks("p"))
+    waiter = place.waiting(asks("p"))
+    cold = place.dispatcher.acquire(asks("cold"))
+    await turns()
+    place.clock.now = 2.0
+    assert cold is not None
+    place.dispatcher.release(cold, SUCCESS)
+
+    assert at_once is None
+    assert name_of(cold) == "b"
+    assert name_of(await waiter) == "a"
+
+
+async def test_whoever_finds_no_room_to_wait_for_a_cache_goes_anywhere() -> None:
+    place = at_the_cache(size=0)
+
+    assert name_of(await place.waiting(asks("p"))) == "b"
+
+
+async def test_those_with_a_warm_cache_do_not_come_first_for_ever() -> None:
+    place = Place(two_workspaces(left=LIMIT, elsewhere=0))
+    place.clock.now = 0.0
+    # Larger than what is there, now that some of it is set aside.
+    held = place.dispatcher.acquire(asks("other", tokens=30_000))
+    waiter = place.waiting(asks("cold", "quiet", tokens=40_000))
+    await turns()
+    passed = 0
+    while passed < 100 and (lease := place.dispatcher.acquire(asks("p", "loud"))) is not None:
+        passed += 1
+        place.dispatcher.release(lease, ABANDONED)
+
+    assert held is not None
+    assert not waiter.done()
+    assert 0 < passed <= 20
+    waiter.cancel()

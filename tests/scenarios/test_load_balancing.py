@@ -121,12 +121,12 @@ async def test_a_retry_after_is_true() -> None:
         assert (second.status_code, third.status_code) == (429, 200)
 
 
-async def converse(http: httpx2.AsyncClient, name: str, turns: int) -> None:
+async def converse(http: httpx2.AsyncClient, name: str, turns: int, path: str = PATH) -> None:
     """A conversation as clients hold it: each turn repeats all that was said before."""
     messages: list[dict[str, str]] = [{"role": "user", "content": f"{name}: {LONG_TEXT}"}]
     for turn in range(turns):
         body = asking(stream=turn % 2 == 1)
-        response = await http.post(PATH, json={**body, "messages": messages})
+        response = await http.post(path, json={**body, "messages": messages})
         assert response.status_code == 200, response.text
         messages += [
             {"role": "assistant", "content": "One two three four five six seven eight nine ten."},
@@ -134,12 +134,13 @@ async def converse(http: httpx2.AsyncClient, name: str, turns: int) -> None:
         ]
 
 
-async def test_the_turns_of_a_conversation_go_to_where_its_cache_is() -> None:
+@pytest.mark.parametrize("path", [PATH, "/v1/messages"])
+async def test_the_turns_of_a_conversation_go_to_where_its_cache_is(path: str) -> None:
     # Beyond the limits a turn goes where there is room: here there is.
     async with balancing(2, 2, 2, limits=LIMITS.times(5)) as (upstream, running):
         http = running.http()
         for wave in range(4):
-            await asyncio.gather(*(converse(http, f"{wave}/{number}", 5) for number in range(8)))
+            await asyncio.gather(*(converse(http, f"{wave}/{number}", 5, path) for number in range(8)))
 
         assert upstream.share_at_home() >= 0.95
         workspaces = {asked.key.workspace for asked in upstream.asked}

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from gateway.keypool import ABANDONED, Demand, Key, KeyPool, Lease, Outcome
+from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, Outcome
 from gateway.keypool.domains import Workspace
 from gateway.keypool.ring import Ring
 from gateway.keypool.strategies import StrategyName
@@ -366,3 +366,18 @@ def test_a_key_that_comes_back_after_a_long_rest_shares_with_the_others(strategy
 
     # One after another it has the turns that it missed; at once it has no more than the others.
     assert Counter(lease.key.name for lease in at_once) == {"a": 5, "b": 5}
+
+
+def test_homes_follow_the_limits_of_organisations() -> None:
+    """By keys alone the three of the small organisation would have three quarters of all homes."""
+    small = [Key(f"s{number}", organization="small", workspace="small") for number in range(3)]
+    pool = pool_of(*small, Key("big", organization="big", workspace="big"))
+    for name, limit in (("s0", 1_000_000), ("big", 9_000_000)):
+        lease = taken(pool, 0, asks(None), only=name)
+        pool.answered(
+            lease, head(f"id {lease.key.organization}", requests=(9_000, 9_000), input_tokens=(limit, limit)), 0
+        )
+        pool.release(lease, SUCCESS, 0)
+    homes = Counter(served(pool, 1, asks(prefix), Usage()) == "big" for prefix in prefixes(400))
+
+    assert 0.8 < homes[True] / 400 < 0.97

@@ -142,3 +142,32 @@ def test_small_requests_with_a_cache_do_not_keep_a_large_one_waiting_for_ever() 
     assert "large" in [waiter for waiter, _ in served]
     # Alone it would have waited for 21 s of refill.
     assert now < 30
+
+
+def crowd(pool: KeyPool) -> WaitingLine[str]:
+    """Somebody with a large prompt waits, and behind a cache of the same limits hundreds with small ones."""
+    line = WaitingLine[str](pool, 1000)
+    line.join("large", asks("cold", "quiet"))
+    for number in range(500):
+        stay = pool.stay(0, asks("p", "loud"))
+        assert stay is not None
+        line.join(f"small {number}", asks("p", "loud"), stay=stay)
+    return line
+
+
+def test_a_line_before_a_cache_waits_for_those_it_has_passed_too_often() -> None:
+    pool = two_workspaces()
+    pool.update([state.key for state in pool.states if state.key.name == "a"])
+    line = crowd(pool)
+    now, served = 0.0, []
+    while now < 45 and "large" not in served:
+        now += 0.1
+        for waiter, lease in line.serve(now):
+            served.append(waiter)
+            # Without an answer it would cost nothing.
+            pool.answered(lease, {}, now)
+            pool.release(lease, Outcome.success(CACHED), now)
+
+    # 1,000 tokens a second: alone it would wait for 21 s, behind all the others for more than 50.
+    assert "large" in served
+    assert now < 30
