@@ -1,50 +1,139 @@
-"""The content blocks of a stream as they have to be sent back: whole, in order, every field kept."""
+"""The content blocks of an answer as they have to be sent back: whole, in order, every field as upstream wrote it."""
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import Raw, Struct
 
-# How each delta changes its block (section 6.3 of the Messages reference): appended to a field, or put in its place.
-_APPENDED: Final = {"text_delta": "text", "thinking_delta": "thinking"}
-_REPLACED: Final = {"signature_delta": "signature"}
+# Where the pieces of a block go (section 6.3 of the Messages reference): they are joined, and pieces of an input are
+# pieces of its JSON text.
+_FIELD_OF: Final = {b"text_delta": "text", b"thinking_delta": "thinking", b"input_json_delta": "input"}
+_PIECE_OF: Final = {b"text_delta": "text", b"thinking_delta": "thinking", b"input_json_delta": "partial_json"}
+# What a delta puts in a field's place.
+_REPLACED: Final = {b"signature_delta": ("signature",), b"compaction_delta": ("content", "encrypted_content")}
+_NOTHING: Final = Raw(b"null")
+_EMPTY: Final = b'""'
+
+
+class Block(NamedTuple):
+    """One block: its type, and its JSON."""
+
+    type: str
+    json: bytes
+
+
+class _Event(Struct):
+    """An event, as far as it is about blocks."""
+
+    type: str
+    index: int = 0
+    content_block: dict[str, Raw] = {}
+    delta: dict[str, Raw] = {}
+
+
+class _Typed(Struct):
+    type: str
+
+
+class _Content(Struct):
+    content: list[Raw]
+
+
+_EVENT_DECODER: Final = msgspec.json.Decoder(_Event)
+_TYPE_DECODER: Final = msgspec.json.Decoder(_Typed)
+_CONTENT_DECODER: Final = msgspec.json.Decoder(_Content)
+_LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
+_TEXT_DECODER: Final = msgspec.json.Decoder(str)
+
+
+class _Open:
+    """A block that is being recorded."""
+
+    __slots__ = ("citations", "fields", "pieces", "pieces_of")
+
+    def __init__(self, fields: dict[str, Raw]) -> None:
+        self.fields = fields
+        self.pieces: list[bytes] = []
+        self.pieces_of = ""
+        self.citations: list[bytes] = []
+
+    def whole(self) -> Block:
+        fields = dict(self.fields)
+        if self.pieces_of == "input":
+            text = _TEXT_DECODER.decode(_joined(self.pieces))
+            if text:
+                fields["input"] = Raw(text.encode())
+        elif self.pieces_of:
+            fields[self.pieces_of] = Raw(_joined([_text(fields.get(self.pieces_of, _NOTHING)), *self.pieces]))
+        if self.citations:
+            fields["citations"] = Raw(b"[%b]" % b",".join(self.citations))
+        return Block(_TEXT_DECODER.decode(fields["type"]), msgspec.json.encode(fields))
 
 
 class BlockRecorder:
     """Folds a stream's events into the content that Anthropic wants to see again."""
 
+    __slots__ = ("_open",)
+
     def __init__(self) -> None:
-        self._blocks: dict[int, dict[str, Any]] = {}
-        self._inputs: dict[int, list[str]] = {}
+        self._open: dict[int, _Open] = {}
 
     @property
-    def blocks(self) -> list[dict[str, Any]]:
-        """The blocks so far, in order, tool inputs as objects."""
-        for index, fragments in self._inputs.items():
-            if text := "".join(fragments):
-                self._blocks[index]["input"] = msgspec.Raw(text.encode())
-        return [self._blocks[index] for index in sorted(self._blocks)]
+    def blocks(self) -> list[Block]:
+        """The blocks so far, in order; an input that was cut off in the middle is no JSON."""
+        return [self._open[index].whole() for index in sorted(self._open)]
+
+    def add(self, index: int, delta_type: bytes, raw: bytes) -> None:
+        """Take in a piece of a text, a thought or an input: a JSON string."""
+        if (block := self._open.get(index)) is not None:
+            block.pieces_of = _FIELD_OF[delta_type]
+            block.pieces.append(raw)
 
     def observe(self, data: bytes) -> None:
         """Take in the data of one event; what is not about blocks, or not of the usual form, changes nothing."""
-        event = msgspec.json.decode(data)
-        if event["type"] == "content_block_start":
-            self._blocks[event["index"]] = event["content_block"]
-        elif event["type"] == "content_block_delta" and event["index"] in self._blocks:
-            self._apply(event["index"], event["delta"])
+        try:
+            event = _EVENT_DECODER.decode(data)
+        except msgspec.ValidationError:
+            return
+        if event.type == "content_block_start":
+            self._begin(event.index, event.content_block)
+        elif event.type == "content_block_delta" and event.index in self._open:
+            self._apply(event.index, event.delta)
 
-    def _apply(self, index: int, delta: dict[str, Any]) -> None:
-        block = self._blocks[index]
-        kind = delta.get("type", "")
-        if (name := _APPENDED.get(kind)) is not None:
-            block[name] = _text(block.get(name)) + _text(delta.get(name))
-        elif (name := _REPLACED.get(kind)) is not None and name in delta:
-            block[name] = delta[name]
-        elif kind == "input_json_delta":
-            self._inputs.setdefault(index, []).append(_text(delta.get("partial_json")))
-        elif kind == "citations_delta" and "citation" in delta:
-            known = block.get("citations")
-            block["citations"] = [*(known if isinstance(known, list) else ()), delta["citation"]]
+    def _begin(self, index: int, fields: dict[str, Raw]) -> None:
+        block = self._open[index] = _Open(fields)
+        citations = fields.get("citations", _NOTHING)
+        if bytes(citations)[:1] == b"[":
+            block.citations = [bytes(citation) for citation in _LIST_DECODER.decode(citations)]
+
+    def _apply(self, index: int, delta: dict[str, Raw]) -> None:
+        kind = bytes(delta.get("type", _NOTHING)).strip(b'"')
+        if kind in _PIECE_OF:
+            if (piece := _text(delta.get(_PIECE_OF[kind], _NOTHING))) != _EMPTY:
+                self.add(index, kind, piece)
+        elif kind in _REPLACED:
+            self._open[index].fields |= {name: delta[name] for name in _REPLACED[kind] if name in delta}
+        elif kind == b"citations_delta" and "citation" in delta:
+            self._open[index].citations.append(bytes(delta["citation"]))
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def blocks_of_message(body: bytes) -> list[Block]:
+    """The blocks of an unstreamed message, as they stand in it."""
+    return [Block(_TYPE_DECODER.decode(raw).type, bytes(raw)) for raw in _CONTENT_DECODER.decode(body).content]
+
+
+def content_of(blocks: Iterable[Block]) -> bytes:
+    """The blocks as the content of a message."""
+    return b"[%b]" % b",".join([block.json for block in blocks])
+
+
+def _text(raw: Raw) -> bytes:
+    """A JSON string, also where something else stands."""
+    text = bytes(raw)
+    return text if text[:1] == b'"' else _EMPTY
+
+
+def _joined(pieces: Iterable[bytes]) -> bytes:
+    """JSON strings as a single one."""
+    return b'"%b"' % b"".join([piece[1:-1] for piece in pieces])

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
 from anthropic._streaming import SSEDecoder
 from anthropic.lib.streaming._beta_messages import accumulate_event
@@ -14,7 +15,7 @@ from tests.support.conversations import chat, said, translate
 from tests.support.messages import encode, message_events, messages_streams, sse, text_block, tool_block
 from tests.support.oracles import ACCUMULATED
 from tests.support.recordings import Recording, recording_params
-from translators.blocks import BlockRecorder
+from translators.blocks import Block, BlockRecorder
 from translators.chat.answer import AnswerFold
 from translators.chat.reader import State
 from translators.chat.shape import AnswerShape
@@ -45,14 +46,11 @@ def by_the_recorder(stream: bytes) -> list[dict[str, Any]]:
     recorder = BlockRecorder()
     for event in events_of(stream):
         recorder.observe(json.dumps(event).encode())
-    return [plain(block) for block in recorder.blocks]
+    return values_of(recorder.blocks)
 
 
-def plain(block: dict[str, Any]) -> dict[str, Any]:
-    """A block whose input is a value again."""
-    if "input" in block and not isinstance(block["input"], dict):
-        return {**block, "input": json.loads(bytes(block["input"]))}
-    return block
+def values_of(blocks: list[Block]) -> list[dict[str, Any]]:
+    return [json.loads(block.json) for block in blocks]
 
 
 def comparable(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -112,7 +110,7 @@ def test_results_of_server_tools_go_back_with_every_field() -> None:
         start={"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": content, "caller": None}
     )
 
-    assert paused(block).pause() == [block.start]
+    assert values_of(paused(block).pause()) == [block.start]
 
 
 def test_what_was_thought_before_a_pause_is_among_the_thinking_blocks() -> None:
@@ -123,7 +121,7 @@ def test_what_was_thought_before_a_pause_is_among_the_thinking_blocks() -> None:
     fold.feed(sse(*message_events(text_block("Yes."))))
 
     assert fold.ending is not None
-    assert fold.ending.thinking_blocks == [thinking.start]
+    assert json.loads(orjson.dumps(fold.ending.thinking_blocks)) == [thinking.start]
 
 
 @given(data=st.data(), events=messages_streams())
@@ -165,4 +163,4 @@ def test_a_delta_without_what_it_is_about_changes_nothing(delta: dict[str, objec
     ):
         recorder.observe(json.dumps(event).encode())
 
-    assert recorder.blocks[0]["text"] == "Hi"
+    assert values_of(recorder.blocks) == [{"type": "text", "text": "Hi"}]

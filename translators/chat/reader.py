@@ -13,8 +13,9 @@ from typing import Any, Final
 import msgspec
 import orjson
 from msgspec import Raw, Struct, UnsetType
+from orjson import Fragment
 
-from translators.blocks import BlockRecorder
+from translators.blocks import Block, BlockRecorder, blocks_of_message
 from translators.chat.filters import CustomInput, FenceStripper, TextFilter, WrappedArguments
 from translators.chat.finish import finish_reason
 from translators.chat.names import caller_call_id
@@ -41,6 +42,8 @@ from translators.wire.messages import (
 )
 
 _EMPTY: Final = b'""'
+# The types of blocks that hold thinking, shown or sealed.
+THINKING: Final = ("thinking", "redacted_thinking")
 
 
 class State(Enum):
@@ -73,7 +76,7 @@ class Ending(Struct, frozen=True):
     refusal: str | None
     annotations: list[dict[str, object]]
     citations: list[object]
-    thinking_blocks: list[dict[str, object]]
+    thinking_blocks: list[Fragment]
 
 
 class _TextBlock(Struct):
@@ -108,13 +111,13 @@ class MessageReader:
         self.usage = Usage()
         self.calls: list[Call] = []
         self._shape = shape
-        self._recorded: list[dict[str, object]] = []
+        self._recorded: list[Block] = []
         self._block_types: dict[int, str] = {}
         self._block_calls: dict[int, Call] = {}
         self._text_blocks: list[_TextBlock] = []
         self._annotations: list[dict[str, object]] = []
         self._citations: list[object] = []
-        if shape.shows_thinking_blocks or shape.continues_pauses:
+        if shape.shows_thinking_blocks or shape.continues_pauses or shape.keeps_blocks:
             self._recorder = BlockRecorder()
         if shape.strips_fences:
             self._text_filter = FenceStripper()
@@ -153,6 +156,11 @@ class MessageReader:
         """How many events of types yet unknown were passed over."""
         return self._reader.unknown_events if self._reader is not None else 0
 
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks of the answer so far, where its shape wants them kept."""
+        return [*self._recorded, *(self._recorder.blocks if self._recorder else ())]
+
     def report(self) -> dict[str, object]:
         """What turned up only while the answer came: upstream's own reason, and events that nobody here knows."""
         return {"stop_reason": self.stop_reason, "unknown_events": self.unknown_events}
@@ -160,9 +168,6 @@ class MessageReader:
     def read(self, data: bytes) -> None:
         """Read the events that these bytes complete; a failure is in `failure` and ends the reading."""
         reader = self._reader or self._event_reader()
-        if self._recorder is not None:
-            self._read(reader.feed(data))
-            return
         end = 0
         while end < len(data) and not self.is_over:
             if self.state is State.OPEN and reader.is_between_events:
@@ -194,13 +199,13 @@ class MessageReader:
         self.usage.update(message.usage)
         self.on_begin()
         if self._recorder is not None:
-            self._recorded = msgspec.json.decode(body)["content"]
+            self._recorded = blocks_of_message(body)
         for block in message.content:
             self._read_block(block)
         self.stop_reason, self._stop_details = message.stop_reason, message.stop_details
         self._complete()
 
-    def pause(self) -> list[dict[str, object]]:
+    def pause(self) -> list[Block]:
         """The content of a paused turn, to be sent back; what upstream says next is read on from here."""
         blocks = self._recorder.blocks if self._recorder else []
         self._recorded += blocks
@@ -223,6 +228,7 @@ class MessageReader:
 
     def _read_deltas(self, data: bytes, end: int) -> int:
         """Read the deltas from there on that are in the usual form; where something else begins."""
+        recorder = self._recorder
         while (match := DELTA.match(data, end)) is not None:
             number, delta_type, raw = match.groups()
             if not raw.isascii() and not _is_utf8(raw):
@@ -232,6 +238,8 @@ class MessageReader:
             block_type = self._block_types.get(index)
             if raw == _EMPTY:
                 continue
+            if recorder is not None:
+                recorder.add(index, delta_type, raw)
             # As in `_on_delta`, which reads the unusual ones.
             if delta_type == b"text_delta":
                 if block_type == "text":
@@ -436,9 +444,9 @@ class MessageReader:
         for block in self._text_blocks:
             self._cite(block)
         explanation = self._stop_details.explanation if self._stop_details else None
-        thinking: list[dict[str, object]] = []
+        thinking: list[Fragment] = []
         if self._shape.shows_thinking_blocks:
-            thinking = [block for block in self._blocks() if block["type"] in ("thinking", "redacted_thinking")]
+            thinking = [Fragment(block.json) for block in self.blocks if block.type in THINKING]
         ending = Ending(
             finish_reason(self.stop_reason, has_tool_calls=bool(self.calls)),
             (explanation or None) if self.stop_reason == "refusal" else None,
@@ -447,9 +455,6 @@ class MessageReader:
             thinking,
         )
         self.on_end(ending)
-
-    def _blocks(self) -> list[dict[str, object]]:
-        return [*self._recorded, *(self._recorder.blocks if self._recorder else ())]
 
     def _made_id(self) -> str:
         """An id for a call that upstream has not given one: the same for the same message."""

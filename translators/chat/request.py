@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
+from translators.blocks import Block as RecordedBlock
+from translators.blocks import content_of
 from translators.chat import caching
 from translators.chat.choice import Choice, write_choice
 from translators.chat.content import Block
@@ -81,13 +83,13 @@ class MessagesRequest(Struct, frozen=True):
     fills_cache: bool = False
     schemas: frozenset[str] = frozenset()
 
-    def continued(self, content: list[dict[str, object]]) -> "MessagesRequest":
+    def continued(self, content: list[RecordedBlock]) -> "MessagesRequest":
         """The request that lets a paused turn go on: the same, with what the model has said so far at its end."""
         fields = OBJECT_DECODER.decode(self.body)
         messages = msgspec.json.decode(fields["messages"], type=list[msgspec.Raw])
-        turn = msgspec.Raw(msgspec.json.encode({"role": "assistant", "content": content}))
         spliced: Block = {name: Fragment(bytes(value)) for name, value in fields.items()}
-        spliced["messages"] = [Fragment(bytes(message)) for message in (*messages, turn)]
+        turn = {"role": "assistant", "content": Fragment(content_of(content))}
+        spliced["messages"] = [*(Fragment(bytes(message)) for message in messages), turn]
         return replace(self, body=orjson.dumps(spliced))
 
 

@@ -20,7 +20,8 @@ class AnswerShape(Struct, frozen=True):
     `tool_names` restores rewritten names; `custom_tools` (the caller's names) take free text, which came as one
     property; `wrapped_tools` (upstream's names) had a union at the root of their schema, which was put into one
     property; `is_legacy` answers with `function_call`; `text_call` turns text into a call; `strips_fences` takes
-    Markdown fences off JSON; `counts_text` is needed for annotations, which hold offsets.
+    Markdown fences off JSON; `counts_text` is needed for annotations, which hold offsets; `keeps_blocks` records the
+    answer as it has to be sent back.
     """
 
     tool_names: Mapping[str, str] = {}
@@ -32,6 +33,7 @@ class AnswerShape(Struct, frozen=True):
     shows_thinking_blocks: bool = False
     counts_text: bool = False
     continues_pauses: bool = False
+    keeps_blocks: bool = False
 
 
 PLAIN: Final = AnswerShape()
