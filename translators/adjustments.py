@@ -34,6 +34,10 @@ class Adjustments:
                 param=field,
                 code="unsupported_parameter",
             )
+        self.note(field, change, reason)
+
+    def note(self, field: str, change: str, reason: str) -> None:
+        """Note what no caller has sent, so that strict mode does not mind."""
         self._notes[field] = f"{field}={change}:{reason}"
 
     def count_unknown(self, count: int) -> None:

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
+# The types of blocks that hold thinking, shown or sealed.
+THINKING: Final = ("thinking", "redacted_thinking")
 # Where the pieces of a block go (section 6.3 of the Messages reference): they are joined, and pieces of an input are
 # pieces of its JSON text.
 _FIELD_OF: Final = {b"text_delta": "text", b"thinking_delta": "thinking", b"input_json_delta": "input"}

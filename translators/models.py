@@ -34,6 +34,7 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_output: int
     thinking: tuple[Literal["adaptive", "enabled", "disabled", "between_tools"], ...]
     thinks_by_default: bool
+    binds_thinking: bool
     disabled_effort: str | None = None
     efforts: tuple[str, ...]
     effort: str | None = None

@@ -37,6 +37,13 @@ class Caller:
     own_key: Secret | None = None
     sees_key: bool = False
 
+    @property
+    def scope(self) -> bytes:
+        """What keeps this caller's conversations apart from all others'."""
+        if self.own_key is None:
+            return b"client\0" + self.name.encode()
+        return b"key\0" + _digest(self.own_key.reveal())
+
 
 class Authenticator:
     """Decides who a request comes from, or refuses it."""

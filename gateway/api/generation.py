@@ -15,6 +15,7 @@ from gateway.api.middleware import notes_of
 from gateway.api.records import answer_headers, note_records
 from gateway.api.requests import header
 from gateway.api.responder import Responder, responder_of
+from gateway.api.turns import in_turns
 from gateway.api.writing import Writer
 from gateway.proxy.chat import (
     Answered,
@@ -103,7 +104,8 @@ class Generator:
         responder = responder_of(scope)
         services = self._services_for(caller)
         asked = _asked(task.chats[0])
-        writers = self._writers(task.chats, self._options(scope, caller))
+        options = self._options(scope, caller)
+        writers = await self._writers(task, options, caller)
         prefixes = [chat_prefix(chat) for chat in task.chats]
         # From here on a request is held by those who may have to send it, and by nobody else.
         task.chats.clear()
@@ -164,15 +166,20 @@ class Generator:
             return self._services
         return self._services.for_caller(self._own_endpoint(caller.own_key))
 
-    def _writers(self, chats: Sequence[ChatRequest], options: Options) -> list[list[Writer]]:
+    async def _writers(self, task: Task, options: Options, caller: Caller) -> list[list[Writer]]:
         """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""
-        model = self._aliases.resolve(chats[0].model)
-        models = (model, *self._settings.fallbacks.get(model, ()))
-        writers = {
-            id(chat): [Writer(chat, name, self._models.row(name), options, self._lessons) for name in models]
-            for chat in chats
-        }
-        return [writers[id(chat)] for chat in chats]
+        model = self._aliases.resolve(task.chats[0].model)
+        rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
+        memory = self._services.memory
+        writers: dict[int, list[Writer]] = {}
+        for chat in task.chats:
+            if id(chat) not in writers:
+                past = await memory.recollect(chat, caller.scope, rows, in_turns if task.is_large else None)
+                writers[id(chat)] = [
+                    Writer(chat, name, row, options, self._lessons, memory, past.get(name))
+                    for name, row in rows.items()
+                ]
+        return [writers[id(chat)] for chat in task.chats]
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options with the caller's own wishes, which come as headers."""
@@ -194,7 +201,7 @@ class Generator:
 
 
 def _candidates(writers: Sequence[Writer]) -> list[Candidate[MessagesRequest]]:
-    return [Candidate(writer.model, writer, writer.learn) for writer in writers]
+    return [Candidate(writer.model, writer, writer.learn, account=writer.recollection.account) for writer in writers]
 
 
 async def _write_in_turns(writers: Iterable[Writer], services: Services) -> None:

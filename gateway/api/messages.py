@@ -139,7 +139,7 @@ class Messages:
         return Candidate(model, partial(_same_for_every_host, request), limits=self._route.limits_of(model))
 
 
-def _same_for_every_host(request: NativeRequest, _host: HostProfile) -> NativeRequest:
+def _same_for_every_host(request: NativeRequest, _host: HostProfile, _is_home: bool) -> NativeRequest:
     return request
 
 

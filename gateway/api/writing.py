@@ -4,45 +4,65 @@ import logging
 
 from gateway.api.turns import in_turns
 from gateway.proxy.lessons import Lessons
+from gateway.proxy.memory import Memory, Recollection
 from gateway.telemetry.logs import log_event
 from translators.chat.request import MessagesRequest, Options, Target, write_in_steps, write_request
+from translators.chat.turns import Past, refuses_thinking
 from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.wire.chat import ChatRequest
 
 
 class Writer:
-    """Writes one request for a host, once for each row that its model has there: a lesson makes another."""
+    """Writes one request for a host, once for each row that its model has there: a lesson makes another.
 
-    __slots__ = ("_chat", "_known", "_lessons", "_options", "_row", "model")
+    What is recalled of the conversation goes with it to keys of the account that has signed it, and to no others.
+    """
 
-    def __init__(self, chat: ChatRequest, model: str, row: ModelRow, options: Options, lessons: Lessons) -> None:
+    __slots__ = ("_chat", "_known", "_lessons", "_memory", "_options", "_row", "model", "recollection")
+
+    def __init__(
+        self,
+        chat: ChatRequest,
+        model: str,
+        row: ModelRow,
+        options: Options,
+        lessons: Lessons,
+        memory: Memory,
+        recollection: Recollection | None = None,
+    ) -> None:
         self._chat = chat
         self.model = model
         self._row = row
         self._options = options
         self._lessons = lessons
+        self._memory = memory
+        self.recollection = recollection or Recollection()
         # A handful at most, and mostly one; rows take longer to hash than to compare with themselves.
-        self._known: list[tuple[Target, MessagesRequest]] = []
+        self._known: list[tuple[Target, Past, MessagesRequest]] = []
 
-    def __call__(self, host: HostProfile) -> MessagesRequest:
-        """The request for a host, in one go where it is not known yet."""
-        target = self._target(host)
-        for place, request in self._known:
-            if place == target:
+    def __call__(self, host: HostProfile, is_home: bool) -> MessagesRequest:
+        """The request for a host, in one go where it is not known yet; `is_home`: for a key of the account that has signed it."""
+        target, past = self._target(host), self.recollection.past_for(is_home=is_home)
+        for known_target, known_past, request in self._known:
+            if known_past is past and known_target == target:
                 return request
-        request = write_request(self._chat, target, self._options)
-        self._known.append((target, request))
+        request = write_request(self._chat, target, self._options, past)
+        self._known.append((target, past, request))
         return request
 
     async def write_in_turns(self, host: HostProfile) -> None:
         """Write the request for a host, so that it is known when it is asked for; others have their turns meanwhile."""
-        target = self._target(host)
-        self._known.append((target, await in_turns(write_in_steps(self._chat, target, self._options))))
+        target, past = self._target(host), self.recollection.past_for(is_home=True)
+        request = await in_turns(write_in_steps(self._chat, target, self._options, past))
+        self._known.append((target, past, request))
 
     def learn(self, host: HostProfile, message: str, sent: MessagesRequest) -> None:
         """Take in a 400 of the host's; what it teaches makes another request of the next call."""
-        if self._lessons.learn(host, self.model, self._row, message, sent.schemas):
+        if sent.has_thinking and refuses_thinking(message):
+            log_event(logging.WARNING, "Upstream refuses thinking that was sent back to it", model=self.model)
+            self._memory.refuse(self.recollection, self._chat.messages)
+        elif self._lessons.learn(host, self.model, self._row, message, sent.schemas):
             said = "Upstream has corrected what is known of a model"
             log_event(logging.WARNING, said, model=self.model, said=message)
 

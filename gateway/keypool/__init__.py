@@ -1,7 +1,7 @@
 """Which key serves the next attempt: plain state that decides, with time as an argument and no I/O."""
 
 from gateway.keypool.budget import RetryBudget
-from gateway.keypool.demand import ABANDONED, SUCCESS, Demand, Key, Lease, Outcome
+from gateway.keypool.demand import ABANDONED, SUCCESS, Account, Demand, Key, Lease, Outcome
 from gateway.keypool.line import WaitingLine
 from gateway.keypool.pool import KeyPool, PoolSettings, Stay
 from gateway.keypool.snapshot import PoolView, snapshot
@@ -9,6 +9,7 @@ from gateway.keypool.snapshot import PoolView, snapshot
 __all__ = [
     "ABANDONED",
     "SUCCESS",
+    "Account",
     "Demand",
     "Key",
     "KeyPool",

@@ -30,6 +30,13 @@ class Key:
     mark: bytes = field(default=b"", repr=False)
 
 
+class Account(NamedTuple):
+    """Whose key it is: its organisation's id ("" where upstream has not told), and its mark (b"" for none)."""
+
+    organisation: str
+    key: bytes
+
+
 class Demand:
     """What a request needs: a model, room for about so many tokens of prompt, and if it can be the cache it knows.
 
@@ -37,7 +44,7 @@ class Demand:
     is not known. `streams` says that its answer begins at once, however long it takes.
     """
 
-    __slots__ = ("caller", "input_tokens", "limit_class", "model", "prefix", "streams")
+    __slots__ = ("account", "caller", "input_tokens", "limit_class", "model", "prefix", "streams")
 
     def __init__(
         self,
@@ -47,12 +54,14 @@ class Demand:
         caller: str = "",
         *,
         streams: bool = False,
+        account: Account | None = None,
     ) -> None:
         self.model = model
         self.input_tokens = input_tokens
         self.prefix = prefix
         self.caller = caller
         self.streams = streams
+        self.account = account
         self.limit_class = limit_class(model)
 
 

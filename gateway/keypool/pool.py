@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from gateway.keypool.breaker import Breaker
-from gateway.keypool.demand import Demand, Key, Lease, Outcome
+from gateway.keypool.demand import Account, Demand, Key, Lease, Outcome
 from gateway.keypool.domains import (
     Host,
     KeyState,
@@ -273,6 +273,15 @@ class KeyPool:
             host.breaker.half_close()
             if (breaker := host.classes.get(lease.demand.limit_class)) is not None:
                 breaker.half_close()
+
+    def account_of(self, lease: Lease) -> Account:
+        """The account that a lease's key belongs to, as far as it is known now."""
+        organisation = lease.state.organisation
+        return Account(organisation.name if organisation.is_known else "", lease.key.mark)
+
+    def is_of(self, lease: Lease, account: Account) -> bool:
+        """Whether what an account has signed holds with this lease's key."""
+        return account.key == lease.key.mark or lease.state.organisation.name == account.organisation
 
     # What stands in the way
 

@@ -13,6 +13,7 @@ from translators.chat.chunks import ChunkStream
 from translators.chat.reader import State
 from translators.chat.request import MessagesRequest
 from translators.chat.shape import AnswerShape
+from translators.chat.turns import Origin
 from translators.errors import FailedError
 from translators.usage import Usage
 
@@ -35,19 +36,20 @@ async def stream_chat(
     async def consume(answer: UpstreamAnswer, request: MessagesRequest) -> ChunkStream:
         stream = make(request.shape)
         exchange.record.usage = stream.usage
+        origin = request.origin
         # What is not sent again is not kept while the stream goes on.
         paused = request if request.shape.continues_pauses else None
         del request
-        await _relay(exchange, answer, stream, client, on_begin)
+        await _relay(exchange, answer, stream, client, on_begin, origin)
         for _ in range(MAX_PAUSES):
             if paused is None or stream.state is not State.PAUSED:
                 return stream
             paused = paused.continued(stream.pause())
             async with exchange.again(paused) as more:
-                await _relay(exchange, more, stream, client, on_begin)
+                await _relay(exchange, more, stream, client, on_begin, origin)
         if stream.state is State.PAUSED:
             # Enough: what there is, is the answer.
-            await _pass_on(exchange, stream, stream.give_up(), client)
+            await _pass_on(exchange, stream, stream.give_up(), client, origin)
         return stream
 
     return await exchange.attempt(consume)
@@ -64,6 +66,8 @@ async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lamb
         fold = await _collect(exchange, answer, request)
         if request.expects_call and not fold.calls:
             fold = await _ask_again(exchange, request, fold)
+        if request.origin is not None:
+            await exchange.memory.keep(request.origin, fold, exchange.account)
         exchange.record.stop_reason = fold.stop_reason
         return fold, request.shape
 
@@ -83,13 +87,18 @@ async def _ask_again(exchange: ChatExchange, request: MessagesRequest, first: An
 
 
 async def _relay(
-    exchange: ChatExchange, answer: UpstreamAnswer, stream: ChunkStream, client: Client, on_begin: Callable[[], None]
+    exchange: ChatExchange,
+    answer: UpstreamAnswer,
+    stream: ChunkStream,
+    client: Client,
+    on_begin: Callable[[], None],
+    origin: Origin | None,
 ) -> None:
     """Pass one body on, up to its end or to a pause."""
 
     async def pass_on(output: bytes) -> None:
         exchange.record.stop_reason = stream.stop_reason
-        await _pass_on(exchange, stream, output, client)
+        await _pass_on(exchange, stream, output, client, origin)
         on_begin()
         if client.takes_pushes:
             exchange.head_has_left()
@@ -267,9 +276,14 @@ async def _all(choices: Sequence[Coroutine[object, object, T]]) -> list[T]:
     raise failed
 
 
-async def _pass_on(exchange: ChatExchange, stream: ChunkStream, output: bytes, client: Client) -> None:
+async def _pass_on(
+    exchange: ChatExchange, stream: ChunkStream, output: bytes, client: Client, origin: Origin | None
+) -> None:
     if stream.state is State.DONE:
         exchange.commit()
+        if origin is not None:
+            # Before the caller can know that the turn is over, and come back with it.
+            await exchange.memory.keep(origin, stream, exchange.account)
         await client.finish(output)
     elif output:
         exchange.commit()

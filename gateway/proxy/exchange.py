@@ -12,12 +12,14 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from dataclasses import field as default
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct, field
 
-from gateway.keypool import Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
+from gateway.keypool import Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
 from gateway.proxy.dispatch import WORTH_WAITING, Dispatcher
+from gateway.proxy.memory import Memory
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
 from gateway.proxy.retry import RetryPolicy, delay_before_retry, is_refusal
 from translators.errors import Blame, ErrorKind, FailedError, Failure
@@ -58,6 +60,8 @@ _NOT_FOR_THIS_MODEL: Final = frozenset(
 # Each empty one would be another 216 bytes.
 _NO_KEYS: Final[frozenset[str]] = frozenset()
 
+_CALLERS_OWN: Final = b"own"
+
 T = TypeVar("T")
 R = TypeVar("R", bound=Outgoing)
 
@@ -95,6 +99,7 @@ class Services:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
+    memory: Memory = default(default_factory=Memory)
 
     @property
     def pool(self) -> KeyPool:
@@ -103,7 +108,8 @@ class Services:
 
     def for_caller(self, endpoint: Endpoint) -> "Services":
         """The same for a caller who brought a key: a pool of that one, and no waiting, since the limits are theirs."""
-        pool = KeyPool([Key(endpoint.name)], PoolSettings("weighted"))
+        # Whose conversations are theirs is known by the key itself: any mark does.
+        pool = KeyPool([Key(endpoint.name, mark=_CALLERS_OWN)], PoolSettings("weighted"))
         dispatcher = Dispatcher(pool, clock=self.dispatcher.clock)
         return replace(self, dispatcher=dispatcher, endpoints={endpoint.name: endpoint}, on_refused=lambda key: None)
 
@@ -111,14 +117,16 @@ class Services:
 class Candidate(NamedTuple, Generic[R]):
     """A model that may answer; `write` gives the request's Messages form for a kind of host.
 
-    `learn` is told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is
-    what the pool calls the model, where its limits are not those of its messages.
+    What a request holds may be signed by an `account`; `write` is told whether it goes to a key of that. `learn` is
+    told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is what the
+    pool calls the model, where its limits are not those of its messages.
     """
 
     model: str
-    write: Callable[[HostProfile], R]
+    write: Callable[[HostProfile, bool], R]
     learn: Callable[[HostProfile, str, R], None] = lambda host, message, sent: None
     limits: str | None = None
+    account: Account | None = None
 
 
 class Exchange(Generic[R]):
@@ -144,13 +152,26 @@ class Exchange(Generic[R]):
         # What the running attempt goes to, and what it has sent there; before it, what it would be.
         self._endpoint: Endpoint | None = None
         self._sent: R | None = None
+        self._lease: Lease | None = None
 
     def prepare(self) -> R | None:
         """Translate for the first host, so that what cannot be translated fails before anything else is done."""
         endpoint = next(iter(self._services.endpoints.values()), None)
         if endpoint is not None:
-            self._sent = self._request_for(endpoint)
+            # Nearly always it is the account that has signed what the request holds.
+            self._sent = self._request_for(endpoint, is_home=True)
         return self._sent
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered of conversations."""
+        return self._services.memory
+
+    @property
+    def account(self) -> Account:
+        """Whose key has answered, as far as is known by now; only inside of an attempt."""
+        assert self._lease is not None, "only inside of an attempt"
+        return self._services.pool.account_of(self._lease)
 
     @property
     def is_committed(self) -> bool:
@@ -238,7 +259,8 @@ class Exchange(Generic[R]):
         if self._place and prefix is not None:
             # Another model has another cache.
             prefix = digest_of((candidate.model.encode(), prefix))
-        return Demand(candidate.limits or candidate.model, tokens, prefix, self._caller, streams=streams)
+        limits = candidate.limits or candidate.model
+        return Demand(limits, tokens, prefix, self._caller, streams=streams, account=candidate.account)
 
     async def _wait(self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> Lease | None:
         """Stand in line, as long as another attempt may be begun."""
@@ -273,8 +295,8 @@ class Exchange(Generic[R]):
         failure: Failure | None = None
         is_done = False
         try:
-            request = self._sent = self._request_for(endpoint)
-            self._endpoint, streams = endpoint, request.streams
+            request = self._sent = self._request_for(endpoint, is_home=self._is_home(lease))
+            self._endpoint, self._lease, streams = endpoint, lease, request.streams
             # Who holds the request here would hold it up to the end of the stream.
             opening = self._services.upstream.open(endpoint, _call(request))
             del request
@@ -313,8 +335,13 @@ class Exchange(Generic[R]):
         self.record.upstream_headers = answer.headers
         return answer.status == 200 and (not streams or _is_stream(answer))
 
-    def _request_for(self, endpoint: Endpoint) -> R:
-        request = self._candidate.write(endpoint.profile)
+    def _is_home(self, lease: Lease) -> bool:
+        """Whether what the request holds was signed by the account that a lease's key belongs to."""
+        account = self._candidate.account
+        return account is None or self._services.pool.is_of(lease, account)
+
+    def _request_for(self, endpoint: Endpoint, *, is_home: bool) -> R:
+        request = self._candidate.write(endpoint.profile, is_home)
         self.record.adjusted = request.adjusted
         return request
 
@@ -327,7 +354,7 @@ class Exchange(Generic[R]):
         if self._sent is not None:
             self._candidate.learn(profile, failure.message, self._sent)
         # Another request may have learned the same a moment before: what counts is what would be sent now.
-        return self._candidate.write(profile) is not self._sent
+        return self._candidate.write(profile, self._is_home(lease)) is not self._sent
 
     def _note(self, key: str, failure: Failure) -> None:
         self.record.failures.append(f"{key}: {failure.kind.name.lower()} {failure.detail or failure.message}")

@@ -1,6 +1,6 @@
 """What the proxy needs from the rooms below it, as protocols that they implement."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -104,6 +104,30 @@ class Upstream(Protocol):
 
     def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
         """Send a call and wait for the answer's head; leaving the block before the body has ended hangs up."""
+        ...
+
+
+class Store(Protocol):
+    """What outlives a request: values under keys, for a while. Trouble with it is a miss, never an error."""
+
+    def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What is at hand of them; never waits."""
+        ...
+
+    async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What is kept of them, wherever it is."""
+        ...
+
+    async def put(self, key: bytes, value: bytes) -> None:
+        """Keep a value; whoever is told of it afterwards finds it, in another process as well."""
+        ...
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Keep these no longer."""
+        ...
+
+    async def close(self) -> None:
+        """End, with all written that is to be kept."""
         ...
 
 

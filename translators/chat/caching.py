@@ -1,6 +1,6 @@
 """Cache marks: the caller's in any of their spellings, at most four, in an order that Messages accepts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -65,6 +65,11 @@ def mark_last(messages: list[Block], mark: Block) -> bool:
                 block.setdefault(MARK, mark)
                 return True
     return False
+
+
+def newest_mark(blocks: Sequence[Block]) -> Block | None:
+    """The mark that covers most of these blocks, if one does."""
+    return next((block[MARK] for block in reversed(blocks) if MARK in block), None)
 
 
 def blocks_of(message: Block) -> list[Block]:

@@ -1,8 +1,10 @@
 """Signed thinking that a client sends back, in any of the forms that gateways have given it out in."""
 
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
+import orjson
 from msgspec import Raw
 from orjson import Fragment
 
@@ -36,6 +38,12 @@ def signed_thinking(message: ChatMessage) -> list[Block]:
         if blocks := [block for entry in entries if (block := _block(entry)) is not None]:
             return blocks
     return []
+
+
+def signature_digest(block: Block) -> bytes:
+    """What a signed block is known by, once upstream has refused it."""
+    seal = orjson.dumps(block.get("signature") or block.get("data"))
+    return blake2b(seal, digest_size=8).digest()
 
 
 def _listed(value: Raw) -> list[_Echo]:

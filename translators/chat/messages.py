@@ -8,7 +8,7 @@ Nearly every message is a text and nothing else. Runs of such are taken as they 
 run is looked at message by message, which gives the same for those that hold nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -19,7 +19,8 @@ from msgspec.structs import astuple
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
-from translators.chat.caching import MARK, mark_last, mark_of
+from translators.blocks import THINKING
+from translators.chat.caching import MARK, mark_last, mark_of, newest_mark
 from translators.chat.content import (
     Block,
     Content,
@@ -28,9 +29,9 @@ from translators.chat.content import (
     plain_texts,
     text_block,
 )
-from translators.chat.echoes import signed_thinking
 from translators.chat.names import upstream_call_id
 from translators.chat.tools import Tools, call_input, custom_input
+from translators.chat.turns import UNKNOWN_PAST, Past
 from translators.errors import TranslationError
 from translators.reading import SPOKEN, is_blank, is_null, is_text
 from translators.wire.chat import ChatMessage, CustomCall, FunctionCall
@@ -113,13 +114,14 @@ class _Call(Struct, frozen=True, gc=False):
     name: str
 
 
-def is_in_tool_loop(messages: list[ChatMessage]) -> bool:
-    """Whether the model's last turn called tools and its signed thinking did not come back."""
+def is_in_tool_loop(messages: list[ChatMessage], past: Past) -> bool:
+    """Whether the model's last turn called tools and its signed thinking does not go back."""
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
         if message.role == "assistant":
             if message.tool_calls or message.function_call:
-                return not signed_thinking(message)
+                made = past.contents.get(index)
+                return made[0]["type"] not in THINKING if made else not past.thinking(message)
             # A turn of which nothing is left is none.
             content, path = message.content, f"messages[{index}].content"
             if SPOKEN.match(content) or ContentWriter().assistant(content, path) or _refusal(message):
@@ -138,8 +140,18 @@ def _refusal(message: ChatMessage) -> bytes:
 class ConversationWriter:
     """Writes the messages of one request into `conversation`, once."""
 
-    def __init__(self, messages: list[ChatMessage], tools: Tools, taken: Taken, adjustments: Adjustments) -> None:
+    def __init__(
+        self,
+        messages: list[ChatMessage],
+        tools: Tools,
+        taken: Taken,
+        adjustments: Adjustments,
+        past: Past = UNKNOWN_PAST,
+    ) -> None:
         self.conversation = Conversation()
+        # Whether signed thinking goes back, which upstream may find wrong.
+        self.has_thinking = False
+        self._past = past
         self._messages = messages
         self._tools = tools
         self._taken = taken
@@ -164,6 +176,8 @@ class ConversationWriter:
         for start in range(0, len(messages), _MESSAGES_A_STEP):
             texts += _texts(messages[start : start + _MESSAGES_A_STEP])
             yield
+        for index in self._past.contents:
+            texts[index] = {}
         done = leading
         for start, end in _runs_with_more(messages, texts, leading):
             written += texts[done:start]
@@ -229,11 +243,14 @@ class ConversationWriter:
     def _assistant(self, item: _Placed) -> list[_Call]:
         """Write the model's own turn; gives the calls that the run after it has to answer."""
         message = item.message
+        if (made := self._past.contents.get(item.index)) is not None:
+            return self._made(item, made)
         content = self._contents.assistant(message.content, f"{item.path}.content")
         self._keep_orphan(item)
         if refusal := _refusal(message):
             content = [*as_blocks(content), text_block(refusal)] if content else refusal
-        thinking = signed_thinking(message)
+        thinking = self._past.thinking(message)
+        self.has_thinking = self.has_thinking or bool(thinking)
         calls, uses = self._calls(item)
         if thinking or uses:
             content = [*thinking, *as_blocks(content), *uses]
@@ -242,6 +259,22 @@ class ConversationWriter:
             content = _NOTHING
         self._add("assistant", content, item)
         return calls
+
+    def _made(self, item: _Placed, made: Sequence[Block]) -> list[_Call]:
+        """Write the model's own turn as it was made: its ids as they are upstream, the marks those of the client."""
+        shown = self._contents.assistant(item.message.content, f"{item.path}.content")
+        self._keep_orphan(item)
+        content = [dict(block) for block in made]
+        self.has_thinking = self.has_thinking or any(block["type"] in THINKING for block in content)
+        self._add("assistant", content, item)
+        if (mark := newest_mark(as_blocks(shown))) is not None:
+            self._mark_before(mark)
+        uses = [block for block in content if block["type"] == "tool_use"]
+        ids = [str(orjson.loads(orjson.dumps(block["id"]))) for block in uses]
+        message = item.message
+        if (legacy := message.function_call) is not None and not message.tool_calls:
+            return [_Call(None, ids[0], legacy.name)]
+        return [_Call(call.id, made_id, "") for call, made_id in zip(message.tool_calls or (), ids, strict=True)]
 
     def _calls(self, item: _Placed) -> tuple[list[_Call], list[Block]]:
         calls: list[_Call] = []

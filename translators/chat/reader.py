@@ -15,7 +15,7 @@ import orjson
 from msgspec import Raw, Struct, UnsetType
 from orjson import Fragment
 
-from translators.blocks import Block, BlockRecorder, blocks_of_message
+from translators.blocks import THINKING, Block, BlockRecorder, blocks_of_message
 from translators.chat.filters import CustomInput, FenceStripper, TextFilter, WrappedArguments
 from translators.chat.finish import finish_reason
 from translators.chat.names import caller_call_id
@@ -42,8 +42,6 @@ from translators.wire.messages import (
 )
 
 _EMPTY: Final = b'""'
-# The types of blocks that hold thinking, shown or sealed.
-THINKING: Final = ("thinking", "redacted_thinking")
 
 
 class State(Enum):
@@ -160,6 +158,11 @@ class MessageReader:
     def blocks(self) -> list[Block]:
         """The blocks of the answer so far, where its shape wants them kept."""
         return [*self._recorded, *(self._recorder.blocks if self._recorder else ())]
+
+    @property
+    def call_names(self) -> list[str]:
+        """What the client knows the calls by: ids, or in the legacy form the name of the only one."""
+        return [call.name for call in self.calls[:1]] if self._shape.is_legacy else [call.id for call in self.calls]
 
     def report(self) -> dict[str, object]:
         """What turned up only while the answer came: upstream's own reason, and events that nobody here knows."""

@@ -23,6 +23,7 @@ from translators.chat.reasoning import Circumstances, Reasoning, write_reasoning
 from translators.chat.settings import drop_without_counterpart, sampling, settings, token_limit, verbosity_words
 from translators.chat.shape import PLAIN, AnswerShape
 from translators.chat.tools import Tools, write_tools
+from translators.chat.turns import UNKNOWN_PAST, Origin, Past
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow
@@ -70,7 +71,8 @@ class MessagesRequest(Struct, frozen=True):
 
     `streams` is also true where the caller asked for no stream but the answer could take too long for one piece.
     `expects_call` says that the model could only be asked, not forced, to call a tool; `fills_cache` that there is a
-    mark, and enough before it to be cached; `schemas` are the hashes of those that upstream makes a grammar of.
+    mark, and enough before it to be cached; `schemas` are the hashes of those that upstream makes a grammar of;
+    `has_thinking` that signed thinking goes back with it. `origin` is what its answer is kept with, if it is.
     """
 
     body: bytes
@@ -82,6 +84,8 @@ class MessagesRequest(Struct, frozen=True):
     expects_call: bool = False
     fills_cache: bool = False
     schemas: frozenset[str] = frozenset()
+    has_thinking: bool = False
+    origin: Origin | None = None
 
     def continued(self, content: list[RecordedBlock]) -> "MessagesRequest":
         """The request that lets a paused turn go on: the same, with what the model has said so far at its end."""
@@ -118,17 +122,19 @@ def _read(body: bytes) -> ChatRequest:
     return known
 
 
-def write_request(request: ChatRequest, target: Target, options: Options) -> MessagesRequest:
+def write_request(request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST) -> MessagesRequest:
     """The same request for one model at one host; raises `TranslationError` where it cannot be put into Messages."""
-    draft = _decide(request, target, options)
+    draft = _decide(request, target, options, past)
     for _ in draft.writer.steps():
         pass
     return _written(draft)
 
 
-def write_in_steps(request: ChatRequest, target: Target, options: Options) -> Generator[None, None, MessagesRequest]:
+def write_in_steps(
+    request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST
+) -> Generator[None, None, MessagesRequest]:
     """What `write_request` gives, in steps of which none takes long: for who has other things to do meanwhile."""
-    draft = _decide(request, target, options)
+    draft = _decide(request, target, options, past)
     yield from draft.writer.steps()
     yield
     return _written(draft)
@@ -149,9 +155,10 @@ class _Draft:
     choice: Choice
     reasoning: Reasoning
     writer: ConversationWriter
+    past: Past
 
 
-def _decide(request: ChatRequest, target: Target, options: Options) -> _Draft:
+def _decide(request: ChatRequest, target: Target, options: Options, past: Past) -> _Draft:
     """Each decision after those it depends on: tools, form, choice, thinking, what the conversation may hold."""
     _check_possible(request, options)
     adjustments = Adjustments(reject=options.reject_unsupported)
@@ -167,7 +174,7 @@ def _decide(request: ChatRequest, target: Target, options: Options) -> _Draft:
         max_tokens=max_tokens,
         is_limited_by_caller=is_limited,
         is_tool_forced=choice.is_forced,
-        is_in_tool_loop=is_in_tool_loop(request.messages),
+        is_in_tool_loop=is_in_tool_loop(request.messages, past),
         always_show=options.always_show_reasoning,
         own_effort=extensions.effort,
     )
@@ -188,7 +195,8 @@ def _decide(request: ChatRequest, target: Target, options: Options) -> _Draft:
         form=form,
         choice=choice,
         reasoning=reasoning,
-        writer=ConversationWriter(request.messages, tools, taken, adjustments),
+        writer=ConversationWriter(request.messages, tools, taken, adjustments, past),
+        past=past,
     )
 
 
@@ -203,6 +211,9 @@ def _written(draft: _Draft) -> MessagesRequest:
     streams = bool(request.stream) or draft.max_tokens > MAX_UNSTREAMED_TOKENS or draft.tools.has_server_tools
     body = orjson.dumps(_body(draft, system, sampled, streams=streams))
     drop_without_counterpart(request, adjustments)
+    if draft.past.left_out is not None:
+        adjustments.note("thinking_blocks", "dropped", draft.past.left_out)
+    shape = _shape(draft)
     adjustments.count_unknown(request.unknown_fields)
     forms = {schema_hash(schema) for schema in (draft.form.schema, draft.choice.format) if schema is not None}
     version = target.host.sampling_version if sampled else None
@@ -210,12 +221,14 @@ def _written(draft: _Draft) -> MessagesRequest:
         body,
         version or target.host.version,
         streams,
-        _shape(draft),
+        shape,
         adjustments.header,
         tuple(dict.fromkeys((*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas))),
         draft.choice.expects_call,
         has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
         frozenset(draft.tools.strict_schemas | forms),
+        draft.writer.has_thinking,
+        draft.past.origin if shape.keeps_blocks else None,
     )
 
 
@@ -294,7 +307,7 @@ def _thinking_fields(draft: _Draft) -> Block:
 
 
 def _shape(draft: _Draft) -> AnswerShape:
-    """The shape of the answer; thinking under words that hold for one turn only is not given out to be kept."""
+    """The shape of the answer; thinking under words that hold for one turn only is not kept, here or by the client."""
     tools = draft.tools
     is_special = bool(draft.writer.conversation.turn_words) or draft.choice.is_special
     return AnswerShape(
@@ -308,4 +321,5 @@ def _shape(draft: _Draft) -> AnswerShape:
         # Only what upstream looks up by itself is cited with an address.
         counts_text=tools.has_server_tools,
         continues_pauses=tools.has_server_tools,
+        keeps_blocks=draft.past.origin is not None and not is_special,
     )

@@ -1,0 +1,163 @@
+"""What is remembered of conversations beyond what clients send: turns with signed thinking, and refusals of it."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from gateway.keypool import Account
+from gateway.proxy.ports import Store
+from translators.blocks import Block
+from translators.chat.echoes import signature_digest, signed_thinking
+from translators.chat.history import History, has_history, history_in_steps, read_history
+from translators.chat.turns import UNKNOWN_PAST, Origin, Past, Recalled, is_sealed, kept_turn, keys_of_turns, recall
+from translators.models import ModelRow
+from translators.wire.chat import ChatMessage, ChatRequest
+
+T = TypeVar("T")
+
+# Signatures that upstream has refused: whoever sends them back sends them with every turn.
+_MOST_REFUSED: Final = 10_000
+# Why thinking stays out of a request, as callers are told.
+_OTHER_ACCOUNT: Final = "account"
+_REFUSED: Final = "refused"
+
+
+class NoStore:
+    """Keeps nothing."""
+
+    def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Nothing."""
+        return {}
+
+    async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Nothing."""
+        return {}
+
+    async def put(self, key: bytes, value: bytes) -> None:
+        """Let it go."""
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """There is nothing to forget."""
+
+    async def close(self) -> None:
+        """There is nothing to end."""
+
+
+@dataclass(slots=True)
+class Recollection:
+    """What a request for one model gets back of its conversation; `account` is whose keys have signed it."""
+
+    past: Past = UNKNOWN_PAST
+    account: Account | None = None
+    keys: tuple[bytes, ...] = ()
+    _elsewhere: Past | None = None
+
+    def past_for(self, *, is_home: bool) -> Past:
+        """The past as a key may have it: thinking holds only in the account that has signed it."""
+        if is_home or self.account is None:
+            return self.past
+        if self._elsewhere is None:
+            self._elsewhere = _without_turns(self.past, _OTHER_ACCOUNT)
+        return self._elsewhere
+
+    def refuse(self) -> None:
+        """Upstream finds the thinking wrong: none goes back from now on."""
+        self.past = replace(_without_turns(self.past, _REFUSED), is_bare=True)
+        self.account = None
+
+
+def _without_turns(past: Past, why: str) -> Past:
+    origin = past.origin and replace(past.origin, parent=b"", is_gap=True)
+    return replace(past, contents={}, left_out=why, origin=origin)
+
+
+class Answer(Protocol):
+    """An answer that has come to its end, as the translation has read it."""
+
+    @property
+    def blocks(self) -> Sequence[Block]: ...
+
+    @property
+    def call_names(self) -> Sequence[str]:
+        """What the client knows its calls by."""
+        ...
+
+    @property
+    def stop_reason(self) -> str | None: ...
+
+
+@dataclass(slots=True)
+class Memory:
+    """One process's memory of conversations; `refusals` counts requests that upstream refused for their thinking."""
+
+    store: Store = field(default_factory=NoStore)
+    refusals: int = 0
+    _refused: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+
+    async def recollect(
+        self, chat: ChatRequest, scope: bytes, rows: Mapping[str, ModelRow], run: "StepRunner | None" = None
+    ) -> dict[str, Recollection]:
+        """What a request gets back of its conversation, by model; `scope` says whose it is.
+
+        A large request is read with `run`, which takes steps one after another.
+        """
+        if not has_history(chat):
+            return {}
+        history = read_history(chat, scope) if run is None else await run(history_in_steps(chat, scope))
+        keys = {model: keys_of_turns(history, chat.messages, model) for model in rows}
+        wanted = [key for listed in keys.values() for key in listed]
+        found = await self.store.fetch(wanted) if wanted else {}
+        refused = self._refused_of(chat.messages)
+        return {
+            model: _recollection(
+                history, model, refused, recall(history, chat.messages, keys[model], found, is_bound=row.binds_thinking)
+            )
+            for model, row in rows.items()
+        }
+
+    async def keep(self, origin: Origin, answer: Answer, account: Account) -> None:
+        """Keep an answer that its client cannot send back whole; it is kept when this returns."""
+        signer = (account.organisation, account.key)
+        kept = kept_turn(origin, answer.blocks, names=answer.call_names, stop_reason=answer.stop_reason, signer=signer)
+        if kept is not None:
+            await self.store.put(*kept)
+
+    def refuse(self, recollection: Recollection, messages: Sequence[ChatMessage]) -> None:
+        """Upstream has refused the thinking of a request: it is not sent again, in this request or a later one."""
+        self.refusals += 1
+        self.store.forget(recollection.keys)
+        for message in messages:
+            for block in signed_thinking(message):
+                self._refused[signature_digest(block)] = None
+        while len(self._refused) > _MOST_REFUSED:
+            self._refused.popitem(last=False)
+        recollection.refuse()
+
+    def _refused_of(self, messages: Sequence[ChatMessage]) -> frozenset[bytes]:
+        """Which of the signatures that a client sends have been refused."""
+        if not self._refused:
+            return frozenset()
+        sent = {signature_digest(block) for message in messages for block in signed_thinking(message)}
+        return frozenset(sent & self._refused.keys())
+
+
+class StepRunner(Protocol):
+    """Takes the steps of long work, in between of which others have their turns."""
+
+    def __call__(self, steps: Generator[None, None, T], /) -> Awaitable[T]: ...
+
+
+def _recollection(
+    history: History, model: str, refused: frozenset[bytes], recalled: tuple[Recalled | None, str | None]
+) -> Recollection:
+    made, left_out = recalled
+    origin = Origin(history.end, model, history.ground, made.head if made else b"")
+    past = Past(made.contents if made else {}, refused, left_out=_REFUSED if refused else left_out, origin=origin)
+    if made is None:
+        return Recollection(past)
+    # What holds nothing sealed holds anywhere.
+    account = Account(*made.signer) if is_sealed(made) else None
+    return Recollection(past, account, made.keys)

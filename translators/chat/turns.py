@@ -1,0 +1,221 @@
+"""Turns that are kept: an answer's exact blocks, for the day when a client sends it back without what it cannot show.
+
+Signed thinking holds only behind what stood before it, the thinking of earlier turns included. So a turn knows the turn
+that it came after (`parent`), and goes back only together with all of these: what was sent once is sent again.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+from orjson import Fragment
+
+from translators.blocks import THINKING
+from translators.blocks import Block as RecordedBlock
+from translators.chat.content import Block
+from translators.chat.echoes import signature_digest, signed_thinking
+from translators.chat.history import History, names_of_calls, turn_key
+from translators.chat.shown import shows
+from translators.wire.chat import ChatMessage
+
+# What a chat completion shows whole.
+_SHOWN: Final = ("text", "tool_use")
+# Section 13.5 of the Messages reference: an answer that another model took over goes back without its first part.
+_NEVER_KEPT: Final = "fallback"
+# An answer that was cut off is not what the model meant to say, and its last call may be half of one.
+_WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "pause_turn"})
+_FORM: Final = 1
+# "Invalid `signature` in `thinking` block", "`thinking` or `redacted_thinking` blocks ... cannot be modified",
+# "Expected `thinking` or `redacted_thinking`, but found ...": but nothing about the field of that name.
+_ABOUT_THINKING: Final = re.compile(r"`(?:redacted_)?thinking`|(?:redacted_)?thinking blocks?\b|`signature`")
+
+
+class KeptTurn(Struct, frozen=True, array_like=True):
+    """An answer as it is kept, with what it was made on (`ground`) and after (`parent`, empty for none).
+
+    `signer` is whose key it was: the organisation's id and the mark of the key.
+    """
+
+    form: int
+    ground: bytes
+    parent: bytes
+    signer: tuple[str, bytes]
+    blocks: tuple[RecordedBlock, ...]
+
+
+class Origin(Struct, frozen=True):
+    """What a request is to the answer that will be kept: its place in a conversation, and what was sent before it.
+
+    `is_gap` says that something was left out, which is a reason to keep an answer that hides nothing.
+    """
+
+    before: bytes
+    model: str
+    ground: bytes
+    parent: bytes = b""
+    is_gap: bool = False
+
+
+class Recalled(Struct, frozen=True):
+    """Turns that go back as they were made: their contents by their place among the messages.
+
+    `head` is the key of the latest, `signer` whose key all of them were made with; `keys` are those of all.
+    """
+
+    head: bytes
+    signer: tuple[str, bytes]
+    keys: tuple[bytes, ...]
+    contents: Mapping[int, tuple[Block, ...]]
+
+
+class Past(Struct, frozen=True):
+    """What is known of a conversation besides what the client sends.
+
+    `contents` are the turns that go back as they were made; `is_bare` says that no thinking goes back at all, `refused`
+    (digests of signatures) which of the client's own does not. `left_out` says why, where thinking that was kept stays
+    out. `origin` is what the answer is kept with; None where it is not.
+    """
+
+    contents: Mapping[int, tuple[Block, ...]] = {}
+    refused: frozenset[bytes] = frozenset()
+    is_bare: bool = False
+    left_out: str | None = None
+    origin: Origin | None = None
+
+    def thinking(self, message: ChatMessage) -> list[Block]:
+        """The signed thinking that the client has sent back with a message, and that goes on."""
+        if self.is_bare:
+            return []
+        sent = signed_thinking(message)
+        return [block for block in sent if signature_digest(block) not in self.refused] if self.refused else sent
+
+
+UNKNOWN_PAST: Final = Past()
+
+
+_TURN_ENCODER: Final = msgspec.msgpack.Encoder()
+_TURN_DECODER: Final = msgspec.msgpack.Decoder(KeptTurn)
+_FIELDS_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
+
+
+# Keeping
+
+
+def kept_turn(
+    origin: Origin,
+    blocks: Sequence[RecordedBlock],
+    *,
+    names: Sequence[str],
+    stop_reason: str | None,
+    signer: tuple[str, bytes],
+) -> tuple[bytes, bytes] | None:
+    """The key and the value under which an answer is kept; None for one that a client can send back by itself.
+
+    `names` are what the client knows its calls by, as `names_of_calls` will have them.
+    """
+    types = [block.type for block in blocks]
+    is_complete = stop_reason in _WHOLE and _NEVER_KEPT not in types and all(map(_is_json, blocks))
+    if not is_complete or not (origin.is_gap or _hides_something(types)):
+        return None
+    turn = KeptTurn(_FORM, origin.ground, origin.parent, signer, tuple(blocks))
+    return turn_key(origin.before, origin.model, names), _TURN_ENCODER.encode(turn)
+
+
+def _hides_something(types: Sequence[str]) -> bool:
+    """Whether a chat completion of these blocks shows less than there is."""
+    if any(kind not in (*_SHOWN, *THINKING) for kind in types):
+        return True
+    if "tool_use" not in types:
+        # Outside of tool use thinking may be dropped (section 13.3 of the Messages reference).
+        return False
+    return any(kind in THINKING for kind in types) or "text" in types[types.index("tool_use") :]
+
+
+def _is_json(block: RecordedBlock) -> bool:
+    try:
+        msgspec.json.decode(block.json)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+# Recalling
+
+
+def keys_of_turns(history: History, messages: Sequence[ChatMessage], model: str) -> list[bytes]:
+    """What the assistant's turns would be kept under, in their order."""
+    return [turn_key(turn.before, model, names_of_calls(messages[turn.index])) for turn in history.turns]
+
+
+def recall(
+    history: History,
+    messages: Sequence[ChatMessage],
+    keys: Sequence[bytes],
+    found: Mapping[bytes, bytes],
+    *,
+    is_bound: bool,
+) -> tuple[Recalled | None, str | None]:
+    """The turns that go back as they were made, or why there are none though some were kept.
+
+    The latest turn that is known decides: what was sent when it was made is sent again. `found` has what is kept under
+    the `keys`; `is_bound` says that the model's thinking holds only with the tools and system prompt it was made under.
+    """
+    known = dict(zip(keys, (turn.index for turn in history.turns), strict=True))
+    turns: dict[bytes, KeptTurn] = {}
+    key = next((key for key in reversed(keys) if _known_again(key, known, messages, found, turns)), b"")
+    if not key:
+        return None, None
+    head, chain = key, [key]
+    while key := turns[key].parent:
+        if key in chain or key not in known or not _known_again(key, known, messages, found, turns):
+            return None, "missing"
+        chain.append(key)
+    if is_bound and any(turns[key].ground != history.ground for key in chain):
+        return None, "changed"
+    contents = {known[key]: _content(turns[key]) for key in chain}
+    return Recalled(head, turns[head].signer, tuple(chain), contents), None
+
+
+def is_sealed(recalled: Recalled) -> bool:
+    """Whether there is anything in these turns that holds only in the account it comes from."""
+    return any(block["type"] not in _SHOWN for content in recalled.contents.values() for block in content)
+
+
+def refuses_thinking(message: str) -> bool:
+    """Whether upstream's words for a 400 are about thinking that was sent back, or was not (sections 8 and 17)."""
+    return _ABOUT_THINKING.search(message) is not None
+
+
+def _known_again(
+    key: bytes,
+    known: Mapping[bytes, int],
+    messages: Sequence[ChatMessage],
+    found: Mapping[bytes, bytes],
+    turns: dict[bytes, KeptTurn],
+) -> bool:
+    """Whether a turn is kept, and is still what the client shows; puts it into `turns`."""
+    value = found.get(key)
+    if value is None or (turn := _read(value)) is None or not shows(turn.blocks, messages[known[key]]):
+        return False
+    turns[key] = turn
+    return True
+
+
+def _read(value: bytes) -> KeptTurn | None:
+    try:
+        turn = _TURN_DECODER.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return turn if turn.form == _FORM else None
+
+
+def _content(turn: KeptTurn) -> tuple[Block, ...]:
+    return tuple(
+        {
+            "type": kind,
+            **{name: Fragment(bytes(raw)) for name, raw in _FIELDS_DECODER.decode(json).items() if name != "type"},
+        }
+        for kind, json in turn.blocks
+    )
