@@ -46,7 +46,7 @@ class Dragoman:
         return lease
 
     def _stay(self, request: Request, demand: Demand, now: float) -> Stay | None:
-        return None if request.excluded or request.avoided else self._pool.stay(now, demand)
+        return self._pool.stay(now, demand, exclude=request.excluded, avoid=request.avoided)
 
     def key_name(self, lease: Lease) -> str:
         return lease.key.name

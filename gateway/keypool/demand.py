@@ -30,14 +30,22 @@ class Key:
     mark: bytes = field(default=b"", repr=False)
 
 
+class Account(NamedTuple):
+    """Whose key it is: the organisation's id ("": not told yet), and the mark of a key of it (b"" for none)."""
+
+    organisation: str
+    key: bytes
+
+
 class Demand:
     """What a request needs: a model, room for about so many tokens of prompt, and if it can be the cache it knows.
 
     `prefix` is the same for all requests that begin alike (model, tools, system prompt, first turn), None where that
-    is not known. `streams` says that its answer begins at once, however long it takes.
+    is not known. `streams` says that its answer begins at once, however long it takes. `account` is the one that has
+    signed what the request holds: with another it is worth less.
     """
 
-    __slots__ = ("caller", "input_tokens", "limit_class", "model", "prefix", "streams")
+    __slots__ = ("account", "caller", "input_tokens", "limit_class", "model", "prefix", "streams")
 
     def __init__(
         self,
@@ -47,12 +55,14 @@ class Demand:
         caller: str = "",
         *,
         streams: bool = False,
+        account: Account | None = None,
     ) -> None:
         self.model = model
         self.input_tokens = input_tokens
         self.prefix = prefix
         self.caller = caller
         self.streams = streams
+        self.account = account
         self.limit_class = limit_class(model)
 
 
