@@ -8,7 +8,8 @@ itself, lets those pass who may use the rest, also of its own caller.
 Whoever waits for a workspace that has its prompt in a cache, or for an account that has signed what it holds, stands in
 a line of its own, before that place: what is cheap there would cost others their room elsewhere. The lines of a class
 are served in turn, each the more often the more callers stand in it; and once those who go anywhere have been passed by
-too many, nobody passes them any more. Who has waited in one place for long enough stands with those who go anywhere.
+too many, nobody passes them any more. Who has waited for its cache for long enough goes anywhere when its turn comes;
+who has waited for its account stands with those who go anywhere from then on.
 """
 
 import math
@@ -58,7 +59,7 @@ class _Line(Generic[W]):
     callers: "OrderedDict[str, OrderedDict[W, _Ticket]]" = field(default_factory=OrderedDict)
     # Whose keys they wait for, where it is an account.
     organisation: Organisation | None = None
-    # When the first of them stops waiting in this place, or before.
+    # When the first of them gives up waiting for an account, or before.
     stays_until: float = math.inf
     not_before: float = -math.inf
     looked_at: float = -math.inf
@@ -140,7 +141,8 @@ class WaitingLine(Generic[W]):
             line = lines[place] = _Line(organisation=organisation, rounds=rounds)
         line.callers.setdefault(demand.caller, OrderedDict())[waiter] = ticket
         self._where[waiter] = _Where(demand.limit_class, place, demand.caller)
-        line.stays_until = min(line.stays_until, ticket.stays_until)
+        if line.organisation is not None:
+            line.stays_until = min(line.stays_until, ticket.stays_until)
         line.not_before = -math.inf
         line.lets_pass = False
 
@@ -164,7 +166,7 @@ class WaitingLine(Generic[W]):
         line.not_before = -math.inf
 
     def _move_on(self, lines: dict[str, _Line[W]], now: float) -> bool:
-        """Whoever has waited in one place for long enough goes anywhere; whether there was anybody."""
+        """Whoever has waited for its account for long enough goes anywhere; whether there was anybody."""
         late = [line for line in lines.values() if line.stays_until <= now]
         has_moved = False
         for line in late:
@@ -235,7 +237,8 @@ class WaitingLine(Generic[W]):
                     return True
                 if moment is None:
                     moment = self._pool.ready_at(now, ticket.demand, ticket.exclude)
-                    if line is not anywhere:
+                    if line.organisation is not None:
+                        # It waits in vain, or has done so for too long.
                         ticket.stays_until = line.stays_until = now
                 not_before = min(not_before, moment)
                 if not ticket.exclude and not self._pool.refuses(now, ticket.demand.model):
@@ -254,13 +257,15 @@ class WaitingLine(Generic[W]):
         return is_far and bool(anywhere.callers) and not self._lets_pass(anywhere)
 
     def _stays(self, ticket: _Ticket, now: float) -> float | None:
-        """When to look again at one who waits in one place; None if it is ready there, or waits in vain."""
+        """When to look again at one who waits in one place; None if it is ready there, or need not wait any more."""
+        if now >= ticket.stays_until:
+            return None
         stay = self._pool.stay(now, ticket.demand, exclude=ticket.exclude, avoid=ticket.avoid)
         if stay is None or stay.ready_at <= now:
             return None
         if stay.organisation is not None and ticket.stays_until < stay.ready_at < math.inf:
             return None
-        return stay.ready_at
+        return min(stay.ready_at, ticket.stays_until)
 
     def _looked(self, line: _Line[W], now: float, not_before: float) -> None:
         line.not_before = min(not_before, line.stays_until)

@@ -116,11 +116,8 @@ class Dispatcher:
             async with asyncio.timeout(patience):
                 lease = await waiter
         except TimeoutError:
-            lease = (
-                waiter.result()
-                if waiter.done() and not waiter.cancelled()
-                else self._anywhere(demand, exclude, avoid, stay)
-            )
+            has_come = waiter.done() and not waiter.cancelled()
+            lease = waiter.result() if has_come else self._anywhere(demand, exclude, avoid, stay)
         finally:
             self._line.leave(waiter)
             self._stir()
