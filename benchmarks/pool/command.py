@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
             options.warm_up,
             options.burst,
             Patience(options.queue_timeout, options.first_byte),
+            options.signed,
         )
         print(headline(scenario), flush=True)
         rows = [row(name, scenario, scenario.run(name)) for name in options.strategy or STRATEGIES]
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--burst", type=float, default=BURST_SECONDS, help="seconds' worth that a bucket holds")
     parser.add_argument("--queue-timeout", type=float, default=_PATIENCE.queue_seconds, help="seconds in the line")
     parser.add_argument("--first-byte", type=float, default=_PATIENCE.first_byte_seconds, help="seconds for a head")
+    parser.add_argument("--signed", type=float, default=0.0, help="share of conversations with signed thinking")
     parser.add_argument("--quick", action="store_true", help="two minutes only; four where there is a fault")
     return parser
 

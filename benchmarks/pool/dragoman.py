@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.pool.balancers import Request
 from benchmarks.pool.caches import Usage
+from benchmarks.pool.signatures import Signatures
 from benchmarks.pool.world import World
 from gateway.keypool import Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget, Stay, WaitingLine
 from gateway.keypool.strategies import StrategyName
@@ -26,17 +27,19 @@ class Dragoman:
         queue_size: int = 1000,
         queue_seconds: float = 30.0,
         retry_percent: float = 20.0,
+        signatures: Signatures | None = None,
     ) -> None:
-        keys = [Key(key.name, host=key.host) for key in world.keys.values()]
+        keys = [Key(key.name, host=key.host, mark=key.name.encode()) for key in world.keys.values()]
         self._pool = KeyPool(keys, PoolSettings(strategy, share))
         self._line: WaitingLine[Request] = WaitingLine(self._pool, queue_size)
         self._queue_seconds = queue_seconds
         self._budget = RetryBudget(retry_percent)
+        self._signatures = signatures
 
     def acquire(self, request: Request, now: float) -> Lease | None:
         if not request.avoided:
             self._budget.request()
-        demand = _demand(request)
+        demand = self._demand(request)
         stay = self._stay(request, demand, now)
         if self._line.has_line(demand, stay) or (stay is not None and stay.ready_at > now):
             return None
@@ -46,7 +49,7 @@ class Dragoman:
         return lease
 
     def _stay(self, request: Request, demand: Demand, now: float) -> Stay | None:
-        return None if request.excluded or request.avoided else self._pool.stay(now, demand)
+        return self._pool.stay(now, demand, exclude=request.excluded, avoid=request.avoided)
 
     def key_name(self, lease: Lease) -> str:
         return lease.key.name
@@ -58,6 +61,8 @@ class Dragoman:
         counted = gateway_usage.Usage(
             usage.input_tokens, usage.cache_write_tokens, usage.cache_read_tokens, usage.output_tokens
         )
+        if self._signatures is not None:
+            self._signatures.answered(self._pool, lease)
         self._pool.release(lease, Outcome.success(counted), now)
 
     def failed(self, lease: Lease, failure: Failure, now: float) -> None:
@@ -70,11 +75,11 @@ class Dragoman:
         return is_refusal(failure) or self._budget.allows_retry(now)
 
     def why_none(self, request: Request, now: float) -> Failure:
-        kind, _ = self._pool.why_none(now, _demand(request), request.excluded)
+        kind, _ = self._pool.why_none(now, self._demand(request), request.excluded)
         return Failure(kind, "No key is ready.")
 
     def join(self, request: Request, now: float) -> bool:
-        demand = _demand(request)
+        demand = self._demand(request)
         kind, seconds = self._pool.why_none(now, demand, request.excluded)
         if kind not in WORTH_WAITING or math.inf > seconds > self._queue_seconds:
             return False
@@ -96,7 +101,7 @@ class Dragoman:
     def probed(self, name: str, is_well: bool, now: float) -> None:
         self._pool.probed(name, is_well=is_well, now=now)
 
-
-def _demand(request: Request) -> Demand:
-    turn = request.turn
-    return Demand(turn.call.model, turn.estimated_tokens, turn.prefix, turn.caller, streams=True)
+    def _demand(self, request: Request) -> Demand:
+        turn = request.turn
+        account = self._signatures.account(turn.prefix) if self._signatures is not None else None
+        return Demand(turn.call.model, turn.estimated_tokens, turn.prefix, turn.caller, streams=True, account=account)

@@ -31,9 +31,10 @@ def headline(scenario: Scenario) -> str:
     kinds = Counter(scenario.organizations)
     layout = ", ".join(f"{tier}:{keys}" + (f"*{times}" if times > 1 else "") for (tier, keys), times in kinds.items())
     workers = f" and {scenario.workers} workers" if scenario.workers > 1 else ""
+    signed = f", {scenario.signed:.0%} signed" if scenario.signed else ""
     return (
         f"{len(scenario.keys)} keys ({layout}){workers}, workload {scenario.workload}, {scenario.load:.0%} of at most "
-        f"{most:,.0f} requests/min, {scenario.minutes:g} min, seed {scenario.seed}"
+        f"{most:,.0f} requests/min, {scenario.minutes:g} min, seed {scenario.seed}{signed}"
     )
 
 

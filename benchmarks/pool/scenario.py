@@ -42,6 +42,8 @@ class Scenario:
     warm_up_minutes: float = 5.0
     burst_seconds: float = BURST_SECONDS
     patience: Patience = field(default_factory=Patience)
+    # The share of conversations that hold what only the account that answered can read.
+    signed: float = 0.0
 
     @cached_property
     def keys(self) -> list[ApiKey]:
@@ -88,7 +90,7 @@ class Scenario:
         begins_at = self.warm_up_minutes * 60
         until = begins_at + self.minutes * 60
         world = self.world()
-        chooses = balancer(strategy, world, self.patience, self.seed, self.workers)
+        chooses = balancer(strategy, world, self.patience, self.seed, self.workers, self.signed)
         simulation = Simulation(world, chooses, Tally(begins_at, until), self.patience, self.seed, self.workers)
         simulation.run(workload.conversations(), self.load * most / turns, until)
         return simulation

@@ -42,7 +42,7 @@ class Writer:
         self._known: list[tuple[Target, Past, MessagesRequest]] = []
 
     def __call__(self, host: HostProfile, is_home: bool) -> MessagesRequest:
-        """The request for a host, in one go where it is not known yet; `is_home`: for a key of the account that has signed it."""
+        """The request for a host, in one go where it is not known yet; `is_home`: a key of the account that signed."""
         target, past = self._target(host), self.recollection.past_for(is_home=is_home)
         for known_target, known_past, request in self._known:
             if known_past is past and known_target == target:

@@ -3,8 +3,9 @@
 from gateway.keypool.budget import RetryBudget
 from gateway.keypool.demand import ABANDONED, SUCCESS, Account, Demand, Key, Lease, Outcome
 from gateway.keypool.line import WaitingLine
-from gateway.keypool.pool import KeyPool, PoolSettings, Stay
+from gateway.keypool.pool import KeyPool, PoolSettings
 from gateway.keypool.snapshot import PoolView, snapshot
+from gateway.keypool.stays import Stay
 
 __all__ = [
     "ABANDONED",

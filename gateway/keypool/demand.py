@@ -31,7 +31,7 @@ class Key:
 
 
 class Account(NamedTuple):
-    """Whose key it is: its organisation's id ("" where upstream has not told), and its mark (b"" for none)."""
+    """Whose key it is: the organisation's id ("": not told yet), and the mark of a key of it (b"" for none)."""
 
     organisation: str
     key: bytes
@@ -41,7 +41,8 @@ class Demand:
     """What a request needs: a model, room for about so many tokens of prompt, and if it can be the cache it knows.
 
     `prefix` is the same for all requests that begin alike (model, tools, system prompt, first turn), None where that
-    is not known. `streams` says that its answer begins at once, however long it takes.
+    is not known. `streams` says that its answer begins at once, however long it takes. `account` is the one that has
+    signed what the request holds: with another it is worth less.
     """
 
     __slots__ = ("account", "caller", "input_tokens", "limit_class", "model", "prefix", "streams")

@@ -57,9 +57,13 @@ class Host:
             found = self.classes[limit_class] = Breaker()
         return found
 
+    def is_silent(self, now: float) -> bool:
+        """Whether none of its streams begins: who asks here may wait for very long."""
+        return self.awaited > 0 and now - self.silent_since > SILENCE_SECONDS
+
     def is_suspect(self, limit_class: str, now: float) -> bool:
         """Whether there are reasons to ask another host first."""
-        if self.awaited and now - self.silent_since > SILENCE_SECONDS:
+        if self.is_silent(now):
             return True
         if self.breaker.suspect_until > now:
             return True
@@ -69,12 +73,30 @@ class Host:
 class Organisation:
     """Whose keys share limits: an allowance for each class of models."""
 
-    __slots__ = ("_allowances", "_own", "_share", "is_known", "keys", "limits", "name", "rest")
+    __slots__ = (
+        "_allowances",
+        "_own",
+        "_share",
+        "_workspaces",
+        "is_known",
+        "limits",
+        "name",
+        "news",
+        "ranking",
+        "rest",
+        "states",
+    )
 
     def __init__(self, name: str, share: float, *, is_known: bool) -> None:
         self.name = name
         self.is_known = is_known
-        self.keys = 0
+        # Its keys by their places.
+        self.states: dict[int, KeyState] = {}
+        # The same in the order of a strategy that has once needed it.
+        self.ranking: Ranking | None = None
+        self._workspaces: frozenset[Workspace] | None = None
+        # Grows when one of its keys may have become ready before the time that was foreseen.
+        self.news = 0
         # Out of money.
         self.rest = Rest()
         self._share = share
@@ -83,6 +105,23 @@ class Organisation:
         self.limits: dict[str, float] = {}
         # Models that turned out to have limits of their own.
         self._own: set[str] = set()
+
+    def put(self, state: "KeyState") -> None:
+        """A key is one of its own, from now on or in another workspace."""
+        self.states[state.place] = state
+        self.ranking = self._workspaces = None
+
+    def drop(self, state: "KeyState") -> None:
+        """A key is none of its own any more."""
+        del self.states[state.place]
+        self.ranking = self._workspaces = None
+
+    @property
+    def workspaces(self) -> "frozenset[Workspace]":
+        """Those that its keys are in."""
+        if self._workspaces is None:
+            self._workspaces = frozenset(state.workspace for state in self.states.values())
+        return self._workspaces
 
     def allowance(self, limit_class: str, model: str) -> Allowance:
         """What a model's requests count against."""

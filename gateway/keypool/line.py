@@ -5,19 +5,23 @@ caller, and they are served in turn; where the first of them has to wait for lim
 large request is not overtaken by small ones for ever. Only who waits for certain keys, since others refuse its model or
 itself, lets those pass who may use the rest, also of its own caller.
 
-Whoever waits for a workspace that has its prompt in a cache stands in a line of its own, before that workspace: what
-is cheap there would cost others their room elsewhere. The lines of a class are served in turn, each the more often the
-more callers stand in it; and once those who go anywhere have been passed by too many, nobody passes them any more.
+Whoever waits for a workspace that has its prompt in a cache, or for an account that has signed what it holds, stands in
+a line of its own, before that place: what is cheap there would cost others their room elsewhere. The lines of a class
+are served in turn, each the more often the more callers stand in it; and once those who go anywhere have been passed by
+too many, nobody passes them any more. Who has waited for its cache for long enough goes anywhere when its turn comes;
+who has waited for its account stands with those who go anywhere from then on.
 """
 
 import math
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from gateway.keypool.demand import Demand, Lease
-from gateway.keypool.pool import KeyPool, Stay
+from gateway.keypool.domains import Organisation
+from gateway.keypool.pool import KeyPool
+from gateway.keypool.stays import Stay
 
 W = TypeVar("W", bound=Hashable)
 _NOBODY: Final[frozenset[str]] = frozenset()
@@ -26,8 +30,16 @@ _ANYWHERE: Final = ""
 _MOST_PASSES: Final = 20
 # So many rounds of its callers may a line be ahead of those who go anywhere.
 _MOST_ROUNDS: Final = 4.0
-# Lines before workspaces are many, and wait for moments that are known: not every event is worth a look at all of them.
+# Lines before places are many, and wait for moments that are known: not every event is worth a look at all of them.
 _LOOK_SECONDS: Final = 0.02
+
+
+class _Where(NamedTuple):
+    """Where somebody stands."""
+
+    limit_class: str
+    place: str
+    caller: str
 
 
 @dataclass(slots=True)
@@ -45,15 +57,25 @@ class _Line(Generic[W]):
     """Those who wait for one class of models in one place, by caller; `not_before` is when it pays to look again."""
 
     callers: "OrderedDict[str, OrderedDict[W, _Ticket]]" = field(default_factory=OrderedDict)
+    # Whose keys they wait for, where it is an account.
+    organisation: Organisation | None = None
+    # When the first of them gives up waiting for an account, or before.
+    stays_until: float = math.inf
     not_before: float = -math.inf
     looked_at: float = -math.inf
     news: int = -1
+    own_news: int = -1
     # How often each of its callers was served, on average, since there is a line.
     rounds: float = 0.0
     # How many with a warm cache were served at once since the last of these was.
     passes: int = 0
     # Whether all who stand in it could use none of the keys that were ready when they were looked at.
     lets_pass: bool = False
+
+    @property
+    def has_own_news(self) -> bool:
+        """Whether something has happened to the very keys that they wait for."""
+        return self.organisation is not None and self.organisation.news != self.own_news
 
 
 class WaitingLine(Generic[W]):
@@ -62,9 +84,9 @@ class WaitingLine(Generic[W]):
     def __init__(self, pool: KeyPool, size: int) -> None:
         self._pool = pool
         self.size = size
-        # By class of models and workspace.
+        # By class of models and place.
         self._lines: dict[str, dict[str, _Line[W]]] = {}
-        self._where: dict[W, tuple[str, str, str]] = {}
+        self._where: dict[W, _Where] = {}
 
     def __len__(self) -> int:
         return len(self._where)
@@ -84,9 +106,9 @@ class WaitingLine(Generic[W]):
         if lines is None:
             return False
         anywhere = lines.get(_ANYWHERE)
-        if stay is None or anywhere is None:
-            return (anywhere is not None and not self._lets_pass(anywhere)) if stay is None else stay.workspace in lines
-        return stay.workspace in lines or not _passes(anywhere)
+        if anywhere is None or self._lets_pass(anywhere):
+            return stay is not None and stay.place in lines
+        return stay is None or stay.place in lines or not _passes(anywhere)
 
     def _lets_pass(self, line: _Line[W]) -> bool:
         """Whether what is ready now is of no use to anybody in a line."""
@@ -101,56 +123,82 @@ class WaitingLine(Generic[W]):
         avoid: frozenset[str] = _NOBODY,
         stay: Stay | None = None,
     ) -> bool:
-        """Stand in line, if there is room; before one workspace for as long as `stay` says."""
+        """Stand in line, if there is room; before one place for as long as `stay` says."""
         if len(self) >= self.size:
             return False
-        place = _ANYWHERE if stay is None else stay.workspace
+        ticket = _Ticket(demand, exclude, avoid, math.inf if stay is None else stay.until)
+        self._stand(waiter, ticket, stay)
+        return True
+
+    def _stand(self, waiter: W, ticket: _Ticket, stay: Stay | None) -> None:
+        place = _ANYWHERE if stay is None else stay.place
+        demand = ticket.demand
         lines = self._lines.setdefault(demand.limit_class, {})
         if (line := lines.get(place)) is None:
             # Who comes later does not make up for what others had.
             rounds = min((other.rounds for other in lines.values()), default=0.0)
-            line = lines[place] = _Line(rounds=rounds)
-        ticket = _Ticket(demand, exclude, avoid, -math.inf if stay is None else stay.until)
+            organisation = None if stay is None else stay.organisation
+            line = lines[place] = _Line(organisation=organisation, rounds=rounds)
         line.callers.setdefault(demand.caller, OrderedDict())[waiter] = ticket
-        self._where[waiter] = demand.limit_class, place, demand.caller
+        self._where[waiter] = _Where(demand.limit_class, place, demand.caller)
+        if line.organisation is not None:
+            line.stays_until = min(line.stays_until, ticket.stays_until)
         line.not_before = -math.inf
         line.lets_pass = False
-        return True
 
     def leave(self, waiter: W) -> None:
         """Go away; whoever is not in line may do that as well."""
-        if (where := self._where.pop(waiter, None)) is None:
-            return
-        name, place, caller = where
-        lines = self._lines[name]
-        line = lines[place]
-        tickets = line.callers[caller]
+        if (where := self._where.pop(waiter, None)) is not None:
+            self._remove(waiter, where)
+
+    def _remove(self, waiter: W, where: _Where) -> None:
+        lines = self._lines[where.limit_class]
+        line = lines[where.place]
+        tickets = line.callers[where.caller]
         del tickets[waiter]
         if not tickets:
-            del line.callers[caller]
+            del line.callers[where.caller]
         if not line.callers:
-            del lines[place]
+            del lines[where.place]
         if not lines:
-            del self._lines[name]
+            del self._lines[where.limit_class]
         # Those behind may need less.
         line.not_before = -math.inf
+
+    def _move_on(self, lines: dict[str, _Line[W]], now: float) -> bool:
+        """Whoever has waited for its account for long enough goes anywhere; whether there was anybody."""
+        late = [line for line in lines.values() if line.stays_until <= now]
+        has_moved = False
+        for line in late:
+            standing = [item for tickets in line.callers.values() for item in tickets.items()]
+            moments = [ticket.stays_until for _, ticket in standing]
+            line.stays_until = min((moment for moment in moments if moment > now), default=math.inf)
+            for waiter, ticket in standing:
+                if ticket.stays_until <= now:
+                    has_moved = True
+                    ticket.stays_until = math.inf
+                    where = self._where[waiter]
+                    self._stand(waiter, ticket, None)
+                    self._remove(waiter, where)
+        return has_moved
 
     def serve(self, now: float) -> list[tuple[W, Lease]]:
         """Those whose turn has come, each with a lease; they have left the line."""
         served: list[tuple[W, Lease]] = []
         for lines in list(self._lines.values()):
-            anywhere = lines.get(_ANYWHERE)
-            due = [line for line in lines.values() if self._is_due(line, now, is_home=line is not anywhere)]
-            while due:
-                line = min(due, key=_rounds)
-                is_served = (
-                    self._serve(line, now, served)
-                    if line is anywhere
-                    else self._serve_at_home(line, anywhere, now, served)
-                )
-                if not is_served:
-                    due.remove(line)
+            self._move_on(lines, now)
+            self._serve_all(lines, now, served)
+            while self._move_on(lines, now):
+                self._serve_all(lines, now, served)
         return served
+
+    def _serve_all(self, lines: dict[str, _Line[W]], now: float, served: list[tuple[W, Lease]]) -> None:
+        anywhere = lines.get(_ANYWHERE)
+        due = [line for line in lines.values() if self._is_due(line, now, is_home=line is not anywhere)]
+        while due:
+            line = min(due, key=_rounds)
+            if not self._serve(line, anywhere, now, served):
+                due.remove(line)
 
     def wake_at(self) -> float:
         """When it pays to call `serve` again although nothing has happened; infinity if it does not."""
@@ -165,14 +213,17 @@ class WaitingLine(Generic[W]):
             return True
         if line.news == self._pool.news:
             return False
-        if is_home and now - line.looked_at < _LOOK_SECONDS:
+        if is_home and now - line.looked_at < _LOOK_SECONDS and not line.has_own_news:
             # There may be no more news: it is looked at a little later, whatever comes.
             line.not_before = min(line.not_before, line.looked_at + _LOOK_SECONDS)
             return False
         return True
 
-    def _serve(self, line: _Line[W], now: float, served: list[tuple[W, Lease]]) -> bool:
-        """Serve one of those who go anywhere, if there is one who can be served."""
+    def _serve(self, line: _Line[W], anywhere: _Line[W] | None, now: float, served: list[tuple[W, Lease]]) -> bool:
+        """Serve one of those who stand in a line, if there is one who can be served."""
+        if line is not anywhere and anywhere is not None and self._is_ahead(line, anywhere):
+            self._looked(line, now, anywhere.not_before)
+            return False
         not_before = math.inf
         # Who waits for certain keys or for its model only: others can be of use to those behind it, but for its like.
         stuck: set[tuple[str, frozenset[str]]] = set()
@@ -180,10 +231,16 @@ class WaitingLine(Generic[W]):
             head = next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)
             while head is not None:
                 waiter, ticket = head
-                if self._serve_next(line, caller, waiter, ticket, now, served):
+                moment = None if line is anywhere else self._stays(ticket, now)
+                if moment is None and self._serve_next(line, caller, waiter, ticket, now, served):
                     line.passes = 0
                     return True
-                not_before = min(not_before, self._pool.ready_at(now, ticket.demand, ticket.exclude))
+                if moment is None:
+                    moment = self._pool.ready_at(now, ticket.demand, ticket.exclude)
+                    if line.organisation is not None:
+                        # It waits in vain, or has done so for too long.
+                        ticket.stays_until = line.stays_until = now
+                not_before = min(not_before, moment)
                 if not ticket.exclude and not self._pool.refuses(now, ticket.demand.model):
                     self._looked(line, now, not_before)
                     line.lets_pass = False
@@ -194,30 +251,27 @@ class WaitingLine(Generic[W]):
         line.lets_pass = True
         return False
 
-    def _serve_at_home(
-        self, line: _Line[W], anywhere: _Line[W] | None, now: float, served: list[tuple[W, Lease]]
-    ) -> bool:
-        """Serve one of those who wait for one workspace, and for any once they have waited for long enough."""
-        if not line.callers:
-            return False
-        if anywhere is not None and anywhere.callers and line.rounds - anywhere.rounds > _MOST_ROUNDS:
-            self._looked(line, now, anywhere.not_before)
-            return False
-        caller, tickets = next(iter(line.callers.items()))
-        waiter, ticket = next(iter(tickets.items()))
-        stay = self._pool.stay(now, ticket.demand) if now < ticket.stays_until else None
-        if stay is not None and stay.ready_at > now:
-            self._looked(line, now, min(stay.ready_at, ticket.stays_until))
-            return False
-        if self._serve_next(line, caller, waiter, ticket, now, served):
-            return True
-        self._looked(line, now, self._pool.ready_at(now, ticket.demand, ticket.exclude))
-        return False
+    def _is_ahead(self, line: _Line[W], anywhere: _Line[W]) -> bool:
+        """Whether a line has had so much that those who go anywhere come first."""
+        is_far = line.rounds - anywhere.rounds > _MOST_ROUNDS
+        return is_far and bool(anywhere.callers) and not self._lets_pass(anywhere)
+
+    def _stays(self, ticket: _Ticket, now: float) -> float | None:
+        """When to look again at one who waits in one place; None if it is ready there, or need not wait any more."""
+        if now >= ticket.stays_until:
+            return None
+        stay = self._pool.stay(now, ticket.demand, exclude=ticket.exclude, avoid=ticket.avoid)
+        if stay is None or stay.ready_at <= now:
+            return None
+        if stay.organisation is not None and ticket.stays_until < stay.ready_at < math.inf:
+            return None
+        return min(stay.ready_at, ticket.stays_until)
 
     def _looked(self, line: _Line[W], now: float, not_before: float) -> None:
-        line.not_before = not_before
+        line.not_before = min(not_before, line.stays_until)
         line.looked_at = now
         line.news = self._pool.news
+        line.own_news = line.organisation.news if line.organisation is not None else -1
 
     def _serve_next(
         self, line: _Line[W], caller: str, waiter: W, ticket: _Ticket, now: float, served: list[tuple[W, Lease]]

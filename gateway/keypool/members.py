@@ -2,10 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from gateway.keypool.demand import Key
+from gateway.keypool.demand import Account, Key
 from gateway.keypool.domains import MAX_NOTED_MODELS, Host, KeyState, Organisation, Workspace
 from gateway.keypool.strategies import Strategy
 
@@ -29,6 +29,7 @@ class Members:
         # Keys that are no longer configured, as long as leases on them are out.
         self.leaving: set[KeyState] = set()
         self._workspaces: dict[str, Workspace] = {}
+        self._by_mark: dict[bytes, KeyState] = {}
         # The limit of a class that others are measured by.
         self._measures: dict[str, float] = {}
         # What the configuration calls them, to what upstream does.
@@ -40,6 +41,7 @@ class Members:
         for state in self.states.values():
             # The strategy before may have changed turns that only its own ranking knows of.
             state.workspace.ranking.changed(state)
+            state.organisation.ranking = None
             strategy.add(state)
 
     def update(self, keys: Iterable[Key]) -> None:
@@ -60,13 +62,18 @@ class Members:
                 known.organisation.rest.until = -math.inf
         # In the order of the configuration, as `weighted` and all reports have them.
         self.states = {name: self.states[name] for name in wanted}
-        together: dict[str, list[KeyState]] = {}
-        for state in self.states.values():
-            together.setdefault(state.organisation.name, []).append(state)
-        for states in together.values():
-            self._weigh(states)
+        self._by_mark = {state.key.mark: state for state in self.states.values() if state.key.mark}
+        for organisation in self.organisations.values():
+            self.weigh(organisation)
         used = {state.key.host for state in (*self.states.values(), *self.leaving)}
         self.hosts = {name: host for name, host in self.hosts.items() if name in used}
+
+    def organisation_of(self, account: Account) -> Organisation | None:
+        """Whose keys can read what an account has signed; None where that is nobody here."""
+        if account.organisation and (found := self.organisations.get(account.organisation)) is not None:
+            return found
+        state = self._by_mark.get(account.key)
+        return None if state is None else state.organisation
 
     def discover(self, state: KeyState, headers: Mapping[str, str]) -> None:
         """Take in whose key it is, as its answer says."""
@@ -86,8 +93,16 @@ class Members:
         self._enter(state)
 
     def weigh(self, organisation: Organisation) -> None:
-        """Take in what an organisation's limits, or its keys, have become."""
-        self._weigh(self._keys_of(organisation))
+        """Give the workspaces of an organisation their parts of what its limits are next to others'."""
+        states = organisation.states.values()
+        size = self._size(organisation.limits)
+        capacities: dict[Workspace, float] = {}
+        for state in states:
+            part = state.key.weight / len(states) * size
+            capacities[state.workspace] = capacities.get(state.workspace, 0.0) + part
+        for workspace, capacity in capacities.items():
+            workspace.capacity = capacity
+            self._strategy.settle(workspace)
 
     # Coming and going
 
@@ -119,14 +134,13 @@ class Members:
 
     def _enter(self, state: KeyState) -> None:
         self._catch_up(state)
-        state.organisation.keys += 1
         self.organisations[state.organisation.name] = state.organisation
         self._join(state, state.workspace)
         self._strategy.add(state)
 
     def _leave(self, state: KeyState) -> None:
-        state.organisation.keys -= 1
-        if not state.organisation.keys:
+        state.organisation.drop(state)
+        if not state.organisation.states:
             self.organisations.pop(state.organisation.name, None)
         workspace = state.workspace
         workspace.weight -= state.key.weight
@@ -137,6 +151,7 @@ class Members:
 
     def _join(self, state: KeyState, workspace: Workspace) -> None:
         state.workspace = workspace
+        state.organisation.put(state)
         workspace.weight += state.key.weight
         workspace.ranking.add(state)
         self._workspaces[workspace.name] = workspace
@@ -152,26 +167,14 @@ class Members:
         # Rounded, since 98 * (1 / 49) is less than two.
         return max(1.0, round(key.max_concurrency * self._share, 6))
 
-    def _weigh(self, states: Sequence[KeyState]) -> None:
-        """Give the workspaces of an organisation, whose keys these are, their parts of its limits, next to others'."""
-        limits = states[0].organisation.limits
+    def _size(self, limits: Mapping[str, float]) -> float:
+        """How large limits are, by class, next to those of others."""
         for limit_class, limit in limits.items():
             # What the first one had is the measure: a measure that changes would move all homes.
             if len(self._measures) < MAX_NOTED_MODELS:
                 self._measures.setdefault(limit_class, limit)
         ratios = [limit / self._measures[name] for name, limit in limits.items() if name in self._measures]
-        size = sum(ratios) / len(ratios) if ratios else 1.0
-        capacities: dict[str, float] = {}
-        for state in states:
-            name = state.workspace.name
-            capacities[name] = capacities.get(name, 0.0) + state.key.weight / len(states) * size
-        for name, capacity in capacities.items():
-            workspace = self._workspaces[name]
-            workspace.capacity = capacity
-            self._strategy.settle(workspace)
-
-    def _keys_of(self, organisation: Organisation) -> list[KeyState]:
-        return [state for state in self.states.values() if state.organisation is organisation]
+        return sum(ratios) / len(ratios) if ratios else 1.0
 
     # Finding out
 
@@ -190,13 +193,16 @@ class Members:
         movers = [state]
         if not old.is_known:
             self._known_as[f"organisation {old.name}"] = name
-            movers = self._keys_of(old)
+            movers = list(old.states.values())
             new.take_over(old)
+            for leaving in self.leaving:
+                if leaving.organisation is old:
+                    leaving.organisation = new
         for mover in movers:
             mover.organisation = new
-            new.keys += 1
-            old.keys -= 1
-        if old.keys:
+            old.drop(mover)
+            new.put(mover)
+        if old.states:
             self.weigh(old)
         else:
             self.organisations.pop(old.name, None)

@@ -6,43 +6,28 @@ handed in.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.demand import Account, Demand, Key, Lease, Outcome
-from gateway.keypool.domains import (
-    Host,
-    KeyState,
-    Organisation,
-    Workspace,
-)
+from gateway.keypool.domains import Host, KeyState, Organisation
 from gateway.keypool.feedback import learn
 from gateway.keypool.members import Members
+from gateway.keypool.obstacles import Obstacle, most_hopeful, obstacle, obstacles, uncached
+from gateway.keypool.stays import Stay, stay_for_account, stay_for_cache
 from gateway.keypool.strategies import StrategyName, strategy_of
 from gateway.keypool.warmth import Cache, Warmth
 from translators.errors import ErrorKind
 
 # After a probe that has shown nothing.
 PROBE_AGAIN_SECONDS: Final = 5.0
-# How long a request waits for its cache, next to how long the limits need for what it saves.
-_PATIENCE: Final = 3.0
-MOST_PATIENCE_SECONDS: Final = 3.0
 # How many more workspaces and hosts are looked at once there is a key that would do.
 _LOOKS: Final = 8
+# What may speak against a key; each outweighs all that come after it.
+_AVOIDED, _SUSPECT, _CROWDED, _HEADROOM = 8, 4, 2, 1
 
-
-# What to tell where there are several reasons: what passes soonest by itself, first.
-_HOPEFUL_FIRST: Final = (
-    ErrorKind.RATE_LIMITED,
-    ErrorKind.OVERLOADED,
-    ErrorKind.UNREACHABLE,
-    ErrorKind.MODEL_REFUSED,
-    ErrorKind.SPEND_LIMIT,
-    ErrorKind.KEY_REJECTED,
-)
-_PASSING: Final = _HOPEFUL_FIRST[:3]
 _NOBODY: Final[frozenset[str]] = frozenset()
 
 
@@ -52,14 +37,6 @@ class PoolSettings:
 
     strategy: StrategyName = "affinity"
     share: float = 1.0
-
-
-class Stay(NamedTuple):
-    """Where a prompt is cached: when a key is ready there, and until when it pays to wait for that."""
-
-    workspace: str
-    ready_at: float
-    until: float
 
 
 class KeyPool:
@@ -127,66 +104,110 @@ class KeyPool:
     def acquire(
         self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
     ) -> Lease | None:
-        """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other."""
+        """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other.
+
+        Of the keys that can serve those of the demand's account come first.
+        """
         caches = self._warmth.caches(demand.prefix, now)
+        if demand.account is not None:
+            state = self._in_account(now, demand, caches, exclude, avoid)
+            if state is not None:
+                return self._lease(state, demand, caches, now)
         state = self._strategy.best(demand, caches)
         if (
             state is None
             or (exclude and state.key.name in exclude)
-            or self._obstacle(state, demand, caches, now) is not None
+            or obstacle(state, demand, caches, now) is not None
             or self._doubt(state, demand, caches, now, avoid)
         ):
-            state = self._look_around(now, demand, caches, exclude, avoid)
+            candidates = self._strategy.candidates(demand, caches)
+            state = self._look_around(candidates, now, demand, caches, exclude, avoid)
         return None if state is None else self._lease(state, demand, caches, now)
 
-    def stay(self, now: float, demand: Demand) -> Stay | None:
-        """Where a request had better wait than go, because its prompt is cached there; None where that does not pay.
+    def stay(
+        self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
+    ) -> Stay | None:
+        """Where a request had better wait than go elsewhere; None where that does not pay.
 
-        What is cheap there costs limits elsewhere: so long as these need to make up for it, waiting takes nothing from
-        anybody.
+        For its account also one that has failed already, for a cache not.
         """
-        if not self._strategy.heeds_caches:
+        organisation = self._members.organisation_of(demand.account) if demand.account is not None else None
+        # Where all keys are of the account there is nowhere else to go.
+        if organisation is not None and len(organisation.states) < len(self):
+            caches = self._warmth.caches(demand.prefix, now)
+            stay = stay_for_account(organisation, demand, caches, now, exclude)
+            if stay is not None:
+                return stay
+        if exclude or avoid or not self._strategy.heeds_caches:
             return None
-        caches = self._warmth.caches(demand.prefix, now)
-        best: Stay | None = None
-        for cache in caches:
-            workspace = cache.workspace.current()
-            state = workspace.ranking.best()
-            if state is None or state.host.is_suspect(demand.limit_class, now):
-                continue
-            obstacle = self._obstacle(state, demand, caches, now)
-            if obstacle is None:
-                return Stay(workspace.name, now, now)
-            kind, ready_at = obstacle
-            bucket = state.organisation.allowance(demand.limit_class, demand.model).input
-            if kind is not ErrorKind.RATE_LIMITED or bucket is None or self._strategy.is_crowded(state, caches):
-                continue
-            saved_seconds = min(cache.tokens, demand.input_tokens) / bucket.per_second
-            patience = min(MOST_PATIENCE_SECONDS, _PATIENCE * saved_seconds)
-            if ready_at <= now + patience and (best is None or ready_at < best.ready_at):
-                best = Stay(workspace.name, ready_at, now + patience)
-        return best
+        return stay_for_cache(demand, self._warmth.caches(demand.prefix, now), self._strategy, now)
 
-    def _look_around(
+    def account_of(self, lease: Lease) -> Account:
+        """The account that a lease's key belongs to, as far as is known now."""
+        organisation = lease.state.organisation
+        return Account(organisation.name if organisation.is_known else "", lease.key.mark)
+
+    def is_of(self, lease: Lease, account: Account) -> bool:
+        """Whether what that account has signed is valid with a lease's key, as far as is known now."""
+        organisation = lease.state.organisation
+        if account.key and account.key == lease.key.mark:
+            return True
+        if organisation.is_known and account.organisation == organisation.name:
+            return True
+        return self._members.organisation_of(account) is organisation
+
+    def _in_account(
         self, now: float, demand: Demand, caches: Sequence[Cache], exclude: frozenset[str], avoid: frozenset[str]
     ) -> KeyState | None:
-        """The ready key of which the least speaks against it; of equals the first in order."""
+        """The key of a demand's account to use; None where there is none, or where it is of less use than others."""
+        assert demand.account is not None
+        organisation = self._members.organisation_of(demand.account)
+        if organisation is None:
+            return None
+        own = self._strategy.candidates_of(organisation, demand, caches)
+        # Little headroom is no reason to look on: all its keys have the same.
+        state = self._look_around(own, now, demand, caches, exclude, avoid, bearable=_HEADROOM)
+        if state is None or not self._is_in_trouble(state, demand, now, avoid):
+            return state
+        others = self._strategy.candidates(demand, caches)
+        other = self._look_around(others, now, demand, caches, exclude, avoid)
+        return state if other is None or self._doubt(other, demand, caches, now, avoid) >= _SUSPECT else None
+
+    def _is_in_trouble(self, state: KeyState, demand: Demand, now: float, avoid: frozenset[str]) -> bool:
+        """Whether a request had better go to another account's key on a host that is well, if there is one.
+
+        Once its host has failed this very request, or where no stream begins, which may take long to notice.
+        """
+        if state.host.is_silent(now):
+            return True
+        return state.key.name in avoid and state.host.is_suspect(demand.limit_class, now)
+
+    def _look_around(
+        self,
+        candidates: Generator[KeyState],
+        now: float,
+        demand: Demand,
+        caches: Sequence[Cache],
+        exclude: frozenset[str],
+        avoid: frozenset[str],
+        bearable: int = 0,
+    ) -> KeyState | None:
+        """The ready key of which the least speaks against it; of equals, and of those that will do, the first one."""
         chosen: KeyState | None = None
         least_doubt = math.inf
         # Keys of one workspace and host are alike in nearly all that speaks against them.
         doubtful: set[tuple[int, int]] = set()
-        candidates = self._strategy.candidates(demand, caches)
         for state in candidates:
             alike = id(state.workspace), id(state.host)
             is_tried = state.key.name in exclude or (alike in doubtful and state.key.name not in avoid)
-            if is_tried or self._obstacle(state, demand, caches, now) is not None:
+            if is_tried or obstacle(state, demand, caches, now) is not None:
                 continue
             doubt = self._doubt(state, demand, caches, now, avoid)
             if doubt < least_doubt:
                 chosen, least_doubt = state, doubt
             if state.key.name not in avoid:
                 doubtful.add(alike)
-            if not doubt or len(doubtful) > _LOOKS:
+            if doubt <= bearable or len(doubtful) > _LOOKS:
                 break
         candidates.close()
         return chosen
@@ -195,7 +216,7 @@ class KeyPool:
         workspace, host = state.workspace, state.host
         allowance = state.organisation.allowance(demand.limit_class, demand.model)
         lease = Lease(state, workspace, allowance, demand, now)
-        lease.input_tokens, lease.output_tokens = allowance.reserve(_uncached(demand, workspace, caches))
+        lease.input_tokens, lease.output_tokens = allowance.reserve(uncached(demand, workspace, caches))
         self._in_flight += 1
         workspace.in_flight += 1
         state.in_flight += 1
@@ -240,7 +261,7 @@ class KeyPool:
         allowance.answered(lease.input_tokens, headers, now)
         if not state.is_gone and state.organisation.learn_limit(demand.limit_class, allowance):
             self._members.weigh(state.organisation)
-        self.news += 1
+        self._happened(state)
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
         """Give a lease back, with what became of it."""
@@ -261,7 +282,11 @@ class KeyPool:
             self._strategy.given_back(state)
         elif not state.in_flight:
             self._members.leaving.discard(state)
+        self._happened(state)
+
+    def _happened(self, state: KeyState) -> None:
         self.news += 1
+        state.organisation.news += 1
 
     def _head_came(self, lease: Lease, status: int, now: float) -> None:
         host = lease.state.host
@@ -274,41 +299,7 @@ class KeyPool:
             if (breaker := host.classes.get(lease.demand.limit_class)) is not None:
                 breaker.half_close()
 
-    def account_of(self, lease: Lease) -> Account:
-        """The account that a lease's key belongs to, as far as it is known now."""
-        organisation = lease.state.organisation
-        return Account(organisation.name if organisation.is_known else "", lease.key.mark)
-
-    def is_of(self, lease: Lease, account: Account) -> bool:
-        """Whether what an account has signed holds with this lease's key."""
-        return account.key == lease.key.mark or lease.state.organisation.name == account.organisation
-
     # What stands in the way
-
-    def _obstacle(
-        self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float
-    ) -> tuple[ErrorKind, float] | None:
-        """What keeps a key from serving, and until when (infinity: until something happens); None if it is ready."""
-        if state.is_rejected:
-            return ErrorKind.KEY_REJECTED, math.inf
-        organisation, host = state.organisation, state.host
-        if organisation.rest.until > now:
-            return ErrorKind.SPEND_LIMIT, organisation.rest.until
-        if state.model_rests and (rest := state.model_rests.get(demand.model)) is not None and rest.until > now:
-            return ErrorKind.MODEL_REFUSED, rest.until
-        if not host.breaker.is_closed and (moment := host.breaker.ready_at(now)) > now:
-            return ErrorKind.UNREACHABLE, moment
-        if (
-            host.classes
-            and (breaker := host.classes.get(demand.limit_class))
-            and (moment := breaker.ready_at(now)) > now
-        ):
-            return ErrorKind.OVERLOADED, moment
-        if state.in_flight + 1 > state.room:
-            return ErrorKind.RATE_LIMITED, math.inf
-        allowance = organisation.allowance(demand.limit_class, demand.model)
-        moment = allowance.ready_at(_uncached(demand, state.workspace, caches), now)
-        return (ErrorKind.RATE_LIMITED, moment) if moment > now else None
 
     def _doubt(
         self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float, avoid: frozenset[str]
@@ -316,19 +307,19 @@ class KeyPool:
         """How much speaks for looking at the next one as well; 0 is nothing."""
         doubt = 0
         if avoid and state.key.name in avoid:
-            doubt += 8
+            doubt += _AVOIDED
         host = state.host
         if (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(demand.limit_class, now):
-            doubt += 4
+            doubt += _SUSPECT
         strategy = self._strategy
         if strategy.is_crowded(state, caches):
-            doubt += 2
+            doubt += _CROWDED
         if (
             strategy.heeds_headroom
             and state.organisation.allowance(demand.limit_class, demand.model).is_low
             and not any(cache.workspace.current() is state.workspace for cache in caches)
         ):
-            doubt += 1
+            doubt += _HEADROOM
         return doubt
 
     def why_none(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> tuple[ErrorKind, float]:
@@ -336,23 +327,14 @@ class KeyPool:
 
         Infinity: when something happens, as when another request ends.
         """
-        soonest: dict[ErrorKind, float] = {}
-        is_busy = False
-        for kind, until in self._obstacles(now, demand, exclude):
-            soonest[kind] = min(until, soonest.get(kind, math.inf))
-            is_busy = is_busy or (kind is ErrorKind.RATE_LIMITED and until == math.inf)
-        for kind in _HOPEFUL_FIRST:
-            if kind in _PASSING and kind in soonest:
-                # Another key may be ready before the one that the reason is about.
-                until = math.inf if is_busy else min(soonest.get(other, math.inf) for other in _PASSING)
-                return kind, max(0.0, until - now)
-            if kind in soonest:
-                return kind, max(0.0, soonest[kind] - now)
-        return ErrorKind.KEY_REJECTED, math.inf
+        return most_hopeful(self._obstacles(now, demand, exclude), now)
 
     def ready_at(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> float:
         """The first moment at which a key is ready even if nothing happens until then; infinity if there is none."""
         return min((until for _, until in self._obstacles(now, demand, exclude)), default=math.inf)
+
+    def _obstacles(self, now: float, demand: Demand, exclude: frozenset[str]) -> Iterable[Obstacle]:
+        return obstacles(self._members.states.values(), demand, self._warmth.caches(demand.prefix, now), now, exclude)
 
     def refuses(self, now: float, model: str) -> bool:
         """Whether a key has refused a model lately, so that its requests wait for others only."""
@@ -361,17 +343,6 @@ class KeyPool:
             for state in self._members.states.values()
             if state.model_rests
         )
-
-    def _obstacles(self, now: float, demand: Demand, exclude: frozenset[str]) -> Iterable[tuple[ErrorKind, float]]:
-        caches = self._warmth.caches(demand.prefix, now)
-        for state in self._members.states.values():
-            if state.key.name not in exclude:
-                kind, until = self._obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
-                if now < until < math.inf and kind is not ErrorKind.RATE_LIMITED:
-                    # What comes after that obstacle.
-                    allowance = state.organisation.allowance(demand.limit_class, demand.model)
-                    until = max(until, allowance.ready_at(_uncached(demand, state.workspace, caches), now))
-                yield kind, until
 
     # Probes
 
@@ -402,12 +373,4 @@ class KeyPool:
         state.is_on_trial = True
         state.set_room()
         self._members.welcome_back(state)
-        self.news += 1
-
-
-def _uncached(demand: Demand, workspace: Workspace, caches: Sequence[Cache]) -> int:
-    """The tokens of a prompt that a workspace has not in its cache."""
-    for cache in caches:
-        if cache.workspace.current() is workspace:
-            return max(0, demand.input_tokens - cache.tokens)
-    return demand.input_tokens
+        self._happened(state)

@@ -1,6 +1,6 @@
 """Keys in an order that changes with every lease: the best is found without looking at the others."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -36,11 +36,11 @@ class Ranking:
 
     __slots__ = ("_entries", "_is_few", "_rank", "_states")
 
-    def __init__(self, rank: Callable[["KeyState"], Rank]) -> None:
+    def __init__(self, rank: Callable[["KeyState"], Rank], states: "Iterable[KeyState]" = ()) -> None:
         self._rank = rank
-        self._states: dict[int, KeyState] = {}
+        self._states: dict[int, KeyState] = {state.place: state for state in states}
         self._entries: list[tuple[Rank, int, KeyState]] = []
-        self._is_few = True
+        self._rebuild()
 
     def __len__(self) -> int:
         return len(self._states)

@@ -6,7 +6,7 @@ workspaces come and go, and found by one search however many there are.
 
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from gateway.keypool.domains import Workspace
@@ -23,6 +23,7 @@ class Ring:
         self._points: list[tuple[int, str]] = []
         self._workspaces: dict[str, Workspace] = {}
         self._capacities: dict[str, float] = {}
+        self._own_points: dict[str, list[int]] = {}
         self.capacity = 0.0
 
     def __len__(self) -> int:
@@ -42,7 +43,8 @@ class Ring:
         self.remove(workspace)
         if not workspace.weight:
             return
-        for point in _points(name, capacity):
+        own = self._own_points[name] = _points(name, capacity)
+        for point in own:
             insort(self._points, (point, name))
         self._workspaces[name] = workspace
         self._capacities[name] = capacity
@@ -52,7 +54,8 @@ class Ring:
         """Take a workspace away."""
         name = workspace.name
         if self._workspaces.pop(name, None) is not None:
-            for point in _points(name, self._capacities.pop(name)):
+            del self._capacities[name]
+            for point in self._own_points.pop(name):
                 del self._points[bisect_left(self._points, (point, name))]
             self.capacity = sum(self._capacities.values())
 
@@ -64,6 +67,22 @@ class Ring:
             return next(iter(self._workspaces.values()), None)
         at = bisect_left(points, (_place(prefix), ""))
         return self._workspaces[points[at if at < len(points) else 0][1]]
+
+    def nearest(self, prefix: bytes, among: Collection[Workspace]) -> Iterator[Workspace]:
+        """Some of the workspaces in the same order as `from_home` has them."""
+        if len(among) < 2:
+            return iter(among)
+        if len(among) ** 2 > len(self):
+            # Of so many one comes up soon.
+            return (workspace for workspace in self.from_home(prefix) if workspace in among)
+        place = _place(prefix)
+        return iter(sorted(among, key=lambda workspace: self._next_point(workspace.name, place)))
+
+    def _next_point(self, name: str, place: int) -> tuple[bool, int, str]:
+        """Where a workspace comes up from a place on, to be compared."""
+        own = self._own_points[name]
+        at = bisect_left(own, place)
+        return (False, own[at], name) if at < len(own) else (True, own[0], name)
 
     def from_home(self, prefix: bytes) -> Iterator[Workspace]:
         """The workspaces in the order for a prefix: its home, and who comes after it."""
@@ -82,7 +101,7 @@ class Ring:
 def _points(name: str, capacity: float) -> list[int]:
     count = max(_FEWEST_POINTS, min(round(_POINTS * capacity), _MOST_POINTS))
     encoded = name.encode()
-    return [_place(b"%d:%b" % (number, encoded)) for number in range(count)]
+    return sorted(_place(b"%d:%b" % (number, encoded)) for number in range(count))
 
 
 def _place(data: bytes) -> int:

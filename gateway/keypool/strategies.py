@@ -1,11 +1,12 @@
 """In which order keys are considered for a request; whether one can serve is the pool's to say."""
 
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Final, Literal, Protocol, TypeAlias
 
 from gateway.keypool.demand import Demand
-from gateway.keypool.domains import KeyState, Workspace
+from gateway.keypool.domains import KeyState, Organisation, Workspace
 from gateway.keypool.ranking import Rank, Ranking, fill_first, least_busy, next_turn
 from gateway.keypool.ring import Ring
 from gateway.keypool.warmth import Cache
@@ -51,6 +52,10 @@ class Strategy(Protocol):
         """The keys, best first; `caches` hold the request's prefix."""
         ...
 
+    def candidates_of(self, organisation: Organisation, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
+        """The same of one organisation's keys, those where the prefix is cached before all others."""
+        ...
+
     def is_crowded(self, state: KeyState, caches: Sequence[Cache]) -> bool:
         """Whether a key has so much to do that the next in order is asked first."""
         ...
@@ -71,6 +76,7 @@ class Ranked:
     heeds_caches = False
 
     def __init__(self, rank: Callable[[KeyState], Rank]) -> None:
+        self._rank = rank
         self._ranking = Ranking(rank)
 
     def add(self, state: KeyState) -> None:
@@ -88,14 +94,36 @@ class Ranked:
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
         return self._ranking.best_first()
 
+    def candidates_of(self, organisation: Organisation, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
+        warm = organisation.workspaces.intersection(cache.workspace.current() for cache in caches)
+        others = []
+        with closing(self._order_of(organisation).best_first()) as order:
+            for state in order:
+                if not warm or state.workspace in warm:
+                    yield state
+                else:
+                    others.append(state)
+            yield from others
+
+    def _order_of(self, organisation: Organisation) -> Ranking:
+        if organisation.ranking is None:
+            # From here on it is kept, until the keys of the organisation are other ones.
+            organisation.ranking = Ranking(self._rank, organisation.states.values())
+        return organisation.ranking
+
     def is_crowded(self, state: KeyState, caches: Sequence[Cache]) -> bool:
         return False
 
     def taken(self, state: KeyState) -> None:
-        self._ranking.changed(state)
+        self._changed(state)
 
     def given_back(self, state: KeyState) -> None:
+        self._changed(state)
+
+    def _changed(self, state: KeyState) -> None:
         self._ranking.changed(state)
+        if (order := state.organisation.ranking) is not None:
+            order.changed(state)
 
 
 class FillFirst(Ranked):
@@ -117,6 +145,16 @@ class InTurn(Ranked):
         # The keys of the last request, in their order.
         self._asked: list[KeyState] = []
 
+    def best(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
+        # Those that a request before has asked in vain.
+        self._asked.clear()
+        return super().best(demand, caches)
+
+    def candidates_of(self, organisation: Organisation, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
+        # Who is passed over for an account has not had a turn.
+        self._asked.clear()
+        return super().candidates_of(organisation, demand, caches)
+
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
         self._asked.clear()
         for state in self._ranking.best_first():
@@ -127,9 +165,9 @@ class InTurn(Ranked):
         for passed in itertools.takewhile(lambda asked: asked is not state, self._asked):
             # It could not serve when its turn came.
             passed.turns += 1
-            self._ranking.changed(passed)
+            self._changed(passed)
         self._asked.clear()
-        self._ranking.changed(state)
+        self._changed(state)
 
     def given_back(self, state: KeyState) -> None:
         """Turns do not come back."""
@@ -166,19 +204,20 @@ class Affinity:
             states = [state for workspace in self._ring.workspaces for state in workspace.ranking]
             yield from sorted(states, key=least_busy)
             return
-        order = self._ring.from_home(demand.prefix)
-        if caches:
-            first = next(order, None)
-            warm = [cache.workspace.current() for cache in caches]
-            # A home that is still warm comes before where the prefix has spilled to; a cold one comes after it.
-            if first in warm:
-                warm.sort(key=lambda workspace: workspace is not first)
-            for workspace in warm:
-                yield from workspace.ranking.best_first()
-            if first is not None and first not in warm:
-                yield from first.ranking.best_first()
-        for workspace in order:
+        warm = [cache.workspace.current() for cache in caches]
+        for workspace in _warm_first(self._ring.from_home(demand.prefix), warm):
             yield from workspace.ranking.best_first()
+
+    def candidates_of(self, organisation: Organisation, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
+        if demand.prefix is None:
+            yield from sorted(organisation.states.values(), key=least_busy)
+            return
+        workspaces = organisation.workspaces
+        warm = [workspace for cache in caches if (workspace := cache.workspace.current()) in workspaces]
+        for workspace in _warm_first(self._ring.nearest(demand.prefix, workspaces), warm):
+            with closing(workspace.ranking.best_first()) as order:
+                # The configuration may have put keys of several organisations into one.
+                yield from (state for state in order if state.organisation is organisation)
 
     def is_crowded(self, state: KeyState, caches: Sequence[Cache]) -> bool:
         workspace = state.workspace
@@ -195,6 +234,19 @@ class Affinity:
 
     def given_back(self, state: KeyState) -> None:
         """Here as well."""
+
+
+def _warm_first(order: Iterator[Workspace], warm: list[Workspace]) -> Iterator[Workspace]:
+    """Workspaces in their order from a prefix's home, those that have it in their caches before the others."""
+    if warm:
+        first = next(order, None)
+        # A home that is still warm comes before where the prefix has spilled to; a cold one comes after it.
+        if first in warm:
+            warm.sort(key=lambda workspace: workspace is not first)
+        yield from warm
+        if first is not None and first not in warm:
+            yield first
+    yield from order
 
 
 def strategy_of(name: StrategyName, in_flight: Callable[[], int]) -> Strategy:

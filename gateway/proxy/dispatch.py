@@ -84,7 +84,7 @@ class Dispatcher:
     ) -> Lease | None:
         """A lease at once, or None: no key is ready, or others have waited longer."""
         now = self.clock()
-        stay = None if exclude or avoid else self.pool.stay(now, demand)
+        stay = self.pool.stay(now, demand, exclude=exclude, avoid=avoid)
         if self._line.has_line(demand, stay) or (stay is not None and stay.ready_at > now):
             return None
         lease = self.pool.acquire(now, demand, exclude=exclude, avoid=avoid)
@@ -106,17 +106,18 @@ class Dispatcher:
         kind, seconds = self.pool.why_none(now, demand, exclude)
         if kind not in WORTH_WAITING or math.inf > seconds > patience:
             return None
-        stay = None if exclude or avoid else self.pool.stay(now, demand)
+        stay = self.pool.stay(now, demand, exclude=exclude, avoid=avoid)
         waiter: _Waiter = asyncio.get_running_loop().create_future()
         if not self._line.join(waiter, demand, exclude=exclude, avoid=avoid, stay=stay):
-            return self._anywhere(demand, stay)
+            return self._anywhere(demand, exclude, avoid, stay)
         self._stir()
         lease: Lease | None = None
         try:
             async with asyncio.timeout(patience):
                 lease = await waiter
         except TimeoutError:
-            lease = waiter.result() if waiter.done() and not waiter.cancelled() else self._anywhere(demand, stay)
+            has_come = waiter.done() and not waiter.cancelled()
+            lease = waiter.result() if has_come else self._anywhere(demand, exclude, avoid, stay)
         finally:
             self._line.leave(waiter)
             self._stir()
@@ -125,11 +126,13 @@ class Dispatcher:
                 self.release(waiter.result(), ABANDONED)
         return lease
 
-    def _anywhere(self, demand: Demand, stay: Stay | None) -> Lease | None:
-        """A lease for one who was to wait where its cache is, and cannot."""
+    def _anywhere(
+        self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str], stay: Stay | None
+    ) -> Lease | None:
+        """A lease for one who was to wait in one place, and cannot."""
         if stay is None or self._line.has_line(demand):
             return None
-        return self.pool.acquire(self.clock(), demand)
+        return self.pool.acquire(self.clock(), demand, exclude=exclude, avoid=avoid)
 
     def answered(self, lease: Lease, headers: Mapping[str, str], status: int) -> None:
         """An answer's head has come."""

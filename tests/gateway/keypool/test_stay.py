@@ -2,7 +2,7 @@
 
 from gateway.keypool import Demand, KeyPool, Lease, WaitingLine
 from gateway.keypool.demand import Outcome
-from gateway.keypool.pool import MOST_PATIENCE_SECONDS
+from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from gateway.keypool.strategies import StrategyName
 from tests.support.pools import MODEL, failed, head, pool_of, taken
 from translators.errors import ErrorKind

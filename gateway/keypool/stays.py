@@ -1,0 +1,80 @@
+"""Where a request had better wait a little than go: its prompt is cached there, or what it holds was signed there."""
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from gateway.keypool.demand import Demand
+from gateway.keypool.domains import Organisation
+from gateway.keypool.obstacles import PASSING, obstacle, obstacles
+from gateway.keypool.strategies import Strategy
+from gateway.keypool.warmth import Cache
+from translators.errors import ErrorKind
+
+# How long a request waits for its cache, next to how long the limits need for what it saves; and for anything at all.
+_PATIENCE: Final = 3.0
+MOST_PATIENCE_SECONDS: Final = 3.0
+
+
+class Stay(NamedTuple):
+    """Where a request waits, when a key is ready there (infinity: when something happens), and until when it pays.
+
+    `organisation` is whose keys it waits for, None where it waits for a workspace.
+    """
+
+    place: str
+    ready_at: float
+    until: float
+    organisation: Organisation | None = None
+
+
+def stay_for_cache(demand: Demand, caches: Sequence[Cache], strategy: Strategy, now: float) -> Stay | None:
+    """The first place where a prompt is cached to be ready; None where waiting does not pay.
+
+    What is cheap there costs limits elsewhere: so long as these need to make up for it, waiting takes nothing from
+    anybody.
+    """
+    best: Stay | None = None
+    for cache in caches:
+        workspace = cache.workspace.current()
+        state = workspace.ranking.best()
+        if state is None or state.host.is_suspect(demand.limit_class, now):
+            continue
+        place = f"workspace {workspace.name}"
+        bucket = state.organisation.allowance(demand.limit_class, demand.model).input
+        saved_seconds = min(cache.tokens, demand.input_tokens) / bucket.per_second if bucket is not None else 0.0
+        until = now + min(MOST_PATIENCE_SECONDS, _PATIENCE * saved_seconds)
+        kind, ready_at = obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
+        if ready_at <= now:
+            return Stay(place, now, until)
+        if kind is not ErrorKind.RATE_LIMITED or strategy.is_crowded(state, caches):
+            continue
+        if ready_at <= until and (best is None or ready_at < best.ready_at):
+            best = Stay(place, ready_at, until)
+    return best
+
+
+def stay_for_account(
+    organisation: Organisation, demand: Demand, caches: Sequence[Cache], now: float, exclude: frozenset[str]
+) -> Stay | None:
+    """Wait for the first key of an account to be ready; None where it is clear that this takes too long, or for ever.
+
+    What is signed is lost anywhere else, however long it is.
+    """
+    until = now + MOST_PATIENCE_SECONDS
+    if organisation.rest.until > now:
+        return None
+    cached = max((cache.tokens for cache in caches if cache.workspace.current() in organisation.workspaces), default=0)
+    allowance = organisation.allowance(demand.limit_class, demand.model)
+    # Before that none of its keys is: they share their limits.
+    earliest = allowance.ready_at(max(0, demand.input_tokens - cached), now)
+    if earliest > until:
+        return None
+    best: Stay | None = None
+    for kind, moment in obstacles(organisation.states.values(), demand, caches, now, exclude):
+        is_soon = moment <= until or (moment == math.inf and kind is ErrorKind.RATE_LIMITED)
+        if kind in PASSING and is_soon and (best is None or moment < best.ready_at):
+            best = Stay(f"organisation {organisation.name}", moment, until, organisation)
+            if moment <= earliest:
+                break
+    return best
