@@ -1,6 +1,6 @@
 """What the proxy needs from the rooms below it, as protocols that they implement."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -104,6 +104,30 @@ class Upstream(Protocol):
 
     def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
         """Send a call and wait for the answer's head; leaving the block before the body has ended hangs up."""
+        ...
+
+
+class Store(Protocol):
+    """What outlives a request: small values under keys of 16 bytes, which are digests. Nothing here raises."""
+
+    def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What is in this process's memory, at once."""
+        ...
+
+    async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What is there, in memory or behind it; trouble is a miss. A key not found is not looked for again soon."""
+        ...
+
+    async def put(self, key: bytes, value: bytes) -> None:
+        """Keep a value; returns when other processes would find it, or when that takes too long."""
+        ...
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Keep these no longer: in memory at once, behind it soon."""
+        ...
+
+    async def close(self) -> None:
+        """Write what waits to be written."""
         ...
 
 

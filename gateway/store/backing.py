@@ -1,7 +1,11 @@
 """What lies behind the memory, as the store in front of it sees it."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+OTHER_KEY: Final = (
+    "The store was written with another encryption key: what it holds is not found any more, and leaves with time"
+)
 
 
 class TroubleError(Exception):
