@@ -21,11 +21,13 @@ from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.proxy.dispatch import Change, Dispatcher
 from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
+from gateway.proxy.memory import TurnMemory
 from gateway.proxy.probing import Prober
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
 from gateway.rotation import Rotation
 from gateway.secret import Secret
+from gateway.store import StoreSwitch, open_store
 from gateway.telemetry.logs import log_event
 from gateway.upstream.client import UpstreamClient, upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
@@ -88,6 +90,9 @@ class Gateway:
         self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
         self._lessons = Lessons()
+        self._store = StoreSwitch(open_store(config.store))
+        self._store_work: set[asyncio.Task[None]] = set()
+        self._turns = TurnMemory(self._store)
         self.aliases = _aliases_of(config)
         models = _models_of(config)
         self._catalogue = Catalogue(self.aliases, models)
@@ -104,6 +109,8 @@ class Gateway:
         if (old.upstream, old.timeouts) != (config.upstream, config.timeouts):
             self._upstream.retire()
             self._upstream = _upstream_of(config)
+        if old.store != config.store:
+            self._replace_store()
         self._dispatcher.update(
             map(_pool_key, config.keys),
             _pool_settings(config),
@@ -133,6 +140,7 @@ class Gateway:
             policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
             budget=self._budget,
             on_refused=self._on_refused,
+            memory=self._turns,
         )
         parts = Parts(
             services=self.services,
@@ -149,6 +157,14 @@ class Gateway:
             worker=WorkerPlace(self._worker, config.server.workers),
         )
         return assemble(config, parts, self._lifespan)
+
+    def _replace_store(self) -> None:
+        """Use another store, also for the requests that run; the old one writes what it has to write."""
+        old = self._store.replace(open_store(self.config.store))
+        for work in (old.close(), self._store.current.start()):
+            task = asyncio.create_task(work)
+            self._store_work.add(task)
+            task.add_done_callback(self._store_work.discard)
 
     def _own_endpoint(self, secret: Secret) -> HostEndpoint:
         return endpoint("caller", secret, self._callers_base_url, is_callers_own=True)
@@ -180,6 +196,7 @@ class Gateway:
         chores = [
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),
+            asyncio.create_task(self._store.current.start()),
         ]
         try:
             yield
@@ -187,6 +204,8 @@ class Gateway:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
+            await asyncio.gather(*self._store_work)
+            await self._store.close()
             await self._upstream.close()
 
     async def _keep_catalogue_fresh(self) -> None:

@@ -1,6 +1,7 @@
 """What the gateway says when it starts: where it listens, whose keys it uses, and what to paste."""
 
 from gateway.app import Gateway
+from gateway.store import place_in_words
 
 _EXAMPLE = """\
   from openai import OpenAI
@@ -24,6 +25,7 @@ def banner(gateway: Gateway, url: str, version: str) -> str:
             f"  keys     {_keys(gateway)}",
             f"  callers  {_callers(gateway)}",
             f"  models   {_models(gateway)}",
+            f"  store    {place_in_words(gateway.config.store)}",
             *([f"  workers  {workers}"] if workers > 1 else []),
             "",
             "Use it from the OpenAI SDK:",

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from gateway.config import (
     Loaded,
     ServerConfig,
     Source,
+    StoreConfig,
     as_base_url,
     config_schema,
     describe_config,
@@ -33,7 +35,8 @@ from gateway.doctor import examine, report
 from gateway.reloading import Reloader, reloading
 from gateway.secret import Secret
 from gateway.serving import CannotListenError, check_exposure, listen, run, serve, url_of
-from gateway.telemetry.logs import set_up_logging
+from gateway.store import how_to_share, is_shared, place_in_words
+from gateway.telemetry.logs import log_event, set_up_logging
 from gateway.upstream.client import upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
@@ -125,7 +128,9 @@ def _serve(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     config = _loaded(options).config
     check_exposure(config)
-    return run(_serve_demo(replace(config, server=replace(config.server, workers=1))))
+    # What the simulated upstream has said is not worth keeping.
+    store = StoreConfig(kind="memory", memory_bytes=config.store.memory_bytes)
+    return run(_serve_demo(replace(config, server=replace(config.server, workers=1), store=store)))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -134,6 +139,7 @@ def _check(options: argparse.Namespace) -> int:
         return 0
     config = load_config(options.config, os.environ)
     print("\n".join(describe_config(config)))
+    print(f"the store is {place_in_words(config.store)}")
     check_exposure(config)
     return 0
 
@@ -226,6 +232,9 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
 
     config = loaded.config
     set_up_logging(config.log.level, config.log.format)
+    if not is_shared(config.store) and config.store.kind != "off":
+        message = "Workers do not share what they keep of conversations, which is in the memory of each"
+        log_event(logging.WARNING, message, advice=how_to_share(config.store))
     # Not to serve: it knows what the banner says, and finds what is wrong before any process is started.
     gateway = _gateway(config)
     with listen(config.server.host, config.server.port) as listener:

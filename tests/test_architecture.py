@@ -21,6 +21,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.proxy": ({"translators", "gateway.keypool"}, PURE),
     "gateway.upstream": ({"translators", "gateway.proxy", "gateway.secret"}, {"httpx2", "httptools"}),
     "gateway.telemetry": (set(), {"orjson"}),
+    "gateway.store": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, {"cryptography", "redis"}),
     "gateway.api": (
         {"translators", "gateway.proxy", "gateway.secret", "gateway.telemetry"},
         {"starlette", "orjson"},

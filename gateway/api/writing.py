@@ -4,7 +4,7 @@ import logging
 
 from gateway.api.turns import in_turns
 from gateway.proxy.lessons import Lessons
-from gateway.proxy.memory import Memory, Recollection
+from gateway.proxy.memory import Recollection, TurnMemory
 from gateway.telemetry.logs import log_event
 from translators.chat.request import MessagesRequest, Options, Target, write_in_steps, write_request
 from translators.chat.turns import Past, refuses_thinking
@@ -28,7 +28,7 @@ class Writer:
         row: ModelRow,
         options: Options,
         lessons: Lessons,
-        memory: Memory,
+        memory: TurnMemory,
         recollection: Recollection | None = None,
     ) -> None:
         self._chat = chat

@@ -2,6 +2,7 @@
 
 from gateway.config.changes import Changes, changes_between, keep_fixed
 from gateway.config.describe import describe_config
+from gateway.config.extras import missing_extra
 from gateway.config.loading import Loaded, environment_base_url, load, load_config
 from gateway.config.mistakes import ConfigError, Mistake
 from gateway.config.schema import config_schema
@@ -16,6 +17,7 @@ from gateway.config.settings import (
     PoolConfig,
     RetriesConfig,
     ServerConfig,
+    StoreConfig,
     StreamingConfig,
     TimeoutsConfig,
     TranslationConfig,
@@ -42,6 +44,7 @@ __all__ = [
     "ServerConfig",
     "Source",
     "Stamps",
+    "StoreConfig",
     "StreamingConfig",
     "TimeoutsConfig",
     "TranslationConfig",
@@ -54,5 +57,6 @@ __all__ = [
     "keep_fixed",
     "load",
     "load_config",
+    "missing_extra",
     "stamps_of",
 ]

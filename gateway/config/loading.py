@@ -15,6 +15,7 @@ from gateway.config.reading import Reader
 from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig, as_base_url
 from gateway.config.sources import SecretReader, Source, secret_of
 from gateway.config.stamps import Stamps, stamp_of
+from gateway.config.storing import check_store, with_absolute_path
 from gateway.config.variables import Text
 from gateway.secret import Secret
 
@@ -51,11 +52,13 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     config = Reader(mistakes, secrets.read).read(inspect.type_info(Config), tree, "")
     if config is not WRONG:
         config = _completed(config, tree, environ, mistakes)
+        config = replace(config, store=with_absolute_path(config.store, Path(path or "").parent))
         _check_unique("keys", "name", config.keys, mistakes)
         _check_unique("clients", "name", config.clients, mistakes)
         _check_unique("clients", "api_key", config.clients, mistakes)
         _check_admin(config, mistakes)
         _check_fallbacks(config.models.fallbacks, mistakes)
+        check_store(config.store, mistakes)
     files |= secrets.files
     mistakes.raise_any(files)
     assert isinstance(config, Config)  # what was WRONG has been raised

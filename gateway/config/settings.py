@@ -281,6 +281,33 @@ class UpstreamConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = None
 
 
+class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the gateway keeps between the requests of a conversation, and where."""
+
+    kind: Annotated[
+        Literal["auto", "memory", "sqlite", "valkey", "off"],
+        Meta(description="Where turns are kept; auto is sqlite where `cryptography` is installed, else memory."),
+    ] = "auto"
+    path: Annotated[
+        Name | None,
+        Meta(description="The database of SQLite; null is dragoman/store.db in $XDG_STATE_HOME or ~/.local/state."),
+    ] = None
+    url: Annotated[
+        Secret | None, Meta(description="The server for kind valkey, like valkey://:password@host:6379/0.")
+    ] = None
+    encryption_key: Annotated[
+        Secret | None,
+        Meta(description="Any text of 16 characters or more; null makes one, in a file beside the database."),
+    ] = None
+    memory_bytes: Annotated[int, Meta(ge=1024 * 1024, description="What each process holds in memory, at most.")] = (
+        32 * 1024 * 1024
+    )
+    disk_bytes: Annotated[int, Meta(ge=1024 * 1024, description="What the database's files may take, together.")] = (
+        1024 * 1024 * 1024
+    )
+    keep_seconds: Annotated[Seconds, Meta(description="How long a turn is kept.")] = 604800.0
+
+
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the gateway writes to standard error."""
 
@@ -306,4 +333,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     retries: RetriesConfig = RetriesConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
     upstream: UpstreamConfig = UpstreamConfig()
+    store: StoreConfig = StoreConfig()
     log: LogConfig = LogConfig()

@@ -17,6 +17,7 @@ from gateway.config.variables import Text
 from gateway.secret import Secret
 
 COMMAND_TIMEOUT_SECONDS = 30.0
+SHORTEST_PASSPHRASE = 16
 
 _EXPECTED = "expected a text, {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT, ...]}"
 # What may stand in an HTTP header as a token: visible ASCII.
@@ -33,6 +34,14 @@ def secret_of(text: str) -> Secret:
     return Secret(value)
 
 
+def passphrase_of(text: str) -> Secret:
+    """The same for a secret that travels in no header: any text that is long enough."""
+    value = text.strip()
+    if len(value) < SHORTEST_PASSPHRASE:
+        raise ValueError(f"expected at least {SHORTEST_PASSPHRASE} characters")
+    return Secret(value)
+
+
 class Source(Struct, frozen=True):
     """Where a secret may be another one by now: a file, or what a command prints; `shown` is the file in mistakes."""
 
@@ -42,7 +51,11 @@ class Source(Struct, frozen=True):
 
     def read(self, environ: Mapping[str, str]) -> Secret:
         """The secret as it is now; a `ValueError` says why there is none."""
-        return secret_of(_output(self.command, environ) if self.file is None else self._content(self.file))
+        return secret_of(self.text(environ))
+
+    def text(self, environ: Mapping[str, str]) -> str:
+        """What is there now, whatever it is; a `ValueError` says why nothing is."""
+        return _output(self.command, environ) if self.file is None else self._content(self.file)
 
     def _content(self, path: str) -> str:
         try:
@@ -80,13 +93,14 @@ class SecretReader:
         return secret
 
     def _read(self, source: Source | str, path: str) -> Secret:
+        kind = _KINDS.get(path, secret_of)
         if isinstance(source, str):
-            return secret_of(source)
+            return kind(source)
         self.sources[path] = source
         if source.file is not None:
             # Before it is read: what is written in between is seen as a change.
             self.files[source.file] = stamp_of(source.file)
-        return source.read(self._environ)
+        return kind(source.text(self._environ))
 
     def _source(self, tree: Tree) -> Source | str | Wrong:
         """The text of a secret, or where it is to be read; `WRONG` if a part of that is wrong and was reported."""
@@ -119,6 +133,9 @@ class SecretReader:
             raise ValueError("command takes a list, the program and its arguments")
         return Source(command=tuple(command))
 
+
+# The secrets that are not sent in a header, by their paths.
+_KINDS: dict[str, Callable[[str], Secret]] = {"store.encryption_key": passphrase_of}
 
 _SOURCES: dict[str, Callable[[SecretReader, Tree], Source | str]] = {
     "env": SecretReader._from_environment,

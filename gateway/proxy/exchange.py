@@ -19,7 +19,7 @@ from msgspec import Struct, field
 
 from gateway.keypool import Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
 from gateway.proxy.dispatch import WORTH_WAITING, Dispatcher
-from gateway.proxy.memory import Memory
+from gateway.proxy.memory import TurnMemory
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
 from gateway.proxy.retry import RetryPolicy, delay_before_retry, is_refusal
 from translators.errors import Blame, ErrorKind, FailedError, Failure
@@ -99,7 +99,7 @@ class Services:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
-    memory: Memory = default(default_factory=Memory)
+    memory: TurnMemory = default(default_factory=TurnMemory)
 
     @property
     def pool(self) -> KeyPool:
@@ -163,7 +163,7 @@ class Exchange(Generic[R]):
         return self._sent
 
     @property
-    def memory(self) -> Memory:
+    def memory(self) -> TurnMemory:
         """What is remembered of conversations."""
         return self._services.memory
 

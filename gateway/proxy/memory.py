@@ -8,6 +8,7 @@ from typing import Final, Protocol, TypeVar
 from msgspec.structs import replace
 
 from gateway.keypool import Account
+from gateway.proxy.no_store import NoStore
 from gateway.proxy.ports import Store
 from translators.blocks import Block
 from translators.chat.echoes import signature_digest, signed_thinking
@@ -23,27 +24,6 @@ _MOST_REFUSED: Final = 10_000
 # Why thinking stays out of a request, as callers are told.
 _OTHER_ACCOUNT: Final = "account"
 _REFUSED: Final = "refused"
-
-
-class NoStore:
-    """Keeps nothing."""
-
-    def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Nothing."""
-        return {}
-
-    async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Nothing."""
-        return {}
-
-    async def put(self, key: bytes, value: bytes) -> None:
-        """Let it go."""
-
-    def forget(self, keys: Sequence[bytes]) -> None:
-        """There is nothing to forget."""
-
-    async def close(self) -> None:
-        """There is nothing to end."""
 
 
 @dataclass(slots=True)
@@ -90,7 +70,7 @@ class Answer(Protocol):
 
 
 @dataclass(slots=True)
-class Memory:
+class TurnMemory:
     """One process's memory of conversations; `refusals` counts requests that upstream refused for their thinking."""
 
     store: Store = field(default_factory=NoStore)

@@ -108,26 +108,26 @@ class Upstream(Protocol):
 
 
 class Store(Protocol):
-    """What outlives a request: values under keys, for a while. Trouble with it is a miss, never an error."""
+    """What outlives a request: small values under keys of 16 bytes, which are digests. Nothing here raises."""
 
     def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """What is at hand of them; never waits."""
+        """What is in this process's memory, at once."""
         ...
 
     async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """What is kept of them, wherever it is."""
+        """What is there, in memory or behind it; trouble is a miss. A key not found is not looked for again soon."""
         ...
 
     async def put(self, key: bytes, value: bytes) -> None:
-        """Keep a value; whoever is told of it afterwards finds it, in another process as well."""
+        """Keep a value; returns when other processes would find it, or when that takes too long."""
         ...
 
     def forget(self, keys: Sequence[bytes]) -> None:
-        """Keep these no longer."""
+        """Keep these no longer: in memory at once, behind it soon."""
         ...
 
     async def close(self) -> None:
-        """End, with all written that is to be kept."""
+        """Write what waits to be written."""
         ...
 
 

@@ -18,6 +18,7 @@ from gateway.config import (
     PoolConfig,
     RetriesConfig,
     ServerConfig,
+    StoreConfig,
     StreamingConfig,
     TimeoutsConfig,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "RunningGateway",
     "Secret",
     "ServerConfig",
+    "StoreConfig",
     "StreamingConfig",
     "TimeoutsConfig",
     "config_for",
@@ -96,6 +98,7 @@ def config_for(*keys: KeyConfig, clients: Sequence[ClientConfig] = ()) -> Config
         clients=tuple(clients),
         pool=PoolConfig(strategy="weighted", queue_timeout_seconds=0.05),
         timeouts=TimeoutsConfig(connect_seconds=5, first_byte_seconds=10, idle_seconds=10),
+        store=StoreConfig(kind="memory"),
         log=LogConfig(level="error"),
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 from gateway.api.writing import Writer
 from gateway.keypool import Account
 from gateway.proxy.lessons import Lessons
-from gateway.proxy.memory import Memory
+from gateway.proxy.memory import TurnMemory
 from tests.support.keeping import DictStore
 from tests.support.messages import Block, message_events, sse
 from translators.chat.answer import AnswerFold
@@ -76,17 +76,17 @@ class Sealing:
 
     model: str = "claude-sonnet-5-5"
     store: DictStore = field(default_factory=DictStore)
-    memory: Memory = field(init=False)
+    memory: TurnMemory = field(init=False)
     bodies: list[bytes] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     adjusted: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.memory = Memory(self.store)
+        self.memory = TurnMemory(self.store)
 
     def restart(self) -> None:
         """Another process over the same store."""
-        self.memory = Memory(self.store)
+        self.memory = TurnMemory(self.store)
 
     def ask(
         self,

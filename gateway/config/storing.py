@@ -1,0 +1,48 @@
+"""The rules between the settings of the store."""
+
+import os.path
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from gateway.config.extras import missing_extra
+from gateway.config.mistakes import Mistakes
+from gateway.config.settings import StoreConfig
+from gateway.secret import Secret
+
+_SCHEMES: Final = ("valkey", "valkeys", "redis", "rediss", "unix")
+
+
+def with_absolute_path(store: StoreConfig, folder: Path) -> StoreConfig:
+    """The same section with a path that starts at the configuration's folder, as those of secrets do."""
+    if store.path is None:
+        return store
+    return replace(store, path=os.path.abspath(folder / os.path.expanduser(store.path)))
+
+
+def check_store(store: StoreConfig, mistakes: Mistakes) -> None:
+    """Note what the kind of store needs and does not have."""
+    if command := missing_extra(store.kind):
+        mistakes.add("store.kind", f"{store.kind} needs more than is installed: {command}")
+    if store.kind == "valkey":
+        if store.url is None:
+            mistakes.add("store.url", "missing, kind valkey needs a server, like valkey://localhost:6379/0")
+        if store.encryption_key is None:
+            mistakes.add("store.encryption_key", "missing, kind valkey needs one, the same on all machines")
+    elif store.url is not None:
+        mistakes.add("store.url", f"of no use for kind {store.kind}; for a server set store.kind to valkey")
+    if store.url is not None and (problem := _problem_of(store.url)):
+        mistakes.add("store.url", problem)
+
+
+def _problem_of(url: Secret) -> str | None:
+    """What is wrong with an address, without anything of it."""
+    expected = "expected an address like valkey://host:6379/0, valkeys:// for TLS, or unix:///path/of/socket"
+    try:
+        parts = urlsplit(url.reveal())
+        is_complete = bool(parts.path if parts.scheme == "unix" else parts.hostname and parts.port != 0)
+    except ValueError:
+        return expected
+    return None if parts.scheme in _SCHEMES and is_complete else expected

@@ -1,0 +1,17 @@
+"""What outlives a request: a memory in each process, and behind it SQLite, or Valkey for several machines."""
+
+from gateway.store.layered import Counts, LayeredStore
+from gateway.store.opening import database_file, how_to_share, is_shared, kind_of, open_store, place_in_words
+from gateway.store.switch import StoreSwitch
+
+__all__ = [
+    "Counts",
+    "LayeredStore",
+    "StoreSwitch",
+    "database_file",
+    "how_to_share",
+    "is_shared",
+    "kind_of",
+    "open_store",
+    "place_in_words",
+]

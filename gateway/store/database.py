@@ -1,0 +1,185 @@
+"""One connection to the SQLite file: its schema, what is asked of it, and the room it may take. For one thread."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gateway.store.backing import TroubleError
+
+SCHEMA_VERSION: Final = 1
+# "DRGM": so that another program's database is not taken for ours.
+_APPLICATION_ID: Final = 0x4452474D
+# Other workers write for some milliseconds; longer than this one of them hangs.
+_BUSY_MILLISECONDS: Final = 2000
+# Beside the database its write-ahead log takes room, which counts as well.
+_LARGEST_LOG_BYTES: Final = 16 * 1024 * 1024
+_LOG_SHARE: Final = 4
+_PAGE_BYTES: Final = 4096
+# What a row takes beside its value: its own columns, and its places in three indexes.
+_ROW_BYTES: Final = 256
+_MOST_KEYS_A_QUERY: Final = 500
+_EVICTED_AT_ONCE: Final = 32
+# Where room has to be made, a little more is made, so that not every write has to.
+_SPARE_SHARE: Final = 50
+# So many rows that are too old go with each write, and so many free pages back to the file system.
+_EXPIRED_AT_ONCE: Final = 200
+_VACUUMED_AT_ONCE: Final = 256
+_SCHEMA: Final = (
+    "CREATE TABLE turns "
+    "(place BLOB PRIMARY KEY, sealed BLOB NOT NULL, written_at REAL NOT NULL, used_at REAL NOT NULL)",
+    "CREATE INDEX turns_written_at ON turns (written_at)",
+    "CREATE INDEX turns_used_at ON turns (used_at)",
+    # Who has written here: the names of secrets, each with something that it has sealed.
+    "CREATE TABLE probes (name TEXT PRIMARY KEY, sealed BLOB NOT NULL)",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_INSERT: Final = "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?)"
+_DELETE: Final = "DELETE FROM turns WHERE place = ?"
+_TOUCH: Final = "UPDATE turns SET used_at = ? WHERE place = ? AND used_at < ?"
+_EXPIRE: Final = (
+    "DELETE FROM turns WHERE rowid IN (SELECT rowid FROM turns WHERE written_at < ? ORDER BY written_at LIMIT ?)"
+)
+_EVICT: Final = "DELETE FROM turns WHERE rowid IN (SELECT rowid FROM turns ORDER BY used_at LIMIT ?)"
+
+
+class Row(NamedTuple):
+    """One row, its key and value in the form that lies on the disk."""
+
+    place: bytes
+    sealed: bytes
+    used_at: float
+
+
+class Bounds(NamedTuple):
+    """How much room a database may take with all its files, and how long a row is kept."""
+
+    bytes: int
+    keep_seconds: float
+
+    @property
+    def log_bytes(self) -> int:
+        """The part of the write-ahead log."""
+        return min(_LARGEST_LOG_BYTES, self.bytes // _LOG_SHARE)
+
+    @property
+    def largest(self) -> int:
+        """The largest value worth keeping; some of them fit into the log at once."""
+        return self.log_bytes // 4
+
+
+class Work(NamedTuple):
+    """Changes to be made in one transaction: rows to write, places to empty, places that were used."""
+
+    rows: Sequence[Row]
+    gone: Sequence[bytes]
+    used: Sequence[bytes]
+    now: float
+
+
+class Database:
+    """An open file, set up where it is new; raises `sqlite3.Error`, or `TroubleError` for a file that is not ours."""
+
+    def __init__(self, file: Path, bounds: Bounds) -> None:
+        self._bounds = bounds
+        # Transactions are begun and ended below, in words.
+        self._connection = sqlite3.connect(file, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1000)
+        try:
+            self._set_up()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def read(self, places: Sequence[bytes]) -> list[Row]:
+        """The rows that are there."""
+        rows: list[Row] = []
+        for begin in range(0, len(places), _MOST_KEYS_A_QUERY):
+            asked = places[begin : begin + _MOST_KEYS_A_QUERY]
+            marks = ",".join("?" * len(asked))
+            query = f"SELECT place, sealed, used_at FROM turns WHERE place IN ({marks})"  # noqa: S608 - question marks
+            rows += map(Row._make, self._connection.execute(query, asked))
+        return rows
+
+    def write(self, work: Work) -> None:
+        """Make all changes or none, within the bounds."""
+        with _Transaction(self._connection):
+            self._connection.executemany(_DELETE, [(place,) for place in work.gone])
+            self._connection.execute(_EXPIRE, (work.now - self._bounds.keep_seconds, _EXPIRED_AT_ONCE))
+            self._connection.executemany(_TOUCH, [(work.now, place, work.now) for place in work.used])
+            # What is written is not what has to make room for it.
+            self._make_room(sum(map(_pages_of, work.rows)))
+            rows = [(row.place, row.sealed, work.now, row.used_at) for row in work.rows]
+            self._connection.executemany(_INSERT, rows)
+        if self._number("freelist_count") > max(_VACUUMED_AT_ONCE, self._number("page_count") // _LOG_SHARE):
+            self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUMED_AT_ONCE})").fetchall()
+
+    def probes(self) -> dict[str, bytes]:
+        """The names of the secrets that have sealed something here, and what."""
+        return dict(self._connection.execute("SELECT name, sealed FROM probes"))
+
+    def add_probe(self, name: str, sealed: bytes) -> None:
+        """Another secret is used from now on."""
+        self._connection.execute("INSERT OR REPLACE INTO probes VALUES (?, ?)", (name, sealed))
+
+    def close(self) -> None:
+        """Close it; the last one to do so puts the log into the database."""
+        self._connection.close()
+
+    def _set_up(self) -> None:
+        # Before anything is written, or it has no effect.
+        self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        version = self._number("user_version")
+        if version > SCHEMA_VERSION:
+            raise TroubleError(f"the database was made by a newer Dragoman (schema {version}, not {SCHEMA_VERSION})")
+        is_new = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not is_new and self._number("application_id") != _APPLICATION_ID:
+            raise TroubleError("the database is another program's")
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        # What was committed last may be lost when the power fails; what is there is always whole.
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute(f"PRAGMA journal_size_limit = {self._bounds.log_bytes}")
+        checkpoint = self._bounds.log_bytes // _PAGE_BYTES // _LOG_SHARE
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint}")
+        if is_new:
+            with _Transaction(self._connection):
+                for statement in _SCHEMA:
+                    self._connection.execute(statement)
+
+    def _make_room(self, pages: int) -> None:
+        """Remove what was used longest ago until so many pages are free."""
+        most = (self._bounds.bytes - self._bounds.log_bytes) // _PAGE_BYTES
+        if self._used_pages() + pages <= most:
+            return
+        while self._used_pages() + pages > most - most // _SPARE_SHARE:
+            if not self._connection.execute(_EVICT, (_EVICTED_AT_ONCE,)).rowcount:
+                return
+
+    def _used_pages(self) -> int:
+        return self._number("page_count") - self._number("freelist_count")
+
+    def _number(self, pragma: str) -> int:
+        return int(self._connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+
+class _Transaction:
+    """A block that is done as a whole or not at all; it has its lock from the beginning, so that writers wait."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            # After some errors, a full disk for one, SQLite has rolled back by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+def _pages_of(row: Row) -> int:
+    return -(-(len(row.sealed) + _ROW_BYTES) // (_PAGE_BYTES - 4)) + 1

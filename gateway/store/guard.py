@@ -1,0 +1,95 @@
+"""Whether what lies behind the memory is tried, and what the log says of that: each trouble once, and its end."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from gateway.store.backing import TroubleError
+from gateway.store.breaker import TOLERATED, Breaker
+from gateway.telemetry.logs import log_event
+
+# A trouble that comes and goes is told no more often.
+QUIET_SECONDS: Final = 60.0
+_MOST_TOLD: Final = 100
+
+
+class Report:
+    """Says in the log what is wrong with a store, once for each reason, and when all is well again."""
+
+    def __init__(self, place: str, clock: Callable[[], float]) -> None:
+        self._place = place
+        self._clock = clock
+        self._told_at: dict[str, float] = {}
+        self._failing: set[str] = set()
+        self._is_told = False
+        self._unreadable_at = float("-inf")
+
+    def unreadable(self, count: int) -> None:
+        """Values could not be decrypted, which are misses."""
+        now = self._clock()
+        if now - self._unreadable_at >= QUIET_SECONDS:
+            self._unreadable_at = now
+            message = "Values in the store were changed, or sealed in another way, and cannot be opened"
+            log_event(logging.WARNING, message, store=self._place, count=count)
+
+    def failed(self, work: str, why: str) -> None:
+        """A kind of work could not be done."""
+        self._failing.add(work)
+        if why in self._told_at:
+            return
+        if len(self._told_at) >= _MOST_TOLD:
+            self._told_at.clear()
+        self._told_at[why] = self._clock()
+        self._is_told = True
+        message = "The store cannot be used as it should, the gateway goes on with its memory"
+        log_event(logging.WARNING, message, store=self._place, work=work, why=why)
+
+    def succeeded(self, work: str) -> None:
+        """A kind of work that had failed is done again."""
+        self._failing.discard(work)
+        if self._failing or not self._is_told:
+            return
+        self._is_told = False
+        now = self._clock()
+        self._told_at = {why: moment for why, moment in self._told_at.items() if now - moment < QUIET_SECONDS}
+        log_event(logging.INFO, "The store works again", store=self._place)
+
+
+class Guard:
+    """Lets one kind of work be tried while it is worth it."""
+
+    def __init__(self, work: str, report: Report, clock: Callable[[], float]) -> None:
+        self._work = work
+        self._report = report
+        self._clock = clock
+        self._breaker = Breaker()
+
+    @property
+    def is_tolerant(self) -> bool:
+        """Whether it is still tried every time."""
+        return self._breaker.failures < TOLERATED
+
+    def allows(self) -> bool:
+        """Whether to try now; who is allowed to has to say how it went."""
+        return self._breaker.allows(self._clock())
+
+    def failed(self, error: Exception) -> None:
+        """It did not work."""
+        self._breaker.failed(self._clock())
+        self._report.failed(self._work, reason_of(error))
+
+    def succeeded(self) -> None:
+        """It worked."""
+        if self._breaker.failures:
+            self._breaker.succeeded()
+            self._report.succeeded(self._work)
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, without anything of what was read or written."""
+    if isinstance(error, TroubleError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    # The text of an error that nobody expected may hold anything.
+    return type(error).__name__

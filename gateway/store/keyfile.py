@@ -1,0 +1,61 @@
+"""The secret in a file beside the database, made where there is none."""
+
+import base64
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from gateway.secret import Secret
+
+_SECRET_BYTES: Final = 32
+# Of a file that somebody else may have put there, more is not read.
+_MOST_BYTES: Final = 4096
+_SHORTEST: Final = 16
+
+
+def secret_beside(database: Path) -> Secret:
+    """The secret of the file `<database>.key`, which is made if it is not there.
+
+    Raises `OSError`, and `ValueError` with what is wrong with the file.
+    """
+    file = key_file(database)
+    try:
+        return _read(file)
+    except FileNotFoundError:
+        _make(file)
+        # Another worker's, where that one was first.
+        return _read(file)
+
+
+def key_file(database: Path) -> Path:
+    """Where the secret of a database is."""
+    return database.with_name(f"{database.name}.key")
+
+
+def _read(file: Path) -> Secret:
+    with file.open("rb") as opened:
+        if os.fstat(opened.fileno()).st_mode & 0o077:
+            # Not ours to change, perhaps: a secret that others may read is still better than none.
+            with contextlib.suppress(OSError):
+                os.chmod(file, 0o600)
+        text = opened.read(_MOST_BYTES).decode("ascii", "replace").strip()
+    if len(text) < _SHORTEST:
+        raise ValueError(f"{file} holds no key; remove it to have a new one made")
+    return Secret(text)
+
+
+def _make(file: Path) -> None:
+    """Make it whole or not at all, and only where there is none: a link to a complete file does both."""
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as opened:
+            opened.write(base64.b64encode(secrets.token_bytes(_SECRET_BYTES)) + b"\n")
+            opened.flush()
+            os.fsync(descriptor)
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)
+    finally:
+        os.unlink(draft)

@@ -1,0 +1,165 @@
+"""The store: a memory in front, and behind it, if anything, what outlives this process."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.store.backing import Backing, Found
+from gateway.store.guard import Guard, Report
+from gateway.store.memory import Absent, Memory
+from gateway.store.writing import WriteQueue
+
+# No request waits longer for what lies behind the memory.
+FETCH_SECONDS: Final = 1.0
+PUT_SECONDS: Final = 1.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has become of values since the start; `unreadable` could not be decrypted, `refused` are too large."""
+
+    unreadable: int = 0
+    refused: int = 0
+    not_written: int = 0
+
+
+class LayeredStore:
+    """The `Store` of the proxy; `clock` is monotonic, `wall` gives seconds since 1970 as other processes know them."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        backing: Backing | None = None,
+        *,
+        keep_seconds: float,
+        place: str = "memory",
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.counts = Counts()
+        self.memory = memory
+        self._backing = backing
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self._wall = wall
+        self._absent = Absent()
+        self._report = Report(place, clock)
+        self._reading = Guard("reading", self._report, clock)
+        self._writing = Guard("writing", self._report, clock)
+        self._writes = WriteQueue(backing, self._writing) if backing is not None else None
+        # For each read that runs, what was forgotten since it began.
+        self._reads: dict[object, set[bytes]] = {}
+
+    async def start(self) -> None:
+        """Open what lies behind, so that the log tells of trouble before the first request meets it."""
+        if self._backing is not None:
+            try:
+                await self._backing.open()
+            except Exception as error:
+                self._reading.failed(error)
+
+    def adopt(self, other: "LayeredStore") -> None:
+        """Take over what another store holds in its memory."""
+        self.memory.adopt(other.memory, self._clock())
+
+    def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What the memory has of these, at once."""
+        now = self._clock()
+        get = self.memory.get
+        found = {}
+        for key in keys:
+            value = get(key, now)
+            if value is not None:
+                found[key] = value
+        return found
+
+    async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What there is under these keys; trouble on the way is a miss."""
+        found = self.peek(keys)
+        if self._writes is None or len(found) == len(keys):
+            return found
+        now = self._clock()
+        missing = [key for key in dict.fromkeys(keys) if key not in found and self._may_be_behind(key, now)]
+        if missing and self._reading.allows():
+            found |= await self._from_behind(missing)
+        return found
+
+    async def put(self, key: bytes, value: bytes) -> None:
+        """Keep a value; returns when other processes find it too, or when that takes too long or cannot be."""
+        self._absent.discard(key)
+        if not self.memory.put(key, value, self._clock()):
+            self.counts.refused += 1
+            self.forget((key,))
+            return
+        if self._writes is None or self._backing is None or len(value) > self._backing.largest:
+            return
+        self._backing.used(self.memory.take_used())
+        done = self._writes.put(key, value, self._wall())
+        if done is None:
+            self.counts.not_written += 1
+            return
+        await asyncio.wait({done}, timeout=PUT_SECONDS)
+        if not done.done():
+            self._writing.failed(TimeoutError())
+        # A read that began before may have found nothing.
+        self._absent.discard(key)
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Keep these no longer: not in the memory from now on, and behind it soon."""
+        for key in keys:
+            self.memory.forget(key)
+        for forgotten in self._reads.values():
+            forgotten.update(keys)
+        if self._writes is not None:
+            self._writes.forget(keys, self._wall())
+
+    async def close(self) -> None:
+        """Write what waits to be written, and let go of what lies behind."""
+        if self._writes is not None and self._backing is not None:
+            self._backing.used(self.memory.take_used())
+            await self._writes.close()
+            await self._backing.close()
+
+    def _may_be_behind(self, key: bytes, now: float) -> bool:
+        assert self._writes is not None
+        return not self._absent.knows(key, now) and not self._writes.is_forgotten(key)
+
+    async def _from_behind(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        assert self._backing is not None
+        reading = object()
+        forgotten = self._reads[reading] = set()
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                read = await self._backing.read(keys)
+        except Exception as error:
+            self._reading.failed(error)
+            return {}
+        finally:
+            del self._reads[reading]
+        self._reading.succeeded()
+        return self._taken_in(keys, read, forgotten)
+
+    def _taken_in(self, keys: Sequence[bytes], read: Found, forgotten: set[bytes]) -> dict[bytes, bytes]:
+        """What was read, now in the memory as well; what was put while it was read is newer."""
+        now, today = self._clock(), self._wall()
+        taken: dict[bytes, bytes] = {}
+        for key in keys:
+            value = self.memory.get(key, now)
+            if value is None and key in read.values and key not in forgotten:
+                value = self._not_too_old(key, *read.values[key], now, today)
+            if value is not None:
+                taken[key] = value
+        self._absent.add((key for key in keys if key not in taken and key not in forgotten), now)
+        if read.unreadable:
+            self.counts.unreadable += read.unreadable
+            self._report.unreadable(read.unreadable)
+        return taken
+
+    def _not_too_old(self, key: bytes, value: bytes, moment: float, now: float, today: float) -> bytes | None:
+        age = max(0.0, today - moment)
+        if age >= self._keep_seconds:
+            return None
+        self.memory.put(key, value, now, age)
+        return value

@@ -1,0 +1,172 @@
+"""A Valkey or Redis server behind the memory, for more than one machine."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from gateway.secret import Secret, redact
+from gateway.store.backing import OTHER_KEY, Change, Found, TroubleError
+from gateway.store.sealing import CannotOpenError, Sealer
+from gateway.telemetry.logs import log_event
+
+PREFIX: Final = b"dragoman:turn:"
+# A hash: the names of the secrets that were used, each with something that it has sealed.
+PROBES: Final = "dragoman:probes"
+# A server in the same network answers within a millisecond.
+ANSWER_SECONDS: Final = 0.25
+# For all together: a connection to be made or waited for, an answer, and once more where a connection was stale.
+WHOLE_SECONDS: Final = 0.75
+MOST_CONNECTIONS: Final = 8
+# What a server takes, and what is sensible to send in this time.
+LARGEST_BYTES: Final = 8 * 1024 * 1024
+# The client knows the one under the name of the other.
+_SCHEMES: Final = {"valkey": "redis", "valkeys": "rediss"}
+
+T = TypeVar("T")
+
+
+class ValkeyBacking:
+    """A `Backing` on a server that machines share, who have to have the same secret."""
+
+    def __init__(self, url: Secret, secret: Secret, keep_seconds: float, wall: Callable[[], float] = time.time) -> None:
+        self.place = place_of(url)
+        self._url = url
+        self._sealer = Sealer(secret)
+        self._keep_seconds = math.ceil(keep_seconds)
+        self._wall = wall
+        self._client: Redis | None = None
+        # Sealing is not for the event loop's thread.
+        self._thread: ThreadPoolExecutor | None = None
+        self._is_introduced = False
+
+    @property
+    def largest(self) -> int:
+        """Larger values take too long."""
+        return LARGEST_BYTES
+
+    async def open(self) -> None:
+        """Ask whether the server is there, and whether others use the same secret."""
+        await self._ask(lambda client: client.ping())
+
+    async def read(self, keys: Sequence[bytes]) -> Found:
+        """What there is under these keys."""
+        names = [self._name(key) for key in keys]
+        sealed = cast("Sequence[bytes | None]", await self._ask(lambda client: client.mget(names)))
+        return await self._in_thread(lambda: self._opened(keys, sealed))
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        """Send these changes in one piece."""
+        sealed = await self._in_thread(lambda: self._sealed(changes))
+
+        async def send(client: Redis) -> None:
+            async with client.pipeline(transaction=False) as pipeline:
+                for name, value in sealed.items():
+                    if value is None:
+                        pipeline.unlink(name)
+                    else:
+                        pipeline.set(name, value, ex=self._keep_seconds)
+                await pipeline.execute()
+
+        await self._ask(send)
+
+    def used(self, keys: Sequence[bytes]) -> None:
+        """The server knows by itself what was used, if it has to make room."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=False)
+        if client is not None:
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(WHOLE_SECONDS):
+                    await client.aclose()
+
+    async def _ask(self, question: Callable[[Redis], Any]) -> Any:
+        """What the server answers; raises `TroubleError`."""
+        if self._client is None:
+            self._client = _client_of(self._url)
+        try:
+            async with asyncio.timeout(WHOLE_SECONDS):
+                if not self._is_introduced:
+                    await self._introduce(self._client)
+                return await question(self._client)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise TroubleError(f"{self.place}: {_text_of(error, self._url)}") from None
+
+    async def _introduce(self, client: Redis) -> None:
+        """Say once with which secret is written from now on."""
+        probes: Mapping[bytes, bytes] = await client.hgetall(PROBES)  # type: ignore[misc]
+        if not self._sealer.has_sealed(probes.get(self._sealer.name.encode(), b"")):
+            if probes:
+                log_event(logging.WARNING, OTHER_KEY, store=self.place)
+            probe = self._sealer.probe(self._wall())
+            await client.hset(PROBES, self._sealer.name, probe)  # type: ignore[misc]
+        self._is_introduced = True
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "store-sealing")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _name(self, key: bytes) -> bytes:
+        return PREFIX + self._sealer.place(key).hex().encode()
+
+    def _sealed(self, changes: Sequence[Change]) -> dict[bytes, bytes | None]:
+        return {
+            self._name(key): None if value is None else self._sealer.seal(key, value, moment)
+            for key, value, moment in changes
+        }
+
+    def _opened(self, keys: Sequence[bytes], sealed: Sequence[bytes | None]) -> Found:
+        values: dict[bytes, tuple[bytes, float]] = {}
+        unreadable = 0
+        for key, data in zip(keys, sealed, strict=True):
+            if data is not None:
+                try:
+                    values[key] = self._sealer.open(key, data)
+                except CannotOpenError:
+                    unreadable += 1
+        return Found(values, unreadable)
+
+
+def place_of(url: Secret) -> str:
+    """Where a server is, without anything secret."""
+    parts = urlsplit(url.reveal())
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _client_of(url: Secret) -> Redis:
+    pool = BlockingConnectionPool.from_url(
+        re.sub(r"^\w+", lambda scheme: _SCHEMES.get(scheme[0], scheme[0]), url.reveal(), count=1),
+        max_connections=MOST_CONNECTIONS,
+        timeout=ANSWER_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=ANSWER_SECONDS,
+        # Once more at once, where the server has closed an idle connection; longer pauses are the breaker's.
+        retry=Retry(NoBackoff(), 1),
+    )
+    return Redis.from_pool(pool)
+
+
+def _text_of(error: Exception, url: Secret) -> str:
+    """What an error says, on one line and without the password."""
+    password = urlsplit(url.reveal()).password or ""
+    text = " ".join(str(error).split())
+    return redact(
+        f"{type(error).__name__}: {text}" if text else "no answer in time",
+        [url, Secret(password), Secret(unquote(password))],
+    )
