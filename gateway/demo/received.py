@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from gateway.demo.credentials import Account
+
 KEPT_REQUESTS = 100
+_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 class Ending(Enum):
@@ -20,14 +23,31 @@ class Ending(Enum):
 
 @dataclass(slots=True, eq=False)
 class ReceivedRequest:
-    """One request as it arrived, and how its answer ended; `body` is None when it was no JSON."""
+    """One request as it arrived, and its answer; `body` is None when it was no JSON.
+
+    `answer` is the whole message or error that was to be said, however far that came.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     body: Any = None
+    account: Account | None = None
+    status: int | None = None
+    answer: Any = None
     ending: Ending | None = None
     _finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def thoughts(self) -> list[dict[str, Any]]:
+        """The thinking blocks that the conversation carries, redacted ones too."""
+        messages = self.body["messages"] if isinstance(self.body, dict) else []
+        contents = [message["content"] for message in messages if not isinstance(message["content"], str)]
+        return [block for content in contents for block in content if block["type"] in _THOUGHTS]
+
+    def answered(self, status: int, answer: Any) -> None:
+        """Note what is said to it."""
+        self.status, self.answer = status, answer
 
     def finish(self, ending: Ending) -> None:
         """Note that nothing more will be sent."""
