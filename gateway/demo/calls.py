@@ -20,7 +20,7 @@ def calls_for(prompt: Prompt, orders: Orders) -> list[tuple[str, dict[str, Any]]
     offered = prompt.own_tools
     if not offered or (choice and choice.type == "none"):
         return []
-    goes_on = prompt.rounds < orders.tool_rounds
+    goes_on = prompt.rounds < max(orders.tool_rounds, orders.interleave)
     if prompt.last_user_turn.results() and not prompt.forces_a_tool and not goes_on:
         return []
     text = without_orders(prompt.question)

@@ -41,9 +41,9 @@ class ReceivedRequest:
     @property
     def thoughts(self) -> list[dict[str, Any]]:
         """The thinking blocks that the conversation carries, redacted ones too."""
-        messages = self.body["messages"] if isinstance(self.body, dict) else []
-        contents = [message["content"] for message in messages if not isinstance(message["content"], str)]
-        return [block for content in contents for block in content if block["type"] in _THOUGHTS]
+        messages = _field(self.body, "messages")
+        blocks = [block for message in _listed(messages) for block in _listed(_field(message, "content"))]
+        return [block for block in blocks if _field(block, "type") in _THOUGHTS]
 
     def answered(self, status: int, answer: Any) -> None:
         """Note what is said to it."""
@@ -58,3 +58,11 @@ class ReceivedRequest:
         """How the answer ended, once it has."""
         await self._finished.wait()
         return self.ending
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
