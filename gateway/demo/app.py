@@ -49,7 +49,7 @@ class Upstream:
     async def create_message(self, request: Request) -> Response:
         """`POST /v1/messages`."""
         body, received, account = await self._receive(request)
-        if status := self.failing.get(account.organization_id):
+        if status := self.failing.get(account.organization_id) or self.failing.get(account.workspace_id):
             raise ordered_error(status)
         wanted, prompt = read_messages_request(
             body, api_version(request.headers), betas(request.headers), account.organization_id

@@ -26,8 +26,8 @@ _logger.addFilter(lambda record: record.getMessage() != DROPPED_ON_PURPOSE)
 class RunningUpstream:
     """A simulated upstream that listens.
 
-    `received` holds the last requests, newest last. An account whose `organization_id` is put into `failing` gets that
-    status as its only answer.
+    `received` holds the last requests, newest last. An organization or a workspace whose id is put into `failing` gets
+    that status as its only answer.
     """
 
     base_url: str

@@ -526,12 +526,24 @@ async def test_what_is_no_conversation_has_no_thoughts(wire: httpx2.AsyncClient,
     assert [received.thoughts for received in upstream.received] == [[], [], []]
 
 
-async def test_an_account_can_be_made_to_fail(wire: httpx2.AsyncClient, upstream: RunningUpstream) -> None:
-    upstream.failing[account_of(KEY).organization_id] = 529
-    failed = await wire.post("/v1/messages", json=asking())
-    other = await wire.post("/v1/messages", json=asking(), headers={"x-api-key": "sk-ant-other"})
-    upstream.failing.clear()
-    again = await wire.post("/v1/messages", json=asking())
+@pytest.mark.parametrize(
+    ("failing", "statuses"),
+    [
+        (account_of(KEY).organization_id, [529, 529, 200]),
+        (account_of(KEY).workspace_id, [529, 200, 200]),
+    ],
+)
+async def test_an_account_or_a_workspace_can_be_made_to_fail(
+    wire: httpx2.AsyncClient, upstream: RunningUpstream, failing: str, statuses: list[int]
+) -> None:
+    async def answers() -> list[httpx2.Response]:
+        keys = [KEY, "sk-ant-demo-acme-us-1", "sk-ant-other"]
+        return [await wire.post("/v1/messages", json=asking(), headers={"x-api-key": key}) for key in keys]
 
-    assert [failed.status_code, other.status_code, again.status_code] == [529, 200, 200]
-    assert failed.headers["anthropic-organization-id"] == account_of(KEY).organization_id
+    upstream.failing[failing] = 529
+    failed = await answers()
+    upstream.failing.clear()
+
+    assert [answer.status_code for answer in failed] == statuses
+    assert [answer.status_code for answer in await answers()] == [200, 200, 200]
+    assert failed[0].headers["anthropic-organization-id"] == account_of(KEY).organization_id
