@@ -5,7 +5,7 @@ All of it works on bodies of Messages as upstream received them, and on the `con
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -67,8 +67,19 @@ def answer_blocks(content: Iterable[JSONObject]) -> list[Placed]:
 
 
 def visible(blocks: Iterable[Placed]) -> list[Placed]:
-    """The blocks without thinking: what is left of a conversation whose thinking got lost."""
-    return [block for block in blocks if block.type not in THINKING]
+    """The blocks without thinking: what is left of a conversation whose thinking got lost.
+
+    The texts of an answer are one, and in front of its calls: how they were interleaved no client can tell.
+    """
+    left: list[Placed] = []
+    for role, run in groupby((block for block in blocks if block.type not in THINKING), lambda block: block.role):
+        turn = [*run]
+        if role == "assistant" and (texts := [block for block in turn if block.type == "text"]):
+            said = "".join(msgspec.json.decode(block.json)["text"] for block in texts)
+            left.append(_placed(role, {"type": "text", "text": said}))
+            turn = [block for block in turn if block.type != "text"]
+        left += turn
+    return left
 
 
 def assert_repeated(earlier: JSONObject, later: JSONObject) -> None:
@@ -84,7 +95,7 @@ def assert_continued(earlier: Exchange, later: JSONObject) -> None:
     before, said = blocks_of(earlier.body), answer_blocks(earlier.content)
     blocks = blocks_of(later)
     if not earlier.calls and blocks[len(before) :][: len(said)] != said:
-        said = visible(said)
+        said = [block for block in said if block.type not in THINKING]
     assert_begins_with(blocks, [*before, *said])
 
 

@@ -131,6 +131,19 @@ def test_a_visible_conversation_that_is_not_whole_is_noticed(change: Callable[[J
         assert_visible_kept([Exchange(FIRST, CONTENT), Exchange(later, [TEXT])])
 
 
+def test_what_is_visible_does_not_say_how_text_and_calls_were_interleaved() -> None:
+    second: JSON = {**CALL, "id": "toolu_2"}
+    answer = [TEXT, THOUGHT, CALL, {**TEXT, "text": " And there."}, second]
+    joined = {**TEXT, "text": "Let me look. And there."}
+    results = [RESULT, {**RESULT, "tool_use_id": "toolu_2"}]
+    whole = continued(FIRST, [joined, CALL, second], results)
+    turned = continued(FIRST, [joined, second, CALL], results)
+
+    assert_visible_kept([Exchange(FIRST, answer), Exchange(whole, [TEXT])])
+    with pytest.raises(AssertionError):
+        assert_visible_kept([Exchange(FIRST, answer), Exchange(turned, [TEXT])])
+
+
 def test_the_thinking_of_an_answer_without_calls_may_be_kept_or_left_out() -> None:
     answer = [THOUGHT, TEXT]
     kept = continued(FIRST, answer, [{"type": "text", "text": "More."}])
