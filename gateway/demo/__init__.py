@@ -5,15 +5,18 @@ that repeat what it understood. What it can be told to do instead, by a word in 
 """
 
 from gateway.demo.app import simulated_upstream
+from gateway.demo.credentials import Account, account_of
 from gateway.demo.orders import ORDERS
 from gateway.demo.received import Ending, ReceivedRequest
 from gateway.demo.server import RunningUpstream, run_simulated_upstream
 
 __all__ = [
     "ORDERS",
+    "Account",
     "Ending",
     "ReceivedRequest",
     "RunningUpstream",
+    "account_of",
     "run_simulated_upstream",
     "simulated_upstream",
 ]

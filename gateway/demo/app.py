@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.demo.catalogue import model_info, page_of_models
-from gateway.demo.credentials import api_version, betas, check_key
+from gateway.demo.credentials import Account, account_for, api_version, betas
 from gateway.demo.errors import MessagesError, invalid
 from gateway.demo.events import events, message
 from gateway.demo.orders import ORDERS, read_orders
@@ -29,10 +29,11 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Upstream:
-    """The endpoints, and the requests they were sent."""
+    """The endpoints, the requests they were sent, and the accounts that only get an error."""
 
     def __init__(self, pace_seconds: float) -> None:
         self.pace_seconds = pace_seconds
+        self.failing: dict[str, int] = {}
         self.received: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
 
     async def about(self, request: Request) -> Response:
@@ -47,26 +48,31 @@ class Upstream:
 
     async def create_message(self, request: Request) -> Response:
         """`POST /v1/messages`."""
-        body, received = await self._receive(request)
-        wanted, prompt = read_messages_request(body, api_version(request.headers), betas(request.headers))
-        orders = read_orders(prompt.last_text)
+        body, received, account = await self._receive(request)
+        if status := self.failing.get(account.organization_id) or self.failing.get(account.workspace_id):
+            raise ordered_error(status)
+        wanted, prompt = read_messages_request(
+            body, api_version(request.headers), betas(request.headers), account.organization_id
+        )
+        orders = read_orders(prompt.question)
         if orders.error_status and not (orders.mid_stream and wanted.stream):
             raise ordered_error(orders.error_status)
         reply = reply_to(wanted, prompt, orders)
+        received.answered(200, message(reply))
         pause = SLOW_SECONDS if orders.slow else self.pace_seconds
         if wanted.stream:
             return streamed(events(reply), orders, received, pause_seconds=pause)
-        return at_once(msgspec.json.encode(message(reply)), orders, received, lead_seconds=pause * len(events(reply)))
+        return at_once(msgspec.json.encode(received.answer), orders, received, lead_seconds=pause * len(events(reply)))
 
     async def count_tokens(self, request: Request) -> Response:
         """`POST /v1/messages/count_tokens`."""
-        body, received = await self._receive(request)
-        prompt = read_count_request(body, api_version(request.headers), betas(request.headers))
+        body, received, account = await self._receive(request)
+        prompt = read_count_request(body, api_version(request.headers), betas(request.headers), account.organization_id)
         return answer({"input_tokens": input_tokens(prompt)}, received)
 
     async def list_models(self, request: Request) -> Response:
         """`GET /v1/models`."""
-        _, received = await self._receive(request)
+        _, received, _ = await self._receive(request)
         api_version(request.headers)
         query = request.query_params
         page = page_of_models(
@@ -79,7 +85,7 @@ class Upstream:
 
     async def get_model(self, request: Request) -> Response:
         """`GET /v1/models/{id}`."""
-        _, received = await self._receive(request)
+        _, received, _ = await self._receive(request)
         api_version(request.headers)
         return answer(model_info(request.path_params["model_id"]), received)
 
@@ -98,7 +104,7 @@ class Upstream:
             Route("/v1/models/{model_id}", self.get_model),
         ]
 
-    async def _receive(self, request: Request) -> tuple[bytes, ReceivedRequest]:
+    async def _receive(self, request: Request) -> tuple[bytes, ReceivedRequest, Account]:
         """The body of a request from someone with a key; the request is kept whatever becomes of it."""
         received = ReceivedRequest(request.method, request.url.path, dict(request.headers))
         self.received.append(received)
@@ -106,18 +112,18 @@ class Upstream:
         body = await _body(request)
         with suppress(msgspec.DecodeError, RecursionError):
             received.body = msgspec.json.decode(body) if body else None
-        check_key(request.headers)
-        return body, received
+        received.account = account = account_for(request.headers)
+        return body, received, account
 
 
 def simulated_upstream(*, pace_seconds: float = 0.03) -> Starlette:
-    """The app; `app.state.received` keeps the last requests it was sent."""
+    """The app; `app.state.received` keeps the last requests it was sent, `failing` says which accounts get an error."""
     upstream = Upstream(pace_seconds)
     app = Starlette(
         routes=[*upstream.routes(), Route("/{path:path}", upstream.unknown, methods=_METHODS)],
         exception_handlers={MessagesError: _refuse, ClientDisconnect: _nobody_there},
     )
-    app.state.received = upstream.received
+    app.state.received, app.state.failing = upstream.received, upstream.failing
     return app
 
 

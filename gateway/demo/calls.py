@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gateway.demo.orders import without_orders
+from gateway.demo.orders import Orders, without_orders
 from gateway.demo.prompt import Prompt
 from gateway.demo.samples import Words, sample, words_of
 from gateway.demo.wire import CustomTool
@@ -14,20 +14,23 @@ _SEVERAL = re.compile(r"\b(both|parallel)\b", re.IGNORECASE)
 _HINTS = ("weather", "tool")
 
 
-def calls_for(prompt: Prompt) -> list[tuple[str, dict[str, Any]]]:
+def calls_for(prompt: Prompt, orders: Orders) -> list[tuple[str, dict[str, Any]]]:
     """The calls to make, as names and inputs; none when an answer in words is due."""
     choice = prompt.request.tool_choice
     offered = prompt.own_tools
     if not offered or (choice and choice.type == "none"):
         return []
-    if prompt.last_user_turn.results() and not prompt.forces_a_tool:
+    goes_on = prompt.rounds < max(orders.tool_rounds, orders.interleave)
+    if prompt.last_user_turn.results() and not prompt.forces_a_tool and not goes_on:
         return []
-    text = without_orders(prompt.last_text)
+    text = without_orders(prompt.question)
     words = words_of(text)
     tools = _chosen(prompt, text)
+    if goes_on and not tools:
+        tools = [offered[prompt.rounds % len(offered)]]
     if choice and choice.disable_parallel_tool_use is True:
         tools = tools[:1]
-    elif _SEVERAL.search(text) and len(tools) == 1:
+    elif (orders.interleave or _SEVERAL.search(text)) and len(tools) == 1:
         allowed = tools if choice and choice.type == "tool" else offered
         tools = _several(tools[0], allowed, places=len(words.places))
     return [(tool.name, _input_of(tool, words.at(number))) for number, tool in enumerate(tools)]

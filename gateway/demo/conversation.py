@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.demo.blocks import Block, ServerToolResult, Text, Thought, ToolResult, ToolUse, read_blocks
+from gateway.demo.blocks import Block, ServerToolResult, Text, ToolResult, ToolUse, read_blocks
 from gateway.demo.errors import invalid
 from gateway.demo.models import Model
 from gateway.demo.names import IDENTIFIER
-from gateway.demo.signatures import signature_problem
 from gateway.demo.wire import Message
 
 _ROLES = ("user", "assistant", "system")
@@ -59,7 +58,7 @@ def read_turns(messages: Sequence[Message]) -> list[Turn]:
 
 
 def check_turns(turns: Sequence[Turn], model: Model) -> None:
-    """Refuse a conversation that breaks a rule of order, or holds what the model never said."""
+    """Refuse a conversation that breaks a rule of order."""
     for place, turn in enumerate(turns):
         before = turns[place - 1] if place else None
         after = turns[place + 1] if place + 1 < len(turns) else None
@@ -68,7 +67,6 @@ def check_turns(turns: Sequence[Turn], model: Model) -> None:
             _check_system_turn(before, after, place, model)
         if turn.role == "assistant":
             _check_calls(turn, after, place)
-            _check_signatures(turn, place, latest=not any(later.role == "assistant" for later in turns[place + 1 :]))
         if turn.role == "user":
             _check_results(turn, before, place)
 
@@ -157,18 +155,6 @@ def _check_results(turn: Turn, before: Turn | None, place: int) -> None:
                 f"messages.{place}: each tool_use must have a single result."
                 f" Found multiple `tool_result` blocks with id: {tool_use_id}"
             )
-
-
-def _check_signatures(turn: Turn, place: int, *, latest: bool) -> None:
-    for number, block in enumerate(turn.blocks):
-        if isinstance(block, Thought) and (problem := signature_problem(block.thinking, block.signature)):
-            if problem == "modified" and latest:
-                raise invalid(
-                    f"messages.{place}.content.{number}: `thinking` or `redacted_thinking` blocks in the latest"
-                    " assistant message cannot be modified. These blocks must remain as they were in the"
-                    " original response."
-                )
-            raise invalid(f"messages.{place}.content.{number}: Invalid `signature` in `thinking` block")
 
 
 def _leading_results(turn: Turn | None) -> set[str]:

@@ -1,17 +1,39 @@
-"""What a request must say about itself before it is read: a key, an API version, betas that can be."""
+"""What a request must say about itself before it is read: a key and its account, an API version, betas that can be."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from uuid import UUID
 
 from gateway.demo.errors import MessagesError, invalid
 from gateway.demo.validation import VERSIONS
 
+_SHARING_KEY = re.compile(r"sk-ant-demo-(?P<account>[^-]+)-(?P<workspace>[^-]+)(-.*)?")
 _BETA = re.compile(r"[a-z0-9-]+-20\d\d-\d\d-\d\d")
 
 
-def check_key(headers: Mapping[str, str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom a key belongs to."""
+
+    organization_id: str
+    workspace_id: str
+
+
+def account_of(key: str) -> Account:
+    """The account of a key: `sk-ant-demo-<account>-<workspace>-<anything>` shares both, any other key has its own."""
+    match = _SHARING_KEY.fullmatch(key)
+    account, workspace = (match["account"], match["workspace"]) if match else (key, "")
+    return Account(
+        str(UUID(bytes=_digest(account), version=4)),
+        f"wrkspc_01{_digest(account, workspace).hex()[:22]}",
+    )
+
+
+def account_for(headers: Mapping[str, str]) -> Account:
     """Let in anyone with a key, but for keys that call themselves invalid; of two keys `x-api-key` counts."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
@@ -20,6 +42,7 @@ def check_key(headers: Mapping[str, str]) -> None:
         raise MessagesError(401, "x-api-key header is required")
     if "invalid" in key.lower():
         raise MessagesError(401, f"invalid {name}")
+    return account_of(key)
 
 
 def api_version(headers: Mapping[str, str]) -> str:
@@ -39,3 +62,7 @@ def betas(headers: Mapping[str, str]) -> list[str]:
         values = ", ".join(f"`{name}`" for name in unknown)
         raise invalid(f"Unexpected value(s) {values} for the `anthropic-beta` header.")
     return names
+
+
+def _digest(*names: str) -> bytes:
+    return blake2b("/".join(names).encode(), digest_size=16).digest()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.demo.pieces import CallPiece, Piece, TextPiece, ThoughtPiece
+from gateway.demo.pieces import CallPiece, Piece, TextPiece, ThoughtPiece, block_of
 from gateway.demo.reply import Reply
 
 _DELTA_LENGTH = 14
@@ -31,7 +31,7 @@ def message(reply: Reply) -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "model": reply.model,
-        "content": [_block(piece) for piece in reply.pieces],
+        "content": [block_of(piece) for piece in reply.pieces],
         "stop_reason": reply.stop_reason,
         "stop_sequence": reply.stop_sequence,
         "stop_details": reply.stop_details,
@@ -80,17 +80,6 @@ def _beginning(reply: Reply) -> dict[str, Any]:
     return message(reply) | unknown | {"content": [], "usage": usage}
 
 
-def _block(piece: Piece) -> dict[str, Any]:
-    match piece:
-        case TextPiece():
-            return {"type": "text", "text": piece.text}
-        case ThoughtPiece():
-            return {"type": "thinking", "thinking": piece.shown, "signature": piece.signature}
-        case CallPiece():
-            caller = {"type": "direct"}
-            return {"type": "tool_use", "id": piece.id, "name": piece.name, "caller": caller, "input": piece.input}
-
-
 def _block_events(index: int, piece: Piece) -> list[Event]:
     return [
         {"type": "content_block_start", "index": index, "content_block": _skeleton(piece)},
@@ -104,10 +93,12 @@ def _skeleton(piece: Piece) -> dict[str, Any]:
     match piece:
         case TextPiece():
             return {"type": "text", "text": ""}
+        case ThoughtPiece(redacted=True):
+            return block_of(piece)
         case ThoughtPiece():
             return {"type": "thinking", "thinking": "", "signature": ""}
         case CallPiece():
-            return _block(piece) | {"input": {}}
+            return block_of(piece) | {"input": {}}
 
 
 def _deltas(piece: Piece) -> Iterator[dict[str, Any]]:
@@ -115,10 +106,10 @@ def _deltas(piece: Piece) -> Iterator[dict[str, Any]]:
         case TextPiece():
             for part in _parts(piece.text):
                 yield {"type": "text_delta", "text": part}
-        case ThoughtPiece():
+        case ThoughtPiece(redacted=False):
             for part in _parts(piece.shown):
                 yield {"type": "thinking_delta", "thinking": part}
-            yield {"type": "signature_delta", "signature": piece.signature}
+            yield {"type": "signature_delta", "signature": piece.seal}
         case CallPiece():
             yield {"type": "input_json_delta", "partial_json": ""}
             for part in _parts(piece.json):

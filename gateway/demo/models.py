@@ -32,6 +32,9 @@ class Model:
     system_messages: bool = True
     cache_minimum: int = 512
     fast: bool = False
+    # Thinking counts only after exactly what it was thought after, and that of other models is passed over.
+    preserved_thinking: bool = False
+    reads_thinking_of: tuple[str, ...] = ()
     alias: str | None = None
     retires: str | None = None
 
@@ -49,6 +52,7 @@ _ROWS = (
         released="2026-11-09",
         forced_tools=False,
         fast=True,
+        preserved_thinking=True,
     ),
     Model(id="claude-mythos-5-2", name="Claude Mythos 5.2", line="mythos", released="2026-11-09", forced_tools=False),
     Model(
@@ -59,6 +63,7 @@ _ROWS = (
         thinking=_SWITCHABLE,
         quiet_up_to_high=True,
         thinks_when_forced=False,
+        preserved_thinking=True,
     ),
     Model(
         id="claude-sonnet-5-5",
@@ -68,11 +73,26 @@ _ROWS = (
         thinking=("adaptive", "between_tools"),
         quiet_up_to_high=True,
         forced_tools=False,
+        preserved_thinking=True,
     ),
     Model(
-        id="claude-opus-5-5", name="Claude Opus 5.5", line="opus", released="2026-09-22", forced_tools=False, fast=True
+        id="claude-opus-5-5",
+        name="Claude Opus 5.5",
+        line="opus",
+        released="2026-09-22",
+        forced_tools=False,
+        fast=True,
+        preserved_thinking=True,
     ),
-    Model(id="claude-fable-5-1", name="Claude Fable 5.1", line="fable", released="2026-09-01", forced_tools=False),
+    Model(
+        id="claude-fable-5-1",
+        name="Claude Fable 5.1",
+        line="fable",
+        released="2026-09-01",
+        forced_tools=False,
+        preserved_thinking=True,
+        reads_thinking_of=("claude-opus-5-5",),
+    ),
     Model(id="claude-mythos-5-1", name="Claude Mythos 5.1", line="mythos", released="2026-09-01", forced_tools=False),
     Model(
         id="claude-opus-5",

@@ -1,4 +1,7 @@
-"""What a user can order by a word in double brackets, anywhere in the last message."""
+"""What a user can order by a word in double brackets, anywhere in the last message.
+
+An order holds for the whole run of tool calls that follows it, until the user says something else.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ ORDERS = {
     "[[refuse]]": "a few words, then `stop_reason: refusal` with `stop_details`",
     "[[empty]]": "`end_turn` without a single content block",
     "[[think]]": "a thinking block, whatever the model and the request say",
+    "[[redact]]": "the same, and its end in a `redacted_thinking` block",
+    "[[tools N]]": "calls of tools in N answers (1 to 999), one after the other, before it answers in words",
+    "[[interleave]]": "two calls with text before each of them and thinking behind the first text",
     "[[long N]]": "a text of N tokens",
     "[[slow]]": "half a second between two deltas",
 }
@@ -19,7 +25,8 @@ ORDERS = {
 
 _WORD = re.compile(
     r"\[\[\s*"
-    r"(error (?P<status>[45]\d\d)(?P<mid> mid-stream)?|long (?P<long>\d{1,6})|cut|refuse|empty|think|slow)"
+    r"(error (?P<status>[45]\d\d)(?P<mid> mid-stream)?|long (?P<long>\d{1,6})|tools (?P<tools>\d{1,3})"
+    r"|cut|refuse|empty|think|redact|interleave|slow)"
     r"\s*\]\]"
 )
 
@@ -34,8 +41,11 @@ class Orders:
     refuse: bool = False
     empty: bool = False
     think: bool = False
+    redact: bool = False
+    interleave: bool = False
     slow: bool = False
     long_tokens: int | None = None
+    tool_rounds: int = 0
 
 
 def read_orders(text: str) -> Orders:
@@ -46,6 +56,8 @@ def read_orders(text: str) -> Orders:
             orders.error_status, orders.mid_stream = int(match["status"]), bool(match["mid"])
         elif match["long"]:
             orders.long_tokens = int(match["long"])
+        elif match["tools"]:
+            orders.tool_rounds = int(match["tools"])
         else:
             setattr(orders, match[1], True)
     return orders

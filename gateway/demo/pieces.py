@@ -7,24 +7,25 @@ from typing import Any
 
 import msgspec
 
-from gateway.demo.signatures import sign
 from gateway.demo.tokens import CHARACTERS, text_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class ThoughtPiece:
-    """A thinking block; what is thought counts, shown or not."""
+    """A thinking block; what is thought counts, shown or not. `seal` is its signature, or its data when redacted."""
 
     thought: str
     display: str
+    redacted: bool = False
+    seal: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "redacted_thinking" if self.redacted else "thinking"
 
     @property
     def shown(self) -> str:
-        return "" if self.display == "omitted" else self.thought
-
-    @property
-    def signature(self) -> str:
-        return sign(self.shown)
+        return "" if self.redacted or self.display == "omitted" else self.thought
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,20 @@ class CallPiece:
 
 
 Piece = ThoughtPiece | TextPiece | CallPiece
+
+
+def block_of(piece: Piece) -> dict[str, Any]:
+    """A piece as the content block that it is in a message."""
+    match piece:
+        case TextPiece():
+            return {"type": "text", "text": piece.text}
+        case ThoughtPiece(redacted=True):
+            return {"type": piece.kind, "data": piece.seal}
+        case ThoughtPiece():
+            return {"type": piece.kind, "thinking": piece.shown, "signature": piece.seal}
+        case CallPiece():
+            caller = {"type": "direct"}
+            return {"type": "tool_use", "id": piece.id, "name": piece.name, "caller": caller, "input": piece.input}
 
 
 def up_to_stop(pieces: list[Piece], sequences: list[str]) -> tuple[list[Piece], str | None]:
@@ -81,7 +96,7 @@ def _cut(piece: Piece, tokens: int) -> Piece | None:
         case TextPiece():
             return TextPiece(piece.text[:length]) if length else None
         case ThoughtPiece():
-            return replace(piece, thought=piece.thought[:length]) if length else None
+            return replace(piece, thought=piece.thought[:length]) if length and not piece.redacted else None
         case CallPiece():
             length -= text_tokens(piece.name) * CHARACTERS
             written = piece.json[: max(length, 0)]

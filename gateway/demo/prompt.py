@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from gateway.demo.blocks import Block, Text, read_blocks
 from gateway.demo.conversation import Turn, read_turns
 from gateway.demo.errors import MessagesError, invalid
@@ -23,6 +25,7 @@ class Prompt:
     system: list[Block]
     tools: list[AnyTool]
     turns: list[Turn]
+    account: str
 
     @property
     def own_tools(self) -> list[CustomTool]:
@@ -38,6 +41,26 @@ class Prompt:
     def last_text(self) -> str:
         """The user's last words, without the results of tools."""
         return "\n".join(self.last_user_turn.texts())
+
+    @property
+    def question(self) -> str:
+        """The words that a run of tool calls goes back to: the last ones, or those before the first call of the run."""
+        return "\n".join(self.turns[place].texts()) if (place := self._place_of_the_question) is not None else ""
+
+    @property
+    def rounds(self) -> int:
+        """How often tools were called since the question."""
+        later = self.turns[self._place_of_the_question or 0 :]
+        return sum(turn.role == "assistant" and bool(turn.calls()) for turn in later)
+
+    @property
+    def _place_of_the_question(self) -> int | None:
+        """The last turn of the user that does more than hand in results."""
+        for place in range(len(self.turns) - 1, -1, -1):
+            turn = self.turns[place]
+            if turn.role == "user" and (turn.texts() or not turn.results()):
+                return place
+        return None
 
     @property
     def system_text(self) -> str:
@@ -58,13 +81,19 @@ class Prompt:
             return self.request.thinking.type
         return "adaptive" if self.model.thinks_unasked else "disabled"
 
+    @property
+    def drops_mismatched_thinking(self) -> bool:
+        """Whether thinking whose prefix has changed is left out, and not refused."""
+        binding = self.request.thinking.block_binding if self.request.thinking else UNSET
+        return binding is not UNSET and binding.prefix_mismatch_behavior == "drop_block"
 
-def read_prompt(request: CountRequest) -> Prompt:
-    """The prompt in a request whose shape is right."""
+
+def read_prompt(request: CountRequest, account: str) -> Prompt:
+    """The prompt in a request whose shape is right, from a key of this account."""
     model = find_model(request.model)
     if model is None:
         raise MessagesError(404, f"model: {request.model}")
     system = read_blocks(request.system, "system", "system")
     if any(isinstance(block, Text) and not block.text for block in system):
         raise invalid("system: text content blocks must be non-empty")
-    return Prompt(model, request, system, read_tools(request.tools), read_turns(request.messages))
+    return Prompt(model, request, system, read_tools(request.tools), read_turns(request.messages), account)

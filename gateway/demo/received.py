@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from gateway.demo.credentials import Account
+
 KEPT_REQUESTS = 100
+_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 class Ending(Enum):
@@ -20,14 +23,31 @@ class Ending(Enum):
 
 @dataclass(slots=True, eq=False)
 class ReceivedRequest:
-    """One request as it arrived, and how its answer ended; `body` is None when it was no JSON."""
+    """One request as it arrived, and its answer; `body` is None when it was no JSON.
+
+    `answer` is the whole message or error that was to be said, however far that came.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     body: Any = None
+    account: Account | None = None
+    status: int | None = None
+    answer: Any = None
     ending: Ending | None = None
     _finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def thoughts(self) -> list[dict[str, Any]]:
+        """The thinking blocks that the conversation carries, redacted ones too."""
+        messages = _field(self.body, "messages")
+        blocks = [block for message in _listed(messages) for block in _listed(_field(message, "content"))]
+        return [block for block in blocks if _field(block, "type") in _THOUGHTS]
+
+    def answered(self, status: int, answer: Any) -> None:
+        """Note what is said to it."""
+        self.status, self.answer = status, answer
 
     def finish(self, ending: Ending) -> None:
         """Note that nothing more will be sent."""
@@ -38,3 +58,11 @@ class ReceivedRequest:
         """How the answer ended, once it has."""
         await self._finished.wait()
         return self.ending
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from gateway.demo.binding import trail_of
 from gateway.demo.cache import input_usage
 from gateway.demo.calls import calls_for
 from gateway.demo.names import new_id
@@ -18,12 +19,14 @@ from gateway.demo.pieces import (
     TextPiece,
     ThoughtPiece,
     as_written,
+    block_of,
     piece_tokens,
     up_to_stop,
     within_limit,
 )
 from gateway.demo.prompt import Prompt
 from gateway.demo.samples import sample, words_of
+from gateway.demo.signatures import sealed
 from gateway.demo.tokens import CHARACTERS
 from gateway.demo.wire import MessagesRequest
 
@@ -33,6 +36,7 @@ _REFUSAL = {
     "explanation": "This request was declined because the user ordered a refusal.",
 }
 _EMPTY_ANSWER_TOKENS = 2
+_REDACTED_THOUGHT = "What nobody may read."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ def reply_to(request: MessagesRequest, prompt: Prompt, orders: Orders) -> Reply:
     limited = within_limit(pieces, request.max_tokens)
     if limited != pieces or request.max_tokens == 0:
         pieces, stop_reason, sequence = limited, "max_tokens", None
+    pieces = _sealed(pieces, prompt)
     return Reply(
         id=new_id("msg"),
         model=prompt.model.id,
@@ -78,8 +83,10 @@ def _pieces(request: MessagesRequest, prompt: Prompt, orders: Orders) -> list[Pi
         return [*thoughts, TextPiece("I would rather not")]
     if orders.long_tokens is not None:
         return [*thoughts, TextPiece(long_text(orders.long_tokens))] if orders.long_tokens else thoughts
-    if calls := calls_for(prompt):
+    if calls := calls_for(prompt, orders):
         called = [CallPiece(new_id("toolu"), name, value, as_written(value)) for name, value in calls]
+        if orders.interleave and not prompt.forces_a_tool:
+            return _interleaved(thoughts, called, starts_thinking=prompt.thinking_type == "enabled")
         preamble = [] if prompt.forces_a_tool else [TextPiece(calls_preamble([name for name, _ in calls]))]
         return [*thoughts, *preamble, *called]
     config = request.output_config
@@ -90,15 +97,44 @@ def _pieces(request: MessagesRequest, prompt: Prompt, orders: Orders) -> list[Pi
     return [*thoughts, TextPiece(answer_text(prompt))]
 
 
+def _interleaved(thoughts: list[Piece], called: list[CallPiece], *, starts_thinking: bool) -> list[Piece]:
+    """Text before each call, and thinking behind the first text; also in front of it where a turn must begin so."""
+    pieces = [*thoughts] if starts_thinking else []
+    for number, call in enumerate(called):
+        between = thoughts if number == 0 else []
+        pieces += [TextPiece(calls_preamble([call.name])), *between, call]
+    return pieces
+
+
+def _sealed(pieces: list[Piece], prompt: Prompt) -> list[Piece]:
+    """The pieces with each thought bound to everything that it follows."""
+    if not any(isinstance(piece, ThoughtPiece) for piece in pieces):
+        return pieces
+    trail = trail_of(prompt)
+    trail.turn("assistant")
+    bound: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, ThoughtPiece):
+            before, account = trail.digest(), prompt.account
+            seal = sealed(piece.kind, model=prompt.model.id, shown=piece.shown, account=account, before=before)
+            piece = replace(piece, seal=seal)
+        trail.add(block_of(piece))
+        bound.append(piece)
+    return bound
+
+
 def _thoughts(request: MessagesRequest, prompt: Prompt, orders: Orders) -> list[Piece]:
-    if not (orders.think or _thinks(prompt)):
+    ordered = orders.think or orders.redact
+    if not (ordered or _thinks(prompt)):
         return []
     thought = thought_text(prompt)
-    if not orders.think:
+    if not ordered:
         # Adaptive thinking suits its length to the room there is.
         thought = thought[: request.max_tokens // 4 * CHARACTERS]
     asked = request.thinking.display if request.thinking else None
-    return [ThoughtPiece(thought, asked if isinstance(asked, str) else prompt.model.display)] if thought else []
+    display = asked if isinstance(asked, str) else prompt.model.display
+    kept_back = [ThoughtPiece(_REDACTED_THOUGHT, display, redacted=True)] if orders.redact else []
+    return [ThoughtPiece(thought, display), *kept_back] if thought else []
 
 
 def _thinks(prompt: Prompt) -> bool:

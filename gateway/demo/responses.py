@@ -17,7 +17,6 @@ from gateway.demo.orders import Orders
 from gateway.demo.playing import Performance
 from gateway.demo.received import Ending, ReceivedRequest
 
-_ORGANIZATION = "d7a90a11-0000-4000-8000-00000000de30"
 _ALLOWANCES = {"requests": 4_000, "tokens": 2_400_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
 _MESSAGES_OF_STATUSES = {
     401: "invalid x-api-key",
@@ -31,20 +30,22 @@ _MESSAGES_OF_STATUSES = {
 }
 
 
-def answer(value: Any, received: ReceivedRequest | None = None, *, request_id: str | None = None) -> Response:
+def answer(
+    value: Any, received: ReceivedRequest | None = None, *, status: int = 200, request_id: str | None = None
+) -> Response:
     """A value as JSON, all of it at once."""
     if received is not None:
+        received.answered(status, value)
         received.finish(Ending.COMPLETE)
-    headers = _headers(request_id or new_id("req"))
-    return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)
+    headers = _headers(request_id or new_id("req"), received)
+    return Response(msgspec.json.encode(value), status, media_type="application/json", headers=headers)
 
 
 def refusal(error: MessagesError, received: ReceivedRequest | None) -> Response:
     """An error as the answer that it is."""
     request_id = new_id("req")
-    response = answer(error_body(error, request_id), received, request_id=request_id)
-    response.status_code = error.status
-    if error.status == 401:
+    response = answer(error_body(error, request_id), received, status=error.status, request_id=request_id)
+    if error.status == 401 and "anthropic-workspace-id" in response.headers:
         del response.headers["anthropic-workspace-id"]
     if error.status == 429:
         response.headers["retry-after"] = "1"
@@ -62,7 +63,7 @@ def streamed(stream: list[Event], orders: Orders, received: ReceivedRequest, *, 
     headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
     return Performance(
         server_sent(stream),
-        headers=headers | _headers(request_id),
+        headers=headers | _headers(request_id, received),
         request=received,
         lead_seconds=0,
         pause_seconds=pause_seconds,
@@ -75,7 +76,7 @@ def at_once(body: bytes, orders: Orders, received: ReceivedRequest, *, lead_seco
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     return Performance(
         [body[: len(body) // 2] if orders.cut else body],
-        headers=headers | _headers(new_id("req")),
+        headers=headers | _headers(new_id("req"), received),
         request=received,
         lead_seconds=lead_seconds,
         pause_seconds=0,
@@ -89,15 +90,16 @@ def ordered_error(status: int) -> MessagesError:
     return MessagesError(status, _MESSAGES_OF_STATUSES.get(status, f"Simulated {kind}"))
 
 
-def _headers(request_id: str) -> dict[str, str]:
+def _headers(request_id: str, received: ReceivedRequest | None) -> dict[str, str]:
     """The headers of every answer. The allowances are always those of someone who has just begun."""
     reset = datetime.fromtimestamp(int(time.time()) + 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     headers = {
         "date": formatdate(usegmt=True),
         "request-id": request_id,
-        "anthropic-organization-id": _ORGANIZATION,
-        "anthropic-workspace-id": "wrkspc_01Dragoman",
     }
+    if received is not None and received.account is not None:
+        headers["anthropic-organization-id"] = received.account.organization_id
+        headers["anthropic-workspace-id"] = received.account.workspace_id
     for bucket, limit in _ALLOWANCES.items():
         headers[f"anthropic-ratelimit-{bucket}-limit"] = str(limit)
         headers[f"anthropic-ratelimit-{bucket}-remaining"] = str(limit - (1 if bucket == "requests" else 1000))

@@ -24,10 +24,15 @@ _logger.addFilter(lambda record: record.getMessage() != DROPPED_ON_PURPOSE)
 
 @dataclass(frozen=True, slots=True)
 class RunningUpstream:
-    """A simulated upstream that listens; `received` holds the last requests, newest last."""
+    """A simulated upstream that listens.
+
+    `received` holds the last requests, newest last. An organization or a workspace whose id is put into `failing` gets
+    that status as its only answer.
+    """
 
     base_url: str
     received: deque[ReceivedRequest]
+    failing: dict[str, int]
 
 
 @asynccontextmanager
@@ -40,7 +45,9 @@ async def run_simulated_upstream(
         server = await _started(app, listener)
         try:
             address = f"[{host}]" if listener.family == socket.AF_INET6 else host
-            yield RunningUpstream(f"http://{address}:{listener.getsockname()[1]}", app.state.received)
+            yield RunningUpstream(
+                f"http://{address}:{listener.getsockname()[1]}", app.state.received, app.state.failing
+            )
         finally:
             await _stop(server)
 

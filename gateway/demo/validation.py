@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from msgspec import UNSET, UnsetType
 
+from gateway.demo.binding import with_bound_thoughts
 from gateway.demo.blocks import Document, SearchResult, Text
 from gateway.demo.cache import check_marks
 from gateway.demo.conversation import check_ending, check_thought_before_calls, check_turns
@@ -31,28 +32,32 @@ _BETA_FIELDS = {
     "thread": ("message-threads-",),
     "billing_policy": ("user-profiles-billing-",),
 }
+_BINDING_BETA = "thinking-binding-controls-"
 _USE_ADAPTIVE = 'Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
 
 
-def read_messages_request(body: bytes, version: str, betas: Collection[str]) -> tuple[MessagesRequest, Prompt]:
+def read_messages_request(
+    body: bytes, version: str, betas: Collection[str], account: str
+) -> tuple[MessagesRequest, Prompt]:
     """A request to be answered, and its prompt; any broken rule is a `MessagesError`."""
     request = decode(body, MessagesRequest)
-    prompt = _checked_prompt(request, version, betas)
+    prompt = _checked_prompt(request, version, betas, account)
     check_parameters(request, prompt, newest=version == NEWEST_VERSION)
     return request, prompt
 
 
-def read_count_request(body: bytes, version: str, betas: Collection[str]) -> Prompt:
+def read_count_request(body: bytes, version: str, betas: Collection[str], account: str) -> Prompt:
     """A prompt that only wants to be counted."""
-    return _checked_prompt(decode(body, CountRequest), version, betas)
+    return _checked_prompt(decode(body, CountRequest), version, betas, account)
 
 
-def _checked_prompt(request: CountRequest, version: str, betas: Collection[str]) -> Prompt:
+def _checked_prompt(request: CountRequest, version: str, betas: Collection[str], account: str) -> Prompt:
     for name, prefixes in _BETA_FIELDS.items():
         if getattr(request, name, UNSET) is not UNSET and not any(beta.startswith(prefixes) for beta in betas):
             raise invalid(f"{name}: Extra inputs are not permitted")
-    prompt = read_prompt(request)
+    prompt = read_prompt(request, account)
     _check_thinking(prompt)
+    _check_block_binding(prompt, betas)
     _check_output(prompt)
     _check_tool_choice(prompt)
     for place, turn in enumerate(prompt.turns):
@@ -65,6 +70,7 @@ def _checked_prompt(request: CountRequest, version: str, betas: Collection[str])
         check_thought_before_calls(prompt.turns)
     if version == NEWEST_VERSION:
         _check_newest_version(prompt)
+    prompt = with_bound_thoughts(prompt)
     if (tokens := input_tokens(prompt)) > prompt.model.context:
         raise invalid(f"prompt is too long: {tokens} tokens > {prompt.model.context} maximum")
     return prompt
@@ -89,6 +95,17 @@ def _check_thinking(prompt: Prompt) -> None:
         raise invalid(f"thinking.{thinking.type}.budget_tokens: Extra inputs are not permitted")
     if thinking.type in ("disabled", "between_tools"):
         _check_quiet(thinking, prompt)
+
+
+def _check_block_binding(prompt: Prompt, betas: Collection[str]) -> None:
+    thinking = prompt.request.thinking
+    if thinking is None or thinking.block_binding is UNSET:
+        return
+    path = f"thinking.{thinking.type}.block_binding"
+    if thinking.type in ("disabled", "between_tools") or not any(beta.startswith(_BINDING_BETA) for beta in betas):
+        raise invalid(f"{path}: Extra inputs are not permitted")
+    if thinking.block_binding.prefix_mismatch_behavior not in ("error", "drop_block"):
+        raise invalid(f"{path}.prefix_mismatch_behavior: Input should be 'error' or 'drop_block'")
 
 
 def _check_budget(budget_tokens: int | UnsetType) -> None:

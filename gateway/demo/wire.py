@@ -31,13 +31,19 @@ class Message(Exact):
     content: str | list[dict[str, Any]]
 
 
+class BlockBinding(Exact):
+    """What is to become of thinking whose prefix has changed."""
+
+    prefix_mismatch_behavior: str
+
+
 class Thinking(Exact):
     """The `thinking` field."""
 
     type: str
     budget_tokens: int | UnsetType = UNSET
     display: str | UnsetType | None = UNSET
-    block_binding: dict[str, Any] | UnsetType = UNSET
+    block_binding: BlockBinding | UnsetType = UNSET
 
 
 class OutputFormat(Exact):

@@ -552,8 +552,8 @@ def test_whatever_is_changed_in_a_request_it_is_answered_or_refused(place: int, 
     container[key] = value
 
     with suppress(MessagesError):
-        request, prompt = read_messages_request(json.dumps(body).encode(), NEWEST, [])
-        reply = reply_to(request, prompt, read_orders(prompt.last_text))
+        request, prompt = read_messages_request(json.dumps(body).encode(), NEWEST, [], "org")
+        reply = reply_to(request, prompt, read_orders(prompt.question))
 
         assert list(server_sent(events(reply)))
         assert reply.usage["output_tokens"] <= request.max_tokens
