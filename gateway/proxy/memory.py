@@ -13,7 +13,17 @@ from gateway.proxy.ports import Store
 from translators.blocks import Block
 from translators.chat.echoes import signature_digest, signed_thinking
 from translators.chat.history import History, has_history, history_in_steps, read_history
-from translators.chat.turns import UNKNOWN_PAST, Origin, Past, Recalled, is_sealed, kept_turn, keys_of_turns, recall
+from translators.chat.turns import (
+    UNKNOWN_PAST,
+    KnownTurns,
+    Origin,
+    Past,
+    Recalled,
+    is_sealed,
+    kept_turn,
+    keys_of_turns,
+    recall,
+)
 from translators.models import ModelRow
 from translators.wire.chat import ChatMessage, ChatRequest
 
@@ -21,6 +31,8 @@ T = TypeVar("T")
 
 # Signatures that upstream has refused: whoever sends them back sends them with every turn.
 _MOST_REFUSED: Final = 10_000
+# Turns that were compared with what their clients show need not be compared again.
+_KNOWN_BYTES: Final = 8 * 2**20
 # Why thinking stays out of a request, as callers are told.
 _OTHER_ACCOUNT: Final = "account"
 _REFUSED: Final = "refused"
@@ -76,6 +88,7 @@ class TurnMemory:
     store: Store = field(default_factory=NoStore)
     refusals: int = 0
     _refused: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    _known: KnownTurns = field(default_factory=lambda: KnownTurns(_KNOWN_BYTES))
 
     async def recollect(
         self, chat: ChatRequest, scope: bytes, rows: Mapping[str, ModelRow], run: "StepRunner | None" = None
@@ -91,12 +104,13 @@ class TurnMemory:
         wanted = [key for listed in keys.values() for key in listed]
         found = await self.store.fetch(wanted) if wanted else {}
         refused = self._refused_of(chat.messages)
-        return {
-            model: _recollection(
-                history, model, refused, recall(history, chat.messages, keys[model], found, is_bound=row.binds_thinking)
+        recollections = {}
+        for model, row in rows.items():
+            recalled = recall(
+                history, chat.messages, keys[model], found, is_bound=row.binds_thinking, known=self._known
             )
-            for model, row in rows.items()
-        }
+            recollections[model] = _recollection(history, model, refused, recalled)
+        return recollections
 
     async def keep(self, origin: Origin, answer: Answer, account: Account) -> None:
         """Keep an answer that its client cannot send back whole; it is kept when this returns."""

@@ -8,7 +8,7 @@ what moves without meaning anything (cache marks).
 import re
 from collections.abc import Generator, Iterable
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
@@ -22,20 +22,20 @@ _MESSAGES_A_STEP: Final = 128
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 _MARK: Final = re.compile(rb',?\s*"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*\{[^{}]*\}')
 _MARK_NAMES: Final = (b"cache_control", b"prompt_cache_breakpoint")
+# What is seen is JSON, and names of roles: no piece holds this.
+_END: Final = b"\0"
 _EMPTY: Final = b'""'
+_encoded: Final = msgspec.json.Encoder().encode
 
-
-class _Hasher(Protocol):
-    def update(self, data: bytes | Raw, /) -> None: ...
-    def digest(self) -> bytes: ...
-    def copy(self) -> "_Hasher": ...
+Piece: TypeAlias = bytes | Raw
 
 
 class SeenTurn(Struct, frozen=True, gc=False):
-    """A turn of the assistant's: where it stands among the messages, and the digest of what is seen before it."""
+    """A turn of the assistant's: where it stands among the messages, and digests of what is seen before and with it."""
 
     index: int
     before: bytes
+    after: bytes
 
 
 class History(Struct, frozen=True):
@@ -70,13 +70,22 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
     leading = next((index for index, item in enumerate(messages) if item.role not in _SYSTEM_ROLES), len(messages))
     hasher = blake2b(scope, digest_size=DIGEST_BYTES)
     turns: list[SeenTurn] = []
+    pieces: list[Piece] = []
     for index in range(leading, len(messages)):
         message = messages[index]
-        if message.role == "assistant":
-            turns.append(SeenTurn(index, hasher.copy().digest()))
-        _see(hasher, message)
+        is_turn = message.role == "assistant"
+        if is_turn:
+            hasher.update(_END.join(pieces))
+            pieces.clear()
+            before = hasher.copy().digest()
+        _see(message, pieces)
+        if is_turn:
+            hasher.update(_END.join((b"", *pieces, b"")))
+            pieces.clear()
+            turns.append(SeenTurn(index, before, hasher.copy().digest()))
         if index % _MESSAGES_A_STEP == 0:
             yield
+    hasher.update(_END.join(pieces))
     return History(_ground(request, messages[:leading]), tuple(turns), hasher.digest())
 
 
@@ -98,67 +107,49 @@ def names_of_calls(message: ChatMessage) -> list[str]:
 
 def _ground(request: ChatRequest, leading: list[ChatMessage]) -> bytes:
     """What all the messages stand on: tools, system prompt, and what adds words of the gateway's to it."""
-    hasher = blake2b(digest_size=DIGEST_BYTES)
-    for tool in request.tools or ():
-        _add(hasher, _unmarked(tool))
+    pieces: list[Piece] = [_unmarked(tool) for tool in request.tools or ()]
     form = request.response_format
-    for value in (request.functions, request.web_search_options, form.type if form else None, request.verbosity):
-        _add(hasher, msgspec.json.encode(value))
+    more = (request.functions, request.web_search_options, form.type if form else None, request.verbosity)
+    pieces.append(_encoded(more))
     for message in leading:
-        _see(hasher, message)
-    return hasher.digest()
+        _see(message, pieces)
+    return blake2b(_END.join(pieces), digest_size=DIGEST_BYTES).digest()
 
 
-def _see(hasher: _Hasher, message: ChatMessage) -> None:
-    hasher.update(message.role.encode())
-    _see_content(hasher, message.content)
-    for more in (message.name, message.tool_call_id):
-        if more:
-            _add(hasher, more.encode("utf-8", "surrogatepass"))
-    if message.tool_calls or message.function_call or not is_null(message.refusal):
-        seen = (message.tool_calls, message.function_call, message.refusal)
-        _add(hasher, msgspec.json.encode(seen))
-
-
-def _see_content(hasher: _Hasher, content: Raw) -> None:
-    """A text is the same as a single part with that text."""
-    if is_null(content):
-        return
+def _see(message: ChatMessage, pieces: list[Piece]) -> None:
+    """Add what is seen of a message, piece by piece."""
+    pieces.append(message.role.encode())
+    content = message.content
     if is_text(content):
-        _add_text(hasher, content)
+        pieces.append(content)
+    elif not is_null(content):
+        _see_parts(_unmarked(content), pieces)
+    elif message.role == "assistant":
+        # Clients make one of the other.
+        pieces.append(_EMPTY)
+    if message.tool_call_id is not None:
+        pieces.append(_encoded(message.tool_call_id))
+    if message.tool_calls:
+        pieces.append(_encoded(message.tool_calls))
+    if message.name or message.function_call is not None or not is_null(message.refusal):
+        pieces.append(_encoded((message.name, message.function_call, message.refusal)))
+
+
+def _see_parts(content: Piece, pieces: list[Piece]) -> None:
+    """Add the parts of a content; a single text is the same as a content that is that text."""
+    try:
+        pieces += [part.text for part in TEXT_PARTS_DECODER.decode(content)]
         return
-    unmarked = _unmarked(content)
-    try:
-        for part in TEXT_PARTS_DECODER.decode(unmarked):
-            _add_text(hasher, part.text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        _see_parts(hasher, unmarked)
-
-
-def _see_parts(hasher: _Hasher, content: bytes | Raw) -> None:
+        pass
     try:
-        parts = RAW_LIST_DECODER.decode(content)
+        pieces += RAW_LIST_DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # The translation tells what is wrong with it.
-        parts = [Raw(content)]
-    for part in parts:
-        hasher.update(b"\0part")
-        _add(hasher, part)
+        pieces.append(content)
 
 
-def _add_text(hasher: _Hasher, text: Raw) -> None:
-    if len(memoryview(text)) > len(_EMPTY):
-        hasher.update(b"\0text")
-        _add(hasher, text)
-
-
-def _add(hasher: _Hasher, data: bytes | Raw) -> None:
-    """Add a value behind its length, so that values never run into one another."""
-    hasher.update(b"\0%d\0" % len(memoryview(data)))
-    hasher.update(data)
-
-
-def _unmarked(raw: Raw) -> bytes | Raw:
+def _unmarked(raw: Raw) -> Piece:
     """JSON without cache marks, which move from turn to turn."""
     text = bytes(raw)
     if any(name in text for name in _MARK_NAMES):

@@ -6,7 +6,7 @@ that it came after (`parent`), and goes back only together with all of these: wh
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -18,6 +18,7 @@ from translators.chat.content import Block
 from translators.chat.echoes import signature_digest, signed_thinking
 from translators.chat.history import History, names_of_calls, turn_key
 from translators.chat.shown import shows
+from translators.remembered import Remembered
 from translators.wire.chat import ChatMessage
 
 # What a chat completion shows whole.
@@ -27,6 +28,8 @@ _NEVER_KEPT: Final = "fallback"
 # An answer that was cut off is not what the model meant to say, and its last call may be half of one.
 _WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "pause_turn"})
 _FORM: Final = 1
+# What is remembered of a turn: its value, the turn that is read from it, and the content that is made of that.
+_COPIES: Final = 4
 # "Invalid `signature` in `thinking` block", "`thinking` or `redacted_thinking` blocks ... cannot be modified",
 # "Expected `thinking` or `redacted_thinking`, but found ...": but nothing about the field of that name.
 _ABOUT_THINKING: Final = re.compile(r"`(?:redacted_)?thinking`|(?:redacted_)?thinking blocks?\b|`signature`")
@@ -156,26 +159,63 @@ def recall(
     found: Mapping[bytes, bytes],
     *,
     is_bound: bool,
+    known: "KnownTurns | None" = None,
 ) -> tuple[Recalled | None, str | None]:
     """The turns that go back as they were made, or why there are none though some were kept.
 
     The latest turn that is known decides: what was sent when it was made is sent again. `found` has what is kept under
     the `keys`; `is_bound` says that the model's thinking holds only with the tools and system prompt it was made under.
+    `known` remembers turns that were compared before.
     """
-    known = dict(zip(keys, (turn.index for turn in history.turns), strict=True))
-    turns: dict[bytes, KeptTurn] = {}
-    key = next((key for key in reversed(keys) if _known_again(key, known, messages, found, turns)), b"")
-    if not key:
+    known = known or KnownTurns(0)
+    places = dict(zip(keys, history.turns, strict=True))
+    turns = {
+        key: turn
+        for key, value in found.items()
+        if (seen := places.get(key)) is not None
+        and (turn := known.turn(value, seen.after, messages[seen.index])) is not None
+    }
+    head = next((key for key in reversed(keys) if key in turns), b"")
+    if not head:
         return None, None
-    head, chain = key, [key]
-    while key := turns[key].parent:
-        if key in chain or key not in known or not _known_again(key, known, messages, found, turns):
+    chain = [head]
+    while key := turns[chain[-1]].kept.parent:
+        if key not in turns or key in chain:
             return None, "missing"
         chain.append(key)
-    if is_bound and any(turns[key].ground != history.ground for key in chain):
+    if is_bound and any(turns[key].kept.ground != history.ground for key in chain):
         return None, "changed"
-    contents = {known[key]: _content(turns[key]) for key in chain}
-    return Recalled(head, turns[head].signer, tuple(chain), contents), None
+    contents = {places[key].index: turns[key].content for key in chain}
+    return Recalled(head, turns[head].kept.signer, tuple(chain), contents), None
+
+
+class _KnownTurn(NamedTuple):
+    """A turn that a client has shown as it was made, and its content as the writer has it."""
+
+    kept: KeptTurn
+    content: tuple[Block, ...]
+
+
+class KnownTurns:
+    """Turns that clients have shown before, within a bound in bytes: a conversation shows them with every request."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._known: Remembered[tuple[bytes, _KnownTurn | None]] = Remembered(max_bytes)
+
+    def turn(self, value: bytes, after: bytes, message: ChatMessage) -> _KnownTurn | None:
+        """The turn that is kept in `value`; None where the client does not show it as it was made.
+
+        `after` digests what is seen up to the message and with it.
+        """
+        known = self._known.get(after)
+        if known is not None and known[0] == value:
+            return known[1]
+        kept = _read(value)
+        turn = None
+        if kept is not None and shows(kept.blocks, message):
+            turn = _KnownTurn(kept, tuple(map(_spliced, kept.blocks)))
+        self._known.put(after, (value, turn), _COPIES * len(value))
+        return turn
 
 
 def is_sealed(recalled: Recalled) -> bool:
@@ -188,21 +228,6 @@ def refuses_thinking(message: str) -> bool:
     return _ABOUT_THINKING.search(message) is not None
 
 
-def _known_again(
-    key: bytes,
-    known: Mapping[bytes, int],
-    messages: Sequence[ChatMessage],
-    found: Mapping[bytes, bytes],
-    turns: dict[bytes, KeptTurn],
-) -> bool:
-    """Whether a turn is kept, and is still what the client shows; puts it into `turns`."""
-    value = found.get(key)
-    if value is None or (turn := _read(value)) is None or not shows(turn.blocks, messages[known[key]]):
-        return False
-    turns[key] = turn
-    return True
-
-
 def _read(value: bytes) -> KeptTurn | None:
     try:
         turn = _TURN_DECODER.decode(value)
@@ -211,11 +236,8 @@ def _read(value: bytes) -> KeptTurn | None:
     return turn if turn.form == _FORM else None
 
 
-def _content(turn: KeptTurn) -> tuple[Block, ...]:
-    return tuple(
-        {
-            "type": kind,
-            **{name: Fragment(bytes(raw)) for name, raw in _FIELDS_DECODER.decode(json).items() if name != "type"},
-        }
-        for kind, json in turn.blocks
-    )
+def _spliced(block: RecordedBlock) -> Block:
+    """A block as the writer has them, its values as they stood."""
+    fields: Block = {name: Fragment(bytes(raw)) for name, raw in _FIELDS_DECODER.decode(block.json).items()}
+    fields["type"] = block.type
+    return fields
