@@ -18,7 +18,7 @@ from msgspec import Struct, field
 
 from gateway.keypool import Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
 from gateway.proxy.dispatch import WORTH_WAITING, Dispatcher
-from gateway.proxy.no_store import NoStore
+from gateway.proxy.no_store import NO_STORE
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Store, Upstream, UpstreamAnswer
 from gateway.proxy.retry import RetryPolicy, delay_before_retry, is_refusal
 from translators.errors import Blame, ErrorKind, FailedError, Failure
@@ -96,7 +96,7 @@ class Services:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
-    store: Store = NoStore()
+    store: Store = NO_STORE
 
     @property
     def pool(self) -> KeyPool:
