@@ -1,4 +1,4 @@
-"""What the pure parts cost, without any network: translator, decoder, request translation, pool."""
+"""What the parts cost, without any network: translator, decoder, request translation, pool, store."""
 
 import time
 import tracemalloc
@@ -7,6 +7,7 @@ from functools import partial
 from itertools import cycle
 
 from benchmarks.bodies import requests
+from benchmarks.store import store
 from gateway.keypool import Demand, Key, KeyPool, Outcome
 from tests.support.messages import text_stream
 from translators.chat.request import Options, Target, read_request, write_request
@@ -38,6 +39,7 @@ def micro(seconds: float = 0.5) -> Iterator[tuple[str, str]]:
         yield f"request of {name}, read and written", f"{_duration(microseconds)}{peak}"
     for keys in (1, 10, 1_000, 10_000):
         yield f"key of {keys:,}, leased and released", f"{_microseconds(_leasing(keys), seconds):.2f} µs"
+    yield from store(seconds)
 
 
 def _one_by_one(events: list[bytes]) -> None:

@@ -139,7 +139,7 @@ def _check(options: argparse.Namespace) -> int:
         return 0
     config = load_config(options.config, os.environ)
     print("\n".join(describe_config(config)))
-    print(f"the store is {place_in_words(config.store)}")
+    print(f"the store: {place_in_words(config.store)}")
     check_exposure(config)
     return 0
 

@@ -65,7 +65,8 @@ def dragoman(
     file.write_text(yaml.safe_dump(config), "utf-8")
     access = Access(port, "chat", "/v1/chat/completions", "gpt-5", {"authorization": f"Bearer {CLIENT_KEY}"})
     command = (sys.executable, "-m", "gateway", "serve", "--config", file)
-    return System(name, _commit(root), access, command, {"PYTHONPATH": str(root)}, root)
+    environ = {"PYTHONPATH": str(root), "XDG_STATE_HOME": str(work / f"{name}-state")}
+    return System(name, _commit(root), access, command, environ, root)
 
 
 def nginx(upstream_port: int, work: Path) -> System:

@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 from msgspec.structs import replace
 
 from gateway.keypool import Account
-from gateway.proxy.no_store import NoStore
+from gateway.proxy.no_store import NO_STORE
 from gateway.proxy.ports import Store
 from translators.blocks import Block
 from translators.chat.echoes import signature_digest, signed_thinking
@@ -85,7 +85,7 @@ class Answer(Protocol):
 class TurnMemory:
     """One process's memory of conversations; `refusals` counts requests that upstream refused for their thinking."""
 
-    store: Store = field(default_factory=NoStore)
+    store: Store = NO_STORE
     refusals: int = 0
     _refused: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     _known: KnownTurns = field(default_factory=lambda: KnownTurns(_KNOWN_BYTES))

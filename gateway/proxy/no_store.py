@@ -1,6 +1,7 @@
 """The store of those who keep nothing."""
 
 from collections.abc import Sequence
+from typing import Final
 
 
 class NoStore:
@@ -22,3 +23,6 @@ class NoStore:
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+
+NO_STORE: Final = NoStore()

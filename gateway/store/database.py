@@ -39,7 +39,7 @@ _INSERT: Final = "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?)"
 _DELETE: Final = "DELETE FROM turns WHERE place = ?"
 _TOUCH: Final = "UPDATE turns SET used_at = ? WHERE place = ? AND used_at < ?"
 _EXPIRE: Final = (
-    "DELETE FROM turns WHERE rowid IN (SELECT rowid FROM turns WHERE written_at < ? ORDER BY written_at LIMIT ?)"
+    "DELETE FROM turns WHERE rowid IN (SELECT rowid FROM turns WHERE written_at <= ? ORDER BY written_at LIMIT ?)"
 )
 _EVICT: Final = "DELETE FROM turns WHERE rowid IN (SELECT rowid FROM turns ORDER BY used_at LIMIT ?)"
 
@@ -112,7 +112,8 @@ class Database:
             rows = [(row.place, row.sealed, work.now, row.used_at) for row in work.rows]
             self._connection.executemany(_INSERT, rows)
         if self._number("freelist_count") > max(_VACUUMED_AT_ONCE, self._number("page_count") // _LOG_SHARE):
-            self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUMED_AT_ONCE})").fetchall()
+            # Python ends a statement without columns after its first step, except in a script.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUMED_AT_ONCE})")
 
     def probes(self) -> dict[str, bytes]:
         """The names of the secrets that have sealed something here, and what."""

@@ -69,14 +69,12 @@ class DatabaseFiles:
             _make_private(self.file)
             sealer = self._sealer = self._sealer or Sealer(self._secret or secret_beside(self.file))
             try:
-                database = Database(self.file, self._bounds)
+                return self._opened(sealer)
             except sqlite3.Error as error:
                 if not is_broken(error):
                     raise
                 self._move_aside()
-                database = Database(self.file, self._bounds)
-            self._introduce(database, sealer)
-            return Opened(database, sealer, self.identity())
+                return self._opened(sealer)
 
     def identity(self) -> _Identity:
         """Which file has the name now; None where there is none."""
@@ -96,6 +94,15 @@ class DatabaseFiles:
         """What the log has to say since it was asked last."""
         notices, self._notices = self._notices, []
         return notices
+
+    def _opened(self, sealer: Sealer) -> Opened:
+        database = Database(self.file, self._bounds)
+        try:
+            self._introduce(database, sealer)
+        except BaseException:
+            database.close()
+            raise
+        return Opened(database, sealer, self.identity())
 
     def _introduce(self, database: Database, sealer: Sealer) -> None:
         """Say with which secret is written here from now on."""

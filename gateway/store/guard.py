@@ -1,6 +1,7 @@
 """Whether what lies behind the memory is tried, and what the log says of that: each trouble once, and its end."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -21,8 +22,9 @@ class Report:
         self._clock = clock
         self._told_at: dict[str, float] = {}
         self._failing: set[str] = set()
+        self._began_at = -math.inf
         self._is_told = False
-        self._unreadable_at = float("-inf")
+        self._unreadable_at = -math.inf
 
     def unreadable(self, count: int) -> None:
         """Values could not be decrypted, which are misses."""
@@ -34,12 +36,16 @@ class Report:
 
     def failed(self, work: str, why: str) -> None:
         """A kind of work could not be done."""
+        now = self._clock()
+        if not self._failing:
+            self._began_at = now
         self._failing.add(work)
-        if why in self._told_at:
+        told_at = self._told_at.get(why, -math.inf)
+        if told_at >= self._began_at or now - told_at < QUIET_SECONDS:
             return
         if len(self._told_at) >= _MOST_TOLD:
             self._told_at.clear()
-        self._told_at[why] = self._clock()
+        self._told_at[why] = now
         self._is_told = True
         message = "The store cannot be used as it should, the gateway goes on with its memory"
         log_event(logging.WARNING, message, store=self._place, work=work, why=why)
@@ -50,8 +56,6 @@ class Report:
         if self._failing or not self._is_told:
             return
         self._is_told = False
-        now = self._clock()
-        self._told_at = {why: moment for why, moment in self._told_at.items() if now - moment < QUIET_SECONDS}
         log_event(logging.INFO, "The store works again", store=self._place)
 
 

@@ -67,7 +67,7 @@ class SqliteBacking:
 
     async def close(self) -> None:
         """Close the file."""
-        if self._used and self._writer.is_open:
+        if self._used and (self._reader.is_open or self._writer.is_open):
             # A time of last use is not worth a word.
             with contextlib.suppress(TroubleError):
                 await self.write(())

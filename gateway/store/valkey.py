@@ -109,12 +109,12 @@ class ValkeyBacking:
 
     async def _introduce(self, client: Redis) -> None:
         """Say once with which secret is written from now on."""
-        probes: Mapping[bytes, bytes] = await client.hgetall(PROBES)  # type: ignore[misc]
+        probes = cast("Mapping[bytes, bytes]", await client.hgetall(PROBES))
         if not self._sealer.has_sealed(probes.get(self._sealer.name.encode(), b"")):
             if probes:
                 log_event(logging.WARNING, OTHER_KEY, store=self.place)
             probe = self._sealer.probe(self._wall())
-            await client.hset(PROBES, self._sealer.name, probe)  # type: ignore[misc]
+            await client.hset(PROBES, self._sealer.name, probe)
         self._is_introduced = True
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

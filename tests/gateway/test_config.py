@@ -26,6 +26,7 @@ from gateway.config import (
     PoolConfig,
     RetriesConfig,
     ServerConfig,
+    StoreConfig,
     StreamingConfig,
     TimeoutsConfig,
     TranslationConfig,
@@ -57,6 +58,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     RetriesConfig,
     TimeoutsConfig,
     UpstreamConfig,
+    StoreConfig,
     LogConfig,
 )
 NASTY = [
@@ -646,6 +648,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "retries: max_attempts 3, deadline_seconds 600, budget_percent 20",
         "timeouts: connect_seconds 10, first_byte_seconds 600, idle_seconds 600, total_seconds 3600",
         "upstream: client auto, ca_file not set",
+        "store: kind auto, path not set, url not set, encryption_key not set, memory_bytes 33554432, "
+        "disk_bytes 1073741824, keep_seconds 604800",
         "log: level info, format text",
     ]
 

@@ -4,11 +4,14 @@ import asyncio
 import os
 import re
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 PATIENCE_SECONDS = 20
+# What the commands keep goes here, and away with the tests.
+_STATE = tempfile.TemporaryDirectory()
 
 
 @dataclass(slots=True)
@@ -28,9 +31,9 @@ class Running:
 
 
 def environ(**more: str) -> dict[str, str]:
-    """This environment without any setting of the gateway."""
+    """This environment without any setting of the gateway, and with a state of its own that is still empty."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "DRAGOMAN_"))}
-    return {**kept, **more}
+    return {**kept, "XDG_STATE_HOME": tempfile.mkdtemp(dir=_STATE.name), **more}
 
 
 async def start(*arguments: str, **more: str) -> asyncio.subprocess.Process:
