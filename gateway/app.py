@@ -24,6 +24,8 @@ from gateway.proxy.lessons import Lessons
 from gateway.proxy.probing import Prober
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
+from gateway.proxy.sightings import Sightings
+from gateway.proxy.totals import Totals
 from gateway.rotation import Rotation
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
@@ -88,6 +90,8 @@ class Gateway:
         self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
         self._lessons = Lessons()
+        self._sightings = Sightings()
+        self._totals = Totals()
         self.aliases = _aliases_of(config)
         models = _models_of(config)
         self._catalogue = Catalogue(self.aliases, models)
@@ -147,6 +151,8 @@ class Gateway:
             interrupts=self.interrupts,
             lessons=self._lessons,
             worker=WorkerPlace(self._worker, config.server.workers),
+            sightings=self._sightings,
+            totals=self._totals,
         )
         return assemble(config, parts, self._lifespan)
 

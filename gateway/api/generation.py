@@ -1,6 +1,7 @@
 """What the endpoints that generate text share: callers, options, exchanges, one answer or a stream of it."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -12,7 +13,7 @@ from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
 from gateway.api.middleware import notes_of
-from gateway.api.records import answer_headers, note_records
+from gateway.api.records import answer_headers, count_records, note_records
 from gateway.api.requests import header
 from gateway.api.responder import Responder, responder_of
 from gateway.api.writing import Writer
@@ -29,7 +30,10 @@ from gateway.proxy.exchange import Candidate, Exchange, Record, Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
+from gateway.proxy.sightings import Sightings
+from gateway.proxy.totals import Totals
 from gateway.secret import Secret
+from translators.beginnings import beginnings
 from translators.chat.chunks import StreamFrame
 from translators.chat.extensions import RESTRICTED
 from translators.chat.request import MessagesRequest, Options
@@ -86,6 +90,8 @@ class Generator:
         settings: GenerationSettings,
         interrupts: Interrupts,
         lessons: Lessons,
+        sightings: Sightings,
+        totals: Totals,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._authenticator = authenticator
@@ -96,6 +102,8 @@ class Generator:
         self._settings = settings
         self._interrupts = interrupts
         self._lessons = lessons
+        self._sightings = sightings
+        self._totals = totals
         self._clock = clock
 
     async def _answer(self, scope: Scope, receive: Receive, caller: Caller, task: Task) -> None:
@@ -103,7 +111,7 @@ class Generator:
         responder = responder_of(scope)
         services = self._services_for(caller)
         asked = _asked(task.chats[0])
-        writers = self._writers(task.chats, self._options(scope, caller))
+        writers = self._writers(task.chats, self._options(scope, caller), caller)
         prefixes = [chat_prefix(chat) for chat in task.chats]
         # From here on a request is held by those who may have to send it, and by nobody else.
         task.chats.clear()
@@ -128,6 +136,7 @@ class Generator:
             raise FailedError(replace(error.failure, param=renamed)) from error
         finally:
             _note(notes_of(scope), asked, caller, records)
+            count_records(self._totals, records, caller)
 
     async def _stream(
         self,
@@ -164,15 +173,29 @@ class Generator:
             return self._services
         return self._services.for_caller(self._own_endpoint(caller.own_key))
 
-    def _writers(self, chats: Sequence[ChatRequest], options: Options) -> list[list[Writer]]:
+    def _writers(self, chats: Sequence[ChatRequest], options: Options, caller: Caller) -> list[list[Writer]]:
         """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""
         model = self._aliases.resolve(chats[0].model)
         models = (model, *self._settings.fallbacks.get(model, ()))
-        writers = {
-            id(chat): [Writer(chat, name, self._models.row(name), options, self._lessons) for name in models]
-            for chat in chats
-        }
+        copies = Counter(map(id, chats))
+        writers: dict[int, list[Writer]] = {}
+        for chat in chats:
+            if id(chat) not in writers:
+                own = self._with_sharing(options, chat, model, caller, copies[id(chat)])
+                writers[id(chat)] = [Writer(chat, name, self._models.row(name), own, self._lessons) for name in models]
         return [writers[id(chat)] for chat in chats]
+
+    def _with_sharing(self, options: Options, chat: ChatRequest, model: str, caller: Caller, copies: int) -> Options:
+        """The options for one prompt, with how much of it was seen lately where that decides about cache marks."""
+        if options.caching != "auto":
+            return options
+        # Who brought a key has caches of their own. What is kept of the key is a hash in a hash.
+        scope = (model, hash(caller.own_key.reveal()) if caller.own_key else 0)
+        found = beginnings(chat, scope, self._models.row(model).cache_minimum)
+        if not found.fingerprints:
+            return options
+        seen = self._sightings.sight(found.fingerprints, self._services.dispatcher.clock())
+        return replace(options, sharing=found.sharing(seen, is_asked_again=copies > 1))
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options with the caller's own wishes, which come as headers."""
