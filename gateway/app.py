@@ -25,6 +25,8 @@ from gateway.proxy.memory import TurnMemory
 from gateway.proxy.probing import Prober
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
+from gateway.proxy.sightings import Sightings
+from gateway.proxy.totals import Totals
 from gateway.rotation import Rotation
 from gateway.secret import Secret
 from gateway.store import StoreSwitch, open_store
@@ -93,6 +95,8 @@ class Gateway:
         self._store = StoreSwitch(open_store(config.store))
         self._store_work: set[asyncio.Task[None]] = set()
         self._turns = TurnMemory(self._store)
+        self._sightings = Sightings()
+        self._totals = Totals()
         self.aliases = _aliases_of(config)
         models = _models_of(config)
         self._catalogue = Catalogue(self.aliases, models)
@@ -155,6 +159,8 @@ class Gateway:
             interrupts=self.interrupts,
             lessons=self._lessons,
             worker=WorkerPlace(self._worker, config.server.workers),
+            sightings=self._sightings,
+            totals=self._totals,
         )
         return assemble(config, parts, self._lifespan)
 

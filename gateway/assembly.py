@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
-from gateway.api.admin import AdminPool, WorkerPlace
+from gateway.api.admin import AdminClients, AdminPool, WorkerPlace
 from gateway.api.auth import Authenticator
 from gateway.api.chat import ChatCompletions
 from gateway.api.completions import Completions
@@ -25,6 +25,8 @@ from gateway.proxy.catalogue import Catalogue
 from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.routing import Aliases
+from gateway.proxy.sightings import Sightings
+from gateway.proxy.totals import Totals
 from gateway.secret import Secret
 from gateway.upstream.hosts import HostEndpoint
 from translators.chat.request import Options
@@ -46,6 +48,8 @@ class Parts:
     interrupts: Interrupts
     lessons: Lessons
     worker: WorkerPlace
+    sightings: Sightings
+    totals: Totals
 
 
 def assemble(config: Config, parts: Parts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]) -> ASGIApp:
@@ -55,10 +59,12 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
     messages, count_tokens = _native(MESSAGES, config, parts), _native(COUNT_TOKENS, config, parts)
     models = Models(parts.authenticator, parts.catalogue)
     admin_pool = AdminPool(config.admin.api_key, parts.services.dispatcher, parts.worker)
+    admin_clients = AdminClients(config.admin.api_key, parts.totals, parts.worker)
     routes: list[BaseRoute] = [
         Route("/", FrontDoor(version("dragoman")), methods=["GET"]),
         Route("/health", Health(), methods=["GET"]),
         Route("/admin/pool", admin_pool, methods=["GET"]),
+        Route("/admin/clients", admin_clients, methods=["GET"]),
     ]
     for prefix in ("/v1", ""):
         routes += [
@@ -92,7 +98,7 @@ def _generator(kind: type[G], config: Config, parts: Parts) -> G:
         max_output_tokens=config.models.max_output_tokens,
         always_show_reasoning=config.translation.show_reasoning == "always",
         reject_unsupported=config.translation.on_unsupported == "reject",
-        always_cache=config.translation.prompt_caching == "always",
+        caching=config.translation.prompt_caching,
         allowed_fields=frozenset(config.translation.allow_native),
         max_choices=config.translation.max_choices,
     )
@@ -107,6 +113,8 @@ def _generator(kind: type[G], config: Config, parts: Parts) -> G:
         ),
         interrupts=parts.interrupts,
         lessons=parts.lessons,
+        sightings=parts.sightings,
+        totals=parts.totals,
     )
 
 
@@ -125,4 +133,5 @@ def _native(route: NativeRoute, config: Config, parts: Parts) -> Messages:
             config.models.fallbacks,
         ),
         interrupts=parts.interrupts,
+        totals=parts.totals,
     )

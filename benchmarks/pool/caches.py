@@ -2,16 +2,23 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 TTL_SECONDS: Final = 300.0
+# From each mark upstream looks for something cached so many blocks back, the marked one among them.
+LOOK_BACK_BLOCKS: Final = 20
 
 
 class Part(NamedTuple):
-    """A beginning of a prompt: what it is, and how many tokens it has from the start."""
+    """A beginning of a prompt: what it is, and how many tokens and blocks it has from the start."""
 
     identity: Hashable
     tokens: int
+    place: int = 0
+
+
+# The places that are marked; None where every beginning is.
+Marks: TypeAlias = tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +50,29 @@ class PromptCache:
         """Whether this beginning can be read."""
         return self._expires_at.get(identity, 0.0) > now
 
-    def cached_tokens(self, parts: tuple[Part, ...], now: float) -> int:
+    def cached_tokens(self, parts: tuple[Part, ...], now: float, marks: Marks = None) -> int:
         """How much of a prompt (its beginnings, the shortest first) can be read."""
-        return next((part.tokens for part in reversed(parts) if self.holds(part.identity, now)), 0)
+        found = self._found(parts, now, marks)
+        return found.tokens if found else 0
 
-    def keep(self, parts: tuple[Part, ...], now: float) -> None:
-        """A prompt has been read or written: all its beginnings live on."""
+    def keep(self, parts: tuple[Part, ...], now: float, marks: Marks = None) -> None:
+        """A prompt has been read or written: what is marked and what was read lives on."""
+        found = self._found(parts, now, marks)
         expires_at = now + self._ttl_seconds
         for part in parts:
-            self._expires_at[part.identity] = expires_at
+            if marks is None or part.place in marks or part is found:
+                self._expires_at[part.identity] = expires_at
+
+    def _found(self, parts: tuple[Part, ...], now: float, marks: Marks) -> Part | None:
+        """The longest beginning that is there, and in sight of a mark."""
+        held = (part for part in reversed(parts) if self.holds(part.identity, now))
+        return next((part for part in held if _is_in_sight(part.place, marks)), None)
+
+
+def marked_tokens(parts: tuple[Part, ...], marks: Marks) -> int:
+    """How much of a prompt is in the cache afterwards."""
+    return max((part.tokens for part in parts if marks is None or part.place in marks), default=0)
+
+
+def _is_in_sight(place: int, marks: Marks) -> bool:
+    return marks is None or any(mark - LOOK_BACK_BLOCKS < place <= mark for mark in marks)

@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 
+from benchmarks.pool import costs as costs_report
 from benchmarks.pool.buckets import BURST_SECONDS
 from benchmarks.pool.report import headings, headline, row, table
 from benchmarks.pool.scenario import Scenario
@@ -22,6 +23,9 @@ _PATIENCE = Patience()
 def main(arguments: Sequence[str]) -> None:
     """Simulate and print."""
     options = _parser().parse_args(arguments)
+    if options.caching:
+        _print_costs(options)
+        return
     for workload in options.workload or ["chat"]:
         scenario = Scenario(
             options.organizations,
@@ -40,6 +44,23 @@ def main(arguments: Sequence[str]) -> None:
         print(headline(scenario), flush=True)
         rows = [row(name, scenario, scenario.run(name)) for name in options.strategy or STRATEGIES]
         print("", table([headings(scenario), *rows]), "", sep="\n", flush=True)
+
+
+def _print_costs(options: argparse.Namespace) -> None:
+    """One table for all workloads; organisations and load are those where nothing is refused."""
+    rows: list[tuple[str, ...]] = [costs_report.HEADINGS]
+    for workload in options.workload or costs_report.WORKLOADS:
+        scenario = Scenario(
+            costs_report.ORGANIZATIONS,
+            workload,
+            costs_report.LOAD,
+            _minutes(options),
+            options.seed,
+            warm_up_minutes=options.warm_up,
+        )
+        rows += costs_report.costs(scenario)
+    print(f"{_minutes(options):g} min, seed {options.seed}; tokens a request, dollars a thousand requests")
+    print("", table(rows), "", sep="\n", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--queue-timeout", type=float, default=_PATIENCE.queue_seconds, help="seconds in the line")
     parser.add_argument("--first-byte", type=float, default=_PATIENCE.first_byte_seconds, help="seconds for a head")
     parser.add_argument("--signed", type=float, default=0.0, help="share of conversations with signed thinking")
+    parser.add_argument("--caching", action="store_true", help="what each setting of prompt_caching costs, instead")
     parser.add_argument("--quick", action="store_true", help="two minutes only; four where there is a fault")
     return parser
 

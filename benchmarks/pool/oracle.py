@@ -62,7 +62,7 @@ class Oracle(Unlearning):
         return self._lines.setdefault(family_of(request.turn.call.model), deque())
 
     def _uncached(self, key: ApiKey, call: Call, now: float) -> int:
-        return call.tokens - self._world.caches[key.workspace].cached_tokens(call.parts, now)
+        return call.tokens - self._world.caches[key.workspace].cached_tokens(call.parts, now, call.marks)
 
     def _seconds_until_room(self, key: ApiKey, call: Call, now: float) -> float:
         meter = self._world.organizations[key.organization].meter(call.model)

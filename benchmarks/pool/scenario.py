@@ -5,11 +5,13 @@ from functools import cached_property
 from typing import Final
 
 from benchmarks.pool.buckets import BURST_SECONDS, Limits
+from benchmarks.pool.marks import Marker
 from benchmarks.pool.simulation import Patience, Simulation
 from benchmarks.pool.strategies import balancer
 from benchmarks.pool.tally import Tally
 from benchmarks.pool.workloads import Workload, most_per_minute
 from benchmarks.pool.world import TIERS, ApiKey, Fault, Organization, Trouble, World
+from translators.chat.marking import Caching
 
 _FAULT_AFTER_SECONDS: Final = 60.0
 FAULT_SECONDS: Final = 60.0
@@ -28,7 +30,8 @@ _TARGETS: Final = {
 class Scenario:
     """What is simulated; `organizations` are tiers with their numbers of keys.
 
-    Warming up uses up what the full buckets hold at the beginning, and fills the caches.
+    Warming up uses up what the full buckets hold at the beginning, and fills the caches. `caching` says how the
+    gateway marks prompts; None leaves the workload's own marks.
     """
 
     organizations: tuple[tuple[str, int], ...] = (("start", 3), ("start", 2), ("start", 1))
@@ -44,6 +47,7 @@ class Scenario:
     patience: Patience = field(default_factory=Patience)
     # The share of conversations that hold what only the account that answered can read.
     signed: float = 0.0
+    caching: Caching | None = None
 
     @cached_property
     def keys(self) -> list[ApiKey]:
@@ -91,7 +95,8 @@ class Scenario:
         until = begins_at + self.minutes * 60
         world = self.world()
         chooses = balancer(strategy, world, self.patience, self.seed, self.workers, self.signed)
-        simulation = Simulation(world, chooses, Tally(begins_at, until), self.patience, self.seed, self.workers)
+        tally, marker = Tally(begins_at, until), Marker(self.caching) if self.caching else None
+        simulation = Simulation(world, chooses, tally, self.patience, self.seed, self.workers, marker)
         simulation.run(workload.conversations(), self.load * most / turns, until)
         return simulation
 

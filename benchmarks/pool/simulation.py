@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Final
 
 from benchmarks.pool.balancers import Balancer, Request
+from benchmarks.pool.marks import Marker
 from benchmarks.pool.tally import Tally
 from benchmarks.pool.workloads import Turn
 from benchmarks.pool.world import Fault, Reply, World
@@ -35,7 +36,14 @@ class Simulation:
     """One balancer in one world."""
 
     def __init__(
-        self, world: World, balancer: Balancer, tally: Tally, patience: Patience, seed: int = 0, workers: int = 1
+        self,
+        world: World,
+        balancer: Balancer,
+        tally: Tally,
+        patience: Patience,
+        seed: int = 0,
+        workers: int = 1,
+        marker: Marker | None = None,
     ) -> None:
         self.now = 0.0
         self.tally = tally
@@ -46,6 +54,7 @@ class Simulation:
         self._arrivals = Random(f"{seed} arrivals")
         self._random = Random(seed)
         self._workers = workers
+        self._marker = marker
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._scheduled = 0
         self._waiting = 0
@@ -98,6 +107,8 @@ class Simulation:
             return
         if self.tally.counts(self.now):
             self.tally.asked(turn.caller)
+        if self._marker is not None:
+            turn = self._marker.marked(turn, self.now)
         self._try(Request(turn, turns, self.now, self._random.randrange(self._workers)))
 
     def _try(self, request: Request) -> None:

@@ -1,6 +1,6 @@
 """What a simulation counts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from benchmarks.pool.caches import Usage
@@ -25,8 +25,10 @@ class Tally:
     later_turns: int = 0
     later_turns_at_home: int = 0
     read_tokens: int = 0
+    written_tokens: int = 0
     input_tokens: int = 0
     cost: float = 0.0
+    input_cost: float = 0.0
     waits: list[float] = field(default_factory=list)
     quiet_requests: int = 0
     quiet_limited: int = 0
@@ -55,7 +57,9 @@ class Tally:
         self.answers += 1
         self.read_tokens += usage.cache_read_tokens
         self.input_tokens += usage.uncached_tokens + usage.cache_read_tokens
+        self.written_tokens += usage.cache_write_tokens
         self.cost += dollars(model, usage)
+        self.input_cost += dollars(model, replace(usage, output_tokens=0))
 
 
 def dollars(model: str, usage: Usage) -> float:

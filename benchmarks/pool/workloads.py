@@ -26,11 +26,17 @@ _SPREAD: Final = 0.8
 _ESTIMATE_SPREAD: Final = 0.15
 _TURN_SPREAD: Final = 0.01
 _SAMPLE: Final = 3_000
+# One turn of so many calls many tools at once, so that upstream does not see from its end to the end of the last one.
+_TURNS_A_BURST: Final = 10
+_CALLS_IN_A_BURST: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A kind of traffic; all sizes are means. What `prefix_tokens` are shared by is one of several applications."""
+    """A kind of traffic; all sizes are means. What `prefix_tokens` are shared by is one of several applications.
+
+    With none of them each prompt is like no other. `tools` is how many there are; without any, nothing is called.
+    """
 
     model: str
     prefix_tokens: int
@@ -41,6 +47,7 @@ class Application:
     think_seconds: float
     applications: int = 20
     is_one_prompt: bool = False
+    tools: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,13 @@ class Turn:
     ideal_tokens: int
     call: Call
     think_seconds: float
+    tools: int = 0
 
 
 _CHAT: Final = Application("claude-sonnet-5-5", 2_000, 300, 150, 400, turns=8, think_seconds=30)
-_AGENT: Final = Application("claude-sonnet-5-5", 12_000, 600, 1_500, 250, turns=20, think_seconds=1.5)
+_AGENT: Final = Application("claude-sonnet-5-5", 12_000, 600, 1_500, 250, turns=20, think_seconds=1.5, tools=20)
 _SINGLE: Final = Application("claude-sonnet-5-5", 1_500, 1_200, 0, 300, turns=1, think_seconds=0)
+_UNSHARED: Final = Application("claude-sonnet-5-5", 1_500, 1_200, 0, 300, turns=1, think_seconds=0, applications=0)
 _CHEAP: Final = Application("claude-haiku-5-5", 1_500, 1_200, 0, 300, turns=1, think_seconds=0)
 # Everyone asks about the same long document: one cache, more requests than one organisation may serve.
 _HOT: Final = Application(
@@ -74,6 +83,7 @@ WORKLOADS: Final[dict[str, Mapping[Application, float]]] = {
     "chat": {_CHAT: 1.0},
     "agents": {_AGENT: 1.0},
     "single": {_SINGLE: 1.0},
+    "unshared": {_UNSHARED: 1.0},
     "mixed": {_CHAT: 0.3, _AGENT: 0.1, _SINGLE: 0.4, _CHEAP: 0.2},
     "hot": {_HOT: 1.0},
 }
@@ -122,10 +132,14 @@ def most_per_minute(limits: Limits, needs: Mapping[str, Limits]) -> float:
 
 
 def _conversation(random: Random, number: int, kind: int, application: Application) -> list[Turn]:
-    shared = random.randrange(application.applications)
+    applications = application.applications or 1
+    shared = random.randrange(applications)
     # The same for all conversations of one application, so not from `random`.
-    prefix_tokens = int(application.prefix_tokens * (0.6 + 0.8 * (shared + 0.5) / application.applications))
-    parts = [Part(("application", kind, shared), prefix_tokens)]
+    prefix_tokens = int(application.prefix_tokens * (0.6 + 0.8 * (shared + 0.5) / applications))
+    opening = ("application", kind, shared) if application.applications else ("conversation", number)
+    # The system prompt is one block.
+    parts = [Part(opening, prefix_tokens, application.tools + 1)]
+    marks = (parts[0].place,) if application.turns == 1 else None
     named_by: object = ("hot", kind) if application.is_one_prompt else number
     prefix = blake2b(repr(named_by).encode(), digest_size=8).digest()
     loudest = random.random() < _LOUDEST_SHARE
@@ -136,8 +150,7 @@ def _conversation(random: Random, number: int, kind: int, application: Applicati
     tokens, cached_before, paused = prefix_tokens, prefix_tokens, 0.0
     for turn_number in range(_turns(number * _GOLDEN % 1, application.turns)):
         tokens += _size(random, application.turn_tokens if turn_number else application.first_tokens)
-        if application.turns > 1:
-            parts.append(Part((number, turn_number), tokens))
+        parts.append(Part((number, turn_number), tokens, parts[-1].place + _blocks(number, turn_number, application)))
         answer_tokens = _size(random, application.answer_tokens)
         call = Call(
             application.model,
@@ -147,14 +160,28 @@ def _conversation(random: Random, number: int, kind: int, application: Applicati
             random.uniform(0.5, 2.0),
             random.uniform(50.0, 100.0),
             cache_minimum,
+            marks,
         )
         estimated = int(tokens * bytes_ratio * math.exp(random.gauss(0.0, _TURN_SPREAD)))
         think_seconds = random.expovariate(1 / application.think_seconds) if application.think_seconds else 0.0
         ideal = tokens - (cached_before if paused < TTL_SECONDS else prefix_tokens)
-        turns.append(Turn(number, turn_number, caller, prefix, estimated, ideal, call, think_seconds))
+        turns.append(
+            Turn(number, turn_number, caller, prefix, estimated, ideal, call, think_seconds, application.tools)
+        )
         cached_before, paused = tokens, think_seconds
         tokens += answer_tokens
     return turns
+
+
+def _blocks(number: int, turn_number: int, application: Application) -> int:
+    """How many blocks a turn adds: a question; before it an answer; or an answer with calls, and their results."""
+    if not turn_number:
+        return 1
+    if not application.tools:
+        return 2
+    # As all else of the traffic is the same with calls and without, chance has no part in it.
+    is_burst = (number + turn_number) % _TURNS_A_BURST == 0
+    return 1 + 2 * (_CALLS_IN_A_BURST if is_burst else 1)
 
 
 def _turns(place: float, mean: float) -> int:

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Final
 
 from benchmarks.pool.buckets import BURST_SECONDS, Bucket, Limits, Meter, http_date
-from benchmarks.pool.caches import NOTHING, Part, PromptCache, Usage
+from benchmarks.pool.caches import NOTHING, Marks, Part, PromptCache, Usage, marked_tokens
 
 # What simulated time 0 is called in headers.
 EPOCH: Final = datetime(2026, 11, 21, 9, 0, 0, tzinfo=UTC).timestamp()
@@ -38,6 +38,7 @@ class Call:
     head_seconds: float
     tokens_per_second: float
     cache_minimum: int = 1024
+    marks: Marks = None
 
     @property
     def stream_seconds(self) -> float:
@@ -180,7 +181,7 @@ class World:
         """The head of an answer goes out: its prompt is cached from now on, its tokens run."""
         key = self.keys[key_name]
         if call.tokens >= call.cache_minimum:
-            self.caches[key.workspace].keep(call.parts, now)
+            self.caches[key.workspace].keep(call.parts, now, call.marks)
         self._drain(key, call, call.tokens_per_second, now)
 
     def end_answer(self, key_name: str, call: Call, now: float) -> None:
@@ -193,8 +194,8 @@ class World:
     def _usage(self, key: ApiKey, call: Call, now: float) -> Usage:
         if call.tokens < call.cache_minimum:
             return Usage(input_tokens=call.tokens, output_tokens=call.output_tokens)
-        read = self.caches[key.workspace].cached_tokens(call.parts, now)
-        cacheable = call.parts[-1].tokens if call.parts else 0
+        read = self.caches[key.workspace].cached_tokens(call.parts, now, call.marks)
+        cacheable = marked_tokens(call.parts, call.marks)
         return Usage(call.tokens - cacheable, cacheable - read, read, call.output_tokens)
 
     def _troubled(self, fault: Fault, key: ApiKey, call: Call, now: float) -> Reply | None:

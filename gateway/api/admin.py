@@ -1,4 +1,4 @@
-"""`GET /admin/pool`: what the operator, and nobody else, may see of the running gateway."""
+"""`GET /admin/pool`, `GET /admin/clients`: what the operator, and nobody else, may see of the running gateway."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.auth import presented_key
 from gateway.api.responder import responder_of
 from gateway.proxy.dispatch import Dispatcher
+from gateway.proxy.totals import Totals
 from gateway.secret import Secret
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -40,6 +41,21 @@ class AdminPool:
         """Answer."""
         check_admin(scope, self._admin_key)
         body = orjson.dumps({"worker": self._worker, "pool": self._dispatcher.snapshot()})
+        await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
+
+
+class AdminClients:
+    """What the clients have used of the process that is asked."""
+
+    def __init__(self, admin_key: Secret | None, totals: Totals, worker: WorkerPlace) -> None:
+        self._admin_key = admin_key
+        self._totals = totals
+        self._worker = worker
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        check_admin(scope, self._admin_key)
+        body = orjson.dumps({"worker": self._worker, "clients": self._totals.clients()})
         await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
 
 

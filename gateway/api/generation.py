@@ -1,6 +1,7 @@
 """What the endpoints that generate text share: callers, options, exchanges, one answer or a stream of it."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -12,7 +13,7 @@ from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
 from gateway.api.middleware import notes_of
-from gateway.api.records import answer_headers, note_records
+from gateway.api.records import answer_headers, count_records, note_records
 from gateway.api.requests import header
 from gateway.api.responder import Responder, responder_of
 from gateway.api.turns import in_turns
@@ -30,7 +31,10 @@ from gateway.proxy.exchange import Candidate, Exchange, Record, Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
+from gateway.proxy.sightings import Sightings
+from gateway.proxy.totals import Totals
 from gateway.secret import Secret
+from translators.beginnings import beginnings
 from translators.chat.chunks import StreamFrame
 from translators.chat.extensions import RESTRICTED
 from translators.chat.request import MessagesRequest, Options
@@ -87,6 +91,8 @@ class Generator:
         settings: GenerationSettings,
         interrupts: Interrupts,
         lessons: Lessons,
+        sightings: Sightings,
+        totals: Totals,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._authenticator = authenticator
@@ -97,6 +103,8 @@ class Generator:
         self._settings = settings
         self._interrupts = interrupts
         self._lessons = lessons
+        self._sightings = sightings
+        self._totals = totals
         self._clock = clock
 
     async def _answer(self, scope: Scope, receive: Receive, caller: Caller, task: Task) -> None:
@@ -104,8 +112,7 @@ class Generator:
         responder = responder_of(scope)
         services = self._services_for(caller)
         asked = _asked(task.chats[0])
-        options = self._options(scope, caller)
-        writers = await self._writers(task, options, caller)
+        writers = await self._writers(task, self._options(scope, caller), caller)
         prefixes = [chat_prefix(chat) for chat in task.chats]
         # From here on a request is held by those who may have to send it, and by nobody else.
         task.chats.clear()
@@ -130,6 +137,7 @@ class Generator:
             raise FailedError(replace(error.failure, param=renamed)) from error
         finally:
             _note(notes_of(scope), asked, caller, records)
+            count_records(self._totals, records, caller)
 
     async def _stream(
         self,
@@ -170,16 +178,29 @@ class Generator:
         """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""
         model = self._aliases.resolve(task.chats[0].model)
         rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
+        copies = Counter(map(id, task.chats))
         memory = self._services.memory
         writers: dict[int, list[Writer]] = {}
         for chat in task.chats:
             if id(chat) not in writers:
                 past = await memory.recollect(chat, caller.scope, rows, in_turns if task.is_large else None)
+                own = self._with_sharing(options, chat, model, caller, copies[id(chat)])
                 writers[id(chat)] = [
-                    Writer(chat, name, row, options, self._lessons, memory, past.get(name))
-                    for name, row in rows.items()
+                    Writer(chat, name, row, own, self._lessons, memory, past.get(name)) for name, row in rows.items()
                 ]
         return [writers[id(chat)] for chat in task.chats]
+
+    def _with_sharing(self, options: Options, chat: ChatRequest, model: str, caller: Caller, copies: int) -> Options:
+        """The options for one prompt, with how much of it was seen lately where that decides about cache marks."""
+        if options.caching != "auto":
+            return options
+        # Who brought a key has caches of their own. What is kept of the key is a hash in a hash.
+        scope = (model, hash(caller.own_key.reveal()) if caller.own_key else 0)
+        found = beginnings(chat, scope, self._models.row(model).cache_minimum)
+        if not found.fingerprints:
+            return options
+        seen = self._sightings.sight(found.fingerprints, self._services.dispatcher.clock())
+        return replace(options, sharing=found.sharing(seen, is_asked_again=copies > 1))
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options with the caller's own wishes, which come as headers."""

@@ -11,13 +11,14 @@ from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
 from gateway.api.middleware import notes_of
-from gateway.api.records import gateway_headers, note_records
+from gateway.api.records import count_records, gateway_headers, note_records
 from gateway.api.requests import read_body
 from gateway.api.responder import Responder, responder_of
 from gateway.proxy.exchange import Candidate, Exchange, Services
 from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native, telling
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
+from gateway.proxy.totals import Totals
 from gateway.secret import Secret
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
@@ -65,6 +66,7 @@ class Messages:
         aliases: Aliases,
         settings: NativeSettings,
         interrupts: Interrupts,
+        totals: Totals,
     ) -> None:
         self._route = route
         self._authenticator = authenticator
@@ -73,6 +75,7 @@ class Messages:
         self._aliases = aliases
         self._settings = settings
         self._interrupts = interrupts
+        self._totals = totals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -102,6 +105,9 @@ class Messages:
         finally:
             records = (exchange.record,)
             note_records(notes_of(scope), records, caller=caller, model=asked.model, is_stream=asked.streams)
+            if self._route.streams:
+                # To count tokens is to use none.
+                count_records(self._totals, records, caller)
 
     async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
         with StreamClient(responder, self._settings.keepalive_seconds, PING) as client:

@@ -5,6 +5,7 @@ from typing import Final
 
 from gateway.api.auth import Caller
 from gateway.proxy.exchange import Record
+from gateway.proxy.totals import Totals
 from translators.adjustments import HEADER as ADJUSTED_HEADER
 from translators.adjustments import MAX_HEADER_BYTES, united
 from translators.rate_limits import openai_rate_limits
@@ -14,6 +15,8 @@ ATTEMPTS_HEADER: Final = "x-gateway-attempts"
 KEY_HEADER: Final = "x-gateway-key"
 # Only where it is another one than was asked for.
 MODEL_HEADER: Final = "x-gateway-model"
+# From when upstream has told, which for a stream is before its first content.
+CACHE_HEADER: Final = "x-gateway-cache"
 _SEPARATOR: Final = ","
 
 
@@ -30,12 +33,20 @@ def note_records(
     if waited_ms := round(whole.waited_seconds * 1000):
         notes["waited_ms"] = waited_ms
     notes["prompt_tokens"] = whole.usage.prompt_tokens
+    if whole.usage.cache_read_tokens or whole.usage.cache_write_tokens:
+        notes["cache_read_tokens"] = whole.usage.cache_read_tokens
+        notes["cache_write_tokens"] = whole.usage.cache_write_tokens
     notes["completion_tokens"] = whole.usage.output_tokens
     notes["adjusted"] = whole.adjusted
     notes["upstream_request_id"] = whole.upstream_request_id or None
     notes["stop_reason"] = whole.stop_reason or None
     if whole.failures:
         notes["failures"] = " | ".join(whole.failures)
+
+
+def count_records(totals: Totals, records: Sequence[Record], caller: Caller) -> None:
+    """Count a request among its client's."""
+    totals.note(caller.name, [(record.model, record.usage) for record in records])
 
 
 def answer_headers(records: Sequence[Record], *, names_key: bool = False) -> dict[str, str]:
@@ -51,8 +62,11 @@ def answer_headers(records: Sequence[Record], *, names_key: bool = False) -> dic
 
 
 def gateway_headers(record: Record, *, names_key: bool) -> dict[str, str]:
-    """How the gateway came to the answer: with how many attempts, another model, and for some callers which key."""
+    """How the gateway came to the answer: attempts, prompt cache, another model, and for some callers the key."""
     headers = {ATTEMPTS_HEADER: str(record.attempts)} if record.attempts else {}
+    if record.usage.prompt_tokens:
+        usage = record.usage
+        headers[CACHE_HEADER] = f"read={usage.cache_read_tokens} write={usage.cache_write_tokens}"
     if record.fallback is not None:
         headers[MODEL_HEADER] = record.fallback
     if names_key and record.key is not None:

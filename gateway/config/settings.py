@@ -222,9 +222,12 @@ class TranslationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Meta(description="Whether the model's reasoning is in the answer only when the request asks, or always."),
     ] = "when_asked"
     prompt_caching: Annotated[
-        Literal["off", "always"],
-        Meta(description="always marks the end of every conversation for the prompt cache, unless it has marks."),
-    ] = "off"
+        Literal["off", "auto", "always"],
+        Meta(
+            description="Cache marks for requests that have none: auto sets them where they pay, "
+            "always at the end of every conversation."
+        ),
+    ] = "auto"
     max_choices: Annotated[int, Meta(ge=1, le=128, description="The most choices (n) in one request.")] = 8
     allow_native: Annotated[
         tuple[Literal["speed", "inference_geo", "mcp_servers", "container", "file_ids"], ...],

@@ -642,7 +642,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "builtin_aliases true, max_output_tokens not set, abilities {}, fallbacks {}, refresh_seconds 3600",
         "clients: name my-app, api_key set, sees_key false",
         "admin: api_key not set",
-        "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching off, max_choices 8, "
+        "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching auto, max_choices 8, "
         "allow_native []",
         "streaming: keepalive_seconds 15",
         "retries: max_attempts 3, deadline_seconds 600, budget_percent 20",

@@ -72,7 +72,7 @@ async def test_an_answer_passes_as_the_bytes_it_is(upstream: ScriptedUpstream, r
     assert response.headers["content-type"] == "application/json; charset=utf-8"
     assert response.headers["request-id"] == REQUEST_ID
     assert response.headers["x-request-id"].startswith("req_")
-    names = {"content-type", "content-length", "request-id", "x-request-id", "x-gateway-attempts"}
+    names = {"content-type", "content-length", "request-id", "x-request-id", "x-gateway-attempts", "x-gateway-cache"}
     assert set(response.headers) == names
     assert "prompt_tokens=3 completion_tokens=4" in read_log()
 

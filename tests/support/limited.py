@@ -32,6 +32,7 @@ from tests.support.scripted import (
     scripted_upstream,
     stream_answer,
 )
+from translators.models import model_table
 
 SECRET = "sk-ant-limited-"
 _TEXT = "One two three four five six seven eight nine ten."
@@ -83,13 +84,18 @@ class Between:
 class LimitedUpstream:
     """All the hosts of one world.
 
+    Its caches keep every beginning; with `goes_by_marks` they keep what is marked, and bill by that.
+
     An answer's head takes `head_seconds`, or what `slow_heads` says of its key; from there to its end it takes
     `answer_seconds` and has `answer_tokens`.
     """
 
-    def __init__(self, organizations: Iterable[Organization], keys: Iterable[ApiKey]) -> None:
+    def __init__(
+        self, organizations: Iterable[Organization], keys: Iterable[ApiKey], *, goes_by_marks: bool = False
+    ) -> None:
         self.world = World(organizations, keys, epoch=time.time())
         self.asked: list[Asked] = []
+        self._goes_by_marks = goes_by_marks
         self.hosts: dict[str, ScriptedUpstream] = {}
         self.head_seconds = 0.005
         self.slow_heads: dict[str, float] = {}
@@ -138,10 +144,11 @@ class LimitedUpstream:
         if owned is None:
             return error_answer(401, "authentication_error", "invalid x-api-key")
         call = self._call(owned.name, request.json)
-        cached = {name: cache.cached_tokens(call.parts, self.now) for name, cache in self.world.caches.items()}
+        caches = self.world.caches.items()
+        cached = {name: cache.cached_tokens(call.parts, self.now, call.marks) for name, cache in caches}
         most = max(cached.values())
-        # The first part is tools and system, which any conversation may share.
-        is_later_turn = most > call.parts[0].tokens
+        # Tools and system any conversation may share.
+        is_later_turn = most > parts_of(request.json)[0].tokens
         reply = self.world.ask(owned.name, call, self.now)
         is_at_home = cached[owned.workspace] == most
         asked = Asked(self.now, owned, reply.status, reply.fault, reply.usage, is_later_turn, is_at_home)
@@ -149,10 +156,12 @@ class LimitedUpstream:
         return Answer(tuple(self._steps(owned.name, call, reply, request.json)))
 
     def _call(self, name: str, body: Mapping[str, Any]) -> Call:
-        parts = parts_of(body)
+        parts, marks = (blocks_of(body), marks_of(body)) if self._goes_by_marks else (parts_of(body), None)
         head_seconds = self.slow_heads.get(name, self.head_seconds)
         per_second = self.answer_tokens / self.answer_seconds
-        return Call(body["model"], parts, parts[-1].tokens, self.answer_tokens, head_seconds, per_second, 0)
+        minimum = model_table().row(body["model"]).cache_minimum if self._goes_by_marks else 0
+        tokens = parts[-1].tokens
+        return Call(body["model"], parts, tokens, self.answer_tokens, head_seconds, per_second, minimum, marks)
 
     def _steps(self, name: str, call: Call, reply: Reply, body: Mapping[str, Any]) -> list[Step]:
         if reply.fault is Fault.RESET:
@@ -174,13 +183,18 @@ class LimitedUpstream:
 
 @asynccontextmanager
 async def limited_upstream(
-    keys: Iterable[ApiKey], limits: Limits, *, burst_seconds: float = 60.0, fill: float = 1.0
+    keys: Iterable[ApiKey],
+    limits: Limits,
+    *,
+    burst_seconds: float = 60.0,
+    fill: float = 1.0,
+    goes_by_marks: bool = False,
 ) -> AsyncIterator[LimitedUpstream]:
     """An upstream for these keys, each of whose organisations has these limits; a port for each host."""
     owned = list(keys)
     names = sorted({owned_key.organization for owned_key in owned})
     organizations = [Organization(name, limits, burst_seconds, fill) for name in names]
-    limited = LimitedUpstream(organizations, owned)
+    limited = LimitedUpstream(organizations, owned, goes_by_marks=goes_by_marks)
     async with AsyncExitStack() as stack:
         for host in sorted({owned_key.host for owned_key in owned}):
             limited.hosts[host] = await stack.enter_async_context(scripted_upstream())
@@ -200,15 +214,40 @@ def keys_of(*organizations: int) -> list[ApiKey]:
 def parts_of(body: Mapping[str, Any]) -> tuple[Part, ...]:
     """A prompt's beginnings: tools and system, then one more message at a time; cache marks do not matter.
 
-    Upstream keeps what is marked; here all is kept, since it is the choice of the workspace that is looked at.
+    Where all is kept, it is the choice of the workspace that is looked at.
     """
+    return _beginnings(body, ([body.get("tools"), body.get("system")], *map(_in_blocks, body["messages"])))
+
+
+def blocks_of(body: Mapping[str, Any]) -> tuple[Part, ...]:
+    """A prompt's beginnings, block by block."""
+    return _beginnings(body, _blocks(body))
+
+
+def marks_of(body: Mapping[str, Any]) -> tuple[int, ...]:
+    """How many blocks there are up to each mark."""
+    return tuple(place for place, block in enumerate(_blocks(body), 1) if "cache_control" in block)
+
+
+def _blocks(body: Mapping[str, Any]) -> list[Any]:
+    messages = [block for message in body["messages"] for block in _in_blocks(message)["content"]]
+    return [*body.get("tools", ()), *body.get("system", ()), *messages]
+
+
+def _in_blocks(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message whose content is blocks: a string equals one."""
+    content = message["content"]
+    return {**message, "content": [{"type": "text", "text": content}] if isinstance(content, str) else content}
+
+
+def _beginnings(body: Mapping[str, Any], pieces: Iterable[Any]) -> tuple[Part, ...]:
     digest = blake2b(body["model"].encode(), digest_size=8)
     parts, size = [], 0
-    for piece in ([body.get("tools"), body.get("system")], *body["messages"]):
+    for place, piece in enumerate(pieces, 1):
         data = json.dumps(_unmarked(piece)).encode()
         digest.update(data)
         size += len(data)
-        parts.append(Part(digest.copy().digest(), size // 4))
+        parts.append(Part(digest.copy().digest(), size // 4, place))
     return tuple(parts)
 
 

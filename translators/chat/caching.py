@@ -23,7 +23,7 @@ _BREAKPOINT: Final = "prompt_cache_breakpoint"
 _SHORT_BREAKPOINT: Final = dict(SHORT)
 _LONG_BREAKPOINT: Final = dict(LONG)
 # Section 13.1 of the Messages reference: marks on these are refused.
-_UNMARKABLE: Final = frozenset({"thinking", "redacted_thinking"})
+UNMARKABLE: Final = frozenset({"thinking", "redacted_thinking"})
 # What OpenAI's lifetimes come closest to; all are above five minutes.
 _LONG_LIFETIMES: Final = frozenset({"30m", "1h", "12h", "24h"})
 
@@ -61,7 +61,7 @@ def mark_last(messages: list[Block], mark: Block) -> bool:
     """Mark the last block of the conversation that can carry a mark, if any; one that has its own keeps that."""
     for message in reversed(messages):
         for block in reversed(blocks_of(message)):
-            if block["type"] not in _UNMARKABLE:
+            if block["type"] not in UNMARKABLE:
                 block.setdefault(MARK, mark)
                 return True
     return False

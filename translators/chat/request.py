@@ -11,13 +11,16 @@ from msgspec.structs import replace
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
+from translators.beginnings import NOT_SHARED, Sharing
 from translators.blocks import Block as RecordedBlock
 from translators.blocks import content_of
 from translators.chat import caching
+from translators.chat.automatic import Prompt
 from translators.chat.choice import Choice, write_choice
 from translators.chat.content import Block
 from translators.chat.extensions import Extensions, write_extensions
 from translators.chat.formats import Format, write_format
+from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
 from translators.chat.reasoning import Circumstances, Reasoning, write_reasoning
 from translators.chat.settings import drop_without_counterpart, sampling, settings, token_limit, verbosity_words
@@ -42,14 +45,17 @@ _BYTES_A_TOKEN: Final = 4
 class Options:
     """What the operator, and in part the caller, decided about translations.
 
-    `allowed_fields` are native fields (`speed`, ...) and `file_ids` that may be used with shared keys.
+    `allowed_fields` are native fields (`speed`, ...) and `file_ids` that may be used with shared keys. `caching` is
+    where requests without cache marks are marked, `sharing` how much of the prompt was seen lately, which `auto` goes
+    by.
     """
 
     max_output_tokens: int | None = None
     always_show_reasoning: bool = False
     reject_unsupported: bool = False
     show_thinking_blocks: bool = False
-    always_cache: bool = False
+    caching: Caching = "off"
+    sharing: Sharing = NOT_SHARED
     allowed_fields: frozenset[str] = frozenset()
     max_choices: int = 8
 
@@ -274,7 +280,9 @@ def _write_marks(draft: _Draft, system: list[Block]) -> bool:
     has_marks = caching.has_marks(tools, system, caching.message_blocks(messages))
     whole = caching.mark_of(request.cache_control, None, "") if not is_null(request.cache_control) else None
     if whole is None and not has_marks:
-        whole = _automatic_mark(request, draft.options)
+        whole = _asked_mark(request)
+        if whole is None:
+            return not _has_opted_out(request) and _mark_where_it_pays(draft, system)
     if whole is not None:
         has_marks = caching.mark_last(messages, whole) or has_marks
     if has_marks:
@@ -282,14 +290,26 @@ def _write_marks(draft: _Draft, system: list[Block]) -> bool:
     return has_marks
 
 
-def _automatic_mark(request: ChatRequest, options: Options) -> Block | None:
-    """The mark for a conversation without one: asked for by OpenAI's cache settings, or by the operator."""
+def _asked_mark(request: ChatRequest) -> Block | None:
+    """The mark that OpenAI's cache settings ask for."""
     asked = request.prompt_cache_options
-    if asked is not None and asked.mode == "explicit":
+    if _has_opted_out(request) or (asked is None and request.prompt_cache_retention is None):
         return None
-    if asked is not None or request.prompt_cache_retention is not None:
-        return caching.lifetime(asked.ttl if asked else request.prompt_cache_retention)
-    return dict(caching.SHORT) if options.always_cache else None
+    return caching.lifetime(asked.ttl if asked else request.prompt_cache_retention)
+
+
+def _has_opted_out(request: ChatRequest) -> bool:
+    """Whether only marks of the caller's own are wanted."""
+    return request.prompt_cache_options is not None and request.prompt_cache_options.mode == "explicit"
+
+
+def _mark_where_it_pays(draft: _Draft, system: list[Block]) -> bool:
+    """Add the marks of the operator's choice; whether there is any."""
+    options, conversation = draft.options, draft.writer.conversation
+    if options.caching == "off":
+        return False
+    prompt = Prompt(draft.tools.definitions, len(conversation.system), system, conversation.messages)
+    return prompt.mark(options.caching, draft.target.row.cache_minimum, options.sharing)
 
 
 def _thinking_fields(draft: _Draft) -> Block:

@@ -1,0 +1,96 @@
+"""What each client has used since the start, and what prompt caches have saved: counted as answers end."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from translators.models import ModelTable, Price, model_table
+from translators.usage import Usage
+
+# Names of clients come from the configuration; those that are gone after a reload are kept as well.
+MAX_CLIENTS: Final = 1_000
+# Prices are in micro-dollars a million tokens.
+_TOKENS_A_PRICE: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTotals:
+    """One client since the start; what was saved is in micro-dollars, and negative where writing has cost more."""
+
+    name: str
+    requests: int
+    prompt_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    completion_tokens: int
+    saved_micro_dollars: int
+
+
+@dataclass(slots=True)
+class _Counts:
+    requests: int = 0
+    prompt_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    completion_tokens: int = 0
+    # In millionths of a micro-dollar, so that nothing is lost by rounding each answer.
+    saved: int = 0
+
+
+class Totals:
+    """The counts of one process by client; of too many the one that has asked for nothing the longest is dropped."""
+
+    def __init__(self, max_clients: int = MAX_CLIENTS, models: ModelTable | None = None) -> None:
+        self._max_clients = max_clients
+        # Prices stand beside the built-in rows, which no configuration changes.
+        self._models = models or model_table()
+        self._counts: OrderedDict[str, _Counts] = OrderedDict()
+
+    def note(self, client: str, used: Iterable[tuple[str | None, Usage]]) -> None:
+        """Count a request: for each message that upstream wrote for it, the model and what it used."""
+        counts = self._counts.setdefault(client, _Counts())
+        self._counts.move_to_end(client)
+        if len(self._counts) > self._max_clients:
+            self._counts.popitem(last=False)
+        counts.requests += 1
+        for model, usage in used:
+            counts.prompt_tokens += usage.prompt_tokens
+            counts.cache_read_tokens += usage.cache_read_tokens
+            counts.cache_write_tokens += usage.cache_write_tokens
+            counts.completion_tokens += usage.output_tokens
+            if usage.cache_read_tokens or usage.cache_write_tokens:
+                counts.saved += self._saved(model, usage)
+
+    def clients(self) -> list[ClientTotals]:
+        """What was counted, by name."""
+        return [
+            ClientTotals(
+                name,
+                counts.requests,
+                counts.prompt_tokens,
+                counts.cache_read_tokens,
+                counts.cache_write_tokens,
+                counts.completion_tokens,
+                round(counts.saved / _TOKENS_A_PRICE),
+            )
+            for name, counts in sorted(self._counts.items())
+        ]
+
+    def _saved(self, model: str | None, usage: Usage) -> int:
+        """What a message would have cost more without a cache; nothing where its price is not known."""
+        known = self._models.provenance(model) if model else None
+        price = _price(known.prices, usage.prompt_tokens) if known else None
+        if price is None:
+            return 0
+        # Usage does not say how long a write lives; the gateway's own marks ask for five minutes.
+        surcharge = price.cache_write_5m - price.input
+        return usage.cache_read_tokens * (price.input - price.cache_read) - usage.cache_write_tokens * surcharge
+
+
+def _price(prices: Iterable[Price], prompt_tokens: int) -> Price | None:
+    """The price of a prompt of that length."""
+    for price in prices:
+        if price.up_to_prompt_tokens is None or prompt_tokens <= price.up_to_prompt_tokens:
+            return price
+    return None

@@ -1,0 +1,79 @@
+"""What clients have used is added up, and what caches saved goes by the price table."""
+
+import pytest
+
+from gateway.proxy.totals import ClientTotals, Totals
+from translators.models import model_table
+from translators.usage import Usage
+
+SONNET = "claude-sonnet-5-5"
+
+
+def price_of(model: str) -> tuple[int, int, int]:
+    """Micro-dollars a million tokens: input, read, written."""
+    known = model_table().provenance(model)
+    assert known is not None
+    return known.prices[0].input, known.prices[0].cache_read, known.prices[0].cache_write_5m
+
+
+def saved(*usages: Usage, model: str | None = SONNET) -> int:
+    totals = Totals()
+    for usage in usages:
+        totals.note("app", [(model, usage)])
+    return totals.clients()[0].saved_micro_dollars
+
+
+def test_requests_and_tokens_are_added_up_by_client() -> None:
+    totals = Totals()
+    totals.note("b", [(SONNET, Usage(100, 20, 3, 7)), (SONNET, Usage(100, 0, 23, 8))])
+    totals.note("a", [(SONNET, Usage(5, 0, 0, 1))])
+    totals.note("b", [])
+
+    first, second = totals.clients()
+    assert first == ClientTotals("a", 1, 5, 0, 0, 1, 0)
+    assert (second.name, second.requests, second.prompt_tokens, second.completion_tokens) == ("b", 2, 246, 15)
+    assert (second.cache_read_tokens, second.cache_write_tokens) == (26, 20)
+
+
+def test_a_read_saves_what_it_costs_less_and_a_write_costs_its_surcharge() -> None:
+    input_price, read_price, write_price = price_of(SONNET)
+    million = 1_000_000
+
+    assert saved(Usage(cache_read_tokens=million)) == input_price - read_price > 0
+    assert saved(Usage(cache_write_tokens=million)) == input_price - write_price < 0
+    assert saved(Usage(cache_write_tokens=million), Usage(cache_read_tokens=million)) == (
+        2 * input_price - read_price - write_price
+    )
+    assert saved(Usage(input_tokens=million, output_tokens=million)) == 0
+
+
+def test_many_small_answers_lose_nothing_by_rounding() -> None:
+    input_price, read_price, _ = price_of(SONNET)
+
+    assert saved(*[Usage(cache_read_tokens=1)] * 1_000) == round(1_000 * (input_price - read_price) / 1_000_000)
+
+
+def test_a_long_prompt_has_the_price_of_long_ones() -> None:
+    tiered = next(
+        row.id for row in model_table().rows if (known := model_table().provenance(row.id)) and len(known.prices) > 1
+    )
+    known = model_table().provenance(tiered)
+    assert known is not None
+    short, long, *_ = known.prices
+    limit = short.up_to_prompt_tokens or 0
+
+    assert saved(Usage(cache_read_tokens=limit), model=tiered) == round(limit * (short.input - short.cache_read) / 1e6)
+    assert saved(Usage(1, 0, limit), model=tiered) == round(limit * (long.input - long.cache_read) / 1e6)
+
+
+@pytest.mark.parametrize("model", ["gpt-5", None])
+def test_where_the_price_is_not_known_nothing_is_said_to_be_saved(model: str | None) -> None:
+    assert saved(Usage(cache_read_tokens=1_000_000), model=model) == 0
+
+
+def test_of_too_many_clients_the_quietest_is_dropped() -> None:
+    totals = Totals(max_clients=2)
+    for name in "abac":
+        totals.note(name, [])
+
+    assert [(client.name, client.requests) for client in totals.clients()] == [("a", 2), ("c", 1)]

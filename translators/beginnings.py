@@ -1,0 +1,137 @@
+"""How a prompt begins, boundary by boundary: what tells how much of it another request had, too.
+
+The boundaries are the end of the tools, of each part of the system prompt, of each part of the first turn. A part is
+one that the client wrote: an entry of a list of parts, or a message that is a text. Each boundary has a fingerprint of
+everything before it, in the client's bytes and whole: two documents may be the same for pages. Fingerprints are those
+of one process (Python's own hash, the quickest there is: 0.25 ms for 1 MB), so they are compared there, and never
+sent.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import astuple
+
+from translators.estimate import BYTES_A_TOKEN
+from translators.wire.chat import RAW_LIST_DECODER, ChatMessage, ChatRequest
+
+# So many parts of the system prompt, and of the first turn, have a boundary of their own; besides there is their end.
+MAX_PARTS: Final = 8
+# Behind so many bytes nothing is compared any more: what would have to be said twice that long is rare, and costs 1 ms.
+MAX_BYTES: Final = 4 * 1024 * 1024
+_SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+
+
+class Sharing(NamedTuple):
+    """How much of a prompt another request had lately.
+
+    `depth` counts what is the same: the tools are 1, each part of the system prompt and then of the first turn is one
+    more; `system` and `first_turn` are how many parts these have. `is_asked_again` says that several answers are asked
+    for.
+    """
+
+    depth: int = 0
+    system: int = 0
+    first_turn: int = 0
+    is_asked_again: bool = False
+
+
+NOT_SHARED: Final = Sharing()
+
+
+class Beginnings(NamedTuple):
+    """The boundaries of one request, the first one first: the fingerprint of each, and its depth as in `Sharing`."""
+
+    fingerprints: tuple[int, ...] = ()
+    depths: tuple[int, ...] = ()
+    system: int = 0
+    first_turn: int = 0
+
+    def sharing(self, seen: int, *, is_asked_again: bool = False) -> Sharing:
+        """What it means that so many of the fingerprints have been seen."""
+        return Sharing(self.depths[seen - 1] if seen else 0, self.system, self.first_turn, is_asked_again)
+
+
+NOTHING: Final = Beginnings()
+
+
+def beginnings(request: ChatRequest, scope: Hashable, minimum_tokens: int) -> Beginnings:
+    """The boundaries of a request behind which it is long enough to be cached; none for a short one.
+
+    `scope` is what requests have to have in common besides: the model, and whose keys they use.
+    """
+    system, first_turn = _opening(request.messages)
+    shortest = minimum_tokens * BYTES_A_TOKEN
+    tools = [*(request.tools or ()), *(function.parameters for function in request.functions or ())]
+    if sum(map(len, tools)) + sum(len(message.content) for message in (*system, *first_turn)) < shortest:
+        return NOTHING
+    system_parts, turn_parts = _parts(system), _parts(first_turn)
+    chained = hash((scope, _settings(request)))
+    sizes: int = 0
+    fingerprints: list[int] = []
+    depths: list[int] = []
+    for depth, part, is_boundary in _numbered(b"".join(tools), request, system_parts, turn_parts):
+        sizes += len(part)
+        if sizes > MAX_BYTES:
+            break
+        chained = hash((chained, part))
+        if is_boundary and sizes >= shortest:
+            fingerprints.append(chained)
+            depths.append(depth)
+    return Beginnings(tuple(fingerprints), tuple(depths), len(system_parts), len(turn_parts))
+
+
+def _numbered(
+    tools: bytes, request: ChatRequest, system: list[bytes], first_turn: list[bytes]
+) -> Iterator[tuple[int, bytes, bool]]:
+    """Everything that is chained: its depth, its bytes, and whether there is a boundary behind it."""
+    yield 1, tools, True
+    depth = 1
+    for parts in (system, first_turn):
+        if parts is first_turn:
+            # Another choice of tools has the same cache up to here, and another one behind it.
+            yield depth, bytes(request.tool_choice), False
+        for number, part in enumerate(parts, 1):
+            depth += 1
+            yield depth, part, number <= MAX_PARTS or number == len(parts)
+
+
+def _opening(messages: list[ChatMessage]) -> tuple[list[ChatMessage], list[ChatMessage]]:
+    """The system messages at the beginning, and what follows them up to the first answer."""
+    leading = next((at for at, message in enumerate(messages) if message.role not in _SYSTEM_ROLES), len(messages))
+    end = next((at for at, message in enumerate(messages) if message.role == "assistant"), len(messages))
+    return messages[:leading], messages[leading:end]
+
+
+def _parts(messages: list[ChatMessage]) -> list[bytes]:
+    """The parts of messages; where not all of them are of one kind, their order may change, and they are one part."""
+    roles = {message.role in _SYSTEM_ROLES for message in messages}
+    if len(roles) > 1 or any(message.role in ("tool", "function") for message in messages):
+        return [b"".join(b"%s:%s" % (message.role.encode(), message.content) for message in messages)]
+    return [part for message in messages for part in _parts_of(message.content)]
+
+
+def _parts_of(content: Raw) -> Iterable[bytes]:
+    whole = bytes(content)
+    if whole[:1] == b"[":
+        try:
+            return [bytes(part) for part in RAW_LIST_DECODER.decode(whole)]
+        except msgspec.DecodeError:
+            # The writer says what is wrong with it.
+            pass
+    return [whole]
+
+
+def _settings(request: ChatRequest) -> Hashable:
+    """What is no part of the prompt, and separates caches all the same, or adds words to the system prompt."""
+    form = request.response_format
+    return (
+        request.reasoning_effort,
+        request.verbosity,
+        None if request.reasoning is None else astuple(request.reasoning),
+        None if form is None else (form.type, bytes(form.json_schema.schema) if form.json_schema else b""),
+        *(bytes(field) for field in (request.thinking, request.output_config, request.speed, request.mcp_servers)),
+        request.web_search_options is not None,
+    )

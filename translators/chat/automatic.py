@@ -1,0 +1,119 @@
+"""Cache marks of the gateway's own: the facts of a prompt that is written, for `marking.py`, and its marks."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Final
+
+import orjson
+
+from translators.beginnings import Sharing
+from translators.chat.caching import MARK, SHORT, UNMARKABLE, Block, blocks_of
+from translators.chat.marking import Caching, Facts, plan
+from translators.estimate import estimated_tokens
+
+_TOOLS_DEPTH: Final = 1
+
+
+class Prompt:
+    """A prompt as it is written, by places: numbers of blocks from its beginning."""
+
+    def __init__(self, tools: list[Block], own_system: int, system: list[Block], messages: list[Block]) -> None:
+        """Of `system`, `own_system` blocks are the client's; the gateway's stand behind them."""
+        self._tools = tools
+        self._own_system = own_system
+        self._system = system
+        self._messages = messages
+        self._system_end = len(tools) + len(system)
+        counts = (len(content) if isinstance(content := message["content"], list) else 1 for message in messages)
+        # Where each message ends.
+        self._ends = list(accumulate(counts, initial=self._system_end))[1:]
+
+    def mark(self, caching: Caching, minimum_tokens: int, sharing: Sharing) -> bool:
+        """Set the marks that the rule asks for; whether there are any."""
+        places = plan(self.facts(caching, minimum_tokens, sharing))
+        marked = [self._mark(place) for place in places]
+        return any(marked)
+
+    def facts(self, caching: Caching, minimum_tokens: int, sharing: Sharing) -> Facts:
+        """What the rule wants to know."""
+        asked = self._before_answers(len(self._messages))
+        answer = next((at for at in range(asked - 1, -1, -1) if self._is_answer(at)), None)
+        first = next((at for at in range(asked) if self._is_answer(at)), asked)
+        return Facts(
+            caching,
+            len(self._tools),
+            self._system_end,
+            self._end_of(first),
+            self._end_of(asked),
+            self._long_enough(minimum_tokens),
+            0 if answer is None else self._end_of(self._before_answers(answer)),
+            self._shared(sharing, self._end_of(first)),
+            sharing.is_asked_again,
+        )
+
+    def _is_answer(self, at: int) -> bool:
+        return bool(self._messages[at]["role"] == "assistant")
+
+    def _before_answers(self, count: int) -> int:
+        """How many of the first `count` messages are left without the answers that stand last."""
+        while count and self._is_answer(count - 1):
+            count -= 1
+        return count
+
+    def _end_of(self, count: int) -> int:
+        """The place at which so many messages end."""
+        return self._ends[count - 1] if count else self._system_end
+
+    def _long_enough(self, minimum_tokens: int) -> int:
+        """The first place at which a prompt is long enough to be cached; one behind its end where there is none."""
+        tokens = 0
+        for place, block in enumerate(self._blocks(), 1):
+            tokens += estimated_tokens(orjson.dumps(block))
+            if tokens >= minimum_tokens:
+                return place
+        return self._end_of(len(self._messages)) + 1
+
+    def _blocks(self) -> Iterator[object]:
+        yield from self._tools
+        yield from self._system
+        for message in self._messages:
+            content = message["content"]
+            if isinstance(content, list):
+                yield from content
+            else:
+                yield content
+
+    def _shared(self, sharing: Sharing, first_turn: int) -> int:
+        """The place up to which a prompt is shared.
+
+        A part of the client's is a block, unless something was left out or put in: then only what is whole counts.
+        """
+        if sharing.depth <= _TOOLS_DEPTH:
+            return len(self._tools) if sharing.depth else 0
+        parts = sharing.depth - _TOOLS_DEPTH
+        if parts < sharing.system:
+            return len(self._tools) + (parts if self._own_system == sharing.system else 0)
+        parts -= sharing.system
+        if parts == sharing.first_turn:
+            # Without a first turn this is the system prompt.
+            return first_turn if parts else self._system_end
+        return self._system_end + (parts if first_turn - self._system_end == sharing.first_turn else 0)
+
+    def _mark(self, place: int) -> bool:
+        """Mark the last block up to a place that can carry a mark."""
+        for at in range(place, 0, -1):
+            block = self._block(at)
+            if block.get("type") not in UNMARKABLE:
+                block[MARK] = SHORT
+                return True
+        return False
+
+    def _block(self, place: int) -> Block:
+        """The block that ends at a place."""
+        if place <= len(self._tools):
+            return self._tools[place - 1]
+        if place <= self._system_end:
+            return self._system[place - len(self._tools) - 1]
+        at = bisect_left(self._ends, place)
+        return blocks_of(self._messages[at])[place - 1 - self._end_of(at)]
