@@ -159,6 +159,7 @@ class Gateway:
             interrupts=self.interrupts,
             lessons=self._lessons,
             worker=WorkerPlace(self._worker, config.server.workers),
+            store=lambda: self._store.current.view(),
             sightings=self._sightings,
             totals=self._totals,
         )

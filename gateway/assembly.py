@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
-from gateway.api.admin import AdminClients, AdminPool, WorkerPlace
+from gateway.api.admin import AdminView, WorkerPlace
 from gateway.api.auth import Authenticator
 from gateway.api.chat import ChatCompletions
 from gateway.api.completions import Completions
@@ -48,6 +49,7 @@ class Parts:
     interrupts: Interrupts
     lessons: Lessons
     worker: WorkerPlace
+    store: Callable[[], object]
     sightings: Sightings
     totals: Totals
 
@@ -58,13 +60,14 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
     completions = _generator(Completions, config, parts)
     messages, count_tokens = _native(MESSAGES, config, parts), _native(COUNT_TOKENS, config, parts)
     models = Models(parts.authenticator, parts.catalogue)
-    admin_pool = AdminPool(config.admin.api_key, parts.services.dispatcher, parts.worker)
-    admin_clients = AdminClients(config.admin.api_key, parts.totals, parts.worker)
+    admin = partial(AdminView, config.admin.api_key, parts.worker)
+    services, turns = parts.services, parts.services.memory.counts
     routes: list[BaseRoute] = [
         Route("/", FrontDoor(version("dragoman")), methods=["GET"]),
         Route("/health", Health(), methods=["GET"]),
-        Route("/admin/pool", admin_pool, methods=["GET"]),
-        Route("/admin/clients", admin_clients, methods=["GET"]),
+        Route("/admin/pool", admin(lambda: {"pool": services.dispatcher.snapshot()}), methods=["GET"]),
+        Route("/admin/clients", admin(lambda: {"clients": parts.totals.clients()}), methods=["GET"]),
+        Route("/admin/store", admin(lambda: {"turns": turns, "store": parts.store()}), methods=["GET"]),
     ]
     for prefix in ("/v1", ""):
         routes += [

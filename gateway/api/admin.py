@@ -1,5 +1,6 @@
-"""`GET /admin/pool`, `GET /admin/clients`: what the operator, and nobody else, may see of the running gateway."""
+"""`GET /admin/...`: what the operator, and nobody else, may see of the running gateway."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,8 +9,6 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.api.auth import presented_key
 from gateway.api.responder import responder_of
-from gateway.proxy.dispatch import Dispatcher
-from gateway.proxy.totals import Totals
 from gateway.secret import Secret
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -29,33 +28,18 @@ class WorkerPlace:
     count: int = 1
 
 
-class AdminPool:
-    """The pool of the process that is asked."""
+class AdminView:
+    """One view into the process that is asked; `look` gives what is seen."""
 
-    def __init__(self, admin_key: Secret | None, dispatcher: Dispatcher, worker: WorkerPlace) -> None:
+    def __init__(self, admin_key: Secret | None, worker: WorkerPlace, look: Callable[[], Mapping[str, object]]) -> None:
         self._admin_key = admin_key
-        self._dispatcher = dispatcher
         self._worker = worker
+        self._look = look
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
         check_admin(scope, self._admin_key)
-        body = orjson.dumps({"worker": self._worker, "pool": self._dispatcher.snapshot()})
-        await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
-
-
-class AdminClients:
-    """What the clients have used of the process that is asked."""
-
-    def __init__(self, admin_key: Secret | None, totals: Totals, worker: WorkerPlace) -> None:
-        self._admin_key = admin_key
-        self._totals = totals
-        self._worker = worker
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
-        check_admin(scope, self._admin_key)
-        body = orjson.dumps({"worker": self._worker, "clients": self._totals.clients()})
+        body = orjson.dumps({"worker": self._worker, **self._look()})
         await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
 
 

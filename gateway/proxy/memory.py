@@ -39,12 +39,30 @@ _REFUSED: Final = "refused"
 
 
 @dataclass(slots=True)
+class TurnCounts:
+    """What has become of turns since the start, in requests.
+
+    `kept` answers; `restored` requests that got turns back; `left_out` such that got none though some were kept, by
+    the reason as callers are told it. `refused` among these are those that upstream did not want.
+    """
+
+    kept: int = 0
+    restored: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def leave_out(self, why: str) -> None:
+        """A request goes without its thinking."""
+        self.left_out[why] = self.left_out.get(why, 0) + 1
+
+
+@dataclass(slots=True)
 class Recollection:
     """What a request for one model gets back of its conversation; `account` is whose keys have signed it."""
 
     past: Past = UNKNOWN_PAST
     account: Account | None = None
     keys: tuple[bytes, ...] = ()
+    counts: TurnCounts = field(default_factory=TurnCounts)
     _elsewhere: Past | None = None
 
     def past_for(self, *, is_home: bool) -> Past:
@@ -52,6 +70,7 @@ class Recollection:
         if is_home or self.account is None:
             return self.past
         if self._elsewhere is None:
+            self.counts.leave_out(_OTHER_ACCOUNT)
             self._elsewhere = _without_turns(self.past, _OTHER_ACCOUNT)
         return self._elsewhere
 
@@ -83,10 +102,10 @@ class Answer(Protocol):
 
 @dataclass(slots=True)
 class TurnMemory:
-    """One process's memory of conversations; `refusals` counts requests that upstream refused for their thinking."""
+    """One process's memory of conversations."""
 
     store: Store = NO_STORE
-    refusals: int = 0
+    counts: TurnCounts = field(default_factory=TurnCounts)
     _refused: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     _known: KnownTurns = field(default_factory=lambda: KnownTurns(_KNOWN_BYTES))
 
@@ -109,7 +128,7 @@ class TurnMemory:
             recalled = recall(
                 history, chat.messages, keys[model], found, is_bound=row.binds_thinking, known=self._known
             )
-            recollections[model] = _recollection(history, model, refused, recalled)
+            recollections[model] = _recollection(history, model, refused, recalled, self.counts)
         return recollections
 
     async def keep(self, origin: Origin, answer: Answer, account: Account) -> None:
@@ -117,11 +136,12 @@ class TurnMemory:
         signer = (account.organisation, account.key)
         kept = kept_turn(origin, answer.blocks, names=answer.call_names, stop_reason=answer.stop_reason, signer=signer)
         if kept is not None:
+            self.counts.kept += 1
             await self.store.put(*kept)
 
     def refuse(self, recollection: Recollection, messages: Sequence[ChatMessage]) -> None:
         """Upstream has refused the thinking of a request: it is not sent again, in this request or a later one."""
-        self.refusals += 1
+        self.counts.leave_out(_REFUSED)
         self.store.forget(recollection.keys)
         for message in messages:
             for block in signed_thinking(message):
@@ -145,13 +165,21 @@ class StepRunner(Protocol):
 
 
 def _recollection(
-    history: History, model: str, refused: frozenset[bytes], recalled: tuple[Recalled | None, str | None]
+    history: History,
+    model: str,
+    refused: frozenset[bytes],
+    recalled: tuple[Recalled | None, str | None],
+    counts: TurnCounts,
 ) -> Recollection:
     made, left_out = recalled
+    left_out = _REFUSED if refused else left_out
+    if left_out is not None:
+        counts.leave_out(left_out)
     origin = Origin(history.end, model, history.ground, made.head if made else b"")
-    past = Past(made.contents if made else {}, refused, left_out=_REFUSED if refused else left_out, origin=origin)
+    past = Past(made.contents if made else {}, refused, left_out=left_out, origin=origin)
     if made is None:
-        return Recollection(past)
+        return Recollection(past, counts=counts)
+    counts.restored += 1
     # What holds nothing sealed holds anywhere.
     account = Account(*made.signer) if is_sealed(made) else None
-    return Recollection(past, account, made.keys)
+    return Recollection(past, account, made.keys, counts)

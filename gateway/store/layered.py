@@ -25,6 +25,17 @@ class Counts:
     not_written: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class StoreView:
+    """What an operator may see of a store: what its memory holds, and what has become of values."""
+
+    place: str
+    entries: int
+    bytes: int
+    most_bytes: int
+    counts: Counts
+
+
 class LayeredStore:
     """The `Store` of the proxy; `clock` is monotonic, `wall` gives seconds since 1970 as other processes know them."""
 
@@ -40,6 +51,7 @@ class LayeredStore:
     ) -> None:
         self.counts = Counts()
         self.memory = memory
+        self._place = place
         self._backing = backing
         self._keep_seconds = keep_seconds
         self._clock = clock
@@ -59,6 +71,11 @@ class LayeredStore:
                 await self._backing.open()
             except Exception as error:
                 self._reading.failed(error)
+
+    def view(self) -> StoreView:
+        """What an operator may see."""
+        memory = self.memory
+        return StoreView(self._place, len(memory), memory.size, memory.most_bytes, self.counts)
 
     def adopt(self, other: "LayeredStore") -> None:
         """Take over what another store holds in its memory."""

@@ -53,9 +53,10 @@ async def test_another_key_than_the_admins_is_refused(upstream: ScriptedUpstream
     assert token not in error["message"]
 
 
-async def test_who_shows_no_key_is_told_how(upstream: ScriptedUpstream) -> None:
+@pytest.mark.parametrize("path", [POOL, "/admin/clients", "/admin/store"])
+async def test_who_shows_no_key_is_told_how(upstream: ScriptedUpstream, path: str) -> None:
     async with quick_gateway(config=administered(upstream)) as running:
-        answer = await running.http().get(POOL)
+        answer = await running.http().get(path)
 
     assert "x-api-key" in assert_error(answer, 401, "invalid_request_error", None)["message"]
 
@@ -124,3 +125,20 @@ async def test_each_of_several_workers_says_which_one_it_is(upstream: ScriptedUp
     assert sorted(answer["worker"]["number"] for answer in answers) == [1, 2]
     assert {answer["worker"]["count"] for answer in answers} == {2}
     assert {answer["pool"]["share"] for answer in answers} == {0.5}
+
+
+async def test_the_admin_sees_what_is_kept_of_conversations(upstream: ScriptedUpstream) -> None:
+    look = {"type": "function", "function": {"name": "look"}}
+    thought = {"type": "thinking", "thinking": "Secretly.", "signature": "EqQB"}
+    call = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
+    upstream.script(json_answer(200, messages.message([thought, call], stop_reason="tool_use")))
+    async with quick_gateway(config=administered(upstream)) as running:
+        body = asking(tools=[look])
+        await running.http().post(PATH, json=body, headers={"authorization": f"Bearer {CLIENT}"})
+        answer = await running.http().get("/admin/store", headers={"x-api-key": ADMIN})
+
+    assert answer.json()["turns"] == {"kept": 1, "restored": 0, "left_out": {}}
+    assert answer.json()["store"]["place"] == "memory"
+    assert answer.json()["store"]["entries"] == 1
+    assert 320 < answer.json()["store"]["bytes"] < 1000
+    assert "Secretly" not in answer.text

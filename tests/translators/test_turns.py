@@ -361,7 +361,7 @@ def test_what_upstream_refuses_is_not_sent_again() -> None:
     assert thoughts(once_more.body) == []
     assert once_more.adjusted == "thinking_blocks=dropped:refused"
     assert ['"C."' in thought for thought in thoughts(later.body)] == [True]
-    assert loop.memory.refusals == 1
+    assert loop.memory.counts.left_out == {"refused": 2}
 
 
 @pytest.mark.parametrize(
