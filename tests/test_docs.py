@@ -29,6 +29,7 @@ from gateway.proxy.routing import BUILTIN_ALIASES
 from tests.support.gateway import key, running_gateway
 from translators.chat.extensions import BETA_OF_FIELD, RESTRICTED
 from translators.chat.finish import FINISH_REASONS
+from translators.chat.turns import LeftOut
 from translators.errors import RULES, Blame, Rule
 from translators.models import ModelRow, model_table
 from translators.wire.chat import KNOWN_FIELDS
@@ -120,11 +121,19 @@ def models_table() -> str:
     return table(heading, [row(model) for model in model_table().rows])
 
 
+# The methods of `Adjustments` that make a note.
+NOTES = ("add", "note")
+
+
 def adjustments_in_the_code() -> Iterator[tuple[str, str, str]]:
     """Field, change and reason of each note that the translators can make; `…` where it is not a constant."""
     for path in sorted((ROOT / "translators").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "add":
+            if (
+                not isinstance(node, ast.Call)
+                or not isinstance(node.func, ast.Attribute)
+                or node.func.attr not in NOTES
+            ):
                 continue
             if ast.unparse(node.func.value).endswith("adjustments"):
                 field, change, reason = (_words(argument) for argument in node.args)
@@ -186,6 +195,13 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_reason_for_leaving_thinking_out_is_documented() -> None:
+    page = (ROOT / "docs/thinking.md").read_text("utf-8")
+
+    assert re.findall(r"`thinking_blocks=dropped:(\w+)`", page) == sorted(get_args(LeftOut))
+    assert ", ".join(f"`{why}`" for why in get_args(LeftOut)) in translation_page()
 
 
 def test_every_built_in_alias_is_documented() -> None:

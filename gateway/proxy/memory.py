@@ -16,6 +16,7 @@ from translators.chat.history import History, has_history, history_in_steps, rea
 from translators.chat.turns import (
     UNKNOWN_PAST,
     KnownTurns,
+    LeftOut,
     Origin,
     Past,
     Recalled,
@@ -30,12 +31,9 @@ from translators.wire.chat import ChatMessage, ChatRequest
 T = TypeVar("T")
 
 # Signatures that upstream has refused: whoever sends them back sends them with every turn.
-_MOST_REFUSED: Final = 10_000
+_MOST"refused": Final = 10_000
 # Turns that were compared with what their clients show need not be compared again.
 _KNOWN_BYTES: Final = 8 * 2**20
-# Why thinking stays out of a request, as callers are told.
-_OTHER_ACCOUNT: Final = "account"
-_REFUSED: Final = "refused"
 
 
 @dataclass(slots=True)
@@ -48,9 +46,9 @@ class TurnCounts:
 
     kept: int = 0
     restored: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: dict[LeftOut, int] = field(default_factory=dict)
 
-    def leave_out(self, why: str) -> None:
+    def leave_out(self, why: LeftOut) -> None:
         """A request goes without its thinking."""
         self.left_out[why] = self.left_out.get(why, 0) + 1
 
@@ -70,17 +68,17 @@ class Recollection:
         if is_home or self.account is None:
             return self.past
         if self._elsewhere is None:
-            self.counts.leave_out(_OTHER_ACCOUNT)
-            self._elsewhere = _without_turns(self.past, _OTHER_ACCOUNT)
+            self.counts.leave_out("account")
+            self._elsewhere = _without_turns(self.past, "account")
         return self._elsewhere
 
     def refuse(self) -> None:
         """Upstream finds the thinking wrong: none goes back from now on."""
-        self.past = replace(_without_turns(self.past, _REFUSED), is_bare=True)
+        self.past = replace(_without_turns(self.past, "refused"), is_bare=True)
         self.account = None
 
 
-def _without_turns(past: Past, why: str) -> Past:
+def _without_turns(past: Past, why: LeftOut) -> Past:
     origin = past.origin and replace(past.origin, parent=b"", is_gap=True)
     return replace(past, contents={}, left_out=why, origin=origin)
 
@@ -141,12 +139,12 @@ class TurnMemory:
 
     def refuse(self, recollection: Recollection, messages: Sequence[ChatMessage]) -> None:
         """Upstream has refused the thinking of a request: it is not sent again, in this request or a later one."""
-        self.counts.leave_out(_REFUSED)
+        self.counts.leave_out("refused")
         self.store.forget(recollection.keys)
         for message in messages:
             for block in signed_thinking(message):
                 self._refused[signature_digest(block)] = None
-        while len(self._refused) > _MOST_REFUSED:
+        while len(self._refused) > _MOST"refused":
             self._refused.popitem(last=False)
         recollection.refuse()
 
@@ -168,11 +166,11 @@ def _recollection(
     history: History,
     model: str,
     refused: frozenset[bytes],
-    recalled: tuple[Recalled | None, str | None],
+    recalled: tuple[Recalled | None, LeftOut | None],
     counts: TurnCounts,
 ) -> Recollection:
     made, left_out = recalled
-    left_out = _REFUSED if refused else left_out
+    left_out = "refused" if refused else left_out
     if left_out is not None:
         counts.leave_out(left_out)
     origin = Origin(history.end, model, history.ground, made.head if made else b"")

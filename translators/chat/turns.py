@@ -6,7 +6,7 @@ that it came after (`parent`), and goes back only together with all of these: wh
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
@@ -27,6 +27,9 @@ _SHOWN: Final = ("text", "tool_use")
 _NEVER_KEPT: Final = "fallback"
 # An answer that was cut off is not what the model meant to say, and its last call may be half of one.
 _WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "pause_turn"})
+# Why thinking that was kept does not go back, as callers are told: another account answers, other tools or another system
+# prompt, an earlier turn is not there any more, upstream has refused it.
+LeftOut: TypeAlias = Literal["account", "changed", "missing", "refused"]
 _FORM: Final = 1
 # What is remembered of a turn: its value, the turn that is read from it, and the content that is made of that.
 _COPIES: Final = 4
@@ -84,7 +87,7 @@ class Past(Struct, frozen=True):
     contents: Mapping[int, tuple[Block, ...]] = {}
     refused: frozenset[bytes] = frozenset()
     is_bare: bool = False
-    left_out: str | None = None
+    left_out: LeftOut | None = None
     origin: Origin | None = None
 
     def thinking(self, message: ChatMessage) -> list[Block]:
@@ -160,7 +163,7 @@ def recall(
     *,
     is_bound: bool,
     known: "KnownTurns | None" = None,
-) -> tuple[Recalled | None, str | None]:
+) -> tuple[Recalled | None, LeftOut | None]:
     """The turns that go back as they were made, or why there are none though some were kept.
 
     The latest turn that is known decides: what was sent when it was made is sent again. `found` has what is kept under
