@@ -129,6 +129,17 @@ def test_a_key_that_is_removed_while_it_answers_stays_of_its_account() -> None:
     assert pool.account_of(lease) == Account("o", b"a")
 
 
+def test_what_a_key_has_signed_that_is_removed_since_is_valid_with_those_beside_it() -> None:
+    pool = pool_of(key("a", "ours"), key("b", "ours"), key("c"))
+    leases = {name: taken(pool, 0, only=name) for name in "abc"}
+    account = pool.account_of(leases["a"])
+    pool.update(state_of(pool, name).key for name in "bc")
+
+    assert account == of("a")
+    assert [pool.is_of(leases[name], account) for name in "abc"] == [True, True, False]
+    assert name_of(pool.acquire(0, asks(account))) == "b"
+
+
 # The keys of the account come first
 
 
@@ -305,6 +316,16 @@ def test_who_is_passed_over_for_an_account_has_not_had_a_turn() -> None:
 
     assert pinned == ["b1", "b2", "b2", "b2", "b2"]
     assert [state.turns for state in pool.states] == [0, 1, 4]
+
+
+def test_looking_for_a_host_that_is_well_costs_nobody_a_turn() -> None:
+    pool = pool_of(key("b", host="x"), key("c", host="x"), key("a", host="x"), strategy="weighted")
+    taken(pool, 0, Demand(MODEL, streams=True), only="b")
+    before = [state.turns for state in pool.states]
+    lease = pool.acquire(SILENCE_SECONDS + 1, asks(of("a")))
+
+    assert name_of(lease) == "a"
+    assert [state.turns for state in pool.states] == [before[0], before[1], before[2] + 1]
 
 
 def test_those_who_were_asked_in_vain_lose_no_turn_to_the_next_request() -> None:
