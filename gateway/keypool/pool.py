@@ -314,11 +314,13 @@ class KeyPool:
         strategy = self._strategy
         if strategy.is_crowded(state, caches):
             doubt += _CROWDED
-        if (
+        organisation = state.organisation
+        if (organisation.awaited and demand.limit_class in organisation.awaited) or (
             strategy.heeds_headroom
-            and state.organisation.allowance(demand.limit_class, demand.model).is_low
+            and organisation.allowance(demand.limit_class, demand.model).is_low
             and not any(cache.workspace.current() is state.workspace for cache in caches)
         ):
+            # Others need what little there is more than who has a choice.
             doubt += _HEADROOM
         return doubt
 

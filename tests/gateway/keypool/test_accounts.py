@@ -544,6 +544,27 @@ def test_who_has_waited_in_vain_stands_before_those_who_come_later() -> None:
     assert not line.has_line(asks(None))
 
 
+@every_strategy
+def test_who_waits_for_its_account_is_not_passed_by_small_requests_that_may_go_elsewhere(
+    strategy: StrategyName,
+) -> None:
+    pool = pool_of(key("a"), key("b", priority=1), strategy=strategy)
+    for name, left in (("a", 0), ("b", 60_000)):
+        # 1,000 tokens a second, of which two hundredths of a minute's worth are never used.
+        meet(pool, 0, head(f"o{name}", requests=(9_000, 9_000), input_tokens=(60_000, left)), name, Demand(MODEL))
+    line = waiting(pool, 1.2, ("pinned", asks(of("a"), tokens=2_000)))
+    now, found = 1.2, []
+    while not found:
+        now += 0.02
+        # Alone they would take all that is refilled.
+        pool.release(taken(pool, now, asks(None, b"%f" % now, tokens=50)), SUCCESS, now)
+        found = served(line, now)
+
+    assert found == [("pinned", "a")]
+    assert now < 1.2 + MOST_PATIENCE_SECONDS
+    assert state_of(pool, "a").organisation.awaited == {}
+
+
 def test_conversations_of_an_account_do_not_keep_others_from_its_keys() -> None:
     """Lines are served in turn: of two keys that both are of the account others have about half."""
     pool = pool_of(key("a", max_concurrency=1), key("b"))

@@ -488,6 +488,16 @@ class PoolMachine(RuleBasedStateMachine):
             )
 
     @invariant()
+    def an_account_knows_who_waits_for_it(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        lines = [line for lines in self.line._lines.values() for line in lines.values()]
+        awaited = {id(line.organisation): line.organisation for line in lines if line.organisation is not None}
+        standing = sum(len(tickets) for line in lines if line.organisation for tickets in line.callers.values())
+        assert sum(sum(organisation.awaited.values()) for organisation in awaited.values()) == standing
+        assert all(not each.awaited for each in self.pool.organisations if id(each) not in awaited)
+
+    @invariant()
     def the_line_is_bounded_and_complete(self) -> None:
         if hasattr(self, "pool"):
             assert len(self.line) == len(self.queue) <= self.line.size
