@@ -553,7 +553,7 @@ def test_who_waits_for_its_account_is_not_passed_by_small_requests_that_may_go_e
         # 1,000 tokens a second, of which two hundredths of a minute's worth are never used.
         meet(pool, 0, head(f"o{name}", requests=(9_000, 9_000), input_tokens=(60_000, left)), name, Demand(MODEL))
     line = waiting(pool, 1.2, ("pinned", asks(of("a"), tokens=2_000)))
-    now, found = 1.2, []
+    now, found = 1.2, list[tuple[str, str]]()
     while not found:
         now += 0.02
         # Alone they would take all that is refilled.
