@@ -557,7 +557,10 @@ def test_who_waits_for_its_account_is_not_passed_by_small_requests_that_may_go_e
     while not found:
         now += 0.02
         # Alone they would take all that is refilled.
-        pool.release(taken(pool, now, asks(None, b"%f" % now, tokens=50)), SUCCESS, now)
+        lease = taken(pool, now, asks(None, b"%f" % now, tokens=50))
+        # Without an answer it would cost nothing.
+        pool.answered(lease, {}, now)
+        pool.release(lease, SUCCESS, now)
         found = served(line, now)
 
     assert found == [("pinned", "a")]
