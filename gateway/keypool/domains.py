@@ -78,6 +78,7 @@ class Organisation:
         "_own",
         "_share",
         "_workspaces",
+        "awaited",
         "is_known",
         "limits",
         "name",
@@ -95,6 +96,8 @@ class Organisation:
         # The same in the order of a strategy that has once needed it.
         self.ranking: Ranking | None = None
         self._workspaces: frozenset[Workspace] | None = None
+        # How many wait for just its keys, by class of models.
+        self.awaited: dict[str, int] = {}
         # Grows when one of its keys may have become ready before the time that was foreseen.
         self.news = 0
         # Out of money.

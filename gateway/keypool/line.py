@@ -141,8 +141,9 @@ class WaitingLine(Generic[W]):
             line = lines[place] = _Line(organisation=organisation, rounds=rounds)
         line.callers.setdefault(demand.caller, OrderedDict())[waiter] = ticket
         self._where[waiter] = _Where(demand.limit_class, place, demand.caller)
-        if line.organisation is not None:
+        if (organisation := line.organisation) is not None:
             line.stays_until = min(line.stays_until, ticket.stays_until)
+            organisation.awaited[demand.limit_class] = organisation.awaited.get(demand.limit_class, 0) + 1
         line.not_before = -math.inf
         line.lets_pass = False
 
@@ -154,6 +155,10 @@ class WaitingLine(Generic[W]):
     def _remove(self, waiter: W, where: _Where) -> None:
         lines = self._lines[where.limit_class]
         line = lines[where.place]
+        if (organisation := line.organisation) is not None:
+            organisation.awaited[where.limit_class] -= 1
+            if not organisation.awaited[where.limit_class]:
+                del organisation.awaited[where.limit_class]
         tickets = line.callers[where.caller]
         del tickets[waiter]
         if not tickets:

@@ -62,7 +62,8 @@ class Members:
                 known.organisation.rest.until = -math.inf
         # In the order of the configuration, as `weighted` and all reports have them.
         self.states = {name: self.states[name] for name in wanted}
-        self._by_mark = {state.key.mark: state for state in self.states.values() if state.key.mark}
+        told = (*self.leaving, *self.states.values())
+        self._by_mark = {state.key.mark: state for state in told if state.key.mark}
         for organisation in self.organisations.values():
             self.weigh(organisation)
         used = {state.key.host for state in (*self.states.values(), *self.leaving)}

@@ -112,7 +112,7 @@ class KeyPool:
         if demand.account is not None:
             state = self._in_account(now, demand, caches, exclude, avoid)
             if state is not None:
-                return self._lease(state, demand, caches, now)
+                return self._lease(state, demand, caches, now, is_in_order=False)
         state = self._strategy.best(demand, caches)
         if (
             state is None
@@ -212,7 +212,9 @@ class KeyPool:
         candidates.close()
         return chosen
 
-    def _lease(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
+    def _lease(
+        self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float, *, is_in_order: bool = True
+    ) -> Lease:
         workspace, host = state.workspace, state.host
         allowance = state.organisation.allowance(demand.limit_class, demand.model)
         lease = Lease(state, workspace, allowance, demand, now)
@@ -230,7 +232,7 @@ class KeyPool:
                 host.silent_since = now
             host.awaited += 1
         workspace.ranking.changed(state)
-        self._strategy.taken(state)
+        self._strategy.taken(state, is_in_order=is_in_order)
         return lease
 
     def _pass(self, breaker: Breaker, now: float) -> bool:
@@ -261,7 +263,8 @@ class KeyPool:
         allowance.answered(lease.input_tokens, headers, now)
         if not state.is_gone and state.organisation.learn_limit(demand.limit_class, allowance):
             self._members.weigh(state.organisation)
-        self._happened(state)
+        self.news += 1
+        state.organisation.news += 1
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
         """Give a lease back, with what became of it."""
@@ -282,9 +285,6 @@ class KeyPool:
             self._strategy.given_back(state)
         elif not state.in_flight:
             self._members.leaving.discard(state)
-        self._happened(state)
-
-    def _happened(self, state: KeyState) -> None:
         self.news += 1
         state.organisation.news += 1
 
@@ -314,11 +314,13 @@ class KeyPool:
         strategy = self._strategy
         if strategy.is_crowded(state, caches):
             doubt += _CROWDED
-        if (
+        organisation = state.organisation
+        if (organisation.awaited and demand.limit_class in organisation.awaited) or (
             strategy.heeds_headroom
-            and state.organisation.allowance(demand.limit_class, demand.model).is_low
+            and organisation.allowance(demand.limit_class, demand.model).is_low
             and not any(cache.workspace.current() is state.workspace for cache in caches)
         ):
+            # Others need what little there is more than who has a choice.
             doubt += _HEADROOM
         return doubt
 
@@ -373,4 +375,5 @@ class KeyPool:
         state.is_on_trial = True
         state.set_room()
         self._members.welcome_back(state)
-        self._happened(state)
+        self.news += 1
+        state.organisation.news += 1

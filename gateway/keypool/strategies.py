@@ -60,8 +60,8 @@ class Strategy(Protocol):
         """Whether a key has so much to do that the next in order is asked first."""
         ...
 
-    def taken(self, state: KeyState) -> None:
-        """A key serves one more request."""
+    def taken(self, state: KeyState, *, is_in_order: bool = True) -> None:
+        """A key serves one more request; not in this order, if it was the request's account that chose it."""
         ...
 
     def given_back(self, state: KeyState) -> None:
@@ -114,16 +114,16 @@ class Ranked:
     def is_crowded(self, state: KeyState, caches: Sequence[Cache]) -> bool:
         return False
 
-    def taken(self, state: KeyState) -> None:
-        self._changed(state)
-
-    def given_back(self, state: KeyState) -> None:
-        self._changed(state)
-
     def _changed(self, state: KeyState) -> None:
         self._ranking.changed(state)
         if (order := state.organisation.ranking) is not None:
             order.changed(state)
+
+    def taken(self, state: KeyState, *, is_in_order: bool = True) -> None:
+        self._changed(state)
+
+    def given_back(self, state: KeyState) -> None:
+        self._changed(state)
 
 
 class FillFirst(Ranked):
@@ -150,22 +150,18 @@ class InTurn(Ranked):
         self._asked.clear()
         return super().best(demand, caches)
 
-    def candidates_of(self, organisation: Organisation, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
-        # Who is passed over for an account has not had a turn.
-        self._asked.clear()
-        return super().candidates_of(organisation, demand, caches)
-
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
         self._asked.clear()
         for state in self._ranking.best_first():
             self._asked.append(state)
             yield state
 
-    def taken(self, state: KeyState) -> None:
-        for passed in itertools.takewhile(lambda asked: asked is not state, self._asked):
-            # It could not serve when its turn came.
-            passed.turns += 1
-            self._changed(passed)
+    def taken(self, state: KeyState, *, is_in_order: bool = True) -> None:
+        if is_in_order:
+            for passed in itertools.takewhile(lambda asked: asked is not state, self._asked):
+                # It could not serve when its turn came.
+                passed.turns += 1
+                self._changed(passed)
         self._asked.clear()
         self._changed(state)
 
@@ -229,7 +225,7 @@ class Affinity:
         share = workspace.capacity / self._ring.capacity
         return workspace.in_flight >= slack + bound * share * (self._in_flight() + 1)
 
-    def taken(self, state: KeyState) -> None:
+    def taken(self, state: KeyState, *, is_in_order: bool = True) -> None:
         """Workspaces keep their own order."""
 
     def given_back(self, state: KeyState) -> None:

@@ -120,8 +120,6 @@ class LayeredStore:
         await asyncio.wait({done}, timeout=PUT_SECONDS)
         if not done.done():
             self._writing.failed(TimeoutError())
-        # A read that began before may have found nothing.
-        self._absent.discard(key)
 
     def forget(self, keys: Sequence[bytes]) -> None:
         """Keep these no longer: not in the memory from now on, and behind it soon."""

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, PoolSettings
+from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, PoolSettings
+from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from gateway.proxy.dispatch import Change, Dispatcher
 from tests.gateway.keypool.test_stay import LIMIT, asks, two_workspaces
-from tests.support.pools import ASK, MODEL, fail, failed, head, name_of, pool_of, state_of
+from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, name_of, pool_of, state_of
 from translators.errors import ErrorKind
 
 LONG = 3600.0
@@ -420,3 +421,81 @@ async def test_those_with_a_warm_cache_do_not_come_first_for_ever() -> None:
     assert not waiter.done()
     assert 0 < passed <= 20
     waiter.cancel()
+
+
+# Waiting for an account
+
+
+def busy_account(*, size: int = 100, timeout: float = LONG) -> tuple[Place, Demand, Lease]:
+    """`a` is busy, `b` of another account is not; a demand that had better go to `a`, and the lease that is out."""
+    place = Place(pool_of(Key("a", max_concurrency=1, mark=b"a"), Key("b", mark=b"b")), size=size, timeout=timeout)
+    demand = Demand(MODEL, account=Account("", b"a"))
+    lease = place.dispatcher.acquire(demand)
+    assert lease is not None
+    return place, demand, lease
+
+
+async def test_a_conversation_waits_for_its_account_although_another_key_is_ready() -> None:
+    place, demand, lease = busy_account()
+    at_once = place.dispatcher.acquire(demand)
+    waiter = place.waiting(demand)
+    await turns()
+    passing = place.dispatcher.acquire(ASK)
+    before = waiter.done()
+    place.dispatcher.release(lease, SUCCESS)
+
+    assert (name_of(lease), at_once, name_of(passing), before) == ("a", None, "b", False)
+    assert name_of(await waiter) == "a"
+
+
+async def test_a_conversation_that_has_waited_for_long_enough_goes_elsewhere() -> None:
+    place, demand, lease = busy_account()
+    waiter = place.waiting(demand)
+    await turns()
+    before = waiter.done()
+    place.clock.now += MOST_PATIENCE_SECONDS
+    # Anything happens.
+    place.dispatcher.release(place.take(), SUCCESS)
+
+    assert name_of(await waiter) == "b"
+    assert not before
+    assert lease.state.in_flight == 1
+
+
+async def test_an_account_that_is_gone_for_long_sends_its_conversation_elsewhere_at_once() -> None:
+    place, demand, lease = busy_account()
+    waiter = place.waiting(demand)
+    await turns()
+    before = waiter.done()
+    place.dispatcher.release(lease, failed(ErrorKind.KEY_REJECTED))
+
+    assert name_of(await waiter) == "b"
+    assert not before
+    assert name_of(place.dispatcher.acquire(demand)) == "b"
+
+
+@pytest.mark.parametrize(("size", "queue_seconds"), [(0, LONG), (100, 0.001)])
+async def test_whoever_finds_no_room_or_no_time_to_wait_for_its_account_goes_anywhere(
+    size: int, queue_seconds: float
+) -> None:
+    place, demand, _ = busy_account(size=size, timeout=queue_seconds)
+    refused = await place.dispatcher.wait(demand, exclude=frozenset("b"), avoid=frozenset("b"))
+
+    assert refused is None
+    assert name_of(await place.waiting(demand)) == "b"
+    assert place.dispatcher.waiting == 0
+
+
+async def test_one_who_was_told_to_wait_there_does_so_on_its_next_attempt() -> None:
+    place, demand, lease = busy_account()
+    place.dispatcher.release(lease, failed(ErrorKind.RATE_LIMITED, 1.0))
+    tried = frozenset("a")
+    at_once = place.dispatcher.acquire(demand, avoid=tried)
+    waiter = asyncio.create_task(place.dispatcher.wait(demand, avoid=tried))
+    await turns()
+    before = waiter.done()
+    place.clock.now += 1.0
+    place.dispatcher.release(place.take(Demand(OTHER)), SUCCESS)
+
+    assert (at_once, before) == (None, False)
+    assert name_of(await waiter) == "a"

@@ -86,6 +86,15 @@ def test_each_workspace_comes_up_once(weights: list[int], prefix: bytes) -> None
     assert sorted(found.name for found in ring.from_home(prefix)) == sorted(f"w{n}" for n in range(len(weights)))
 
 
+@given(weights=st.lists(st.integers(1, 40), min_size=1, max_size=30), prefix=st.binary(max_size=16), data=st.data())
+def test_some_workspaces_come_up_in_the_order_of_all(weights: list[int], prefix: bytes, data: st.DataObject) -> None:
+    ring = ring_of(*weights)
+    everyone = list(ring.from_home(prefix))
+    some = data.draw(st.frozensets(st.sampled_from(everyone)))
+
+    assert list(ring.nearest(prefix, some)) == [workspace for workspace in everyone if workspace in some]
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), max_size=30))
 def test_a_ring_that_has_changed_is_the_same_as_a_new_one(changes: list[tuple[int, int]]) -> None:
     ring, wanted = Ring(), dict[int, int]()
@@ -97,6 +106,7 @@ def test_a_ring_that_has_changed_is_the_same_as_a_new_one(changes: list[tuple[in
         fresh.put(workspace(f"w{number}", weight))
 
     assert ring._points == fresh._points
+    assert ring._own_points == fresh._own_points
     assert len(ring) == sum(weight > 0 for weight in wanted.values())
 
 

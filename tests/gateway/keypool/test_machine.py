@@ -8,10 +8,11 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
+from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
 from gateway.keypool.allowance import Allowance
 from gateway.keypool.domains import Host, KeyState, Workspace
 from gateway.keypool.obstacles import obstacle
+from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from tests.support.pools import MODEL, OTHER, SIBLING, STRATEGIES, failed, head
 from translators.errors import RULES, Blame, ErrorKind
 from translators.usage import Usage
@@ -21,6 +22,10 @@ MILLISECOND = 0.001
 # Sums of floats: a moment that was foretold may be off by that much.
 ROUNDING = 1e-6
 NEVER = math.inf
+# Lines before places are not looked at more often.
+MOMENT = 0.05
+# The mark of a name's other secret.
+SECOND = b"2"
 
 
 @dataclass(eq=False, slots=True)
@@ -39,6 +44,9 @@ class Waiter:
     number: int
     demand: Demand
     exclude: frozenset[str]
+    # Until when it waits for its account only.
+    pinned_until: float = -NEVER
+    has_place: bool = False
 
     @property
     def alike(self) -> tuple[object, ...]:
@@ -48,14 +56,15 @@ class Waiter:
 
 def true_owner(key: Key) -> tuple[str, str]:
     """The organisation and workspace that a secret really belongs to."""
-    if key.mark:
+    if key.mark.endswith(SECOND):
         return "o3", "w3"
     return ("o1", "w1") if key.name in "ab" else ("o2", f"w-{key.name}")
 
 
 def key_of(
-    name: str, weight: int, ceiling: int | None, mark: bytes, priority: int, host: str, is_told: bool, is_placed: bool
+    name: str, weight: int, ceiling: int | None, secret: bytes, priority: int, host: str, is_told: bool, is_placed: bool
 ) -> Key:
+    mark = name.encode() + secret
     key = Key(name, mark=mark)
     organization, workspace = true_owner(key)
     return Key(
@@ -75,20 +84,26 @@ keys_of_any_kind = st.builds(
     st.sampled_from("abcde"),
     st.integers(1, 3),
     st.none() | st.integers(1, 4),
-    st.sampled_from([b"", b"", b"2"]),
+    st.sampled_from([b"", b"", SECOND]),
     st.integers(0, 2),
     st.sampled_from("xy"),
     st.booleans(),
     st.booleans(),
 )
 lists_of_keys = st.lists(keys_of_any_kind, max_size=5, unique_by=lambda key: key.name)
+accounts = st.builds(
+    Account, st.sampled_from(["", "", "o1", "o2", "o3", "o4"]), st.sampled_from([b"", b"a", b"b", b"c", b"d", b"a2"])
+)
 demands = st.builds(
-    lambda model, tokens, prefix, caller, streams: Demand(model, tokens, prefix, caller, streams=streams),
+    lambda model, tokens, prefix, caller, streams, account: Demand(
+        model, tokens, prefix, caller, streams=streams, account=account
+    ),
     st.sampled_from(MODELS),
     st.sampled_from([0, 10, 1_000, 30_000, 10_000_000]),
     st.sampled_from([None, b"p", b"q", b"r"]),
     st.sampled_from(["", "x", "y"]),
     st.booleans(),
+    st.none() | accounts,
 )
 figures = st.none() | st.tuples(st.sampled_from([5, 50, 40_000]), st.floats(0, 1)).map(
     lambda found: (found[0], int(found[0] * found[1]))
@@ -135,18 +150,52 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(target=outs, demand=demands, exclude=some_names, avoid=some_names)
     def acquire(self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> Out | None:
         ready = self._ready(demand, exclude)
+        self._check_stay(demand, exclude, avoid, ready)
         suspects = {state for state in ready if state.host.is_suspect(demand.limit_class, self.now)}
+        well = {state for state in ready if state not in suspects and state.key.name not in avoid}
+        own = self._own(demand).intersection(ready)
         lease = self.pool.acquire(self.now, demand, exclude=exclude, avoid=avoid)
         assert (lease is None) == (not ready)
         if lease is None:
             self._check_foretold(demand, exclude)
             return None
         assert lease.key.name not in exclude
+        if own and (own & well or not well):
+            assert lease.state in own
+        elif own:
+            assert lease.state in own | well
+        among = [state for state in ready if not own or (state in own) == (lease.state in own)]
         if lease.key.name in avoid:
-            assert all(state.key.name in avoid for state in ready)
+            assert all(state.key.name in avoid for state in among)
         elif lease.state in suspects:
-            assert all(state in suspects or state.key.name in avoid for state in ready)
+            assert all(state in suspects or state.key.name in avoid for state in among)
         return self._took(lease)
+
+    def _own(self, demand: Demand) -> set[KeyState]:
+        """The keys of a demand's account, looked at one by one."""
+        if demand.account is None:
+            return set()
+        organisation, mark = demand.account
+        named = {state for state in self.pool.states if organisation and state.organisation.name == organisation}
+        marked = {state.organisation for state in self.pool.states if mark and state.key.mark == mark}
+        return named or {state for state in self.pool.states if state.organisation in marked}
+
+    def _check_stay(
+        self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str], ready: list[KeyState]
+    ) -> None:
+        """Who waits for its account does so where nobody of it is ready and somebody may be, and for a bounded time."""
+        own = self._own(demand)
+        stay = self.pool.stay(self.now, demand, exclude=exclude, avoid=avoid)
+        if own and len(own) < len(self.pool) and own.intersection(ready):
+            assert stay is not None
+            assert stay.ready_at == self.now
+        if stay is None or stay.organisation is None:
+            return
+        assert set(stay.organisation.states.values()) == own
+        assert stay.until == self.now + MOST_PATIENCE_SECONDS
+        assert (stay.ready_at == self.now) == bool(own.intersection(ready))
+        assert self.now <= stay.ready_at <= stay.until or stay.ready_at == NEVER
+        assert {state for state in own if state.key.name not in exclude and state not in self.rejected}
 
     def _ready(self, demand: Demand, exclude: frozenset[str]) -> list[KeyState]:
         """All keys that could serve, looked at one by one."""
@@ -245,7 +294,7 @@ class PoolMachine(RuleBasedStateMachine):
             return
         if not out.is_answered:
             # A secret that has changed hands has to say so, else it is the old owner that cools.
-            owner = true_owner(out.lease.key) if names_owner or out.lease.key.mark else (None, None)
+            owner = true_owner(out.lease.key) if names_owner or out.lease.key.mark.endswith(SECOND) else (None, None)
             self._answered(out, head(*owner), 429)
         self._release(out, failed(kind, seconds))
         for model in MODELS:
@@ -265,7 +314,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.rejected.add(out.state)
         elif blame is Blame.KEY_AND_MODEL:
             self._shut(out.state, out.lease.demand.model, 1.0)
-        elif blame is Blame.ORGANISATION and out.lease.key.mark == b"":
+        elif blame is Blame.ORGANISATION and not out.lease.key.mark.endswith(SECOND):
             for model in MODELS:
                 self._shut(out.state, model, max(1.0, seconds or 0.0))
 
@@ -328,12 +377,16 @@ class PoolMachine(RuleBasedStateMachine):
 
     # The line
 
-    @rule(demand=demands, exclude=some_names)
-    def join(self, demand: Demand, exclude: frozenset[str]) -> None:
+    @rule(demand=demands, exclude=some_names, stays=st.booleans())
+    def join(self, demand: Demand, exclude: frozenset[str], stays: bool) -> None:
+        stay = self.pool.stay(self.now, demand, exclude=exclude) if stays else None
         waiter = Waiter(self.joined, demand, exclude)
+        if stay is not None:
+            waiter.has_place = True
+            waiter.pinned_until = stay.until if stay.organisation is not None else -NEVER
         self.joined += 1
         has_room = len(self.queue) < self.line.size
-        assert self.line.join(waiter, demand, exclude=exclude) == has_room
+        assert self.line.join(waiter, demand, exclude=exclude, stay=stay) == has_room
         if has_room:
             self.queue.append(waiter)
 
@@ -359,10 +412,16 @@ class PoolMachine(RuleBasedStateMachine):
     def _serve(self) -> list[Out]:
         found = []
         for waiter, lease in self.line.serve(self.now):
-            alike = [other for other in self.queue if other.alike == waiter.alike]
-            assert alike[0] is waiter
+            alike = [other for other in self.queue if other.alike == waiter.alike and not other.has_place]
+            assert waiter.has_place or alike[0] is waiter
             self.queue.remove(waiter)
             found.append(self._took(lease))
+        pinned = [waiter for waiter in self.queue if waiter.pinned_until > -NEVER]
+        # Whoever has waited for its account for long enough goes anywhere, and whoever has not is looked at by then.
+        late = [waiter for waiter in pinned if waiter.pinned_until <= self.now]
+        assert all(self.line._where[waiter].place == "" for waiter in late)
+        staying = [waiter.pinned_until for waiter in pinned if self.line._where[waiter].place]
+        assert self.line.wake_at() <= min(staying, default=NEVER)
         return found
 
     # What always holds
@@ -400,6 +459,14 @@ class PoolMachine(RuleBasedStateMachine):
         for prefix in (None, b"p"):
             demand = Demand(MODEL, prefix=prefix)
             assert set(self.pool._strategy.candidates(demand, self.pool._warmth.caches(prefix, self.now))) == states
+        for organisation in self.pool.organisations:
+            mine = {state for state in states if state.organisation is organisation}
+            assert set(organisation.states.values()) == mine
+            assert organisation.workspaces == {state.workspace for state in mine}
+            for prefix in (None, b"p"):
+                caches = self.pool._warmth.caches(prefix, self.now)
+                found = list(self.pool._strategy.candidates_of(organisation, Demand(MODEL, prefix=prefix), caches))
+                assert set(found) == mine
         assert {organisation.name: len(organisation.states) for organisation in self.pool.organisations} == Counter(
             state.organisation.name for state in states
         )
@@ -407,6 +474,30 @@ class PoolMachine(RuleBasedStateMachine):
             siblings = {other for other in states if other.workspace is state.workspace}
             assert set(state.workspace.ranking) == siblings
             assert state.workspace.weight == sum(other.key.weight for other in siblings)
+
+    @invariant()
+    def what_a_key_has_signed_is_valid_with_it(self) -> None:
+        for out in self.out:
+            account = self.pool.account_of(out.lease)
+            assert account.key == out.lease.key.mark
+            assert self.pool.is_of(out.lease, account)
+            # What was configured differently since may be another account's by now.
+            beside = [other for other in self.out if other.state.organisation is out.state.organisation]
+            assert out.state.is_gone or all(
+                self.pool.is_of(out.lease, self.pool.account_of(other.lease))
+                for other in beside
+                if not other.state.is_gone
+            )
+
+    @invariant()
+    def an_account_knows_who_waits_for_it(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        lines = [line for lines in self.line._lines.values() for line in lines.values()]
+        awaited = {id(line.organisation): line.organisation for line in lines if line.organisation is not None}
+        standing = sum(len(tickets) for line in lines if line.organisation for tickets in line.callers.values())
+        assert sum(sum(organisation.awaited.values()) for organisation in awaited.values()) == standing
+        assert all(not each.awaited for each in self.pool.organisations if id(each) not in awaited)
 
     @invariant()
     def the_line_is_bounded_and_complete(self) -> None:
@@ -418,7 +509,10 @@ class PoolMachine(RuleBasedStateMachine):
         if not hasattr(self, "pool"):
             return
         self.pool.update([*(state.key for state in self.pool.states), Key("spare", host="spare")])
+        # By now nobody waits in one place only.
+        self.now += MOST_PATIENCE_SECONDS
         for _ in range(len(self.queue) + 1):
+            self.now += MOMENT
             self._serve()
             for out in [*self.out]:
                 self._release(out, SUCCESS)
