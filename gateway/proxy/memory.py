@@ -31,7 +31,7 @@ from translators.wire.chat import ChatMessage, ChatRequest
 T = TypeVar("T")
 
 # Signatures that upstream has refused: whoever sends them back sends them with every turn.
-_MOST"refused": Final = 10_000
+_MOST_REFUSED: Final = 10_000
 # Turns that were compared with what their clients show need not be compared again.
 _KNOWN_BYTES: Final = 8 * 2**20
 
@@ -144,7 +144,7 @@ class TurnMemory:
         for message in messages:
             for block in signed_thinking(message):
                 self._refused[signature_digest(block)] = None
-        while len(self._refused) > _MOST"refused":
+        while len(self._refused) > _MOST_REFUSED:
             self._refused.popitem(last=False)
         recollection.refuse()
 

@@ -27,8 +27,8 @@ _SHOWN: Final = ("text", "tool_use")
 _NEVER_KEPT: Final = "fallback"
 # An answer that was cut off is not what the model meant to say, and its last call may be half of one.
 _WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "pause_turn"})
-# Why thinking that was kept does not go back, as callers are told: another account answers, other tools or another system
-# prompt, an earlier turn is not there any more, upstream has refused it.
+# Why thinking that was kept does not go back, as callers are told: another account answers, other tools or another
+# system prompt, an earlier turn is not there any more, upstream has refused it.
 LeftOut: TypeAlias = Literal["account", "changed", "missing", "refused"]
 _FORM: Final = 1
 # What is remembered of a turn: its value, the turn that is read from it, and the content that is made of that.
