@@ -25,7 +25,7 @@ class ThoughtPiece:
 
     @property
     def shown(self) -> str:
-        return "" if self.redacted or self.display == "omitted" else self.thought
+        return "" if self.display == "omitted" else self.thought
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _cut(piece: Piece, tokens: int) -> Piece | None:
         case TextPiece():
             return TextPiece(piece.text[:length]) if length else None
         case ThoughtPiece():
-            return replace(piece, thought=piece.thought[:length]) if length and not piece.redacted else None
+            return replace(piece, thought=piece.thought[:length]) if length else None
         case CallPiece():
             length -= text_tokens(piece.name) * CHARACTERS
             written = piece.json[: max(length, 0)]

@@ -10,7 +10,7 @@ import msgspec
 
 _SIZE: Final = 16
 # What means the same as leaving the field out.
-_USUAL: Final[dict[str, Any]] = {"type": "custom", "caller": {"type": "direct"}, "is_error": False, "description": ""}
+_USUAL: Final[dict[str, Any]] = {"type": "custom", "caller": {"type": "direct"}, "description": ""}
 
 JSONObject = Mapping[str, Any]
 

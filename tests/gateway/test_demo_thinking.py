@@ -267,7 +267,7 @@ async def test_the_same_in_other_words_of_json_is_the_same(wire: httpx2.AsyncCli
     rewritten = {
         **body,
         "system": [{"type": "text", "text": body["system"], **MARK}],
-        "tools": [{**turned, "type": "custom"}, {**CLOCK, **MARK}],
+        "tools": [{**turned, "type": "custom"}, {**CLOCK, "description": "", **MARK}],
         "messages": [
             {"role": "user", "content": [{"type": "text", "text": question["content"], **MARK}]},
             {"role": "assistant", "content": others},
@@ -320,6 +320,35 @@ async def test_a_thought_in_the_middle_is_bound_to_the_blocks_of_its_own_turn(wi
     assert await complaint(wire, body) == "messages.1.content.1: Invalid `signature` in `thinking` block"
 
 
+async def test_who_has_said_something_counts(wire: httpx2.AsyncClient) -> None:
+    body = asking("[[tools 1]] Look around")
+    body["messages"] = [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Good day."},
+        *body["messages"],
+    ]
+    body = continued(body, (await answer(wire, body))["content"])
+    body["messages"][1]["role"] = "user"
+
+    assert await complaint(wire, body) == INVALID
+
+
+async def test_an_answer_that_continues_a_turn_belongs_to_it(wire: httpx2.AsyncClient) -> None:
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    found: JSON = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    body = asking("Hello", tools=[])
+    body["messages"].append({"role": "assistant", "content": [search, found]})
+    said = (await answer(wire, body))["content"]
+    joined, apart = copy.deepcopy(body), copy.deepcopy(body)
+    joined["messages"][1]["content"] += said
+    apart["messages"].append({"role": "assistant", "content": said})
+
+    for following in (joined, apart):
+        following["messages"].append({"role": "user", "content": "And then?"})
+        assert (await answer(wire, following))["content"]
+    assert said[0]["type"] == "thinking"
+
+
 # Edits, accounts, models.
 
 
@@ -337,12 +366,18 @@ async def test_an_edited_thought_is_named_by_where_it_stands(wire: httpx2.AsyncC
     assert await complaint(wire, earlier) == INVALID
 
 
+def damaged_head(sealed: str) -> str:
+    return ("A" if sealed[0] != "A" else "B") + sealed[1:]
+
+
 @pytest.mark.parametrize("model", [SONNET, "claude-opus-5"])
-@pytest.mark.parametrize("cut", [slice(4, None), slice(0, -4), slice(0, 0)])
-async def test_a_damaged_signature_is_invalid(wire: httpx2.AsyncClient, model: str, cut: slice) -> None:
+@pytest.mark.parametrize("damage", [lambda sealed: sealed[4:], lambda sealed: sealed[:-4], lambda _: "", damaged_head])
+async def test_a_damaged_signature_is_invalid(
+    wire: httpx2.AsyncClient, model: str, damage: Callable[[str], str]
+) -> None:
     body = await after_rounds(wire, asking(model=model), rounds=1)
     thought = body["messages"][1]["content"][0]
-    thought["signature"] = thought["signature"][cut]
+    thought["signature"] = damage(thought["signature"])
 
     assert await complaint(wire, body) == INVALID
 
@@ -378,6 +413,17 @@ async def test_the_thoughts_of_another_model_are_passed_over(wire: httpx2.AsyncC
     assert (await answer(wire, following))["content"]
     with_one_left = continued(without_thoughts(body), following["messages"][-2]["content"])
     assert (await answer(wire, with_one_left))["content"]
+
+
+async def test_an_edited_thought_of_another_model_is_refused_where_such_are_not_passed_over(
+    wire: httpx2.AsyncClient,
+) -> None:
+    shown = {"type": "adaptive", "display": "summarized"}
+    body = await after_rounds(wire, asking(model=OPUS, thinking=shown))
+    body["messages"][1]["content"][0]["thinking"] += "!"
+
+    assert (await answer(wire, {**body, "model": SONNET}))["content"]
+    assert await complaint(wire, {**body, "model": "claude-opus-5"}) == INVALID
 
 
 async def test_fable_reads_what_opus_thought(wire: httpx2.AsyncClient) -> None:
@@ -430,6 +476,15 @@ async def test_redacted_thinking_is_bound_and_sealed_too(wire: httpx2.AsyncClien
     assert await complaint(wire, body, "sk-ant-other") == INVALID
 
 
+async def test_a_signature_is_no_data(wire: httpx2.AsyncClient) -> None:
+    body = await after_rounds(wire, asking("[[redact]] Hello", "claude-opus-4-8", tools=[]), rounds=1)
+    content = body["messages"][1]["content"]
+    assert [block["type"] for block in content] == ["thinking", "redacted_thinking", "text"]
+    content[1]["data"] = content[0]["signature"]
+
+    assert await complaint(wire, body) == "messages.1.content.1: Invalid `data` in `redacted_thinking` block"
+
+
 async def test_redacted_thinking_streams_in_one_event(wire: httpx2.AsyncClient) -> None:
     response = await wire.post("/v1/messages", json=asking("[[redact]] Hello", stream=True))
     events = [json.loads(line[5:]) for line in response.text.splitlines() if line.startswith("data:")]
@@ -465,6 +520,19 @@ async def test_an_order_holds_for_the_run_of_calls_and_not_beyond(wire: httpx2.A
     for said in (first, second):
         assert "redacted_thinking" in [block["type"] for block in said["content"]]
     assert [block["type"] for block in third["content"]] == ["thinking", "text"]
+
+
+async def test_an_order_does_not_hold_for_what_is_shown_later(wire: httpx2.AsyncClient) -> None:
+    shown = [{"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}}]
+    body = continued(asking("[[error 500]]"), [{"type": "text", "text": "Sorry."}], shown)
+
+    assert (await answer(wire, body))["stop_reason"] == "end_turn"
+
+
+async def test_no_words_precede_forced_calls_however_interleaved(wire: httpx2.AsyncClient) -> None:
+    body = asking("[[interleave]] Look around", "claude-haiku-5-5", tool_choice={"type": "any"})
+
+    assert [block["type"] for block in (await answer(wire, body))["content"]] == ["tool_use", "tool_use"]
 
 
 @pytest.mark.parametrize(
