@@ -62,8 +62,6 @@ def stay_for_account(
     What is signed is lost anywhere else, however long it is.
     """
     until = now + MOST_PATIENCE_SECONDS
-    if organisation.rest.until > now:
-        return None
     cached = max((cache.tokens for cache in caches if cache.workspace.current() in organisation.workspaces), default=0)
     allowance = organisation.allowance(demand.limit_class, demand.model)
     # Before that none of its keys is: they share their limits.

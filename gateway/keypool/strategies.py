@@ -145,11 +145,6 @@ class InTurn(Ranked):
         # The keys of the last request, in their order.
         self._asked: list[KeyState] = []
 
-    def best(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
-        # Those that a request before has asked in vain.
-        self._asked.clear()
-        return super().best(demand, caches)
-
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Generator[KeyState]:
         self._asked.clear()
         for state in self._ranking.best_first():
@@ -208,9 +203,8 @@ class Affinity:
         if demand.prefix is None:
             yield from sorted(organisation.states.values(), key=least_busy)
             return
-        workspaces = organisation.workspaces
-        warm = [workspace for cache in caches if (workspace := cache.workspace.current()) in workspaces]
-        for workspace in _warm_first(self._ring.nearest(demand.prefix, workspaces), warm):
+        nearest = self._ring.nearest(demand.prefix, organisation.workspaces)
+        for workspace in _warm_first(nearest, [cache.workspace.current() for cache in caches]):
             with closing(workspace.ranking.best_first()) as order:
                 # The configuration may have put keys of several organisations into one.
                 yield from (state for state in order if state.organisation is organisation)

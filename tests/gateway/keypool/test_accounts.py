@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, Outcome, WaitingLine
+from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
 from gateway.keypool.domains import SILENCE_SECONDS
 from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from gateway.keypool.strategies import StrategyName
@@ -109,10 +109,10 @@ def test_an_id_is_enough_where_the_key_is_gone() -> None:
 
 def test_keys_without_a_mark_are_not_all_of_one_account() -> None:
     pool = pool_of("a", "b")
-    lease = taken(pool, 0)
 
-    assert not pool.is_of(lease, Account("", b""))
-    assert not pool.is_of(lease, pool.account_of(lease))
+    for lease in [taken(pool, 0, only=name) for name in "ab"]:
+        assert not pool.is_of(lease, Account("", b""))
+        assert not pool.is_of(lease, pool.account_of(lease))
 
 
 def test_a_key_that_is_removed_while_it_answers_stays_of_its_account() -> None:
@@ -138,6 +138,19 @@ def test_what_a_key_has_signed_that_is_removed_since_is_valid_with_those_beside_
     assert account == of("a")
     assert [pool.is_of(leases[name], account) for name in "abc"] == [True, True, False]
     assert name_of(pool.acquire(0, asks(account))) == "b"
+
+
+def test_a_lease_outlives_what_is_configured_and_stays_of_its_account() -> None:
+    pool = pool_of(key("a"))
+    lease = taken(pool, 0)
+    pool.answered(lease, head("o"), 0)
+    before = pool.account_of(lease)
+    pool.update([key("a", "elsewhere"), key("b")])
+
+    assert pool.is_of(lease, before)
+    assert pool.is_of(lease, of("a"))
+    assert pool.is_of(lease, Account("o", b"another key of it"))
+    assert not pool.is_of(lease, of("b"))
 
 
 # The keys of the account come first
@@ -205,6 +218,15 @@ def test_the_keys_of_a_large_account_share_its_conversations(strategy: StrategyN
     served = Counter(lease.key.name for lease in leases)
     assert set(served) == {f"a{number}" for number in range(20)} | {"c"}
     assert max(served.values()) <= 9
+
+
+def test_another_strategy_orders_the_keys_of_an_account_in_its_own_way() -> None:
+    pool = pool_of(*(key(f"a{number}", "ours", priority=9 - number) for number in range(10)), key("b"))
+    for strategy in ("least_busy", "priority"):
+        pool.update([state.key for state in pool.states], PoolSettings(strategy))
+        served = [taken(pool, 0, asks(of("a0"))).key.name for _ in range(10)]
+
+        assert len(set(served)) == (10 if strategy == "least_busy" else 1)
 
 
 @every_strategy
@@ -326,18 +348,6 @@ def test_looking_for_a_host_that_is_well_costs_nobody_a_turn() -> None:
 
     assert name_of(lease) == "a"
     assert [state.turns for state in pool.states] == [before[0], before[1], before[2] + 1]
-
-
-def test_those_who_were_asked_in_vain_lose_no_turn_to_the_next_request() -> None:
-    pool = pool_of(key("a", max_concurrency=1), key("b", max_concurrency=1), strategy="weighted")
-    leases = [taken(pool, 0) for _ in range(2)]
-    in_vain = pool.acquire(0, asks(None))
-    for lease in leases:
-        pool.release(lease, SUCCESS, 0)
-    taken(pool, 0, asks(of("b")))
-
-    assert in_vain is None
-    assert [state.turns for state in pool.states] == [1, 2]
 
 
 # Waiting for the account
@@ -542,6 +552,53 @@ def test_who_has_waited_in_vain_stands_before_those_who_come_later() -> None:
     pool.release(other, SUCCESS, 4)
     assert served(line, 4) == [("w", "b")]
     assert not line.has_line(asks(None))
+
+
+def test_who_waits_in_vain_with_nowhere_to_go_stands_with_all_others() -> None:
+    pool = pool_of(key("a", max_concurrency=1), key("b", max_concurrency=1))
+    ours, theirs = taken(pool, 0, only="a"), taken(pool, 0, only="b")
+    line = waiting(pool, 0, ("w", asks(of("a"))))
+    before = (served(line, 0), line.has_line(asks(None)))
+    pool.release(ours, failed(ErrorKind.KEY_REJECTED), 0.5)
+    then = (served(line, 0.5), line.has_line(asks(None)))
+    pool.release(theirs, SUCCESS, 0.6)
+
+    assert (before, then) == (([], False), ([], True))
+    assert served(line, 0.6) == [("w", "b")]
+
+
+def test_whoever_has_waited_longest_is_looked_at_in_time_wherever_it_stands() -> None:
+    pool = pool_of(key("a", max_concurrency=1), key("b"))
+    taken(pool, 0, only="a")
+    line: WaitingLine[str] = WaitingLine(pool, 9)
+    for waiter, caller, now in (("early", "x", 0), ("first", "y", 1), ("later", "x", 2)):
+        demand = asks(of("a"), caller=caller)
+        line.join(waiter, demand, stay=pool.stay(now, demand))
+    line.leave("early")
+    now, found = 2.5, served(line, 2.5)
+    while not found:
+        now = line.wake_at()
+        found = served(line, now)
+
+    assert (now, found) == (1 + MOST_PATIENCE_SECONDS, [("first", "b")])
+    assert line.wake_at() == 2 + MOST_PATIENCE_SECONDS
+
+
+def test_those_who_cannot_use_the_account_do_not_hold_up_who_waits_for_it() -> None:
+    pool = pool_of(key("a", max_concurrency=1), key("b", max_concurrency=1))
+    lease = taken(pool, 0, only="a")
+    taken(pool, 0, only="b")
+    line: WaitingLine[str] = WaitingLine(pool, 99)
+    line.join("picky", asks(None), exclude=frozenset("a"))
+    for number in range(12):
+        line.join(f"pinned {number}", asks(of("a")), stay=pool.stay(0, asks(of("a"))))
+    order = []
+    for number in range(12):
+        pool.release(lease, SUCCESS, 0.1 * number)
+        ((waiter, lease),) = line.serve(0.1 * number)
+        order.append(waiter)
+
+    assert order == [f"pinned {number}" for number in range(12)]
 
 
 @every_strategy
