@@ -245,6 +245,9 @@ class Exchange(Generic[R]):
                     continue
                 last = _more_telling(last, error.failure)
                 is_paid = await self._before_next(error.failure, last, demand)
+                if self._tries >= self._services.policy.max_attempts - 1:
+                    # The last attempt is for an answer, whatever of the request is worth nothing elsewhere.
+                    demand.account = None
                 if is_refusal(error.failure):
                     excluded |= {lease.key.name}
                 avoided |= {lease.key.name}
