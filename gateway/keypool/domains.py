@@ -212,6 +212,7 @@ class KeyState:
     is_rejected: bool = False
     is_on_trial: bool = False
     is_probed: bool = False
+    is_introduced: bool = False
     rest: Rest = field(default_factory=Rest)
     model_rests: dict[str, Rest] = field(default_factory=dict)
     slowed_at: float = -math.inf

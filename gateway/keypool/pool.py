@@ -348,6 +348,23 @@ class KeyPool:
 
     # Probes
 
+    def strangers(self) -> list[str]:
+        """The keys of which nobody has told whose they are, each once; a single key has nobody to be kin to."""
+        states = self._members.states.values()
+        found = [state for state in states if not (state.organisation.is_known or state.is_introduced)]
+        if len(states) < 2:
+            return []
+        for state in found:
+            state.is_introduced = True
+        return [state.key.name for state in found]
+
+    def introduced(self, name: str, headers: Mapping[str, str]) -> None:
+        """An answer that counts against no limit has told whose a key is."""
+        if (state := self._members.states.get(name)) is not None:
+            self._members.discover(state, headers)
+            self.news += 1
+            state.organisation.news += 1
+
     def due_probes(self, now: float) -> list[str]:
         """The rejected keys that it is time to look at again; each is given once, until `probed` is told."""
         due = [state for state in self._members.states.values() if state.is_rejected and state.rest.until <= now]

@@ -153,6 +153,11 @@ class Dispatcher:
             self._report(Change.OUT_OF_FUNDS, lease)
         self._stir()
 
+    def introduced(self, name: str, headers: Mapping[str, str]) -> None:
+        """Upstream has told whose a key is."""
+        self.pool.introduced(name, headers)
+        self._stir()
+
     def probed(self, name: str, *, is_well: bool | None) -> None:
         """What the probe of a rejected key has shown."""
         self.pool.probed(name, is_well=is_well, now=self.clock())

@@ -1,18 +1,21 @@
-"""Looking after rejected keys: a question that costs nothing tells whether a key is accepted again."""
+"""Asking about keys what costs nothing: whether a rejected one is accepted again, and whose an unused one is."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 from gateway.proxy.dispatch import Dispatcher
-from gateway.proxy.ports import Call, Endpoint, Upstream
+from gateway.proxy.ports import Call, Endpoint, Upstream, UpstreamAnswer
 from translators.errors import FailedError
 from translators.hosts import CURRENT_VERSION
 
 PROBE_PATH: Final = "/v1/models?limit=1"
 _INTERVAL_SECONDS: Final = 1.0
 _MAX_BYTES: Final = 64 * 1024
+# So many keys are asked at once whose they are.
+_MOST_INTRODUCTIONS: Final = 4
 # Anything else is an answer to the question, or none of the key's business.
 _REFUSALS: Final = frozenset({401, 402, 403})
 
@@ -21,6 +24,9 @@ _log: Final = logging.getLogger("dragoman")
 
 class Prober:
     """Asks upstream for a list of models with each key that was rejected, when the pool says that it is time.
+
+    Keys whose organisation nobody has told are asked once: what one of an organisation's keys has signed, or has used
+    of its limits, holds for the others from then on.
 
     `on_refused` is told the name of a key that upstream still rejects: its secret may be another one by now.
     """
@@ -34,14 +40,31 @@ class Prober:
         self._dispatcher = dispatcher
         self._endpoints = endpoints
         self._on_refused = on_refused
+        self._introductions = asyncio.Semaphore(_MOST_INTRODUCTIONS)
 
     async def run(self, upstream: Callable[[], Upstream]) -> None:
         """Go on until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
-                await asyncio.sleep(_INTERVAL_SECONDS)
+                for name in self._dispatcher.pool.strangers():
+                    group.create_task(self.introduce(name, upstream()))
                 for name in self._dispatcher.pool.due_probes(self._dispatcher.clock()):
                     group.create_task(self.probe(name, upstream()))
+                await asyncio.sleep(_INTERVAL_SECONDS)
+
+    async def introduce(self, name: str, upstream: Upstream) -> None:
+        """Ask once whose a key is; if that cannot be, its first answer tells."""
+        endpoint = self._endpoints().get(name)
+        if endpoint is None:
+            return
+        try:
+            async with self._introductions, _asked(upstream, endpoint) as answer:
+                if answer.status == 200:
+                    self._dispatcher.introduced(name, answer.headers)
+        except FailedError:
+            pass
+        except Exception:
+            _log.exception("A key could not be asked whose it is. key=%s", name)
 
     async def probe(self, name: str, upstream: Upstream) -> None:
         """Ask once, and tell the pool."""
@@ -63,7 +86,14 @@ class Prober:
 
 
 async def _is_accepted(upstream: Upstream, endpoint: Endpoint) -> bool:
+    async with _asked(upstream, endpoint) as answer:
+        return answer.status not in _REFUSALS
+
+
+@asynccontextmanager
+async def _asked(upstream: Upstream, endpoint: Endpoint) -> AsyncIterator[UpstreamAnswer]:
+    """The answer to a question that costs nothing, read to its end."""
     call = Call(endpoint.profile.version or CURRENT_VERSION, method="GET", path=PROBE_PATH)
     async with upstream.open(endpoint, call) as answer:
         await answer.read(_MAX_BYTES)
-        return answer.status not in _REFUSALS
+        yield answer

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -274,3 +274,10 @@ async def raw_client(running: RunningGateway, *, limit: int = 2**16) -> AsyncIte
 def cut(data: bytes, size: int) -> Iterator[bytes]:
     """The same bytes in pieces of this size."""
     return (data[start : start + size] for start in range(0, len(data), size))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what goes on beside the test."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - nobody tells the test
+            await asyncio.sleep(0)

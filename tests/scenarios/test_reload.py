@@ -29,6 +29,7 @@ from tests.scenarios.harness import (
     pool_of,
     quick_gateway,
     raw_client,
+    until,
     without_pauses,
 )
 from tests.scenarios.processes import ask, client_of, serving, streams
@@ -63,13 +64,6 @@ async def begun(running: RunningGateway, stack: AsyncExitStack) -> tuple[RawClie
 async def asked(running: RunningGateway, **more: Any) -> int:
     """The status of one request."""
     return (await running.http().post(PATH, json=asking(**more))).status_code
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what a thread does."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - it says so in the log only
-            await asyncio.sleep(0)
 
 
 # What goes on, and what is new

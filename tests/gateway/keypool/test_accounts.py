@@ -571,11 +571,12 @@ def test_whoever_has_waited_longest_is_looked_at_in_time_wherever_it_stands() ->
     pool = pool_of(key("a", max_concurrency=1), key("b"))
     taken(pool, 0, only="a")
     line: WaitingLine[str] = WaitingLine(pool, 9)
-    for waiter, caller, now in (("early", "x", 0), ("first", "y", 1), ("later", "x", 2)):
+    for waiter, caller, came_at in (("early", "x", 0), ("first", "y", 1), ("later", "x", 2)):
         demand = asks(of("a"), caller=caller)
-        line.join(waiter, demand, stay=pool.stay(now, demand))
+        line.join(waiter, demand, stay=pool.stay(came_at, demand))
     line.leave("early")
-    now, found = 2.5, served(line, 2.5)
+    now = 2.5
+    found = served(line, now)
     while not found:
         now = line.wake_at()
         found = served(line, now)

@@ -253,3 +253,28 @@ def test_keys_of_one_host_share_its_network_and_keep_sharing_after_a_change() ->
     pool.update([Key("a", host="x"), Key("c", host="x")])
 
     assert state_of(pool, "a").host is state_of(pool, "c").host is pool.hosts["x"]
+
+
+def test_keys_of_which_nobody_knows_whose_they_are_are_asked_about_once() -> None:
+    pool = pool_of(Key("a"), Key("b"), Key("c", organization="ours"))
+    pool.introduced("a", head("org"))
+    asked = [pool.strangers(), pool.strangers()]
+    pool.update([Key("a"), Key("b", mark=b"another"), Key("d")])
+
+    # What the configuration says is not what upstream calls it.
+    assert asked == [["b", "c"], []]
+    assert pool.strangers() == ["b", "d"]
+
+
+def test_an_introduction_joins_the_keys_of_an_organisation() -> None:
+    pool = pool_of("a", "b")
+    pool.introduced("a", head("org"))
+    pool.introduced("b", head("org"))
+    pool.introduced("gone", head("org"))
+
+    assert [state.organisation.name for state in pool.states] == ["org", "org"]
+    assert state_of(pool, "a").organisation is state_of(pool, "b").organisation
+
+
+def test_a_single_key_need_not_be_asked() -> None:
+    assert pool_of("a").strangers() == []
