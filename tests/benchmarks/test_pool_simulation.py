@@ -102,3 +102,14 @@ def test_the_command_prints_a_row_for_each_strategy(capsys: pytest.CaptureFixtur
 
     assert printed.startswith("3 keys (start:1, start:2), workload single, 95% of at most 2,000 requests/min")
     assert "| random " in printed
+
+
+def test_signed_conversations_stay_with_their_account_whatever_the_strategy() -> None:
+    free, signed = (
+        Scenario((("start", 2),) * 3, "chat", load=0.5, minutes=1, signed=share).run("least_busy").tally
+        for share in (0.0, 1.0)
+    )
+
+    assert free.later_turns_at_home < 0.5 * free.later_turns
+    assert signed.later_turns_at_home > 0.99 * signed.later_turns
+    assert signed.limited_callers == signed.failed_callers == 0
