@@ -10,9 +10,11 @@ import orjson
 from translators.beginnings import Sharing
 from translators.chat.caching import MARK, SHORT, UNMARKABLE, Block, blocks_of
 from translators.chat.marking import Caching, Facts, plan
-from translators.estimate import estimated_tokens
+from translators.estimate import BYTES_A_TOKEN, estimated_tokens
 
 _TOOLS_DEPTH: Final = 1
+# What may hold images and documents, whose tokens do not go by their bytes; to look for them elsewhere takes long.
+_MEDIA: Final = frozenset({"image", "document", "tool_result"})
 
 
 class Prompt:
@@ -69,7 +71,7 @@ class Prompt:
         """The first place at which a prompt is long enough to be cached; one behind its end where there is none."""
         tokens = 0
         for place, block in enumerate(self._blocks(), 1):
-            tokens += estimated_tokens(orjson.dumps(block))
+            tokens += _tokens(block)
             if tokens >= minimum_tokens:
                 return place
         return self._end_of(len(self._messages)) + 1
@@ -117,3 +119,11 @@ class Prompt:
             return self._system[place - len(self._tools) - 1]
         at = bisect_left(self._ends, place)
         return blocks_of(self._messages[at])[place - 1 - self._end_of(at)]
+
+
+def _tokens(block: object) -> int:
+    """About how many tokens a block has; one that is only a text stands as that text."""
+    written = orjson.dumps(block)
+    if isinstance(block, dict) and block.get("type") in _MEDIA:
+        return estimated_tokens(written)
+    return len(written) // BYTES_A_TOKEN
