@@ -236,3 +236,20 @@ def test_each_turn_finds_what_the_turn_before_it_wrote(
         # Up to the mark, the longer one repeats the shorter; and from one of its marks upstream sees it.
         assert unmarked(earlier)[:end] == unmarked(later)[:end]
         assert any(mark - LOOK_BACK_BLOCKS < end <= mark for mark in marks(later))
+
+
+@settings(max_examples=60, deadline=None)
+@given(calls=st.lists(st.integers(1, 15), max_size=5))
+def test_each_request_of_a_loop_finds_what_the_one_before_it_wrote_however_many_tools_were_called(
+    calls: list[int],
+) -> None:
+    history = [SYSTEM, said("user", "Go")]
+    before = marks(translate(chat(*history, tools=[tool("look")]), options=AUTO).body)
+    for turn, count in enumerate(calls):
+        ids = [f"c{turn}_{number}" for number in range(count)]
+        history += [called(*((call_id, "look", "{}") for call_id in ids)), *(returned(call_id) for call_id in ids)]
+        found = marks(translate(chat(*history, tools=[tool("look")]), options=AUTO).body)
+
+        assert any(mark - LOOK_BACK_BLOCKS < before[-1] <= mark for mark in found)
+        assert found[-1] == before[-1] + 2 * count
+        before = found

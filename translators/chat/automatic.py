@@ -27,17 +27,21 @@ class Prompt:
         self._system = system
         self._messages = messages
         self._system_end = len(tools) + len(system)
-        counts = (len(content) if isinstance(content := message["content"], list) else 1 for message in messages)
+        contents = [message["content"] for message in messages]
+        counts = [len(content) if type(content) is list else 1 for content in contents]
         # Where each message ends.
         self._ends = list(accumulate(counts, initial=self._system_end))[1:]
 
     def mark(self, caching: Caching, minimum_tokens: int, sharing: Sharing) -> bool:
         """Set the marks that the rule asks for; whether there are any."""
-        places = plan(self.facts(caching, minimum_tokens, sharing))
-        marked = [self._mark(place) for place in places]
+        long_enough = self._long_enough(minimum_tokens)
+        if caching == "auto" and long_enough > self._end_of(len(self._messages)):
+            # What most requests are; whatever else they are does not matter.
+            return False
+        marked = [self._mark(place) for place in plan(self._facts(caching, long_enough, sharing))]
         return any(marked)
 
-    def facts(self, caching: Caching, minimum_tokens: int, sharing: Sharing) -> Facts:
+    def _facts(self, caching: Caching, long_enough: int, sharing: Sharing) -> Facts:
         """What the rule wants to know."""
         asked = self._before_answers(len(self._messages))
         answer = next((at for at in range(asked - 1, -1, -1) if self._is_answer(at)), None)
@@ -48,7 +52,7 @@ class Prompt:
             self._system_end,
             self._end_of(first),
             self._end_of(asked),
-            self._long_enough(minimum_tokens),
+            long_enough,
             0 if answer is None else self._end_of(self._before_answers(answer)),
             self._shared(sharing, self._end_of(first)),
             sharing.is_asked_again,
@@ -68,16 +72,21 @@ class Prompt:
         return self._ends[count - 1] if count else self._system_end
 
     def _long_enough(self, minimum_tokens: int) -> int:
-        """The first place at which a prompt is long enough to be cached; one behind its end where there is none."""
-        tokens = 0
-        for place, block in enumerate(self._blocks(), 1):
+        """The first place at which a prompt is long enough to be cached; one behind its end where there is none.
+
+        Between tools nothing is ever marked, so they count as one.
+        """
+        tokens = len(orjson.dumps(self._tools)) // BYTES_A_TOKEN if self._tools else 0
+        if tokens >= minimum_tokens:
+            return len(self._tools)
+        for place, block in enumerate(self._blocks(), len(self._tools) + 1):
             tokens += _tokens(block)
             if tokens >= minimum_tokens:
                 return place
         return self._end_of(len(self._messages)) + 1
 
     def _blocks(self) -> Iterator[object]:
-        yield from self._tools
+        """The blocks behind the tools; one that is only a text stands as that text."""
         yield from self._system
         for message in self._messages:
             content = message["content"]
@@ -122,7 +131,7 @@ class Prompt:
 
 
 def _tokens(block: object) -> int:
-    """About how many tokens a block has; one that is only a text stands as that text."""
+    """About how many tokens a block has."""
     written = orjson.dumps(block)
     if isinstance(block, dict) and block.get("type") in _MEDIA:
         return estimated_tokens(written)
