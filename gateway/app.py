@@ -90,7 +90,7 @@ class Gateway:
         self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
         self._lessons = Lessons()
-        self._sightings = Sightings()
+        self.sightings = Sightings()
         self._totals = Totals()
         self.aliases = _aliases_of(config)
         models = _models_of(config)
@@ -151,7 +151,7 @@ class Gateway:
             interrupts=self.interrupts,
             lessons=self._lessons,
             worker=WorkerPlace(self._worker, config.server.workers),
-            sightings=self._sightings,
+            sightings=self.sightings,
             totals=self._totals,
         )
         return assemble(config, parts, self._lifespan)

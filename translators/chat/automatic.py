@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from translators.beginnings import Sharing
-from translators.chat.caching import MARK, SHORT, UNMARKABLE, Block, blocks_of
+from translators.chat.caching import MARK, SHORT, Block, blocks_of
 from translators.chat.marking import Caching, Facts, plan
 from translators.estimate import BYTES_A_TOKEN, estimated_tokens
 
@@ -18,7 +18,7 @@ _MEDIA: Final = frozenset({"image", "document", "tool_result"})
 
 
 class Prompt:
-    """A prompt as it is written, by places: numbers of blocks from its beginning."""
+    """A prompt as it is written, by places: numbers of blocks from its beginning. It holds no marks yet."""
 
     def __init__(self, tools: list[Block], own_system: int, system: list[Block], messages: list[Block]) -> None:
         """Of `system`, `own_system` blocks are the client's; the gateway's stand behind them."""
@@ -38,8 +38,11 @@ class Prompt:
         if caching == "auto" and long_enough > self._end_of(len(self._messages)):
             # What most requests are; whatever else they are does not matter.
             return False
-        marked = [self._mark(place) for place in plan(self._facts(caching, long_enough, sharing))]
-        return any(marked)
+        places = plan(self._facts(caching, long_enough, sharing))
+        for place in places:
+            # Before every place is what the client said, never an answer: thinking takes no marks.
+            self._block(place)[MARK] = SHORT
+        return bool(places)
 
     def _facts(self, caching: Caching, long_enough: int, sharing: Sharing) -> Facts:
         """What the rule wants to know."""
@@ -110,15 +113,6 @@ class Prompt:
             # Without a first turn this is the system prompt.
             return first_turn if parts else self._system_end
         return self._system_end + (parts if first_turn - self._system_end == sharing.first_turn else 0)
-
-    def _mark(self, place: int) -> bool:
-        """Mark the last block up to a place that can carry a mark."""
-        for at in range(place, 0, -1):
-            block = self._block(at)
-            if block.get("type") not in UNMARKABLE:
-                block[MARK] = SHORT
-                return True
-        return False
 
     def _block(self, place: int) -> Block:
         """The block that ends at a place."""
