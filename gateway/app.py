@@ -95,7 +95,7 @@ class Gateway:
         self._store = StoreSwitch(open_store(config.store))
         self._store_work: set[asyncio.Task[None]] = set()
         self._turns = TurnMemory(self._store)
-        self._sightings = Sightings()
+        self.sightings = Sightings()
         self._totals = Totals()
         self.aliases = _aliases_of(config)
         models = _models_of(config)
@@ -160,7 +160,7 @@ class Gateway:
             lessons=self._lessons,
             worker=WorkerPlace(self._worker, config.server.workers),
             store=lambda: self._store.current.view(),
-            sightings=self._sightings,
+            sightings=self.sightings,
             totals=self._totals,
         )
         return assemble(config, parts, self._lifespan)

@@ -26,9 +26,11 @@ from gateway.keypool.snapshot import (
 )
 from gateway.keypool.strategies import StrategyName
 from gateway.proxy.routing import BUILTIN_ALIASES
+from gateway.proxy.totals import ClientTotals
 from tests.support.gateway import key, running_gateway
 from translators.chat.extensions import BETA_OF_FIELD, RESTRICTED
 from translators.chat.finish import FINISH_REASONS
+from translators.chat.marking import Caching
 from translators.chat.turns import LeftOut
 from translators.errors import RULES, Blame, Rule
 from translators.models import ModelRow, model_table
@@ -189,6 +191,13 @@ def test_the_page_on_load_balancing_names_every_field_and_strategy() -> None:
     fields = {field.name for view in VIEWS for field in fields_of(view)}
 
     assert [name for name in sorted({*fields, *get_args(StrategyName)}) if f"`{name}`" not in text] == []
+
+
+def test_the_page_on_caching_names_every_total_of_a_client_and_every_setting() -> None:
+    text = (ROOT / "docs/caching.md").read_text("utf-8")
+    names = [*(field.name for field in fields_of(ClientTotals)), *get_args(Caching)]
+
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -256,3 +256,22 @@ async def test_several_answers_to_one_prompt_share_its_cache() -> None:
         first, *others = [asked.usage for asked in upstream.asked]
         assert first.cache_write_tokens > 1_500
         assert {usage.cache_read_tokens for usage in others} == {first.cache_write_tokens}
+
+
+@pytest.mark.parametrize("setting", ["off", "always"])
+async def test_without_auto_nothing_is_looked_at(setting: Caching) -> None:
+    async with caching(setting) as (_, running):
+        await shared_one_shots(running.http())
+
+        assert len(running.gateway.sightings) == 0
+
+
+async def test_callers_with_keys_of_their_own_share_with_nobody_else(upstream: ScriptedUpstream) -> None:
+    upstream.always(json_answer(200, messages.message("Hi")))
+    async with quick_gateway(config=config_for(), callers_base_url=upstream.base_url) as running:
+        for number, name in enumerate(("A", "B", "A")):
+            body = {**asking(), "messages": [SYSTEM, {"role": "user", "content": f"{number}"}]}
+            headers = {"authorization": f"Bearer sk-ant-api03-{name * 40}"}
+            assert (await running.http().post(PATH, json=body, headers=headers)).status_code == 200
+
+    assert [b"cache_control" in request.body for request in upstream.received] == [False, False, True]

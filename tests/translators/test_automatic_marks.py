@@ -117,6 +117,16 @@ def test_where_the_system_prompt_alone_is_too_short_only_the_end_is_marked() -> 
         pytest.param(
             chat(said("user", [{"type": "text", "text": text} for text in (LONG, " ", LONG)])), 4, [2], id="whole"
         ),
+        pytest.param(
+            chat(
+                said("system", [{"type": "text", "text": text} for text in (LONG, " ", LONG, "Now.")]),
+                said("user", "Hi"),
+                tools=[tool(description=LONG)],
+            ),
+            4,
+            [1, 4, 5],
+            id="a blank part of the system prompt",
+        ),
         pytest.param(chat(said("user", LONG)), 1, [], id="nothing but the model"),
     ],
 )
@@ -171,6 +181,21 @@ def test_a_turn_with_many_blocks_is_marked_where_the_request_before_it_ended() -
     ]
 
     assert marks(translate(chat(*messages, tools=[tool("look")]), options=AUTO).body) == [2, 3, 27]
+
+
+def test_the_request_before_ended_before_all_the_answers_that_stand_together() -> None:
+    asked = [SYSTEM, said("user", "Go"), said("assistant", "Well"), said("assistant", "So")]
+    parts = [{"type": "text", "text": f"{number}"} for number in range(30)]
+
+    assert marks(translate(chat(*asked, said("user", parts)), options=AUTO).body) == [1, 2, 34]
+
+
+def test_an_image_is_as_long_as_images_are_and_not_as_its_bytes() -> None:
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,iVBORw0KGgo{'A' * 200_001}"}}
+    request = chat(said("user", [image, {"type": "text", "text": "What is it?"}]), tools=[tool()])
+
+    assert model_table().row("claude-haiku-4-5").cache_minimum > 1_600
+    assert marks(translate(request, "claude-haiku-4-5", options=AUTO).body) == []
 
 
 @pytest.mark.parametrize(
@@ -236,3 +261,20 @@ def test_each_turn_finds_what_the_turn_before_it_wrote(
         # Up to the mark, the longer one repeats the shorter; and from one of its marks upstream sees it.
         assert unmarked(earlier)[:end] == unmarked(later)[:end]
         assert any(mark - LOOK_BACK_BLOCKS < end <= mark for mark in marks(later))
+
+
+@settings(max_examples=60, deadline=None)
+@given(calls=st.lists(st.integers(1, 15), max_size=5))
+def test_each_request_of_a_loop_finds_what_the_one_before_it_wrote_however_many_tools_were_called(
+    calls: list[int],
+) -> None:
+    history = [SYSTEM, said("user", "Go")]
+    before = marks(translate(chat(*history, tools=[tool("look")]), options=AUTO).body)
+    for turn, count in enumerate(calls):
+        ids = [f"c{turn}_{number}" for number in range(count)]
+        history += [called(*((call_id, "look", "{}") for call_id in ids)), *(returned(call_id) for call_id in ids)]
+        found = marks(translate(chat(*history, tools=[tool("look")]), options=AUTO).body)
+
+        assert any(mark - LOOK_BACK_BLOCKS < before[-1] <= mark for mark in found)
+        assert found[-1] == before[-1] + 2 * count
+        before = found
