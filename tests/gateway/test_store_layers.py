@@ -195,6 +195,41 @@ async def test_a_put_after_a_forgetting_stays(clocks: Clocks, shelf: Shelf) -> N
     assert await store.fetch([key(1)]) == {key(1): b"second"}
 
 
+async def test_what_is_forgotten_while_it_is_written_is_not_found_until_it_is_removed(
+    clocks: Clocks, shelf: Shelf
+) -> None:
+    store = over(shelf, clocks)
+    shelf.writers.clear()
+    putting = asyncio.create_task(store.put(key(1), CONTENT))
+    await turns()
+    store.forget([key(1)])
+    # The one who waits goes on, the next one waits again.
+    shelf.writers.set()
+    shelf.writers.clear()
+    await turns()
+
+    assert key(1) in shelf.kept
+    assert await store.fetch([key(1)]) == {}
+    shelf.writers.set()
+    await turns()
+    assert shelf.kept == {}
+    await putting
+
+
+async def test_a_forgetting_that_a_put_has_overtaken_hides_nothing_even_if_that_fails(
+    clocks: Clocks, shelf: Shelf
+) -> None:
+    store = over(shelf, clocks)
+    await store.put(key(1), b"first")
+    shelf.why = TROUBLE
+    store.forget([key(1)])
+    await store.put(key(1), b"second")
+    shelf.why = None
+    store.memory.forget(key(1))
+
+    assert await store.fetch([key(1)]) == {key(1): b"first"}
+
+
 # What is written
 
 
@@ -224,7 +259,10 @@ async def test_what_comes_while_something_is_written_is_written_together(clocks:
     assert [len(batch) for batch in shelf.batches] == [1, 48]
 
 
-async def test_of_several_values_for_one_key_the_last_one_is_written(clocks: Clocks, shelf: Shelf) -> None:
+async def test_of_several_values_for_one_key_the_last_one_is_written_and_nobody_waits_for_the_others(
+    clocks: Clocks, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layered, "PUT_SECONDS", 60)
     store = over(shelf, clocks)
     shelf.writers.clear()
     putting = [asyncio.create_task(store.put(key(0), CONTENT))]
@@ -232,7 +270,8 @@ async def test_of_several_values_for_one_key_the_last_one_is_written(clocks: Clo
     putting += [asyncio.create_task(store.put(key(1), value)) for value in (b"a", b"b", b"c")]
     await turns()
     shelf.writers.set()
-    await asyncio.gather(*putting)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*putting)
 
     assert [[change.value for change in batch] for batch in shelf.batches] == [[CONTENT], [b"c"]]
 
@@ -252,12 +291,15 @@ async def test_no_put_waits_for_ever(clocks: Clocks, shelf: Shelf, monkeypatch: 
     monkeypatch.setattr(layered, "PUT_SECONDS", 0.01)
     store = over(shelf, clocks)
     shelf.writers.clear()
-    await store.put(key(1), CONTENT)
+    for number in range(TOLERATED + 1):
+        await store.put(key(number), CONTENT)
 
     assert store.peek([key(1)]) == {key(1): CONTENT}
+    # What hangs is left alone like what fails.
+    assert store.counts.not_written == 1
     shelf.writers.set()
     await turns()
-    assert key(1) in shelf.kept
+    assert shelf.kept.keys() == {key(number) for number in range(TOLERATED)}
 
 
 async def test_what_waits_to_be_written_has_a_bound(
@@ -334,6 +376,20 @@ async def test_trouble_is_no_knowledge_that_a_key_is_nowhere(clocks: Clocks, she
     shelf.why = None
 
     assert await store.fetch([key(1)]) == {key(1): CONTENT}
+
+
+async def test_whoever_waits_behind_what_fails_waits_no_longer(clocks: Clocks, shelf: Shelf) -> None:
+    store = over(shelf, clocks)
+    shelf.writers.clear()
+    putting = [asyncio.create_task(store.put(key(0), CONTENT))]
+    await turns()
+    putting += [asyncio.create_task(store.put(key(number), CONTENT)) for number in range(1, 10)]
+    await turns()
+    shelf.why = TROUBLE
+    shelf.writers.set()
+    await asyncio.gather(*putting)
+
+    assert [len(batch) for batch in shelf.batches] == [1]
 
 
 async def test_what_is_dead_is_left_alone_until_it_lives_again(clocks: Clocks, shelf: Shelf, read_log: Log) -> None:

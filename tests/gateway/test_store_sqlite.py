@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from gateway.secret import Secret
 from gateway.store.backing import OTHER_KEY
-from gateway.store.files import MOVED_ASIDE
+from gateway.store.database import Bounds
+from gateway.store.files import MOVED_ASIDE, DatabaseFiles
 from gateway.store.memory import USE_SECONDS
 from gateway.store.sealing import OVERHEAD_BYTES, CannotOpenError, Sealer
 from tests.support.stores import MIB, SECRET, WEEK, Clocks, key, on_disk
@@ -326,6 +327,17 @@ async def test_a_database_that_is_found_broken_while_it_is_used_is_replaced(file
     await second.close()
     assert await kept(file, 1, 300, 301) == [300, 301]
     assert read_log().count(MOVED_ASIDE) == read_log().count("warning") == 1
+
+
+def test_a_broken_database_that_another_process_has_replaced_is_not_moved_aside_again(file: Path) -> None:
+    files = DatabaseFiles(file, Bounds(MIB, WEEK), SECRET)
+    opened = files.open()
+    opened.database.close()
+    files.replace(opened.identity)
+    new = files.identity()
+    files.replace(opened.identity)
+
+    assert new == files.identity() != opened.identity
 
 
 @pytest.mark.parametrize(
