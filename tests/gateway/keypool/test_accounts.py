@@ -575,7 +575,8 @@ def test_whoever_has_waited_longest_is_looked_at_in_time_wherever_it_stands() ->
         demand = asks(of("a"), caller=caller)
         line.join(waiter, demand, stay=pool.stay(now, demand))
     line.leave("early")
-    now, found = 2.5, served(line, 2.5)
+    now = 2.5
+    found = served(line, now)
     while not found:
         now = line.wake_at()
         found = served(line, now)
