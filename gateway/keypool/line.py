@@ -232,26 +232,22 @@ class WaitingLine(Generic[W]):
         not_before = math.inf
         # Who waits for certain keys or for its model only: others can be of use to those behind it, but for its like.
         stuck: set[tuple[str, frozenset[str]]] = set()
-        for caller, tickets in line.callers.items():
-            head = next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)
-            while head is not None:
-                waiter, ticket = head
-                moment = None if line is anywhere else self._stays(ticket, now)
-                if moment is None and self._serve_next(line, caller, waiter, ticket, now, served):
+        for caller, waiter, ticket in _heads(line, stuck):
+            moment = None if line is anywhere else self._stays(ticket, now)
+            if moment is None:
+                if self._serve_next(line, caller, waiter, ticket, now, served):
                     line.passes = 0
                     return True
-                if moment is None:
-                    moment = self._pool.ready_at(now, ticket.demand, ticket.exclude)
-                    if line.organisation is not None:
-                        # It waits in vain, or has done so for too long.
-                        ticket.stays_until = line.stays_until = now
-                not_before = min(not_before, moment)
-                if not ticket.exclude and not self._pool.refuses(now, ticket.demand.model):
-                    self._looked(line, now, not_before)
-                    line.lets_pass = False
-                    return False
-                stuck.add(_needs(ticket))
-                head = next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)
+                moment = self._pool.ready_at(now, ticket.demand, ticket.exclude)
+                if line.organisation is not None:
+                    # It waits in vain, or has done so for too long.
+                    ticket.stays_until = line.stays_until = now
+            not_before = min(not_before, moment)
+            if not ticket.exclude and not self._pool.refuses(now, ticket.demand.model):
+                self._looked(line, now, not_before)
+                line.lets_pass = False
+                return False
+            stuck.add(_needs(ticket))
         self._looked(line, now, not_before)
         line.lets_pass = True
         return False
@@ -296,6 +292,13 @@ class WaitingLine(Generic[W]):
         lines = self._lines.get(demand.limit_class)
         if lines is not None and (anywhere := lines.get(_ANYWHERE)) is not None:
             anywhere.passes += 1
+
+
+def _heads(line: _Line[W], stuck: set[tuple[str, frozenset[str]]]) -> Iterator[tuple[str, W, _Ticket]]:
+    """The first of each caller, and as long as these are stuck those behind them that are not like them."""
+    for caller, tickets in line.callers.items():
+        while (head := next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)) is not None:
+            yield caller, *head
 
 
 def _needs(ticket: _Ticket) -> tuple[str, frozenset[str]]:

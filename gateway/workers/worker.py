@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from types import FrameType
 from typing import Final
 
@@ -132,7 +132,8 @@ class WorkerServer(Server):
 
     def _is_new(self, protocol: HttpProtocol) -> bool:
         """Whether nothing was asked on a connection that is open, or about to be."""
-        is_gone = protocol.transport is not None and protocol not in self.server_state.connections
+        connections: Container[object] = self.server_state.connections
+        is_gone = protocol.transport is not None and protocol not in connections
         return protocol.is_new and not is_gone
 
 

@@ -571,9 +571,9 @@ def test_whoever_has_waited_longest_is_looked_at_in_time_wherever_it_stands() ->
     pool = pool_of(key("a", max_concurrency=1), key("b"))
     taken(pool, 0, only="a")
     line: WaitingLine[str] = WaitingLine(pool, 9)
-    for waiter, caller, came_at in (("early", "x", 0), ("first", "y", 1), ("later", "x", 2)):
+    for waiter, caller, joined_at in (("early", "x", 0), ("first", "y", 1), ("later", "x", 2)):
         demand = asks(of("a"), caller=caller)
-        line.join(waiter, demand, stay=pool.stay(came_at, demand))
+        line.join(waiter, demand, stay=pool.stay(joined_at, demand))
     line.leave("early")
     now = 2.5
     found = served(line, now)
