@@ -108,6 +108,7 @@ def models_table() -> str:
             f"{model.context:,}",
             f"{model.max_output:,}",
             ", ".join(model.thinking) + (" (on)" if model.thinks_by_default else ""),
+            "yes" if model.binds_thinking else "",
             ", ".join(f"**{level}**" if level == model.effort else level for level in model.efforts),
             "yes" if model.forced_tools else "",
             "yes" if model.prefill else "",
@@ -117,7 +118,7 @@ def models_table() -> str:
         )
 
     heading = (
-        "| model | context | output | thinking | efforts | forced tools | prefill | "
+        "| model | context | output | thinking | bound | efforts | forced tools | prefill | "
         "sampling | later system | cached from |"
     )
     return table(heading, [row(model) for model in model_table().rows])

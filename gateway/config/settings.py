@@ -149,6 +149,10 @@ class AbilitiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(description="The values of thinking.type that are accepted."),
     ] = None
     thinks_by_default: Annotated[bool | None, Meta(description="Whether it thinks when thinking is left out.")] = None
+    binds_thinking: Annotated[
+        bool | None,
+        Meta(description="Whether its thinking holds only behind what it was made after."),
+    ] = None
     efforts: Annotated[
         tuple[Literal["low", "medium", "high", "xhigh", "max"], ...] | None,
         Meta(description="The effort levels it has, lowest first."),
