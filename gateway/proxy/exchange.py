@@ -225,6 +225,8 @@ class Exchange(Generic[R]):
             lease = self._services.dispatcher.acquire(demand, exclude=excluded, avoid=avoided)
             if lease is None:
                 lease = await self._wait(demand, excluded, avoided)
+            if lease is None and renewal is None and last is None:
+                renewal = self._renewal_for_others(demand)
             if lease is None and renewal is not None:
                 is_renewed, renewal = await _outcome_of(renewal), None
                 if is_renewed:
@@ -248,9 +250,19 @@ class Exchange(Generic[R]):
                 if self._tries >= self._services.policy.max_attempts - 1:
                     # The last attempt is for an answer, whatever of the request is worth nothing elsewhere.
                     demand.account = None
+                # A key that is gone by now may have a successor of the same name, with another secret.
+                failed = _NO_KEYS if lease.state.is_gone else frozenset({lease.key.name})
+                avoided |= failed
                 if is_refusal(error.failure):
-                    excluded |= {lease.key.name}
-                avoided |= {lease.key.name}
+                    excluded |= failed
+
+    def _renewal_for_others(self, demand: Demand) -> "asyncio.Future[bool] | None":
+        """Where every key is rejected, the reading of a new secret that another request has caused."""
+        services = self._services
+        if services.pool.why_none(services.dispatcher.clock(), demand)[0] is not ErrorKind.KEY_REJECTED:
+            return None
+        rejected = (state.key.name for state in services.pool.states if state.is_rejected)
+        return next(filter(None, map(services.on_refused, rejected)), None)
 
     def _demand(self) -> Demand:
         candidate, request = self._candidate, self._sent

@@ -226,7 +226,7 @@ async def test_a_rotated_secret_of_the_only_key_costs_no_caller_an_answer(
         statuses = await asyncio.gather(*(asked(running) for _ in range(3)))
 
     assert statuses == [200] * 3
-    assert [request.api_key for request in upstream.received[-3:]] == ["sk-ant-new"] * 3
+    assert [request.api_key for request in upstream.received].count("sk-ant-new") == 3
 
 
 async def test_a_secret_that_is_rotated_after_its_key_was_rejected_is_found_by_the_probes(
