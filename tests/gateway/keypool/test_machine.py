@@ -178,6 +178,10 @@ class PoolMachine(RuleBasedStateMachine):
         organisation, mark = demand.account
         named = {state for state in self.pool.states if organisation and state.organisation.name == organisation}
         marked = {state.organisation for state in self.pool.states if mark and state.key.mark == mark}
+        removed = self.pool._members._by_mark.get(mark)
+        if removed is not None and removed.is_gone:
+            # It still tells whose keys are beside it.
+            marked = {removed.organisation}
         return named or {state for state in self.pool.states if state.organisation in marked}
 
     def _check_stay(
