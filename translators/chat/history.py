@@ -13,6 +13,9 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
+from translators.adjustments import Adjustments
+from translators.chat.formats import write_format
+from translators.errors import TranslationError
 from translators.reading import is_null, is_text
 from translators.wire.chat import RAW_LIST_DECODER, TEXT_PARTS_DECODER, ChatMessage, ChatRequest
 
@@ -20,7 +23,10 @@ DIGEST_BYTES: Final = 16
 # So many messages make a step: about 0.2 ms.
 _MESSAGES_A_STEP: Final = 128
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
-_MARK: Final = re.compile(rb',?\s*"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*\{[^{}]*\}')
+# A mark with the comma that parts it from its neighbour. White space only behind what has matched already: in front of
+# it, a long run of blanks would be looked through from each of its places.
+_BARE_MARK: Final = rb'"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*(?:\{[^{}]*\}|null)'
+_MARK: Final = re.compile(rb",\s*%b|%b\s*(?:,\s*)?" % (_BARE_MARK, _BARE_MARK))
 _MARK_NAMES: Final = (b"cache_control", b"prompt_cache_breakpoint")
 # What is seen is JSON, and names of roles: no piece holds this.
 _END: Final = b"\0"
@@ -68,7 +74,8 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
     """What `read_history` gives, in steps of which none takes long, unless a single message does."""
     messages = request.messages
     leading = next((index for index, item in enumerate(messages) if item.role not in _SYSTEM_ROLES), len(messages))
-    hasher = blake2b(scope, digest_size=DIGEST_BYTES)
+    # Of one length: what a scope ends with must not pass for the beginning of a conversation.
+    hasher = blake2b(blake2b(scope, digest_size=DIGEST_BYTES).digest(), digest_size=DIGEST_BYTES)
     turns: list[SeenTurn] = []
     pieces: list[Piece] = []
     for index in range(leading, len(messages)):
@@ -91,10 +98,7 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
 
 def turn_key(before: bytes, model: str, names: Iterable[str]) -> bytes:
     """What a turn is kept under: what stood before it, who made it, and the calls in it (ids, or a function's name)."""
-    hasher = blake2b(before, digest_size=DIGEST_BYTES)
-    for name in (model, *names):
-        hasher.update(b"\0%b" % name.encode("utf-8", "surrogatepass"))
-    return hasher.digest()
+    return blake2b(before + _encoded((model, *names)), digest_size=DIGEST_BYTES).digest()
 
 
 def names_of_calls(message: ChatMessage) -> list[str]:
@@ -108,12 +112,20 @@ def names_of_calls(message: ChatMessage) -> list[str]:
 def _ground(request: ChatRequest, leading: list[ChatMessage]) -> bytes:
     """What all the messages stand on: tools, system prompt, and what adds words of the gateway's to it."""
     pieces: list[Piece] = [_unmarked(tool) for tool in request.tools or ()]
-    form = request.response_format
-    more = (request.functions, request.web_search_options, form.type if form else None, request.verbosity)
+    more = (request.functions, request.web_search_options, _words_of_form(request), request.verbosity)
     pieces.append(_encoded(more))
     for message in leading:
         _see(message, pieces)
     return blake2b(_END.join(pieces), digest_size=DIGEST_BYTES).digest()
+
+
+def _words_of_form(request: ChatRequest) -> str | None:
+    """What the form of the answer adds to the system prompt: a schema that is sent by itself adds nothing."""
+    try:
+        return write_format(request.response_format, Adjustments()).words
+    except TranslationError:
+        # The translation tells what is wrong with it.
+        return None
 
 
 def _see(message: ChatMessage, pieces: list[Piece]) -> None:
@@ -127,12 +139,13 @@ def _see(message: ChatMessage, pieces: list[Piece]) -> None:
     elif message.role == "assistant":
         # Clients make one of the other.
         pieces.append(_EMPTY)
+    # What is no content says what it is: a part of the content may look the same.
     if message.tool_call_id is not None:
-        pieces.append(_encoded(message.tool_call_id))
+        pieces.append(b"answers" + _encoded(message.tool_call_id))
     if message.tool_calls:
-        pieces.append(_encoded(message.tool_calls))
+        pieces.append(b"calls" + _encoded(message.tool_calls))
     if message.name or message.function_call is not None or not is_null(message.refusal):
-        pieces.append(_encoded((message.name, message.function_call, message.refusal)))
+        pieces.append(b"more" + _encoded((message.name, message.function_call, message.refusal)))
 
 
 def _see_parts(content: Piece, pieces: list[Piece]) -> None:
