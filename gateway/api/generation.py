@@ -1,7 +1,6 @@
 """What the endpoints that generate text share: callers, options, exchanges, one answer or a stream of it."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -178,19 +177,18 @@ class Generator:
         """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""
         model = self._aliases.resolve(task.chats[0].model)
         rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
-        copies = Counter(map(id, task.chats))
         memory = self._services.memory
         writers: dict[int, list[Writer]] = {}
         for chat in task.chats:
             if id(chat) not in writers:
                 past = await memory.recollect(chat, caller.scope, rows, in_turns if task.is_large else None)
-                own = self._with_sharing(options, chat, model, caller, copies[id(chat)])
+                own = self._with_sharing(options, chat, model, caller, task.choices_per_prompt)
                 writers[id(chat)] = [
                     Writer(chat, name, row, own, self._lessons, memory, past.get(name)) for name, row in rows.items()
                 ]
         return [writers[id(chat)] for chat in task.chats]
 
-    def _with_sharing(self, options: Options, chat: ChatRequest, model: str, caller: Caller, copies: int) -> Options:
+    def _with_sharing(self, options: Options, chat: ChatRequest, model: str, caller: Caller, choices: int) -> Options:
         """The options for one prompt, with how much of it was seen lately where that decides about cache marks."""
         if options.caching != "auto":
             return options
@@ -200,7 +198,7 @@ class Generator:
         if not found.fingerprints:
             return options
         seen = self._sightings.sight(found.fingerprints, self._services.dispatcher.clock())
-        return replace(options, sharing=found.sharing(seen, is_asked_again=copies > 1))
+        return replace(options, sharing=found.sharing(seen, is_asked_again=choices > 1))
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options with the caller's own wishes, which come as headers."""

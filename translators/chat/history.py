@@ -27,7 +27,6 @@ _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 # it, a long run of blanks would be looked through from each of its places.
 _BARE_MARK: Final = rb'"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*(?:\{[^{}]*\}|null)'
 _MARK: Final = re.compile(rb",\s*%b|%b\s*(?:,\s*)?" % (_BARE_MARK, _BARE_MARK))
-_MARK_NAMES: Final = (b"cache_control", b"prompt_cache_breakpoint")
 # What is seen is JSON, and names of roles: no piece holds this.
 _END: Final = b"\0"
 _EMPTY: Final = b'""'
@@ -111,7 +110,7 @@ def names_of_calls(message: ChatMessage) -> list[str]:
 
 def _ground(request: ChatRequest, leading: list[ChatMessage]) -> bytes:
     """What all the messages stand on: tools, system prompt, and what adds words of the gateway's to it."""
-    pieces: list[Piece] = [_unmarked(tool) for tool in request.tools or ()]
+    pieces: list[Piece] = [_unmarked(_END.join(request.tools))] if request.tools else []
     more = (request.functions, request.web_search_options, _words_of_form(request), request.verbosity)
     pieces.append(_encoded(more))
     for message in leading:
@@ -162,9 +161,7 @@ def _see_parts(content: Piece, pieces: list[Piece]) -> None:
         pieces.append(content)
 
 
-def _unmarked(raw: Raw) -> Piece:
+def _unmarked(json: Piece) -> bytes:
     """JSON without cache marks, which move from turn to turn."""
-    text = bytes(raw)
-    if any(name in text for name in _MARK_NAMES):
-        return _MARK.sub(b"", text)
-    return raw
+    text = bytes(json)
+    return _MARK.sub(b"", text) if b"cache_control" in text or b"prompt_cache_breakpoint" in text else text
