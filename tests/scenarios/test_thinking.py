@@ -1,0 +1,208 @@
+"""Signed thinking between the turns of a conversation: kept before an answer has ended, and never a caller's trouble."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests.scenarios.harness import KEY_A, KEY_B, PATH, asking, data_of, quick_gateway, raw_client, services_of
+from tests.support import messages
+from tests.support.gateway import ClientConfig, RunningGateway, Secret, config_for, key
+from tests.support.keeping import DictStore
+from tests.support.messages import message_events, thinking_block, tool_block
+from tests.support.scripted import Answer, ScriptedUpstream, error_answer, json_answer, stream_answer
+
+both = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+
+THOUGHT, SIGNATURE, ARGUMENT = "The-thought-itself", "EqQBSignatureItself", "the-argument-itself"
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+REFUSALS = (
+    "messages.1.content.0: Invalid `signature` in `thinking` block",
+    "messages.1.content.0: Invalid `data` in `redacted_thinking` block",
+    "messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be "
+    "modified. These blocks must remain as they were in the original response.",
+    "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`.",
+)
+
+
+def called(stream: bool = False, call_id: str = "toolu_1") -> Answer:
+    """An answer that has thought, and calls."""
+    arguments = json.dumps({"at": ARGUMENT})
+    if stream:
+        blocks = thinking_block(THOUGHT, SIGNATURE), tool_block(call_id, "look", arguments)
+        return stream_answer(*[messages.sse(event) for event in message_events(*blocks, stop_reason="tool_use")])
+    thought = {"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE}
+    call = {"type": "tool_use", "id": call_id, "name": "look", "input": json.loads(arguments)}
+    return json_answer(200, messages.message([thought, call], stop_reason="tool_use"))
+
+
+def said(stream: bool = False) -> Answer:
+    return stream_answer(*messages.text_stream()) if stream else json_answer(200, messages.message())
+
+
+def again(*call_ids: str, stream: bool = False, **more: Any) -> dict[str, Any]:
+    """The request that follows such answers."""
+    body = asking(stream=stream, tools=[TOOL], **more)
+    for call_id in call_ids or ("toolu_1",):
+        function = {"name": "look", "arguments": json.dumps({"at": ARGUMENT})}
+        call = {"id": call_id, "type": "function", "function": function}
+        body["messages"] += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call_id, "content": "dust"},
+        ]
+    return body
+
+
+def thoughts(upstream: ScriptedUpstream) -> list[int]:
+    """How many thoughts each request took with it."""
+    return [request.body.count(SIGNATURE.encode()) for request in upstream.received]
+
+
+async def asked(running: RunningGateway, body: dict[str, Any], **headers: str) -> Any:
+    return await running.http().post(PATH, json=body, headers=headers)
+
+
+@both
+@pytest.mark.parametrize("words", REFUSALS)
+async def test_thinking_that_upstream_refuses_is_left_out_and_the_caller_is_answered(
+    upstream: ScriptedUpstream, stream: bool, words: str
+) -> None:
+    upstream.script(called(stream), error_answer(400, "invalid_request_error", words), said(stream), said(stream))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await asked(running, asking(stream=stream, tools=[TOOL]))
+        answer = await asked(running, again(stream=stream))
+        later = await asked(running, again(stream=stream))
+        counts = services_of(running).memory.counts
+
+    assert (answer.status_code, later.status_code) == (200, 200)
+    assert answer.headers["x-gateway-adjusted"] == "thinking_blocks=dropped:refused"
+    # It was no attempt in vain: nothing was wrong with the key.
+    assert answer.headers["x-gateway-attempts"] == "2"
+    assert thoughts(upstream) == [0, 1, 0, 0]
+    assert counts.left_out == {"refused": 1}
+
+
+async def test_a_400_about_something_else_is_the_callers(upstream: ScriptedUpstream) -> None:
+    upstream.script(called(), error_answer(400, "invalid_request_error", "messages.3.content: too many images"))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await asked(running, asking(tools=[TOOL]))
+        answer = await asked(running, again())
+
+    assert answer.status_code == 400
+    assert len(upstream.received) == 2
+
+
+async def test_a_refusal_that_repeats_itself_is_told_and_not_tried_for_ever(upstream: ScriptedUpstream) -> None:
+    upstream.script(called())
+    upstream.always(error_answer(400, "invalid_request_error", REFUSALS[0]))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await asked(running, asking(tools=[TOOL]))
+        answer = await asked(running, again())
+
+    assert answer.status_code == 400
+    assert thoughts(upstream) == [0, 1, 0]
+
+
+class Held(DictStore):
+    """Keeps nothing before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may = asyncio.Event(), asyncio.Event()
+
+    async def put(self, key: bytes, value: bytes) -> None:
+        self.begun.set()
+        await self.may.wait()
+        await super().put(key, value)
+
+
+@both
+@pytest.mark.parametrize("choices", [1, 2])
+async def test_an_answer_has_not_ended_before_its_turn_is_kept(
+    upstream: ScriptedUpstream, stream: bool, choices: int
+) -> None:
+    upstream.script(*(called(stream, f"toolu_{number}") for number in range(choices)))
+    store = Held()
+    async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
+        services_of(running).memory.store = store
+        client.send(asking(stream=stream, tools=[TOOL], n=choices))
+        async with asyncio.timeout(10):
+            await store.begun.wait()
+        body = b""
+        if stream:
+            await client.head()
+            while THOUGHT.encode() not in body and b"tool_calls" not in body:
+                body += await client.chunk()
+        assert b'finish_reason":"tool_calls' not in body
+        assert b"[DONE]" not in body
+        store.may.set()
+        rest = b"".join(await client.chunks()) if stream else b""
+        if not stream:
+            await client.head()
+
+    assert client.status == 200
+    assert len(store.values) == choices
+    if stream:
+        assert data_of((body + rest).decode())[-1] == "[DONE]"
+
+
+async def test_a_caller_that_leaves_at_the_end_loses_nothing_of_others(upstream: ScriptedUpstream) -> None:
+    upstream.always(called(stream=True))
+    store = Held()
+    async with quick_gateway(key(upstream.base_url)) as running:
+        services_of(running).memory.store = store
+        async with raw_client(running) as client:
+            client.send(asking(stream=True, tools=[TOOL]))
+            async with asyncio.timeout(10):
+                await store.begun.wait()
+        store.may.set()
+        answer = await asked(running, asking(stream=True, tools=[TOOL]))
+
+    assert answer.status_code == 200
+    assert data_of(answer.text)[-1] == "[DONE]"
+    assert store.values
+
+
+async def test_callers_get_nothing_of_each_others_turns(upstream: ScriptedUpstream) -> None:
+    upstream.script(called())
+    upstream.always(said())
+    clients = [ClientConfig(name=name, api_key=Secret(f"key-of-{name}")) for name in ("one", "two")]
+    async with quick_gateway(config=config_for(key(upstream.base_url), clients=clients)) as running:
+        await asked(running, asking(tools=[TOOL]), authorization="Bearer key-of-one")
+        for name in ("two", "one"):
+            await asked(running, again(), authorization=f"Bearer key-of-{name}")
+
+    assert thoughts(upstream) == [0, 0, 1]
+
+
+async def test_who_brings_a_key_is_known_by_it(upstream: ScriptedUpstream) -> None:
+    upstream.script(called())
+    upstream.always(said())
+    async with quick_gateway(config=config_for(), callers_base_url=upstream.base_url) as running:
+        await asked(running, asking(tools=[TOOL]), authorization=f"Bearer {KEY_A}")
+        for own in (KEY_B, KEY_A):
+            await asked(running, again(), authorization=f"Bearer {own}")
+
+    assert thoughts(upstream) == [0, 0, 1]
+
+
+@both
+async def test_nothing_of_a_turn_and_no_key_is_in_the_log(
+    upstream: ScriptedUpstream, read_log: Callable[[], str], stream: bool
+) -> None:
+    refusal = error_answer(400, "invalid_request_error", REFUSALS[0])
+    upstream.script(called(stream), said(stream), refusal, said(stream))
+    async with quick_gateway(key(upstream.base_url, api_key=KEY_A)) as running:
+        await asked(running, asking(stream=stream, tools=[TOOL]))
+        for _ in range(2):
+            await asked(running, again(stream=stream))
+        log = read_log()
+
+    assert "Upstream refuses thinking that was sent back to it" in log
+    assert [word for word in _secrets() if word in log] == []
+
+
+def _secrets() -> Sequence[str]:
+    return THOUGHT, SIGNATURE, ARGUMENT, "dust", KEY_A
