@@ -1,4 +1,4 @@
-"""Signed thinking between the turns of a conversation: kept before an answer has ended, and never a caller's trouble."""
+"""Signed thinking between turns: kept before an answer has ended, and never a trouble of the caller's."""
 
 import asyncio
 import json
