@@ -38,12 +38,17 @@ class _Typed(Struct):
     type: str
 
 
+class _Words(Struct):
+    text: str = ""
+
+
 class _Content(Struct):
     content: list[Raw]
 
 
 _EVENT_DECODER: Final = msgspec.json.Decoder(_Event)
 _TYPE_DECODER: Final = msgspec.json.Decoder(_Typed)
+_WORDS_DECODER: Final = msgspec.json.Decoder(_Words)
 _CONTENT_DECODER: Final = msgspec.json.Decoder(_Content)
 _LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
 _TEXT_DECODER: Final = msgspec.json.Decoder(str)
@@ -96,7 +101,7 @@ class BlockRecorder:
         """Take in the data of one event; what is not about blocks, or not of the usual form, changes nothing."""
         try:
             event = _EVENT_DECODER.decode(data)
-        except msgspec.ValidationError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         if event.type == "content_block_start":
             self._begin(event.index, event.content_block)
@@ -125,9 +130,22 @@ def blocks_of_message(body: bytes) -> list[Block]:
     return [Block(_TYPE_DECODER.decode(raw).type, bytes(raw)) for raw in _CONTENT_DECODER.decode(body).content]
 
 
+def sendable(blocks: Iterable[Block]) -> list[Block]:
+    """The blocks without texts that are empty, which upstream gives out and does not take back (section 17)."""
+    return [block for block in blocks if block.type != "text" or not _is_empty(block)]
+
+
 def content_of(blocks: Iterable[Block]) -> bytes:
     """The blocks as the content of a message."""
     return b"[%b]" % b",".join([block.json for block in blocks])
+
+
+def _is_empty(block: Block) -> bool:
+    try:
+        return not _WORDS_DECODER.decode(block.json).text
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Whatever it is, it is something.
+        return False
 
 
 def _text(raw: Raw) -> bytes:

@@ -12,7 +12,7 @@ from gateway.proxy.no_store import NO_STORE
 from gateway.proxy.ports import Store
 from translators.blocks import Block
 from translators.chat.echoes import signature_digest, signed_thinking
-from translators.chat.history import History, has_history, history_in_steps, read_history
+from translators.chat.history import History, has_history, history_in_steps
 from translators.chat.turns import (
     UNKNOWN_PAST,
     KnownTurns,
@@ -22,10 +22,11 @@ from translators.chat.turns import (
     Recalled,
     is_sealed,
     kept_turn,
-    keys_of_turns,
-    recall,
+    keys_in_steps,
+    recall_in_steps,
 )
 from translators.models import ModelRow
+from translators.steps import in_one_go
 from translators.wire.chat import ChatMessage, ChatRequest
 
 T = TypeVar("T")
@@ -116,17 +117,18 @@ class TurnMemory:
         """
         if not has_history(chat):
             return {}
-        history = read_history(chat, scope) if run is None else await run(history_in_steps(chat, scope))
-        keys = {model: keys_of_turns(history, chat.messages, model) for model in rows}
+        take = run or _at_once
+        history = await take(history_in_steps(chat, scope))
+        keys = {model: await take(keys_in_steps(history, chat.messages, model)) for model in rows}
         wanted = [key for listed in keys.values() for key in listed]
         found = await self.store.fetch(wanted) if wanted else {}
         refused = self._refused_of(chat.messages)
         recollections = {}
         for model, row in rows.items():
-            recalled = recall(
+            steps = recall_in_steps(
                 history, chat.messages, keys[model], found, is_bound=row.binds_thinking, known=self._known
             )
-            recollections[model] = _recollection(history, model, refused, recalled, self.counts)
+            recollections[model] = _recollection(history, model, refused, await take(steps), self.counts)
         return recollections
 
     async def keep(self, origin: Origin, answer: Answer, account: Account) -> None:
@@ -139,6 +141,9 @@ class TurnMemory:
 
     def refuse(self, recollection: Recollection, messages: Sequence[ChatMessage]) -> None:
         """Upstream has refused the thinking of a request: it is not sent again, in this request or a later one."""
+        if recollection.past.is_bare:
+            # Another choice of the same request has met the same refusal.
+            return
         self.counts.leave_out("refused")
         self.store.forget(recollection.keys)
         for message in messages:
@@ -162,6 +167,10 @@ class StepRunner(Protocol):
     def __call__(self, steps: Generator[None, None, T], /) -> Awaitable[T]: ...
 
 
+async def _at_once(steps: Generator[None, None, T]) -> T:
+    return in_one_go(steps)
+
+
 def _recollection(
     history: History,
     model: str,
@@ -173,7 +182,8 @@ def _recollection(
     left_out = "refused" if refused else left_out
     if left_out is not None:
         counts.leave_out(left_out)
-    origin = Origin(history.end, model, history.ground, made.head if made else b"")
+    head = made.head if made else b""
+    origin = Origin(history.end, model, history.ground, head, is_gap=left_out is not None)
     past = Past(made.contents if made else {}, refused, left_out=left_out, origin=origin)
     if made is None:
         return Recollection(past, counts=counts)

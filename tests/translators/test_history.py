@@ -6,17 +6,22 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import called, chat, returned, said, tool
-from translators.chat.history import History, read_history, turn_key
+from translators.chat.history import History, history_in_steps, turn_key
 from translators.chat.request import read_request
+from translators.steps import in_one_go
 
 MARK = {"type": "ephemeral"}
 QUESTION = {"type": "text", "text": "Q"}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
 
 
+def seen(body: bytes, scope: bytes = b"me") -> History:
+    return in_one_go(history_in_steps(read_request(body), scope))
+
+
 def history(*messages: Any, scope: bytes = b"me", tools: Any = (), **fields: Any) -> History:
     body = chat(*messages, tools=[tool("look"), *tools], **fields)
-    return read_history(read_request(json.dumps(body, separators=(",", ":")).encode()), scope)
+    return seen(json.dumps(body, separators=(",", ":")).encode(), scope)
 
 
 @pytest.mark.parametrize("part", [QUESTION, IMAGE], ids=["text", "image"])
@@ -53,7 +58,7 @@ def test_long_runs_of_blanks_beside_a_mark_are_read_once() -> None:
     spread = body.replace('}, {"type": "text"', f'}},{blanks}{{"type": "text"').replace('"Q"', f'"Q{blanks}"')
     spread = spread.replace('"cache_control":', f'"cache_control"{blanks}:{blanks}')
 
-    assert read_history(read_request(spread.encode()), b"me").turns == ()
+    assert seen(spread.encode()).turns == ()
 
 
 def test_no_scope_passes_for_another_with_a_message() -> None:

@@ -3,14 +3,16 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.sealed import Sealing, flat, thoughts
-from translators.chat.request import Options
-from translators.chat.turns import refuses_thinking
+from translators.blocks import Block
+from translators.chat.request import Options, read_request
+from translators.chat.turns import KeptTurn, KnownTurns, Origin, kept_turn, refuses_thinking
 from translators.hosts import HostProfile
 
 TOOLS = [tool("look", parameters={"type": "object", "properties": {"at": {"type": "string"}}}), tool("add")]
@@ -477,3 +479,176 @@ def test_calls_made_elsewhere_are_left_as_they_are() -> None:
 
     assert thoughts(loop.bodies[0]) == []
     assert loop.adjusted == [None]
+
+
+# Answers that Messages gives out and does not take back.
+
+
+def test_a_text_that_is_empty_does_not_go_back() -> None:
+    loop = Sealing()
+    answer = [think("Hm."), text(""), use("toolu_1", at="here"), text("")]
+    shown = standard(loop.ask(asked(*HELLO), answer))
+    loop.ask(asked(*HELLO, shown, returned("toolu_1")), [text("Nothing.")])
+
+    turn = json.loads(loop.bodies[1])["messages"][1]["content"]
+    assert [block["type"] for block in turn] == ["thinking", "tool_use"]
+
+
+def test_a_turn_that_has_paused_for_good_is_not_kept() -> None:
+    loop = Sealing()
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "x"}}
+    loop.ask(asked(*HELLO), [text("I look."), search], stop_reason="pause_turn")
+
+    assert loop.store.values == {}
+
+
+def test_a_turn_that_said_nothing_still_stands_behind_a_system_message() -> None:
+    loop = Sealing()
+    first = standard(loop.ask(asked(*HELLO), ANSWER, account="a"))
+    history = [*HELLO, first, returned("toolu_1"), said("system", "Be brief.")]
+    loop.ask(asked(*history), [], account="b")
+    request, _ = loop.written(asked(*history, said("assistant", ""), said("user", "And?")), account="b")
+
+    assert len(loop.store.values) == 2
+    roles = [message["role"] for message in json.loads(request.body)["messages"]]
+    assert roles == ["user", "assistant", "user", "system", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": "later_result", "text": {"a": 1}, "data": None, "id": None, "name": None, "signature": 5},
+        {"type": "later_result", "input": [], "thinking": {}},
+    ],
+)
+def test_blocks_of_types_yet_unknown_go_back_whatever_is_in_them(odd: dict[str, Any]) -> None:
+    turn = kept(Origin(b"b", BOUND, b"g"), odd, use("toolu_1"))
+    message = read_request(json.dumps(chat(called(("toolu_1", "look", "{}")))).encode()).messages[0]
+
+    found = KnownTurns(0).turn(turn, b"", message)
+    assert found is not None
+    assert [block["type"] for block in found.content] == ["later_result", "tool_use"]
+
+
+def kept(origin: Origin, *blocks: dict[str, Any]) -> bytes:
+    """The value under which an answer is kept."""
+    whole = [Block(block["type"], json.dumps(block).encode()) for block in blocks]
+    turn = kept_turn(origin, whole, names=[], stop_reason="tool_use", signer=("a", b"k"))
+    assert turn is not None
+    return turn[1]
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [("text", b"no JSON"), ("tool_use", b"{}")],
+        [("thinking", b"[]")],
+        [("later", b"[]"), ("tool_use", b'{"type":"tool_use","id":"toolu_1","name":"look"}')],
+        [("thinking", b"{}"), ("tool_use", b'{"type":"tool_use","name":"look"}')],
+    ],
+    ids=["no JSON", "no object", "no object of another type", "no id"],
+)
+def test_a_value_that_holds_no_turn_is_none(blocks: list[tuple[str, bytes]]) -> None:
+    loop = Sealing()
+    shown = standard(loop.ask(asked(*HELLO), [think("Hm."), use("toolu_1")]))
+    turn = KeptTurn(1, b"g", b"", ("a", b"a"), tuple(Block(*block) for block in blocks))
+    key = next(iter(loop.store.values))
+    loop.store.values[key] = msgspec.msgpack.encode(turn)
+    request, _ = loop.written(asked(*HELLO, shown, returned("toolu_1")))
+
+    assert [block["type"] for block in json.loads(request.body)["messages"][1]["content"]] == ["tool_use"]
+
+
+# What is known of a turn is not taken for more than it is.
+
+
+def test_another_answer_in_a_turns_place_does_not_pass_for_it() -> None:
+    # The old form has no ids: two answers that call the same function in the same way look the same.
+    loop = Sealing()
+    functions = [{"name": "look", "parameters": {"type": "object"}}]
+
+    def ask(*messages: dict[str, Any], answer: list[dict[str, Any]]) -> dict[str, Any]:
+        shown = loop.ask(chat(*HELLO, *messages, functions=functions), answer)
+        return {"role": "assistant", "content": None, "function_call": shown.get("function_call")}
+
+    result = {"role": "function", "name": "look", "content": "dust"}
+    first = ask(answer=[think("One."), use("toolu_1", at="here")])
+    second = ask(first, result, answer=[think("Two."), use("toolu_2", at="there")])
+    ask(answer=[think("Another."), use("toolu_3", at="here")])
+    ask(first, result, second, result, answer=[text("Dust.")])
+
+    assert not loop.broken
+    assert loop.adjusted[-1] == "thinking_blocks=dropped:missing"
+
+
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_thinking_of_the_clients_own_counts_in_the_request_that_has_it(comes_first: bool) -> None:
+    loop = Sealing()
+    own = {"type": "thinking", "thinking": "Mine.", "signature": "EqQB"}
+    shown = standard(loop.ask(asked(*HELLO), ANSWER))
+    bare, with_own = shown, {**shown, "thinking_blocks": [own]}
+    told = {}
+    for name, turn in [("own", with_own), ("bare", bare)] if comes_first else [("bare", bare), ("own", with_own)]:
+        (told[name],) = thoughts(loop.written(asked(*HELLO, turn, returned("toolu_1")))[0].body)
+
+    assert "Mine." in told["own"]
+    assert "Hm." in told["bare"]
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "is_same"),
+    [
+        ({"at": 1}, '{"at": 1.0}', True),
+        ({"at": 1}, '{"at": true}', False),
+        ({"at": [False]}, '{"at": [0]}', False),
+        ({"at": {"a": [1, {"b": 2}]}, "to": 1}, '{"to": 1, "at": {"a": [1, {"b": 2}]}}', True),
+        ({"at": {"a": [1, {"b": 2}]}}, '{"at": {"a": [1, {"b": 3}]}}', False),
+        ({"at": {"a": 1}}, '{"at": {"a": 1, "b": 1}}', False),
+        ({"at": [1, 2]}, '{"at": [1]}', False),
+        ({"at": 2**70}, f'{{"at": {2**70 + 1}}}', False),
+        ({"at": 2**70}, f'{{"at":{2**70}}}', True),
+        ({"at": "1"}, '{"at": 1}', False),
+        ({"at": 1}, '{"at": 2, "at": 1}', True),
+        ({"at": None}, "{}", False),
+        ({}, "", True),
+        ({}, "null", False),
+        ({"at": [1]}, '{"at": ' + "[" * 100_000 + "]" * 100_000 + "}", False),
+    ],
+)
+def test_arguments_are_the_same_where_their_values_are(made: dict[str, Any], given: str, is_same: bool) -> None:
+    loop = Sealing()
+    shown = standard(loop.ask(asked(*HELLO), [think("Hm."), use("toolu_1", **made)]))
+    request, _ = loop.written(asked(*HELLO, _spelled(shown, given), returned("toolu_1")))
+
+    assert len(thoughts(request.body)) == is_same
+
+
+# What is left out stays out.
+
+
+def test_what_was_missing_once_stays_out() -> None:
+    loop = Sealing()
+    first = standard(loop.ask(asked(*HELLO), ANSWER))
+    history = [*HELLO, first, returned("toolu_1")]
+    second = standard(loop.ask(asked(*history), [think("B."), use("toolu_2", "add")]))
+    history += [second, returned("toolu_2")]
+    key, value = next(iter(loop.store.values.items()))
+    loop.store.forget([key])
+    third = standard(loop.ask(asked(*history), [text("Nothing.")]))
+    loop.store.values[key] = value
+    loop.ask(asked(*history, third, said("user", "Sure?")), [text("Yes.")])
+
+    assert [len(thoughts(body)) for body in loop.bodies] == [0, 1, 0, 0]
+    assert flat(loop.bodies[3])[: len(flat(loop.bodies[2]))] == flat(loop.bodies[2])
+
+
+def test_a_refusal_that_two_choices_meet_is_one() -> None:
+    loop = Sealing()
+    first = standard(loop.ask(asked(*HELLO), ANSWER))
+    request, writer = loop.written(asked(*HELLO, first, returned("toolu_1")))
+    writer.learn(HostProfile(), "Invalid `signature` in `thinking` block", request)
+    once_more = writer(HostProfile(), True)
+    writer.learn(HostProfile(), "Invalid `signature` in `thinking` block", request)
+
+    assert writer(HostProfile(), True) is once_more
+    assert loop.memory.counts.left_out == {"refused": 1}

@@ -58,19 +58,11 @@ def has_history(request: ChatRequest) -> bool:
     )
 
 
-def read_history(request: ChatRequest, scope: bytes) -> History:
-    """The history of a request; `scope` (whose it is) keeps those of different callers apart."""
-    steps = history_in_steps(request, scope)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            history: History = end.value
-            return history
-
-
 def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None, History]:
-    """What `read_history` gives, in steps of which none takes long, unless a single message does."""
+    """The history of a request; `scope` (whose it is) keeps those of different callers apart.
+
+    No step takes long, unless a single message does.
+    """
     messages = request.messages
     leading = next((index for index, item in enumerate(messages) if item.role not in _SYSTEM_ROLES), len(messages))
     # Of one length: what a scope ends with must not pass for the beginning of a conversation.

@@ -254,11 +254,13 @@ class ConversationWriter:
         calls, uses = self._calls(item)
         if thinking or uses:
             content = [*thinking, *as_blocks(content), *uses]
-        if not content and self.conversation.messages and self.conversation.messages[-1]["role"] == "system":
-            # Behind a system message only a turn of the model may follow, even one that said nothing.
-            content = _NOTHING
-        self._add("assistant", content, item)
+        self._add("assistant", content or self._least(), item)
         return calls
+
+    def _least(self) -> bytes:
+        """What stands for a turn that said nothing: behind a system message only a turn of the model may follow."""
+        messages = self.conversation.messages
+        return _NOTHING if messages and messages[-1]["role"] == "system" else b""
 
     def _made(self, item: _Placed, made: Sequence[Block]) -> list[_Call]:
         """Write the model's own turn as it was made: its ids as they are upstream, the marks those of the client."""
@@ -266,7 +268,7 @@ class ConversationWriter:
         self._keep_orphan(item)
         content = [dict(block) for block in made]
         self.has_thinking = self.has_thinking or any(block["type"] in THINKING for block in content)
-        self._add("assistant", content, item)
+        self._add("assistant", content or self._least(), item)
         if (mark := newest_mark(as_blocks(shown))) is not None:
             self._mark_before(mark)
         uses = [block for block in content if block["type"] == "tool_use"]

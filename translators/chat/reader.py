@@ -15,7 +15,7 @@ import orjson
 from msgspec import Raw, Struct, UnsetType
 from orjson import Fragment
 
-from translators.blocks import THINKING, Block, BlockRecorder, blocks_of_message
+from translators.blocks import THINKING, Block, BlockRecorder, blocks_of_message, sendable
 from translators.chat.filters import CustomInput, FenceStripper, TextFilter, WrappedArguments
 from translators.chat.finish import finish_reason
 from translators.chat.names import caller_call_id
@@ -210,7 +210,7 @@ class MessageReader:
 
     def pause(self) -> list[Block]:
         """The content of a paused turn, to be sent back; what upstream says next is read on from here."""
-        blocks = self._recorder.blocks if self._recorder else []
+        blocks = sendable(self._recorder.blocks) if self._recorder else []
         self._recorded += blocks
         self.usage.begin_another()
         self.state = State.IDLE

@@ -30,12 +30,14 @@ class _Part(Struct):
     input: Raw = Raw(b"{}")
 
 
+# What a chat completion tells of, or a client sends back; others may have fields of these names with other values.
+_TOLD: Final = frozenset({"text", "tool_use", *THINKING})
 _PART_DECODER: Final = msgspec.json.Decoder(_Part)
 
 
 def shows(blocks: Sequence[Block], message: ChatMessage) -> bool:
     """Whether a message says what these blocks do: the same words, calls and arguments, and no other thinking."""
-    parts = [_PART_DECODER.decode(block.json) for block in blocks]
+    parts = [_PART_DECODER.decode(block.json) for block in blocks if block.type in _TOLD]
     said = _said(message)
     if said is None:
         return False
@@ -72,6 +74,9 @@ def _without_fences(words: str) -> str:
 
 
 def _calls_are_same(uses: Sequence[_Part], message: ChatMessage) -> bool:
+    if not all(use.id for use in uses):
+        # Nothing could be said to answer such a call.
+        return False
     if not message.tool_calls:
         legacy = message.function_call
         return [use.name for use in uses] == ([upstream_tool_name(legacy.name)] if legacy else []) and (
@@ -93,7 +98,7 @@ def _is_same_input(use: _Part, call: FunctionCall | CustomCall) -> bool:
     try:
         made = msgspec.json.decode(use.input)
         if isinstance(call, CustomCall):
-            return bool(made == {INPUT_PROPERTY: _value(call.input) or ""})
+            return _equal(made, {INPUT_PROPERTY: _value(call.input) or ""})
         given = call.arguments
         if is_text(given):
             text = msgspec.json.decode(given, type=str).strip() or "{}"
@@ -102,9 +107,18 @@ def _is_same_input(use: _Part, call: FunctionCall | CustomCall) -> bool:
             arguments = msgspec.json.decode(text)
         else:
             arguments = _value(given) or {}
+        return _equal(made, arguments) or _equal(made, {VALUE_PROPERTY: arguments})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return bool(made in (arguments, {VALUE_PROPERTY: arguments}))
+
+
+def _equal(made: object, given: object) -> bool:
+    """Whether two values are the same in JSON: 1 is 1.0, but it is not true."""
+    if isinstance(made, dict) and isinstance(given, dict):
+        return made.keys() == given.keys() and all(_equal(made[name], given[name]) for name in made)
+    if isinstance(made, list) and isinstance(given, list):
+        return len(made) == len(given) and all(map(_equal, made, given))
+    return made == given and isinstance(made, bool) == isinstance(given, bool)
 
 
 def _value(raw: Raw) -> object:

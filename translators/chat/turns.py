@@ -5,19 +5,21 @@ that it came after (`parent`), and goes back only together with all of these: wh
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
 from orjson import Fragment
 
-from translators.blocks import THINKING
+from translators.blocks import THINKING, sendable
 from translators.blocks import Block as RecordedBlock
 from translators.chat.content import Block
 from translators.chat.echoes import signature_digest, signed_thinking
-from translators.chat.history import History, names_of_calls, turn_key
+from translators.chat.history import DIGEST_BYTES, History, names_of_calls, turn_key
 from translators.chat.shown import shows
+from translators.reading import is_null
 from translators.remembered import Remembered
 from translators.wire.chat import ChatMessage
 
@@ -25,12 +27,16 @@ from translators.wire.chat import ChatMessage
 _SHOWN: Final = ("text", "tool_use")
 # Section 13.5 of the Messages reference: an answer that another model took over goes back without its first part.
 _NEVER_KEPT: Final = "fallback"
-# An answer that was cut off is not what the model meant to say, and its last call may be half of one.
-_WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "pause_turn"})
+# An answer that was cut off is not what the model meant to say, and its last call may be half of one. One that has
+# paused for good ends with a server tool's call, whose result never comes.
+_WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use"})
 # Why thinking that was kept does not go back, as callers are told: another account answers, other tools or another
 # system prompt, an earlier turn is not there any more, upstream has refused it.
 LeftOut: TypeAlias = Literal["account", "changed", "missing", "refused"]
 _FORM: Final = 1
+# So many turns make a step: 2 ms at most, for such as nobody has compared yet; and so many keys: 0.2 ms.
+_TURNS_A_STEP: Final = 32
+_KEYS_A_STEP: Final = 128
 # What is remembered of a turn: its value, the turn that is read from it, and the content that is made of that.
 _COPIES: Final = 4
 # "Invalid `signature` in `thinking` block", "`thinking` or `redacted_thinking` blocks ... cannot be modified",
@@ -39,8 +45,9 @@ _ABOUT_THINKING: Final = re.compile(r"`(?:redacted_)?thinking`|(?:redacted_)?thi
 
 
 class KeptTurn(Struct, frozen=True, array_like=True):
-    """An answer as it is kept, with what it was made on (`ground`) and after (`parent`, empty for none).
+    """An answer as it is kept, with what it was made on (`ground`) and after (`parent`, a link, empty for none).
 
+    A link is the key of a turn and a digest of its value: another answer in its place may show the same words.
     `signer` is whose key it was: the organisation's id and the mark of the key.
     """
 
@@ -54,7 +61,8 @@ class KeptTurn(Struct, frozen=True, array_like=True):
 class Origin(Struct, frozen=True):
     """What a request is to the answer that will be kept: its place in a conversation, and what was sent before it.
 
-    `is_gap` says that something was left out, which is a reason to keep an answer that hides nothing.
+    `parent` is the link to the latest turn that goes back as it was made. `is_gap` says that something was left out,
+    which is a reason to keep an answer that hides nothing.
     """
 
     before: bytes
@@ -67,7 +75,7 @@ class Origin(Struct, frozen=True):
 class Recalled(Struct, frozen=True):
     """Turns that go back as they were made: their contents by their place among the messages.
 
-    `head` is the key of the latest, `signer` whose key all of them were made with; `keys` are those of all.
+    `head` is the link to the latest, `signer` whose key all of them were made with; `keys` are those of all.
     """
 
     head: bytes
@@ -121,6 +129,7 @@ def kept_turn(
 
     `names` are what the client knows its calls by, as `names_of_calls` will have them.
     """
+    blocks = sendable(blocks)
     types = [block.type for block in blocks]
     is_complete = stop_reason in _WHOLE and _NEVER_KEPT not in types and all(map(_is_json, blocks))
     if not is_complete or not (origin.is_gap or _hides_something(types)):
@@ -150,12 +159,17 @@ def _is_json(block: RecordedBlock) -> bool:
 # Recalling
 
 
-def keys_of_turns(history: History, messages: Sequence[ChatMessage], model: str) -> list[bytes]:
+def keys_in_steps(history: History, messages: Sequence[ChatMessage], model: str) -> Generator[None, None, list[bytes]]:
     """What the assistant's turns would be kept under, in their order."""
-    return [turn_key(turn.before, model, names_of_calls(messages[turn.index])) for turn in history.turns]
+    keys = []
+    for turn in history.turns:
+        keys.append(turn_key(turn.before, model, names_of_calls(messages[turn.index])))
+        if len(keys) % _KEYS_A_STEP == 0:
+            yield
+    return keys
 
 
-def recall(
+def recall_in_steps(
     history: History,
     messages: Sequence[ChatMessage],
     keys: Sequence[bytes],
@@ -163,40 +177,59 @@ def recall(
     *,
     is_bound: bool,
     known: "KnownTurns | None" = None,
-) -> tuple[Recalled | None, LeftOut | None]:
+) -> Generator[None, None, tuple[Recalled | None, LeftOut | None]]:
     """The turns that go back as they were made, or why there are none though some were kept.
 
     The latest turn that is known decides: what was sent when it was made is sent again. `found` has what is kept under
     the `keys`; `is_bound` says that the model's thinking holds only with the tools and system prompt it was made under.
-    `known` remembers turns that were compared before.
+    `known` remembers turns that were compared before. No step takes long, unless a single turn does.
     """
     known = known or KnownTurns(0)
     places = dict(zip(keys, history.turns, strict=True))
-    turns = {
-        key: turn
-        for key, value in found.items()
-        if (seen := places.get(key)) is not None
-        and (turn := known.turn(value, seen.after, messages[seen.index])) is not None
-    }
+    turns: dict[bytes, _KnownTurn] = {}
+    for number, (key, seen) in enumerate(places.items()):
+        if (value := found.get(key)) is not None:
+            turn = known.turn(value, seen.after, messages[seen.index])
+            if turn is not None:
+                turns[key] = turn
+        if number % _TURNS_A_STEP == 0:
+            yield
     head = next((key for key in reversed(keys) if key in turns), b"")
     if not head:
         return None, None
-    chain = [head]
-    while key := turns[chain[-1]].kept.parent:
-        if key not in turns or key in chain:
-            return None, "missing"
-        chain.append(key)
+    chain = yield from _chain(turns, head)
+    if chain is None:
+        return None, "missing"
     if is_bound and any(turns[key].kept.ground != history.ground for key in chain):
         return None, "changed"
     contents = {places[key].index: turns[key].content for key in chain}
-    return Recalled(head, turns[head].kept.signer, tuple(chain), contents), None
+    return Recalled(turns[head].link(head), turns[head].kept.signer, tuple(chain), contents), None
+
+
+def _chain(turns: Mapping[bytes, "_KnownTurn"], head: bytes) -> Generator[None, None, list[bytes] | None]:
+    """The turns that were sent when the latest was made, from that one back; None where not all of them are there."""
+    chain = [head]
+    while link := turns[chain[-1]].kept.parent:
+        key = link[:DIGEST_BYTES]
+        # A digest in a digest: no turn leads back to itself.
+        if key not in turns or turns[key].link(key) != link:
+            return None
+        chain.append(key)
+        if len(chain) % _KEYS_A_STEP == 0:
+            yield
+    return chain
 
 
 class _KnownTurn(NamedTuple):
-    """A turn that a client has shown as it was made, and its content as the writer has it."""
+    """A turn that a client has shown as it was made, its content as the writer has it, and a digest of its value."""
 
     kept: KeptTurn
     content: tuple[Block, ...]
+    digest: bytes
+
+    def link(self, key: bytes) -> bytes:
+        """What the turns after it call it by."""
+        return key + self.digest
 
 
 class KnownTurns:
@@ -210,15 +243,27 @@ class KnownTurns:
 
         `after` digests what is seen up to the message and with it.
         """
+        if not (is_null(message.thinking_blocks) and is_null(message.reasoning_details)):
+            # Thinking of the client's own is not seen, and decides as well.
+            return _compared(value, message)
         known = self._known.get(after)
         if known is not None and known[0] == value:
             return known[1]
-        kept = _read(value)
-        turn = None
-        if kept is not None and shows(kept.blocks, message):
-            turn = _KnownTurn(kept, tuple(map(_spliced, kept.blocks)))
+        turn = _compared(value, message)
         self._known.put(after, (value, turn), _COPIES * len(value))
         return turn
+
+
+def _compared(value: bytes, message: ChatMessage) -> _KnownTurn | None:
+    """A turn as it is kept, where a message shows it."""
+    try:
+        turn = _TURN_DECODER.decode(value)
+        if turn.form != _FORM or not shows(turn.blocks, message):
+            return None
+        content = tuple(map(_spliced, turn.blocks))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return _KnownTurn(turn, content, blake2b(value, digest_size=DIGEST_BYTES).digest())
 
 
 def is_sealed(recalled: Recalled) -> bool:
@@ -229,14 +274,6 @@ def is_sealed(recalled: Recalled) -> bool:
 def refuses_thinking(message: str) -> bool:
     """Whether upstream's words for a 400 are about thinking that was sent back, or was not (sections 8 and 17)."""
     return _ABOUT_THINKING.search(message) is not None
-
-
-def _read(value: bytes) -> KeptTurn | None:
-    try:
-        turn = _TURN_DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return turn if turn.form == _FORM else None
 
 
 def _spliced(block: RecordedBlock) -> Block:
