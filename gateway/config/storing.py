@@ -1,9 +1,10 @@
 """The rules between the settings of the store."""
 
 import os.path
+import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from msgspec.structs import replace
 
@@ -13,6 +14,7 @@ from gateway.config.settings import StoreConfig
 from gateway.secret import Secret
 
 _SCHEMES: Final = ("valkey", "valkeys", "redis", "rediss", "unix")
+_DATABASE: Final = re.compile(r"/?|/\d+")
 
 
 def with_absolute_path(store: StoreConfig, folder: Path) -> StoreConfig:
@@ -42,7 +44,16 @@ def _problem_of(url: Secret) -> str | None:
     expected = "expected an address like valkey://host:6379/0, valkeys:// for TLS, or unix:///path/of/socket"
     try:
         parts = urlsplit(url.reveal())
-        is_complete = bool(parts.path if parts.scheme == "unix" else parts.hostname and parts.port != 0)
+        is_complete = _has_socket(parts) if parts.scheme == "unix" else _has_host(parts)
     except ValueError:
         return expected
     return None if parts.scheme in _SCHEMES and is_complete else expected
+
+
+def _has_socket(parts: SplitResult) -> bool:
+    return bool(parts.path)
+
+
+def _has_host(parts: SplitResult) -> bool:
+    # The client would take a database that is no number for number 0.
+    return bool(parts.hostname) and parts.port != 0 and _DATABASE.fullmatch(parts.path) is not None

@@ -135,9 +135,8 @@ class TurnMemory:
         """Keep an answer that its client cannot send back whole; it is kept when this returns."""
         signer = (account.organisation, account.key)
         kept = kept_turn(origin, answer.blocks, names=answer.call_names, stop_reason=answer.stop_reason, signer=signer)
-        if kept is not None:
+        if kept is not None and await self.store.put(*kept):
             self.counts.kept += 1
-            await self.store.put(*kept)
 
     def refuse(self, recollection: Recollection, messages: Sequence[ChatMessage]) -> None:
         """Upstream has refused the thinking of a request: it is not sent again, in this request or a later one."""

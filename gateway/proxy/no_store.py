@@ -15,8 +15,9 @@ class NoStore:
         """Nothing."""
         return {}
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, key: bytes, value: bytes) -> bool:
         """Keep nothing."""
+        return False
 
     def forget(self, keys: Sequence[bytes]) -> None:
         """There is nothing to forget."""

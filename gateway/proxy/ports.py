@@ -118,8 +118,8 @@ class Store(Protocol):
         """What is there, in memory or behind it; trouble is a miss. A key not found is not looked for again soon."""
         ...
 
-    async def put(self, key: bytes, value: bytes) -> None:
-        """Keep a value; returns when other processes would find it, or when that takes too long."""
+    async def put(self, key: bytes, value: bytes) -> bool:
+        """Keep a value, and whether that can be; returns when other processes find it, or when that takes too long."""
         ...
 
     def forget(self, keys: Sequence[bytes]) -> None:

@@ -18,7 +18,10 @@ PUT_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class Counts:
-    """What has become of values since the start; `unreadable` could not be decrypted, `refused` are too large."""
+    """What has become of values since the start; `unreadable` could not be decrypted, `refused` are too large.
+
+    `not_written` are only in the memory: what lies behind could not take them.
+    """
 
     unreadable: int = 0
     refused: int = 0
@@ -70,7 +73,8 @@ class LayeredStore:
             try:
                 await self._backing.open()
             except Exception as error:
-                self._reading.failed(error)
+                # To open is to write, and what is written next shows that all is well again.
+                self._writing.failed(error)
 
     def view(self) -> StoreView:
         """What an operator may see."""
@@ -103,23 +107,17 @@ class LayeredStore:
             found |= await self._from_behind(missing)
         return found
 
-    async def put(self, key: bytes, value: bytes) -> None:
-        """Keep a value; returns when other processes find it too, or when that takes too long or cannot be."""
+    async def put(self, key: bytes, value: bytes) -> bool:
+        """Keep a value, and whether that can be; returns when other processes find it, or when that takes too long."""
         self._absent.discard(key)
         if not self.memory.put(key, value, self._clock()):
-            self.counts.refused += 1
+            # A memory without any room is the store of those who want none.
+            self.counts.refused += self.memory.most_bytes > 0
             self.forget((key,))
-            return
-        if self._writes is None or self._backing is None or len(value) > self._backing.largest:
-            return
-        self._backing.used(self.memory.take_used())
-        done = self._writes.put(key, value, self._wall())
-        if done is None:
-            self.counts.not_written += 1
-            return
-        await asyncio.wait({done}, timeout=PUT_SECONDS)
-        if not done.done():
-            self._writing.failed(TimeoutError())
+            return False
+        if self._writes is not None and self._backing is not None and len(value) <= self._backing.largest:
+            await self._write(self._backing, self._writes, key, value)
+        return True
 
     def forget(self, keys: Sequence[bytes]) -> None:
         """Keep these no longer: not in the memory from now on, and behind it soon."""
@@ -136,6 +134,19 @@ class LayeredStore:
             self._backing.used(self.memory.take_used())
             await self._writes.close()
             await self._backing.close()
+
+    async def _write(self, backing: Backing, writes: WriteQueue, key: bytes, value: bytes) -> None:
+        """Have a value written behind the memory; returns when it was, or when that takes too long or cannot be."""
+        backing.used(self.memory.take_used())
+        done = writes.put(key, value, self._wall())
+        if done is None:
+            self.counts.not_written += 1
+            return
+        await asyncio.wait({done}, timeout=PUT_SECONDS)
+        if not done.done():
+            self._writing.failed(TimeoutError())
+        elif not done.result():
+            self.counts.not_written += 1
 
     def _may_be_behind(self, key: bytes, now: float) -> bool:
         assert self._writes is not None

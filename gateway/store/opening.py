@@ -23,7 +23,7 @@ def open_store(config: StoreConfig, environ: Mapping[str, str] = _environ) -> La
         return _with_sqlite(config, memory, database_file(config, environ))
     if kind == "valkey":
         return _with_valkey(config, memory)
-    return LayeredStore(memory, keep_seconds=config.keep_seconds)
+    return LayeredStore(memory, keep_seconds=config.keep_seconds, place=kind)
 
 
 def kind_of(config: StoreConfig) -> str:

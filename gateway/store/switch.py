@@ -25,9 +25,9 @@ class StoreSwitch:
         """What there is under these keys."""
         return await self.current.fetch(keys)
 
-    async def put(self, key: bytes, value: bytes) -> None:
-        """Keep a value."""
-        await self.current.put(key, value)
+    async def put(self, key: bytes, value: bytes) -> bool:
+        """Keep a value, and whether that can be."""
+        return await self.current.put(key, value)
 
     def forget(self, keys: Sequence[bytes]) -> None:
         """Keep these no longer."""

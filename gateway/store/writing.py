@@ -19,7 +19,7 @@ CLOSE_SECONDS: Final = 5.0
 
 class _Waiting(NamedTuple):
     change: Change
-    done: "asyncio.Future[None] | None"
+    done: "asyncio.Future[bool] | None"
 
 
 class WriteQueue:
@@ -33,8 +33,8 @@ class WriteQueue:
         self._gone: set[bytes] = set()
         self._work: asyncio.Task[None] | None = None
 
-    def put(self, key: bytes, value: bytes, moment: float) -> "asyncio.Future[None] | None":
-        """Have a value written; what is given back is done when it was, or could not be. None: it will not be."""
+    def put(self, key: bytes, value: bytes, moment: float) -> "asyncio.Future[bool] | None":
+        """Have a value written; what is given back says whether it was, when that is known. None: it will not be."""
         if self._bytes + len(value) > MOST_WAITING_BYTES or not self._guard.allows():
             return None
         earlier = self._waiting.get(key)
@@ -64,7 +64,7 @@ class WriteQueue:
         if self._work is not None:
             await asyncio.wait({self._work}, timeout=CLOSE_SECONDS)
 
-    def _add(self, change: Change, done: "asyncio.Future[None] | None") -> None:
+    def _add(self, change: Change, done: "asyncio.Future[bool] | None") -> None:
         earlier = self._waiting.pop(change.key, None)
         self._bytes += _size(change) - (_size(earlier.change) if earlier else 0)
         self._waiting[change.key] = _Waiting(change, done)
@@ -120,7 +120,7 @@ class WriteQueue:
             key = waiting.change.key
             if key not in self._waiting:
                 self._gone.discard(key)
-            _wake(waiting)
+            _wake(waiting, is_written=True)
 
     def _give_up(self, batch: Sequence[_Waiting]) -> None:
         """Values are only in the memory then; what is to be forgotten waits for better times, up to a number."""
@@ -130,13 +130,13 @@ class WriteQueue:
                 self._add(change, None)
             elif change.value is None:
                 self._gone.discard(change.key)
-            _wake(waiting)
+            _wake(waiting, is_written=False)
 
 
 def _size(change: Change) -> int:
     return len(change.value) if change.value is not None else 0
 
 
-def _wake(waiting: _Waiting) -> None:
+def _wake(waiting: _Waiting, *, is_written: bool) -> None:
     if waiting.done is not None and not waiting.done.done():
-        waiting.done.set_result(None)
+        waiting.done.set_result(is_written)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import httpx2
 import pytest
 
-from gateway.config import AdminConfig
+from gateway.config import AdminConfig, StoreConfig
 from tests.scenarios.harness import KEY_A, KEY_B, PATH, asking, assert_error, no_lease_is_out, quick_gateway
 from tests.support import messages
 from tests.support.commands import started
@@ -17,7 +17,20 @@ POOL = "/admin/pool"
 ADMIN = "admin-key-of-the-operator"
 CLIENT = "client-key-of-an-application"
 HEADERS = {"anthropic-organization-id": "org-1", "anthropic-workspace-id": "wrkspc-1"}
+LOOK = {"type": "function", "function": {"name": "look"}}
 LIMITS = {"anthropic-ratelimit-requests-limit": "50", "anthropic-ratelimit-requests-remaining": "49"}
+
+# An answer whose thinking its client will not send back.
+THOUGHTFUL = json_answer(
+    200,
+    messages.message(
+        [
+            {"type": "thinking", "thinking": "Secretly.", "signature": "EqQB"},
+            {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}},
+        ],
+        stop_reason="tool_use",
+    ),
+)
 
 
 def administered(upstream: ScriptedUpstream, admin_key: str | None = ADMIN) -> Config:
@@ -128,12 +141,9 @@ async def test_each_of_several_workers_says_which_one_it_is(upstream: ScriptedUp
 
 
 async def test_the_admin_sees_what_is_kept_of_conversations(upstream: ScriptedUpstream) -> None:
-    look = {"type": "function", "function": {"name": "look"}}
-    thought = {"type": "thinking", "thinking": "Secretly.", "signature": "EqQB"}
-    call = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
-    upstream.script(json_answer(200, messages.message([thought, call], stop_reason="tool_use")))
+    upstream.script(THOUGHTFUL)
     async with quick_gateway(config=administered(upstream)) as running:
-        body = asking(tools=[look])
+        body = asking(tools=[LOOK])
         await running.http().post(PATH, json=body, headers={"authorization": f"Bearer {CLIENT}"})
         answer = await running.http().get("/admin/store", headers={"x-api-key": ADMIN})
 
@@ -142,3 +152,14 @@ async def test_the_admin_sees_what_is_kept_of_conversations(upstream: ScriptedUp
     assert answer.json()["store"]["entries"] == 1
     assert 320 < answer.json()["store"]["bytes"] < 1000
     assert "Secretly" not in answer.text
+
+
+async def test_of_a_store_that_is_off_the_admin_sees_that_nothing_is_kept(upstream: ScriptedUpstream) -> None:
+    upstream.script(THOUGHTFUL)
+    async with quick_gateway(config=with_settings(administered(upstream), store=StoreConfig(kind="off"))) as running:
+        await running.http().post(PATH, json=asking(tools=[LOOK]), headers={"authorization": f"Bearer {CLIENT}"})
+        answer = await running.http().get("/admin/store", headers={"x-api-key": ADMIN})
+
+    assert answer.json()["turns"] == {"kept": 0, "restored": 0, "left_out": {}}
+    assert answer.json()["store"]["place"] == "off"
+    assert answer.json()["store"]["counts"] == {"unreadable": 0, "refused": 0, "not_written": 0}

@@ -455,6 +455,28 @@ async def test_trouble_at_the_start_is_told_before_any_request(clocks: Clocks, s
     assert "the shelf is broken" in read_log()
 
 
+async def test_the_first_that_is_written_after_trouble_at_the_start_ends_it(
+    clocks: Clocks, shelf: Shelf, read_log: Log
+) -> None:
+    store = over(shelf, clocks)
+    shelf.why = TROUBLE
+    await store.start()
+    shelf.why = None
+
+    await store.put(key(1), CONTENT)
+    assert "The store works again" in read_log()
+
+
+async def test_what_could_not_be_written_is_counted_from_the_first_on(clocks: Clocks, shelf: Shelf) -> None:
+    store = over(shelf, clocks)
+    await store.put(key(0), CONTENT)
+    shelf.why = TROUBLE
+    for number in range(1, 11):
+        assert await store.put(key(number), CONTENT)
+
+    assert store.counts.not_written == 10
+
+
 # Others that keep less, or are exchanged
 
 

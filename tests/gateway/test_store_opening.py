@@ -120,7 +120,10 @@ def test_a_mistake_names_its_path(tmp_path: Path, text: str, path: str) -> None:
     assert told[0].startswith(path)
 
 
-@pytest.mark.parametrize("url", ["http://host-secret:1", "valkey:host-secret", "unix://", "redis://host-secret:port"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://host-secret:1", "valkey:host-secret", "unix://", "redis://host-secret:port", "redis://host-secret/one"],
+)
 def test_an_address_that_is_none_is_not_shown(tmp_path: Path, url: str) -> None:
     told = mistakes(tmp_path, f"{{kind: valkey, url: '{url}', encryption_key: 0123456789abcdef}}")
 

@@ -17,8 +17,9 @@ class DictStore:
         self.fetches += 1
         return self.peek(keys)
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, key: bytes, value: bytes) -> bool:
         self.values[key] = value
+        return True
 
     def forget(self, keys: Sequence[bytes]) -> None:
         for key in keys:
