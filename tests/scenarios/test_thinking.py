@@ -112,10 +112,10 @@ class Held(DictStore):
         super().__init__()
         self.begun, self.may = asyncio.Event(), asyncio.Event()
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, key: bytes, value: bytes) -> bool:
         self.begun.set()
         await self.may.wait()
-        await super().put(key, value)
+        return await super().put(key, value)
 
 
 @both
