@@ -1,5 +1,6 @@
 """Content parts: images above all, and what is no text."""
 
+import base64
 import json
 from typing import Any
 
@@ -91,6 +92,19 @@ def test_a_data_url_may_have_parameters(parameters: str) -> None:
 )
 def test_a_data_url_that_is_not_base64_is_refused(url: str) -> None:
     assert refusal(image(url)).failure.param == f"{PATH}[0].image_url.url"
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_padding_that_was_left_out_is_put_in(missing: int) -> None:
+    data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(13 - missing)).decode()
+    assert data.endswith("=" * missing)
+
+    assert source(f"data:image/png;base64,{data.rstrip('=')}")["data"] == data
+
+
+@pytest.mark.parametrize("data", ["iVBORw0KGgoAA", "iVBORw0KGgo=AA", "iVBORw0KGgoA=", "iVBORw0KGgoAAA=", "====="])
+def test_base64_of_a_length_that_there_is_not_is_refused(data: str) -> None:
+    assert refusal(image(f"data:image/png;base64,{data}")).failure.code == "invalid_base64_image"
 
 
 @pytest.mark.parametrize("data", ["not base64!", "iVBOR w0KGgo", "iVBORw0KGgo%3D", 'iVBORw0KGgo"', "\u00e9"])

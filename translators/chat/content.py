@@ -284,8 +284,18 @@ def _data_of_url(url: bytes, path: str) -> _Data:
 def _checked_base64(text: bytes, path: str) -> bytes:
     # Of a JSON string in base64 nothing is left but its quotes; `=` stands only in its last two places.
     if text == b'""' or text.translate(None, _BASE64) != b'""' or text.find(b"=", 1, -3) >= 0:
-        raise TranslationError("This is not base64.", param=path, code="invalid_base64_image")
-    return text
+        raise _not_base64(path)
+    missing = (2 - len(text)) % 4
+    if not missing:
+        return text
+    if missing == 3 or b"=" in text[-3:]:
+        raise _not_base64(path)
+    # Some encoders leave out the padding, which upstream wants to see.
+    return b"".join((text[:-1], b"=" * missing, b'"'))
+
+
+def _not_base64(path: str) -> TranslationError:
+    return TranslationError("This is not base64.", param=path, code="invalid_base64_image")
 
 
 def _base64_source(data: _Data) -> Block:
