@@ -131,8 +131,15 @@ def blocks_of_message(body: bytes) -> list[Block]:
 
 
 def sendable(blocks: Iterable[Block]) -> list[Block]:
-    """The blocks without texts that are empty, which upstream gives out and does not take back (section 17)."""
-    return [block for block in blocks if block.type != "text" or not _is_empty(block)]
+    """The blocks without texts that upstream gives out and does not take back: empty ones, and such of white space.
+
+    White space is taken beside a call (section 17 of the Messages reference), and has to stay before a thought.
+    """
+    blocks = list(blocks)
+    bound = max((index for index, block in enumerate(blocks) if block.type in THINKING), default=-1)
+    if any(block.type == "tool_use" for block in blocks):
+        bound = len(blocks)
+    return [block for index, block in enumerate(blocks) if block.type != "text" or _says(block, is_bound=index < bound)]
 
 
 def content_of(blocks: Iterable[Block]) -> bytes:
@@ -140,12 +147,14 @@ def content_of(blocks: Iterable[Block]) -> bytes:
     return b"[%b]" % b",".join([block.json for block in blocks])
 
 
-def _is_empty(block: Block) -> bool:
+def _says(block: Block, *, is_bound: bool) -> bool:
+    """Whether a text is not empty, nor, unless something depends on it, blank."""
     try:
-        return not _WORDS_DECODER.decode(block.json).text
+        text = _WORDS_DECODER.decode(block.json).text
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Whatever it is, it is something.
-        return False
+        return True
+    return bool(text if is_bound else text.strip())
 
 
 def _text(raw: Raw) -> bytes:

@@ -86,6 +86,20 @@ async def test_what_was_said_goes_back_verbatim_behind_the_same_request(
 
 
 @pytest.mark.parametrize("stream", [True, False])
+async def test_a_text_that_is_empty_does_not_go_back_to_be_continued(upstream: ScriptedUpstream, stream: bool) -> None:
+    empty = messages.Block({"type": "text", "text": ""}, [])
+    events = messages.message_events(empty, server_call(), messages.Block(RESULT, []), stop_reason="pause_turn")
+    upstream.script(stream_answer(messages.sse(*events)), stream_answer(ENDED))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=request(stream=stream))
+        await no_lease_is_out(running)
+
+    assert response.status_code == 200
+    turn = upstream.received[1].json["messages"][-1]
+    assert [block["type"] for block in turn["content"]] == ["server_tool_use", "web_search_tool_result"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
 async def test_a_turn_that_never_ends_is_taken_for_finished_after_a_while(
     upstream: ScriptedUpstream, stream: bool
 ) -> None:

@@ -15,7 +15,7 @@ from tests.support.conversations import chat, said, translate
 from tests.support.messages import encode, message_events, messages_streams, sse, text_block, tool_block
 from tests.support.oracles import ACCUMULATED
 from tests.support.recordings import Recording, recording_params
-from translators.blocks import Block, BlockRecorder
+from translators.blocks import Block, BlockRecorder, sendable
 from translators.chat.answer import AnswerFold
 from translators.chat.reader import State
 from translators.chat.shape import AnswerShape
@@ -164,3 +164,29 @@ def test_a_delta_without_what_it_is_about_changes_nothing(delta: dict[str, objec
         recorder.observe(json.dumps(event).encode())
 
     assert values_of(recorder.blocks) == [{"type": "text", "text": "Hi"}]
+
+
+THOUGHT, CALL, RESULT = ("thinking", "{}"), ("tool_use", "{}"), ("web_search_tool_result", "{}")
+
+
+def words(text: str) -> tuple[str, str]:
+    return "text", json.dumps({"type": "text", "text": text})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ([words(""), RESULT, words("A")], [RESULT, words("A")]),
+        ([words(" \n"), RESULT, words("A"), words("\t")], [RESULT, words("A")]),
+        ([words(" \n"), words(""), THOUGHT, words(" ")], [words(" \n"), THOUGHT]),
+        ([words(" \n"), words(""), CALL, words(" ")], [words(" \n"), CALL, words(" ")]),
+        ([("text", "no JSON"), ("text", '{"text": 5}')], [("text", "no JSON"), ("text", '{"text": 5}')]),
+        ([words("")], []),
+    ],
+    ids=["empty", "blank", "before a thought", "beside a call", "no text", "nothing else"],
+)
+def test_texts_that_upstream_does_not_take_back_are_left_out(given: list[Any], kept: list[Any]) -> None:
+    def blocks(each: list[tuple[str, str]]) -> list[Block]:
+        return [Block(kind, text.encode()) for kind, text in each]
+
+    assert sendable(blocks(given)) == blocks(kept)

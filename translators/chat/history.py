@@ -23,10 +23,9 @@ DIGEST_BYTES: Final = 16
 # So many messages make a step: about 0.2 ms.
 _MESSAGES_A_STEP: Final = 128
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
-# A mark with the comma that parts it from its neighbour. White space only behind what has matched already: in front of
-# it, a long run of blanks would be looked through from each of its places.
-_BARE_MARK: Final = rb'"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*(?:\{[^{}]*\}|null)'
-_MARK: Final = re.compile(rb",\s*%b|%b\s*(?:,\s*)?" % (_BARE_MARK, _BARE_MARK))
+_MARK_NAMES: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
+_MARK: Final = re.compile(rb"\s*:\s*(?:\{[^{}]*\}|null)")
+_COMMA: Final = re.compile(rb"\s*(?:,\s*)?")
 # What is seen is JSON, and names of roles: no piece holds this.
 _END: Final = b"\0"
 _EMPTY: Final = b'""'
@@ -156,4 +155,29 @@ def _see_parts(content: Piece, pieces: list[Piece]) -> None:
 def _unmarked(json: Piece) -> bytes:
     """JSON without cache marks, which move from turn to turn."""
     text = bytes(json)
-    return _MARK.sub(b"", text) if b"cache_control" in text or b"prompt_cache_breakpoint" in text else text
+    for name in _MARK_NAMES:
+        if name in text:
+            text = _without_marks(text, name)
+    return text
+
+
+def _without_marks(text: bytes, name: bytes) -> bytes:
+    """JSON without the marks of a name, and without the commas that part them from their neighbours.
+
+    Searched for by its name, in bytes: a content may hold images of many megabytes.
+    """
+    pieces = []
+    done, found = 0, text.find(name)
+    while found >= 0:
+        end = found + len(name)
+        if (mark := _MARK.match(text, end)) is not None:
+            before = text[done:found].rstrip()
+            end = mark.end()
+            if before.endswith(b","):
+                before = before[:-1]
+            elif (comma := _COMMA.match(text, end)) is not None:
+                end = comma.end()
+            pieces.append(before)
+            done = end
+        found = text.find(name, end)
+    return b"".join((*pieces, text[done:]))
