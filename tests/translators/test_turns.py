@@ -652,3 +652,33 @@ def test_a_refusal_that_two_choices_meet_is_one() -> None:
 
     assert writer(HostProfile(), True) is once_more
     assert loop.memory.counts.left_out == {"refused": 1}
+
+
+# One rule at a time.
+
+
+def is_kept(*blocks: Block, stop_reason: str = "tool_use", is_gap: bool = False) -> bool:
+    origin = Origin(b"b", BOUND, b"g", is_gap=is_gap)
+    return kept_turn(origin, blocks, names=[], stop_reason=stop_reason, signer=("a", b"k")) is not None
+
+
+def block(kind: str, **fields: Any) -> Block:
+    return Block(kind, json.dumps({"type": kind, **fields}).encode())
+
+
+def test_an_answer_that_stopped_where_it_was_told_to_is_whole() -> None:
+    assert is_kept(block("later"), stop_reason="stop_sequence")
+
+
+def test_an_answer_that_another_model_took_over_is_not_kept() -> None:
+    assert not is_kept(block("thinking"), block("fallback"), block("tool_use"))
+
+
+def test_a_block_that_was_cut_off_is_not_kept() -> None:
+    assert not is_kept(block("thinking"), Block("tool_use", b'{"type":"tool_use","input":{"at":}'))
+
+
+def test_behind_a_gap_everything_is_kept() -> None:
+    assert is_kept(block("text", text="A"), stop_reason="end_turn", is_gap=True)
+    assert not is_kept(block("text", text="A"), stop_reason="end_turn")
+    assert not is_kept(block("text", text="A"), stop_reason="max_tokens", is_gap=True)
