@@ -1,5 +1,6 @@
 """Turns that are kept go back as they were made, or not at all: whatever happens, upstream finds no seal broken."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.sealed import Sealing, flat, thoughts
@@ -14,6 +16,7 @@ from translators.blocks import Block
 from translators.chat.request import Options, read_request
 from translators.chat.turns import KeptTurn, KnownTurns, Origin, kept_turn, refuses_thinking
 from translators.hosts import HostProfile
+from translators.models import model_table
 
 TOOLS = [tool("look", parameters={"type": "object", "properties": {"at": {"type": "string"}}}), tool("add")]
 BOUND, UNBOUND, MANUAL = "claude-sonnet-5-5", "claude-opus-4-8", "claude-sonnet-4-5"
@@ -682,3 +685,20 @@ def test_behind_a_gap_everything_is_kept() -> None:
     assert is_kept(block("text", text="A"), stop_reason="end_turn", is_gap=True)
     assert not is_kept(block("text", text="A"), stop_reason="end_turn")
     assert not is_kept(block("text", text="A"), stop_reason="max_tokens", is_gap=True)
+
+
+@pytest.mark.parametrize("system", ["First.", "Second."])
+def test_all_turns_that_go_back_stand_on_the_same_ground_where_the_model_checks_it(system: str) -> None:
+    # A model that is found to check it had turns on two grounds in one conversation before.
+    loop = Sealing(UNBOUND)
+    fields = {"reasoning_effort": "high"}
+    hello = said("user", "What is there?")
+    first = standard(loop.ask(asked(said("system", "First."), hello, **fields), ANSWER))
+    history = [hello, first, returned("toolu_1")]
+    second = standard(loop.ask(asked(said("system", "Second."), *history, **fields), [think("B."), use("toolu_2")]))
+    body = asked(said("system", system), *history, second, returned("toolu_2"), **fields)
+    row = replace(model_table().row(UNBOUND), binds_thinking=True)
+    past = asyncio.run(loop.memory.recollect(read_request(json.dumps(body).encode()), b"me", {UNBOUND: row}))
+
+    assert len(thoughts(loop.bodies[1])) == 1
+    assert past[UNBOUND].past.left_out == "changed"
