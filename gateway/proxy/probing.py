@@ -59,7 +59,8 @@ class Prober:
             return
         try:
             async with self._introductions, _asked(upstream, endpoint) as answer:
-                if answer.status == 200:
+                # The name may stand for another key by now.
+                if answer.status == 200 and self._endpoints().get(name) == endpoint:
                     self._dispatcher.introduced(name, answer.headers)
         except FailedError:
             pass

@@ -1,10 +1,12 @@
 """Keys are asked whose they are before anybody needs to know."""
 
+import asyncio
+
 import pytest
 
-from tests.scenarios.harness import KEY_A, KEY_B, quick_gateway, until
+from tests.scenarios.harness import KEY_A, KEY_B, quick_gateway, soon, until
 from tests.support.gateway import RunningGateway, config_for, key
-from tests.support.scripted import Answer, ReceivedRequest, ScriptedUpstream, error_answer, json_answer
+from tests.support.scripted import Answer, Reached, ReceivedRequest, ScriptedUpstream, Wait, error_answer, json_answer
 
 ORGANISATION = {"anthropic-organization-id": "org-1"}
 
@@ -36,3 +38,27 @@ async def test_a_key_that_cannot_be_asked_is_left_to_its_first_answer(upstream: 
 
         assert organisations(running)[0] == "key a"
         assert not next(iter(running.gateway.services.pool.states)).is_rejected
+
+
+async def test_what_a_key_was_is_not_taken_for_what_its_name_stands_for_now(upstream: ScriptedUpstream) -> None:
+    asked, told, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    old = json_answer(200, {"data": []}, headers=ORGANISATION)
+
+    def answer(request: ReceivedRequest) -> Answer:
+        if request.api_key == KEY_A:
+            return Answer((Reached(asked), Wait(told), *old.steps, Reached(done)))
+        return json_answer(200, {"data": []}, headers={"anthropic-organization-id": "org-2"})
+
+    upstream.models(answer)
+    before = config_for(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B))
+    after = config_for(key(upstream.base_url, "a", KEY_A[::-1]), key(upstream.base_url, "b", KEY_B))
+    async with quick_gateway(config=before) as running:
+        await soon(asked)
+        running.gateway.reload(after)
+        told.set()
+        await soon(done)
+        await until(lambda: organisations(running)[1] == "org-2")
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+        assert organisations(running)[0] != "org-1"

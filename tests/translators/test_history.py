@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import called, chat, returned, said, tool
-from translators.chat.history import History, history_in_steps, turn_key
+from translators.chat.history import History, has_history, history_in_steps, turn_key
 from translators.chat.request import read_request
 from translators.steps import in_one_go
 
@@ -19,8 +19,8 @@ def seen(body: bytes, scope: bytes = b"me") -> History:
     return in_one_go(history_in_steps(read_request(body), scope))
 
 
-def history(*messages: Any, scope: bytes = b"me", tools: Any = (), **fields: Any) -> History:
-    body = chat(*messages, tools=[tool("look"), *tools], **fields)
+def history(*messages: Any, scope: bytes = b"me", **fields: Any) -> History:
+    body = chat(*messages, **{"tools": [tool("look")], **fields})
     return seen(json.dumps(body, separators=(",", ":")).encode(), scope)
 
 
@@ -114,3 +114,65 @@ def test_what_is_seen_of_an_answered_call_is_its_id() -> None:
         return history(said("user", "Q"), called(("1", "look", "{}")), returned(call_id)).end
 
     assert end("1") != end("2")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"verbosity": "low"}, {"verbosity": "high"}),
+        ({"web_search_options": {}}, {"web_search_options": {"user_location": {"approximate": {"city": "Ulm"}}}}),
+        ({"functions": [{"name": "look"}]}, {"functions": [{"name": "add"}]}),
+        ({"tools": [tool("add")]}, {"tools": [tool("sub")]}),
+        ({"response_format": {"type": "json_object"}}, {}),
+    ],
+    ids=["verbosity", "web search", "functions", "tools", "form"],
+)
+def test_what_messages_stand_on_is_all_that_is_sent_before_them(one: dict[str, Any], other: dict[str, Any]) -> None:
+    grounds = {history(**fields).ground for fields in (one, other, {})}
+
+    assert len(grounds) == 2 + (other != {})
+    assert history(**one).end == history(**other).end
+
+
+def test_a_system_prompt_is_ground_and_a_later_one_is_said() -> None:
+    one, other = said("system", "A"), said("developer", "B")
+    hello = said("user", "Q")
+
+    assert history(one, hello).ground != history(other, hello).ground
+    assert history(one, hello).end == history(other, hello).end
+    assert history(hello, one).ground == history(hello, other).ground
+    assert history(hello, one).end != history(hello, other).end
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "Ann"},
+        {"refusal": "No."},
+        {"function_call": {"name": "look", "arguments": "{}"}},
+        {"tool_calls": [CALL]},
+    ],
+    ids=["name", "refusal", "function", "calls"],
+)
+def test_what_a_message_holds_besides_its_content_is_seen(fields: dict[str, Any]) -> None:
+    assert history(said("assistant", "A", **fields)).end != history(said("assistant", "A")).end
+
+
+def test_no_content_is_an_empty_one() -> None:
+    assert history(said("assistant", None)).end == history(said("assistant", "")).end
+
+
+@pytest.mark.parametrize(
+    ("fields", "has"),
+    [
+        ({}, False),
+        ({"tools": []}, False),
+        ({"tools": [tool("look")]}, True),
+        ({"functions": [{"name": "look"}]}, True),
+        ({"web_search_options": {}}, True),
+        ({"context_management": {"edits": []}}, True),
+        ({"context_management": None}, False),
+    ],
+)
+def test_only_what_may_hide_something_has_a_history(fields: dict[str, Any], has: bool) -> None:
+    assert has_history(read_request(json.dumps(chat(**fields)).encode())) is has

@@ -1,5 +1,6 @@
 """Turns that are kept go back as they were made, or not at all: whatever happens, upstream finds no seal broken."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.sealed import Sealing, flat, thoughts
@@ -14,6 +16,7 @@ from translators.blocks import Block
 from translators.chat.request import Options, read_request
 from translators.chat.turns import KeptTurn, KnownTurns, Origin, kept_turn, refuses_thinking
 from translators.hosts import HostProfile
+from translators.models import model_table
 
 TOOLS = [tool("look", parameters={"type": "object", "properties": {"at": {"type": "string"}}}), tool("add")]
 BOUND, UNBOUND, MANUAL = "claude-sonnet-5-5", "claude-opus-4-8", "claude-sonnet-4-5"
@@ -652,3 +655,50 @@ def test_a_refusal_that_two_choices_meet_is_one() -> None:
 
     assert writer(HostProfile(), True) is once_more
     assert loop.memory.counts.left_out == {"refused": 1}
+
+
+# One rule at a time.
+
+
+def is_kept(*blocks: Block, stop_reason: str = "tool_use", is_gap: bool = False) -> bool:
+    origin = Origin(b"b", BOUND, b"g", is_gap=is_gap)
+    return kept_turn(origin, blocks, names=[], stop_reason=stop_reason, signer=("a", b"k")) is not None
+
+
+def block(kind: str, **fields: Any) -> Block:
+    return Block(kind, json.dumps({"type": kind, **fields}).encode())
+
+
+def test_an_answer_that_stopped_where_it_was_told_to_is_whole() -> None:
+    assert is_kept(block("later"), stop_reason="stop_sequence")
+
+
+def test_an_answer_that_another_model_took_over_is_not_kept() -> None:
+    assert not is_kept(block("thinking"), block("fallback"), block("tool_use"))
+
+
+def test_a_block_that_was_cut_off_is_not_kept() -> None:
+    assert not is_kept(block("thinking"), Block("tool_use", b'{"type":"tool_use","input":{"at":}'))
+
+
+def test_behind_a_gap_everything_is_kept() -> None:
+    assert is_kept(block("text", text="A"), stop_reason="end_turn", is_gap=True)
+    assert not is_kept(block("text", text="A"), stop_reason="end_turn")
+    assert not is_kept(block("text", text="A"), stop_reason="max_tokens", is_gap=True)
+
+
+@pytest.mark.parametrize("system", ["First.", "Second."])
+def test_all_turns_that_go_back_stand_on_the_same_ground_where_the_model_checks_it(system: str) -> None:
+    # A model that is found to check it had turns on two grounds in one conversation before.
+    loop = Sealing(UNBOUND)
+    fields = {"reasoning_effort": "high"}
+    hello = said("user", "What is there?")
+    first = standard(loop.ask(asked(said("system", "First."), hello, **fields), ANSWER))
+    history = [hello, first, returned("toolu_1")]
+    second = standard(loop.ask(asked(said("system", "Second."), *history, **fields), [think("B."), use("toolu_2")]))
+    body = asked(said("system", system), *history, second, returned("toolu_2"), **fields)
+    row = replace(model_table().row(UNBOUND), binds_thinking=True)
+    past = asyncio.run(loop.memory.recollect(read_request(json.dumps(body).encode()), b"me", {UNBOUND: row}))
+
+    assert len(thoughts(loop.bodies[1])) == 1
+    assert past[UNBOUND].past.left_out == "changed"
