@@ -28,8 +28,9 @@ _NEVER_KEPT: Final = "fallback"
 # An answer that was cut off is not what the model meant to say, and its last call may be half of one.
 _WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "pause_turn"})
 # Why thinking that was kept does not go back, as callers are told: another account answers, other tools or another
-# system prompt, an earlier turn is not there any more, upstream has refused it.
-LeftOut: TypeAlias = Literal["account", "changed", "missing", "refused"]
+# system prompt, the client shows a turn otherwise than it was said, an earlier turn is not there any more, upstream has
+# refused it.
+LeftOut: TypeAlias = Literal["account", "changed", "edited", "missing", "refused"]
 _FORM: Final = 1
 # What is remembered of a turn: its value, the turn that is read from it, and the content that is made of that.
 _COPIES: Final = 4
@@ -180,7 +181,9 @@ def recall(
     }
     head = next((key for key in reversed(keys) if key in turns), b"")
     if not head:
-        return None, None
+        shown = [messages[places[key].index] for key in found if key in places]
+        # Whoever brings thinking along has lost none.
+        return None, "edited" if any(not signed_thinking(message) for message in shown) else None
     chain = [head]
     while key := turns[chain[-1]].kept.parent:
         if key not in turns or key in chain:
