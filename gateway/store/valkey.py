@@ -77,7 +77,10 @@ class ValkeyBacking:
                         pipeline.unlink(name)
                     else:
                         pipeline.set(name, value, ex=self._keep_seconds)
-                await pipeline.execute()
+                # Not raised by the pipeline, which would quote the command with its value.
+                answers = await pipeline.execute(raise_on_error=False)
+            if refusal := next((answer for answer in answers if isinstance(answer, RedisError)), None):
+                raise refusal
 
         await self._ask(send)
 

@@ -169,6 +169,8 @@ async def test_a_server_that_is_full_leaves_the_memory(clocks: Clocks, read_log:
 
         assert (await store.fetch([key(39)])).keys() == {key(39)}
         assert "OutOfMemory" in read_log() or "OOM" in read_log()
+        assert "dragoman:turn" not in read_log()
+        assert read_log().count("warning") == 1
         await store.close()
 
 

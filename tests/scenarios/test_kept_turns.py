@@ -36,11 +36,11 @@ class SlowStore(DictStore):
         self.allowed = asyncio.Event()
         self.waiting = 0
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, key: bytes, value: bytes) -> bool:
         self.waiting += 1
         self.asked.set()
         await self.allowed.wait()
-        await super().put(key, value)
+        return await super().put(key, value)
 
 
 def answer(number: int = 1) -> Any:

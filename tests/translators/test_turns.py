@@ -190,6 +190,7 @@ def test_where_a_client_has_changed_a_turn_it_wins(seen: Any, says: str) -> None
     two_turns(asked(*HELLO), seen=seen, loop=loop)
 
     assert thoughts(loop.bodies[1]) == []
+    assert loop.adjusted == [None, "thinking_blocks=dropped:edited"]
     assert says in json.dumps(json.loads(loop.bodies[1])["messages"][1])
 
 
@@ -199,6 +200,7 @@ def test_thinking_that_the_client_sends_back_itself_is_used() -> None:
     two_turns(asked(*HELLO), seen=lambda message: {**message, "thinking_blocks": [own]}, loop=loop)
 
     assert [json.loads(thought) for thought in thoughts(loop.bodies[1])] == [own]
+    assert loop.adjusted == [None, None]
 
 
 def test_the_same_thinking_from_the_client_is_no_other() -> None:

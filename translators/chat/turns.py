@@ -31,8 +31,9 @@ _NEVER_KEPT: Final = "fallback"
 # paused for good ends with a server tool's call, whose result never comes.
 _WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use"})
 # Why thinking that was kept does not go back, as callers are told: another account answers, other tools or another
-# system prompt, an earlier turn is not there any more, upstream has refused it.
-LeftOut: TypeAlias = Literal["account", "changed", "missing", "refused"]
+# system prompt, the client shows a turn otherwise than it was said, an earlier turn is not there any more, upstream has
+# refused it.
+LeftOut: TypeAlias = Literal["account", "changed", "edited", "missing", "refused"]
 _FORM: Final = 1
 # So many turns make a step: 2 ms at most, for such as nobody has compared yet; and so many keys: 0.2 ms.
 _TURNS_A_STEP: Final = 32
@@ -196,7 +197,9 @@ def recall_in_steps(
             yield
     head = next((key for key in reversed(keys) if key in turns), b"")
     if not head:
-        return None, None
+        shown = [messages[places[key].index] for key in found if key in places]
+        # Whoever brings thinking along has lost none.
+        return None, "edited" if any(not signed_thinking(message) for message in shown) else None
     chain = yield from _chain(turns, head)
     if chain is None:
         return None, "missing"
