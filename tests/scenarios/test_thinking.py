@@ -1,16 +1,14 @@
 """Signed thinking between turns: kept before an answer has ended, and never a trouble of the caller's."""
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from tests.scenarios.harness import KEY_A, KEY_B, PATH, asking, data_of, quick_gateway, raw_client, services_of
+from tests.scenarios.harness import KEY_A, KEY_B, PATH, asking, quick_gateway, services_of
 from tests.support import messages
 from tests.support.gateway import ClientConfig, RunningGateway, Secret, config_for, key
-from tests.support.keeping import DictStore
 from tests.support.messages import message_events, thinking_block, tool_block
 from tests.support.scripted import Answer, ScriptedUpstream, error_answer, json_answer, stream_answer
 
@@ -103,66 +101,6 @@ async def test_a_refusal_that_repeats_itself_is_told_and_not_tried_for_ever(upst
 
     assert answer.status_code == 400
     assert thoughts(upstream) == [0, 1, 0]
-
-
-class Held(DictStore):
-    """Keeps nothing before it may."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun, self.may = asyncio.Event(), asyncio.Event()
-
-    async def put(self, key: bytes, value: bytes) -> bool:
-        self.begun.set()
-        await self.may.wait()
-        return await super().put(key, value)
-
-
-@both
-@pytest.mark.parametrize("choices", [1, 2])
-async def test_an_answer_has_not_ended_before_its_turn_is_kept(
-    upstream: ScriptedUpstream, stream: bool, choices: int
-) -> None:
-    upstream.script(*(called(stream, f"toolu_{number}") for number in range(choices)))
-    store = Held()
-    async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
-        services_of(running).memory.store = store
-        client.send(asking(stream=stream, tools=[TOOL], n=choices))
-        async with asyncio.timeout(10):
-            await store.begun.wait()
-        body = b""
-        if stream:
-            await client.head()
-            while THOUGHT.encode() not in body and b"tool_calls" not in body:
-                body += await client.chunk()
-        assert b'finish_reason":"tool_calls' not in body
-        assert b"[DONE]" not in body
-        store.may.set()
-        rest = b"".join(await client.chunks()) if stream else b""
-        if not stream:
-            await client.head()
-
-    assert client.status == 200
-    assert len(store.values) == choices
-    if stream:
-        assert data_of((body + rest).decode())[-1] == "[DONE]"
-
-
-async def test_a_caller_that_leaves_at_the_end_loses_nothing_of_others(upstream: ScriptedUpstream) -> None:
-    upstream.always(called(stream=True))
-    store = Held()
-    async with quick_gateway(key(upstream.base_url)) as running:
-        services_of(running).memory.store = store
-        async with raw_client(running) as client:
-            client.send(asking(stream=True, tools=[TOOL]))
-            async with asyncio.timeout(10):
-                await store.begun.wait()
-        store.may.set()
-        answer = await asked(running, asking(stream=True, tools=[TOOL]))
-
-    assert answer.status_code == 200
-    assert data_of(answer.text)[-1] == "[DONE]"
-    assert store.values
 
 
 async def test_callers_get_nothing_of_each_others_turns(upstream: ScriptedUpstream) -> None:
