@@ -2,11 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
 import pytest
 
+from gateway.keypool import Account
+from gateway.proxy.memory import Recollection
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.sealed import Sealing
 from translators.chat.request import read_request
@@ -22,9 +24,9 @@ def asked(*messages: dict[str, Any]) -> dict[str, Any]:
     return chat(said("user", "Go"), *messages, tools=TOOLS)
 
 
-def looped(loop: Sealing, rounds: int) -> dict[str, Any]:
+def looped(loop: Sealing, rounds: int, earlier: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """A conversation of so many rounds of tools, in which upstream has thought each time."""
-    history: list[dict[str, Any]] = []
+    history = [*earlier]
     for number in range(rounds):
         call_id = f"toolu_{number}"
         thought = {"type": "thinking", "thinking": f"{number}"}
@@ -34,7 +36,9 @@ def looped(loop: Sealing, rounds: int) -> dict[str, Any]:
 
 
 async def test_a_long_conversation_is_recollected_in_many_steps(sealing: Sealing) -> None:
-    body = await asyncio.to_thread(looped, sealing, 300)
+    earlier = [called((f"call_{number // 2}", "look", "{}")) for number in range(260)]
+    earlier[1::2] = [returned(f"call_{number}") for number in range(130)]
+    body = await asyncio.to_thread(looped, sealing, 2, earlier)
     taken: list[int] = []
 
     async def run(steps: Generator[None, None, T], /) -> T:
@@ -50,9 +54,113 @@ async def test_a_long_conversation_is_recollected_in_many_steps(sealing: Sealing
     chat = read_request(json.dumps(body).encode())
     past = await sealing.memory.recollect(chat, b"me", ROWS, run)
 
-    assert len(past[MODEL].keys) == 300
-    assert taken == [5, 2, 12]
+    assert len(past[MODEL].keys) == 2
+    assert taken == [3, 1, 5]
     assert await sealing.memory.recollect(chat, b"me", ROWS) == past
+
+
+def recollected(loop: Sealing, body: dict[str, Any], scope: bytes = b"me") -> Recollection:
+    """What a request gets back."""
+    return asyncio.run(loop.memory.recollect(read_request(json.dumps(body).encode()), scope, ROWS))[MODEL]
+
+
+def test_what_becomes_of_turns_is_counted() -> None:
+    loop = Sealing()
+    body = looped(loop, 2)
+    counts = loop.memory.counts
+    recollection = recollected(loop, body)
+    kept, restored, before = counts.kept, counts.restored, dict(counts.left_out)
+    for _ in range(2):
+        recollection.past_for(is_home=False)
+    loop.store.forget(list(loop.store.values)[:1])
+    recollected(loop, body)
+
+    assert (kept, restored, before) == (2, 2, {})
+    assert counts.left_out == {"account": 1, "missing": 1}
+    assert counts.restored == 2
+
+
+def test_another_account_gets_the_same_words_each_time() -> None:
+    recollection = recollected(loop := Sealing(), looped(loop, 1))
+    elsewhere = recollection.past_for(is_home=False)
+
+    assert recollection.account is not None
+    assert elsewhere is recollection.past_for(is_home=False)
+    assert (elsewhere.contents, elsewhere.left_out) == ({}, "account")
+    assert elsewhere.origin is not None
+    assert (elsewhere.origin.parent, elsewhere.origin.is_gap) == (b"", True)
+    assert recollection.past_for(is_home=True) is recollection.past
+
+
+def test_what_nobody_signed_goes_back_to_any_account() -> None:
+    loop = Sealing()
+    calls: list[dict[str, Any]] = [
+        {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}},
+        {"type": "text", "text": "So."},
+    ]
+    loop.ask(asked(), calls)
+    recollection = recollected(loop, asked(called(("toolu_1", "look", "{}"), content="So."), returned("toolu_1")))
+
+    assert recollection.account is None
+    assert recollection.past_for(is_home=False).contents
+
+
+def test_what_a_server_tool_has_sealed_belongs_to_its_account() -> None:
+    loop = Sealing()
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    loop.ask(asked(), [found, {"type": "text", "text": "So."}])
+    recollection = recollected(loop, asked(said("assistant", "So."), said("user", "And?")))
+
+    assert recollection.account == Account("a", b"a")
+
+
+def test_refused_thinking_is_forgotten_with_all_turns_and_signatures() -> None:
+    loop = Sealing()
+    body = looped(loop, 3)
+    own = [{"type": "thinking", "thinking": "Mine.", "signature": "EqQB"}]
+    body["messages"][1]["thinking_blocks"] = own
+    recollection = recollected(loop, looped(Sealing(store=loop.store), 3))
+    chat = read_request(json.dumps(body).encode())
+    loop.memory.refuse(recollection, chat.messages)
+    again = recollected(loop, body)
+
+    assert loop.store.values == {}
+    assert recollection.past.is_bare
+    assert recollection.account is None
+    assert again.past.left_out == "refused"
+    assert again.past.thinking(chat.messages[1]) == []
+
+
+def test_only_the_latest_refused_signatures_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.proxy.memory._MOST_REFUSED", 2)
+    loop = Sealing()
+
+    def message(signature: str) -> dict[str, Any]:
+        block = {"type": "thinking", "thinking": "", "signature": signature}
+        return said("assistant", "So.", thinking_blocks=[block])
+
+    for signature in ("one", "two", "three"):
+        body = asked(message(signature))
+        loop.memory.refuse(recollected(loop, body), read_request(json.dumps(body).encode()).messages)
+    refused = [recollected(loop, asked(message(each))).past.left_out for each in ("one", "two", "three")]
+
+    assert refused == [None, "refused", "refused"]
+
+
+def test_without_a_history_nothing_is_looked_up() -> None:
+    loop = Sealing()
+    chat_without = read_request(json.dumps(chat(said("user", "Hi"))).encode())
+
+    assert asyncio.run(loop.memory.recollect(chat_without, b"me", ROWS)) == {}
+    recollected(loop, asked())
+    assert loop.store.fetches == 0
+
+
+def test_callers_do_not_get_what_others_were_answered() -> None:
+    body = looped(loop := Sealing(), 2)
+
+    assert recollected(loop, body, b"you").keys == ()
+    assert len(recollected(loop, body).keys) == 2
 
 
 @pytest.fixture
