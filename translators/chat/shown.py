@@ -44,9 +44,8 @@ def shows(blocks: Sequence[Block], message: ChatMessage) -> bool:
     words = "".join([part.text for part in parts if part.type == "text"])
     if said.strip() != words.strip() and said.strip() != _without_fences(words):
         return False
-    return _calls_are_same([part for part in parts if part.type == "tool_use"], message) and _thinks_same(
-        parts, message
-    )
+    uses = [part for part in parts if part.type == "tool_use"]
+    return _calls_are_same(uses, message) and _thinks_same(parts, message)
 
 
 def _said(message: ChatMessage) -> str | None:
@@ -77,20 +76,18 @@ def _calls_are_same(uses: Sequence[_Part], message: ChatMessage) -> bool:
     if not all(use.id for use in uses):
         # Nothing could be said to answer such a call.
         return False
-    if not message.tool_calls:
-        legacy = message.function_call
-        return [use.name for use in uses] == ([upstream_tool_name(legacy.name)] if legacy else []) and (
-            legacy is None or _is_same_input(uses[0], legacy)
-        )
-    if len(uses) != len(message.tool_calls):
-        return False
-    return all(
-        call.id == caller_call_id(use.id)
-        and (function := call.function or call.custom) is not None
-        and upstream_tool_name(function.name) == use.name
-        and _is_same_input(use, function)
-        for use, call in zip(uses, message.tool_calls, strict=True)
+    if not message.tool_calls and message.function_call is not None:
+        # The legacy form has place for one call, and that has no id.
+        return len(uses) == 1 and _is_same_call(uses[0], message.function_call)
+    calls = message.tool_calls or ()
+    return len(uses) == len(calls) and all(
+        call.id == caller_call_id(use.id) and _is_same_call(use, call.function or call.custom)
+        for use, call in zip(uses, calls, strict=True)
     )
+
+
+def _is_same_call(use: _Part, call: FunctionCall | CustomCall | None) -> bool:
+    return call is not None and upstream_tool_name(call.name) == use.name and _is_same_input(use, call)
 
 
 def _is_same_input(use: _Part, call: FunctionCall | CustomCall) -> bool:
