@@ -71,7 +71,9 @@ class SqliteBacking:
             # A time of last use is not worth a word.
             with contextlib.suppress(TroubleError):
                 await self.write(())
-        await asyncio.gather(self._reader.close(), self._writer.close())
+        # One after the other: of two that go at once neither is the last, which puts the log into the database.
+        await self._reader.close()
+        await self._writer.close()
 
 
 class _Lane:

@@ -587,11 +587,18 @@ def test_another_answer_in_a_turns_place_does_not_pass_for_it() -> None:
 
 
 @pytest.mark.parametrize("comes_first", [True, False])
-def test_thinking_of_the_clients_own_counts_in_the_request_that_has_it(comes_first: bool) -> None:
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"thinking_blocks": [{"type": "thinking", "thinking": "Mine.", "signature": "EqQB"}]},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "Mine.", "signature": "EqQB"}]},
+    ],
+    ids=["thinking_blocks", "reasoning_details"],
+)
+def test_thinking_of_the_clients_own_counts_in_the_request_that_has_it(comes_first: bool, own: dict[str, Any]) -> None:
     loop = Sealing()
-    own = {"type": "thinking", "thinking": "Mine.", "signature": "EqQB"}
     shown = standard(loop.ask(asked(*HELLO), ANSWER))
-    bare, with_own = shown, {**shown, "thinking_blocks": [own]}
+    bare, with_own = shown, {**shown, **own}
     told = {}
     for name, turn in [("own", with_own), ("bare", bare)] if comes_first else [("bare", bare), ("own", with_own)]:
         (told[name],) = thoughts(loop.written(asked(*HELLO, turn, returned("toolu_1")))[0].body)
@@ -704,3 +711,17 @@ def test_all_turns_that_go_back_stand_on_the_same_ground_where_the_model_checks_
 
     assert len(thoughts(loop.bodies[1])) == 1
     assert past[UNBOUND].past.left_out == "changed"
+
+
+def test_whose_turns_they_are_is_told_by_the_latest() -> None:
+    # What the first one hides is sealed by nobody, so any account goes on with it.
+    loop = Sealing()
+    first = standard(loop.ask(asked(*HELLO), [use("toolu_1"), text("So.")], account="a"))
+    history = [*HELLO, first, returned("toolu_1")]
+    second = standard(loop.ask(asked(*history), [think("B."), use("toolu_2")], account="b"))
+    request, writer = loop.written(asked(*history, second, returned("toolu_2")), account="b")
+
+    assert writer.recollection.account is not None
+    assert writer.recollection.account.organisation == "b"
+    assert len(thoughts(request.body)) == 1
+    assert flat(request.body)[: len(flat(loop.bodies[1]))] == flat(loop.bodies[1])
