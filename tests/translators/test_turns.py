@@ -375,6 +375,7 @@ def test_what_upstream_refuses_is_not_sent_again() -> None:
     ("message", "is_about_thinking"),
     [
         ("messages.1.content.0: Invalid `signature` in `thinking` block", True),
+        ("messages.1.content.0: Invalid `signature`", True),
         (
             "messages.5.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be "
             "modified. These blocks must remain as they were in the original response.",
@@ -725,3 +726,14 @@ def test_whose_turns_they_are_is_told_by_the_latest() -> None:
     assert writer.recollection.account.organisation == "b"
     assert len(thoughts(request.body)) == 1
     assert flat(request.body)[: len(flat(loop.bodies[1]))] == flat(loop.bodies[1])
+
+
+def test_a_turn_of_another_form_is_none() -> None:
+    message = read_request(json.dumps(chat(called(("toolu_1", "look", "{}")))).encode()).messages[0]
+    whole = (block("thinking", signature="Eq"), block("tool_use", id="toolu_1", name="look"))
+    found = [
+        KnownTurns(0).turn(msgspec.msgpack.encode(KeptTurn(form, b"g", b"", ("a", b"k"), whole)), b"", message)
+        for form in (1, 2)
+    ]
+
+    assert [turn is not None for turn in found] == [True, False]
