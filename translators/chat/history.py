@@ -7,7 +7,7 @@ what moves without meaning anything (cache marks).
 
 import re
 from collections.abc import Generator, Iterable
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Final, TypeAlias
 
 import msgspec
@@ -24,6 +24,7 @@ DIGEST_BYTES: Final = 16
 _MESSAGES_A_STEP: Final = 128
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 _MARK_NAMES: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
+_IN_ALL_NAMES: Final = b"cache_"
 _MARK: Final = re.compile(rb"\s*:\s*(?:\{[^{}]*\}|null)")
 _COMMA: Final = re.compile(rb"\s*(?:,\s*)?")
 # What is seen is JSON, and names of roles: no piece holds this.
@@ -106,7 +107,8 @@ def _ground(request: ChatRequest, leading: list[ChatMessage]) -> bytes:
     pieces.append(_encoded(more))
     for message in leading:
         _see(message, pieces)
-    return blake2b(_END.join(pieces), digest_size=DIGEST_BYTES).digest()
+    # Mostly tools, and twice as quick as the other on them.
+    return sha256(_END.join(pieces)).digest()[:DIGEST_BYTES]
 
 
 def _words_of_form(request: ChatRequest) -> str | None:
@@ -155,9 +157,10 @@ def _see_parts(content: Piece, pieces: list[Piece]) -> None:
 def _unmarked(json: Piece) -> bytes:
     """JSON without cache marks, which move from turn to turn."""
     text = bytes(json)
+    if _IN_ALL_NAMES not in text:
+        return text
     for name in _MARK_NAMES:
-        if name in text:
-            text = _without_marks(text, name)
+        text = _without_marks(text, name)
     return text
 
 
