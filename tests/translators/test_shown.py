@@ -129,3 +129,8 @@ def test_thinking_that_comes_back_counts(blocks: list[dict[str, Any]], is_same: 
     message = {"content": [*blocks, text("A")]} if place == "content" else {"content": "A", "thinking_blocks": blocks}
 
     assert is_shown(message, THOUGHT, SEALED, text("A")) is is_same
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "{}", " {}\n", None, {}])
+def test_a_call_without_arguments_is_the_same_however_that_is_said(arguments: Any) -> None:
+    assert is_shown({"tool_calls": [call(arguments=arguments)]}, {**CALL, "input": {}})
