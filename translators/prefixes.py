@@ -4,7 +4,6 @@ What counts is the beginning of a conversation (tools, system prompt, first turn
 the bytes of the client: clients that write the same history differently from turn to turn defeat every cache.
 """
 
-import re
 from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import islice
@@ -12,14 +11,12 @@ from typing import Final
 
 from msgspec import Raw
 
+from translators.marks import without_marks
 from translators.wire.chat import ChatRequest
 
 # Enough to tell conversations apart, and little enough to cost nothing.
 _MAX_PIECE_BYTES: Final = 1024
 _MAX_PIECES: Final = 64
-# Marks move from turn to turn, what they mark stays.
-_MARK: Final = re.compile(rb',?\s*"cache_control"\s*:\s*\{[^{}]*\}')
-_MARK_NAME: Final = b"cache_control"
 _ANSWER: Final = b'"assistant"'
 
 
@@ -27,9 +24,7 @@ def digest_of(pieces: Iterable[bytes]) -> bytes:
     """Eight bytes that are the same for the same beginnings, in every process."""
     # With something between them, or pieces would run into one another.
     beginning = b"\0".join([piece[:_MAX_PIECE_BYTES] for piece in islice(pieces, _MAX_PIECES)])
-    if _MARK_NAME in beginning:
-        beginning = _MARK.sub(b"", beginning)
-    return blake2b(beginning, digest_size=8).digest()
+    return blake2b(without_marks(beginning), digest_size=8).digest()
 
 
 def chat_prefix(request: ChatRequest) -> bytes:

@@ -12,6 +12,9 @@ from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.wire.chat import ChatRequest
 
+# How upstream's words for a 400 begin that is about the conversation, parts of which the gateway may have put in.
+_ABOUT_MESSAGES = "messages"
+
 
 class Writer:
     """Writes one request for a host, once for each row that its model has there: a lesson makes another.
@@ -65,6 +68,8 @@ class Writer:
         elif self._lessons.learn(host, self.model, self._row, message, sent.schemas):
             said = "Upstream has corrected what is known of a model"
             log_event(logging.WARNING, said, model=self.model, said=message)
+        elif self.recollection.past.contents and message.startswith(_ABOUT_MESSAGES):
+            self._memory.set_aside(self.recollection)
 
     def _target(self, host: HostProfile) -> Target:
         lessons = self._lessons

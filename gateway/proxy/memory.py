@@ -75,13 +75,14 @@ class Recollection:
 
     def refuse(self) -> None:
         """Upstream finds the thinking wrong: none goes back from now on."""
-        self.past = replace(_without_turns(self.past, "refused"), is_bare=True)
+        self.past = _without_turns(self.past, "refused")
         self.account = None
 
 
 def _without_turns(past: Past, why: LeftOut) -> Past:
+    """The past without any thinking, the client's own included: where one thought does not hold, none after it does."""
     origin = past.origin and replace(past.origin, parent=b"", is_gap=True)
-    return replace(past, contents={}, left_out=why, origin=origin)
+    return replace(past, contents={}, is_bare=True, left_out=why, origin=origin)
 
 
 class Answer(Protocol):
@@ -151,6 +152,12 @@ class TurnMemory:
         while len(self._refused) > _MOST_REFUSED:
             self._refused.popitem(last=False)
         recollection.refuse()
+
+    def set_aside(self, recollection: Recollection) -> None:
+        """Upstream has refused a request for something that may be in its turns: it is tried once without them."""
+        if not recollection.past.is_bare:
+            self.counts.leave_out("refused")
+            recollection.refuse()
 
     def _refused_of(self, messages: Sequence[ChatMessage]) -> frozenset[bytes]:
         """Which of the signatures that a client sends have been refused."""

@@ -82,14 +82,44 @@ async def test_thinking_that_upstream_refuses_is_left_out_and_the_caller_is_answ
     assert counts.left_out == {"refused": 1}
 
 
-async def test_a_400_about_something_else_is_the_callers(upstream: ScriptedUpstream) -> None:
-    upstream.script(called(), error_answer(400, "invalid_request_error", "messages.3.content: too many images"))
+@pytest.mark.parametrize(
+    ("words", "requests"),
+    [
+        # Perhaps it is about what the gateway has put in.
+        ("messages.3.content: too many images", [0, 1, 0, 1, 0]),
+        ("tools.0: something is wrong with it", [0, 1, 1]),
+    ],
+)
+async def test_a_400_about_something_else_is_the_callers_and_nothing_is_forgotten(
+    upstream: ScriptedUpstream, words: str, requests: list[int]
+) -> None:
+    upstream.script(called())
+    upstream.always(error_answer(400, "invalid_request_error", words))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await asked(running, asking(tools=[TOOL]))
+        answers = [await asked(running, again()) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert words in answers[0].json()["error"]["message"]
+    assert thoughts(upstream) == requests
+
+
+async def test_a_turn_that_upstream_does_not_take_as_it_was_made_goes_as_the_client_shows_it(
+    upstream: ScriptedUpstream,
+) -> None:
+    refusal = "messages.1.content.0: `web_search` is not among the tools of this request."
+    upstream.script(called(), error_answer(400, "invalid_request_error", refusal), said(), said())
     async with quick_gateway(key(upstream.base_url)) as running:
         await asked(running, asking(tools=[TOOL]))
         answer = await asked(running, again())
+        more = again()
+        more["messages"] += [{"role": "assistant", "content": "Hello, world."}, {"role": "user", "content": "And?"}]
+        await asked(running, more)
 
-    assert answer.status_code == 400
-    assert len(upstream.received) == 2
+    assert answer.status_code == 200
+    assert answer.headers["x-gateway-adjusted"] == "thinking_blocks=dropped:refused"
+    # What came after it was made without it.
+    assert thoughts(upstream) == [0, 1, 0, 0]
 
 
 async def test_a_refusal_that_repeats_itself_is_told_and_not_tried_for_ever(upstream: ScriptedUpstream) -> None:

@@ -124,3 +124,9 @@ def test_no_conversation_changes_its_digest_on_its_way(first: str, system: str |
 
     assert chat(*before, *later) == chat(*before, *said)
     assert messages(*later, system=system) == messages(*said, system=system)
+
+
+def test_blanks_beside_marks_are_looked_through_once() -> None:
+    piece = b'{"cache_control"' + b" " * 1000
+
+    assert digest_of([piece] * 64) != digest_of([piece] * 63)

@@ -737,3 +737,12 @@ def test_a_turn_of_another_form_is_none() -> None:
     ]
 
     assert [turn is not None for turn in found] == [True, False]
+
+
+def test_another_account_gets_no_thinking_of_the_clients_own_either() -> None:
+    loop = Sealing()
+    shown = loop.ask(asked(*HELLO), ANSWER, options=Options(show_thinking_blocks=True))
+    again = asked(*HELLO, shown, returned("toolu_1"))
+
+    assert len(thoughts(loop.written(again, account="a")[0].body)) == 1
+    assert thoughts(loop.written(again, account="b")[0].body) == []

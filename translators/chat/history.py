@@ -5,7 +5,6 @@ was made stands before it in all later requests. Left out is what a client canno
 what moves without meaning anything (cache marks).
 """
 
-import re
 from collections.abc import Generator, Iterable
 from hashlib import blake2b, sha256
 from typing import Final, TypeAlias
@@ -16,6 +15,7 @@ from msgspec import Raw, Struct
 from translators.adjustments import Adjustments
 from translators.chat.formats import write_format
 from translators.errors import TranslationError
+from translators.marks import without_marks
 from translators.reading import is_null, is_text
 from translators.wire.chat import RAW_LIST_DECODER, TEXT_PARTS_DECODER, ChatMessage, ChatRequest
 
@@ -23,10 +23,6 @@ DIGEST_BYTES: Final = 16
 # So many messages make a step: about 0.2 ms.
 _MESSAGES_A_STEP: Final = 128
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
-_MARK_NAMES: Final = (b'"cache_control"', b'"prompt_cache_breakpoint"')
-_IN_ALL_NAMES: Final = b"cache_"
-_MARK: Final = re.compile(rb"\s*:\s*(?:\{[^{}]*\}|null)")
-_COMMA: Final = re.compile(rb"\s*(?:,\s*)?")
 # What is seen is JSON, and names of roles: no piece holds this.
 _END: Final = b"\0"
 _EMPTY: Final = b'""'
@@ -102,7 +98,7 @@ def names_of_calls(message: ChatMessage) -> list[str]:
 
 def _ground(request: ChatRequest, leading: list[ChatMessage]) -> bytes:
     """What all the messages stand on: tools, system prompt, and what adds words of the gateway's to it."""
-    pieces: list[Piece] = [_unmarked(_END.join(request.tools))] if request.tools else []
+    pieces: list[Piece] = [without_marks(_END.join(request.tools))] if request.tools else []
     more = (request.functions, request.web_search_options, _words_of_form(request), request.verbosity)
     pieces.append(_encoded(more))
     for message in leading:
@@ -127,7 +123,7 @@ def _see(message: ChatMessage, pieces: list[Piece]) -> None:
     if is_text(content):
         pieces.append(content)
     elif not is_null(content):
-        _see_parts(_unmarked(content), pieces)
+        _see_parts(without_marks(content), pieces)
     elif message.role == "assistant":
         # Clients make one of the other.
         pieces.append(_EMPTY)
@@ -152,35 +148,3 @@ def _see_parts(content: Piece, pieces: list[Piece]) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # The translation tells what is wrong with it.
         pieces.append(content)
-
-
-def _unmarked(json: Piece) -> bytes:
-    """JSON without cache marks, which move from turn to turn."""
-    text = bytes(json)
-    if _IN_ALL_NAMES not in text:
-        return text
-    for name in _MARK_NAMES:
-        text = _without_marks(text, name)
-    return text
-
-
-def _without_marks(text: bytes, name: bytes) -> bytes:
-    """JSON without the marks of a name, and without the commas that part them from their neighbours.
-
-    Searched for by its name, in bytes: a content may hold images of many megabytes.
-    """
-    pieces = []
-    done, found = 0, text.find(name)
-    while found >= 0:
-        end = found + len(name)
-        if (mark := _MARK.match(text, end)) is not None:
-            before = text[done:found].rstrip()
-            end = mark.end()
-            if before.endswith(b","):
-                before = before[:-1]
-            elif (comma := _COMMA.match(text, end)) is not None:
-                end = comma.end()
-            pieces.append(before)
-            done = end
-        found = text.find(name, end)
-    return b"".join((*pieces, text[done:]))
