@@ -236,8 +236,7 @@ async def test_keys_of_one_account_read_each_others_thinking(house: House) -> No
 
 
 @models
-@streamed
-@pytest.mark.parametrize("status", [429, 529])
+@pytest.mark.parametrize(("status", "stream"), [(429, False), (529, True)], ids=["429-whole", "529-streamed"])
 async def test_another_account_goes_on_without_the_thinking_of_the_first(
     house: House, model: str, options: dict[str, Any], stream: bool, status: int
 ) -> None:
