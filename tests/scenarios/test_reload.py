@@ -1,6 +1,7 @@
 """Live reload: requests that run go on as they began, new ones are served by the new configuration."""
 
 import asyncio
+import dataclasses
 import fcntl
 import os
 import pty
@@ -25,6 +26,7 @@ from tests.scenarios.harness import (
     asking,
     assert_error,
     assert_whole,
+    chat_of,
     no_lease_is_out,
     pool_of,
     quick_gateway,
@@ -46,7 +48,7 @@ from tests.support.gateway import (
     key,
     with_settings,
 )
-from tests.support.scripted import ScriptedUpstream, Wait, error_answer, json_answer, stream_answer
+from tests.support.scripted import Answer, ScriptedUpstream, Wait, error_answer, json_answer, stream_answer
 
 EVENTS = messages.text_stream()
 REFUSED = error_answer(401, "authentication_error", "No.")
@@ -227,6 +229,46 @@ async def test_a_rotated_secret_of_the_only_key_costs_no_caller_an_answer(
 
     assert statuses == [200] * 3
     assert [request.api_key for request in upstream.received].count("sk-ant-new") == 3
+
+
+async def test_a_request_that_comes_while_the_only_key_is_renewed_waits_for_that(upstream: ScriptedUpstream) -> None:
+    upstream.always(REFUSED, api_key=KEY_A)
+    upstream.always(WHOLE)
+    renewal: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    refused: list[str] = []
+
+    def on_refused(name: str) -> "asyncio.Future[bool]":
+        refused.append(name)
+        return renewal
+
+    async with quick_gateway(key(upstream.base_url, "a", KEY_A)) as running:
+        endpoint = chat_of(running.gateway)
+        endpoint._services = dataclasses.replace(endpoint._services, on_refused=on_refused)
+        first = asyncio.create_task(asked(running))
+        await until(lambda: len(refused) == 1)
+        second = asyncio.create_task(asked(running))
+        await until(lambda: len(refused) == 2)
+        running.gateway.reload(config_for(key(upstream.base_url, "a", KEY_B)))
+        renewal.set_result(True)
+
+        statuses = [await first, await second]
+
+    assert statuses == [200, 200]
+
+
+async def test_an_old_secrets_refusal_does_not_keep_a_request_from_the_new_one(
+    upstream: ScriptedUpstream,
+) -> None:
+    is_reloaded = asyncio.Event()
+    upstream.always(Answer((Wait(is_reloaded), *REFUSED.steps)), api_key=KEY_A)
+    upstream.always(WHOLE, api_key=KEY_B)
+    async with quick_gateway(key(upstream.base_url, "a", KEY_A)) as running:
+        asking_first = asyncio.create_task(asked(running))
+        await upstream.wait_for_requests(1)
+        running.gateway.reload(config_for(key(upstream.base_url, "a", KEY_B)))
+        is_reloaded.set()
+
+        assert await asking_first == 200
 
 
 async def test_a_secret_that_is_rotated_after_its_key_was_rejected_is_found_by_the_probes(

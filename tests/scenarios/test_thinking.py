@@ -174,3 +174,18 @@ async def test_nothing_of_a_turn_and_no_key_is_in_the_log(
 
 def _secrets() -> Sequence[str]:
     return THOUGHT, SIGNATURE, ARGUMENT, "dust", KEY_A
+
+
+async def test_a_conversation_goes_back_to_the_key_that_has_thought_for_it(upstream: ScriptedUpstream) -> None:
+    upstream.script(called())
+    upstream.always(said())
+    # In turn, were it not for the thinking.
+    async with quick_gateway(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B)) as running:
+        await asked(running, asking(tools=[TOOL]))
+        for _ in range(2):
+            await asked(running, again())
+        await asked(running, asking("Something else"))
+
+    first, *again_there, elsewhere = [request.api_key for request in upstream.received]
+    assert again_there == [first, first]
+    assert elsewhere != first
