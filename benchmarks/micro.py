@@ -7,10 +7,13 @@ from functools import partial
 from itertools import cycle
 
 from benchmarks.bodies import requests
+from benchmarks.in_memory import in_memory
 from benchmarks.store import store
+from benchmarks.turns import turns
 from gateway.keypool import Demand, Key, KeyPool, Outcome
 from tests.support.messages import text_stream
 from translators.chat.request import Options, Target, read_request, write_request
+from translators.chat.shape import PLAIN, AnswerShape
 from translators.chat.stream import ChatStream, StreamFrame
 from translators.models import model_table
 from translators.sse import EventDecoder
@@ -33,17 +36,21 @@ def micro(seconds: float = 0.5) -> Iterator[tuple[str, str]]:
     yield "event, translated (many in a read)", f"{whole:.2f} µs"
     singly = _microseconds(lambda: _one_by_one(events), seconds) / len(events)
     yield "event, translated (one in a read)", f"{singly:.2f} µs"
+    recorded = _microseconds(lambda: _one_by_one(events, AnswerShape(keeps_blocks=True)), seconds) / len(events)
+    yield "event, translated and recorded (one in a read)", f"{recorded:.2f} µs"
     for name, request in requests():
         microseconds = _microseconds(partial(_translate, request), seconds)
         peak = f", peak {_peak_mb(request):.0f} MB" if len(request) > _LARGE else ""
         yield f"request of {name}, read and written", f"{_duration(microseconds)}{peak}"
     for keys in (1, 10, 1_000, 10_000):
         yield f"key of {keys:,}, leased and released", f"{_microseconds(_leasing(keys), seconds):.2f} µs"
+    yield from in_memory(lambda action: _microseconds(action, seconds))
+    yield from turns(lambda action: _microseconds(action, seconds))
     yield from store(seconds)
 
 
-def _one_by_one(events: list[bytes]) -> None:
-    stream = ChatStream(StreamFrame(1))
+def _one_by_one(events: list[bytes], shape: AnswerShape = PLAIN) -> None:
+    stream = ChatStream(StreamFrame(1), shape)
     for event in events:
         stream.feed(event)
 
