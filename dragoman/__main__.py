@@ -1,7 +1,7 @@
 """The `dragoman` command, and `python -m dragoman`.
 
-An installed gateway has its packages `gateway` and `translators` in this folder rather than beside it: other projects on
-PyPI use those names too. In a checkout they are the neighbours of this folder.
+An installed gateway has its packages `gateway` and `translators` in this folder rather than beside it, because other
+projects on PyPI use those names too. In a checkout they are the neighbours of this folder.
 """
 
 import sys
