@@ -207,6 +207,10 @@ class ModelTable:
         """The row of an id, of its alias, or of its spelling at another host."""
         return _found(self._by_id, model)
 
+    def knows(self, model: str) -> bool:
+        """Whether this is an id, or an alias of one."""
+        return model in self._by_id
+
     def provenance(self, model: str) -> Provenance | None:
         """Where the built-in row of a model is known from, and its prices; None for one that nobody knows."""
         return _found(self._provenance, model)

@@ -121,7 +121,8 @@ class Messages:
         return asked.streams and self._route.streams
 
     def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes) -> NativeExchange:
-        model = self._aliases.resolve(asked.model)
+        understood = self._aliases.resolve(asked.model)
+        model = understood.id
         services = self._services
         if caller.own_key is not None:
             services = services.for_caller(self._own_endpoint(caller.own_key))
@@ -131,6 +132,8 @@ class Messages:
             streams=self._streams(asked),
             version=next(iter(_values(scope, b"anthropic-version")), DEFAULT_VERSION),
             betas=_betas(scope),
+            # The body says how much to think; a name that says it as well is only a name here.
+            adjusted="model=suffix-dropped" if understood.effort or understood.thinks else None,
         )
         return Exchange(
             native_services(services, self._route.path, headers),

@@ -89,7 +89,7 @@ class Catalogue:
 
     def find(self, model: str) -> ModelEntry | None:
         """The model of an id, of an alias, or of a dateless spelling; None when nobody knows it."""
-        target = model if model in self._entries else self._aliases.resolve(model)
+        target = model if model in self._entries else self._aliases.resolve(model).id
         row = self._table.find(target)
         entry = self._entries.get(target) or (self._entries.get(row.id) if row else None)
         if entry is None:
