@@ -93,7 +93,8 @@ class Loader:
         with pytest.raises(ConfigError) as raised:
             self(text, **environ)
         assert str(raised.value).splitlines() == [str(mistake) for mistake in raised.value.mistakes]
-        return [str(mistake).removeprefix(f"{self.file}: ") for mistake in raised.value.mistakes]
+        shown = [f"{mistake.path}: {mistake.text}" for mistake in raised.value.mistakes]
+        return [mistake.removeprefix(f"{self.file}: ") for mistake in shown]
 
 
 @pytest.fixture
@@ -102,6 +103,30 @@ def load(tmp_path: Path) -> Loader:
 
 
 # The environment alone
+
+
+def test_a_mistake_says_the_line_of_its_setting(load: Loader) -> None:
+    text = """
+keys:
+  - name: a
+    api_key: sk-1
+    wieght: 2
+  - name: a
+    api_key: sk-2
+server: {port: abc}
+models:
+  fallbacks: {x: [y, x]}
+"""
+    with pytest.raises(ConfigError) as raised:
+        load(text)
+
+    assert [(mistake.path, mistake.line) for mistake in raised.value.mistakes] == [
+        ("server.port", 8),
+        ("keys[0].wieght", 5),
+        ("keys[1].name", 6),
+        ("models.fallbacks.x[1]", 10),
+    ]
+    assert str(raised.value).splitlines()[1] == "keys[0].wieght: unknown setting, did you mean weight? (line 5)"
 
 
 def test_nothing_at_all_is_a_configuration() -> None:
