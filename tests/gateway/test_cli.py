@@ -156,13 +156,25 @@ async def test_doctor_tells_a_good_key_from_a_bad_one(tmp_path: Path) -> None:
             f"  - {{name: bad, api_key: {SECRET}-invalid, base_url: '{upstream.base_url}'}}\n"
         )
         code, out, err = await outcome("doctor", "--config", str(file))
-    heading, good, bad = out.strip().splitlines()
+    heading, good, bad, _, *troubles, _, untested = out.strip().splitlines()
 
     assert code == 1
-    assert heading.split() == ["key", "host", "models", "messages", "organisation", "time"]
+    assert re.split(r"\s{2,}", heading) == ["key", "host", "models", "tokens counted", "organization", "time"]
+    assert max(map(len, (heading, good, bad))) <= 120
+    assert troubles == ["bad: 401 authentication_error: invalid x-api-key"]
+    assert "sending a message" in untested
     assert re.match(r"good .* ok, \d+ +ok ", good)
-    assert "401 authentication_error" in bad
+    assert re.match(r"bad .* failed +failed ", bad)
     assert SECRET not in out + err
+
+
+async def test_doctor_says_in_plain_words_that_nobody_answers() -> None:
+    code, out, _ = await outcome("doctor", ANTHROPIC_API_KEY=SECRET, ANTHROPIC_BASE_URL="http://127.0.0.1:9")
+
+    assert code == 1
+    assert "default: Upstream could not be reached." in out.splitlines()
+    assert "Error" not in out
+    assert "Errno" not in out
 
 
 async def test_doctor_without_a_key_says_what_to_do() -> None:
