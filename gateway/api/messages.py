@@ -14,6 +14,7 @@ from gateway.api.middleware import notes_of
 from gateway.api.records import count_records, gateway_headers, note_records
 from gateway.api.requests import read_body
 from gateway.api.responder import Responder, responder_of
+from gateway.api.turns import LARGE_BYTES, in_turns
 from gateway.proxy.exchange import Candidate, Exchange, Services
 from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native, telling
 from gateway.proxy.ports import Endpoint
@@ -22,7 +23,16 @@ from gateway.proxy.totals import Totals
 from gateway.secret import Secret
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
-from translators.native.request import DEFAULT_VERSION, Asked, NativeRequest, check_restricted, read_native, with_model
+from translators.native.request import (
+    DEFAULT_VERSION,
+    Asked,
+    NativeRequest,
+    check_restricted,
+    check_restricted_in_steps,
+    read_native,
+    read_native_in_steps,
+    with_model,
+)
 from translators.native.stream import PING
 
 # What passes beside `anthropic-version` and `anthropic-beta`: no credentials, nothing that tells who the client is.
@@ -82,9 +92,7 @@ class Messages:
         responder = responder_of(scope)
         caller = self._authenticator.caller(scope)
         body = await read_body(scope, receive, self._settings.max_body_bytes)
-        asked = read_native(body)
-        if caller.own_key is None:
-            check_restricted(asked, body, self._settings.allowed_fields)
+        asked = await self._read(body, caller)
         exchange = self._exchange(scope, caller, asked, body)
         # The exchange holds it for as long as it is needed.
         del body
@@ -108,6 +116,19 @@ class Messages:
             if self._route.streams:
                 # To count tokens is to use none.
                 count_records(self._totals, records, caller)
+
+    async def _read(self, body: bytes, caller: Caller) -> Asked:
+        """What is asked for, if this caller may ask for it."""
+        allowed = self._settings.allowed_fields
+        is_large = len(body) > LARGE_BYTES
+        asked = await in_turns(read_native_in_steps(body)) if is_large else read_native(body)
+        if caller.own_key is not None:
+            return asked
+        if is_large:
+            await in_turns(check_restricted_in_steps(asked, body, allowed))
+        else:
+            check_restricted(asked, body, allowed)
+        return asked
 
     async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
         with StreamClient(responder, self._settings.keepalive_seconds, PING) as client:
