@@ -32,6 +32,7 @@ from translators.native.request import (
     read_native,
     read_native_in_steps,
     with_model,
+    with_model_in_steps,
 )
 from translators.native.stream import PING
 
@@ -93,7 +94,7 @@ class Messages:
         caller = self._authenticator.caller(scope)
         body = await read_body(scope, receive, self._settings.max_body_bytes)
         asked = await self._read(body, caller)
-        exchange = self._exchange(scope, caller, asked, body)
+        exchange = await self._exchange(scope, caller, asked, body)
         # The exchange holds it for as long as it is needed.
         del body
         # An id of upstream's only when it is certain that its answer is the one that is passed on.
@@ -141,7 +142,7 @@ class Messages:
     def _streams(self, asked: Asked) -> bool:
         return asked.streams and self._route.streams
 
-    def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes) -> NativeExchange:
+    async def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes) -> NativeExchange:
         model = self._aliases.resolve(asked.model)
         services = self._services
         if caller.own_key is not None:
@@ -155,14 +156,17 @@ class Messages:
         )
         return Exchange(
             native_services(services, self._route.path, headers),
-            [self._candidate(request, asked, name) for name in (model, *self._settings.fallbacks.get(model, ()))],
+            [await self._candidate(request, asked, name) for name in (model, *self._settings.fallbacks.get(model, ()))],
             caller=caller.name,
             prefix=asked.prefix,
         )
 
-    def _candidate(self, request: NativeRequest, asked: Asked, model: str) -> Candidate[NativeRequest]:
+    async def _candidate(self, request: NativeRequest, asked: Asked, model: str) -> Candidate[NativeRequest]:
         if model != asked.model:
-            request = replace(request, body=with_model(request.body, model))
+            is_large = len(request.body) > LARGE_BYTES
+            body = request.body
+            changed = await in_turns(with_model_in_steps(body, model)) if is_large else with_model(body, model)
+            request = replace(request, body=changed)
         return Candidate(model, partial(_same_for_every_host, request), limits=self._route.limits_of(model))
 
 

@@ -184,7 +184,13 @@ class _Search:
 
 def with_model(body: bytes, model: str) -> bytes:
     """The bytes of a body that `read_native` has accepted, with another `model` and nothing else changed."""
+    return in_one_go(with_model_in_steps(body, model))
+
+
+def with_model_in_steps(body: bytes, model: str) -> Generator[None, None, bytes]:
+    """What `with_model` gives, in steps."""
     members = Members(body)
+    yield
     if members.names.count("model") > 1:
         # Of two members with one name it is the last that counts, and nobody means that.
         raise TranslationError("The body has several members named 'model'.", param="model")
