@@ -13,6 +13,8 @@ from translators.reading import decode
 # Far more than fit into any model's context, and few enough to be decoded within some 20 ms.
 MAX_VALUES: Final = 500_000
 MAX_MEMBERS: Final = 1_000
+# The same for upstream's answers, whose texts are not told apart from what stands around them.
+MAX_SEPARATORS: Final = 2_000_000
 
 # One of these stands before each value and each name.
 _SEPARATORS: Final = b",:[{"
@@ -76,12 +78,17 @@ class Members:
         raise KeyError(wanted)
 
 
+def separators(data: bytes) -> int:
+    """At least how many values some JSON has, with what looks like it in its texts."""
+    return len(data.translate(None, _ALL_ELSE))
+
+
 def check_values(body: bytes) -> Generator[None, None, None]:
     """See to it, in steps, that a body does not have more than `MAX_VALUES` values; linear, and without memory."""
     # Most bodies do not even have so many separators with those in their texts, and these are quickly counted.
     count = 0
     for begin in range(0, len(body), _PIECE_BYTES):
-        count += len(body[begin : begin + _PIECE_BYTES].translate(None, _ALL_ELSE))
+        count += separators(body[begin : begin + _PIECE_BYTES])
         yield
     if count > MAX_VALUES:
         yield from _check_outside_of_strings(body)
@@ -92,7 +99,7 @@ def _check_outside_of_strings(body: bytes) -> Generator[None, None, None]:
     while at < len(body):
         quote = body.find(b'"', at, at + _PIECE_BYTES)
         end = quote if quote >= 0 else at + _PIECE_BYTES
-        count += len(body[at:end].translate(None, _ALL_ELSE))
+        count += separators(body[at:end])
         if count > MAX_VALUES:
             raise TranslationError(f"The body has too many values: expected at most {MAX_VALUES}.")
         at = end if quote < 0 else (yield from _end_of_string(body, quote + 1))
