@@ -10,7 +10,7 @@ _FENCE: Final = "```"
 _OPENING: Final = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n")
 # What a closing fence consists of.
 _CLOSING: Final = "` \t\r\n"
-# An opening fence with its language is short: what has not become one by then is text.
+# An opening fence with its language is short: what has not become one by then is text, however it is cut.
 _LONGEST_OPENING: Final = 32
 
 
