@@ -91,6 +91,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     workers: Annotated[
         int, Meta(ge=1, le=64, description="Processes that serve; more than 1 is for more than one CPU core.")
     ] = 1
+    worker_silence_seconds: Annotated[
+        float, Meta(ge=3, description="A worker whose event loop has not turned for so long is ended and replaced.")
+    ] = 30.0
 
 
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
