@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.admin import WorkerPlace
 from gateway.api.auth import Authenticator, Caller
+from gateway.api.guesses import Guesses
 from gateway.api.interrupts import Interrupts
 from gateway.assembly import Parts, assemble
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
@@ -97,6 +98,7 @@ class Gateway:
         self._turns = TurnMemory(self._store)
         self.sightings = Sightings()
         self._totals = Totals()
+        self._guesses = Guesses()
         self.aliases = _aliases_of(config)
         models = _models_of(config)
         self._catalogue = Catalogue(self.aliases, models)
@@ -154,6 +156,7 @@ class Gateway:
             authenticator=Authenticator(
                 ((Caller(client.name, sees_key=client.sees_key), client.api_key) for client in config.clients),
                 has_keys=bool(config.keys),
+                guesses=self._guesses,
             ),
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
@@ -162,6 +165,7 @@ class Gateway:
             store=lambda: self._store.current.view(),
             sightings=self.sightings,
             totals=self._totals,
+            guesses=self._guesses,
         )
         return assemble(config, parts, self._lifespan)
 

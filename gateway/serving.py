@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import logging
 import math
 import os
@@ -19,7 +18,7 @@ from typing import Final, NoReturn, TypeVar
 import uvicorn
 
 from gateway.app import Gateway
-from gateway.config import Config
+from gateway.config import Config, is_loopback
 from gateway.server.protocol import HttpProtocol
 from gateway.telemetry.logs import log_event
 from gateway.workers.load import PULSE_SECONDS
@@ -46,7 +45,7 @@ class CannotListenError(Exception):
 def check_exposure(config: Config) -> None:
     """Without clients anybody who reaches the port can spend the keys, so only this machine may."""
     host = config.server.host
-    if config.clients or _is_loopback(host):
+    if config.clients or is_loopback(host):
         return
     raise CannotListenError(
         f"server.host is {host}, which others can reach, but no clients are configured: anybody could use your keys.\n"
@@ -204,10 +203,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     import uvloop
 
     return uvloop.new_event_loop
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

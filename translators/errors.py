@@ -16,6 +16,7 @@ class ErrorKind(Enum):
     CONTEXT_TOO_LONG = auto()
     MISSING_KEY = auto()
     WRONG_KEY = auto()
+    TOO_MANY_WRONG_KEYS = auto()
     CALLER_KEY_REJECTED = auto()
     CALLER_NOT_PERMITTED = auto()
     CALLER_QUOTA = auto()
@@ -88,6 +89,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.CONTEXT_TOO_LONG: Rule(400, _REQUEST, "context_length_exceeded"),
     ErrorKind.MISSING_KEY: Rule(401, _REQUEST),
     ErrorKind.WRONG_KEY: Rule(401, _REQUEST, "invalid_api_key"),
+    ErrorKind.TOO_MANY_WRONG_KEYS: Rule(429, _RATE, "too_many_wrong_keys", sdk_retry=False),
     ErrorKind.CALLER_KEY_REJECTED: Rule(401, _REQUEST, "invalid_api_key"),
     ErrorKind.CALLER_NOT_PERMITTED: Rule(403, _REQUEST),
     ErrorKind.CALLER_QUOTA: Rule(429, "insufficient_quota", "insufficient_quota", sdk_retry=False),

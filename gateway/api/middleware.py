@@ -1,5 +1,6 @@
 """The outermost layer: a request id, the guard of an open port, the form of every error, one log line a request."""
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.api.addresses import Addresses, address_of
 from gateway.api.requests import ClientGoneError, connection_of, header
 from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
@@ -19,7 +21,11 @@ from translators.errors import ErrorKind, FailedError, Failure
 
 # What nginx logs for a client that has hung up; nobody receives it.
 CLIENT_GONE_STATUS: Final = 499
+# How long the answer to one wrong key too many is held back, and how many are at once.
+HOLD_SECONDS: Final = 1.0
+MOST_HELD: Final = 256
 _NOTES: Final = "dragoman.notes"
+_pause: Final = asyncio.sleep
 
 
 @dataclass(slots=True)
@@ -27,6 +33,7 @@ class Notes:
     """What an endpoint has to say in the request's log line."""
 
     fields: dict[str, object] = field(default_factory=dict)
+    level: int = logging.INFO
 
 
 def notes_of(scope: Scope) -> dict[str, object]:
@@ -38,8 +45,17 @@ def notes_of(scope: Scope) -> dict[str, object]:
 class Edge:
     """Pure ASGI around all endpoints; adds nothing to the events of a stream."""
 
-    def __init__(self, app: ASGIApp, *, guards_loopback: bool, allowed_origins: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        guards_loopback: bool,
+        allowed_origins: tuple[str, ...] = (),
+        addresses: Addresses | None = None,
+    ) -> None:
         self._app = app
+        self._addresses = addresses or Addresses()
+        self._held = 0
         self._guards_loopback = guards_loopback
         self._allowed_origins = allowed_origins
 
@@ -51,6 +67,7 @@ class Edge:
         began_at = time.perf_counter()
         responder = Responder(send, new_request_id(), shape_for(scope), connection_of(scope))
         attach(scope, responder)
+        self._addresses.note(scope)
         notes = scope[_NOTES] = Notes()
         try:
             await self._serve(scope, receive, send, responder)
@@ -69,6 +86,10 @@ class Edge:
             scope["app"] = self._app
             await self._app(scope, receive, send)
         except FailedError as error:
+            if error.failure.kind is ErrorKind.TOO_MANY_WRONG_KEYS:
+                # They are counted: whoever guesses must not fill the log.
+                scope[_NOTES].level = logging.DEBUG
+                await self._hold()
             await _tell(responder, error.failure, scope)
         except HTTPException as error:
             await _tell(responder, _framework_failure(error, scope), scope, dict(error.headers or {}))
@@ -80,6 +101,16 @@ class Edge:
                 f"The gateway has failed ({type(error).__name__}); its log has the details under this request's id."
             )
             await _tell(responder, Failure(ErrorKind.INTERNAL, message), scope)
+
+    async def _hold(self) -> None:
+        """Let whoever guesses keys wait for the answer, each connection by itself, without holding very many."""
+        if self._held >= MOST_HELD:
+            return
+        self._held += 1
+        try:
+            await _pause(HOLD_SECONDS)
+        finally:
+            self._held -= 1
 
     def _check_origin(self, scope: Scope) -> None:
         """An open port on loopback can be reached by any web page: only names of this machine may ask.
@@ -153,9 +184,10 @@ def _framework_failure(error: HTTPException, scope: Scope) -> Failure:
 
 def _log(scope: Scope, responder: Responder, notes: Notes, seconds: float) -> None:
     log_event(
-        logging.WARNING if responder.status >= 500 else logging.INFO,
+        logging.WARNING if responder.status >= 500 else notes.level,
         f"{scope['method']} {scope['path']} {responder.status}",
         ms=round(seconds * 1000, 1),
         request_id=responder.request_id,
+        address=address_of(scope),
         **notes.fields,
     )

@@ -30,6 +30,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.CONTEXT_TOO_LONG: NativeRule(400, _REQUEST, passes=True),
     ErrorKind.MISSING_KEY: NativeRule(401, "authentication_error"),
     ErrorKind.WRONG_KEY: NativeRule(401, "authentication_error"),
+    ErrorKind.TOO_MANY_WRONG_KEYS: NativeRule(429, "rate_limit_error"),
     ErrorKind.CALLER_KEY_REJECTED: NativeRule(401, "authentication_error"),
     ErrorKind.CALLER_NOT_PERMITTED: NativeRule(403, "permission_error"),
     ErrorKind.CALLER_QUOTA: NativeRule(402, "billing_error"),
