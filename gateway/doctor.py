@@ -83,4 +83,4 @@ async def _count(upstream: Upstream, endpoint: HostEndpoint, model: str) -> tupl
 
 
 def _trouble(error: FailedError) -> str:
-    return error.failure.detail or error.failure.message
+    return error.failure.in_full

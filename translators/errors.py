@@ -131,7 +131,8 @@ RULES: Final[dict[ErrorKind, Rule]] = {
 class Failure:
     """One failure as it will be told: a kind, the caller's words, and what upstream called it.
 
-    `code` replaces the table's code where a narrower one is known; `detail` is for the log only.
+    `code` replaces the table's code where a narrower one is known. For the log there are `detail`, in which nothing is
+    quoted that a caller has sent, and `said`, upstream's words as they came.
     """
 
     kind: ErrorKind
@@ -141,6 +142,18 @@ class Failure:
     upstream_type: str | None = None
     retry_after_seconds: float | None = None
     detail: str = ""
+    said: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What may be read of it in a log that everybody sees: nothing that a caller can have had quoted."""
+        # What is nobody's fault but the request's is told in words about the request.
+        return self.detail or ("" if self.rule.blame is Blame.NOBODY else self.message)
+
+    @property
+    def in_full(self) -> str:
+        """All that is known, for the operator who asks."""
+        return ": ".join(filter(None, (self.detail, self.said))) or self.message
 
     @property
     def rule(self) -> Rule:
@@ -149,7 +162,7 @@ class Failure:
 
     def redacted(self, redact: Callable[[str], str]) -> "Failure":
         """The same with its texts passed through `redact`: some hosts repeat the key they refuse."""
-        return replace(self, message=redact(self.message), detail=redact(self.detail))
+        return replace(self, message=redact(self.message), detail=redact(self.detail), said=redact(self.said))
 
     def as_object(self) -> dict[str, object]:
         """OpenAI's error object: always the four keys, and Anthropic's own type where upstream gave one."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
 from functools import lru_cache
 from random import getrandbits
 from typing import Final
@@ -13,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.addresses import Addresses, address_of
+from gateway.api.notes import Notes, attach_notes, notes_of
 from gateway.api.requests import ClientGoneError, connection_of, header
 from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
@@ -24,22 +24,7 @@ CLIENT_GONE_STATUS: Final = 499
 # How long the answer to one wrong key too many is held back, and how many are at once.
 HOLD_SECONDS: Final = 1.0
 MOST_HELD: Final = 256
-_NOTES: Final = "dragoman.notes"
 _pause: Final = asyncio.sleep
-
-
-@dataclass(slots=True)
-class Notes:
-    """What an endpoint has to say in the request's log line."""
-
-    fields: dict[str, object] = field(default_factory=dict)
-    level: int = logging.INFO
-
-
-def notes_of(scope: Scope) -> dict[str, object]:
-    """Where an endpoint puts what belongs into the request's log line."""
-    notes: Notes = scope[_NOTES]
-    return notes.fields
 
 
 class Edge:
@@ -68,7 +53,7 @@ class Edge:
         responder = Responder(send, new_request_id(), shape_for(scope), connection_of(scope))
         attach(scope, responder)
         self._addresses.note(scope)
-        notes = scope[_NOTES] = Notes()
+        notes = attach_notes(scope)
         try:
             await self._serve(scope, receive, send, responder)
         except ClientGoneError:
@@ -88,7 +73,7 @@ class Edge:
         except FailedError as error:
             if error.failure.kind is ErrorKind.TOO_MANY_WRONG_KEYS:
                 # They are counted: whoever guesses must not fill the log.
-                scope[_NOTES].level = logging.DEBUG
+                notes_of(scope).level = logging.DEBUG
                 await self._hold()
             await _tell(responder, error.failure, scope)
         except HTTPException as error:
@@ -166,9 +151,12 @@ def _hostname(url: str) -> str | None:
 
 async def _tell(responder: Responder, failure: Failure, scope: Scope, headers: dict[str, str] | None = None) -> None:
     """Answer with the failure in the form that is still possible."""
-    notes_of(scope)["error"] = failure.kind.name.lower()
+    notes = notes_of(scope)
+    notes.fields["error"] = failure.kind.name.lower()
     if failure.detail:
-        notes_of(scope)["detail"] = failure.detail
+        notes.fields["detail"] = failure.detail
+    if failure.said:
+        notes.words.setdefault("said", failure.said)
     if not responder.has_begun:
         await responder.send_failure(failure, headers)
     elif not responder.has_ended:
@@ -191,3 +179,5 @@ def _log(scope: Scope, responder: Responder, notes: Notes, seconds: float) -> No
         address=address_of(scope),
         **notes.fields,
     )
+    if notes.words:
+        log_event(logging.DEBUG, "What was said", request_id=responder.request_id, **notes.words)

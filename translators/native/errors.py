@@ -73,7 +73,8 @@ class Refusal(Failure):
     def redacted(self, redact: Callable[[str], str]) -> Failure:
         """The same with its texts, and the answer's, passed through `redact`."""
         body = redact(self.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        return replace(self, message=redact(self.message), detail=redact(self.detail), body=body)
+        message, detail, said = map(redact, (self.message, self.detail, self.said))
+        return replace(self, message=message, detail=detail, said=said, body=body)
 
 
 @dataclass(frozen=True, slots=True)
