@@ -19,6 +19,8 @@ from translators.errors import ErrorKind, FailedError, Failure
 
 # What nginx logs for a client that has hung up; nobody receives it.
 CLIENT_GONE_STATUS: Final = 499
+# The longest of ours has forty.
+_LONGEST_PATH: Final = 200
 _NOTES: Final = "dragoman.notes"
 
 
@@ -151,10 +153,18 @@ def _framework_failure(error: HTTPException, scope: Scope) -> Failure:
     return Failure(ErrorKind.INVALID_REQUEST, str(error.detail))
 
 
+def _shown_path(path: str) -> str:
+    """A path as the log shows it, whatever its caller has put there; 64 KB fit into a head."""
+    if len(path) <= _LONGEST_PATH and path.isprintable():
+        return path
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path[:_LONGEST_PATH])
+    return shown if len(path) <= _LONGEST_PATH else f"{shown}... ({len(path)} characters)"
+
+
 def _log(scope: Scope, responder: Responder, notes: Notes, seconds: float) -> None:
     log_event(
         logging.WARNING if responder.status >= 500 else logging.INFO,
-        f"{scope['method']} {scope['path']} {responder.status}",
+        f"{scope['method']} {_shown_path(scope['path'])} {responder.status}",
         ms=round(seconds * 1000, 1),
         request_id=responder.request_id,
         **notes.fields,
