@@ -12,13 +12,17 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from types import FrameType
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar, cast
 
 import uvicorn
 
+from gateway.api.addresses import Addresses
 from gateway.app import Gateway
-from gateway.config import Config, is_loopback
+from gateway.config import Config, ServerConfig, is_loopback
+from gateway.server import descriptors
+from gateway.server.limits import ServerLimits
 from gateway.server.protocol import HttpProtocol
 from gateway.telemetry.logs import log_event
 from gateway.workers.load import PULSE_SECONDS
@@ -34,6 +38,8 @@ _SHORT_FAREWELL_SECONDS: Final = 0.5
 _BACKLOG: Final = 2048
 # A request makes some hundred objects and hardly a cycle; at Python's default, 700, the collector runs for each one.
 _COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
+# Of the largest size, on their way in; of the usual size that is far more.
+_BODIES_IN_MEMORY: Final = 8
 
 T = TypeVar("T")
 
@@ -53,6 +59,21 @@ def check_exposure(config: Config) -> None:
         "  clients:\n"
         "    - {name: my-app, api_key: ${MY_APP_KEY}}"
     )
+
+
+def set_limits(limits: ServerLimits, config: ServerConfig, open_files: int | None) -> None:
+    """Set the limits for clients of a process that may have so many files open."""
+    possible = descriptors.connections_for(open_files)
+    wanted = config.max_connections or descriptors.default_connections(open_files)
+    if wanted > possible:
+        said = "The system allows fewer connections than server.max_connections"
+        log_event(logging.WARNING, said, connections=possible, open_files=open_files)
+    limits.max_connections = min(wanted, possible)
+    limits.max_per_address = config.max_connections_per_address or max(1, limits.max_connections // 2)
+    limits.allow_bodies(config.max_buffered_bytes or _BODIES_IN_MEMORY * config.max_body_bytes)
+    limits.write_seconds = config.client_write_seconds
+    # A proxy's address stands for many clients.
+    limits.is_exempt = Addresses(config.trusted_proxies).trusts
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -82,10 +103,11 @@ class Server(uvicorn.Server):
     """uvicorn, except that the first Ctrl-C ends well: no new connections, open streams get their time, exit code 0."""
 
     def __init__(self, gateway: Gateway, on_ready: Callable[[], None] = lambda: None) -> None:
+        limits = ServerLimits()
         config = uvicorn.Config(
             gateway.app,
             interface="asgi3",
-            http=HttpProtocol,
+            http=cast(type[asyncio.Protocol], partial(HttpProtocol, limits=limits)),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -96,10 +118,23 @@ class Server(uvicorn.Server):
             timeout_keep_alive=75,
         )
         super().__init__(config)
+        self.limits = limits
         self._gateway = gateway
         self._on_ready = on_ready
         self._beat_at = math.inf
         self._next_beat: asyncio.TimerHandle | None = None
+        self._follow(gateway.config.server)
+
+    def _follow(self, config: ServerConfig) -> None:
+        """Take the limits for clients from the configuration that holds now."""
+        self._followed = config
+        set_limits(self.limits, config, descriptors.limit())
+
+    async def on_tick(self, counter: int) -> bool:
+        """What uvicorn does ten times a second, and a look whether there is a new configuration."""
+        if self._gateway.config.server is not self._followed:
+            self._follow(self._gateway.config.server)
+        return await super().on_tick(counter)
 
     @property
     def _grace_seconds(self) -> float:
@@ -194,7 +229,8 @@ async def serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[]
 
 
 def run(main: Coroutine[object, object, T]) -> T:
-    """Run a coroutine on uvloop, where the platform has it."""
+    """Run a coroutine on uvloop, where the platform has it, with all the file descriptors that it allows."""
+    descriptors.raise_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 

@@ -28,6 +28,7 @@ class ErrorKind(Enum):
     HEAD_TOO_LARGE = auto()
     TOO_SLOW = auto()
     UNSUPPORTED_ENCODING = auto()
+    UNSUPPORTED_VERSION = auto()
     # The pool's side.
     RATE_LIMITED = auto()
     RAMPED_TOO_FAST = auto()
@@ -47,6 +48,7 @@ class ErrorKind(Enum):
     PROTOCOL_ERROR = auto()
     # The gateway's own.
     SHUTTING_DOWN = auto()
+    GATEWAY_BUSY = auto()
     INTERNAL = auto()
 
 
@@ -101,6 +103,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.HEAD_TOO_LARGE: Rule(431, _REQUEST, "headers_too_large"),
     ErrorKind.TOO_SLOW: Rule(408, _REQUEST, "request_timeout"),
     ErrorKind.UNSUPPORTED_ENCODING: Rule(415, _REQUEST, "unsupported_content_encoding"),
+    ErrorKind.UNSUPPORTED_VERSION: Rule(505, _REQUEST, "http_version_not_supported", sdk_retry=False),
     ErrorKind.RATE_LIMITED: Rule(429, _RATE, "rate_limit_exceeded", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.RAMPED_TOO_FAST: Rule(429, _RATE, "slow_down", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.SPEND_LIMIT: Rule(
@@ -123,6 +126,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.CUT_OFF: Rule(502, _SERVER, "upstream_disconnected", retry=True, blame=Blame.HOST),
     ErrorKind.PROTOCOL_ERROR: Rule(502, _SERVER, "upstream_protocol_error", retry=True, blame=Blame.HOST),
     ErrorKind.SHUTTING_DOWN: Rule(503, _BUSY, "gateway_shutting_down"),
+    ErrorKind.GATEWAY_BUSY: Rule(503, _BUSY, "gateway_busy"),
     ErrorKind.INTERNAL: Rule(500, _SERVER, "internal_error"),
 }
 

@@ -38,7 +38,7 @@ class Addresses:
         """
         found = peer
         for entry in _entries(scope):
-            if not self._trusts(found):
+            if not self.trusts(found):
                 break
             address = _read(entry)
             if address is None:
@@ -46,7 +46,8 @@ class Addresses:
             found = str(address)
         return found
 
-    def _trusts(self, text: str) -> bool:
+    def trusts(self, text: str) -> bool:
+        """Whether an address is a trusted proxy's."""
         address = _read(text)
         return address is not None and any(address in network for network in self._trusted)
 

@@ -24,6 +24,8 @@ CLIENT_GONE_STATUS: Final = 499
 # How long the answer to one wrong key too many is held back, and how many are at once.
 HOLD_SECONDS: Final = 1.0
 MOST_HELD: Final = 256
+# The longest of ours has forty.
+_LONGEST_PATH: Final = 200
 _pause: Final = asyncio.sleep
 
 
@@ -170,10 +172,18 @@ def _framework_failure(error: HTTPException, scope: Scope) -> Failure:
     return Failure(ErrorKind.INVALID_REQUEST, str(error.detail))
 
 
+def _shown_path(path: str) -> str:
+    """A path as the log shows it, whatever its caller has put there; 64 KB fit into a head."""
+    if len(path) <= _LONGEST_PATH and path.isprintable():
+        return path
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path[:_LONGEST_PATH])
+    return shown if len(path) <= _LONGEST_PATH else f"{shown}... ({len(path)} characters)"
+
+
 def _log(scope: Scope, responder: Responder, notes: Notes, seconds: float) -> None:
     log_event(
         logging.WARNING if responder.status >= 500 else notes.level,
-        f"{scope['method']} {scope['path']} {responder.status}",
+        f"{scope['method']} {_shown_path(scope['path'])} {responder.status}",
         ms=round(seconds * 1000, 1),
         request_id=responder.request_id,
         address=address_of(scope),

@@ -122,6 +122,21 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     shutdown_grace_seconds: Annotated[
         Seconds, Meta(description="How long open streams may go on after Ctrl-C or SIGTERM.")
     ] = 30.0
+    max_connections: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Connections of clients at once, for each process; null is what file descriptors allow."),
+    ] = None
+    max_connections_per_address: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Of these, the most from one address but this machine's own; null is half of them."),
+    ] = None
+    max_buffered_bytes: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Request bodies on their way in, all together, for each process; null is 8 largest ones."),
+    ] = None
+    client_write_seconds: Annotated[
+        Seconds, Meta(description="A client that takes nothing of its answer for so long is cut off.")
+    ] = 60.0
     workers: Annotated[
         int, Meta(ge=1, le=64, description="Processes that serve; more than 1 is for more than one CPU core.")
     ] = 1

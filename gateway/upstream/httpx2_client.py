@@ -14,8 +14,8 @@ from gateway.upstream.failures import (
     cut_off,
     too_slow,
     unanswered,
+    unconnected,
     undecodable,
-    unreachable,
     unreachable_in_time,
     unsendable_key,
 )
@@ -181,7 +181,7 @@ def _failure(error: httpx2.HTTPError, *, has_head: bool) -> Failure:
     if isinstance(error, httpx2.TimeoutException):
         return too_slow(detail)
     if isinstance(error, httpx2.ConnectError):
-        return unreachable(detail)
+        return unconnected(error, detail)
     if isinstance(error, httpx2.DecodingError):
         return undecodable(detail)
     return cut_off(detail) if has_head else unanswered(detail)

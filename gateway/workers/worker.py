@@ -110,7 +110,7 @@ class WorkerServer(Server):
 
     async def _connect(self, connection: socket.socket) -> None:
         """Serve a connection, as uvicorn does with those that it has accepted itself."""
-        protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state)
+        protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state, limits=self.limits)
         self._new.add(protocol)
         self._taken += 1
         if self._taken % _CONNECTIONS_A_REPORT == 0:

@@ -42,6 +42,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.HEAD_TOO_LARGE: NativeRule(431, _REQUEST),
     ErrorKind.TOO_SLOW: NativeRule(408, _REQUEST),
     ErrorKind.UNSUPPORTED_ENCODING: NativeRule(400, _REQUEST),
+    ErrorKind.UNSUPPORTED_VERSION: NativeRule(505, _REQUEST),
     ErrorKind.RATE_LIMITED: NativeRule(429, "rate_limit_error"),
     ErrorKind.RAMPED_TOO_FAST: NativeRule(429, "rate_limit_error"),
     ErrorKind.SPEND_LIMIT: NativeRule(429, "rate_limit_error"),
@@ -58,6 +59,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.CUT_OFF: NativeRule(502, _API),
     ErrorKind.PROTOCOL_ERROR: NativeRule(502, _API),
     ErrorKind.SHUTTING_DOWN: NativeRule(503, _API),
+    ErrorKind.GATEWAY_BUSY: NativeRule(503, _API),
     ErrorKind.INTERNAL: NativeRule(500, _API),
 }
 
