@@ -735,6 +735,14 @@ def test_any_text_loads_or_is_refused_with_a_path(pieces: list[str]) -> None:
     assert all(re.fullmatch(r"\S.*: \S.*", line) for line in told)
 
 
+@pytest.mark.parametrize("text", ['a: "\\UFFFFFFFF"', 'a: "\\U00110000"', 'clients: [{name: "\\ud800", api_key: b}]'])
+def test_a_character_that_is_none_is_a_mistake_like_others(load: Loader, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+
+    assert str(caught.value).encode()
+
+
 # What is told about a configuration
 
 

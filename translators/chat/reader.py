@@ -24,10 +24,12 @@ from translators.deltas import DELTA
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.events import EventReader, MalformedEventError
 from translators.partial_json import JsonExtractor
+from translators.reading import is_text
 from translators.structure import MAX_SEPARATORS, separators
 from translators.upstream_errors import CUT_OFF, streamed_failure
 from translators.usage import Usage
 from translators.wire.messages import (
+    CITATION_DECODER,
     MESSAGE_DECODER,
     ContentBlock,
     ContentBlockDelta,
@@ -87,7 +89,7 @@ class Ending(Struct, frozen=True):
     finish_reason: str
     refusal: str | None
     annotations: list[dict[str, object]]
-    citations: list[object]
+    citations: list[Fragment]
     thinking_blocks: list[Fragment]
 
 
@@ -95,7 +97,7 @@ class _TextBlock(Struct):
     """A text block's place in the joined text, and what it cites."""
 
     start: int
-    citations: list[dict[str, Any]] = []
+    citations: list[bytes] = []
 
 
 class MessageReader:
@@ -129,7 +131,7 @@ class MessageReader:
         self._block_calls: dict[int, Call] = {}
         self._text_blocks: list[_TextBlock] = []
         self._annotations: list[dict[str, object]] = []
-        self._citations: list[object] = []
+        self._citations: list[Fragment] = []
         # Of a text that stands for a call: its name, the arguments before that is known, and all of it.
         self._chosen_name: list[str] = []
         self._early_arguments: list[str] = []
@@ -230,6 +232,7 @@ class MessageReader:
         try:
             body.decode()
             message = MESSAGE_DECODER.decode(body)
+            recorded = blocks_of_message(body) if self._recorder is not None else []
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             detail = f"Upstream's answer is not a message: {error}"
             raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail)) from error
@@ -237,8 +240,7 @@ class MessageReader:
         self.model, self.upstream_id = message.model, message.id
         self.usage.update(message.usage)
         self.on_begin()
-        if self._recorder is not None:
-            self._recorded = blocks_of_message(body)
+        self._recorded = recorded
         self.stop_reason, self._stop_details = message.stop_reason, message.stop_details
         try:
             for block in message.content:
@@ -344,11 +346,11 @@ class MessageReader:
             self._arguments(self._block_calls[event.index], _string(delta.partial_json))
         elif delta.type == "thinking_delta" and block_type == "thinking":
             self._reasoning(_string(delta.thinking))
-        elif delta.type == "citations_delta" and block_type == "text" and isinstance(delta.citation, dict):
+        elif delta.type == "citations_delta" and block_type == "text":
             self._citation_count += 1
             if self._citation_count > MAX_CITATIONS:
                 raise MalformedEventError(f"Upstream's answer has more than {MAX_CITATIONS} citations.")
-            self._text_blocks[-1].citations.append(delta.citation)
+            self._text_blocks[-1].citations.append(bytes(delta.citation))
 
     def _on_block_stop(self, event: ContentBlockStop) -> None:
         if (call := self._block_calls.get(event.index)) is not None:
@@ -379,7 +381,7 @@ class MessageReader:
             start = self._text_length
             self._text(_whole_string(block.text))
             if block.citations:
-                self._cite(_TextBlock(start, block.citations))
+                self._cite(_TextBlock(start, list(map(bytes, block.citations))))
         elif block.type == "thinking":
             self._reasoning(_whole_string(block.thinking))
         elif block.type == "tool_use":
@@ -465,16 +467,19 @@ class MessageReader:
     def _cite(self, block: _TextBlock) -> None:
         """What a text block cites, now that its end is known: with an address for annotations, else verbatim."""
         citations, block.citations = block.citations, []
-        for citation in citations:
-            url = citation.get("url") or _url_of(citation.get("source"))
+        for raw in citations:
+            if raw[:1] != b"{":
+                continue
+            citation = CITATION_DECODER.decode(raw)
+            url = _text_in(citation.url) or _url_of(_text_in(citation.source))
             if not url:
-                self._citations.append(citation)
+                self._citations.append(Fragment(raw))
                 continue
             cited = {
                 "start_index": block.start,
                 "end_index": self._text_length,
                 "url": url,
-                "title": citation.get("title") or "",
+                "title": _text_in(citation.title),
             }
             self._annotations.append({"type": "url_citation", "url_citation": cited})
 
@@ -584,8 +589,13 @@ def _decoded(raw: str) -> str:
         return raw
 
 
-def _url_of(source: object) -> str | None:
-    return source if isinstance(source, str) and source.startswith(("https://", "http://")) else None
+def _text_in(raw: Raw) -> str:
+    """The text that a value is, empty for one of another type."""
+    return msgspec.json.decode(raw, type=str) if is_text(raw) else ""
+
+
+def _url_of(source: str) -> str:
+    return source if source.startswith(("https://", "http://")) else ""
 
 
 def _call_extractor(text_call: TextCall) -> JsonExtractor | None:

@@ -95,7 +95,7 @@ def with_answer(
 
     What is wrong with the pool's keys or accounts is not; with a key that the caller brought, everything is.
     """
-    if not (is_callers_key or _is_about_request(failure.kind, status)) or status < 400 or not _is_native_error(body):
+    if not (is_callers_key or _is_about_request(failure.kind, status)) or status < 400 or not is_native_error(body):
         return failure
     return in_upstreams_words(failure, status, body, request_id)
 
@@ -133,9 +133,11 @@ def _error_json(failure: Failure, request_id: str) -> bytes:
     return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
 
 
-def _is_native_error(body: bytes) -> bool:
+def is_native_error(body: bytes) -> bool:
     """Whether a body has Anthropic's form: whatever stands between may answer in any other."""
     try:
+        # The JSON decoder does not look into what it passes over, and all of it goes on.
+        body.decode()
         return ERROR_DECODER.decode(body).error.type is not None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from translators.errors import ErrorKind, Failure
-from translators.native.errors import NATIVE_RULES, in_upstreams_words, with_answer
+from translators.native.errors import NATIVE_RULES, in_upstreams_words, is_native_error, with_answer
 from translators.sse import DEFAULT_MAX_EVENT_BYTES, Event, EventDecoder, EventTooLargeError
 from translators.upstream_errors import CUT_OFF, streamed_failure
 from translators.usage import Usage
@@ -130,7 +130,7 @@ class NativeStream:
         if len(data) > MAX_TOLD_BYTES:
             return failure
         # In the middle of an answer it is the caller's own, whatever it is about; before, as in an answer of its own.
-        if self._has_passed:
+        if self._has_passed and is_native_error(data):
             return in_upstreams_words(failure, status, data)
         return with_answer(failure, status, data, None)
 
