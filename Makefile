@@ -1,10 +1,20 @@
 # `make` alone explains itself. Needs Python 3.11+, git and make; everything else goes into .venv.
 
-VENV    := .venv
-BIN     := $(VENV)/bin
-# The first Python on PATH that is new enough; override with `make PYTHON=python3.13 ...`.
-PYTHON  ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+# The first Python on PATH that is new enough. Another one, `make PYTHON=python3.13 ...`, has an environment of its own.
+ifeq ($(origin PYTHON),undefined)
+PYTHON  := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV    := .venv
+else
+VENV    := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' || echo unknown)
+endif
+BIN     := $(VENV)/bin
+# One that could not be finished, or whose Python has gone, is made again.
+ifneq ($(wildcard $(VENV)),)
+ifneq ($(shell $(BIN)/python -c 'import pip' >/dev/null 2>&1 && echo works),works)
+$(shell rm -f $(VENV)/*.stamp)
+endif
+endif
 
 # The released set, installed from the lock for all systems at once, for its licences and the SBOM.
 LOCKED  := build/locked
@@ -78,18 +88,20 @@ audit: $(VENV)/release.stamp ## Look the released set up among known vulnerabili
 		else echo "make audit: NOT AUDITED, pip-audit could not do its work or reach its data."; exit 1; fi
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .venv-peers .peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-3.* .venv-peers .peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Dragoman needs Python 3.11 or newer; none was found on PATH."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/python.stamp:
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Dragoman needs Python 3.11 or newer; $(or $(PYTHON),what is on PATH) is not."; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@touch $@
 
-$(VENV)/run.stamp: pyproject.toml | $(BIN)/python
+$(VENV)/run.stamp: pyproject.toml | $(VENV)/python.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/python.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@ $(VENV)/run.stamp
 

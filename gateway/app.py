@@ -97,8 +97,8 @@ class Gateway:
         self._turns = TurnMemory(self._store)
         self.sightings = Sightings()
         self._totals = Totals()
-        self.aliases = _aliases_of(config)
         models = _models_of(config)
+        self.aliases = _aliases_of(config, models)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()
         self.app = Switch(self._assembled(models))
@@ -127,8 +127,8 @@ class Gateway:
         gone = {name: found for name, found in self._endpoints.items() if name in self._dispatcher.pool.leaving}
         self._endpoints.clear()
         self._endpoints.update(endpoints_of(config) | gone)
-        self.aliases = _aliases_of(config)
         models = _models_of(config)
+        self.aliases = _aliases_of(config, models)
         self._catalogue = self._catalogue.renewed(self.aliases, models)
         self.app.app = self._assembled(models)
         if {key.base_url for key in old.keys} != {key.base_url for key in config.keys} or old.models != config.models:
@@ -277,8 +277,8 @@ def _upstream_of(config: Config) -> UpstreamClient:
     return upstream_client(TimeLimits(**asdict(config.timeouts)), config.upstream.client, config.upstream.ca_file)
 
 
-def _aliases_of(config: Config) -> Aliases:
-    return Aliases(config.models.aliases, with_builtin=config.models.builtin_aliases)
+def _aliases_of(config: Config, models: ModelTable) -> Aliases:
+    return Aliases(config.models.aliases, with_builtin=config.models.builtin_aliases, knows=models.knows)
 
 
 def _models_of(config: Config) -> ModelTable:

@@ -7,7 +7,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import TypeVar
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
@@ -15,12 +14,13 @@ from gateway.api.admin import AdminView, WorkerPlace
 from gateway.api.auth import Authenticator
 from gateway.api.chat import ChatCompletions
 from gateway.api.completions import Completions
+from gateway.api.cors import CrossOrigin
 from gateway.api.generation import GenerationSettings, Generator
 from gateway.api.interrupts import Interrupts
 from gateway.api.messages import COUNT_TOKENS, MESSAGES, Messages, NativeRoute, NativeSettings
 from gateway.api.middleware import Edge
 from gateway.api.models import Models
-from gateway.api.pages import FrontDoor, Health, Shortcut, unknown_url
+from gateway.api.pages import FrontDoor, Health, Shortcut, UnknownUrl, offered_by
 from gateway.config import Config
 from gateway.proxy.catalogue import Catalogue
 from gateway.proxy.exchange import Services
@@ -62,8 +62,9 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
     models = Models(parts.authenticator, parts.catalogue)
     admin = partial(AdminView, config.admin.api_key, parts.worker)
     services, turns = parts.services, parts.services.memory.counts
+    front_door = FrontDoor(version("dragoman"))
     routes: list[BaseRoute] = [
-        Route("/", FrontDoor(version("dragoman")), methods=["GET"]),
+        Route("/", front_door, methods=["GET"]),
         Route("/health", Health(), methods=["GET"]),
         Route("/admin/pool", admin(lambda: {"pool": services.dispatcher.snapshot()}), methods=["GET"]),
         Route("/admin/clients", admin(lambda: {"clients": parts.totals.clients()}), methods=["GET"]),
@@ -78,21 +79,15 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
             Route(f"{prefix}/models", models, methods=["GET"]),
             Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
         ]
-    router = Router(routes, default=unknown_url, redirect_slashes=False, lifespan=lifespan)
+    offered = offered_by(routes)
+    front_door.tell(offered)
+    router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
     hot: dict[str, ASGIApp] = {f"{prefix}/chat/completions": chat for prefix in ("/v1", "")}
     hot |= {f"{prefix}/messages": messages for prefix in ("/v1", "")}
     origins = config.server.cors_origins
-    edge = Edge(Shortcut(hot, router), guards_loopback=not parts.authenticator.needs_key, allowed_origins=origins)
-    if not origins:
-        return edge
-    return CORSMiddleware(
-        edge,
-        allow_origins=origins,
-        allow_methods=["GET", "POST", "OPTIONS"],
-        allow_headers=["*"],
-        expose_headers=["*"],
-        max_age=3600,
-    )
+    is_open = not parts.authenticator.needs_key
+    edge = Edge(Shortcut(hot, router), guards_loopback=is_open, allowed_origins=origins)
+    return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge
 
 
 def _generator(kind: type[G], config: Config, parts: Parts) -> G:

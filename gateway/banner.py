@@ -1,37 +1,38 @@
-"""What the gateway says when it starts: where it listens, whose keys it uses, and what to paste."""
+"""What the gateway says when it starts, in at most ten lines: where it listens, whose keys it uses, what to paste."""
+
+import os
+from collections.abc import Mapping
+from typing import Final, TextIO
 
 from gateway.app import Gateway
 from gateway.store import place_in_words
 
-_EXAMPLE = """\
-  from openai import OpenAI
-
-  client = OpenAI(base_url="{url}/v1", api_key="{api_key}")
-  stream = client.chat.completions.create(
-      model="gpt-5", messages=[{{"role": "user", "content": "Hello!"}}], stream=True
-  )
-  for chunk in stream:
-      print(chunk.choices[0].delta.content or "", end="")
-"""
+# More would make lines of them that nobody reads.
+_MOST_NAMED: Final = 2
+_BOLD: Final = "\x1b[1m"
+_PLAIN: Final = "\x1b[0m"
 
 
-def banner(gateway: Gateway, url: str, version: str) -> str:
-    """The text for standard output, once the gateway can be reached."""
+def takes_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a stream is a terminal whose user has not declined colour (https://no-color.org)."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def banner(gateway: Gateway, url: str, version: str, *, file: str | None = None, in_colour: bool = False) -> str:
+    """The text for standard output, once the gateway can be reached; `file` is the configuration's."""
     workers = gateway.config.server.workers
+    base_url = f"{_BOLD}{url}/v1{_PLAIN}" if in_colour else f"{url}/v1"
     return "\n".join(
         [
-            f"Dragoman {version} listens on {url}/v1",
+            f"Dragoman {version} listens on {base_url}" + (f" with {workers} workers" if workers > 1 else ""),
             "",
+            *([f"  config   {file}"] if file else []),
             f"  keys     {_keys(gateway)}",
             f"  callers  {_callers(gateway)}",
             f"  models   {_models(gateway)}",
             f"  store    {place_in_words(gateway.config.store)}",
-            *([f"  workers  {workers}"] if workers > 1 else []),
             "",
-            "Use it from the OpenAI SDK:",
-            "",
-            _EXAMPLE.format(url=url, api_key=_api_key(gateway)),
-            "Stop it with Ctrl-C.",
+            f'Use it: OpenAI(base_url="{base_url}", api_key="{_api_key(gateway)}"). Stop it with Ctrl-C.',
         ]
     )
 
@@ -39,21 +40,28 @@ def banner(gateway: Gateway, url: str, version: str) -> str:
 def _keys(gateway: Gateway) -> str:
     keys = gateway.config.keys
     if not keys:
-        return "none: callers send their own Anthropic key (sk-ant-...), which is used for their requests only"
-    return f"{len(keys)}: " + ", ".join(f"{key.name} ({key.base_url})" for key in keys)
+        return "none; callers send their own Anthropic key (sk-ant-...), which is used for their requests only"
+    return f"{len(keys)}: " + _some([f"{key.name} ({key.base_url})" for key in keys])
 
 
 def _callers(gateway: Gateway) -> str:
     clients = gateway.config.clients
     if not clients:
-        return "anybody on this machine (no clients are configured)"
-    return f"{len(clients)}, each with a key: " + ", ".join(client.name for client in clients)
+        return "anybody on this machine, since no clients are configured"
+    return f"{len(clients)}, each with a key: " + _some([client.name for client in clients])
 
 
 def _models(gateway: Gateway) -> str:
-    lines = [f"{alias} -> {model}" for alias, model in gateway.aliases.table.items()]
-    lines.append("every other name goes upstream as it is, claude-... for example")
-    return "\n           ".join(lines)
+    configured = gateway.config.models.aliases
+    aliases = {**configured, **gateway.aliases.table}
+    named = [f"{alias} -> {model}" for alias, model in aliases.items()]
+    return "; ".join([*([_some(named)] if named else []), "claude-... by its own name"])
+
+
+def _some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f", {more} more" if more > 0 else "")
 
 
 def _api_key(gateway: Gateway) -> str:

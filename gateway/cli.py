@@ -5,16 +5,18 @@ import asyncio
 import dataclasses
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 import orjson
 from msgspec.structs import replace
 
 from gateway import overview
 from gateway.app import Gateway, endpoints_of
-from gateway.banner import banner
+from gateway.banner import banner, takes_colour
 from gateway.config import (
     Config,
     ConfigError,
@@ -24,6 +26,7 @@ from gateway.config import (
     Source,
     StoreConfig,
     as_base_url,
+    config_path,
     config_schema,
     describe_config,
     environment_base_url,
@@ -45,17 +48,18 @@ _DESCRIPTION = """\
 Dragoman is an OpenAI-compatible gateway in front of Anthropic's Messages API:
 your application keeps the OpenAI SDK, only its base_url changes.
 
-  export ANTHROPIC_API_KEY=sk-ant-...    your key, or several in ANTHROPIC_API_KEYS
-  dragoman serve                         now use http://127.0.0.1:8080/v1
+  export ANTHROPIC_API_KEY=sk-ant-...   # your key, or several in ANTHROPIC_API_KEYS
+  {command} serve   # now use http://127.0.0.1:8080/v1
 
-No key at hand? `dragoman demo` answers from a simulated upstream.
+No key at hand? `{command} demo` answers from a simulated upstream.
 """
 
 _EPILOG = """\
 Without a configuration file the environment is enough: ANTHROPIC_API_KEY or
 ANTHROPIC_API_KEYS (comma separated), and ANTHROPIC_BASE_URL for another host.
-With one (--config, or DRAGOMAN_CONFIG) everything can be set; config.example.yaml
-shows every setting, and `dragoman check` says what was understood.
+With one (--config, DRAGOMAN_CONFIG, ./dragoman.yaml or ./config.yaml) everything
+can be set; config.example.yaml shows every setting, and `{command} check` prints the
+effective ones.
 """
 
 _WATCH_SECONDS = 2.0
@@ -73,24 +77,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives the exit code (0 done, 1 not possible, 2 misspelled)."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
     try:
         return int(_COMMANDS[options.command](options))
     except ConfigError as error:
-        print(f"The configuration has to be corrected:\n{_indented(str(error))}", file=sys.stderr)
+        print(f"The configuration has mistakes:\n{_indented(str(error))}", file=sys.stderr)
     except (CannotListenError, UsageError, overview.NotSeenError) as error:
         print(error, file=sys.stderr)
     return 1
 
 
 def _parser() -> argparse.ArgumentParser:
+    command = _command()
     parser = argparse.ArgumentParser(
-        prog="dragoman",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        prog=command,
+        description=_DESCRIPTION.format(command=command),
+        epilog=_EPILOG.format(command=command),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"dragoman {version('dragoman')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands = parser.add_subparsers(dest="command", metavar="command")
     serving = argparse.ArgumentParser(add_help=False)
     serving.add_argument("--host", help="address to listen on, instead of server.host")
     serving.add_argument("--port", type=int, help="port to listen on, instead of server.port (0: any free one)")
@@ -104,10 +112,10 @@ def _parser() -> argparse.ArgumentParser:
         "demo", parents=[configured, serving], help="start it against a simulated upstream, no key needed"
     )
     check = commands.add_parser(
-        "check", parents=[configured], help="check the configuration and say what was understood"
+        "check", parents=[configured], help="check the configuration and print the effective settings"
     )
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration, for editors")
-    commands.add_parser("doctor", parents=[configured], help="ask upstream what each key may do (costs nothing)")
+    commands.add_parser("doctor", parents=[configured], help="ask upstream what each key may do (free of charge)")
     pool = commands.add_parser("pool", parents=[configured], help="ask the running gateway how its keys are")
     pool.add_argument("--url", help="the gateway to ask, instead of server.host and server.port")
     pool.add_argument("--json", action="store_true", help="print the answer as it is, for programs")
@@ -138,9 +146,10 @@ def _check(options: argparse.Namespace) -> int:
         print(orjson.dumps(config_schema(), option=orjson.OPT_INDENT_2).decode())
         return 0
     config = load_config(options.config, os.environ)
+    check_exposure(config)
     print("\n".join(describe_config(config)))
     print(f"the store: {place_in_words(config.store)}")
-    check_exposure(config)
+    print(f"OK: {config_path(options.config, os.environ) or 'the environment; there is no configuration file'}")
     return 0
 
 
@@ -210,17 +219,17 @@ async def _serve_alone(loaded: Loaded, read: Callable[[], Loaded]) -> int:
         gateway.reload(config, key_sources)
 
     async with reloading(Reloader(loaded, read, apply)):
-        return await _serve_until_stopped(gateway)
+        return await _serve_until_stopped(gateway, file=loaded.path)
 
 
-async def _serve_until_stopped(gateway: Gateway, notice: str = "") -> int:
+async def _serve_until_stopped(gateway: Gateway, notice: str = "", file: str | None = None) -> int:
     config = gateway.config
     set_up_logging(config.log.level, config.log.format)
     with listen(config.server.host, config.server.port) as listener:
         url = url_of(listener)
 
         def say() -> None:
-            print(notice + banner(gateway, url, version("dragoman")), flush=True)
+            print(notice + _banner(gateway, url, file), flush=True)
 
         is_orderly = await serve(gateway, listener, say)
     return 0 if is_orderly else 1
@@ -238,7 +247,7 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
     # Not to serve: it knows what the banner says, and finds what is wrong before any process is started.
     gateway = _gateway(config)
     with listen(config.server.host, config.server.port) as listener:
-        words = banner(gateway, url_of(listener), version("dragoman"))
+        words = _banner(gateway, url_of(listener), loaded.path)
         supervisor = Supervisor(
             config,
             loaded.key_sources,
@@ -253,6 +262,10 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
 
         async with reloading(Reloader(loaded, read, apply)):
             return 0 if await supervisor.run() else 1
+
+
+def _banner(gateway: Gateway, url: str, file: str | None) -> str:
+    return banner(gateway, url, version("dragoman"), file=file, in_colour=takes_colour(sys.stdout))
 
 
 def _own_url(server: ServerConfig) -> str:
@@ -301,12 +314,27 @@ async def _serve_demo(config: Config) -> int:
 
 
 def _demo_notice() -> str:
-    words = "\n".join(f"  {word:<24} {meaning}" for word, meaning in ORDERS.items())
+    words = " ".join(ORDERS)
     return (
-        "This is the demo: answers come from a simulated upstream in this process, not from Claude.\n"
-        "For the real thing: export ANTHROPIC_API_KEY=sk-ant-... and run `dragoman serve`.\n\n"
-        f"Words that the simulated upstream obeys in your last message:\n{words}\n\n"
+        "This is the demo: a simulated upstream in this process answers, not Claude.\n"
+        f"For the real thing: export ANTHROPIC_API_KEY=sk-ant-... and run `{_command()} serve`.\n"
+        f"Words in your last message that it obeys (docs/tour.md):\n  {words}\n\n"
     )
+
+
+def _command() -> str:
+    """How this command can be typed again, wherever it lies."""
+    given = Path(sys.argv[0])
+    if given.name != "dragoman":
+        # Started as a module, by its folder's name.
+        return f"python -m {given.parent.name}" if given.name == "__main__.py" else "dragoman"
+    found = shutil.which("dragoman")
+    if found is not None and Path(found).resolve() == given.resolve():
+        return "dragoman"
+    try:
+        return str(given.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(given)
 
 
 def _indented(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`dragoman doctor`: asks upstream what each key may do. Nothing it asks costs anything."""
+"""`dragoman doctor`: asks upstream what each key may do. Nothing it asks costs anything, so it sends no message."""
 
 import asyncio
 import time
@@ -10,12 +10,19 @@ import orjson
 from gateway.proxy.catalogue import fetch_models
 from gateway.proxy.ports import Call, Upstream
 from gateway.proxy.routing import HAIKU
-from gateway.table import table
+from gateway.table import shortened, table
 from gateway.upstream.hosts import HostEndpoint
 from translators.errors import FailedError
 from translators.upstream_errors import answered_failure
 
-_HEADINGS: Final = ("key", "host", "models", "messages", "organisation", "time")
+_HEADINGS: Final = ("key", "host", "models", "tokens counted", "organization", "time")
+# So that a row fits into 120 columns; what is cut stands in full below the table.
+_WIDTHS: Final = (20, 32, 8, 14, 28, 8)
+_NOT_TESTED: Final = (
+    "Not tested, since it would cost money: sending a message, each model by itself, the limits and the credit left."
+)
+_OK: Final = "ok"
+_FAILED: Final = "failed"
 _QUESTION: Final = {"messages": [{"role": "user", "content": "Hello"}]}
 _MAX_BYTES: Final = 64 * 1024
 
@@ -33,13 +40,20 @@ class Finding:
 
     @property
     def is_well(self) -> bool:
-        """Whether requests with this key can be answered."""
-        return self.messages == "ok"
+        """Whether requests with this key can be answered, as far as that can be known for nothing."""
+        return self.messages == _OK
 
     @property
     def cells(self) -> tuple[str, ...]:
         """One row of the table."""
-        return (self.key, self.host, self.models, self.messages, self.organisation, f"{self.milliseconds:.0f} ms")
+        models, messages = (what if what.startswith(_OK) else _FAILED for what in (self.models, self.messages))
+        whole = (self.key, self.host, models, messages, self.organisation, f"{self.milliseconds:.0f} ms")
+        return tuple(shortened(cell, width) for cell, width in zip(whole, _WIDTHS, strict=True))
+
+    @property
+    def troubles(self) -> list[str]:
+        """What did not work, in full, each once."""
+        return [f"{self.key}: {why}" for why in dict.fromkeys((self.models, self.messages)) if not why.startswith(_OK)]
 
 
 async def examine(upstream: Upstream, endpoints: list[HostEndpoint]) -> list[Finding]:
@@ -48,8 +62,10 @@ async def examine(upstream: Upstream, endpoints: list[HostEndpoint]) -> list[Fin
 
 
 def report(findings: list[Finding]) -> str:
-    """The findings as a table."""
-    return table([_HEADINGS, *(finding.cells for finding in findings)])
+    """The findings as a table, what did not work, and what was not tried."""
+    rows = table([_HEADINGS, *(finding.cells for finding in findings)])
+    troubles = [trouble for finding in findings for trouble in finding.troubles]
+    return "\n".join([rows, *(["", *troubles] if troubles else []), "", _NOT_TESTED])
 
 
 async def _examine_one(upstream: Upstream, endpoint: HostEndpoint) -> Finding:
@@ -57,7 +73,7 @@ async def _examine_one(upstream: Upstream, endpoint: HostEndpoint) -> Finding:
     model = HAIKU
     try:
         models = await fetch_models(upstream, endpoint)
-        listed = f"ok, {len(models)}"
+        listed = f"{_OK}, {len(models)}"
         model = next((entry.id for entry in models if "haiku" in entry.id), models[0].id if models else HAIKU)
     except FailedError as error:
         # Some hosts have no Models API; that alone does not hinder anybody.
@@ -77,10 +93,12 @@ async def _count(upstream: Upstream, endpoint: HostEndpoint, model: str) -> tupl
             content = await answer.read(_MAX_BYTES)
             if answer.status != 200:
                 raise FailedError(answered_failure(answer.status, content))
-            return "ok", organisation
+            return _OK, organisation
     except FailedError as error:
         return _trouble(error), "unknown"
 
 
 def _trouble(error: FailedError) -> str:
-    return error.failure.detail or error.failure.message
+    """What an operator can act on: upstream's own words, or, where nobody answered, ours."""
+    failure = error.failure
+    return failure.message if failure.upstream_type is None else failure.detail or failure.message

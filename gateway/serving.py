@@ -134,14 +134,16 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Say what is being waited for."""
+        # Taken in before anything is printed: the next signal may interrupt the printing.
+        is_repeated = self.should_exit
+        super().handle_exit(sig, frame)
         if count := len(self._gateway.interrupts):
             patience = "Ctrl-C again stops at once" if sig == signal.SIGINT else f"at most {self._grace_seconds:g} s"
             said = f"Stopping: {count} open requests may finish ({patience})."
-            if self.should_exit and sig == signal.SIGINT:
+            if is_repeated and sig == signal.SIGINT:
                 said = f"Stopping at once: {count} open requests are cut off."
             with contextlib.suppress(OSError):  # a terminal that is gone
                 print(f"\n{said}", file=sys.stderr)  # noqa: T201
-        super().handle_exit(sig, frame)
 
 
 async def serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> bool:

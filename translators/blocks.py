@@ -6,6 +6,10 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
+from translators.events import MalformedEventError
+
+# No block has nearly as many fields.
+MAX_FIELDS: Final = 1_000
 # The types of blocks that hold thinking, shown or sealed.
 THINKING: Final = ("thinking", "redacted_thinking")
 # Where the pieces of a block go (section 6.3 of the Messages reference): they are joined, and pieces of an input are
@@ -109,6 +113,8 @@ class BlockRecorder:
             self._apply(event.index, event.delta)
 
     def _begin(self, index: int, fields: dict[str, Raw]) -> None:
+        if len(fields) > MAX_FIELDS:
+            raise MalformedEventError(f"Upstream sent a content block with more than {MAX_FIELDS} fields.")
         block = self._open[index] = _Open(fields)
         citations = fields.get("citations", _NOTHING)
         if bytes(citations)[:1] == b"[":

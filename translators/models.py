@@ -43,6 +43,7 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampling: Literal["honoured", "exclusive", "none"]
     system_messages: bool
     cache_minimum: int
+    fast: bool = False
     retires: date | None = None
     note: str = ""
 
@@ -90,6 +91,7 @@ class Provenance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     date: date
     other_sources: tuple[OtherSource, ...] = ()
     prices: tuple[Price, ...] = ()
+    fast_prices: tuple[Price, ...] = ()
 
 
 class _ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +135,7 @@ class ModelInfo(Struct, frozen=True):
     """A model as the Models API describes it, as far as that refines a row (section 9.3 of the reference)."""
 
     id: str
+    display_name: str = ""
     created_at: str = ""
     max_input_tokens: int | None = None
     max_tokens: int | None = None
@@ -203,6 +206,10 @@ class ModelTable:
     def find(self, model: str) -> ModelRow | None:
         """The row of an id, of its alias, or of its spelling at another host."""
         return _found(self._by_id, model)
+
+    def knows(self, model: str) -> bool:
+        """Whether this is an id, or an alias of one."""
+        return model in self._by_id
 
     def provenance(self, model: str) -> Provenance | None:
         """Where the built-in row of a model is known from, and its prices; None for one that nobody knows."""

@@ -66,6 +66,9 @@ _OWN_SPEND_LIMIT: Final = re.compile(r"You have reached your specified .*API usa
 _REGAIN_ACCESS: Final = re.compile(r"regain access on (\d{4}-\d{2}-\d{2}) at (\d{2}:\d{2}) UTC")
 _CONTEXT_TOO_LONG: Final = re.compile(r"prompt is too long|exceed(s|ed)? (the )?(model'?s )?context", re.IGNORECASE)
 
+# So much of upstream's words is looked at and told: characters, far more than it uses.
+MAX_MESSAGE: Final = 16_384
+
 # Messages name a field at their beginning: `temperature: range: 0..1`, "`top_p` is deprecated ...".
 _FIELD: Final = re.compile(r"[`\"]?([a-z_]+)")
 _TOOL: Final = re.compile(r"tools\.(\d+)")
@@ -133,7 +136,7 @@ def streamed_failure(error: ErrorObject) -> Failure:
 
 
 def _failure(status: int, error: ErrorObject, is_callers_key: bool = False) -> Failure:
-    message = error.message or ""
+    message = (error.message or "")[:MAX_MESSAGE]
     kind = kind_of(status, error.type, error.error_code, message)
     if is_callers_key:
         kind = _KIND_OF_CALLERS_KEY.get((kind, status), kind)

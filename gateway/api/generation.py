@@ -36,6 +36,7 @@ from gateway.secret import Secret
 from translators.beginnings import beginnings
 from translators.chat.chunks import StreamFrame
 from translators.chat.extensions import RESTRICTED
+from translators.chat.reasoning import with_wishes
 from translators.chat.request import MessagesRequest, Options
 from translators.errors import FailedError, TranslationError
 from translators.models import ModelTable
@@ -175,15 +176,17 @@ class Generator:
 
     async def _writers(self, task: Task, options: Options, caller: Caller) -> list[list[Writer]]:
         """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""
-        model = self._aliases.resolve(task.chats[0].model)
+        understood = self._aliases.resolve(task.chats[0].model)
+        model = understood.id
         rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
         memory = self._services.memory
         writers: dict[int, list[Writer]] = {}
-        for chat in task.chats:
-            if id(chat) not in writers:
+        for asked in task.chats:
+            if id(asked) not in writers:
+                chat = with_wishes(asked, understood)
                 past = await memory.recollect(chat, caller.scope, rows, in_turns if task.is_large else None)
                 own = self._with_sharing(options, chat, model, caller, task.choices_per_prompt)
-                writers[id(chat)] = [
+                writers[id(asked)] = [
                     Writer(chat, name, row, own, self._lessons, memory, past.get(name)) for name, row in rows.items()
                 ]
         return [writers[id(chat)] for chat in task.chats]

@@ -1,24 +1,29 @@
 """What is not an API call: the front door, health, and the answer to everything that is not offered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.responder import responder_of
 from translators.errors import ErrorKind, FailedError, Failure
 
-OFFERED: Final = (
-    "POST /v1/chat/completions",
-    "POST /v1/completions",
-    "POST /v1/messages",
-    "POST /v1/messages/count_tokens",
-    "GET /v1/models",
-    "GET /v1/models/{model}",
-    "GET /health",
-    "GET /admin/pool",
-)
+_VERSIONED: Final = "/v1/"
+
+
+def offered_by(routes: Sequence[BaseRoute]) -> tuple[str, ...]:
+    """What there is, as `POST /v1/messages`; what is there with and without /v1 stands in the list once, with it."""
+    found = [route for route in routes if isinstance(route, Route)]
+    paths = {route.path for route in found}
+    return tuple(
+        f"{method} {route.path.replace(':path', '')}"
+        for route in found
+        if _VERSIONED + route.path.lstrip("/") not in paths and route.path != "/"
+        for method in sorted(route.methods or ())
+        if method != "HEAD"
+    )
 
 
 class Shortcut:
@@ -40,13 +45,18 @@ class FrontDoor:
     """`GET /` and `HEAD /`: what this is and where to go."""
 
     def __init__(self, version: str) -> None:
+        self._version = version
+        self._page = b""
+
+    def tell(self, offered: Sequence[str]) -> None:
+        """Say what there is, which is known when all routes are."""
         self._page = orjson.dumps(
             {
                 "name": "dragoman",
-                "version": version,
+                "version": self._version,
                 "what": "An OpenAI-compatible gateway in front of Anthropic's Messages API.",
                 "use": "Set your OpenAI SDK's base_url to this address followed by /v1.",
-                "endpoints": OFFERED,
+                "endpoints": offered,
             },
             option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
         )
@@ -64,12 +74,18 @@ class Health:
         await responder_of(scope).send_value({"status": "ok"})
 
 
-async def unknown_url(scope: Scope, receive: Receive, send: Send) -> None:
-    """404, never 501: the SDKs would repeat a 501."""
-    method, path = scope["method"], scope["path"]
-    hint = " Is /v1 in your base_url twice?" if path.startswith("/v1/v1/") else ""
-    message = (
-        f"Unknown request URL: {method} {path}.{hint} This gateway translates chat completions to Claude; "
-        f"it offers {', '.join(OFFERED)}."
-    )
-    raise FailedError(Failure(ErrorKind.UNKNOWN_URL, message))
+class UnknownUrl:
+    """404 for what is not offered, never 501: the SDKs would repeat a 501."""
+
+    def __init__(self, offered: Sequence[str]) -> None:
+        self._offered = ", ".join(offered)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse."""
+        method, path = scope["method"], scope["path"]
+        hint = " Is /v1 in your base_url twice?" if path.startswith("/v1/v1/") else ""
+        message = (
+            f"Unknown request URL: {method} {path}.{hint} This gateway translates chat completions to Claude; "
+            f"it offers {self._offered}."
+        )
+        raise FailedError(Failure(ErrorKind.UNKNOWN_URL, message))

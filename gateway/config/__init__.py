@@ -3,7 +3,7 @@
 from gateway.config.changes import Changes, changes_between, keep_fixed
 from gateway.config.describe import describe_config
 from gateway.config.extras import missing_extra
-from gateway.config.loading import Loaded, environment_base_url, load, load_config
+from gateway.config.loading import Loaded, config_path, environment_base_url, load, load_config
 from gateway.config.mistakes import ConfigError, Mistake
 from gateway.config.schema import config_schema
 from gateway.config.settings import (
@@ -51,6 +51,7 @@ __all__ = [
     "UpstreamConfig",
     "as_base_url",
     "changes_between",
+    "config_path",
     "config_schema",
     "describe_config",
     "environment_base_url",

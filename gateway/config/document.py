@@ -83,8 +83,12 @@ class _TreeBuilder:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.build(item, f"{path}[{index}]") for index, item in enumerate(node.value)]
+            return [self._item(item, f"{path}[{index}]") for index, item in enumerate(node.value)]
         return None if node.tag == _NULL else self._text(node.value, path)
+
+    def _item(self, node: yaml.Node, path: str) -> Tree:
+        self._mistakes.lines[path] = node.start_mark.line + 1
+        return self.build(node, path)
 
     def _text(self, value: str, path: str) -> Text | Wrong:
         try:
@@ -101,7 +105,9 @@ class _TreeBuilder:
         for key, value in node.value:
             name = self.build(key, path)
             if isinstance(name, Text):
-                tree[name] = self.build(value, path_to(path, name.as_written))
+                place = path_to(path, name.as_written)
+                self._mistakes.lines[place] = key.start_mark.line + 1
+                tree[name] = self.build(value, place)
             elif name is not WRONG:
                 self._mistakes.add(path, f"line {key.start_mark.line + 1}: expected the name of a setting before the :")
         return tree

@@ -19,12 +19,14 @@ from gateway.config.storing import check_store, with_absolute_path
 from gateway.config.variables import Text
 from gateway.secret import Secret
 
+USUAL_FILES: Final = ("dragoman.yaml", "config.yaml")
+
 _ADMIN_VARIABLE: Final = "DRAGOMAN_ADMIN_KEY"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration with where it came from: the files it was read from, and where keys' secrets can be read again.
+    """A configuration with where it came from: its file, if there is one, all files that were read, keys' sources.
 
     `key_sources` has the names of keys, those whose secret is neither in the file itself nor in the environment.
     """
@@ -32,10 +34,17 @@ class Loaded:
     config: Config
     key_sources: Mapping[str, Source]
     files: Stamps
+    path: str | None = None
+
+
+def config_path(path: str | None, environ: Mapping[str, str]) -> str | None:
+    """The configuration file: the one given, that of `DRAGOMAN_CONFIG`, else one of the usual names where we are."""
+    given = path or environ.get("DRAGOMAN_CONFIG")
+    return given or next((name for name in USUAL_FILES if os.path.isfile(name)), None)
 
 
 def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
-    """The configuration of the file at `path`, or at `DRAGOMAN_CONFIG`, or of the environment alone.
+    """The configuration of the file that `config_path` finds, or of the environment alone.
 
     Raises `ConfigError` with everything that is wrong.
     """
@@ -44,7 +53,7 @@ def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
 
 def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     """The same, with where it came from."""
-    path = path or environ.get("DRAGOMAN_CONFIG")
+    path = config_path(path, environ)
     files = {os.path.abspath(path): stamp_of(path)} if path else {}
     mistakes = Mistakes(source=path or "environment")
     tree = _tree_of(Path(path), environ, mistakes) if path else None
@@ -64,7 +73,7 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     assert isinstance(config, Config)  # what was WRONG has been raised
     names = {f"keys[{index}].api_key": key.name for index, key in enumerate(config.keys)}
     key_sources = {names[place]: source for place, source in secrets.sources.items() if place in names}
-    return Loaded(config, key_sources, files)
+    return Loaded(config, key_sources, files, path)
 
 
 def environment_base_url(environ: Mapping[str, str]) -> str:

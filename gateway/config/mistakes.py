@@ -13,6 +13,7 @@ from gateway.secret import MASK, Secret, redact
 # Anthropic's and OpenAI's keys begin like this; one may stand where no secret was expected.
 _API_KEY = re.compile(r"\bsk-[\w-]+")
 _PLAIN_NAME = re.compile(r"[^\s\[\]\"']+")
+_NAMES_A_LINE = re.compile(r"\blines? \d")
 # Masking a shorter text would garble the message, and so betray the text.
 _MIN_MASKED = 4
 
@@ -28,13 +29,17 @@ WRONG: Final = Wrong.WRONG
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing to correct: where it stands and what was expected there."""
+    """One thing to correct: where it stands, in the file at which line, and what was expected there."""
 
     path: str
     text: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.text}"
+        # What is wrong with the form of the file says its own place.
+        if self.line is None or _NAMES_A_LINE.search(self.text):
+            return f"{self.path}: {self.text}"
+        return f"{self.path}: {self.text} (line {self.line})"
 
 
 class ConfigError(Exception):
@@ -54,13 +59,21 @@ class Mistakes:
 
     def __init__(self, source: str) -> None:
         self._source = source
+        # Where settings stand in the file, by their paths.
+        self.lines: dict[str, int] = {}
         self._found: list[Mistake] = []
         self._secrets: list[Secret] = []
 
     def add(self, path: str, text: str) -> Wrong:
         """Note a mistake, the empty path meaning the whole; gives `WRONG`, to put where the value would have stood."""
-        self._found.append(Mistake(path or self._source, text))
+        self._found.append(Mistake(path or self._source, text, self._line_of(path)))
         return WRONG
+
+    def _line_of(self, path: str) -> int | None:
+        """The line of a setting, or of the nearest one around it that stands in the file."""
+        while path and path not in self.lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.lines.get(path)
 
     def hide(self, secret: Secret) -> None:
         """Never show this secret, wherever in the configuration its value stands as well."""

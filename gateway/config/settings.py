@@ -10,6 +10,8 @@ from msgspec import Meta, Struct, field
 from gateway.secret import Secret
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
+# What people copy from the documentation of an endpoint.
+_API_PATH = re.compile(r"/v1(/[a-z_/]+)?$")
 
 
 def as_base_url(text: str) -> str:
@@ -17,9 +19,20 @@ def as_base_url(text: str) -> str:
     url = _http_url(text).rstrip("/")
     if "?" in url or "#" in url:
         raise ValueError("a base URL has no query and no fragment")
-    if url.endswith("/v1"):
-        raise ValueError("leave out the /v1 at the end, the gateway adds it")
+    if path := _API_PATH.search(url):
+        raise ValueError(f"leave out the {path[0]} at the end, the gateway adds it")
     return url
+
+
+def as_host(text: str) -> str:
+    """An address or a name to listen on, without a port; a `ValueError` says what is wrong with it."""
+    host = text.strip()
+    if "//" in host or "/" in host:
+        raise ValueError("expected an address like 127.0.0.1, without http:// and without a path")
+    # An IPv6 address has several colons; one alone begins a port.
+    if re.fullmatch(r"[^:]*:\d*", host):
+        raise ValueError("expected an address without a port, which is a setting of its own: server.port")
+    return host.removeprefix("[").removesuffix("]")
 
 
 def as_origin(text: str) -> str:
@@ -75,7 +88,11 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where the gateway listens, and what it accepts."""
 
     host: Annotated[
-        Name, Meta(description="Address to listen on; 0.0.0.0 is every network, 127.0.0.1 this machine.")
+        Name,
+        Meta(
+            description="Address to listen on; 0.0.0.0 is every network, 127.0.0.1 this machine.",
+            extra={"check": as_host},
+        ),
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes any free one.")] = 8080
     max_body_bytes: Annotated[int, Meta(ge=1, description="Larger request bodies are refused with status 413.")] = (

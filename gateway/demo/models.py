@@ -54,7 +54,16 @@ _ROWS = (
         fast=True,
         preserved_thinking=True,
     ),
-    Model(id="claude-mythos-5-2", name="Claude Mythos 5.2", line="mythos", released="2026-11-09", forced_tools=False),
+    Model(
+        id="claude-mythos-5-2",
+        name="Claude Mythos 5.2",
+        line="mythos",
+        released="2026-11-09",
+        forced_tools=False,
+        fast=True,
+        preserved_thinking=True,
+        reads_thinking_of=("claude-fable-5-2",),
+    ),
     Model(
         id="claude-haiku-5-5",
         name="Claude Haiku 5.5",
@@ -93,7 +102,14 @@ _ROWS = (
         preserved_thinking=True,
         reads_thinking_of=("claude-opus-5-5",),
     ),
-    Model(id="claude-mythos-5-1", name="Claude Mythos 5.1", line="mythos", released="2026-09-01", forced_tools=False),
+    Model(
+        id="claude-mythos-5-1",
+        name="Claude Mythos 5.1",
+        line="mythos",
+        released="2026-09-01",
+        forced_tools=False,
+        preserved_thinking=True,
+    ),
     Model(
         id="claude-opus-5",
         name="Claude Opus 5",
@@ -122,7 +138,6 @@ _ROWS = (
         thinking=_SWITCHABLE,
         thinks_unasked=False,
         cache_minimum=1024,
-        fast=True,
     ),
     Model(
         id="claude-opus-4-7",
@@ -176,6 +191,7 @@ _ROWS = (
         sampling="honoured",
         system_messages=False,
         cache_minimum=4096,
+        retires="2027-01-22",
     ),
     Model(
         id="claude-haiku-4-5-20251001",

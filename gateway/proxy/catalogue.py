@@ -13,7 +13,8 @@ from gateway.proxy.ports import Call, Endpoint, Upstream
 from gateway.proxy.routing import Aliases
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.hosts import CURRENT_VERSION
-from translators.models import ModelInfo, ModelRow, ModelTable
+from translators.model_card import described, display_name
+from translators.models import ModelInfo, ModelRow, ModelTable, Provenance
 from translators.upstream_errors import answered_failure
 
 _PAGE: Final = 1000
@@ -23,15 +24,24 @@ _OWNER: Final = "anthropic"
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model: `created` in Unix seconds, `info` as Anthropic describes it, `target` where the id is an alias."""
+    """One model: `created` in Unix seconds, `info` as Anthropic describes it, `target` where the id is an alias.
+
+    `abilities` and `provenance` are the table's, where it knows the model.
+    """
 
     id: str
     created: int
     info: bytes
+    name: str = ""
     target: str | None = None
+    abilities: ModelRow | None = None
+    provenance: Provenance | None = None
 
     def as_openai(self) -> dict[str, object]:
-        """The object of OpenAI's list; `root` is what vLLM and others call the model behind an alias."""
+        """The object of OpenAI's list; `root` is what vLLM and others call the model behind an alias.
+
+        Behind OpenAI's four fields stand those of OpenRouter's list, which chat applications read.
+        """
         shown: dict[str, object] = {
             "id": self.id,
             "object": "model",
@@ -40,7 +50,7 @@ class ModelEntry:
         }
         if self.target is not None:
             shown["root"] = self.target
-        return shown
+        return shown | described(self.name or self.id, self.abilities, self.provenance)
 
     def as_anthropic(self) -> object:
         """The object of Anthropic's list."""
@@ -72,18 +82,24 @@ class Catalogue:
         return catalogue
 
     def all(self) -> list[ModelEntry]:
-        """Upstream's models, then the aliases that are names (patterns cannot be listed)."""
-        aliases = (self.find(name) for name in self._aliases.names)
-        return [*self._entries.values(), *(entry for entry in aliases if entry is not None)]
+        """Upstream's models, their dateless names, then the aliases that are names (patterns cannot be listed)."""
+        dateless = (name for row in self._table.rows if row.id in self._entries for name in row.aliases)
+        names = dict.fromkeys((*self._entries, *dateless, *self._aliases.names))
+        return [entry for entry in map(self.find, names) if entry is not None]
 
     def find(self, model: str) -> ModelEntry | None:
         """The model of an id, of an alias, or of a dateless spelling; None when nobody knows it."""
-        if (entry := self._entries.get(model)) is not None:
-            return entry
-        target = self._aliases.resolve(model)
+        target = model if model in self._entries else self._aliases.resolve(model).id
         row = self._table.find(target)
         entry = self._entries.get(target) or (self._entries.get(row.id) if row else None)
-        return replace(entry, id=model, target=entry.id) if entry is not None else None
+        if entry is None:
+            return None
+        known = replace(entry, abilities=row, provenance=self._table.provenance(entry.id))
+        if entry.id == model:
+            return known
+        # Lists that show names would show the model's own twice.
+        name = entry.name if row is not None and model in row.aliases else model
+        return replace(known, id=model, name=name, target=entry.id)
 
 
 class _ModelList(Struct):
@@ -130,15 +146,16 @@ def _not_a_list(error: Exception) -> FailedError:
 
 def _entry_of_info(info: Raw) -> ModelEntry:
     read = _INFO_DECODER.decode(info)
-    return ModelEntry(read.id, _unix_seconds(read.created_at), bytes(info))
+    return ModelEntry(read.id, _unix_seconds(read.created_at), bytes(info), read.display_name)
 
 
 def _entry_of_row(row: ModelRow) -> ModelEntry:
     created_at = f"{row.released.isoformat()}T00:00:00Z"
+    name = display_name(row.id)
     info = {
         "type": "model",
         "id": row.id,
-        "display_name": row.id.removeprefix("claude-").replace("-", " ").title(),
+        "display_name": name,
         "created_at": created_at,
         "lifecycle": "deprecated" if row.retires else "active",
         "deprecated_at": None,
@@ -146,7 +163,7 @@ def _entry_of_row(row: ModelRow) -> ModelEntry:
         "max_input_tokens": row.context,
         "max_tokens": row.max_output,
     }
-    return ModelEntry(row.id, _unix_seconds(created_at), orjson.dumps(info))
+    return ModelEntry(row.id, _unix_seconds(created_at), orjson.dumps(info), name)
 
 
 def _unix_seconds(moment: str) -> int:

@@ -1,10 +1,13 @@
 """From the model a caller names to the model upstream knows."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
+
+from translators.model_names import Spelling, spelled
+from translators.models import model_table
 
 SONNET: Final = "claude-sonnet-5-5"
 HAIKU: Final = "claude-haiku-5-5"
@@ -23,15 +26,22 @@ BUILTIN_ALIASES: Final = {
     "babbage-*": HAIKU,
 }
 _GLOB: Final = re.compile(r"[*?\[]")
-# Routers of other makers write `anthropic/claude-sonnet-4.5`.
-_ROUTER_SPELLING: Final = re.compile(r"anthropic/(claude-.+)")
 _REMEMBERED_NAMES: Final = 4096
 
 
 class Aliases:
-    """Names and patterns for models: exact names first, then the pattern with the most literal characters."""
+    """Names and patterns for models: exact names first, then the pattern with the most literal characters.
 
-    def __init__(self, configured: Mapping[str, str], *, with_builtin: bool = True) -> None:
+    `knows` tells which ids there are; what stands for one of them is understood in other spellings, too.
+    """
+
+    def __init__(
+        self,
+        configured: Mapping[str, str],
+        *,
+        with_builtin: bool = True,
+        knows: Callable[[str], bool] | None = None,
+    ) -> None:
         # A configured alias beats a built-in one of the same spelling; else only precision counts.
         table = {**(BUILTIN_ALIASES if with_builtin else {}), **configured}
         self._exact = {name: target for name, target in table.items() if not _GLOB.search(name)}
@@ -39,20 +49,22 @@ class Aliases:
         # The operator's patterns come before the built-in ones: `*` in the configuration means everything.
         patterns.sort(key=lambda name: name not in configured)
         self._patterns = [(re.compile(translate(name)), table[name]) for name in patterns]
-        self._with_builtin = with_builtin
+        self._understands_spellings = with_builtin
+        self._knows = knows or model_table().knows
         self.table = table
-        self.resolve = lru_cache(_REMEMBERED_NAMES)(self._resolve)
+        self._target = lru_cache(_REMEMBERED_NAMES)(self._look_up)
 
-    def _resolve(self, model: str) -> str:
+    def resolve(self, model: str) -> Spelling:
         """The upstream model for a caller's name; a name without an alias stands for itself."""
+        target = self._target(model)
+        if self._knows(target) or not self._understands_spellings:
+            return Spelling(target)
+        return spelled(target, self._knows)
+
+    def _look_up(self, model: str) -> str:
         if model in self._exact:
             return self._exact[model]
-        for pattern, target in self._patterns:
-            if pattern.match(model):
-                return target
-        if self._with_builtin and (router := _ROUTER_SPELLING.fullmatch(model)):
-            return router[1].replace(".", "-")
-        return model
+        return next((target for pattern, target in self._patterns if pattern.match(model)), model)
 
     @property
     def names(self) -> Iterable[str]:

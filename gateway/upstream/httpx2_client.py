@@ -164,12 +164,11 @@ class _Httpx2Answer:
             pass
 
     async def read(self, limit: int) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        while size < limit and (piece := await self.receive()):
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(pieces)[:limit]
+        # Pieces may be of one byte each, and would take forty times that.
+        body = bytearray()
+        while len(body) < limit and (piece := await self.receive()):
+            body += piece
+        return bytes(memoryview(body)[:limit])
 
     async def close(self) -> None:
         await self._response.aclose()

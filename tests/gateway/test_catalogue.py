@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import ANY
 
 import orjson
 import pytest
@@ -22,6 +23,9 @@ from tests.support.scripted import (
     scripted_upstream,
 )
 from translators.models import model_table
+
+# The dateless names come behind all ids.
+BUILT_IN = [row.id for row in model_table().rows] + [name for row in model_table().rows for name in row.aliases]
 
 
 def info(model: str, created_at: str = "2026-10-07T00:00:00Z", **more: Any) -> dict[str, Any]:
@@ -49,7 +53,7 @@ async def until_listed(running: Any, model: str) -> list[str]:
 def test_before_upstream_was_asked_the_built_in_table_is_known() -> None:
     catalogue = Catalogue(Aliases({}), model_table())
 
-    assert [entry.id for entry in catalogue.all()] == [row.id for row in model_table().rows]
+    assert [entry.id for entry in catalogue.all()] == BUILT_IN
     entry = catalogue.find("claude-sonnet-5-5")
     assert entry is not None
     assert entry.created > 1_700_000_000
@@ -80,6 +84,37 @@ def test_an_alias_is_listed_with_what_it_stands_for() -> None:
     assert (pattern.id, pattern.target) == ("gpt-9-mini", "claude-opus-5-5")
 
 
+def test_a_list_tells_what_chat_applications_ask_of_a_model() -> None:
+    model = Catalogue(Aliases({}), model_table()).find("claude-haiku-4-5")
+
+    assert model is not None
+    shown = model.as_openai()
+    assert (shown["name"], shown["root"]) == ("Claude Haiku 4.5", "claude-haiku-4-5-20251001")
+    assert (shown["context_length"], shown["max_completion_tokens"]) == (200_000, 64_000)
+    assert shown["architecture"]["input_modalities"] == ["text", "image", "file"]  # type: ignore[index]
+    assert {"tools", "structured_outputs", "reasoning", "temperature"} <= set(shown["supported_parameters"])  # type: ignore[call-overload]
+    assert shown["pricing"] == {
+        "prompt": "0.000001",
+        "completion": "0.000005",
+        "input_cache_read": "0.0000001",
+        "input_cache_write": "0.00000125",
+    }
+
+
+def test_a_model_whose_price_grows_with_the_prompt_is_listed_with_the_price_of_any_length() -> None:
+    model = Catalogue(Aliases({}), model_table()).find("claude-haiku-5-5")
+
+    assert model is not None
+    assert model.as_openai()["pricing"]["prompt"] == "0.0000005"  # type: ignore[index]
+
+
+def test_an_alias_is_listed_under_its_own_name() -> None:
+    mine = Catalogue(Aliases({"mine": "claude-haiku-5-5"}), model_table()).find("mine")
+
+    assert mine is not None
+    assert mine.as_openai()["name"] == "mine"
+
+
 def test_an_alias_for_an_unknown_model_is_not_offered() -> None:
     catalogue = Catalogue(Aliases({"mine": "claude-nonsense-9"}), model_table())
 
@@ -99,6 +134,13 @@ async def test_upstreams_list_replaces_the_table_and_is_asked_for_with_the_key(u
         "object": "model",
         "created": 1798859045,
         "owned_by": "anthropic",
+        "name": "Claude-Of-Tomorrow-7",
+        # What upstream says of a model that the table does not list refines the row of the newest generation.
+        "context_length": 1_000_000,
+        "max_completion_tokens": 128_000,
+        "architecture": ANY,
+        "top_provider": ANY,
+        "supported_parameters": ANY,
     }
     assert upstream.model_requests[0].headers["x-api-key"] == "sk-ant-lister"
     assert upstream.model_requests[0].headers["anthropic-version"]
@@ -163,7 +205,7 @@ async def test_while_upstream_cannot_list_the_table_stands_in(upstream: Scripted
         for _ in range(3):
             ids = await listed(running)
 
-    assert ids == [row.id for row in model_table().rows]
+    assert ids == BUILT_IN
 
 
 async def test_a_dead_upstream_does_not_keep_the_gateway_from_starting() -> None:

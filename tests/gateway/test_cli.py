@@ -134,6 +134,7 @@ async def test_check_says_what_was_understood_without_secrets(tmp_path: Path) ->
     code, out, err = await outcome("check", DRAGOMAN_CONFIG=str(file))
 
     assert code == 0
+    assert out.endswith(f"OK: {file}\n")
     assert "first" in out
     assert "app" in out
     assert SECRET not in out + err
@@ -155,13 +156,25 @@ async def test_doctor_tells_a_good_key_from_a_bad_one(tmp_path: Path) -> None:
             f"  - {{name: bad, api_key: {SECRET}-invalid, base_url: '{upstream.base_url}'}}\n"
         )
         code, out, err = await outcome("doctor", "--config", str(file))
-    heading, good, bad = out.strip().splitlines()
+    heading, good, bad, _, *troubles, _, untested = out.strip().splitlines()
 
     assert code == 1
-    assert heading.split() == ["key", "host", "models", "messages", "organisation", "time"]
+    assert re.split(r"\s{2,}", heading) == ["key", "host", "models", "tokens counted", "organization", "time"]
+    assert max(map(len, (heading, good, bad))) <= 120
+    assert troubles == ["bad: 401 authentication_error: invalid x-api-key"]
+    assert "sending a message" in untested
     assert re.match(r"good .* ok, \d+ +ok ", good)
-    assert "401 authentication_error" in bad
+    assert re.match(r"bad .* failed +failed ", bad)
     assert SECRET not in out + err
+
+
+async def test_doctor_says_in_plain_words_that_nobody_answers() -> None:
+    code, out, _ = await outcome("doctor", ANTHROPIC_API_KEY=SECRET, ANTHROPIC_BASE_URL="http://127.0.0.1:9")
+
+    assert code == 1
+    assert "default: Upstream could not be reached." in out.splitlines()
+    assert "Error" not in out
+    assert "Errno" not in out
 
 
 async def test_doctor_without_a_key_says_what_to_do() -> None:
@@ -178,12 +191,46 @@ async def test_help_teaches() -> None:
     assert all(word in out for word in ("serve", "demo", "check", "doctor", "ANTHROPIC_API_KEY", "base_url"))
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["serve", "--port", "x"]])
+async def test_the_command_alone_is_help() -> None:
+    code, out, err = await outcome()
+
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: python -m gateway")
+    # What it advises can be typed.
+    assert "python -m gateway serve" in out
+
+
+@pytest.mark.parametrize("name", ["dragoman.yaml", "config.yaml"])
+async def test_a_configuration_file_where_the_command_is_run_is_found_and_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(f"keys: [{{name: first, api_key: {SECRET}}}]")
+    code, out, _ = await outcome("check", cwd=str(tmp_path))
+    async with started("serve", cwd=str(tmp_path)) as running:
+        said = running.said
+
+    assert code == 0
+    assert out.endswith(f"OK: {name}\n")
+    assert f"  config   {name}\n" in said
+    assert "first (https://api.anthropic.com)" in said
+
+
+async def test_the_banner_is_ten_lines_with_the_address_first_and_last(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"keys: [{{name: first, api_key: {SECRET}}}]\nserver: {{workers: 2}}")
+    async with started("serve", "--config", str(file)) as running:
+        lines = running.said.splitlines()
+
+    assert len(lines) <= 10
+    assert lines[0].endswith(f"listens on {running.url}/v1 with 2 workers")
+    assert f'base_url="{running.url}/v1"' in lines[-1]
+    assert "\x1b" not in running.said
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["serve", "--port", "x"]])
 async def test_a_misspelled_command_ends_with_two(arguments: list[str]) -> None:
     code, _, err = await outcome(*arguments)
 
     assert code == 2
-    assert "usage: dragoman" in err
+    assert "usage: python -m gateway" in err
 
 
 @pytest.mark.parametrize("port", ["-1", "65536"])

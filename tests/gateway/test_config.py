@@ -93,7 +93,8 @@ class Loader:
         with pytest.raises(ConfigError) as raised:
             self(text, **environ)
         assert str(raised.value).splitlines() == [str(mistake) for mistake in raised.value.mistakes]
-        return [str(mistake).removeprefix(f"{self.file}: ") for mistake in raised.value.mistakes]
+        shown = [f"{mistake.path}: {mistake.text}" for mistake in raised.value.mistakes]
+        return [mistake.removeprefix(f"{self.file}: ") for mistake in shown]
 
 
 @pytest.fixture
@@ -102,6 +103,49 @@ def load(tmp_path: Path) -> Loader:
 
 
 # The environment alone
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/messages", "/v1/chat/completions", "/v1/"])
+def test_a_base_url_is_the_hosts_and_not_an_endpoints(load: Loader, path: str) -> None:
+    [mistake] = load.mistakes(f"keys: [{{name: a, api_key: sk-1, base_url: 'https://api.anthropic.com{path}'}}]")
+
+    assert mistake == f"keys[0].base_url: leave out the {path.rstrip('/')} at the end, the gateway adds it"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "localhost:8080", "http://127.0.0.1", "127.0.0.1/v1"])
+def test_a_host_is_an_address_and_no_more(load: Loader, host: str) -> None:
+    [mistake] = load.mistakes(f"server: {{host: '{host}'}}", ANTHROPIC_API_KEY="sk-1")
+
+    assert mistake.startswith("server.host: expected an address")
+
+
+@pytest.mark.parametrize(("host", "meant"), [("::1", "::1"), ("[::1]", "::1"), ("localhost", "localhost")])
+def test_a_host_may_be_an_ipv6_address(load: Loader, host: str, meant: str) -> None:
+    assert load(f"server: {{host: '{host}'}}", ANTHROPIC_API_KEY="sk-1").server.host == meant
+
+
+def test_a_mistake_says_the_line_of_its_setting(load: Loader) -> None:
+    text = """
+keys:
+  - name: a
+    api_key: sk-1
+    wieght: 2
+  - name: a
+    api_key: sk-2
+server: {port: abc}
+models:
+  fallbacks: {x: [y, x]}
+"""
+    with pytest.raises(ConfigError) as raised:
+        load(text)
+
+    assert [(mistake.path, mistake.line) for mistake in raised.value.mistakes] == [
+        ("server.port", 8),
+        ("keys[0].wieght", 5),
+        ("keys[1].name", 6),
+        ("models.fallbacks.x[1]", 10),
+    ]
+    assert str(raised.value).splitlines()[1] == "keys[0].wieght: unknown setting, did you mean weight? (line 5)"
 
 
 def test_nothing_at_all_is_a_configuration() -> None:

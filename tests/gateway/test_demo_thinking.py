@@ -17,8 +17,16 @@ from gateway.demo.validation import read_messages_request
 NEWEST = "2026-10-21"
 SONNET = "claude-sonnet-5-5"
 OPUS = "claude-opus-5-5"
-PRESERVING = ["claude-fable-5-2", "claude-fable-5-1", OPUS, SONNET, "claude-haiku-5-5"]
-LENIENT = ["claude-opus-5", "claude-mythos-5-1", "claude-opus-4-8"]
+PRESERVING = [
+    "claude-fable-5-2",
+    "claude-mythos-5-2",
+    "claude-fable-5-1",
+    "claude-mythos-5-1",
+    OPUS,
+    SONNET,
+    "claude-haiku-5-5",
+]
+LENIENT = ["claude-opus-5", "claude-mythos-5", "claude-opus-4-8"]
 MANUAL = "claude-sonnet-4-5"
 KEY = "sk-ant-demo-acme-eu-1"
 BINDING_BETA = "thinking-binding-controls-2026-08-01"

@@ -292,7 +292,18 @@ async def test_the_front_door_says_where_to_go(upstream: ScriptedUpstream) -> No
             await http.head("/health"),
         ]
 
-    assert "POST /v1/chat/completions" in page.json()["endpoints"]
+    assert page.json()["endpoints"] == [
+        "GET /health",
+        "GET /admin/pool",
+        "GET /admin/clients",
+        "GET /admin/store",
+        "POST /v1/chat/completions",
+        "POST /v1/completions",
+        "POST /v1/messages",
+        "POST /v1/messages/count_tokens",
+        "GET /v1/models",
+        "GET /v1/models/{model}",
+    ]
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(page.content))
     assert health.json() == {"status": "ok"}
@@ -495,16 +506,42 @@ async def test_an_error_can_be_read_by_a_configured_page(upstream: ScriptedUpstr
     assert response.headers["access-control-allow-origin"] == "https://chat.example"
 
 
-async def test_by_default_no_page_is_told_that_it_may(upstream: ScriptedUpstream) -> None:
+async def test_pages_of_this_machine_may_read_answers_of_a_gateway_that_is_open_to_it(
+    upstream: ScriptedUpstream,
+) -> None:
     upstream.always(SERVED)
     async with quick_gateway(key(upstream.base_url)) as running:
         http = running.http()
         preflight = await http.options(PATH, headers={"origin": "http://localhost:3000", **PREFLIGHT})
         served = await http.post(PATH, json=asking(), headers={"origin": "http://localhost:3000"})
+        foreign = await http.options(PATH, headers={"origin": "http://localhost.evil.example", **PREFLIGHT})
+
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert served.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert "access-control-allow-origin" not in foreign.headers
+
+
+async def test_with_client_keys_no_page_is_told_that_it_may_unless_it_is_configured(upstream: ScriptedUpstream) -> None:
+    upstream.always(SERVED)
+    config = config_for(key(upstream.base_url), clients=[ClientConfig(name="app", api_key=Secret("app-key"))])
+    async with quick_gateway(config=config) as running:
+        preflight = await running.http().options(PATH, headers={"origin": "http://localhost:3000", **PREFLIGHT})
 
     assert preflight.status_code == 405
     assert "access-control-allow-origin" not in preflight.headers
-    assert "access-control-allow-origin" not in served.headers
+
+
+async def test_a_configured_page_may_ask_from_the_internet_for_a_private_network(upstream: ScriptedUpstream) -> None:
+    asks = {"access-control-request-private-network": "true", **PREFLIGHT}
+    async with quick_gateway(config=serving(upstream, cors_origins=("https://chat.example",))) as running:
+        http = running.http()
+        allowed = await http.options(PATH, headers={"origin": "https://chat.example", **asks})
+        other = await http.options(PATH, headers={"origin": "https://evil.example", **asks})
+
+    assert allowed.headers["access-control-allow-private-network"] == "true"
+    assert other.status_code == 400
+    assert "access-control-allow-origin" not in other.headers
 
 
 async def test_a_log_line_cannot_be_forged_by_a_path(upstream: ScriptedUpstream, read_log: Callable[[], str]) -> None:

@@ -34,7 +34,7 @@ def mistakes(folder: Path, text: str, **environ: str) -> list[str]:
     file.write_text(f"store: {text}")
     with pytest.raises(ConfigError) as raised:
         load_config(str(file), environ)
-    return [str(mistake) for mistake in raised.value.mistakes]
+    return [f"{mistake.path}: {mistake.text}" for mistake in raised.value.mistakes]
 
 
 # What a configuration means

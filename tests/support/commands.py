@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 20
 # What the commands keep goes here, and away with the tests.
 _STATE = tempfile.TemporaryDirectory()
@@ -36,13 +38,15 @@ def environ(**more: str) -> dict[str, str]:
     return {**kept, "XDG_STATE_HOME": tempfile.mkdtemp(dir=_STATE.name), **more}
 
 
-async def start(*arguments: str, **more: str) -> asyncio.subprocess.Process:
+async def start(*arguments: str, cwd: str = _STATE.name, **more: str) -> asyncio.subprocess.Process:
+    """Start a command in a folder without a configuration file of its own, unless another one is named."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "gateway",
         *arguments,
-        env=environ(**more),
+        cwd=cwd,
+        env=environ(PYTHONPATH=str(ROOT), **more),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

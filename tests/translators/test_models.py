@@ -140,6 +140,19 @@ PRICES = {
     "claude-sonnet-4-5-20250929": "3 / 15 / 3.75 / 6 / 0.30",
     "claude-mythos-preview": "10 / 50 / 12.50 / 20 / 1",
 }
+# The same for `speed: fast`: the reference has input and output, the cache's multipliers come on top.
+FAST_PRICES = {
+    "claude-fable-5-2": "16 / 80 / 20 / 32 / 0.40",
+    "claude-mythos-5-2": "16 / 80 / 20 / 32 / 0.40",
+    "claude-opus-5-5": "8 / 40 / 10 / 16 / 0.40",
+    "claude-opus-5": "10 / 50 / 12.50 / 20 / 1",
+}
+
+# Of the additions of 2026-11-30: who checks what stood before a thinking block.
+BINDS_THINKING = {
+    *("claude-fable-5-2", "claude-mythos-5-2", "claude-fable-5-1", "claude-mythos-5-1"),
+    *("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"),
+}
 
 
 def test_the_table_has_exactly_the_models_of_the_reference() -> None:
@@ -162,6 +175,7 @@ def test_a_row_says_what_the_reference_says(model: str) -> None:
     assert row.sampling == facts.sampling
     assert row.system_messages == facts.system
     assert row.cache_minimum == facts.cache or facts.cache is None
+    assert row.binds_thinking == (model in BINDS_THINKING)
 
 
 @pytest.mark.parametrize("model", REFERENCE)
@@ -251,10 +265,10 @@ def test_every_fact_of_a_row_has_one_source_and_its_date(model: str) -> None:
     assert len(set(facts)) == len(facts)
     stated = [(known.source, known.date)]
     stated += [(other.source, other.date) for other in known.other_sources]
-    stated += [(price.source, price.date) for price in known.prices]
+    stated += [(price.source, price.date) for price in (*known.prices, *known.fast_prices)]
     for source, day in stated:
         assert re.search(r"section|not in the reference", source)
-        assert date(2026, 8, 1) <= day <= date(2026, 11, 21)
+        assert date(2026, 8, 1) <= day <= date(2026, 11, 30)
 
 
 @pytest.mark.parametrize("model", REFERENCE)
@@ -288,6 +302,15 @@ def test_the_last_price_of_a_model_is_for_any_length() -> None:
         *bounded, last = [price.up_to_prompt_tokens for price in known.prices]
         assert last is None
         assert None not in bounded
+
+
+@pytest.mark.parametrize("model", REFERENCE)
+def test_fast_mode_has_a_price_where_there_is_fast_mode(model: str) -> None:
+    known = model_table().provenance(model)
+
+    assert known is not None
+    assert model_table().row(model).fast == (model in FAST_PRICES)
+    assert "; ".join(written(price) for price in known.fast_prices) == normal(FAST_PRICES.get(model, ""))
 
 
 def test_what_nobody_knows_has_no_price() -> None:

@@ -11,9 +11,10 @@ from orjson import Fragment
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
 from translators.errors import TranslationError
+from translators.model_names import Spelling
 from translators.models import EFFORT_LEVELS, ModelRow
 from translators.reading import decode, is_null
-from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest
+from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest, ReasoningOptions
 
 OPENAI_EFFORTS: Final = ("none", "minimal", *EFFORT_LEVELS)
 # Where thinking is a budget in tokens; 1,024 is the least that Messages takes.
@@ -92,6 +93,18 @@ def write_reasoning(
     wish = _wish(request, circumstances, adjustments)
     decided = _unasked(row, circumstances) if wish is None else _decided(wish, row, circumstances, adjustments)
     return _with_allowed_effort(decided, request, row, circumstances.own_effort, adjustments)
+
+
+def with_wishes(request: ChatRequest, name: Spelling) -> ChatRequest:
+    """The request with what the model's name asks for, as `claude-x-high` does; the request's own fields win."""
+    if not (name.effort or name.thinks):
+        return request
+    is_asked = not is_null(request.thinking) or request.reasoning_effort or request.reasoning is not None
+    if is_asked:
+        return request
+    if name.effort:
+        return replace(request, reasoning_effort=name.effort)
+    return replace(request, reasoning=ReasoningOptions(enabled=True))
 
 
 def _decided(wish: _Wish, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments) -> Reasoning:

@@ -1,0 +1,76 @@
+"""What a list of models says of one beyond OpenAI's four fields: those of OpenRouter's list, which clients read."""
+
+import re
+from decimal import Decimal
+from typing import Final
+
+from translators.models import ModelRow, Price, Provenance
+
+# Text, images and PDFs go in, text comes out, for every model of the table (section 11.2 of the Messages reference).
+_INPUTS: Final = ("text", "image", "file")
+_ARCHITECTURE: Final = {
+    "modality": "text+image+file->text",
+    "input_modalities": list(_INPUTS),
+    "output_modalities": ["text"],
+    "tokenizer": "Claude",
+    "instruct_type": None,
+}
+# What is honoured for every model; what only some take is added by `_parameters`.
+_PARAMETERS: Final = (
+    *("max_tokens", "max_completion_tokens", "stop", "stream", "tools", "tool_choice", "parallel_tool_calls"),
+    *("response_format", "structured_outputs", "verbosity", "user"),
+)
+_DOLLAR: Final = 1_000_000
+_TOKENS: Final = 1_000_000
+_DAY: Final = re.compile(r"-\d{8}$")
+
+
+def display_name(model: str) -> str:
+    """What people call a model, from its id: `claude-opus-4-5-20251101` is "Claude Opus 4.5"."""
+    family, *version = re.split(r"-(?=\d)", _DAY.sub("", model))
+    return " ".join((family.replace("-", " ").title(), ".".join(version))).strip()
+
+
+def described(name: str, row: ModelRow | None, provenance: Provenance | None) -> dict[str, object]:
+    """The further fields, as far as the model is known; prices are dollars a token, as decimal text."""
+    card: dict[str, object] = {"name": name}
+    if row is None:
+        return card
+    card |= {
+        "context_length": row.context,
+        "max_completion_tokens": row.max_output,
+        "architecture": _ARCHITECTURE,
+        "top_provider": {
+            "context_length": row.context,
+            "max_completion_tokens": row.max_output,
+            "is_moderated": False,
+        },
+        "supported_parameters": _parameters(row),
+    }
+    if provenance is not None and provenance.prices:
+        # A longer prompt may cost more; the price that holds for any length is the last one.
+        card["pricing"] = _pricing(provenance.prices[-1])
+    return card
+
+
+def _parameters(row: ModelRow) -> list[str]:
+    parameters = list(_PARAMETERS)
+    if row.can_think:
+        parameters += ["reasoning", "include_reasoning", "reasoning_effort"]
+    if row.sampling != "none":
+        parameters += ["temperature", "top_p"]
+    return parameters
+
+
+def _pricing(price: Price) -> dict[str, str]:
+    return {
+        "prompt": _dollars(price.input),
+        "completion": _dollars(price.output),
+        "input_cache_read": _dollars(price.cache_read),
+        "input_cache_write": _dollars(price.cache_write_5m),
+    }
+
+
+def _dollars(micro_dollars: int) -> str:
+    """Dollars a token, from micro-dollars a million tokens."""
+    return f"{Decimal(micro_dollars) / _DOLLAR / _TOKENS:f}"
