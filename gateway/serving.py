@@ -3,21 +3,30 @@
 import asyncio
 import contextlib
 import gc
-import ipaddress
+import logging
 import math
+import os
 import signal
 import socket
 import sys
+import time
+import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import uvicorn
 
 from gateway.app import Gateway
-from gateway.config import Config
+from gateway.config import Config, is_loopback
 from gateway.server.protocol import HttpProtocol
+from gateway.telemetry.logs import log_event
+from gateway.workers.load import PULSE_SECONDS
 
+# An event loop that has not turned for so long is stuck, for whoever has asked it to stop and asks again.
+_STUCK_SECONDS: Final = 3.0
+# So many of the innermost calls say where.
+_CALLS_SHOWN: Final = 5
 # After the grace, interrupted streams have this long to tell their clients before the server cuts them.
 _FAREWELL_SECONDS: Final = 5
 # The same, where a second Ctrl-C ends everything.
@@ -36,7 +45,7 @@ class CannotListenError(Exception):
 def check_exposure(config: Config) -> None:
     """Without clients anybody who reaches the port can spend the keys, so only this machine may."""
     host = config.server.host
-    if config.clients or _is_loopback(host):
+    if config.clients or is_loopback(host):
         return
     raise CannotListenError(
         f"server.host is {host}, which others can reach, but no clients are configured: anybody could use your keys.\n"
@@ -89,6 +98,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._gateway = gateway
         self._on_ready = on_ready
+        self._beat_at = math.inf
+        self._next_beat: asyncio.TimerHandle | None = None
 
     @property
     def _grace_seconds(self) -> float:
@@ -102,7 +113,18 @@ class Server(uvicorn.Server):
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+            self.beat()
             self._on_ready()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the event loop has not turned for some seconds; asked by signal handlers, which run all the same."""
+        return time.monotonic() - self._beat_at > _STUCK_SECONDS
+
+    def beat(self) -> None:
+        """Show that the event loop turns, from now on until the server has ended."""
+        self._beat_at = time.monotonic()
+        self._next_beat = asyncio.get_running_loop().call_later(PULSE_SECONDS, self.beat)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for open streams; those that outlive the grace end with an error that says why."""
@@ -114,6 +136,8 @@ class Server(uvicorn.Server):
             timer.cancel()
         if self.force_exit:
             await self._hurry()
+        if self._next_beat is not None:
+            self._next_beat.cancel()
 
     async def _hurry(self) -> None:
         """A second Ctrl-C: whoever still waits is told, and the application ends as it began, without a traceback."""
@@ -133,10 +157,15 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Say what is being waited for."""
+        """Say what is being waited for; a second signal ends a process whose event loop is stuck.
+
+        Python calls this between two instructions of whatever runs, so it is also called in a loop that never ends.
+        """
         # Taken in before anything is printed: the next signal may interrupt the printing.
         is_repeated = self.should_exit
         super().handle_exit(sig, frame)
+        if is_repeated and self.is_stuck:
+            give_up(frame)
         if count := len(self._gateway.interrupts):
             patience = "Ctrl-C again stops at once" if sig == signal.SIGINT else f"at most {self._grace_seconds:g} s"
             said = f"Stopping: {count} open requests may finish ({patience})."
@@ -144,6 +173,17 @@ class Server(uvicorn.Server):
                 said = f"Stopping at once: {count} open requests are cut off."
             with contextlib.suppress(OSError):  # a terminal that is gone
                 print(f"\n{said}", file=sys.stderr)  # noqa: T201
+
+
+def give_up(frame: FrameType | None) -> NoReturn:
+    """End the process without its event loop, which would never come to it; `frame` is what it is doing."""
+    try:
+        calls = traceback.extract_stack(frame)[-_CALLS_SHOWN:]
+        where = " > ".join(f"{os.path.basename(call.filename)}:{call.lineno} {call.name}" for call in calls)
+        log_event(logging.ERROR, "The event loop is stuck, so the process ends without it", where=where)
+    finally:
+        # What waits for the loop would wait for ever, at the end of the process as well.
+        os._exit(1)
 
 
 async def serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> bool:
@@ -165,10 +205,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     import uvloop
 
     return uvloop.new_event_loop
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

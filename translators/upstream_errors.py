@@ -140,13 +140,15 @@ def _failure(status: int, error: ErrorObject, is_callers_key: bool = False) -> F
     kind = kind_of(status, error.type, error.error_code, message)
     if is_callers_key:
         kind = _KIND_OF_CALLERS_KEY.get((kind, status), kind)
+    param = _param(kind, message)
     return Failure(
         kind,
         # What concerns the pool's keys is not told in upstream's words.
         _POOL_MESSAGES.get(kind) or _caller_message(kind, message),
-        param=_param(kind, message),
+        param=param,
         upstream_type=error.type,
-        detail=f"{status} {error.type or 'without a type'}: {message}",
+        detail=f"{status} {error.type or 'without a type'}{f' param={param}' if param else ''}",
+        said=message,
     )
 
 

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
-from gateway.api.middleware import notes_of
+from gateway.api.notes import notes_of
 from gateway.api.records import count_records, gateway_headers, note_records
 from gateway.api.requests import read_body
 from gateway.api.responder import Responder, responder_of

@@ -398,7 +398,7 @@ async def test_a_secret_that_kubernetes_swaps_is_used(upstream: ScriptedUpstream
 
 async def test_a_reload_never_opens_the_gateway_to_others(upstream: ScriptedUpstream, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    written(file, upstream, KEY_A, "clients: [{name: a, api_key: key-of-a}]")
+    written(file, upstream, KEY_A, "clients: [{name: a, api_key: the-key-of-client-a}]")
     async with serving(upstream, "--config", str(file), "--host", "0.0.0.0") as gateway:
         written(file, upstream, KEY_A)
         gateway.signal(signal.SIGHUP)

@@ -30,6 +30,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.CONTEXT_TOO_LONG: NativeRule(400, _REQUEST, passes=True),
     ErrorKind.MISSING_KEY: NativeRule(401, "authentication_error"),
     ErrorKind.WRONG_KEY: NativeRule(401, "authentication_error"),
+    ErrorKind.TOO_MANY_WRONG_KEYS: NativeRule(429, "rate_limit_error"),
     ErrorKind.CALLER_KEY_REJECTED: NativeRule(401, "authentication_error"),
     ErrorKind.CALLER_NOT_PERMITTED: NativeRule(403, "permission_error"),
     ErrorKind.CALLER_QUOTA: NativeRule(402, "billing_error"),
@@ -72,7 +73,8 @@ class Refusal(Failure):
     def redacted(self, redact: Callable[[str], str]) -> Failure:
         """The same with its texts, and the answer's, passed through `redact`."""
         body = redact(self.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        return replace(self, message=redact(self.message), detail=redact(self.detail), body=body)
+        message, detail, said = map(redact, (self.message, self.detail, self.said))
+        return replace(self, message=message, detail=detail, said=said, body=body)
 
 
 @dataclass(frozen=True, slots=True)
