@@ -63,7 +63,11 @@ CASES = {
     "native_name": Case(200, MOST_BYTES),
 }
 # What does not hold yet, and the branch that mends it.
-NOT_YET: dict[str, str] = {}
+NOT_YET = {
+    **{name: "chat" for name, kind in KINDS.items() if kind.path == PATH and name != "lone_surrogate"},
+    "native_brackets": "readers",
+    "native_name": "leases",
+}
 
 HELD_UP_SECONDS = 0.05
 TRIES = 4

@@ -35,12 +35,10 @@ NOT_YET = {
     **dict.fromkeys(
         ("quoted_spend_limit", "no_such_file", "no_such_skill", "no_such_beta", "profile_not_billable"), "pool"
     ),
-    **dict.fromkeys(("refused_by_edge", "broken_tool"), "leases"),
-    **{f"body_{name}": "readers" if name.startswith(("native", "prompts", "lone")) else "chat" for name in KINDS},
-    **dict.fromkeys(("duplicate_names", "long_names"), "readers"),
-    **dict.fromkeys(
-        ("odd_numbers", "upstream_huge_citation", "upstream_deep_citation", "upstream_negative_usage"), "fuzz"
-    ),
+    **dict.fromkeys(("refused_by_edge", "upstream_negative_usage"), "pool"),
+    **dict.fromkeys(("broken_tool", "duplicate_names", "long_names", "body_native_name"), "leases"),
+    **{f"body_{name}": "chat" for name, kind in KINDS.items() if kind.path == PATH and name != "lone_surrogate"},
+    **dict.fromkeys(("odd_numbers", "upstream_huge_citation", "upstream_deep_citation"), "fuzz"),
 }
 
 SECONDS = float(os.environ.get("DRAGOMAN_HOSTILE_SECONDS", "20"))
