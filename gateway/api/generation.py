@@ -27,7 +27,7 @@ from gateway.proxy.chat import (
     usage_of_choices,
 )
 from gateway.proxy.exchange import Candidate, Exchange, Record, Services
-from gateway.proxy.lessons import Lessons
+from gateway.proxy.lessons import Circle, Lessons
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
 from gateway.proxy.sightings import Sightings
@@ -178,13 +178,17 @@ class Generator:
         model = self._aliases.resolve(task.chats[0].model)
         rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
         memory = self._services.memory
+        scope = caller.scope
+        # Whoever brings a key has limits of its account's own, and teaches nobody else.
+        circle = Circle(scope, b"" if caller.own_key is None else scope)
         writers: dict[int, list[Writer]] = {}
         for chat in task.chats:
             if id(chat) not in writers:
-                past = await memory.recollect(chat, caller.scope, rows, in_turns if task.is_large else None)
+                past = await memory.recollect(chat, scope, rows, in_turns if task.is_large else None)
                 own = self._with_sharing(options, chat, model, caller, task.choices_per_prompt)
                 writers[id(chat)] = [
-                    Writer(chat, name, row, own, self._lessons, memory, past.get(name)) for name, row in rows.items()
+                    Writer(chat, name, row, own, self._lessons, memory, past.get(name), circle)
+                    for name, row in rows.items()
                 ]
         return [writers[id(chat)] for chat in task.chats]
 

@@ -1,6 +1,6 @@
 """A chat-completions request: read once from the caller's bytes, written for each model and host it is sent to."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,7 +77,8 @@ class MessagesRequest(Struct, frozen=True):
 
     `streams` is also true where the caller asked for no stream but the answer could take too long for one piece.
     `expects_call` says that the model could only be asked, not forced, to call a tool; `fills_cache` that there is a
-    mark, and enough before it to be cached; `schemas` are the hashes of those that upstream makes a grammar of;
+    mark, and enough before it to be cached; `schemas` are the hashes of those that upstream makes a grammar of, by the
+    place that it would name in an error (`tools.0`, `output_config.format`);
     `has_thinking` that signed thinking goes back with it. `origin` is what its answer is kept with, if it is.
     """
 
@@ -89,7 +90,7 @@ class MessagesRequest(Struct, frozen=True):
     betas: tuple[str, ...] = ()
     expects_call: bool = False
     fills_cache: bool = False
-    schemas: frozenset[str] = frozenset()
+    schemas: Mapping[str, str] = {}
     has_thinking: bool = False
     origin: Origin | None = None
 
@@ -221,7 +222,6 @@ def _written(draft: _Draft) -> MessagesRequest:
         adjustments.note("thinking_blocks", "dropped", draft.past.left_out)
     shape = _shape(draft)
     adjustments.count_unknown(request.unknown_fields)
-    forms = {schema_hash(schema) for schema in (draft.form.schema, draft.choice.format) if schema is not None}
     version = target.host.sampling_version if sampled else None
     return MessagesRequest(
         body,
@@ -232,10 +232,17 @@ def _written(draft: _Draft) -> MessagesRequest:
         tuple(dict.fromkeys((*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas))),
         draft.choice.expects_call,
         has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
-        frozenset(draft.tools.strict_schemas | forms),
+        _schemas(draft),
         draft.writer.has_thinking,
         draft.past.origin if shape.keeps_blocks else None,
     )
+
+
+def _schemas(draft: _Draft) -> dict[str, str]:
+    schemas = {f"tools.{index}": digest for index, digest in draft.tools.strict_schemas.items()}
+    if (form := draft.form.schema or draft.choice.format) is not None:
+        schemas["output_config.format"] = schema_hash(form)
+    return schemas
 
 
 def _body(draft: _Draft, system: list[Block], sampled: dict[str, object], *, streams: bool) -> Block:

@@ -65,7 +65,8 @@ class Tools:
     """The tools of one request, as Messages takes them.
 
     `names` maps upstream's names to the caller's; `custom` (caller's names) take free text; `wrapped` (upstream's
-    names) have their schema inside one property; `schemas` are those of the caller's functions, by upstream's name.
+    names) have their schema inside one property; `schemas` are those of the caller's functions, by upstream's name;
+    `strict_schemas` the hashes of those that upstream makes a grammar of, by the place among `definitions`.
     """
 
     definitions: list[Block] = field(default_factory=list)
@@ -73,7 +74,7 @@ class Tools:
     custom: set[str] = field(default_factory=set)
     wrapped: set[str] = field(default_factory=set)
     schemas: dict[str, bytes] = field(default_factory=dict)
-    strict_schemas: set[str] = field(default_factory=set)
+    strict_schemas: dict[int, str] = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
     has_server_tools: bool = False
     is_legacy: bool = False
@@ -270,7 +271,7 @@ class _ToolWriter:
             self._adjustments.add("tools.strict", "dropped", "limit")
             return None
         self._strict_tools, self._optional, self._unions = totals
-        self.tools.strict_schemas.add(digest)
+        self.tools.strict_schemas[len(self.tools.definitions)] = digest
         return found.json
 
 
