@@ -41,11 +41,13 @@ from translators.errors import FailedError, TranslationError
 from translators.models import ModelTable
 from translators.prefixes import chat_prefix
 from translators.reading import is_null
+from translators.server_tools import EVERYTHING
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
 # What callers with a key of their own may use: it is their bill, and their workspace.
 _OWNERS_FIELDS: Final = RESTRICTED | {"file_ids"}
+_OWNERS_TOOLS: Final = frozenset({EVERYTHING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ class Generator:
         """The operator's options with the caller's own wishes, which come as headers."""
         options = self._settings.options
         if caller.own_key is not None:
-            options = replace(options, allowed_fields=_OWNERS_FIELDS)
+            options = replace(options, allowed_fields=_OWNERS_FIELDS, server_tools=_OWNERS_TOOLS)
         if header(scope, b"x-gateway-thinking-blocks") == "1":
             options = replace(options, show_thinking_blocks=True)
         wish = header(scope, b"x-gateway-on-unsupported")

@@ -53,8 +53,6 @@ def answer_headers(records: Sequence[Record], *, names_key: bool = False) -> dic
     """What the caller is told in the head of an answer, as far as it is known when the head leaves."""
     whole = _together(records)
     headers = gateway_headers(whole, names_key=names_key)
-    if whole.adjusted is not None:
-        headers[ADJUSTED_HEADER] = whole.adjusted
     if ids := _within(whole.upstream_request_id or "", MAX_HEADER_BYTES):
         headers["x-upstream-request-id"] = ids
     headers.update(openai_rate_limits(whole.upstream_headers))
@@ -62,8 +60,10 @@ def answer_headers(records: Sequence[Record], *, names_key: bool = False) -> dic
 
 
 def gateway_headers(record: Record, *, names_key: bool) -> dict[str, str]:
-    """How the gateway came to the answer: attempts, prompt cache, another model, and for some callers the key."""
+    """How the gateway came to the answer: attempts, changes, prompt cache, another model, for some callers the key."""
     headers = {ATTEMPTS_HEADER: str(record.attempts)} if record.attempts else {}
+    if record.adjusted is not None:
+        headers[ADJUSTED_HEADER] = record.adjusted
     if record.usage.prompt_tokens:
         usage = record.usage
         headers[CACHE_HEADER] = f"read={usage.cache_read_tokens} write={usage.cache_write_tokens}"

@@ -32,6 +32,7 @@ from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.schema import schema_hash
+from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS
 from translators.wire.chat import KNOWN_FIELDS, KNOWN_REQUEST_DECODER, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
 
 # The API wants long answers streamed: the official SDK draws the line where 128,000 tokens an hour would take
@@ -47,7 +48,7 @@ class Options:
 
     `allowed_fields` are native fields (`speed`, ...) and `file_ids` that may be used with shared keys. `caching` is
     where requests without cache marks are marked, `sharing` how much of the prompt was seen lately, which `auto` goes
-    by.
+    by. `server_tools` are those of Anthropic's own that may be used.
     """
 
     max_output_tokens: int | None = None
@@ -58,6 +59,7 @@ class Options:
     sharing: Sharing = NOT_SHARED
     allowed_fields: frozenset[str] = frozenset()
     max_choices: int = 8
+    server_tools: frozenset[str] = SERVER_TOOLS
 
 
 class Target(Struct, frozen=True):
@@ -171,8 +173,10 @@ def _decide(request: ChatRequest, target: Target, options: Options, past: Past) 
     adjustments = Adjustments(reject=options.reject_unsupported)
     row, refused = target.row, target.refused_schemas
     max_tokens, is_limited = token_limit(request, row, options.max_output_tokens, adjustments)
-    allows_mcp = "mcp_servers" in options.allowed_fields
-    tools = write_tools(request, adjustments, refused, allows_mcp=allows_mcp)
+    native = options.server_tools
+    if "mcp_servers" in options.allowed_fields:
+        native |= {MCP_TOOLSET}
+    tools = write_tools(request, adjustments, refused, native=native)
     extensions = write_extensions(request, options.allowed_fields, adjustments)
     form = write_format(request.response_format, adjustments, refused)
     has_form = form.schema is not None or "format" in extensions.output_config

@@ -1,6 +1,7 @@
 """A native request: its model and whether it streams are read, the rest goes on as the bytes that came."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -10,8 +11,10 @@ from msgspec import Raw
 
 from translators.errors import TranslationError
 from translators.hosts import SAMPLING_VERSION
+from translators.native.members import OBJECT, each_once
 from translators.prefixes import messages_prefix
-from translators.reading import Decoder, checked_body, decode, is_null
+from translators.reading import Decoder, checked_body, decode
+from translators.wire.chat import ModelName
 
 # Upstream refuses a request without a version; whoever sends none was written before there was a choice.
 DEFAULT_VERSION: Final = SAMPLING_VERSION
@@ -20,32 +23,27 @@ DEFAULT_VERSION: Final = SAMPLING_VERSION
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _COLON: Final = re.compile(rb"\s*:\s*")
 
-# What costs more, reaches out, or belongs to one workspace, as `translation.allow_native` has it.
-RESTRICTED: Final = ("speed", "inference_geo", "mcp_servers", "container")
-
-# What the same list calls the ids of uploaded files: they stand in blocks, not in a field of their own.
+# What `translation.allow_native` calls the ids of uploaded files: they stand in blocks, not in a field of their own.
 FILE_IDS: Final = "file_ids"
 _FILE_ID: Final = b"file_id"
 # The letters of that name as escapes begin like this: no encoder writes them so, but a parser reads them.
 _ESCAPED_LETTERS: Final = (b"\\u005", b"\\u006")
 
+_BRACE: Final = ord("{")
 _NULL: Final = Raw(b"null")
 _T = TypeVar("_T")
 
 
 class _Body(msgspec.Struct):
-    model: str
+    model: ModelName
     stream: bool | None = None
-    speed: Raw = _NULL
-    inference_geo: Raw = _NULL
-    mcp_servers: Raw = _NULL
-    container: Raw = _NULL
     tools: Raw = _NULL
     system: Raw = _NULL
     messages: Raw = _NULL
 
 
 class _History(msgspec.Struct):
+    system: Raw = _NULL
     messages: Raw = _NULL
 
 
@@ -70,7 +68,6 @@ class Asked:
 
     model: str
     streams: bool
-    restricted: tuple[str, ...] = ()
     prefix: bytes | None = None
 
 
@@ -89,24 +86,15 @@ def read_native(body: bytes) -> Asked:
     """What a body asks for; `TranslationError` unless it is a JSON object with a text for `model`."""
     body = checked_body(body)
     read = decode(_BODY_DECODER, body)
-    restricted = tuple(name for name in RESTRICTED if not is_null(getattr(read, name)))
     prefix = messages_prefix(read.model, read.tools, read.system, read.messages)
-    return Asked(read.model, bool(read.stream), restricted, prefix)
-
-
-def check_restricted(asked: Asked, body: bytes, allowed: frozenset[str]) -> None:
-    """Raises `TranslationError` for a restricted field, or the id of a file, that is not among what is allowed."""
-    for name in asked.restricted:
-        if name not in allowed:
-            raise _not_allowed(name)
-    if FILE_IDS not in allowed and (place := place_of_file_id(body)) is not None:
-        raise _not_allowed(place)
+    return Asked(read.model, bool(read.stream), prefix)
 
 
 def place_of_file_id(body: bytes) -> str | None:
     """Where a body that `read_native` has accepted names an uploaded file; None where it does not.
 
     Only blocks count: a tool may well have an argument of that name. Nearly every body is told by a search for it.
+    Raises `TranslationError` where it hangs on a name that stands there twice.
     """
     # What is rarer is looked for first: nothing is as quick to search as a single byte.
     may_be_escaped = b"\\" in body and b"\\u00" in body and any(letter in body for letter in _ESCAPED_LETTERS)
@@ -114,14 +102,17 @@ def place_of_file_id(body: bytes) -> str | None:
         return None
     try:
         history = _HISTORY_DECODER.decode(body)
-        lists = [(history.messages, "messages")]
+        lists = [(history.messages, "messages"), (history.system, "system")]
         while lists:
             items, path = lists.pop()
-            for index, item in enumerate(_read(_LIST_DECODER, items) or []):
-                place = f"{path}.{index}"
+            for place, item in _items(items, path):
                 if (block := _read(_BLOCK_DECODER, item)) is None:
                     continue
-                source = _read(_BLOCK_DECODER, block.source) or _Block()
+                each_once(OBJECT.read(item, place), place)
+                source = _Block()
+                if (found := _read(_BLOCK_DECODER, block.source)) is not None:
+                    each_once(OBJECT.read(block.source, f"{place}.source"), f"{place}.source")
+                    source = found
                 if _is(block.type, "container_upload"):
                     return f"{place}.file_id"
                 if _is(source.type, "file"):
@@ -159,8 +150,12 @@ def _model_span(body: bytes) -> tuple[int, int]:
     raise AssertionError("read_native has seen a model")
 
 
-def _not_allowed(place: str) -> TranslationError:
-    return TranslationError(f"{place}: not allowed with the gateway's own keys.", param=place)
+def _items(content: Raw, path: str) -> Iterator[tuple[str, Raw]]:
+    """What stands in a content, each with its place: results of Anthropic's own tools are no list, but one object."""
+    if memoryview(content)[0] == _BRACE:
+        yield path, content
+    for index, item in enumerate(_read(_LIST_DECODER, content) or []):
+        yield f"{path}.{index}", item
 
 
 def _read(decoder: Decoder[_T], raw: Raw) -> _T | None:
