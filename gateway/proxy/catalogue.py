@@ -15,9 +15,14 @@ from translators.errors import ErrorKind, FailedError, Failure
 from translators.hosts import CURRENT_VERSION
 from translators.models import ModelInfo, ModelRow, ModelTable
 from translators.upstream_errors import answered_failure
+from translators.wire.chat import MAX_MODEL_NAME
 
 _PAGE: Final = 1000
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
+# There are two dozen. What an upstream lists beyond that, or at greater length, is passed over.
+_MOST_PAGES: Final = 5
+_MOST_MODELS: Final = 1000
+_MAX_INFO_BYTES: Final = 16 * 1024
 _OWNER: Final = "anthropic"
 
 
@@ -97,18 +102,19 @@ _INFO_DECODER: Final = msgspec.json.Decoder(ModelInfo)
 
 
 async def fetch_models(upstream: Upstream, endpoint: Endpoint) -> list[ModelEntry]:
-    """What the Models API lists for a key; raises `FailedError`."""
+    """What the Models API lists for a key, within bounds; raises `FailedError`."""
     entries: list[ModelEntry] = []
     after = ""
-    while True:
+    for _ in range(_MOST_PAGES):
         page = await _fetch_page(upstream, endpoint, after)
         try:
-            entries += [_entry_of_info(info) for info in page.data]
+            entries += [_entry_of_info(info) for info in page.data if len(bytes(info)) <= _MAX_INFO_BYTES]
         except msgspec.DecodeError as error:
             raise _not_a_list(error) from error
         if not page.has_more or not page.last_id or page.last_id in after:
-            return entries
+            break
         after = f"&after_id={page.last_id}"
+    return [entry for entry in entries if len(entry.id) <= MAX_MODEL_NAME][:_MOST_MODELS]
 
 
 async def _fetch_page(upstream: Upstream, endpoint: Endpoint, after: str) -> _ModelList:

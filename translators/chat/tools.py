@@ -90,8 +90,9 @@ class Tools:
 
 
 # Read anew, tools cost as much as all the rest of a request. What is kept of them: their text as the key, the schemas,
-# the descriptions (as Python texts).
+# the descriptions (as Python texts), and some objects however short the text is.
 _COPIES: Final = 3
+_OBJECT_BYTES: Final = 2_000
 _REMEMBERED: Final = Remembered[tuple[Tools, Adjustments]](8 * 2**20)
 
 
@@ -136,7 +137,7 @@ def _listed_tools(
         for index, raw in enumerate(listed):
             writer.add(raw, f"tools[{index}]")
         found = (writer.tools, notes)
-        _REMEMBERED.put(key, found, _COPIES * len(entries))
+        _REMEMBERED.put(key, found, _COPIES * len(entries) + _OBJECT_BYTES)
     tools, notes = found
     adjustments.merge(notes)
     return tools.copy()
