@@ -28,6 +28,7 @@ _FIRST_OUTPUT_TOKENS: Final = 400.0
 _FIRST_ANSWER_SECONDS: Final = 10.0
 _LEARNING: Final = 0.05
 _MAX_DIGITS: Final = 15
+_LONGEST_MOMENTS: Final = 200
 _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
@@ -284,12 +285,17 @@ _NAMES: Final = {
 }
 
 
-# Both are the same for many answers in a row.
-@lru_cache(maxsize=256)
 def _seconds_between(sent_at: str | None, reset: str | None) -> float | None:
     """Seconds by upstream's own clock; None where it does not say."""
-    if sent_at is None or reset is None:
+    # What is longer is no moment, and would be remembered.
+    if sent_at is None or reset is None or len(sent_at) + len(reset) > _LONGEST_MOMENTS:
         return None
+    return _seconds(sent_at, reset)
+
+
+# Both are the same for many answers in a row.
+@lru_cache(maxsize=256)
+def _seconds(sent_at: str, reset: str) -> float | None:
     try:
         return (iso_moment(reset) - http_moment(sent_at)).total_seconds()
     except ValueError:

@@ -11,6 +11,7 @@ from gateway.keypool.strategies import Strategy
 
 ORGANISATION_HEADER: Final = "anthropic-organization-id"
 WORKSPACE_HEADER: Final = "anthropic-workspace-id"
+_LONGEST_NAME: Final = 256
 
 
 class Members:
@@ -78,10 +79,10 @@ class Members:
 
     def discover(self, state: KeyState, headers: Mapping[str, str]) -> None:
         """Take in whose key it is, as its answer says."""
-        organisation = headers.get(ORGANISATION_HEADER)
+        organisation = _name(headers.get(ORGANISATION_HEADER))
         if organisation and organisation != state.organisation.name:
             self._found_organisation(state, organisation)
-        workspace = headers.get(WORKSPACE_HEADER)
+        workspace = _name(headers.get(WORKSPACE_HEADER))
         if workspace is None and organisation and not (state.workspace.is_known or state.key.workspace):
             # A default workspace has no name; its caches are the organisation's.
             workspace = organisation
@@ -238,6 +239,11 @@ class Members:
         known = self._known_as.get(f"workspace {name}")
         name = known or name
         return self._workspaces.get(name) or Workspace(name, is_known=known is not None)
+
+
+def _name(told: str | None) -> str | None:
+    """A name as upstream has told it; one beyond all measure is none."""
+    return told if told is not None and len(told) <= _LONGEST_NAME else None
 
 
 def _identity(key: Key) -> tuple[object, ...]:

@@ -41,6 +41,7 @@ _TURNS_A_STEP: Final = 32
 _KEYS_A_STEP: Final = 128
 # What is remembered of a turn: its value, the turn that is read from it, and the content that is made of that.
 _COPIES: Final = 4
+_OBJECT_BYTES: Final = 1_000
 # "Invalid `signature` in `thinking` block", "`thinking` or `redacted_thinking` blocks ... cannot be modified",
 # "Expected `thinking` or `redacted_thinking`, but found ...": but nothing about the field of that name.
 _ABOUT_THINKING: Final = re.compile(r"`(?:redacted_)?thinking`|(?:redacted_)?thinking blocks?\b|`signature`")
@@ -246,7 +247,7 @@ class KnownTurns:
         if known is not None and known[0] == value:
             return known[1]
         turn = _compared(value, message)
-        self._known.put(after, (value, turn), _COPIES * len(value))
+        self._known.put(after, (value, turn), _COPIES * len(value) + _OBJECT_BYTES)
         return turn
 
 
