@@ -60,7 +60,7 @@ class Members:
                     self._replace(known, key)
                 # The operator may have done something about it: that is looked at soon.
                 known.rest.until = -math.inf
-                known.organisation.rest.until = -math.inf
+                known.organisation.rest.until = known.workspace.rest.until = -math.inf
         # In the order of the configuration, as `weighted` and all reports have them.
         self.states = {name: self.states[name] for name in wanted}
         told = (*self.leaving, *self.states.values())
@@ -219,6 +219,8 @@ class Members:
         if not old.is_known:
             self._known_as[f"workspace {old.name}"] = name
             movers = list(old.ranking)
+            if old.rest.until > new.rest.until:
+                new.rest, new.rests_for = old.rest, old.rests_for
         for mover in movers:
             old.ranking.remove(mover)
             old.weight -= mover.key.weight
