@@ -209,7 +209,8 @@ def write_in_steps(
     yield
     system = _system(draft)
     has_marks = yield from _write_marks(draft, system)
-    yield
+    if len(request.messages) > caching.MESSAGES_A_STEP:
+        yield
     return _written(draft, system, has_marks=has_marks)
 
 
@@ -354,8 +355,9 @@ def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bo
     request, tools, messages = draft.request, draft.tools.definitions, draft.writer.conversation.messages
     marked: list[Block] = []
     for start in range(0, len(messages), caching.MESSAGES_A_STEP):
+        if start:
+            yield
         marked += caching.marked_blocks(messages[start : start + caching.MESSAGES_A_STEP])
-        yield
     has_marks = bool(marked) or caching.has_marks(tools, system)
     whole = caching.mark_of(request.cache_control, None, "") if not is_null(request.cache_control) else None
     if whole is None and not has_marks:
