@@ -1,0 +1,98 @@
+"""What the documentation quotes is real: messages occur in the code, configurations are read, codes are in the table."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from gateway.config import load_config
+from translators.errors import RULES
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TROUBLESHOOTING: Final = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+# Stands for what is put into a message, in the code as on the page.
+GAP: Final = "\0"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The code of a page in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
+def quoted_messages() -> list[str]:
+    """Every line of the page that is said to be the gateway's."""
+    return [line for block in blocks(TROUBLESHOOTING, "text") for line in block.splitlines()]
+
+
+@cache
+def texts_of_the_code() -> tuple[str, ...]:
+    """Every text in the code, with a gap where a value is put in."""
+    sources = [path for room in ("gateway", "translators") for path in sorted((ROOT / room).rglob("*.py"))]
+    return tuple(text for path in sources for text in _texts(ast.parse(path.read_text("utf-8"))))
+
+
+def _texts(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # A gap of `str.format`.
+            yield re.sub(r"\{\w*\}", GAP, node.value)
+        elif isinstance(node, ast.JoinedStr):
+            parts = (part.value if isinstance(part, ast.Constant) else GAP for part in node.values)
+            yield re.sub(f"{GAP}+", GAP, "".join(map(str, parts)))
+
+
+def occurs(message: str) -> bool:
+    """Whether the code has this message: as a part with the same gaps, or whole with these values in its gaps."""
+    with_gaps = re.sub(r"<\w+>", GAP, message)
+    return any(
+        with_gaps in text or (GAP in text and len(text) > 20 and re.fullmatch(_pattern(text), message))
+        for text in texts_of_the_code()
+    )
+
+
+def _pattern(text: str) -> str:
+    return ".+".join(re.escape(part) for part in text.split(GAP))
+
+
+@pytest.mark.parametrize("message", quoted_messages())
+def test_every_message_that_the_page_quotes_is_in_the_code(message: str) -> None:
+    assert occurs(message)
+
+
+@pytest.mark.parametrize(
+    "message", ["Cannot listen to 127.0.0.1:8080: address already in use.", "Unknown URL: <path>."]
+)
+def test_a_message_that_nobody_writes_would_be_noticed(message: str) -> None:
+    assert not occurs(message)
+
+
+def test_every_error_code_that_the_page_explains_is_in_the_table() -> None:
+    explained = re.findall(r"^\| `(\w+)` \((\d+)\) \|", TROUBLESHOOTING, re.MULTILINE)
+
+    assert len(explained) >= 7
+    assert set(explained) <= {(rule.code, str(rule.status)) for rule in RULES.values()}
+
+
+def configurations() -> list[object]:
+    """The parts of configuration files that pages print, recognised by their first line."""
+    return [
+        pytest.param(block, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, block in enumerate(blocks(page.read_text("utf-8"), "yaml"))
+        if block.startswith("# dragoman.yaml")
+    ]
+
+
+@pytest.mark.parametrize("text", configurations())
+def test_the_gateway_reads_every_configuration_that_a_page_prints(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "dragoman.yaml"
+    file.write_text(text, "utf-8")
+    names = re.findall(r"\$\{(\w+)\}|env: (\w+)", text)
+    environ = {first or second: f"sk-{first or second}" for first, second in names}
+
+    load_config(str(file), {"ANTHROPIC_API_KEY": "sk-ant-test", **environ})
