@@ -1,15 +1,19 @@
-"""What the documentation quotes is real: messages occur in the code, configurations are read, codes are in the table."""
+"""What the documentation quotes is real: messages and codes occur in the code, configurations are read."""
 
 import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from gateway.config import load_config
+from gateway.app import Gateway
+from gateway.banner import banner
+from gateway.config import Config, KeyConfig, load_config
+from gateway.secret import Secret
 from translators.errors import RULES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -96,3 +100,30 @@ def test_the_gateway_reads_every_configuration_that_a_page_prints(text: str, tmp
     environ = {first or second: f"sk-{first or second}" for first, second in names}
 
     load_config(str(file), {"ANTHROPIC_API_KEY": "sk-ant-test", **environ})
+
+
+def figures(text: str) -> set[str]:
+    """Every number with a unit of time or memory."""
+    return set(re.findall(r"\b\d[\d.]* (?:µs|ms|s|KB|MB)\b", text))
+
+
+def test_figures_beside_other_products_are_those_that_were_measured() -> None:
+    measured = figures((ROOT / "docs/performance.md").read_text("utf-8"))
+    compared = figures((ROOT / "docs/comparison.md").read_text("utf-8"))
+    first_screen = figures((ROOT / "README.md").read_text("utf-8").partition("\n## ")[0])
+
+    assert len(compared) > 15
+    assert len(first_screen) == 6
+    assert compared | first_screen <= measured
+
+
+async def test_the_readme_shows_what_the_gateway_prints() -> None:
+    shown = blocks((ROOT / "README.md").read_text("utf-8"), "text")[0]
+    keys = (KeyConfig(name="default", api_key=Secret("sk-ant-test")),)
+    with pytest.MonkeyPatch.context() as patch:
+        # As after `make run`, which installs no extras.
+        patch.setattr("gateway.config.extras.find_spec", lambda _: None)
+        gateway = Gateway(Config(keys=keys), callers_base_url="https://api.anthropic.com")
+        printed = banner(gateway, "http://127.0.0.1:8080", version("dragoman"))
+
+    assert shown == f"{printed}\n"
