@@ -17,7 +17,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-contract check format bench bench-peers bench-soak clean
+.PHONY: help run demo test test-contract check format fuzz bench bench-peers bench-soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: $(VENV)/dev.stamp ## Run the whole test suite
 test-contract: $(VENV)/contract.stamp ## Run the official SDKs' own tests against the gateway (fetches them from PyPI)
 	$(BIN)/python -m tests.contract.sdk_suites $(ARGS)
 
+fuzz: $(VENV)/dev.stamp ## Throw damaged input at every reader until stopped, or for SECONDS=600; findings go to .fuzz/
+	$(BIN)/python -m tests.fuzz $(SECONDS:%=--seconds %) $(ARGS)
+
 check: $(VENV)/dev.stamp ## Lint, formatting and types (ruff, mypy --strict)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,7 +64,7 @@ bench-soak: $(VENV)/dev.stamp ## See whether memory stays flat: 100,000 requests
 	$(BIN)/python -m benchmarks soak $(ARGS)
 
 clean: ## Remove the virtual environment and caches
-	rm -rf .venv .venv-3.* .venv-peers .peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-3.* .venv-peers .peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 
 $(VENV)/python.stamp:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.admin import WorkerPlace
 from gateway.api.auth import Authenticator, Caller
+from gateway.api.guesses import Guesses
 from gateway.api.interrupts import Interrupts
 from gateway.assembly import Parts, assemble
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
@@ -28,7 +29,7 @@ from gateway.proxy.routing import Aliases
 from gateway.proxy.sightings import Sightings
 from gateway.proxy.totals import Totals
 from gateway.rotation import Rotation
-from gateway.secret import Secret
+from gateway.secret import Redactor, Secret
 from gateway.store import StoreSwitch, open_store
 from gateway.telemetry.logs import log_event
 from gateway.upstream.client import UpstreamClient, upstream_client
@@ -45,6 +46,8 @@ _CHANGES: Final = {
     Change.ACCEPTED: (logging.INFO, "A key that was rejected is accepted again"),
     Change.OUT_OF_FUNDS: (logging.WARNING, "An organisation is out of funds, all its keys are left alone"),
 }
+# Shorter keys, which only a gateway for its own machine takes, may be words of any text.
+_SHORTEST_HIDDEN: Final = 8
 _NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
 
 
@@ -91,12 +94,14 @@ class Gateway:
         )
         self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
+        self._redactor = _redactor_of(config)
         self._lessons = Lessons()
         self._store = StoreSwitch(open_store(config.store))
         self._store_work: set[asyncio.Task[None]] = set()
         self._turns = TurnMemory(self._store)
         self.sightings = Sightings()
         self._totals = Totals()
+        self._guesses = Guesses()
         models = _models_of(config)
         self.aliases = _aliases_of(config, models)
         self._catalogue = Catalogue(self.aliases, models)
@@ -127,6 +132,7 @@ class Gateway:
         gone = {name: found for name, found in self._endpoints.items() if name in self._dispatcher.pool.leaving}
         self._endpoints.clear()
         self._endpoints.update(endpoints_of(config) | gone)
+        self._redactor = _redactor_of(config)
         models = _models_of(config)
         self.aliases = _aliases_of(config, models)
         self._catalogue = self._catalogue.renewed(self.aliases, models)
@@ -154,6 +160,7 @@ class Gateway:
             authenticator=Authenticator(
                 ((Caller(client.name, sees_key=client.sees_key), client.api_key) for client in config.clients),
                 has_keys=bool(config.keys),
+                guesses=self._guesses,
             ),
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
@@ -162,6 +169,7 @@ class Gateway:
             store=lambda: self._store.current.view(),
             sightings=self.sightings,
             totals=self._totals,
+            guesses=self._guesses,
         )
         return assemble(config, parts, self._lifespan)
 
@@ -174,7 +182,7 @@ class Gateway:
             task.add_done_callback(self._store_work.discard)
 
     def _own_endpoint(self, secret: Secret) -> HostEndpoint:
-        return endpoint("caller", secret, self._callers_base_url, is_callers_own=True)
+        return endpoint("caller", secret, self._callers_base_url, is_callers_own=True, hide_others=self._redactor)
 
     # Secrets that were rotated
 
@@ -237,7 +245,7 @@ class Gateway:
                     logging.WARNING,
                     "The list of models could not be fetched",
                     key=host.name,
-                    why=error.failure.detail or str(error),
+                    why=error.failure.in_full,
                 )
         if entries:
             self._catalogue.update(entries.values())
@@ -252,7 +260,19 @@ def _log_change(change: Change, lease: Lease) -> None:
 
 def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
     """An endpoint for each configured key, by its name."""
-    return {key.name: endpoint(key.name, key.api_key, key.base_url, api_version=key.api_version) for key in config.keys}
+    hide = _redactor_of(config)
+    return {
+        key.name: endpoint(key.name, key.api_key, key.base_url, api_version=key.api_version, hide_others=hide)
+        for key in config.keys
+    }
+
+
+def _redactor_of(config: Config) -> Redactor:
+    """Hides the keys of the pool, of clients and of the admin, which hosts and callers may have put into a text."""
+    secrets = [key.api_key for key in config.keys] + [client.api_key for client in config.clients]
+    if config.admin.api_key is not None:
+        secrets.append(config.admin.api_key)
+    return Redactor(secrets, shortest=_SHORTEST_HIDDEN)
 
 
 def _pool_key(key: KeyConfig) -> Key:

@@ -10,12 +10,14 @@ from typing import TypeVar
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
+from gateway.api.addresses import Addresses
 from gateway.api.admin import AdminView, WorkerPlace
 from gateway.api.auth import Authenticator
 from gateway.api.chat import ChatCompletions
 from gateway.api.completions import Completions
 from gateway.api.cors import CrossOrigin
 from gateway.api.generation import GenerationSettings, Generator
+from gateway.api.guesses import Guesses
 from gateway.api.interrupts import Interrupts
 from gateway.api.messages import COUNT_TOKENS, MESSAGES, Messages, NativeRoute, NativeSettings
 from gateway.api.middleware import Edge
@@ -52,6 +54,7 @@ class Parts:
     store: Callable[[], object]
     sightings: Sightings
     totals: Totals
+    guesses: Guesses
 
 
 def assemble(config: Config, parts: Parts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]) -> ASGIApp:
@@ -60,7 +63,7 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
     completions = _generator(Completions, config, parts)
     messages, count_tokens = _native(MESSAGES, config, parts), _native(COUNT_TOKENS, config, parts)
     models = Models(parts.authenticator, parts.catalogue)
-    admin = partial(AdminView, config.admin.api_key, parts.worker)
+    admin = partial(AdminView, config.admin.api_key, parts.worker, parts.guesses)
     services, turns = parts.services, parts.services.memory.counts
     front_door = FrontDoor(version("dragoman"))
     routes: list[BaseRoute] = [
@@ -86,7 +89,12 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
     hot |= {f"{prefix}/messages": messages for prefix in ("/v1", "")}
     origins = config.server.cors_origins
     is_open = not parts.authenticator.needs_key
-    edge = Edge(Shortcut(hot, router), guards_loopback=is_open, allowed_origins=origins)
+    edge = Edge(
+        Shortcut(hot, router),
+        guards_loopback=is_open,
+        allowed_origins=origins,
+        addresses=Addresses(config.server.trusted_proxies),
+    )
     return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge
 
 

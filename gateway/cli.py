@@ -195,7 +195,7 @@ _COMMANDS = {"serve": _serve, "demo": _demo, "check": _check, "doctor": _doctor,
 
 def _loaded(options: argparse.Namespace) -> Loaded:
     """The configuration, with what the command line says instead."""
-    loaded = load(options.config, os.environ)
+    loaded = load(options.config, os.environ, host=options.host)
     server = loaded.config.server
     if options.host is not None:
         server = replace(server, host=options.host)

@@ -101,4 +101,4 @@ async def _count(upstream: Upstream, endpoint: HostEndpoint, model: str) -> tupl
 def _trouble(error: FailedError) -> str:
     """What an operator can act on: upstream's own words, or, where nobody answered, ours."""
     failure = error.failure
-    return failure.message if failure.upstream_type is None else failure.detail or failure.message
+    return failure.message if failure.upstream_type is None else failure.in_full

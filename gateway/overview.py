@@ -66,7 +66,7 @@ async def fetch(upstream: Upstream, gateway: HostEndpoint) -> bytes:
         async with upstream.open(gateway, Call(CURRENT_VERSION, method="GET", path=PATH)) as answer:
             status, body = answer.status, await answer.read(_MAX_BYTES)
     except FailedError as error:
-        why = error.failure.detail or error.failure.message
+        why = error.failure.in_full
         advice = "Is it running? If it listens elsewhere than its configuration says, name it with --url."
         raise NotSeenError(f"No gateway answers at {url}: {why}\n{advice}", is_passing=True) from error
     if status == 200:

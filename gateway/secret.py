@@ -1,6 +1,7 @@
 """Values that must not be shown: a wrapper that hides one, and a function that hides them in a text."""
 
 import hmac
+import json
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -45,10 +46,31 @@ class Secret:
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:
     """The text with every secret's value in it replaced by `****`."""
-    # The longest first: a secret may begin with another one, whose replacement would leave the rest readable.
-    for value in sorted((secret.reveal() for secret in secrets if secret), key=len, reverse=True):
-        text = text.replace(value, MASK)
-    return text
+    return Redactor(secrets)(text)
+
+
+class Redactor:
+    """Hides the same secrets in text after text, also as they are quoted in JSON or in Python.
+
+    A shorter one than `shortest` characters is left alone: its masks would garble the text, and so betray it.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, secrets: Iterable[Secret], *, shortest: int = 1) -> None:
+        values = {secret.reveal() for secret in secrets if len(secret.reveal()) >= max(shortest, 1)}
+        quoted = {form(value)[1:-1] for value in values for form in (json.dumps, repr)}
+        # Some writers of JSON escape this, too.
+        quoted |= {text.replace("/", "\\/") for text in quoted}
+        # The longest first: a secret may begin with another one, whose replacement would leave the rest readable.
+        self._values = tuple(sorted(values | quoted, key=len, reverse=True))
+
+    def __call__(self, text: str) -> str:
+        """The text with every secret's value in it replaced by `****`."""
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, MASK)
+        return text
 
 
 def _bytes(secret: Secret) -> bytes:

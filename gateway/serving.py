@@ -4,21 +4,34 @@ import asyncio
 import contextlib
 import errno
 import gc
-import ipaddress
+import logging
 import math
+import os
 import signal
 import socket
 import sys
+import time
+import traceback
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from types import FrameType
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar, cast
 
 import uvicorn
 
+from gateway.api.addresses import Addresses
 from gateway.app import Gateway
-from gateway.config import Config
+from gateway.config import Config, ServerConfig, is_loopback
+from gateway.server import descriptors
+from gateway.server.limits import ServerLimits
 from gateway.server.protocol import HttpProtocol
+from gateway.telemetry.logs import log_event
+from gateway.workers.load import PULSE_SECONDS
 
+# An event loop that has not turned for so long is stuck, for whoever has asked it to stop and asks again.
+_STUCK_SECONDS: Final = 3.0
+# So many of the innermost calls say where.
+_CALLS_SHOWN: Final = 5
 # After the grace, interrupted streams have this long to tell their clients before the server cuts them.
 _FAREWELL_SECONDS: Final = 5
 # The same, where a second Ctrl-C ends everything.
@@ -26,6 +39,8 @@ _SHORT_FAREWELL_SECONDS: Final = 0.5
 _BACKLOG: Final = 2048
 # A request makes some hundred objects and hardly a cycle; at Python's default, 700, the collector runs for each one.
 _COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
+# Of the largest size, on their way in; of the usual size that is far more.
+_BODIES_IN_MEMORY: Final = 8
 
 T = TypeVar("T")
 
@@ -37,7 +52,7 @@ class CannotListenError(Exception):
 def check_exposure(config: Config) -> None:
     """Without clients anybody who reaches the port can spend the keys, so only this machine may."""
     host = config.server.host
-    if config.clients or _is_loopback(host):
+    if config.clients or is_loopback(host):
         return
     raise CannotListenError(
         f"server.host is {host}, which others can reach, but no clients are configured: anybody could use your keys.\n"
@@ -45,6 +60,21 @@ def check_exposure(config: Config) -> None:
         "  clients:\n"
         "    - {name: my-app, api_key: ${MY_APP_KEY}}"
     )
+
+
+def set_limits(limits: ServerLimits, config: ServerConfig, open_files: int | None) -> None:
+    """Set the limits for clients of a process that may have so many files open."""
+    possible = descriptors.connections_for(open_files)
+    wanted = config.max_connections or descriptors.default_connections(open_files)
+    if wanted > possible:
+        said = "The system allows fewer connections than server.max_connections"
+        log_event(logging.WARNING, said, connections=possible, open_files=open_files)
+    limits.max_connections = min(wanted, possible)
+    limits.max_per_address = config.max_connections_per_address or max(1, limits.max_connections // 2)
+    limits.allow_bodies(config.max_buffered_bytes or _BODIES_IN_MEMORY * config.max_body_bytes)
+    limits.write_seconds = config.client_write_seconds
+    # A proxy's address stands for many clients.
+    limits.is_exempt = Addresses(config.trusted_proxies).trusts
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -73,10 +103,11 @@ class Server(uvicorn.Server):
     """uvicorn, except that the first Ctrl-C ends well: no new connections, open streams get their time, exit code 0."""
 
     def __init__(self, gateway: Gateway, on_ready: Callable[[], None] = lambda: None) -> None:
+        limits = ServerLimits()
         config = uvicorn.Config(
             gateway.app,
             interface="asgi3",
-            http=HttpProtocol,
+            http=cast(type[asyncio.Protocol], partial(HttpProtocol, limits=limits)),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -87,8 +118,23 @@ class Server(uvicorn.Server):
             timeout_keep_alive=75,
         )
         super().__init__(config)
+        self.limits = limits
         self._gateway = gateway
         self._on_ready = on_ready
+        self._beat_at = math.inf
+        self._next_beat: asyncio.TimerHandle | None = None
+        self._follow(gateway.config.server)
+
+    def _follow(self, config: ServerConfig) -> None:
+        """Take the limits for clients from the configuration that holds now."""
+        self._followed = config
+        set_limits(self.limits, config, descriptors.limit())
+
+    async def on_tick(self, counter: int) -> bool:
+        """What uvicorn does ten times a second, and a look whether there is a new configuration."""
+        if self._gateway.config.server is not self._followed:
+            self._follow(self._gateway.config.server)
+        return await super().on_tick(counter)
 
     @property
     def _grace_seconds(self) -> float:
@@ -102,7 +148,18 @@ class Server(uvicorn.Server):
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+            self.beat()
             self._on_ready()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the event loop has not turned for some seconds; asked by signal handlers, which run all the same."""
+        return time.monotonic() - self._beat_at > _STUCK_SECONDS
+
+    def beat(self) -> None:
+        """Show that the event loop turns, from now on until the server has ended."""
+        self._beat_at = time.monotonic()
+        self._next_beat = asyncio.get_running_loop().call_later(PULSE_SECONDS, self.beat)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for open streams; those that outlive the grace end with an error that says why."""
@@ -114,6 +171,8 @@ class Server(uvicorn.Server):
             timer.cancel()
         if self.force_exit:
             await self._hurry()
+        if self._next_beat is not None:
+            self._next_beat.cancel()
 
     async def _hurry(self) -> None:
         """A second Ctrl-C: whoever still waits is told, and the application ends as it began, without a traceback."""
@@ -133,10 +192,15 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Say what is being waited for."""
+        """Say what is being waited for; a second signal ends a process whose event loop is stuck.
+
+        Python calls this between two instructions of whatever runs, so it is also called in a loop that never ends.
+        """
         # Taken in before anything is printed: the next signal may interrupt the printing.
         is_repeated = self.should_exit
         super().handle_exit(sig, frame)
+        if is_repeated and self.is_stuck:
+            give_up(frame)
         if count := len(self._gateway.interrupts):
             patience = "Ctrl-C again stops at once" if sig == signal.SIGINT else f"at most {self._grace_seconds:g} s"
             said = f"Stopping: {count} open requests may finish ({patience})."
@@ -144,6 +208,17 @@ class Server(uvicorn.Server):
                 said = f"Stopping at once: {count} open requests are cut off."
             with contextlib.suppress(OSError):  # a terminal that is gone
                 print(f"\n{said}", file=sys.stderr)  # noqa: T201
+
+
+def give_up(frame: FrameType | None) -> NoReturn:
+    """End the process without its event loop, which would never come to it; `frame` is what it is doing."""
+    try:
+        calls = traceback.extract_stack(frame)[-_CALLS_SHOWN:]
+        where = " > ".join(f"{os.path.basename(call.filename)}:{call.lineno} {call.name}" for call in calls)
+        log_event(logging.ERROR, "The event loop is stuck, so the process ends without it", where=where)
+    finally:
+        # What waits for the loop would wait for ever, at the end of the process as well.
+        os._exit(1)
 
 
 async def serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> bool:
@@ -154,7 +229,8 @@ async def serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[]
 
 
 def run(main: Coroutine[object, object, T]) -> T:
-    """Run a coroutine on uvloop, where the platform has it."""
+    """Run a coroutine on uvloop, where the platform has it, with all the file descriptors that it allows."""
+    descriptors.raise_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 
@@ -174,10 +250,3 @@ def _cannot_listen(host: str, port: int, error: OSError) -> str:
     option = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
     what = "port" if option == "port" else "address"
     return f"Cannot listen on {address}: {why[:1].lower()}{why[1:]}. Choose another {what} with --{option}."
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

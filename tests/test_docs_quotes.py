@@ -97,7 +97,7 @@ def test_the_gateway_reads_every_configuration_that_a_page_prints(text: str, tmp
     file = tmp_path / "dragoman.yaml"
     file.write_text(text, "utf-8")
     names = re.findall(r"\$\{(\w+)\}|env: (\w+)", text)
-    environ = {first or second: f"sk-{first or second}" for first, second in names}
+    environ = {first or second: f"sk-of-enough-characters-{first or second}" for first, second in names}
 
     load_config(str(file), {"ANTHROPIC_API_KEY": "sk-ant-test", **environ})
 

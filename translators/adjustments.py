@@ -7,6 +7,7 @@ from translators.errors import TranslationError
 
 HEADER: Final = "x-gateway-adjusted"
 MAX_HEADER_BYTES: Final = 2048
+_LONGEST_NOTE: Final = 200
 _SEPARATOR: Final = "; "
 
 
@@ -38,7 +39,7 @@ class Adjustments:
 
     def note(self, field: str, change: str, reason: str) -> None:
         """Note what no caller has sent, so that strict mode does not mind."""
-        self._notes[field] = f"{field}={change}:{reason}"
+        self._notes[field] = _printable(f"{field}={change}:{reason}")
 
     def count_unknown(self, count: int) -> None:
         """Note how many fields nobody here knows; their names stay out of the header, and strict mode does not mind."""
@@ -49,6 +50,13 @@ class Adjustments:
     def header(self) -> str | None:
         """The value of `x-gateway-adjusted`, at most 2 KB; None when nothing was changed."""
         return _header_of(self._notes.values())
+
+
+def _printable(note: str) -> str:
+    """A note as a header can carry it, also where a caller's own word is in it."""
+    if note.isascii() and note.isprintable() and len(note) <= _LONGEST_NOTE:
+        return note
+    return "".join(sign if " " <= sign <= "~" else "?" for sign in note[:_LONGEST_NOTE])
 
 
 def united(headers: Iterable[str | None]) -> str | None:

@@ -6,12 +6,19 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
+from translators.events import MalformedEventError
+
+# No block has nearly as many fields.
+MAX_FIELDS: Final = 1_000
 # The types of blocks that hold thinking, shown or sealed.
 THINKING: Final = ("thinking", "redacted_thinking")
 # Where the pieces of a block go (section 6.3 of the Messages reference): they are joined, and pieces of an input are
 # pieces of its JSON text.
 _FIELD_OF: Final = {b"text_delta": "text", b"thinking_delta": "thinking", b"input_json_delta": "input"}
 _PIECE_OF: Final = {b"text_delta": "text", b"thinking_delta": "thinking", b"input_json_delta": "partial_json"}
+# A delta counts only in the block it belongs to; in one of a type that is not listed here, of server tools or yet to
+# come, the first decides.
+_PIECES_OF: Final = {"text": "text", "thinking": "thinking", "redacted_thinking": "", "tool_use": "input"}
 # What a delta puts in a field's place.
 _REPLACED: Final = {b"signature_delta": ("signature",), b"compaction_delta": ("content", "encrypted_content")}
 _NOTHING: Final = Raw(b"null")
@@ -57,17 +64,21 @@ _TEXT_DECODER: Final = msgspec.json.Decoder(str)
 class _Open:
     """A block that is being recorded."""
 
-    __slots__ = ("citations", "fields", "pieces", "pieces_of")
+    __slots__ = ("citations", "fields", "pieces", "pieces_of", "type")
 
     def __init__(self, fields: dict[str, Raw]) -> None:
         self.fields = fields
+        self.type = _TEXT_DECODER.decode(fields["type"])
         self.pieces: list[bytes] = []
-        self.pieces_of = ""
+        # The field that its pieces make up.
+        self.pieces_of = _PIECES_OF.get(self.type)
         self.citations: list[bytes] = []
 
     def whole(self) -> Block:
         fields = dict(self.fields)
-        if self.pieces_of == "input":
+        if not self.pieces:
+            pass
+        elif self.pieces_of == "input":
             text = _TEXT_DECODER.decode(_joined(self.pieces))
             if text:
                 fields["input"] = Raw(text.encode())
@@ -75,7 +86,7 @@ class _Open:
             fields[self.pieces_of] = Raw(_joined([_text(fields.get(self.pieces_of, _NOTHING)), *self.pieces]))
         if self.citations:
             fields["citations"] = Raw(b"[%b]" % b",".join(self.citations))
-        return Block(_TEXT_DECODER.decode(fields["type"]), msgspec.json.encode(fields))
+        return Block(self.type, msgspec.json.encode(fields))
 
 
 class BlockRecorder:
@@ -93,8 +104,11 @@ class BlockRecorder:
 
     def add(self, index: int, delta_type: bytes, raw: bytes) -> None:
         """Take in a piece of a text, a thought or an input: a JSON string."""
-        if (block := self._open.get(index)) is not None:
+        if (block := self._open.get(index)) is None:
+            return
+        if block.pieces_of is None:
             block.pieces_of = _FIELD_OF[delta_type]
+        if block.pieces_of == _FIELD_OF[delta_type]:
             block.pieces.append(raw)
 
     def observe(self, data: bytes) -> None:
@@ -109,6 +123,8 @@ class BlockRecorder:
             self._apply(event.index, event.delta)
 
     def _begin(self, index: int, fields: dict[str, Raw]) -> None:
+        if len(fields) > MAX_FIELDS:
+            raise MalformedEventError(f"Upstream sent a content block with more than {MAX_FIELDS} fields.")
         block = self._open[index] = _Open(fields)
         citations = fields.get("citations", _NOTHING)
         if bytes(citations)[:1] == b"[":
@@ -140,6 +156,16 @@ def sendable(blocks: Iterable[Block]) -> list[Block]:
     if any(block.type == "tool_use" for block in blocks):
         bound = len(blocks)
     return [block for index, block in enumerate(blocks) if block.type != "text" or _says(block, is_bound=index < bound)]
+
+
+def is_whole(block: Block) -> bool:
+    """Whether a block is JSON of its type: one whose input was cut off is not."""
+    try:
+        # The JSON decoder does not look into what it passes over.
+        block.json.decode()
+        return _TYPE_DECODER.decode(block.json).type == block.type
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def content_of(blocks: Iterable[Block]) -> bytes:

@@ -16,6 +16,7 @@ class ErrorKind(Enum):
     CONTEXT_TOO_LONG = auto()
     MISSING_KEY = auto()
     WRONG_KEY = auto()
+    TOO_MANY_WRONG_KEYS = auto()
     CALLER_KEY_REJECTED = auto()
     CALLER_NOT_PERMITTED = auto()
     CALLER_QUOTA = auto()
@@ -27,6 +28,7 @@ class ErrorKind(Enum):
     HEAD_TOO_LARGE = auto()
     TOO_SLOW = auto()
     UNSUPPORTED_ENCODING = auto()
+    UNSUPPORTED_VERSION = auto()
     # The pool's side.
     RATE_LIMITED = auto()
     RAMPED_TOO_FAST = auto()
@@ -46,6 +48,7 @@ class ErrorKind(Enum):
     PROTOCOL_ERROR = auto()
     # The gateway's own.
     SHUTTING_DOWN = auto()
+    GATEWAY_BUSY = auto()
     INTERNAL = auto()
 
 
@@ -88,6 +91,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.CONTEXT_TOO_LONG: Rule(400, _REQUEST, "context_length_exceeded"),
     ErrorKind.MISSING_KEY: Rule(401, _REQUEST),
     ErrorKind.WRONG_KEY: Rule(401, _REQUEST, "invalid_api_key"),
+    ErrorKind.TOO_MANY_WRONG_KEYS: Rule(429, _RATE, "too_many_wrong_keys", sdk_retry=False),
     ErrorKind.CALLER_KEY_REJECTED: Rule(401, _REQUEST, "invalid_api_key"),
     ErrorKind.CALLER_NOT_PERMITTED: Rule(403, _REQUEST),
     ErrorKind.CALLER_QUOTA: Rule(429, "insufficient_quota", "insufficient_quota", sdk_retry=False),
@@ -99,6 +103,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.HEAD_TOO_LARGE: Rule(431, _REQUEST, "headers_too_large"),
     ErrorKind.TOO_SLOW: Rule(408, _REQUEST, "request_timeout"),
     ErrorKind.UNSUPPORTED_ENCODING: Rule(415, _REQUEST, "unsupported_content_encoding"),
+    ErrorKind.UNSUPPORTED_VERSION: Rule(505, _REQUEST, "http_version_not_supported", sdk_retry=False),
     ErrorKind.RATE_LIMITED: Rule(429, _RATE, "rate_limit_exceeded", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.RAMPED_TOO_FAST: Rule(429, _RATE, "slow_down", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.SPEND_LIMIT: Rule(
@@ -121,6 +126,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.CUT_OFF: Rule(502, _SERVER, "upstream_disconnected", retry=True, blame=Blame.HOST),
     ErrorKind.PROTOCOL_ERROR: Rule(502, _SERVER, "upstream_protocol_error", retry=True, blame=Blame.HOST),
     ErrorKind.SHUTTING_DOWN: Rule(503, _BUSY, "gateway_shutting_down"),
+    ErrorKind.GATEWAY_BUSY: Rule(503, _BUSY, "gateway_busy"),
     ErrorKind.INTERNAL: Rule(500, _SERVER, "internal_error"),
 }
 
@@ -129,7 +135,8 @@ RULES: Final[dict[ErrorKind, Rule]] = {
 class Failure:
     """One failure as it will be told: a kind, the caller's words, and what upstream called it.
 
-    `code` replaces the table's code where a narrower one is known; `detail` is for the log only.
+    `code` replaces the table's code where a narrower one is known. For the log there are `detail`, in which nothing is
+    quoted that a caller has sent, and `said`, upstream's words as they came.
     """
 
     kind: ErrorKind
@@ -139,6 +146,18 @@ class Failure:
     upstream_type: str | None = None
     retry_after_seconds: float | None = None
     detail: str = ""
+    said: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What may be read of it in a log that everybody sees: nothing that a caller can have had quoted."""
+        # What is nobody's fault but the request's is told in words about the request.
+        return self.detail or ("" if self.rule.blame is Blame.NOBODY else self.message)
+
+    @property
+    def in_full(self) -> str:
+        """All that is known, for the operator who asks."""
+        return ": ".join(filter(None, (self.detail, self.said))) or self.message
 
     @property
     def rule(self) -> Rule:
@@ -147,7 +166,7 @@ class Failure:
 
     def redacted(self, redact: Callable[[str], str]) -> "Failure":
         """The same with its texts passed through `redact`: some hosts repeat the key they refuse."""
-        return replace(self, message=redact(self.message), detail=redact(self.detail))
+        return replace(self, message=redact(self.message), detail=redact(self.detail), said=redact(self.said))
 
     def as_object(self) -> dict[str, object]:
         """OpenAI's error object: always the four keys, and Anthropic's own type where upstream gave one."""

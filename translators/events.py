@@ -1,10 +1,12 @@
 """Messages events out of upstream's bytes: patient with what is new, strict with what is broken."""
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import msgspec
 
 from translators.sse import DEFAULT_MAX_EVENT_BYTES, Event, EventDecoder, EventTooLargeError
+from translators.structure import MAX_SEPARATORS, separators
 from translators.wire.messages import (
     ANY_EVENT_DECODER,
     EVENT_DECODER,
@@ -13,6 +15,19 @@ from translators.wire.messages import (
     ErrorObject,
     StreamEvent,
 )
+
+# Larger events are looked at before they are read.
+_LARGE_BYTES: Final = 64 * 1024
+# Of an error that is no JSON so much is told.
+_MAX_MESSAGE_BYTES: Final = 16 * 1024
+
+
+class _Kind(msgspec.Struct):
+    type: str = ""
+    delta: "_Kind | None" = None
+
+
+_KIND_DECODER: Final = msgspec.json.Decoder(_Kind)
 
 
 class MalformedEventError(ValueError):
@@ -60,6 +75,8 @@ class EventReader:
                 yield known
 
     def _read(self, event: Event) -> StreamEvent | None:
+        if len(event.data) > _LARGE_BYTES:
+            _check_large(event.data)
         try:
             if not event.data.isascii():
                 # Raw slices are not looked into by the JSON decoder; a client must never get broken UTF-8.
@@ -77,9 +94,22 @@ class EventReader:
             event_type = ANY_EVENT_DECODER.decode(event.data).type
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if event.name == b"error":
-                return ErrorEvent(ErrorObject(message=event.data.decode("utf-8", "replace")))
+                return ErrorEvent(ErrorObject(message=event.data[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")))
             raise MalformedEventError(f"Upstream sent an event that cannot be read: {error}") from error
         if event_type in KNOWN_EVENTS:
             raise MalformedEventError(f"Upstream sent a {event_type} event that cannot be read: {error}") from error
         self.unknown_events += 1
         return None
+
+
+def _check_large(data: bytes) -> None:
+    """Refuse what would take many times its size once it is read: texts do not, nor do files."""
+    if separators(data) > MAX_SEPARATORS:
+        raise MalformedEventError(f"Upstream sent an event with more than {MAX_SEPARATORS} values.")
+    try:
+        kind = _KIND_DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # It is told below what is wrong with it, or that it is of no account.
+        return
+    if kind.type == "error" or (kind.delta is not None and kind.delta.type == "citations_delta"):
+        raise MalformedEventError(f"Upstream sent an event of type {kind.type} larger than {_LARGE_BYTES} bytes.")

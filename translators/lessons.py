@@ -60,7 +60,7 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
         _without_effort,
     ),
     (
-        re.compile(r"max_tokens: \d+ > (?P<limit>\d+), which is the maximum"),
+        re.compile(r"max_tokens: \d+ > (?P<limit>[1-9][0-9]{0,8}), which is the maximum"),
         lambda row, found: replace(row, max_output=int(found["limit"])),
     ),
 )

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+# A thousand times what models have.
+_HIGHEST_LIMIT: Final = 10**9
 EFFORT_LEVELS: Final = ("low", "medium", "high", "xhigh", "max")
 # Hosts write the same model with more around it: `us.anthropic.claude-x-v1:0`, `claude-x@date`, `anthropic/claude-x`.
 _T = TypeVar("_T")
@@ -134,7 +136,7 @@ class _Capabilities(Struct, frozen=True):
 class ModelInfo(Struct, frozen=True):
     """A model as the Models API describes it, as far as that refines a row (section 9.3 of the reference)."""
 
-    id: str
+    id: Annotated[str, msgspec.Meta(min_length=1)]
     display_name: str = ""
     created_at: str = ""
     max_input_tokens: int | None = None
@@ -145,9 +147,9 @@ class ModelInfo(Struct, frozen=True):
 def refined(row: ModelRow, info: ModelInfo) -> ModelRow:
     """The row with what the Models API says; about sampling, forced tools and the like it is silent."""
     changes: dict[str, Any] = {"id": info.id, "aliases": row.aliases if row.id == info.id else ()}
-    if info.max_input_tokens:
+    if _is_limit(info.max_input_tokens):
         changes["context"] = info.max_input_tokens
-    if info.max_tokens:
+    if _is_limit(info.max_tokens):
         changes["max_output"] = info.max_tokens
     capabilities = info.capabilities or _Capabilities()
     if capabilities.effort is not None:
@@ -163,6 +165,11 @@ def refined(row: ModelRow, info: ModelInfo) -> ModelRow:
         if "disabled" not in thinking or len(thinking) == 1:
             changes["thinks_by_default"] = any(kind != "disabled" for kind in thinking)
     return replace(row, **changes)
+
+
+def _is_limit(tokens: int | None) -> bool:
+    """Whether a number of tokens can be a model's limit: requests are made by it."""
+    return tokens is not None and 0 < tokens <= _HIGHEST_LIMIT
 
 
 def _is_supported(flag: _Flag | None) -> bool:

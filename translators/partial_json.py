@@ -1,5 +1,6 @@
 """Values out of a JSON object that is still arriving: the raw text of the wanted ones, piece by piece."""
 
+import re
 from collections.abc import Collection
 from typing import Final, NamedTuple, TypeAlias
 
@@ -8,7 +9,12 @@ import msgspec
 Path: TypeAlias = tuple[str, ...]
 
 _BLANK: Final = " \t\r\n"
-_ESCAPE_LENGTH: Final = 6  # \uXXXX
+# What can be taken in one piece: a string's inside, with the escapes that are whole; any other run between strings and
+# punctuation. Possessive, since a pattern that may go back remembers each step.
+_INSIDE: Final = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_RUN: Final = re.compile(r'[ \t\r\n]++|[^ \t\r\n"{}\[\],:]++|.', re.DOTALL)
+# How much of a string's inside can be decoded: the halves of a character beyond the basic plane belong together.
+_COMPLETE: Final = re.compile(r'(?:[^"\\]++|\\[^u]|\\u[dD][89abAB].{8}|\\u(?![dD][89abAB]).{4})*+', re.DOTALL)
 
 
 class Piece(NamedTuple):
@@ -28,9 +34,13 @@ class JsonExtractor:
 
     def __init__(self, wanted: Collection[Path]) -> None:
         self._wanted = frozenset(wanted)
+        self._longest = max(map(len, self._wanted), default=0)
         self._keys: list[str] = []
         self._open: list[str] = []
-        self._string: list[str] | None = None
+        self._objects = 0
+        self._is_in_string = False
+        # The pieces of a string that is a key.
+        self._key: list[str] = []
         self._is_escaped = False
         self._expects_key = False
         self._value_depth: int | None = None
@@ -41,72 +51,87 @@ class JsonExtractor:
     def feed(self, text: str) -> list[Piece]:
         """What these characters add to the wanted values."""
         pieces: list[Piece] = []
-        for character in text:
-            self._take(character, pieces)
+        at = 0
+        while at < len(text):
+            if self._is_in_string:
+                at = self._in_string(text, at, pieces)
+            else:
+                run = _RUN.match(text, at)
+                assert run is not None, "it takes any character"
+                self._take(run[0], pieces)
+                at = run.end()
         if self._value_depth is not None and self._piece:
             pieces.append(Piece(self._value_path, "".join(self._piece), False))
             self._piece.clear()
         return pieces
 
-    def _take(self, character: str, pieces: list[Piece]) -> None:
-        if self._string is not None:
-            self._in_string(character, pieces)
-        elif character in _BLANK:
-            self._keep(character)
-        elif character == '"':
-            self._begin_value(character)
-            self._string = [character]
-        elif character in "{[":
-            self._begin_value(character)
-            self._open.append(character)
-            self._expects_key = character == "{"
-        elif character in "}]":
-            self._close(character, pieces)
-        elif character == ",":
+    def _take(self, run: str, pieces: list[Piece]) -> None:
+        """A character of punctuation, or a run of others."""
+        if run[0] in _BLANK:
+            self._keep(run)
+        elif run == '"':
+            self._begin_value(run)
+            self._is_in_string = True
+            self._key = [run]
+        elif run in "{[":
+            self._begin_value(run)
+            self._open.append(run)
+            self._objects += run == "{"
+            self._expects_key = run == "{"
+        elif run in "}]":
+            self._close(run, pieces)
+        elif run == ",":
             self._end_scalar(pieces)
             if self._open and self._open[-1] == "{":
                 self._end_member()
-            self._keep(character)
-        elif character == ":":
-            self._keep(character)
+            self._keep(run)
+        elif run == ":":
+            self._keep(run)
         else:
-            self._begin_value(character)
+            self._begin_value(run)
             self._is_scalar = True
 
-    def _in_string(self, character: str, pieces: list[Piece]) -> None:
-        assert self._string is not None
-        self._string.append(character)
-        self._keep(character)
-        if self._is_escaped:
-            self._is_escaped = False
-        elif character == "\\":
-            self._is_escaped = True
-        elif character == '"':
-            text = "".join(self._string)
-            self._string = None
+    def _in_string(self, text: str, at: int, pieces: list[Piece]) -> int:
+        """A string goes on there; how far it does."""
+        # What an escape at the end of the last piece has left open is any one character.
+        inside = _INSIDE.match(text, at + self._is_escaped)
+        end = inside.end() if inside else len(text)
+        is_closed = text[end : end + 1] == '"'
+        self._is_escaped = text[end : end + 1] == "\\"
+        run = text[at : end + 1]
+        self._keep(run)
+        if self._expects_key:
+            self._key.append(run)
+        if is_closed:
+            self._is_in_string = False
             if self._expects_key:
-                self._keys.append(_decoded(text))
+                self._keys.append(_decoded("".join(self._key)))
                 self._expects_key = False
             elif self._value_depth == len(self._open):
                 self._finish(pieces)
+        return end + 1
 
-    def _begin_value(self, character: str) -> None:
+    def _begin_value(self, run: str) -> None:
         """A value begins, or a key; a wanted value is kept from its first character on."""
-        is_key = self._expects_key and character == '"'
-        if not is_key and self._value_depth is None and not self._is_scalar and tuple(self._keys) in self._wanted:
+        is_key = self._expects_key and run == '"'
+        if not is_key and self._value_depth is None and not self._is_scalar and self._is_wanted():
             self._value_depth = len(self._open)
             self._value_path = tuple(self._keys)
-        self._keep(character)
+        self._keep(run)
 
-    def _close(self, character: str, pieces: list[Piece]) -> None:
+    def _is_wanted(self) -> bool:
+        return len(self._keys) <= self._longest and tuple(self._keys) in self._wanted
+
+    def _close(self, bracket: str, pieces: list[Piece]) -> None:
         self._end_scalar(pieces)
         if not self._open:
             return
-        closed = self._open.pop()
-        if closed == "{" and len(self._keys) > self._depth_of_objects():
+        is_object = self._open.pop() == "{"
+        self._objects -= is_object
+        if is_object and len(self._keys) > self._objects:
             self._end_member()
         self._expects_key = False
-        self._keep(character)
+        self._keep(bracket)
         if self._value_depth is not None and self._value_depth == len(self._open):
             self._finish(pieces)
 
@@ -121,17 +146,14 @@ class JsonExtractor:
             self._keys.pop()
         self._expects_key = True
 
-    def _depth_of_objects(self) -> int:
-        return self._open.count("{")
-
     def _finish(self, pieces: list[Piece]) -> None:
         pieces.append(Piece(self._value_path, "".join(self._piece), True))
         self._piece.clear()
         self._value_depth = None
 
-    def _keep(self, character: str) -> None:
+    def _keep(self, run: str) -> None:
         if self._value_depth is not None:
-            self._piece.append(character)
+            self._piece.append(run)
 
 
 class StringContent:
@@ -140,35 +162,21 @@ class StringContent:
     def __init__(self) -> None:
         self._held = ""
         self._has_begun = False
+        self._has_ended = False
 
     def feed(self, raw: str) -> str:
         """The characters that are complete."""
+        if self._has_ended:
+            return ""
         text = self._held + raw
         if not self._has_begun:
             self._has_begun = text.startswith('"')
             text = text.removeprefix('"')
-        end = _complete_length(text)
+        complete = _COMPLETE.match(text)
+        end = complete.end() if complete else 0
+        self._has_ended = text[end : end + 1] == '"'
         self._held = text[end:]
         return _decoded(f'"{text[:end]}"') if end else ""
-
-
-def _complete_length(text: str) -> int:
-    """How much of a string's inside can be decoded: up to its closing quote, or to an escape that is not whole."""
-    place = 0
-    while place < len(text):
-        if text[place] == '"':
-            return place
-        if text[place] != "\\":
-            place += 1
-            continue
-        length = _ESCAPE_LENGTH if text[place + 1 : place + 2] == "u" else 2
-        # The two halves of a character beyond the basic plane belong together.
-        if text[place + 1 : place + 4].lower() in ("ud8", "ud9", "uda", "udb"):
-            length = 2 * _ESCAPE_LENGTH
-        if place + length > len(text):
-            return place
-        place += length
-    return place
 
 
 def _decoded(text: str) -> str:

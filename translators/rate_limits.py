@@ -1,10 +1,11 @@
 """Anthropic's rate limits in OpenAI's headers (section 1.4 of the OpenAI reference)."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
+
+from translators.moments import http_moment, iso_moment
 
 _PREFIX: Final = "anthropic-ratelimit-"
 # Names there and here, put together once: of the counts and of the reset of each kind.
@@ -49,7 +50,7 @@ def go_duration(seconds: float) -> str:
 def _duration_until(reset: str, sent_at: str | None) -> str | None:
     """By upstream's own clock: its answer says when it was sent."""
     try:
-        seconds = (_aware(datetime.fromisoformat(reset)) - _http_date(sent_at or "")).total_seconds()
+        seconds = (iso_moment(reset) - _http_date(sent_at or "")).total_seconds()
     except ValueError:
         return None
     return go_duration(max(0.0, seconds))
@@ -57,8 +58,4 @@ def _duration_until(reset: str, sent_at: str | None) -> str | None:
 
 @lru_cache(maxsize=64)
 def _http_date(text: str) -> datetime:
-    return _aware(parsedate_to_datetime(text))
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return http_moment(text)

@@ -1,9 +1,9 @@
 """Reading a caller's JSON: every mistake becomes a `TranslationError` that names the place."""
 
 import codecs
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -19,7 +19,15 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 # msgspec ends its messages with " - at `$.messages[0].content`".
 _PLACE: Final = re.compile(r"^(?P<text>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+# Strings and punctuation, which tell where one is; a string may lack its end.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\],]', re.DOTALL)
+# A string up to the first half of a surrogate pair that stands alone.
+_PAIRED: Final = re.compile(
+    rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*+", re.DOTALL
+)
+# Where a mistake is looked for: enough for any conversation, and done in some 20 ms.
+_SEARCHED_BYTES: Final = 1024 * 1024
+_SEARCHED_TOKENS: Final = 40_000
 # JSON strings whose beginning shows that they are not blank: nearly all. A first character that is no white space, in
 # ASCII, in a script none of whose characters is (told by its first byte), or as an escape, perhaps behind white space.
 _SEEN: Final = rb"[!#-\[\]-~\xc3-\xe0\xe4-\xf4]"
@@ -42,9 +50,10 @@ def decode(decoder: Decoder[_T_co], data: bytes | Raw, path: str = "") -> _T_co:
     except msgspec.ValidationError as error:
         raise _wrong_value(str(error), path) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        place = place_of_lone_surrogate(bytes(data)) if "utf-16" in str(error) or "truncated" in str(error) else None
+        is_surrogate = "utf-16" in str(error)
+        place = place_of_lone_surrogate(data) if is_surrogate or "truncated" in str(error) else None
         param = _joined(path, place or "") or None
-        what = "half of a surrogate pair" if place else str(error)
+        what = "half of a surrogate pair" if place or is_surrogate else str(error)
         raise TranslationError(f"The body is not valid JSON: {what}", param=param) from error
     except RecursionError as error:
         raise TranslationError("The body is nested too deeply.", param=path or None) from error
@@ -78,26 +87,40 @@ def check_in_steps(body: bytes) -> Iterator[None]:
         yield
 
 
-def place_of_lone_surrogate(body: bytes) -> str | None:
-    """Where half a surrogate pair stands in a body; the JSON decoder that found it does not say."""
+def place_of_lone_surrogate(body: bytes | Raw) -> str | None:
+    """Where half a surrogate pair stands in a body; the JSON decoder that found it does not say.
+
+    None where it is nowhere, in a name, or too far behind the beginning to be looked for.
+    """
+    # Of each open bracket, where in it one is: an index, or a name; None where a name is due.
+    places: list[int | bytes | None] = []
+    for token in islice(_TOKEN.finditer(bytes(memoryview(body)[:_SEARCHED_BYTES])), _SEARCHED_TOKENS):
+        text = token[0]
+        if text in b"[{":
+            places.append(0 if text == b"[" else None)
+        elif not places:
+            return None
+        elif text in b"]}":
+            places.pop()
+        elif text == b",":
+            within = places[-1]
+            places[-1] = within + 1 if isinstance(within, int) else None
+        elif places[-1] is None:
+            places[-1] = text
+        elif _PAIRED.fullmatch(text) is None:
+            return _path_of(places)
+    return None
+
+
+def _path_of(places: Iterable[int | bytes | None]) -> str | None:
+    path = ""
     try:
-        found = _search_surrogate(json.loads(body), "")
-    except (ValueError, RecursionError):
+        for place in places:
+            path = _joined(path, f"[{place}]" if isinstance(place, int) else TEXT_DECODER.decode(place or b'""'))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # A name on the way is broken, too.
         return None
-    return found or None
-
-
-def _search_surrogate(value: object, path: str) -> str:
-    if isinstance(value, str):
-        return path if _SURROGATE.search(value) else ""
-    if isinstance(value, dict):
-        return next(
-            (found for key, item in value.items() if (found := _search_surrogate(item, _joined(path, key)))), ""
-        )
-    if isinstance(value, list):
-        places = (_search_surrogate(item, f"{path}[{index}]") for index, item in enumerate(value))
-        return next((place for place in places if place), "")
-    return ""
+    return path or None
 
 
 def is_null(raw: Raw) -> bool:

@@ -92,7 +92,10 @@ def _converted(schema: bytes) -> Structured:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise OutsideSubsetError(f"it cannot be read: {error}") from error
     conversion = _Conversion(read)
-    converted = conversion.convert(read, is_root=True)
+    try:
+        converted = conversion.convert(read, is_root=True)
+    except RecursionError as error:
+        raise OutsideSubsetError("it is nested too deeply") from error
     try:
         return Structured(orjson.dumps(converted), conversion.optional_parameters, conversion.unions)
     except TypeError as error:
@@ -313,7 +316,7 @@ def _string(schema: Schema) -> _Body:
     converted: Schema = {"type": "string"}
     if isinstance(schema.get("pattern"), str) and not _HARD_PATTERN.search(schema["pattern"]):
         converted["pattern"] = schema["pattern"]
-    if schema.get("format") in _FORMATS:
+    if isinstance(schema.get("format"), str) and schema["format"] in _FORMATS:
         converted["format"] = schema["format"]
     return _Body(converted, set(converted))
 

@@ -27,25 +27,26 @@ class EventTooLargeError(ValueError):
 class EventDecoder:
     """Cuts a byte stream into events, whatever pieces it comes in.
 
-    Each byte is looked at once: an unfinished line is kept in pieces and joined when its end arrives.
+    Each byte is looked at once, and an unfinished event takes no more memory than it has bytes: the pieces that it
+    comes in may be of one byte each.
     """
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_data_size", "_line", "_line_size", "_max_event_bytes", "_name")
+    __slots__ = ("_after_cr", "_at_start", "_data", "_line", "_max_event_bytes", "_more_data", "_name")
 
     def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
-        self._line: list[bytes] = []
-        self._line_size = 0
+        self._line = bytearray()
         self._name = b""
-        self._data: list[bytes] = []
-        self._data_size = 0
+        # The first line of data, which is mostly the only one, and what follows it.
+        self._data: bytes | None = None
+        self._more_data = bytearray()
         self._after_cr = False
         self._at_start = True
 
     @property
     def is_between_events(self) -> bool:
         """Whether the next byte begins an event, or a line that belongs to none."""
-        return not (self._line or self._data or self._name or self._after_cr or self._at_start)
+        return not (self._line or self._data is not None or self._name or self._after_cr or self._at_start)
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete, in order; `EventTooLargeError` beyond the bound."""
@@ -62,8 +63,7 @@ class EventDecoder:
         for line in lines:
             self._take_line(line, events)
         if rest:
-            self._line.append(rest)
-            self._line_size += len(rest)
+            self._line += rest
             self._check_size()
         return events
 
@@ -75,16 +75,15 @@ class EventDecoder:
         """
         events: list[Event] = []
         self._take_line(b"", events)
-        if self._data:
+        if self._data is not None:
             self._dispatch(events)
         return events
 
     def _take_line(self, line: bytes, events: list[Event]) -> None:
         if self._line:
-            self._line.append(line)
-            line = b"".join(self._line)
+            self._line += line
+            line = bytes(self._line)
             self._line.clear()
-            self._line_size = 0
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(_BOM)
@@ -93,21 +92,22 @@ class EventDecoder:
             return
         field, _, value = line.partition(b":")
         if field == b"data":
-            self._data.append(value.removeprefix(b" "))
-            # An empty line is kept too, as the line feed it will become.
-            self._data_size += len(value) + 1
+            value = value.removeprefix(b" ")
+            if self._data is None:
+                self._data = value
+            else:
+                self._more_data += b"\n" + value
             self._check_size()
         elif field == b"event":
             self._name = value.removeprefix(b" ")
 
     def _dispatch(self, events: list[Event]) -> None:
-        if self._data:
-            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-            events.append(Event(self._name, data))
-            self._data.clear()
-            self._data_size = 0
+        if self._data is not None:
+            events.append(Event(self._name, self._data + self._more_data if self._more_data else self._data))
+            self._data = None
+            self._more_data.clear()
         self._name = b""
 
     def _check_size(self) -> None:
-        if self._line_size + self._data_size > self._max_event_bytes:
+        if len(self._line) + len(self._data or b"") + len(self._more_data) > self._max_event_bytes:
             raise EventTooLargeError(f"An event is larger than {self._max_event_bytes} bytes.")

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from translators.errors import RULES, ErrorKind, Failure
+from translators.moments import http_moment, iso_moment
 from translators.wire.messages import ERROR_DECODER, ErrorObject
 
 CUT_OFF: Final = Failure(ErrorKind.CUT_OFF, "Upstream closed the connection before the answer was complete.")
@@ -62,9 +62,14 @@ _KIND_OF_CALLERS_KEY: Final = {
     (ErrorKind.KEY_REJECTED, 403): ErrorKind.CALLER_NOT_PERMITTED,
     (ErrorKind.SPEND_LIMIT, 429): ErrorKind.CALLER_QUOTA,
 }
+# What is longer is a mistake of the host's, and would not fit into the headers that tell of it.
+_LONGEST_WAIT_SECONDS: Final = 366 * 86_400.0
 _OWN_SPEND_LIMIT: Final = re.compile(r"You have reached your specified .*API usage limits", re.IGNORECASE)
 _REGAIN_ACCESS: Final = re.compile(r"regain access on (\d{4}-\d{2}-\d{2}) at (\d{2}:\d{2}) UTC")
 _CONTEXT_TOO_LONG: Final = re.compile(r"prompt is too long|exceed(s|ed)? (the )?(model'?s )?context", re.IGNORECASE)
+
+# So much of upstream's words is looked at and told: characters, far more than it uses.
+MAX_MESSAGE: Final = 16_384
 
 # Messages name a field at their beginning: `temperature: range: 0..1`, "`top_p` is deprecated ...".
 _FIELD: Final = re.compile(r"[`\"]?([a-z_]+)")
@@ -124,7 +129,8 @@ def answered_failure(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = ErrorObject()
     failure = _failure(status, error, is_callers_key)
-    return replace(failure, retry_after_seconds=_wait(headers or {}, error.message or ""))
+    wait = _wait(headers or {}, error.message or "")
+    return replace(failure, retry_after_seconds=None if wait is None else min(wait, _LONGEST_WAIT_SECONDS))
 
 
 def streamed_failure(error: ErrorObject) -> Failure:
@@ -133,17 +139,19 @@ def streamed_failure(error: ErrorObject) -> Failure:
 
 
 def _failure(status: int, error: ErrorObject, is_callers_key: bool = False) -> Failure:
-    message = error.message or ""
+    message = (error.message or "")[:MAX_MESSAGE]
     kind = kind_of(status, error.type, error.error_code, message)
     if is_callers_key:
         kind = _KIND_OF_CALLERS_KEY.get((kind, status), kind)
+    param = _param(kind, message)
     return Failure(
         kind,
         # What concerns the pool's keys is not told in upstream's words.
         _POOL_MESSAGES.get(kind) or _caller_message(kind, message),
-        param=_param(kind, message),
+        param=param,
         upstream_type=error.type,
-        detail=f"{status} {error.type or 'without a type'}: {message}",
+        detail=f"{status} {error.type or 'without a type'}{f' param={param}' if param else ''}",
+        said=message,
     )
 
 
@@ -182,8 +190,7 @@ def _seconds_until(moment: str | None, sent_at: str | None) -> float | None:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text) if text[:1].isdecimal() else parsedate_to_datetime(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return iso_moment(text) if text[:1].isdecimal() else http_moment(text)
 
 
 def _kind_of_400(message: str) -> ErrorKind:

@@ -9,6 +9,8 @@ from translators.wire.messages import UsageCounts
 
 # `standard_only` and `auto` end as `standard`, which OpenAI calls `default`; strict clients refuse other words.
 _SERVICE_TIERS: Final = {"standard": "default", "priority": "priority"}
+# No message has so many; what says so is broken.
+_MOST_TOKENS: Final = 10**12
 _OPENAI_USAGE: Final = (
     b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
     b'"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":0},'
@@ -36,15 +38,15 @@ class Usage(Struct):
         """Take over the counts that are there: within one message each overwrites (they are cumulative)."""
         before = self._earlier or _NOTHING
         if counts.input_tokens is not None:
-            self.input_tokens = before.input_tokens + counts.input_tokens
+            self.input_tokens = before.input_tokens + _possible(counts.input_tokens)
         if counts.cache_creation_input_tokens is not None:
-            self.cache_write_tokens = before.cache_write_tokens + counts.cache_creation_input_tokens
+            self.cache_write_tokens = before.cache_write_tokens + _possible(counts.cache_creation_input_tokens)
         if counts.cache_read_input_tokens is not None:
-            self.cache_read_tokens = before.cache_read_tokens + counts.cache_read_input_tokens
+            self.cache_read_tokens = before.cache_read_tokens + _possible(counts.cache_read_input_tokens)
         if counts.output_tokens is not None:
-            self.output_tokens = before.output_tokens + counts.output_tokens
+            self.output_tokens = before.output_tokens + _possible(counts.output_tokens)
         if counts.output_tokens_details is not None and counts.output_tokens_details.thinking_tokens is not None:
-            self.thinking_tokens = before.thinking_tokens + counts.output_tokens_details.thinking_tokens
+            self.thinking_tokens = before.thinking_tokens + _possible(counts.output_tokens_details.thinking_tokens)
         if counts.service_tier is not None:
             self.service_tier = _SERVICE_TIERS.get(counts.service_tier)
 
@@ -75,6 +77,13 @@ class Usage(Struct):
             self.cache_write_tokens,
             self.thinking_tokens,
         )
+
+
+def _possible(count: int) -> int:
+    """A count as it is told, within what can be: everything is reckoned with it, and written for any reader of JSON."""
+    if 0 <= count <= _MOST_TOKENS:
+        return count
+    return 0 if count < 0 else _MOST_TOKENS
 
 
 _NOTHING = Usage()

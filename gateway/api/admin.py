@@ -8,6 +8,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.auth import presented_key
+from gateway.api.guesses import Guesses
 from gateway.api.responder import responder_of
 from gateway.secret import Secret
 from translators.errors import ErrorKind, FailedError, Failure
@@ -31,19 +32,26 @@ class WorkerPlace:
 class AdminView:
     """One view into the process that is asked; `look` gives what is seen."""
 
-    def __init__(self, admin_key: Secret | None, worker: WorkerPlace, look: Callable[[], Mapping[str, object]]) -> None:
+    def __init__(
+        self,
+        admin_key: Secret | None,
+        worker: WorkerPlace,
+        guesses: Guesses,
+        look: Callable[[], Mapping[str, object]],
+    ) -> None:
         self._admin_key = admin_key
+        self._guesses = guesses
         self._worker = worker
         self._look = look
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        check_admin(scope, self._admin_key)
+        check_admin(scope, self._admin_key, self._guesses)
         body = orjson.dumps({"worker": self._worker, **self._look()})
         await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
 
 
-def check_admin(scope: Scope, admin_key: Secret | None) -> None:
+def check_admin(scope: Scope, admin_key: Secret | None, guesses: Guesses) -> None:
     """Raise `FailedError` for everybody but the admin; how long that takes tells nothing about the key."""
     if admin_key is None:
         raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, _NOT_SET, code="admin_key_not_set"))
@@ -51,4 +59,4 @@ def check_admin(scope: Scope, admin_key: Secret | None) -> None:
     if token is None:
         raise FailedError(Failure(ErrorKind.MISSING_KEY, _MISSING))
     if Secret(token) != admin_key:
-        raise FailedError(Failure(ErrorKind.WRONG_KEY, _WRONG))
+        raise guesses.refusal(scope, _WRONG)

@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.types import Scope
 
+from gateway.api.guesses import Guesses
 from gateway.api.requests import header
 from gateway.secret import Secret
 from translators.errors import ErrorKind, FailedError, Failure
@@ -48,10 +49,13 @@ class Caller:
 class Authenticator:
     """Decides who a request comes from, or refuses it."""
 
-    def __init__(self, clients: Iterable[tuple[Caller, Secret]], *, has_keys: bool) -> None:
+    def __init__(
+        self, clients: Iterable[tuple[Caller, Secret]], *, has_keys: bool, guesses: Guesses | None = None
+    ) -> None:
         self._clients = {_digest(secret.reveal()): caller for caller, secret in clients}
         self._has_keys = has_keys
         self._anybody = Caller(ANYBODY)
+        self._guesses = guesses or Guesses()
 
     @property
     def needs_key(self) -> bool:
@@ -65,13 +69,13 @@ class Authenticator:
         token = presented_key(scope)
         if token is None:
             raise FailedError(Failure(ErrorKind.MISSING_KEY, self._missing_key_message()))
-        return self._client(token) if self._clients else self._owner_of(token)
+        return self._client(token, scope) if self._clients else self._owner_of(token)
 
-    def _client(self, token: str) -> Caller:
+    def _client(self, token: str, scope: Scope) -> Caller:
         # A digest tells nothing about the key it is made from, so neither does the time to find it.
         if (caller := self._clients.get(_digest(token))) is not None:
             return caller
-        raise FailedError(Failure(ErrorKind.WRONG_KEY, f"Incorrect API key provided: {_masked(token)}."))
+        raise self._guesses.refusal(scope, f"Incorrect API key provided: {_masked(token)}.")
 
     def _owner_of(self, token: str) -> Caller:
         # It travels on in a header, which carries no other characters.

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope
 from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
-from gateway.api.middleware import notes_of
+from gateway.api.notes import Notes, notes_of
 from gateway.api.records import answer_headers, count_records, note_records
 from gateway.api.requests import header
 from gateway.api.responder import Responder, responder_of
@@ -254,7 +254,7 @@ def _asked(request: ChatRequest) -> _Asked:
     return _Asked(request.model, bool(request.stream), bool(options and options.include_usage), metadata)
 
 
-def _note(notes: dict[str, object], asked: _Asked, caller: Caller, records: Sequence[Record]) -> None:
+def _note(notes: Notes, asked: _Asked, caller: Caller, records: Sequence[Record]) -> None:
     note_records(notes, records, caller=caller, model=asked.model, is_stream=asked.is_stream)
     if asked.metadata is not None:
-        notes["metadata"] = asked.metadata
+        notes.words["metadata"] = asked.metadata

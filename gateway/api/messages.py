@@ -10,10 +10,11 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
-from gateway.api.middleware import notes_of
+from gateway.api.notes import notes_of
 from gateway.api.records import count_records, gateway_headers, note_records
 from gateway.api.requests import read_body
 from gateway.api.responder import Responder, responder_of
+from gateway.api.turns import LARGE_BYTES, in_turns
 from gateway.proxy.exchange import Candidate, Exchange, Services
 from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native, telling
 from gateway.proxy.ports import Endpoint
@@ -22,7 +23,17 @@ from gateway.proxy.totals import Totals
 from gateway.secret import Secret
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
-from translators.native.request import DEFAULT_VERSION, Asked, NativeRequest, check_restricted, read_native, with_model
+from translators.native.request import (
+    DEFAULT_VERSION,
+    Asked,
+    NativeRequest,
+    check_restricted,
+    check_restricted_in_steps,
+    read_native,
+    read_native_in_steps,
+    with_model,
+    with_model_in_steps,
+)
 from translators.native.stream import PING
 
 # What passes beside `anthropic-version` and `anthropic-beta`: no credentials, nothing that tells who the client is.
@@ -82,10 +93,8 @@ class Messages:
         responder = responder_of(scope)
         caller = self._authenticator.caller(scope)
         body = await read_body(scope, receive, self._settings.max_body_bytes)
-        asked = read_native(body)
-        if caller.own_key is None:
-            check_restricted(asked, body, self._settings.allowed_fields)
-        exchange = self._exchange(scope, caller, asked, body)
+        asked = await self._read(body, caller)
+        exchange = await self._exchange(scope, caller, asked, body)
         # The exchange holds it for as long as it is needed.
         del body
         # An id of upstream's only when it is certain that its answer is the one that is passed on.
@@ -109,6 +118,19 @@ class Messages:
                 # To count tokens is to use none.
                 count_records(self._totals, records, caller)
 
+    async def _read(self, body: bytes, caller: Caller) -> Asked:
+        """What is asked for, if this caller may ask for it."""
+        allowed = self._settings.allowed_fields
+        is_large = len(body) > LARGE_BYTES
+        asked = await in_turns(read_native_in_steps(body)) if is_large else read_native(body)
+        if caller.own_key is not None:
+            return asked
+        if is_large:
+            await in_turns(check_restricted_in_steps(asked, body, allowed))
+        else:
+            check_restricted(asked, body, allowed)
+        return asked
+
     async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
         with StreamClient(responder, self._settings.keepalive_seconds, PING) as client:
             await stream_native(exchange, client, passed.update)
@@ -120,7 +142,7 @@ class Messages:
     def _streams(self, asked: Asked) -> bool:
         return asked.streams and self._route.streams
 
-    def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes) -> NativeExchange:
+    async def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes) -> NativeExchange:
         understood = self._aliases.resolve(asked.model)
         model = understood.id
         services = self._services
@@ -137,14 +159,17 @@ class Messages:
         )
         return Exchange(
             native_services(services, self._route.path, headers),
-            [self._candidate(request, asked, name) for name in (model, *self._settings.fallbacks.get(model, ()))],
+            [await self._candidate(request, asked, name) for name in (model, *self._settings.fallbacks.get(model, ()))],
             caller=caller.name,
             prefix=asked.prefix,
         )
 
-    def _candidate(self, request: NativeRequest, asked: Asked, model: str) -> Candidate[NativeRequest]:
+    async def _candidate(self, request: NativeRequest, asked: Asked, model: str) -> Candidate[NativeRequest]:
         if model != asked.model:
-            request = replace(request, body=with_model(request.body, model))
+            is_large = len(request.body) > LARGE_BYTES
+            body = request.body
+            changed = await in_turns(with_model_in_steps(body, model)) if is_large else with_model(body, model)
+            request = replace(request, body=changed)
         return Candidate(model, partial(_same_for_every_host, request), limits=self._route.limits_of(model))
 
 

@@ -1,8 +1,8 @@
 """The outermost layer: a request id, the guard of an open port, the form of every error, one log line a request."""
 
+import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
 from functools import lru_cache
 from random import getrandbits
 from typing import Final
@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.api.addresses import Addresses, address_of
+from gateway.api.notes import Notes, attach_notes, notes_of
 from gateway.api.requests import ClientGoneError, connection_of, header
 from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
@@ -19,27 +21,28 @@ from translators.errors import ErrorKind, FailedError, Failure
 
 # What nginx logs for a client that has hung up; nobody receives it.
 CLIENT_GONE_STATUS: Final = 499
-_NOTES: Final = "dragoman.notes"
-
-
-@dataclass(slots=True)
-class Notes:
-    """What an endpoint has to say in the request's log line."""
-
-    fields: dict[str, object] = field(default_factory=dict)
-
-
-def notes_of(scope: Scope) -> dict[str, object]:
-    """Where an endpoint puts what belongs into the request's log line."""
-    notes: Notes = scope[_NOTES]
-    return notes.fields
+# How long the answer to one wrong key too many is held back, and how many are at once.
+HOLD_SECONDS: Final = 1.0
+MOST_HELD: Final = 256
+# The longest of ours has forty.
+_LONGEST_PATH: Final = 200
+_pause: Final = asyncio.sleep
 
 
 class Edge:
     """Pure ASGI around all endpoints; adds nothing to the events of a stream."""
 
-    def __init__(self, app: ASGIApp, *, guards_loopback: bool, allowed_origins: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        guards_loopback: bool,
+        allowed_origins: tuple[str, ...] = (),
+        addresses: Addresses | None = None,
+    ) -> None:
         self._app = app
+        self._addresses = addresses or Addresses()
+        self._held = 0
         self._guards_loopback = guards_loopback
         self._allowed_origins = allowed_origins
 
@@ -51,7 +54,8 @@ class Edge:
         began_at = time.perf_counter()
         responder = Responder(send, new_request_id(), shape_for(scope), connection_of(scope))
         attach(scope, responder)
-        notes = scope[_NOTES] = Notes()
+        self._addresses.note(scope)
+        notes = attach_notes(scope)
         try:
             await self._serve(scope, receive, send, responder)
         except ClientGoneError:
@@ -69,6 +73,10 @@ class Edge:
             scope["app"] = self._app
             await self._app(scope, receive, send)
         except FailedError as error:
+            if error.failure.kind is ErrorKind.TOO_MANY_WRONG_KEYS:
+                # They are counted: whoever guesses must not fill the log.
+                notes_of(scope).level = logging.DEBUG
+                await self._hold()
             await _tell(responder, error.failure, scope)
         except HTTPException as error:
             await _tell(responder, _framework_failure(error, scope), scope, dict(error.headers or {}))
@@ -80,6 +88,16 @@ class Edge:
                 f"The gateway has failed ({type(error).__name__}); its log has the details under this request's id."
             )
             await _tell(responder, Failure(ErrorKind.INTERNAL, message), scope)
+
+    async def _hold(self) -> None:
+        """Let whoever guesses keys wait for the answer, each connection by itself, without holding very many."""
+        if self._held >= MOST_HELD:
+            return
+        self._held += 1
+        try:
+            await _pause(HOLD_SECONDS)
+        finally:
+            self._held -= 1
 
     def _check_origin(self, scope: Scope) -> None:
         """An open port on loopback can be reached by any web page: only names of this machine may ask.
@@ -135,9 +153,12 @@ def _hostname(url: str) -> str | None:
 
 async def _tell(responder: Responder, failure: Failure, scope: Scope, headers: dict[str, str] | None = None) -> None:
     """Answer with the failure in the form that is still possible."""
-    notes_of(scope)["error"] = failure.kind.name.lower()
+    notes = notes_of(scope)
+    notes.fields["error"] = failure.kind.name.lower()
     if failure.detail:
-        notes_of(scope)["detail"] = failure.detail
+        notes.fields["detail"] = failure.detail
+    if failure.said:
+        notes.words.setdefault("said", failure.said)
     if not responder.has_begun:
         await responder.send_failure(failure, headers)
     elif not responder.has_ended:
@@ -151,11 +172,22 @@ def _framework_failure(error: HTTPException, scope: Scope) -> Failure:
     return Failure(ErrorKind.INVALID_REQUEST, str(error.detail))
 
 
+def _shown_path(path: str) -> str:
+    """A path as the log shows it, whatever its caller has put there; 64 KB fit into a head."""
+    if len(path) <= _LONGEST_PATH and path.isprintable():
+        return path
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path[:_LONGEST_PATH])
+    return shown if len(path) <= _LONGEST_PATH else f"{shown}... ({len(path)} characters)"
+
+
 def _log(scope: Scope, responder: Responder, notes: Notes, seconds: float) -> None:
     log_event(
-        logging.WARNING if responder.status >= 500 else logging.INFO,
-        f"{scope['method']} {scope['path']} {responder.status}",
+        logging.WARNING if responder.status >= 500 else notes.level,
+        f"{scope['method']} {_shown_path(scope['path'])} {responder.status}",
         ms=round(seconds * 1000, 1),
         request_id=responder.request_id,
+        address=address_of(scope),
         **notes.fields,
     )
+    if notes.words:
+        log_event(logging.DEBUG, "What was said", request_id=responder.request_id, **notes.words)

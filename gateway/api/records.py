@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.api.auth import Caller
+from gateway.api.notes import Notes
 from gateway.proxy.exchange import Record
 from gateway.proxy.totals import Totals
 from translators.adjustments import HEADER as ADJUSTED_HEADER
@@ -18,13 +19,13 @@ MODEL_HEADER: Final = "x-gateway-model"
 # From when upstream has told, which for a stream is before its first content.
 CACHE_HEADER: Final = "x-gateway-cache"
 _SEPARATOR: Final = ","
+_JOINT: Final = " | "
 
 
-def note_records(
-    notes: dict[str, object], records: Sequence[Record], *, caller: Caller, model: str, is_stream: bool
-) -> None:
+def note_records(noted: Notes, records: Sequence[Record], *, caller: Caller, model: str, is_stream: bool) -> None:
     """Put into the log line who asked for which model, and what became of it: of all the choices together."""
     whole = _together(records)
+    notes = noted.fields
     notes["caller"] = caller.name
     notes["model"] = model if model == whole.model else f"{model}->{whole.model}"
     notes["stream"] = is_stream
@@ -41,7 +42,9 @@ def note_records(
     notes["upstream_request_id"] = whole.upstream_request_id or None
     notes["stop_reason"] = whole.stop_reason or None
     if whole.failures:
-        notes["failures"] = " | ".join(whole.failures)
+        notes["failures"] = _JOINT.join(whole.failures)
+    if whole.said:
+        noted.words["said"] = _JOINT.join(whole.said)
 
 
 def count_records(totals: Totals, records: Sequence[Record], caller: Caller) -> None:
@@ -94,6 +97,7 @@ def _together(records: Sequence[Record]) -> Record:
         stop_reason=_listed(record.stop_reason for record in records),
         usage=usage,
         failures=[failure for record in records for failure in record.failures],
+        said=[said for record in records for said in record.said],
     )
 
 

@@ -2,27 +2,46 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
 
 from translators.errors import ErrorKind, FailedError, Failure
 
-# The longest pause before a body, and inside of one.
-BODY_IDLE_SECONDS: Final = 60.0
+# In so much time so many bytes of a body have to come; an uplink of 1 Mbit/s brings fifteen times as many.
+BODY_WINDOW_SECONDS: Final = 30.0
+_LEAST_BYTES_A_SECOND: Final = 8 * 1024
+# All of it has so much time and, for each byte that it may have, what 0.5 Mbit/s take: 572 s for 32 MiB.
+_BODY_SECONDS: Final = 60.0
+_SLOWEST_BYTES_A_SECOND: Final = 64 * 1024
 
 
 class ClientGoneError(Exception):
     """The client has hung up; there is nobody left to answer."""
 
 
+class BodyPace(NamedTuple):
+    """How slow a body may be: so many bytes in each window, and so much time for all of it."""
+
+    window_seconds: float
+    least_bytes: float
+    total_seconds: float
+
+
+def body_pace(limit: int) -> BodyPace:
+    """The pace for bodies up to a limit in bytes."""
+    window = BODY_WINDOW_SECONDS
+    return BodyPace(window, window * _LEAST_BYTES_A_SECOND, _BODY_SECONDS + limit / _SLOWEST_BYTES_A_SECOND)
+
+
 class ClientConnection(Protocol):
     """What the gateway's own server knows of a client beyond ASGI; under another server there is none."""
 
-    async def body(self, limit: int, idle_seconds: float) -> bytes:
+    async def body(self, limit: int) -> bytes:
         """The whole body, or so much of it that it is above the limit.
 
-        Raises `ClientGoneError` if it never ends, `TimeoutError` after a pause of so many seconds.
+        Raises `ClientGoneError` if it never ends, `TimeoutError` if it is slower than its `body_pace`, `FailedError`
+        where there is no room for it.
         """
         ...
 
@@ -93,7 +112,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     connection = connection_of(scope)
     try:
         if connection is not None:
-            body = await connection.body(limit, BODY_IDLE_SECONDS)
+            body = await connection.body(limit)
         else:
             body = await _received(receive, limit)
     except TimeoutError:
@@ -107,7 +126,9 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 async def _received(receive: Receive, limit: int) -> bytes:
     """The body by ASGI alone, or so much of it that it is above the limit."""
     body = bytearray()
-    async with asyncio.timeout(BODY_IDLE_SECONDS) as pause:
+    pace = body_pace(limit)
+    async with asyncio.timeout(pace.total_seconds), asyncio.timeout(pace.window_seconds) as window:
+        size = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -115,7 +136,9 @@ async def _received(receive: Receive, limit: int) -> bytes:
             body += message.get("body", b"")
             if len(body) > limit or not message.get("more_body", False):
                 return bytes(body)
-            pause.reschedule(asyncio.get_running_loop().time() + BODY_IDLE_SECONDS)
+            if len(body) - size >= pace.least_bytes:
+                size = len(body)
+                window.reschedule(asyncio.get_running_loop().time() + pace.window_seconds)
 
 
 def _too_large(limit: int) -> FailedError:

@@ -73,7 +73,7 @@ class Responder:
     async def send_failure(self, failure: Failure, headers: Mapping[str, str] | None = None) -> None:
         """An error answer; `retry-after` and `x-should-retry` tell the SDKs what to do next."""
         answer = self._shape.answer(failure, self.request_id)
-        more = {**(headers or {}), **answer.headers, **_retry_headers(failure)}
+        more = {**(headers or {}), **answer.headers, **retry_headers(failure)}
         await self.send_json(answer.status, answer.body, more)
 
     async def begin_stream(self) -> None:
@@ -138,7 +138,8 @@ def responder_of(scope: Mapping[str, Any]) -> Responder:
     return responder
 
 
-def _retry_headers(failure: Failure) -> dict[str, str]:
+def retry_headers(failure: Failure) -> dict[str, str]:
+    """What tells the SDKs whether to try again, and when."""
     headers: dict[str, str] = {}
     if failure.retry_after_seconds is not None:
         headers["retry-after"] = str(math.ceil(failure.retry_after_seconds))

@@ -67,7 +67,9 @@ class Writer:
             self._memory.refuse(self.recollection, self._chat.messages)
         elif self._lessons.learn(host, self.model, self._row, message, sent.schemas):
             said = "Upstream has corrected what is known of a model"
-            log_event(logging.WARNING, said, model=self.model, said=message)
+            log_event(logging.WARNING, said, model=self.model)
+            # It may quote the request.
+            log_event(logging.DEBUG, "What taught it", model=self.model, said=message)
         elif self.recollection.past.contents and message.startswith(_ABOUT_MESSAGES):
             self._memory.set_aside(self.recollection)
 

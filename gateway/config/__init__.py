@@ -2,6 +2,7 @@
 
 from gateway.config.changes import Changes, changes_between, keep_fixed
 from gateway.config.describe import describe_config
+from gateway.config.exposure import is_loopback
 from gateway.config.extras import missing_extra
 from gateway.config.loading import Loaded, config_path, environment_base_url, load, load_config
 from gateway.config.mistakes import ConfigError, Mistake
@@ -55,6 +56,7 @@ __all__ = [
     "config_schema",
     "describe_config",
     "environment_base_url",
+    "is_loopback",
     "keep_fixed",
     "load",
     "load_config",

@@ -40,6 +40,9 @@ def parse(text: str, environ: Mapping[str, str], mistakes: Mistakes) -> Tree:
         return mistakes.add("", _syntax_mistake(error))
     except RecursionError:
         return mistakes.add("", "nested too deeply")
+    except (ValueError, OverflowError):
+        # PyYAML lets Python's own errors through for an escape like "\UFFFFFFFF".
+        return mistakes.add("", "a character by its number (\\U...) that is none")
 
 
 def _syntax_mistake(error: yaml.MarkedYAMLError) -> str:
@@ -92,11 +95,15 @@ class _TreeBuilder:
 
     def _text(self, value: str, path: str) -> Text | Wrong:
         try:
-            return expand(value, self._environ)
+            text = expand(value, self._environ)
+            text.encode()
         except VariableError as error:
             for problem in error.problems:
                 self._mistakes.add(path, problem)
             return WRONG
+        except UnicodeEncodeError:
+            return self._mistakes.add(path, "half of a surrogate pair, which is no text")
+        return text
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> Tree:
         self._report_repeated(node, path)

@@ -10,6 +10,7 @@ from msgspec import inspect
 from msgspec.structs import replace
 
 from gateway.config.document import Tree, parse
+from gateway.config.exposure import ALLOW_HTTP_VARIABLE, check_guessable, check_overhearing, is_open_to_all
 from gateway.config.mistakes import WRONG, Mistakes, path_to
 from gateway.config.reading import Reader
 from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig, as_base_url
@@ -51,8 +52,8 @@ def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
     return load(path, environ).config
 
 
-def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
-    """The same, with where it came from."""
+def load(path: str | None, environ: Mapping[str, str], *, host: str | None = None) -> Loaded:
+    """The same, with where it came from; `host` is the address to listen on, where it is not the file's."""
     path = config_path(path, environ)
     files = {os.path.abspath(path): stamp_of(path)} if path else {}
     mistakes = Mistakes(source=path or "environment")
@@ -60,12 +61,14 @@ def load(path: str | None, environ: Mapping[str, str]) -> Loaded:
     secrets = SecretReader(environ, Path(path or "").parent, mistakes)
     config = Reader(mistakes, secrets.read).read(inspect.type_info(Config), tree, "")
     if config is not WRONG:
+        admin_path = _ADMIN_VARIABLE if config.admin.api_key is None else "admin.api_key"
         config = _completed(config, tree, environ, mistakes)
         config = replace(config, store=with_absolute_path(config.store, Path(path or "").parent))
         _check_unique("keys", "name", config.keys, mistakes)
         _check_unique("clients", "name", config.clients, mistakes)
         _check_unique("clients", "api_key", config.clients, mistakes)
         _check_admin(config, mistakes)
+        check_guessable(config, host or config.server.host, admin_path, mistakes)
         _check_fallbacks(config.models.fallbacks, mistakes)
         check_store(config.store, mistakes)
     files |= secrets.files
@@ -100,7 +103,14 @@ def _completed(config: Config, tree: Tree, environ: Mapping[str, str], mistakes:
     except ValueError as problem:
         mistakes.add("ANTHROPIC_BASE_URL", str(problem))
     if isinstance(tree, dict) and tree.get(Text("keys")) is not None:
+        check_overhearing(config, mistakes)
         return config
+    if is_open_to_all(url) and environ.get(ALLOW_HTTP_VARIABLE) != "1":
+        mistakes.add(
+            "ANTHROPIC_BASE_URL",
+            "http:// to another machine would send the key where others can read it: use https://, "
+            f"or set {ALLOW_HTTP_VARIABLE}=1",
+        )
     variable, texts = _environment_key_texts(environ)
     if config.clients and not texts:
         mistakes.add("clients", "there is no key they could use: add keys, or set ANTHROPIC_API_KEY")
@@ -132,7 +142,7 @@ def _environment_keys(variable: str, texts: list[str], url: str, mistakes: Mista
     keys = []
     for name, text in zip(names, texts, strict=False):
         try:
-            keys.append(KeyConfig(name=name, api_key=secret_of(text), base_url=url))
+            keys.append(KeyConfig(name=name, api_key=secret_of(text), base_url=url, allow_http=is_open_to_all(url)))
         except ValueError as problem:
             mistakes.add(variable, f"{name}: {problem}")
     return tuple(keys)

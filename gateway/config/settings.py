@@ -1,5 +1,6 @@
 """Every setting: its name, type, default, limits and meaning. The reader, the schema and the docs follow these."""
 
+import ipaddress
 import re
 import ssl
 from typing import Annotated, Literal
@@ -43,6 +44,18 @@ def as_origin(text: str) -> str:
     if origin.count("/") > 2 or "?" in origin or "#" in origin:
         raise ValueError("an origin is scheme, host and port only, like https://chat.example.com")
     return origin
+
+
+def as_network(text: str) -> str:
+    """An address or a network in its usual spelling; a `ValueError` says what is wrong with it."""
+    try:
+        return str(ipaddress.ip_network(text.strip()))
+    except ValueError as error:
+        if "host bits" in str(error):
+            raise ValueError(
+                f"expected an address, or a network like {ipaddress.ip_network(text, strict=False)}"
+            ) from None
+        raise ValueError("expected an address or a network, like 10.0.0.7 or 10.0.0.0/8") from None
 
 
 def as_ca_file(path: str) -> str:
@@ -102,12 +115,34 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         tuple[Annotated[str, Meta(extra={"check": as_origin})], ...],
         Meta(description='Web pages that may call the gateway, like "https://chat.example.com"; "*" is every page.'),
     ] = ()
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, Meta(extra={"check": as_network})], ...],
+        Meta(description="Proxies whose x-forwarded-for is believed: addresses, or networks like 10.0.0.0/8."),
+    ] = ()
     shutdown_grace_seconds: Annotated[
         Seconds, Meta(description="How long open streams may go on after Ctrl-C or SIGTERM.")
     ] = 30.0
+    max_connections: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Connections of clients at once, for each process; null is what file descriptors allow."),
+    ] = None
+    max_connections_per_address: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Of these, the most from one address but this machine's own; null is half of them."),
+    ] = None
+    max_buffered_bytes: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Request bodies on their way in, all together, for each process; null is 8 largest ones."),
+    ] = None
+    client_write_seconds: Annotated[
+        Seconds, Meta(description="A client that takes nothing of its answer for so long is cut off.")
+    ] = 60.0
     workers: Annotated[
         int, Meta(ge=1, le=64, description="Processes that serve; more than 1 is for more than one CPU core.")
     ] = 1
+    worker_silence_seconds: Annotated[
+        float, Meta(ge=3, description="A worker whose event loop has not turned for so long is ended and replaced.")
+    ] = 30.0
 
 
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,6 +158,9 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra={"check": as_base_url},
         ),
     ] = DEFAULT_BASE_URL
+    allow_http: Annotated[
+        bool, Meta(description="Whether base_url may be http:// to another machine, where others can read the key.")
+    ] = False
     weight: Annotated[int, Meta(ge=1, description="Its share of the requests, next to the other keys'.")] = 1
     priority: Annotated[int, Meta(ge=0, description="For pool.strategy priority: lower ones are filled first.")] = 0
     max_concurrency: Annotated[

@@ -7,11 +7,10 @@ of being hit. With several processes each has its share of what upstream says.
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final
 
+from translators.moments import http_moment, iso_moment
 from translators.usage import Usage
 
 # Limits are per minute (section 1.5 of the Messages reference).
@@ -292,10 +291,6 @@ def _seconds_between(sent_at: str | None, reset: str | None) -> float | None:
     if sent_at is None or reset is None:
         return None
     try:
-        return (_aware(datetime.fromisoformat(reset)) - _aware(parsedate_to_datetime(sent_at))).total_seconds()
-    except (ValueError, OverflowError):
+        return (iso_moment(reset) - http_moment(sent_at)).total_seconds()
+    except ValueError:
         return None
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 import orjson
@@ -15,9 +15,12 @@ from translators.errors import ErrorKind, FailedError, Failure
 from translators.hosts import CURRENT_VERSION
 from translators.model_card import described, display_name
 from translators.models import ModelInfo, ModelRow, ModelTable, Provenance
+from translators.moments import iso_moment
 from translators.upstream_errors import answered_failure
 
 _PAGE: Final = 1000
+# Nobody has so many models: whose list has no end is left there.
+_MAX_PAGES: Final = 10
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
 _OWNER: Final = "anthropic"
 
@@ -56,7 +59,8 @@ class ModelEntry:
         """The object of Anthropic's list."""
         if self.target is None:
             return orjson.Fragment(self.info)
-        return {**orjson.loads(self.info), "id": self.id}
+        fields = {name: orjson.Fragment(bytes(value)) for name, value in _FIELDS_DECODER.decode(self.info).items()}
+        return {**fields, "id": self.id}
 
 
 class Catalogue:
@@ -110,21 +114,23 @@ class _ModelList(Struct):
 
 _LIST_DECODER: Final = msgspec.json.Decoder(_ModelList)
 _INFO_DECODER: Final = msgspec.json.Decoder(ModelInfo)
+_FIELDS_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 async def fetch_models(upstream: Upstream, endpoint: Endpoint) -> list[ModelEntry]:
     """What the Models API lists for a key; raises `FailedError`."""
     entries: list[ModelEntry] = []
     after = ""
-    while True:
+    for _ in range(_MAX_PAGES):
         page = await _fetch_page(upstream, endpoint, after)
         try:
             entries += [_entry_of_info(info) for info in page.data]
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_a_list(error) from error
-        if not page.has_more or not page.last_id or page.last_id in after:
-            return entries
-        after = f"&after_id={page.last_id}"
+        before, after = after, f"&after_id={quote(page.last_id or '', safe='')}"
+        if not page.has_more or not page.last_id or after == before:
+            break
+    return entries
 
 
 async def _fetch_page(upstream: Upstream, endpoint: Endpoint, after: str) -> _ModelList:
@@ -135,8 +141,10 @@ async def _fetch_page(upstream: Upstream, endpoint: Endpoint, after: str) -> _Mo
         if answer.status != 200:
             raise FailedError(answered_failure(answer.status, body))
     try:
+        # The JSON decoder does not look into the models' own fields, and all of them are shown.
+        body.decode()
         return _LIST_DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_a_list(error) from error
 
 
@@ -168,7 +176,6 @@ def _entry_of_row(row: ModelRow) -> ModelEntry:
 
 def _unix_seconds(moment: str) -> int:
     try:
-        parsed = datetime.fromisoformat(moment)
+        return int(iso_moment(moment).timestamp())
     except ValueError:
         return 0
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())

@@ -78,6 +78,8 @@ class Record(Struct):
     stop_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
     failures: list[str] = field(default_factory=list)
+    # What upstream said in refusing, which may quote the request.
+    said: list[str] = field(default_factory=list)
     # The model that stood in for the one that was asked for, and how long the request stood in line.
     fallback: str | None = None
     waited_seconds: float = 0.0
@@ -210,8 +212,7 @@ class Exchange(Generic[R]):
                 if overloaded is None or self._is_committed or error.failure.kind not in _NOT_FOR_THIS_MODEL:
                     raise
                 # The caller has not asked for this model, and what was asked for may be fine for its own.
-                why = f"{self._candidate.model}: {error.failure.detail or error.failure.message}"
-                self.record.failures.append(why)
+                self._note(self._candidate.model, error.failure)
                 if not self._falls_back(overloaded):
                     raise FailedError(overloaded) from error
 
@@ -240,6 +241,7 @@ class Exchange(Generic[R]):
                 return await self._attempt_once(lease, consume)
             except FailedError as error:
                 self._note(lease.key.name, error.failure)
+                self._tries += not is_refusal(error.failure)
                 if error.failure.kind is ErrorKind.KEY_REJECTED:
                     renewal = self._services.on_refused(lease.key.name) or renewal
                 if self._has_learned(lease, error.failure):
@@ -371,9 +373,10 @@ class Exchange(Generic[R]):
         # Another request may have learned the same a moment before: what counts is what would be sent now.
         return self._candidate.write(profile, self._is_home(lease)) is not self._sent
 
-    def _note(self, key: str, failure: Failure) -> None:
-        self.record.failures.append(f"{key}: {failure.kind.name.lower()} {failure.detail or failure.message}")
-        self._tries += not is_refusal(failure)
+    def _note(self, whose: str, failure: Failure) -> None:
+        self.record.failures.append(f"{whose}: {failure.kind.name.lower()} {failure.summary}".rstrip())
+        if failure.said:
+            self.record.said.append(f"{whose}: {failure.said}")
 
     async def _before_next(self, failure: Failure, to_tell: Failure, demand: Demand) -> bool:
         """Wait as the retry policy says; raises what the caller is to be told where there is no next attempt.

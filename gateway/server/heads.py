@@ -10,6 +10,9 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE: Final = b"connection: close\r\n"
 CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
+# How every answer begins, and what may stand before the length of any chunk.
+BEGINNING: Final = b"HTTP/1.1 "
+LEADING_ZERO: Final = b"0"
 # Answers with these have no body, whatever their headers say.
 BODILESS: Final = frozenset({204, 304})
 

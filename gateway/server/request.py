@@ -6,21 +6,27 @@ from typing import Final, Protocol
 
 from starlette.types import Message, Scope, Send
 
-from gateway.api.requests import ClientGoneError
+from gateway.api.requests import BodyPace, ClientGoneError, body_pace
 from gateway.server.heads import (
+    BEGINNING,
     BODILESS,
     CHUNKED,
     CLOSE,
     CONTINUE,
     LAST_CHUNK,
+    LEADING_ZERO,
     STATUS_LINES,
     Fields,
     chunk,
     fields,
 )
+from gateway.server.limits import ServerLimits
+from translators.errors import ErrorKind, FailedError, Failure
 
 # Until somebody wants the body, so much of it is taken.
 HIGH_WATER_BYTES: Final = 64 * 1024
+# Those who hold the room have so long at least; most are through sooner.
+_RETRY_SECONDS: Final = 2.0
 
 
 class Connection(Protocol):
@@ -29,6 +35,7 @@ class Connection(Protocol):
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     is_full: bool
+    limits: ServerLimits
 
     @property
     def standing(self) -> Fields:
@@ -65,18 +72,20 @@ class ServedRequest:
 
     __slots__ = (
         "_awaits_continue",
+        "_body",
         "_connection",
         "_has_body",
         "_has_ended",
         "_held_head",
         "_is_chunked",
+        "_is_refused",
         "_is_told",
         "_left",
         "_limit",
         "_news",
-        "_pieces",
         "_size",
         "_wants_pieces",
+        "begins_ahead",
         "has_begun",
         "is_answered",
         "is_gone",
@@ -95,14 +104,17 @@ class ServedRequest:
         self._connection = connection
         self._awaits_continue = awaits_continue
         # The request's body.
-        self._pieces: list[bytes] = []
+        # It grows in one place: pieces of one byte each would take fifty times as much.
+        self._body: bytes | bytearray = b""
         self._size = 0
+        self._is_refused = False
         self._limit = HIGH_WATER_BYTES
         self._has_ended = False
         self._is_told = False
         self._wants_pieces = False
         self._news: asyncio.Event | None = None
-        # The answer's.
+        # The answer's; whether its first bytes have left before it was known.
+        self.begins_ahead = False
         self._held_head = b""
         self._has_body = True
         self._is_chunked = False
@@ -117,11 +129,23 @@ class ServedRequest:
 
     def feed(self, piece: bytes) -> None:
         """A piece of the body has come; behind an answer nobody wants it."""
-        if self.is_answered:
+        if self.is_answered or self.is_gone or self._is_refused:
             return
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > self._limit:
+        if not self._body:
+            self._body = piece
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += piece
+        length = len(piece)
+        self._size += length
+        limits = self._connection.limits
+        limits.buffered_bytes += length
+        if limits.buffered_bytes > limits.ample_bytes and not limits.has_room(self._size):
+            self._is_refused = True
+            self._drop_body()
+            self._wake()
+        elif self._size > self._limit:
             self._connection.pause_reading()
             self._wake()
         elif self._wants_pieces:
@@ -136,33 +160,58 @@ class ServedRequest:
         """The client has gone, or is of no further interest."""
         self.is_gone = True
         self._held_head = b""
+        self._drop_body()
         self._wake()
+
+    def send_ahead(self) -> None:
+        """Send what the answer goes on with in any case: a client that has gone, and not only ended, refuses it."""
+        if not self.has_begun and not self.begins_ahead:
+            self.begins_ahead = True
+            self._connection.transport.write(BEGINNING)
+        elif self._is_chunked and self._has_body and self.has_sent and not self.is_answered:
+            self._connection.transport.write(LEADING_ZERO)
 
     # The body.
 
-    async def body(self, limit: int, idle_seconds: float) -> bytes:
+    async def body(self, limit: int) -> bytes:
         """The whole body, or so much of it that it is above the limit."""
-        self._continue()
         self._limit = limit
-        while not self._has_ended and self._size <= limit:
-            if self.is_gone:
-                raise ClientGoneError
-            self._connection.resume_reading()
-            await self._until_news(idle_seconds)
+        if self._is_wanting:
+            self._continue()
+            await self._arrival(body_pace(limit))
+        if self.is_gone:
+            raise ClientGoneError
+        if self._is_refused:
+            message = "The gateway has as many request bodies in memory as it takes. Please try again."
+            raise FailedError(Failure(ErrorKind.GATEWAY_BUSY, message, retry_after_seconds=_RETRY_SECONDS))
         return self._taken()
+
+    @property
+    def _is_wanting(self) -> bool:
+        return not (self._has_ended or self._size > self._limit or self.is_gone or self._is_refused)
+
+    async def _arrival(self, pace: BodyPace) -> None:
+        async with asyncio.timeout(pace.total_seconds):
+            while self._is_wanting:
+                self._connection.resume_reading()
+                await self._until_news(pace)
 
     async def receive(self) -> Message:
         """The next message of ASGI."""
         self._continue()
         self._wants_pieces = True
-        while not (self._pieces or (self._has_ended and not self._is_told) or self.is_gone or self.is_answered):
+        while not (self._size or (self._has_ended and not self._is_told) or self._is_over):
             self._connection.resume_reading()
             await self._wait()
-        if self.is_gone or self.is_answered:
+        if self._is_over:
             return {"type": "http.disconnect"}
         # Behind the end of the body only that of the request is news.
         self._is_told = self._has_ended
         return {"type": "http.request", "body": self._taken(), "more_body": not self._has_ended}
+
+    @property
+    def _is_over(self) -> bool:
+        return self.is_gone or self.is_answered or self._is_refused
 
     def _continue(self) -> None:
         if self._awaits_continue and not (self._has_ended or self.is_gone):
@@ -170,19 +219,25 @@ class ServedRequest:
         self._awaits_continue = False
 
     def _taken(self) -> bytes:
-        pieces, self._pieces = self._pieces, []
-        self._size = 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = self._body
+        self._drop_body()
+        return body if isinstance(body, bytes) else bytes(body)
 
-    async def _until_news(self, idle_seconds: float) -> None:
-        """Until `_wake`, as long as something comes; raises `TimeoutError`."""
+    def _drop_body(self) -> None:
+        if self._size:
+            self._connection.limits.buffered_bytes -= self._size
+            self._size = 0
+            self._body = b""
+
+    async def _until_news(self, pace: BodyPace) -> None:
+        """Until `_wake`, as long as enough comes; raises `TimeoutError`."""
         while True:
             size = self._size
             try:
-                async with asyncio.timeout(idle_seconds):
+                async with asyncio.timeout(pace.window_seconds):
                     return await self._wait()
             except TimeoutError:
-                if self._size == size:
+                if self._size - size < pace.least_bytes:
                     raise
 
     async def _wait(self) -> None:
@@ -254,10 +309,13 @@ class ServedRequest:
         if standing.closes or (self._awaits_continue and not self._has_ended):
             self.keeps_alive = False
         close = b"" if self.keeps_alive or says_close or standing.closes else CLOSE
-        return b"%b%b%b%b\r\n" % (STATUS_LINES[status], standing.lines, lines, close)
+        head = b"%b%b%b%b\r\n" % (STATUS_LINES[status], standing.lines, lines, close)
+        return head[len(BEGINNING) :] if self.begins_ahead else head
 
     def _end(self) -> None:
         self.is_answered = True
+        if self._size:
+            self._drop_body()
         self._wake()
         self._connection.answered(self)
 

@@ -14,6 +14,7 @@ from gateway.secret import Secret
 from gateway.store.backing import OTHER_KEY
 from gateway.store.database import Bounds, Database
 from gateway.store.keyfile import key_file, secret_beside
+from gateway.store.ownership import check_folder, check_own, make_private, open_own
 from gateway.store.sealing import Sealer
 
 # SQLite puts these names behind the database's for its write-ahead log.
@@ -66,7 +67,11 @@ class DatabaseFiles:
     def open(self) -> Opened:
         """A connection of its own for the thread that calls."""
         with self._alone():
-            _make_private(self.file)
+            _make(self.file)
+            for suffix in _WITH_LOG:
+                # SQLite, which opens them by their names, follows no links of its own logs', either.
+                check_own(_beside(self.file, suffix))
+            make_private(self.file)
             sealer = self._sealer = self._sealer or Sealer(self._secret or secret_beside(self.file))
             try:
                 return self._opened(sealer)
@@ -79,7 +84,7 @@ class DatabaseFiles:
     def identity(self) -> _Identity:
         """Which file has the name now; None where there is none."""
         try:
-            status = os.stat(self.file)
+            status = os.lstat(self.file)
         except OSError:
             return None
         return status.st_dev, status.st_ino
@@ -119,7 +124,7 @@ class DatabaseFiles:
         for suffix in _WITH_LOG:
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{self.file}{suffix}", f"{aside}{suffix}")
-        _make_private(self.file)
+        _make(self.file)
         self._notices.append(Notice(MOVED_ASIDE, Path(aside)))
 
     @contextlib.contextmanager
@@ -127,7 +132,8 @@ class DatabaseFiles:
         """A block in which no other thread or process opens or replaces the files."""
         with self._in_this_process:
             _make_folder(self.file.parent)
-            descriptor = os.open(f"{self.file}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            check_folder(self.file.parent)
+            descriptor = open_own(_beside(self.file, ".lock"), os.O_RDWR | os.O_CREAT)
             try:
                 if sys.platform != "win32":
                     # On Windows there is one process only.
@@ -139,15 +145,15 @@ class DatabaseFiles:
                 os.close(descriptor)
 
 
-def _make_private(file: Path) -> None:
-    """Make the file if it is not there, and let nobody else read it; its log takes over who may."""
+def _beside(file: Path, suffix: str) -> Path:
+    return file.with_name(f"{file.name}{suffix}")
+
+
+def _make(file: Path) -> None:
+    """Make the file for nobody else's eyes if there is nothing of that name; its log takes over who may read it."""
     # A file that exists is not opened here: to close it again would end the locks that this process has on it.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    if os.stat(file).st_mode & 0o077:
-        # Not ours to change, perhaps; what is in it is sealed.
-        with contextlib.suppress(OSError):
-            os.chmod(file, 0o600)
 
 
 def _make_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.secret import Secret
+from gateway.store.ownership import check_unread, make_private, open_own
 
 _SECRET_BYTES: Final = 32
 # Of a file that somebody else may have put there, more is not read.
@@ -35,11 +36,9 @@ def key_file(database: Path) -> Path:
 
 
 def _read(file: Path) -> Secret:
-    with file.open("rb") as opened:
-        if os.fstat(opened.fileno()).st_mode & 0o077:
-            # Not ours to change, perhaps: a secret that others may read is still better than none.
-            with contextlib.suppress(OSError):
-                os.chmod(file, 0o600)
+    with open(open_own(file, os.O_RDONLY), "rb") as opened:
+        make_private(file)
+        check_unread(file)
         text = opened.read(_MOST_BYTES).decode("ascii", "replace").strip()
     if len(text) < _SHORTEST:
         raise ValueError(f"{file} holds no key; remove it to have a new one made")

@@ -22,6 +22,10 @@ _FIELDS: Final = "dragoman_fields"
 
 # Callers and upstreams choose what stands in fields; the log is no place to keep all of it.
 _LONGEST_FIELD: Final = 2000
+# Of an exception's, whose text may come from outside.
+_LONGEST_TRACE: Final = 16_000
+# So nobody takes it for a line of its own.
+_TRACE_INDENT: Final = "    "
 # Values with these are quoted.
 _SPECIAL: Final = re.compile(r'[\x00-\x20"=]')
 
@@ -130,7 +134,7 @@ class Sink(logging.Handler):
             return self._form(line)
         except Exception:
             # JSON has no half surrogate pairs; one line in another form is better than to lose the others with it.
-            return f"{tuple(line)!a}\n"
+            return f"{_cut(ascii(tuple(line)))}\n"
 
     def _flush_soon(self) -> None:
         try:
@@ -178,32 +182,41 @@ def _text_line(line: _Line) -> str:
     if not _is_plain("".join(texts)):
         texts = [_shown(text) for text in texts]
     fields = "".join([f" {name}={text}" for name, text in zip(line.fields, texts, strict=True)])
-    trace = f"\n{line.trace}" if line.trace else ""
-    return f"{line.moment} {line.level_name:<7} {_on_one_line(line.message)}{fields}{trace}\n"
+    trace = "".join(f"\n{_TRACE_INDENT}{_on_one_line(part)}" for part in _cut(line.trace).splitlines())
+    return f"{line.moment} {line.level_name:<7} {_on_one_line(_shortened(line.message))}{fields}{trace}\n"
 
 
 def _json_line(line: _Line) -> str:
-    known: dict[str, object] = {"time": line.moment, "level": line.level_name, "message": line.message}
-    known |= {name: _cut(value) for name, value in line.fields.items()}
+    known: dict[str, object] = {"time": line.moment, "level": line.level_name, "message": _shortened(line.message)}
+    known |= {name: _plain(value) for name, value in line.fields.items()}
     if line.trace:
-        known["exception"] = line.trace
-    try:
-        return f"{orjson.dumps(known, default=str).decode()}\n"
-    except TypeError:
-        # Half a surrogate pair, which is no text for orjson.
-        return f"{json.dumps(known, default=str)}\n"
+        known["exception"] = _cut(line.trace)
+    with contextlib.suppress(TypeError):  # half a surrogate pair, which is no text for orjson
+        text = orjson.dumps(known).decode()
+        # JSON escapes the control characters below the blank, and a terminal obeys others as well.
+        if text.isprintable():
+            return f"{text}\n"
+    return f"{json.dumps(known)}\n"
 
 
-def _cut(value: object) -> object:
-    return value if not isinstance(value, str) or len(value) <= _LONGEST_FIELD else value[:_LONGEST_FIELD]
+def _plain(value: object) -> object:
+    """A field's value as JSON can hold it, and no longer than a line may be."""
+    return value if isinstance(value, int | float) else _shortened(str(value))
+
+
+def _cut(trace: str) -> str:
+    return trace if len(trace) <= _LONGEST_TRACE else f"{trace[:_LONGEST_TRACE]}... ({len(trace)} characters)"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_FIELD else f"{text[:_LONGEST_FIELD]}... ({len(text)} characters)"
 
 
 def _shown(text: str) -> str:
     """A field's value on one line, however it came."""
     if _is_plain(text):
         return text
-    if len(text) > _LONGEST_FIELD:
-        text = f"{text[:_LONGEST_FIELD]}... ({len(text)} characters)"
+    text = _shortened(text)
     return _on_one_line(orjson.dumps(text).decode() if _SPECIAL.search(text) else text)
 
 

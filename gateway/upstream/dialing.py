@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias, TypeVar
 
-from gateway.upstream.failures import unreachable, unreachable_in_time
+from gateway.upstream.failures import unconnected, unreachable_in_time
 from translators.errors import FailedError
 
 # The "connection attempt delay" of RFC 8305, section 5.
@@ -55,7 +55,7 @@ async def connect(
         raise FailedError(unreachable_in_time(f"no connection after {limit_seconds:g} s")) from error
     except (OSError, UnicodeError) as error:
         # Certificates that do not fit are `OSError`s too; names with impossible labels are `UnicodeError`s.
-        raise FailedError(unreachable(f"{type(error).__name__}: {error}")) from error
+        raise FailedError(unconnected(error, f"{type(error).__name__}: {error}")) from error
 
 
 async def _dial(host: str, port: int) -> tuple[socket.socket, float]:

@@ -1,6 +1,45 @@
 """What can go wrong on the way to upstream, in the words that every client of it uses."""
 
+import errno
+import socket
+from typing import Final
+
 from translators.errors import ErrorKind, Failure
+
+# What of the system's errors is about this machine: no descriptor in this process or at all, no buffer, no memory.
+_EXHAUSTION: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_RETRY_SECONDS: Final = 1.0
+
+
+def unconnected(error: BaseException, detail: str) -> Failure:
+    """There is no connection, for want of a host, or of something of our own: that is nobody's fault."""
+    if not is_exhaustion(error):
+        return unreachable(detail)
+    message = "The gateway has too many connections to make another one. Please try again."
+    return Failure(ErrorKind.GATEWAY_BUSY, message, retry_after_seconds=_RETRY_SECONDS, detail=detail)
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Whether this machine could not do its part; also where a library has put its own error around the system's."""
+    causes: list[BaseException] = [error]
+    for found in causes:
+        if isinstance(found, OSError) and found.errno in _EXHAUSTION:
+            return True
+        if isinstance(found, socket.gaierror):
+            # Without a descriptor no name is looked up, and the resolver says anything but that.
+            return _has_no_descriptor()
+        nested = found.exceptions if isinstance(found, BaseExceptionGroup) else ()
+        behind = (found.__cause__ or found.__context__, *nested)
+        causes += [cause for cause in behind if cause is not None and cause not in causes]
+    return False
+
+
+def _has_no_descriptor() -> bool:
+    try:
+        socket.socket().close()
+    except OSError as error:
+        return error.errno in _EXHAUSTION
+    return False
 
 
 def unreachable(detail: str) -> Failure:

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.proxy.ports import Call
-from gateway.secret import Secret, redact
+from gateway.secret import Redactor, Secret, redact
 from translators.hosts import CURRENT_VERSION, SAMPLING_VERSION, HostProfile
 
 # Tokens from OAuth go into `Authorization` and need a beta header (section 1.3 of the Messages reference).
 _OAUTH_PREFIX: Final = "sk-ant-oat"
 _OAUTH_BETA: Final = "oauth-2025-04-20"
 _USER_AGENT: Final = "dragoman"
+_HIDES_NOTHING: Final = Redactor(())
 
 _PROFILES: Final = {
     "auto": HostProfile(),
@@ -35,6 +36,7 @@ class HostEndpoint:
     secret: Secret
     betas: tuple[str, ...]
     headers: tuple[tuple[str, str], ...] = field(repr=False)
+    hide_others: Redactor = field(repr=False, compare=False)
 
     def headers_for(self, call: Call) -> list[tuple[str, str]]:
         """All headers of a call, but for those that frame it."""
@@ -44,14 +46,23 @@ class HostEndpoint:
         return headers
 
     def redact(self, text: str) -> str:
-        """The text with the key taken out of it, however it is quoted."""
-        return redact(text, (self.secret, Secret(repr(self.secret.reveal())[1:-1])))
+        """The text with the key taken out of it, however it is quoted, and all other keys that are known here."""
+        return redact(self.hide_others(text), (self.secret,))
 
 
 def endpoint(
-    name: str, secret: Secret, base_url: str, *, api_version: str = "auto", is_callers_own: bool = False
+    name: str,
+    secret: Secret,
+    base_url: str,
+    *,
+    api_version: str = "auto",
+    is_callers_own: bool = False,
+    hide_others: Redactor = _HIDES_NOTHING,
 ) -> HostEndpoint:
-    """The endpoint for a key; `base_url` is what stands before `/v1/messages`."""
+    """The endpoint for a key; `base_url` is what stands before `/v1/messages`.
+
+    `hide_others` hides what else must not be seen in texts of the host's.
+    """
     key = secret.reveal()
     return HostEndpoint(
         name=name,
@@ -67,6 +78,7 @@ def endpoint(
             ("accept-encoding", "identity"),
             ("user-agent", _USER_AGENT),
         ),
+        hide_others=hide_others,
     )
 
 

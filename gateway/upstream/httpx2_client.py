@@ -14,8 +14,8 @@ from gateway.upstream.failures import (
     cut_off,
     too_slow,
     unanswered,
+    unconnected,
     undecodable,
-    unreachable,
     unreachable_in_time,
     unsendable_key,
 )
@@ -164,12 +164,11 @@ class _Httpx2Answer:
             pass
 
     async def read(self, limit: int) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        while size < limit and (piece := await self.receive()):
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(pieces)[:limit]
+        # Pieces may be of one byte each, and would take forty times that.
+        body = bytearray()
+        while len(body) < limit and (piece := await self.receive()):
+            body += piece
+        return bytes(memoryview(body)[:limit])
 
     async def close(self) -> None:
         await self._response.aclose()
@@ -182,7 +181,7 @@ def _failure(error: httpx2.HTTPError, *, has_head: bool) -> Failure:
     if isinstance(error, httpx2.TimeoutException):
         return too_slow(detail)
     if isinstance(error, httpx2.ConnectError):
-        return unreachable(detail)
+        return unconnected(error, detail)
     if isinstance(error, httpx2.DecodingError):
         return undecodable(detail)
     return cut_off(detail) if has_head else unanswered(detail)

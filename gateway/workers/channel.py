@@ -118,9 +118,12 @@ class WorkersEnd:
         sockets = [socket.socket(proto=socket.IPPROTO_TCP, fileno=found) for found in descriptors]
         return Message(command, tuple(sockets))
 
-    def report(self, report: Report) -> bool:
-        """Make sure that the parent knows this; False if its inbox is full, or it is gone."""
-        if report != self._last_report:
+    def report(self, report: Report, *, is_pulse: bool = False) -> bool:
+        """Make sure that the parent knows this; False if its inbox is full, or it is gone.
+
+        A pulse is sent even where there is no news.
+        """
+        if is_pulse or report != self._last_report:
             try:
                 self._end.send(_REPORT.pack(*report))
             except OSError:

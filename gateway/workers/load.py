@@ -1,10 +1,15 @@
-"""Who gets the next connection, and how soon a dead worker is replaced; time is an argument."""
+"""Who gets the next connection, who is stuck, and how soon a dead worker is replaced; time is an argument."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 # More connections than these are not put on the way to a worker that does not take them.
 MOST_ON_THE_WAY: Final = 128
+
+# A worker says so often that its event loop turns, whether or not there is news.
+PULSE_SECONDS: Final = 1.0
+# One that has missed some of these gets a connection only where all have.
+_QUIET_SECONDS: Final = 3 * PULSE_SECONDS
 
 # Who dies sooner than this after another makes its successor wait, twice as long each time.
 _YOUNG_SECONDS: Final = 60.0
@@ -31,6 +36,12 @@ class Load:
     report: Report = NOTHING
     handed: int = 0
     last_turn: int = 0
+    silent_seconds: float = 0.0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the worker has not shown a pulse for longer than a busy one does."""
+        return self.silent_seconds >= _QUIET_SECONDS
 
     @property
     def on_the_way(self) -> int:
@@ -48,14 +59,26 @@ class Load:
         return self.on_the_way < MOST_ON_THE_WAY
 
     @property
-    def weight(self) -> tuple[int, int, int]:
-        """Open requests count; among equals open connections; among equals whose turn was longest ago."""
-        return self.requests, self.report.connections + self.on_the_way, self.last_turn
+    def weight(self) -> tuple[bool, int, int, int]:
+        """Who is quiet comes last; open requests count, then open connections, then whose turn was longest ago."""
+        return self.is_quiet, self.requests, self.report.connections + self.on_the_way, self.last_turn
 
     def hand(self, turn: int) -> None:
         """A connection is on its way; `turn` grows with each connection that any worker is handed."""
         self.handed += 1
         self.last_turn = turn
+
+    def hear(self, report: Report) -> None:
+        """The worker has reported, which is also its pulse."""
+        self.report = report
+        self.silent_seconds = 0.0
+
+    def look(self, elapsed_seconds: float) -> None:
+        """Count the time since the last look as silence, at most that of one pulse.
+
+        Who looks late was suspended, with the machine or without, or had no CPU, and the workers perhaps as well.
+        """
+        self.silent_seconds += min(elapsed_seconds, PULSE_SECONDS)
 
 
 @dataclass(slots=True)

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from enum import Enum, auto
+from pathlib import Path
 from typing import Final
 
 from gateway.workers.assignment import Assignment
@@ -14,6 +16,10 @@ from gateway.workers.load import Load
 
 # Where a worker finds its parent's PYTHONPATH.
 _PARENTS: Final = "DRAGOMAN_PARENTS_PYTHONPATH"
+# So long one that is stuck has to say where.
+_LAST_WORDS_SECONDS: Final = 1.0
+# The letters of Linux.
+_STATES: Final = {"R": "running", "S": "sleeping", "D": "waiting for a device", "T": "stopped", "t": "traced"}
 
 
 class Phase(Enum):
@@ -33,12 +39,30 @@ class Worker:
         self.channel = channel
         self.phase = Phase.STARTING
         self.load = Load()
+        self.is_given_up = False
         self.is_ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def leave(self, command: bytes) -> None:
         """End its service with this command."""
         self.phase = Phase.LEAVING
         self.channel.command(command)
+
+    def give_up(self) -> None:
+        """End one whose event loop is stuck: asked first, since Python may still say where; then without asking."""
+        self.is_given_up = True
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGQUIT)
+        asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self.kill)
+
+    @property
+    def state(self) -> str | None:
+        """What the system says that the process is doing, where it tells."""
+        try:
+            stat = Path(f"/proc/{self.process.pid}/stat").read_text("ascii", "replace")
+        except OSError:
+            return None
+        # Behind the program's name, which may hold anything, in its parentheses.
+        return _STATES.get(stat.rpartition(")")[2].strip()[:1])
 
     def kill(self) -> None:
         """End it without asking."""

@@ -1,4 +1,4 @@
-"""The parent of the workers: starts and stops them, tells them what changes, and replaces those that die or ask."""
+"""The parent of the workers: starts and stops them, tells them what changes, replaces those that die, hang or ask."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from gateway.telemetry.logs import log_event
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import RETIRE, STOP, STOP_NOW
 from gateway.workers.door import Door
-from gateway.workers.load import Backoff
+from gateway.workers.load import PULSE_SECONDS, Backoff
 from gateway.workers.process import Phase, Worker, start_worker
 
 # A worker needs a little longer than the grace to say farewell; one that hangs is killed after this.
@@ -58,6 +58,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_stop_signal, number)
+        pulses = asyncio.create_task(self._watch_pulses())
         numbers = range(1, self._config.server.workers + 1)
         has_started = all(await asyncio.gather(*map(self._launch, numbers)))
         if has_started and not self._stopping.is_set():
@@ -66,6 +67,7 @@ class Supervisor:
             self._on_ready()
             await self._stopping.wait()
         await self._end()
+        pulses.cancel()
         return has_started and not self._is_forced
 
     def reload(self, config: Config, key_sources: Mapping[str, Source]) -> None:
@@ -122,7 +124,7 @@ class Supervisor:
             asyncio.get_running_loop().remove_reader(worker.channel)
             return
         for report in reports:
-            worker.load.report = report
+            worker.load.hear(report)
             if report.wants_to_be_replaced:
                 self._line.put_nowait(worker)
         if reports and not worker.is_ready.done():
@@ -147,6 +149,32 @@ class Supervisor:
         log_event(logging.WARNING, "A worker has died", **about)
         if worker.phase is Phase.SERVING and worker is not self._replaced_now:
             self._do(self._refill(worker.number))
+
+    async def _watch_pulses(self) -> None:
+        """Give up workers whose event loop is stuck, leaving ones as well; to start may take as long as it takes."""
+        looked_at = time.monotonic()
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            elapsed_seconds, looked_at = time.monotonic() - looked_at, time.monotonic()
+            for worker in self._workers:
+                if worker.is_ready.done():
+                    worker.load.look(elapsed_seconds)
+                if worker.load.silent_seconds >= self._config.server.worker_silence_seconds:
+                    self._give_up(worker)
+
+    def _give_up(self, worker: Worker) -> None:
+        if worker.is_given_up:
+            return
+        log_event(
+            logging.WARNING,
+            "A worker is stuck, it is ended",
+            worker=worker.number,
+            pid=worker.process.pid,
+            silent_seconds=round(worker.load.silent_seconds, 1),
+            state=worker.state,
+            requests=worker.load.requests,
+        )
+        worker.give_up()
 
     async def _refill(self, number: int) -> None:
         """Start workers in a dead one's place until one becomes ready."""
@@ -185,6 +213,10 @@ class Supervisor:
             self._is_forced = True
             self._command_all(STOP_NOW)
             asyncio.get_running_loop().call_later(_FAREWELL_SECONDS_AT_ONCE, self._kill_all)
+        else:
+            for worker in self._workers:
+                if worker.load.is_quiet:
+                    self._give_up(worker)
 
     def _say_what_is_waited_for(self, number: int) -> None:
         grace = f"at most {self._config.server.shutdown_grace_seconds:g} s"

@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.app import Gateway
 from gateway.server.protocol import HttpProtocol
-from gateway.serving import Server, run
+from gateway.serving import Server, give_up, run
 from gateway.telemetry.logs import log_event, set_up_logging
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import RELOAD, RETIRE, STOP, STOP_NOW, Message, WorkersEnd
@@ -49,6 +49,11 @@ class WorkerServer(Server):
         self._report()
         asyncio.get_running_loop().add_reader(self._channel, self._receive)
 
+    def beat(self) -> None:
+        """Show the parent, too, that the event loop turns."""
+        super().beat()
+        self._report(is_pulse=True)
+
     async def on_tick(self, counter: int) -> bool:
         """What uvicorn does ten times a second, and a report."""
         self._report()
@@ -68,6 +73,8 @@ class WorkerServer(Server):
         """Signals stay captured to the end: it is the parent that ends a worker."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.handle_exit)
+        # What the parent sends to a worker that has shown no pulse for too long, before it kills it.
+        signal.signal(signal.SIGQUIT, lambda _, frame: give_up(frame))
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -103,7 +110,7 @@ class WorkerServer(Server):
 
     async def _connect(self, connection: socket.socket) -> None:
         """Serve a connection, as uvicorn does with those that it has accepted itself."""
-        protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state)
+        protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state, limits=self.limits)
         self._new.add(protocol)
         self._taken += 1
         if self._taken % _CONNECTIONS_A_REPORT == 0:
@@ -123,11 +130,12 @@ class WorkerServer(Server):
         self.config.encoded_headers.append(_CLOSE)
         self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
 
-    def _report(self) -> None:
+    def _report(self, *, is_pulse: bool = False) -> None:
         state = self.server_state
         self._new = {protocol for protocol in self._new if self._is_new(protocol)}
         requests = len(state.tasks) + len(self._new)
-        if self._channel.report(Report(self._taken, requests, len(state.connections), self._wants_to_be_replaced)):
+        report = Report(self._taken, requests, len(state.connections), self._wants_to_be_replaced)
+        if self._channel.report(report, is_pulse=is_pulse):
             self._wants_to_be_replaced = False
 
     def _is_new(self, protocol: HttpProtocol) -> bool:

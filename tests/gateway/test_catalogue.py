@@ -9,7 +9,7 @@ import pytest
 from anthropic.types import ModelInfo
 
 from gateway.config.settings import ModelsConfig
-from gateway.proxy.catalogue import Catalogue
+from gateway.proxy.catalogue import Catalogue, ModelEntry
 from gateway.proxy.routing import Aliases
 from tests.scenarios.harness import assert_error, quick_gateway
 from tests.support.gateway import config_for, key, with_settings
@@ -163,6 +163,46 @@ async def test_a_list_that_never_ends_is_left(upstream: ScriptedUpstream) -> Non
         await until_listed(running, "claude-loop-1")
 
     assert len(upstream.model_requests) <= 3
+
+
+async def test_a_list_whose_pages_have_ever_new_ends_is_left_after_ten(upstream: ScriptedUpstream) -> None:
+    upstream.models(lambda _request: page(info(f"claude-x-{len(upstream.model_requests)}"), has_more=True))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        assert len(await until_listed(running, "claude-x-2")) == 10
+
+    assert len(upstream.model_requests) == 10
+
+
+async def test_where_the_next_page_begins_is_quoted(upstream: ScriptedUpstream) -> None:
+    upstream.models(
+        lambda request: page(info("claude-b")) if "after_id" in request.path else page(info("a &\r\né"), has_more=True)
+    )
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await until_listed(running, "claude-b")
+
+    assert upstream.model_requests[1].path == "/v1/models?limit=1000&after_id=a%20%26%0D%0A%C3%A9"
+
+
+@pytest.mark.parametrize("value", ["1e400", "9" * 400, "[" * 300 + "]" * 300, '"\\u00e9"'])
+def test_what_upstream_says_of_a_model_is_shown_as_it_is_written_also_under_another_name(value: str) -> None:
+    said = f'{{"id":"claude-a","more":{value}}}'.encode()
+    catalogue = Catalogue(Aliases({"mine": "claude-a"}), model_table())
+    catalogue.update([ModelEntry("claude-a", 0, said)])
+    mine = catalogue.find("mine")
+
+    assert mine is not None
+    assert orjson.dumps(mine.as_anthropic()) == said.replace(b'"claude-a"', b'"mine"')
+
+
+@pytest.mark.parametrize(
+    "model",
+    [b'{"id":""}', b'{"id":"a","more":"\xff"}', b'{"id":"a","more":' + b"[" * 2000 + b"]" * 2000 + b"}", b"5"],
+    ids=["no-name", "broken-text", "too-deep", "no-model"],
+)
+async def test_a_list_that_cannot_be_shown_is_none(upstream: ScriptedUpstream, model: bytes) -> None:
+    upstream.models(json_answer(200, b'{"data":[%b]}' % model))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        assert await listed(running) == BUILT_IN
 
 
 async def test_the_lists_of_all_hosts_are_put_together(upstream: ScriptedUpstream) -> None:

@@ -37,6 +37,7 @@ from gateway.config import (
     load_config,
     sources,
 )
+from gateway.config import load as load_from
 from gateway.config.document import parse
 from gateway.config.mistakes import Mistakes
 from gateway.config.reading import Reader
@@ -160,12 +161,12 @@ def test_one_key_in_the_environment_is_enough() -> None:
 
 
 def test_several_keys_in_the_environment_are_numbered() -> None:
-    environ = {"ANTHROPIC_API_KEYS": "sk-1, sk-2,,", "ANTHROPIC_API_KEY": "sk-9", "ANTHROPIC_BASE_URL": "http://up:1/"}
+    environ = {"ANTHROPIC_API_KEYS": "sk-1, sk-2,,", "ANTHROPIC_API_KEY": "sk-9", "ANTHROPIC_BASE_URL": "https://up:1/"}
     config = load_config(None, environ)
 
     assert [(key.name, key.api_key.reveal(), key.base_url) for key in config.keys] == [
-        ("key-1", "sk-1", "http://up:1"),
-        ("key-2", "sk-2", "http://up:1"),
+        ("key-1", "sk-1", "https://up:1"),
+        ("key-2", "sk-2", "https://up:1"),
     ]
 
 
@@ -229,6 +230,69 @@ def test_a_byte_order_mark_does_no_harm(load: Loader) -> None:
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "server:\nkeys:\nclients:\n", "server:\n  port:\n", "{}"])
 def test_what_is_left_out_has_its_default(load: Loader, text: str) -> None:
     assert load(text) == Config()
+
+
+# What others can reach or overhear
+
+
+SHORT = "fifteen-letters"
+REACHABLE = f"""
+    server: {{host: 0.0.0.0}}
+    clients: [{{name: a, api_key: {SHORT}}}, {{name: b, api_key: sixteen-letters-}}, {{name: c}}]
+"""
+
+
+def test_keys_that_others_could_guess_are_mistakes(load: Loader) -> None:
+    why = "expected at least 16 characters, since the gateway listens on 0.0.0.0, for others too"
+
+    assert load.mistakes(REACHABLE, ANTHROPIC_API_KEY="sk-1", DRAGOMAN_ADMIN_KEY="short") == [
+        "clients[2].api_key: missing, a secret is needed",
+        f"clients[0].api_key: {why}",
+        f"DRAGOMAN_ADMIN_KEY: {why}",
+    ]
+    assert load.mistakes(f"server: {{host: 0.0.0.0}}\nadmin: {{api_key: {SHORT}}}") == [f"admin.api_key: {why}"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_on_this_machine_keys_may_be_short(load: Loader, host: str) -> None:
+    config = load(f'server: {{host: "{host}"}}\nclients: [{{name: a, api_key: {SHORT}}}]', ANTHROPIC_API_KEY="sk-1")
+
+    assert config.clients[0].api_key == Secret(SHORT)
+
+
+def test_what_counts_is_where_the_gateway_will_listen(load: Loader) -> None:
+    load.file.write_text(f"clients: [{{name: a, api_key: {SHORT}}}]\nkeys: [{{name: a, api_key: sk-1}}]")
+
+    assert load_from(str(load.file), {}, host="127.0.0.1").config.clients
+    with pytest.raises(ConfigError, match=r"clients.0..api_key: expected at least 16 characters"):
+        load_from(str(load.file), {}, host="::")
+
+
+@pytest.mark.parametrize("url", ["http://up", "http://10.0.0.1:8080/x", "http://127.0.0.1.example.com", "http://[::2]"])
+def test_a_key_that_would_go_over_a_network_without_tls_is_a_mistake(load: Loader, url: str) -> None:
+    key = f"name: a, api_key: sk-1, base_url: '{url}'"
+    why = "http:// to another machine would send the key where others can read it: use https://, or set "
+
+    assert load.mistakes(f"keys: [{{{key}}}]") == [f"keys[0].base_url: {why}allow_http: true for this key"]
+    assert load(f"keys: [{{{key}, allow_http: true}}]").keys[0].base_url == url
+    assert load.mistakes("", ANTHROPIC_BASE_URL=url) == [f"ANTHROPIC_BASE_URL: {why}DRAGOMAN_ALLOW_HTTP=1"]
+    assert load("", ANTHROPIC_BASE_URL=url, DRAGOMAN_ALLOW_HTTP="1", ANTHROPIC_API_KEY="a").keys[0].base_url == url
+
+
+@pytest.mark.parametrize("url", ["https://up", "http://localhost:1", "http://127.0.0.9", "http://[::1]:8"])
+def test_with_tls_or_on_this_machine_a_key_may_go(load: Loader, url: str) -> None:
+    assert load(f"keys: [{{name: a, api_key: sk-1, base_url: '{url}'}}]").keys[0].base_url == url
+
+
+def test_trusted_proxies_are_addresses_and_networks(load: Loader) -> None:
+    proxies = load("server: {trusted_proxies: [10.0.0.7, 10.1.0.0/16, '2001:DB8::/32']}").server.trusted_proxies
+
+    assert proxies == ("10.0.0.7/32", "10.1.0.0/16", "2001:db8::/32")
+    assert load.mistakes("server: {trusted_proxies: [10.0.0.7/8, proxy.example.com, 10.0.0.0/33]}") == [
+        "server.trusted_proxies[0]: expected an address, or a network like 10.0.0.0/8",
+        "server.trusted_proxies[1]: expected an address or a network, like 10.0.0.7 or 10.0.0.0/8",
+        "server.trusted_proxies[2]: expected an address or a network, like 10.0.0.7 or 10.0.0.0/8",
+    ]
 
 
 # Keys
@@ -525,8 +589,9 @@ def test_all_mistakes_are_reported_at_once(load: Loader) -> None:
 
     assert mistakes == [
         "streeming: unknown setting, did you mean streaming?",
-        "server.xyz: unknown setting; known here: host, port, max_body_bytes, cors_origins, shutdown_grace_seconds, "
-        "workers",
+        "server.xyz: unknown setting; known here: host, port, max_body_bytes, cors_origins, trusted_proxies, "
+        "shutdown_grace_seconds, max_connections, max_connections_per_address, max_buffered_bytes, "
+        "client_write_seconds, workers, worker_silence_seconds",
         "server.host: expected a text, got a list",
         'server.port: expected a whole number from 0 to 65535, got "abc"',
         "server.cors_origins[1]: expected an http:// or https:// URL with a host",
@@ -670,6 +735,14 @@ def test_any_text_loads_or_is_refused_with_a_path(pieces: list[str]) -> None:
     assert all(re.fullmatch(r"\S.*: \S.*", line) for line in told)
 
 
+@pytest.mark.parametrize("text", ['a: "\\UFFFFFFFF"', 'a: "\\U00110000"', 'clients: [{name: "\\ud800", api_key: b}]'])
+def test_a_character_that_is_none_is_a_mistake_like_others(load: Loader, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+
+    assert str(caught.value).encode()
+
+
 # What is told about a configuration
 
 
@@ -677,10 +750,11 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
     config = load(EXAMPLE.read_text("utf-8"), **EXAMPLE_ENVIRONMENT)
 
     assert describe_config(config) == [
-        "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], shutdown_grace_seconds 30, "
-        "workers 1",
-        "keys: name main, api_key set, base_url https://api.anthropic.com, weight 1, priority 0, "
-        "max_concurrency not set, organization not set, workspace not set, api_version auto",
+        "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], trusted_proxies [], "
+        "shutdown_grace_seconds 30, max_connections not set, max_connections_per_address not set, "
+        "max_buffered_bytes not set, client_write_seconds 60, workers 1, worker_silence_seconds 30",
+        "keys: name main, api_key set, base_url https://api.anthropic.com, allow_http false, weight 1, "
+        "priority 0, max_concurrency not set, organization not set, workspace not set, api_version auto",
         "pool: strategy affinity, queue_size 1000, queue_timeout_seconds 30",
         "models: aliases {gpt-5: claude-sonnet-5-5, gpt-*-mini: claude-haiku-5-5, gpt-*: claude-sonnet-5-5}, "
         "builtin_aliases true, max_output_tokens not set, abilities {}, fallbacks {}, refresh_seconds 3600",

@@ -26,6 +26,21 @@ from tests.support.scripted import ScriptedUpstream, json_answer
 SERVED = json_answer(200, messages.message())
 
 
+async def test_a_path_is_cut_and_cannot_write_to_the_terminal_of_who_reads_the_log(
+    upstream: ScriptedUpstream, read_log: Callable[[], str]
+) -> None:
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        await http.get(f"/{'x' * 5000}")
+        await http.get("/a%1b[2J%0a%c2%9b%e2%80%ae" + "%00" * 1000)
+
+    long, odd = [line for line in read_log().splitlines() if " GET /" in line]
+    assert f" GET /{'x' * 199}... (5001 characters) 404 " in long
+    assert r" GET /a\x1b[2J\n\x9b\u202e\x00" in odd
+    assert odd.isprintable()
+    assert len(odd) < 1200
+
+
 def serving(upstream: ScriptedUpstream, **server: object) -> Config:
     return with_settings(config_for(key(upstream.base_url)), server=ServerConfig(port=0, **server))  # type: ignore[arg-type]
 
@@ -343,12 +358,16 @@ NOT_OURS = [
     "127.0.0.256",
     "127.0.0",
     "",
+]
+# These are not even names.
+NOT_HOSTS = [
     "[",
     "localhost evil.example",
     "evil.example/localhost",
     "evil.example#localhost",
     "evil.example?localhost",
     "evil.example\\localhost",
+    "evil.example@localhost",
 ]
 
 
@@ -364,6 +383,15 @@ async def test_names_of_this_machine_may_ask(upstream: ScriptedUpstream, host: s
     upstream.always(SERVED)
 
     assert (await status_of(upstream, config_for(key(upstream.base_url)), host=host))[0] == 200
+
+
+@pytest.mark.parametrize("host", NOT_HOSTS)
+async def test_what_is_no_name_at_all_is_refused_before(upstream: ScriptedUpstream, host: str) -> None:
+    status, request_id = await status_of(upstream, config_for(key(upstream.base_url)), host=host)
+
+    assert status == 400
+    assert request_id.startswith("req_")
+    assert upstream.received == []
 
 
 @pytest.mark.parametrize("host", NOT_OURS)

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from gateway.api.interrupts import Interrupts
 from gateway.api.responder import Responder
-from gateway.server.protocol import MAX_HEAD_BYTES
+from gateway.server.asked import MAX_HEAD_BYTES
 from tests.scenarios.harness import PATH as CHAT_PATH
 from tests.scenarios.harness import PATIENCE_SECONDS, asking, no_lease_is_out, quick_gateway, raw_client
 from tests.scenarios.native_harness import COUNT_PATH, PATH
@@ -82,7 +82,7 @@ def assert_openais(refused: Refused, status: int, code: str | None) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.server.protocol.HEAD_SECONDS", 0.05)
-    monkeypatch.setattr("gateway.api.requests.BODY_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.api.requests.BODY_WINDOW_SECONDS", 0.05)
 
 
 async def answer_to(upstream: ScriptedUpstream, text: str, *, max_body_bytes: int = 1000) -> Refused:

@@ -1,8 +1,7 @@
 """What the records of several exchanges say together."""
 
-from typing import Any
-
 from gateway.api.auth import Caller
+from gateway.api.notes import Notes
 from gateway.api.records import answer_headers, note_records
 from gateway.proxy.exchange import Record
 
@@ -30,14 +29,16 @@ def test_limits_are_those_of_the_first_that_was_answered() -> None:
 
 
 def test_the_log_adds_up_what_can_be_added_and_lists_the_rest() -> None:
-    notes: dict[str, Any] = {}
-    first = Record(2, "a", "m", "x=dropped:model", "req_1", stop_reason="end_turn", failures=["a: overloaded"])
+    notes = Notes()
+    first = Record(
+        2, "a", "m", "x=dropped:model", "req_1", stop_reason="end_turn", failures=["a: overloaded"], said=["a: Busy."]
+    )
     second = Record(1, "b", "m", "y=dropped:model", "req_2", stop_reason="end_turn")
     first.usage.input_tokens, second.usage.output_tokens = 3, 4
 
     note_records(notes, [first, second], caller=Caller("app"), model="alias", is_stream=True)
 
-    assert notes == {
+    assert notes.fields == {
         "caller": "app",
         "model": "alias->m",
         "stream": True,
@@ -50,11 +51,12 @@ def test_the_log_adds_up_what_can_be_added_and_lists_the_rest() -> None:
         "stop_reason": "end_turn",
         "failures": "a: overloaded",
     }
+    assert notes.words == {"said": "a: Busy."}
 
 
 def test_one_record_is_told_as_it_is() -> None:
     record = Record(1, "a", "m", "x=dropped:model", "r" * 2049, {"anthropic-ratelimit-tokens-limit": "9"}, "")
-    notes: dict[str, Any] = {}
+    notes = Notes()
 
     note_records(notes, [record], caller=Caller("app"), model="m", is_stream=False)
 
@@ -64,6 +66,6 @@ def test_one_record_is_told_as_it_is() -> None:
         "x-gateway-adjusted": "x=dropped:model",
         "x-ratelimit-limit-tokens": "9",
     }
-    assert notes["upstream_request_id"] == "r" * 2049
-    assert notes["stop_reason"] is None
-    assert (notes["model"], notes["key"], notes["attempts"]) == ("m", "a", 1)
+    assert notes.fields["upstream_request_id"] == "r" * 2049
+    assert notes.fields["stop_reason"] is None
+    assert (notes.fields["model"], notes.fields["key"], notes.fields["attempts"]) == ("m", "a", 1)

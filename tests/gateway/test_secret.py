@@ -9,7 +9,7 @@ import msgspec
 import orjson
 import pytest
 
-from gateway.secret import Secret, redact
+from gateway.secret import Redactor, Secret, redact
 
 VALUE = "sk-ant-very-secret"
 
@@ -69,3 +69,24 @@ def test_redact_hides_every_secret_in_a_text() -> None:
 
 def test_redact_leaves_a_text_without_secrets_alone() -> None:
     assert redact("nothing here", []) == "nothing here"
+
+
+def test_a_redactor_hides_secrets_also_as_they_are_quoted() -> None:
+    value = 'a"b\\c/d-of-eight'
+    redact_all = Redactor([Secret(value)])
+    texts = [
+        value,
+        json.dumps({"key": value}),
+        repr([value]),
+        json.dumps(value).replace("/", "\\/"),
+        orjson.dumps(value).decode(),
+    ]
+
+    assert [redact_all(text) for text in texts] == ["****", '{"key": "****"}', "['****']", '"****"', '"****"']
+
+
+def test_a_redactor_leaves_words_alone() -> None:
+    assert (
+        Redactor([Secret("test"), Secret("long-enough")], shortest=8)("the latest long-enough test")
+        == "the latest **** test"
+    )

@@ -11,8 +11,10 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from gateway.server.asked import MAX_HEAD_BYTES
 from gateway.server.heads import fields
-from gateway.server.protocol import MAX_HEAD_BYTES, HttpProtocol
+from gateway.server.limits import ServerLimits
+from gateway.server.protocol import HttpProtocol
 from gateway.server.request import HIGH_WATER_BYTES
 from tests.scenarios.harness import PATIENCE_SECONDS
 
@@ -46,11 +48,13 @@ class Served:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, *, keepalive_seconds: int = 75) -> AsyncIterator[Served]:
+async def served(
+    app: ASGIApp, *, keepalive_seconds: int = 75, limits: ServerLimits | None = None
+) -> AsyncIterator[Served]:
     config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_keep_alive=keepalive_seconds)
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: HttpProtocol(config, state, {}), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: HttpProtocol(config, state, {}, limits=limits), "127.0.0.1", 0)
     try:
         yield Served(server.sockets[0].getsockname()[1], state)
     finally:

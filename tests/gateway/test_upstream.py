@@ -1,9 +1,11 @@
 """What the proxy may expect of an `Upstream`, whichever implementation is behind it."""
 
 import asyncio
+import os
+import resource
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -30,7 +32,7 @@ from tests.support.scripted import (
     refusing_upstream,
     stream_answer,
 )
-from translators.errors import ErrorKind, FailedError
+from translators.errors import RULES, Blame, ErrorKind, FailedError
 
 BODY = b'{"model":"claude-sonnet-5-5"}'
 CALL = Call("2026-10-21", BODY, streams=True)
@@ -485,6 +487,33 @@ async def test_a_host_that_does_not_speak_tls_is_unreachable(
     upstream.failures.clear()
 
     assert kind is ErrorKind.UNREACHABLE
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "no-such-host.invalid"])
+async def test_a_process_without_descriptors_blames_nobody(client: UpstreamClient, host: str) -> None:
+    target = endpoint("main", Secret(KEY), f"http://{host}")
+    with no_descriptor_left():
+        kind = await kind_of_failure(client, target)
+
+    assert kind is ErrorKind.GATEWAY_BUSY
+    assert RULES[kind].blame is Blame.NOBODY
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """What it is like when all the descriptors that a process may have are taken."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 KINDS = {

@@ -13,7 +13,7 @@ from gateway.config import Config, KeyConfig, Source
 from gateway.secret import Secret
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import CONNECTION, RELOAD, STOP, Message, ParentsEnd, WorkersEnd
-from gateway.workers.load import MOST_ON_THE_WAY, Backoff, Load, Report
+from gateway.workers.load import MOST_ON_THE_WAY, NOTHING, Backoff, Load, Report
 from gateway.workers.process import Phase, Worker, restore_environment, worker_environment
 from gateway.workers.supervisor import Supervisor
 
@@ -55,6 +55,34 @@ def test_a_worker_that_does_not_take_its_connections_gets_no_more() -> None:
     assert not load.has_room
 
 
+def test_who_shows_no_pulse_comes_behind_all_others() -> None:
+    quiet, busy = Load(Report(0, 0, 0)), Load(Report(9, 9, 9), 9)
+    for _ in range(3):
+        quiet.look(1.0)
+        busy.look(1.0)
+    busy.hear(busy.report)
+
+    assert quiet.is_quiet
+    assert least(quiet, busy) == 1
+
+
+def test_a_pulse_ends_a_silence() -> None:
+    load = Load()
+    load.look(0.75)
+    silent_seconds = load.silent_seconds
+    load.hear(NOTHING)
+
+    assert (silent_seconds, load.silent_seconds) == (0.75, 0)
+
+
+def test_time_in_which_the_parent_itself_did_not_run_is_no_silence() -> None:
+    load = Load()
+    for elapsed_seconds in (1, 8 * 3600, 1):
+        load.look(elapsed_seconds)
+
+    assert load.silent_seconds == 3
+
+
 def test_the_dead_are_replaced_at_once_but_not_again_and_again() -> None:
     backoff = Backoff()
     delays = [backoff.delay_seconds(now) for now in (0, 1, 2, 4, 8, 16, 32, 64, 95)]
@@ -93,6 +121,14 @@ def test_only_news_is_reported(ends: tuple[ParentsEnd, WorkersEnd]) -> None:
     assert all(worker.report(report) for report in reports)
     assert parent.receive() == [reports[0], reports[2]]
     assert parent.receive() == []
+
+
+def test_a_pulse_is_sent_without_news(ends: tuple[ParentsEnd, WorkersEnd]) -> None:
+    parent, worker = ends
+    for _ in range(2):
+        worker.report(Report(1, 1, 1), is_pulse=True)
+
+    assert parent.receive() == [Report(1, 1, 1)] * 2
 
 
 def test_both_ends_notice_the_others_end() -> None:

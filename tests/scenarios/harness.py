@@ -253,6 +253,10 @@ class RawClient:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self._reader.read()
 
+    def end(self) -> None:
+        """Say that nothing more will be sent."""
+        self._writer.write_eof()
+
     def leave(self) -> None:
         """Break the connection off."""
         self._writer.transport.abort()

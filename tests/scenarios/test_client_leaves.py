@@ -164,6 +164,27 @@ async def test_a_client_that_leaves_during_its_own_upload_is_no_failure(
     assert_no_alarm(read_log())
 
 
+@both
+async def test_a_client_that_only_says_that_it_has_sent_all_gets_its_answer(
+    upstream: ScriptedUpstream, stream: bool
+) -> None:
+    gate, reached = asyncio.Event(), asyncio.Event()
+    whole = Answer((Reached(reached), Wait(gate), *json_answer(200, messages.message()).steps))
+    upstream.always(stream_answer(*EVENTS[:3], Reached(reached), Wait(gate), *EVENTS[3:]) if stream else whole)
+    async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
+        client.send(asking(stream=stream))
+        client.end()
+        await soon(reached)
+        gate.set()
+        answer = await client.ended()
+        await no_lease_is_out(running)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"world." in answer
+    assert answer.endswith(b"0\r\n\r\n" if stream else b"}")
+    assert upstream.disconnects == 0
+
+
 async def test_one_of_two_clients_leaves_and_the_other_gets_its_whole_answer(upstream: ScriptedUpstream) -> None:
     gate, reached = asyncio.Event(), asyncio.Event()
     upstream.script(

@@ -43,6 +43,7 @@ from tests.support.gateway import (
     KeyConfig,
     RunningGateway,
     Secret,
+    ServerConfig,
     TimeoutsConfig,
     config_for,
     key,
@@ -115,6 +116,16 @@ async def test_clients_come_and_go(upstream: ScriptedUpstream, gate: asyncio.Eve
     assert_whole(b"".join([piece, *rest]).decode())
     assert_whole(known.text)
     assert_error(stranger, 401, "invalid_request_error", None)
+
+
+async def test_limits_for_clients_follow_also_for_connections_that_there_are(upstream: ScriptedUpstream) -> None:
+    first = config_for(key(upstream.base_url))
+    async with quick_gateway(config=first) as running:
+        server = ServerConfig(port=0, max_connections=7, client_write_seconds=3.0)
+        running.gateway.reload(with_settings(first, server=server))
+        await running.server.on_tick(1)
+
+        assert (running.server.limits.max_connections, running.server.limits.write_seconds) == (7, 3.0)
 
 
 async def test_a_gateway_without_keys_may_get_one_and_lose_it_again(upstream: ScriptedUpstream) -> None:
@@ -398,7 +409,7 @@ async def test_a_secret_that_kubernetes_swaps_is_used(upstream: ScriptedUpstream
 
 async def test_a_reload_never_opens_the_gateway_to_others(upstream: ScriptedUpstream, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    written(file, upstream, KEY_A, "clients: [{name: a, api_key: key-of-a}]")
+    written(file, upstream, KEY_A, "clients: [{name: a, api_key: the-key-of-client-a}]")
     async with serving(upstream, "--config", str(file), "--host", "0.0.0.0") as gateway:
         written(file, upstream, KEY_A)
         gateway.signal(signal.SIGHUP)

@@ -1,16 +1,37 @@
 """Ctrl-C in the middle of streams: those that end within the grace are whole, the others are told why they are not."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from tests.scenarios.harness import PATH, asking, assert_broken, assert_error, assert_whole, pool_of, raw_client
 from tests.support import messages
+from tests.support.commands import PATIENCE_SECONDS, environ
 from tests.support.gateway import Config, ServerConfig, config_for, key, running_gateway, with_settings
 from tests.support.scripted import Answer, ScriptedUpstream, Silence, Wait, json_answer, stream_answer
 
 EVENTS = messages.text_stream()
+LOOPS = """
+import asyncio
+from gateway import serving
+from gateway.app import Gateway
+from gateway.config import Config
+from gateway.telemetry.logs import set_up_logging
+
+def loop():
+    print("looping", flush=True)
+    while True:
+        pass
+
+serving._STUCK_SECONDS = 0.1
+set_up_logging("info", "text")
+gateway = Gateway(Config(), callers_base_url="http://127.0.0.1:9")
+on_ready = lambda: asyncio.get_running_loop().call_later(0, loop)
+serving.run(serving.serve(gateway, serving.listen("127.0.0.1", 0), on_ready))
+"""
 
 
 def graceful(upstream: ScriptedUpstream, seconds: float) -> Config:
@@ -151,3 +172,21 @@ async def test_a_client_that_does_not_read_does_not_hold_up_the_end_for_ever(
             await asyncio.shield(running.serving)
 
     assert pool_of(running).in_flight == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_a_process_whose_event_loop_is_stuck(number: int) -> None:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", LOOPS, stdout=pipe, stderr=pipe, env=environ())
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await process.stdout.readline()
+        ending = asyncio.create_task(process.communicate())
+        while not ending.done():
+            process.send_signal(number)
+            await asyncio.wait({ending}, timeout=0.1)
+        _, said = await ending
+
+    assert process.returncode == 1
+    assert "error   The event loop is stuck" in said.decode()
+    assert "<string>:1" in said.decode()

@@ -1,6 +1,7 @@
 """A client that does not read: upstream is not read either, and nothing piles up in between."""
 
 import asyncio
+import contextlib
 
 from tests.scenarios.harness import (
     asking,
@@ -13,7 +14,7 @@ from tests.scenarios.harness import (
     raw_client,
 )
 from tests.support import messages
-from tests.support.gateway import RunningGateway, key
+from tests.support.gateway import RunningGateway, ServerConfig, config_for, key, with_settings
 from tests.support.scripted import Connection, ScriptedUpstream, Step, stream_answer
 
 PIECES = 300
@@ -100,6 +101,21 @@ async def test_a_client_that_leaves_without_ever_reading_frees_everything(upstre
         await no_lease_is_out(running)
 
     assert count.count < 4000
+
+
+async def test_clients_that_never_read_are_cut_off_and_free_everything(upstream: ScriptedUpstream) -> None:
+    start, block_start, delta, *_ = messages.text_stream(pieces=[PIECE])
+    upstream.always(stream_answer(start, block_start, *_endless(delta, Count())))
+    config = with_settings(config_for(key(upstream.base_url)), server=ServerConfig(port=0, client_write_seconds=0.2))
+    async with quick_gateway(config=config) as running, contextlib.AsyncExitStack() as clients:
+        for _ in range(10):
+            client = await clients.enter_async_context(raw_client(running))
+            client.send(asking(stream=True))
+            await client.head()
+        await upstream.wait_for_disconnects(10)
+        await no_lease_is_out(running)
+        assert running.server.server_state.connections == set()
+        assert running.server.limits.connections == 0
 
 
 async def test_a_slow_client_does_not_hold_up_another(upstream: ScriptedUpstream) -> None:

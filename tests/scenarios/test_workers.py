@@ -6,13 +6,30 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.scenarios.harness import assert_whole
-from tests.scenarios.processes import ask, fleet, streams
+from tests.scenarios.processes import ask, fleet, streams, while_waiting_for
 from tests.support import messages
 from tests.support.commands import outcome
 from tests.support.scripted import ScriptedUpstream, error_answer, stream_answer
 
 EVENTS = messages.text_stream()
+LOOPS_ON_SIGUSR1 = """
+import signal
+def loop(*_):
+    while True:
+        pass
+signal.signal(signal.SIGUSR1, loop)
+"""
+
+
+@pytest.fixture
+def quick_to_judge(tmp_path: Path) -> str:
+    """A configuration under which a worker may be silent for the shortest time that there is."""
+    file = tmp_path / "quick.yaml"
+    file.write_text("server: {worker_silence_seconds: 3}")
+    return str(file)
 
 
 async def test_long_streams_are_spread_evenly_and_sigterm_lets_them_finish(
@@ -63,6 +80,75 @@ async def test_a_worker_that_is_killed_takes_only_its_own_streams_with_it_and_is
 
     assert [body.endswith("BROKEN") for body in bodies] == [False, False, True, True]
     assert set(both.served()) == {"1", "2"}
+    assert code == 0
+
+
+async def test_a_worker_that_stands_still_is_replaced_and_takes_only_its_own_streams_with_it(
+    upstream: ScriptedUpstream, gate: asyncio.Event, quick_to_judge: str
+) -> None:
+    async with fleet(upstream, "--config", quick_to_judge) as both, streams(both) as opened:
+        await opened.open(4)
+        stopped = (await both.pids())[0]
+        os.kill(stopped, signal.SIGSTOP)
+        await both.said(f"warning A worker is stuck, it is ended worker=. pid={stopped} .*state=stopped requests=2")
+        await both.said(f"A worker has died worker=. pid={stopped} exit_code=-9")
+        await both.pids(3)
+        gate.set()
+        bodies = sorted(await opened.rest(), key=lambda body: body.endswith("BROKEN"))
+        for _ in range(4):
+            assert_whole(await ask(both))
+        both.signal(signal.SIGTERM)
+        code = await both.end()
+
+    assert [body.endswith("BROKEN") for body in bodies] == [False, False, True, True]
+    assert set(both.served()) == {"1", "2"}
+    assert code == 0
+
+
+async def test_a_worker_that_loops_says_where(
+    upstream: ScriptedUpstream, quick_to_judge: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(LOOPS_ON_SIGUSR1)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with fleet(upstream, "--config", quick_to_judge) as both:
+        os.kill((await both.pids())[0], signal.SIGUSR1)
+        await both.said("A worker is stuck, it is ended .*state=running")
+        await both.said(r'error   The event loop is stuck, .*where=".* > sitecustomize.py:. loop"')
+        await both.said("A worker has died .*exit_code=1")
+        await both.pids(3)
+        both.signal(signal.SIGTERM)
+
+        assert await both.end() == 0
+
+
+async def test_workers_are_not_blamed_for_the_time_in_which_all_stood_still(
+    upstream: ScriptedUpstream, quick_to_judge: str
+) -> None:
+    upstream.always(stream_answer(*EVENTS))
+    async with fleet(upstream, "--config", quick_to_judge) as both:
+        processes = [both.running.process.pid, *await both.pids()]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        await asyncio.sleep(4)  # longer than a worker may be silent, and nothing else tells that it is over
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+        assert_whole(await ask(both))
+        both.signal(signal.SIGTERM)
+        code = await both.end()
+
+    assert code == 0
+    assert "stuck" not in both.log
+
+
+async def test_sigterm_twice_does_not_wait_for_a_worker_that_stands_still(upstream: ScriptedUpstream) -> None:
+    async with fleet(upstream) as both:
+        os.kill((await both.pids())[0], signal.SIGSTOP)
+        both.signal(signal.SIGTERM)
+        async for _ in while_waiting_for(both.said("A worker is stuck, it is ended")):
+            both.signal(signal.SIGTERM)
+            await asyncio.sleep(0.1)
+        code = await both.end()
+
     assert code == 0
 
 

@@ -7,9 +7,10 @@ from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.partial_json import JsonExtractor, StringContent
 
 _FENCE: Final = "```"
-_OPENING: Final = re.compile(r"\s*```[a-zA-Z]*[ \t]*\r?\n")
-_CLOSING: Final = re.compile(r"\s*```\s*\Z")
-# An opening fence with its language is short: what has not become one by then is text.
+_OPENING: Final = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n")
+# What a closing fence consists of.
+_CLOSING: Final = "` \t\r\n"
+# An opening fence with its language is short: what has not become one by then is text, however it is cut.
 _LONGEST_OPENING: Final = 32
 
 
@@ -26,44 +27,61 @@ class TextFilter(Protocol):
 
 
 class FenceStripper:
-    """Takes the Markdown fence off an answer that is one fenced block; any other text passes unchanged."""
+    """Takes the Markdown fence off an answer that is one fenced block; any other text passes unchanged.
+
+    Each character is looked at once, however many pieces are held back.
+    """
 
     def __init__(self) -> None:
-        self._held = ""
+        # White space before the beginning; later what may be the closing fence.
+        self._held: list[str] = []
+        self._begun = ""
         self._has_decided = False
         self._is_fenced = False
 
     def feed(self, text: str) -> str:
         """Everything but what may still be a fence."""
-        self._held += text
         if not self._has_decided:
-            opening = _OPENING.match(self._held)
-            if opening is None and self._may_be_opening():
-                return ""
-            self._has_decided = True
-            self._is_fenced = opening is not None
-            self._held = self._held[opening.end() :] if opening else self._held
-        return self._release(self._safe_length() if self._is_fenced else len(self._held))
+            return self._decide(text)
+        return self._release(text) if self._is_fenced else text
 
     def end(self) -> str:
         """The rest, without the closing fence."""
-        if self._is_fenced:
-            self._held = _CLOSING.sub("", self._held)
-        return self._release(len(self._held))
+        rest = "".join(self._held) + self._begun
+        self._held, self._begun = [], ""
+        fence = rest.rstrip() if self._is_fenced else ""
+        return fence.removesuffix(_FENCE).rstrip() if fence.endswith(_FENCE) else rest
 
-    def _may_be_opening(self) -> bool:
-        begun = self._held.lstrip()
-        if "\n" in begun or len(begun) > _LONGEST_OPENING:
-            return False
-        return _FENCE.startswith(begun[:3]) if len(begun) < 3 else begun.startswith(_FENCE)
+    def _decide(self, text: str) -> str:
+        """Hold the beginning back until it is certain whether it is a fence."""
+        begun = self._begun + text
+        if not self._begun:
+            begun = text.lstrip()
+            self._held.append(text[: len(text) - len(begun)])
+        opening = _OPENING.match(begun, 0, _LONGEST_OPENING + 1)
+        if opening is None and _may_be_opening(begun):
+            self._begun = begun
+            return ""
+        blanks, self._held, self._begun = self._held, [], ""
+        self._has_decided = True
+        self._is_fenced = opening is not None
+        return self._release(begun[opening.end() :]) if opening else "".join(blanks) + begun
 
-    def _safe_length(self) -> int:
+    def _release(self, text: str) -> str:
         """Up to where no closing fence can have begun: white space and backticks at the end wait."""
-        return len(self._held.rstrip("` \t\r\n"))
-
-    def _release(self, length: int) -> str:
-        released, self._held = self._held[:length], self._held[length:]
+        certain = text.rstrip(_CLOSING)
+        released = "".join(self._held) + certain if certain else ""
+        if certain:
+            self._held.clear()
+        if len(certain) < len(text):
+            self._held.append(text[len(certain) :])
         return released
+
+
+def _may_be_opening(begun: str) -> bool:
+    if "\n" in begun or len(begun) > _LONGEST_OPENING:
+        return False
+    return _FENCE.startswith(begun[:3]) if len(begun) < 3 else begun.startswith(_FENCE)
 
 
 class WrappedArguments:

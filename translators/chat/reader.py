@@ -24,9 +24,12 @@ from translators.deltas import DELTA
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.events import EventReader, MalformedEventError
 from translators.partial_json import JsonExtractor
+from translators.reading import is_text
+from translators.structure import MAX_SEPARATORS, separators
 from translators.upstream_errors import CUT_OFF, streamed_failure
 from translators.usage import Usage
 from translators.wire.messages import (
+    CITATION_DECODER,
     MESSAGE_DECODER,
     ContentBlock,
     ContentBlockDelta,
@@ -43,6 +46,16 @@ from translators.wire.messages import (
 
 _EMPTY: Final = b'""'
 
+# Bounds of one answer, its pauses included. The longest real ones, of 128,000 tokens in as many events, have some 25 MB
+# and a few hundred blocks.
+MAX_STREAM_BYTES: Final = 128 * 1024 * 1024
+MAX_BLOCKS: Final = 10_000
+MAX_CITATIONS: Final = 10_000
+# Input that is filtered on its way: of a custom tool, or of one whose schema was wrapped.
+MAX_FILTERED_BYTES: Final = 8 * 1024 * 1024
+# A whole message is above this only where it holds files, and never has many values.
+_LARGE_BYTES: Final = 1024 * 1024
+
 
 class State(Enum):
     """Where an answer is: `IDLE → OPEN → DONE`, `PAUSED` until upstream is asked to go on, `FAILED` from anywhere."""
@@ -52,6 +65,9 @@ class State(Enum):
     PAUSED = auto()
     DONE = auto()
     FAILED = auto()
+
+
+_OPEN: Final = State.OPEN
 
 
 @dataclass(slots=True)
@@ -73,7 +89,7 @@ class Ending(Struct, frozen=True):
     finish_reason: str
     refusal: str | None
     annotations: list[dict[str, object]]
-    citations: list[object]
+    citations: list[Fragment]
     thinking_blocks: list[Fragment]
 
 
@@ -81,7 +97,7 @@ class _TextBlock(Struct):
     """A text block's place in the joined text, and what it cites."""
 
     start: int
-    citations: list[dict[str, Any]] = []
+    citations: list[bytes] = []
 
 
 class MessageReader:
@@ -99,10 +115,11 @@ class MessageReader:
     _recorder: BlockRecorder | None = None
     _text_filter: FenceStripper | None = None
     _call_extractor: JsonExtractor | None = None
-    _chosen_name: str = ""
-    _early_arguments: str = ""
-    _unread_text: str = ""
     _text_length: int = 0
+    _stream_bytes: int = 0
+    _filtered_bytes: int = 0
+    _block_count: int = 0
+    _citation_count: int = 0
     _stop_details: StopDetails | None = None
 
     def __init__(self, shape: AnswerShape = PLAIN) -> None:
@@ -114,7 +131,11 @@ class MessageReader:
         self._block_calls: dict[int, Call] = {}
         self._text_blocks: list[_TextBlock] = []
         self._annotations: list[dict[str, object]] = []
-        self._citations: list[object] = []
+        self._citations: list[Fragment] = []
+        # Of a text that stands for a call: its name, the arguments before that is known, and all of it.
+        self._chosen_name: list[str] = []
+        self._early_arguments: list[str] = []
+        self._unread_text: list[str] = []
         if shape.shows_thinking_blocks or shape.continues_pauses or shape.keeps_blocks:
             self._recorder = BlockRecorder()
         if shape.strips_fences:
@@ -170,30 +191,48 @@ class MessageReader:
 
     def read(self, data: bytes) -> None:
         """Read the events that these bytes complete; a failure is in `failure` and ends the reading."""
-        reader = self._reader or self._event_reader()
-        end = 0
-        while end < len(data) and not self.is_over:
-            if self.state is State.OPEN and reader.is_between_events:
-                end = self._read_deltas(data, end)
-                if end == len(data):
-                    return
+        self._stream_bytes += len(data)
+        try:
+            if self._stream_bytes > MAX_STREAM_BYTES and not self.is_over:
+                raise MalformedEventError(f"Upstream's answer is larger than {MAX_STREAM_BYTES} bytes.")
+            self._read_all(data, self._reader or self._event_reader())
+        except MalformedEventError as error:
+            self._fail(_broken(error))
+
+    def _read_all(self, data: bytes, reader: EventReader) -> None:
+        size, end = len(data), 0
+        while end < size:
+            if self.state is _OPEN:
+                if reader.is_between_events:
+                    end = self._read_deltas(data, end)
+                    if end == size:
+                        return
+            elif self.is_over:
+                return
             # What is no usual delta is parsed, up to where there can be one again.
             begin, end = end, data.find(b"\n\n", end) + 2
             if end < 2:
-                end = len(data)
-            self._read(reader.feed(data[begin:end]))
+                end = size
+            self._handle(reader.feed(data[begin:end]))
 
     def read_end(self) -> None:
         """Upstream's body has ended: without a `message_stop`, that is a failure."""
-        self._read((self._reader or self._event_reader()).end())
+        try:
+            self._handle((self._reader or self._event_reader()).end())
+        except MalformedEventError as error:
+            self._fail(_broken(error))
         if not self.is_over:
             self._fail(CUT_OFF)
 
     def read_whole(self, body: bytes) -> None:
         """Read an unstreamed message; raises `FailedError` when it is none."""
+        if len(body) > _LARGE_BYTES and separators(body) > MAX_SEPARATORS:
+            detail = f"Upstream's answer has more than {MAX_SEPARATORS} values."
+            raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail))
         try:
             body.decode()
             message = MESSAGE_DECODER.decode(body)
+            recorded = blocks_of_message(body) if self._recorder is not None else []
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             detail = f"Upstream's answer is not a message: {error}"
             raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail)) from error
@@ -201,12 +240,14 @@ class MessageReader:
         self.model, self.upstream_id = message.model, message.id
         self.usage.update(message.usage)
         self.on_begin()
-        if self._recorder is not None:
-            self._recorded = blocks_of_message(body)
-        for block in message.content:
-            self._read_block(block)
+        self._recorded = recorded
         self.stop_reason, self._stop_details = message.stop_reason, message.stop_details
-        self._complete()
+        try:
+            for block in message.content:
+                self._read_block(block)
+            self._complete()
+        except MalformedEventError as error:
+            raise FailedError(_broken(error)) from error
 
     def pause(self) -> list[Block]:
         """The content of a paused turn, to be sent back; what upstream says next is read on from here."""
@@ -254,16 +295,13 @@ class MessageReader:
                 self._reasoning(raw)
         return end
 
-    def _read(self, events: Iterator[StreamEvent]) -> None:
+    def _handle(self, events: Iterator[StreamEvent]) -> None:
         if self.is_over:
             return
-        try:
-            for event in events:
-                _HANDLERS[type(event)](self, event)
-                if self.is_over:
-                    return
-        except MalformedEventError as error:
-            self._fail(Failure(ErrorKind.PROTOCOL_ERROR, str(error)))
+        for event in events:
+            _HANDLERS[type(event)](self, event)
+            if self.is_over:
+                return
 
     # The events, in the order in which a stream has them.
 
@@ -282,6 +320,9 @@ class MessageReader:
             self._out_of_order("content_block_start")
             return
         self.has_started_block = True
+        self._block_count += 1
+        if self._block_count > MAX_BLOCKS:
+            raise MalformedEventError(f"Upstream's answer has more than {MAX_BLOCKS} content blocks.")
         block = event.content_block
         self._block_types[event.index] = block.type
         if block.type == "tool_use":
@@ -305,8 +346,11 @@ class MessageReader:
             self._arguments(self._block_calls[event.index], _string(delta.partial_json))
         elif delta.type == "thinking_delta" and block_type == "thinking":
             self._reasoning(_string(delta.thinking))
-        elif delta.type == "citations_delta" and block_type == "text" and isinstance(delta.citation, dict):
-            self._text_blocks[-1].citations.append(delta.citation)
+        elif delta.type == "citations_delta" and block_type == "text":
+            self._citation_count += 1
+            if self._citation_count > MAX_CITATIONS:
+                raise MalformedEventError(f"Upstream's answer has more than {MAX_CITATIONS} citations.")
+            self._text_blocks[-1].citations.append(bytes(delta.citation))
 
     def _on_block_stop(self, event: ContentBlockStop) -> None:
         if (call := self._block_calls.get(event.index)) is not None:
@@ -337,7 +381,7 @@ class MessageReader:
             start = self._text_length
             self._text(_whole_string(block.text))
             if block.citations:
-                self._cite(_TextBlock(start, block.citations))
+                self._cite(_TextBlock(start, list(map(bytes, block.citations))))
         elif block.type == "thinking":
             self._reasoning(_whole_string(block.thinking))
         elif block.type == "tool_use":
@@ -373,18 +417,19 @@ class MessageReader:
             self._arguments(call, raw)
             return
         text = orjson.loads(raw)
-        self._unread_text += text
+        self._check_filtered(len(raw))
+        self._unread_text.append(text)
         for piece in self._call_extractor.feed(text):
-            if piece.path[-1] == "name":
-                self._chosen_name += piece.text
+            if piece.path[-1] != "name":
+                self._early_arguments.append(piece.text)
+            elif not self.calls:
+                self._chosen_name.append(piece.text)
                 if piece.is_last:
-                    self._begin_call(self._made_id(), _decoded(self._chosen_name), b"{}")
-            else:
-                self._early_arguments += piece.text
+                    self._begin_call(self._made_id(), _decoded("".join(self._chosen_name)), b"{}")
         if self.calls and self._early_arguments:
             # Normally the name comes first, as the form asks; where it does not, the arguments wait for it.
-            arguments, self._early_arguments = self._early_arguments, ""
-            self._arguments(self.calls[0], _encoded(arguments))
+            arguments, self._early_arguments = self._early_arguments, []
+            self._arguments(self.calls[0], _encoded("".join(arguments)))
 
     def _begin_call(self, call_id: str, upstream_name: str, whole_input: bytes) -> Call:
         name = self._shape.tool_names.get(upstream_name, upstream_name)
@@ -401,6 +446,7 @@ class MessageReader:
         if raw is None:
             return
         if call.filter is not None:
+            self._check_filtered(len(raw))
             call.whole_input = b""
             raw = _encoded(call.filter.feed(orjson.loads(raw)))
             if raw is None:
@@ -421,16 +467,19 @@ class MessageReader:
     def _cite(self, block: _TextBlock) -> None:
         """What a text block cites, now that its end is known: with an address for annotations, else verbatim."""
         citations, block.citations = block.citations, []
-        for citation in citations:
-            url = citation.get("url") or _url_of(citation.get("source"))
+        for raw in citations:
+            if raw[:1] != b"{":
+                continue
+            citation = CITATION_DECODER.decode(raw)
+            url = _text_in(citation.url) or _url_of(_text_in(citation.source))
             if not url:
-                self._citations.append(citation)
+                self._citations.append(Fragment(raw))
                 continue
             cited = {
                 "start_index": block.start,
                 "end_index": self._text_length,
                 "url": url,
-                "title": citation.get("title") or "",
+                "title": _text_in(citation.title),
             }
             self._annotations.append({"type": "url_citation", "url_citation": cited})
 
@@ -440,7 +489,7 @@ class MessageReader:
             self._say(_encoded(self._text_filter.end()))
         if self._unread_text and not self.calls:
             # Where a call was due and none came, what came is the answer.
-            self._say(_encoded(self._unread_text))
+            self._say(_encoded("".join(self._unread_text)))
         # A block that was cut by the token limit has no end of its own.
         for call in self.calls:
             self._end_call(call)
@@ -459,6 +508,11 @@ class MessageReader:
         )
         self.on_end(ending)
 
+    def _check_filtered(self, size: int) -> None:
+        self._filtered_bytes += size
+        if self._filtered_bytes > MAX_FILTERED_BYTES:
+            raise MalformedEventError(f"Upstream's answer has calls with more than {MAX_FILTERED_BYTES} bytes.")
+
     def _made_id(self) -> str:
         """An id for a call that upstream has not given one: the same for the same message."""
         return f"call_{hashlib.sha256((self.upstream_id or '').encode()).hexdigest()[:24]}"
@@ -469,6 +523,10 @@ class MessageReader:
     def _fail(self, failure: Failure) -> None:
         self.state = State.FAILED
         self.failure = failure
+
+
+def _broken(error: MalformedEventError) -> Failure:
+    return Failure(ErrorKind.PROTOCOL_ERROR, str(error))
 
 
 def _nothing(_reader: MessageReader, _event: object) -> None:
@@ -531,8 +589,13 @@ def _decoded(raw: str) -> str:
         return raw
 
 
-def _url_of(source: object) -> str | None:
-    return source if isinstance(source, str) and source.startswith(("https://", "http://")) else None
+def _text_in(raw: Raw) -> str:
+    """The text that a value is, empty for one of another type."""
+    return msgspec.json.decode(raw, type=str) if is_text(raw) else ""
+
+
+def _url_of(source: str) -> str:
+    return source if source.startswith(("https://", "http://")) else ""
 
 
 def _call_extractor(text_call: TextCall) -> JsonExtractor | None:

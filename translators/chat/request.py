@@ -13,7 +13,7 @@ from orjson import Fragment
 from translators.adjustments import Adjustments
 from translators.beginnings import NOT_SHARED, Sharing
 from translators.blocks import Block as RecordedBlock
-from translators.blocks import content_of
+from translators.blocks import content_of, is_whole
 from translators.chat import caching
 from translators.chat.automatic import Prompt
 from translators.chat.choice import Choice, write_choice
@@ -27,7 +27,7 @@ from translators.chat.settings import drop_without_counterpart, sampling, settin
 from translators.chat.shape import PLAIN, AnswerShape
 from translators.chat.tools import Tools, write_tools
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
-from translators.errors import TranslationError
+from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.reading import check_in_steps, checked_body, decode, is_null
@@ -94,7 +94,12 @@ class MessagesRequest(Struct, frozen=True):
     origin: Origin | None = None
 
     def continued(self, content: list[RecordedBlock]) -> "MessagesRequest":
-        """The request that lets a paused turn go on: the same, with what the model has said so far at its end."""
+        """The request that lets a paused turn go on: the same, with what the model has said so far at its end.
+
+        Raises `FailedError` where that is no JSON.
+        """
+        if not all(map(is_whole, content)):
+            raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, "Upstream paused in a block that cannot be read."))
         fields = OBJECT_DECODER.decode(self.body)
         messages = msgspec.json.decode(fields["messages"], type=list[msgspec.Raw])
         spliced: Block = {name: Fragment(bytes(value)) for name, value in fields.items()}

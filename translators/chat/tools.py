@@ -19,6 +19,7 @@ from translators.reading import decode, is_null
 from translators.remembered import Remembered
 from translators.schema import OutsideSubsetError, schema_hash, structured
 from translators.wire.chat import (
+    CUSTOM_FORMAT_DECODER,
     OBJECT_DECODER,
     TEXT_DECODER,
     TOOL_DECODER,
@@ -214,7 +215,7 @@ class _ToolWriter:
         """A tool for free text is one with a single text property."""
         name = self._name(custom.name, f"{path}.custom")
         definition: Block = {"name": name, "input_schema": Fragment(_FREE_TEXT)}
-        if description := _custom_description(custom):
+        if description := _custom_description(custom, f"{path}.custom.format"):
             definition["description"] = description
         if (mark := mark_of(cache_control, None, path)) is not None:
             definition[MARK] = mark
@@ -228,8 +229,9 @@ class _ToolWriter:
             return
         if tool.name is not None:
             self._name(tool.name, path)
-        definition: Block = {key: Fragment(bytes(value)) for key, value in OBJECT_DECODER.decode(raw).items()}
-        if (mark := mark_of(tool.cache_control, None, "tools")) is not None:
+        fields = decode(OBJECT_DECODER, raw, path)
+        definition: Block = {key: Fragment(bytes(value)) for key, value in fields.items() if key != MARK}
+        if (mark := mark_of(tool.cache_control, None, path)) is not None:
             definition[MARK] = mark
         self.tools.definitions.append(definition)
         if tool.type != "custom":
@@ -341,16 +343,15 @@ def _wrapped(fields: dict[str, Raw]) -> bytes:
     return orjson.dumps(inner)
 
 
-def _custom_description(custom: CustomDefinition) -> str:
+def _custom_description(custom: CustomDefinition, path: str) -> str:
     """A grammar cannot be enforced; the model is told of it."""
     parts = [custom.description or ""]
     if not is_null(custom.format):
-        form = msgspec.json.decode(custom.format)
-        grammar = form.get("grammar") if isinstance(form, dict) else None
-        grammar = grammar if isinstance(grammar, dict) else form
-        if isinstance(grammar, dict) and grammar.get("definition"):
-            syntax = grammar.get("syntax") or "given"
-            parts.append(f"The input has to follow this {syntax} grammar:\n{grammar['definition']}")
+        form = decode(CUSTOM_FORMAT_DECODER, custom.format, path)
+        grammar = form.grammar or form
+        if grammar.definition:
+            syntax = grammar.syntax or "given"
+            parts.append(f"The input has to follow this {syntax} grammar:\n{grammar.definition}")
     return "\n\n".join(part for part in parts if part)
 
 

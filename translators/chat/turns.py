@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Raw, Struct
 from orjson import Fragment
 
-from translators.blocks import THINKING, sendable
+from translators.blocks import THINKING, is_whole, sendable
 from translators.blocks import Block as RecordedBlock
+from translators.chat.caching import MARK
 from translators.chat.content import Block
 from translators.chat.echoes import signature_digest, signed_thinking
 from translators.chat.history import DIGEST_BYTES, History, names_of_calls, turn_key
@@ -132,7 +133,7 @@ def kept_turn(
     """
     blocks = sendable(blocks)
     types = [block.type for block in blocks]
-    is_complete = stop_reason in _WHOLE and _NEVER_KEPT not in types and all(map(_is_json, blocks))
+    is_complete = stop_reason in _WHOLE and _NEVER_KEPT not in types and all(map(is_whole, blocks))
     if not is_complete or not (origin.is_gap or _hides_something(types)):
         return None
     turn = KeptTurn(_FORM, origin.ground, origin.parent, signer, tuple(blocks))
@@ -147,14 +148,6 @@ def _hides_something(types: Sequence[str]) -> bool:
         # Outside of tool use thinking may be dropped (section 13.3 of the Messages reference).
         return False
     return any(kind in THINKING for kind in types) or "text" in types[types.index("tool_use") :]
-
-
-def _is_json(block: RecordedBlock) -> bool:
-    try:
-        msgspec.json.decode(block.json)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 # Recalling
@@ -261,7 +254,7 @@ def _compared(value: bytes, message: ChatMessage) -> _KnownTurn | None:
     """A turn as it is kept, where a message shows it."""
     try:
         turn = _TURN_DECODER.decode(value)
-        if turn.form != _FORM or not shows(turn.blocks, message):
+        if turn.form != _FORM or not all(map(is_whole, turn.blocks)) or not shows(turn.blocks, message):
             return None
         content = tuple(map(_spliced, turn.blocks))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -281,6 +274,8 @@ def refuses_thinking(message: str) -> bool:
 
 def _spliced(block: RecordedBlock) -> Block:
     """A block as the writer has them, its values as they stood."""
-    fields: Block = {name: Fragment(bytes(raw)) for name, raw in _FIELDS_DECODER.decode(block.json).items()}
+    given = _FIELDS_DECODER.decode(block.json).items()
+    # Marks are the request's own: of those, an answer has none to give back.
+    fields: Block = {name: Fragment(bytes(raw)) for name, raw in given if name != MARK}
     fields["type"] = block.type
     return fields

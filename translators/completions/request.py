@@ -1,5 +1,6 @@
 """A legacy completion request as chat requests, one for each choice."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,9 +8,14 @@ import orjson
 from msgspec import Raw
 
 from translators.errors import TranslationError
-from translators.reading import checked_body, decode, is_null
-from translators.wire.chat import OBJECT_DECODER, TEXT_DECODER, ChatMessage, ChatRequest
+from translators.reading import check_in_steps, checked_body, decode, is_null, is_text
+from translators.steps import in_one_go
+from translators.structure import Members, check_values
+from translators.wire.chat import TEXT_DECODER, ChatMessage, ChatRequest
 from translators.wire.completions import COMPLETION_DECODER, COMPLETION_FIELDS, PROMPT_DECODER, CompletionRequest
+
+# As many as OpenAI takes.
+MAX_PROMPTS: Final = 2048
 
 # What a completion model does without being told.
 _INSTRUCTION: Final = Raw(
@@ -31,17 +37,32 @@ class Completions:
 
 def read_completions(body: bytes, max_choices: int) -> Completions:
     """The caller's request; raises `TranslationError` with the `param` that is wrong."""
-    body = checked_body(body)
+    return in_one_go(_read(checked_body(body), max_choices))
+
+
+def read_completions_in_steps(body: bytes, max_choices: int) -> Generator[None, None, Completions]:
+    """What `read_completions` gives, in steps; a body that is costly to read is refused."""
+    if not body.isascii():
+        yield from check_in_steps(body)
+    yield from check_values(body)
+    return (yield from _read(body, max_choices))
+
+
+def _read(body: bytes, max_choices: int) -> Generator[None, None, Completions]:
     request = decode(COMPLETION_DECODER, body)
     if request.suffix:
         message = "Text cannot be filled in before a suffix: Claude writes what follows, not what comes before."
         raise TranslationError(message, param="suffix", code="unsupported_parameter")
-    unknown = len(OBJECT_DECODER.decode(body).keys() - COMPLETION_FIELDS)
-    prompts = _prompts(request.prompt)
+    yield
+    unknown = len(set(Members(body).names) - COMPLETION_FIELDS)
+    prompts = yield from _prompts(request.prompt)
     count = 1 if request.n is None else request.n
     _check_count(count, len(prompts), max_choices)
     _check_best_of(request, count)
-    chats = [chat for prompt in prompts for chat in [_chat(request, prompt, unknown)] * count]
+    chats: list[ChatRequest] = []
+    for prompt in prompts:
+        yield
+        chats += [_chat(request, prompt, unknown)] * count
     echoes = [prompt if request.echo else "" for prompt in prompts for _ in range(count)]
     return Completions(request, chats, echoes)
 
@@ -65,19 +86,34 @@ def _check_best_of(request: CompletionRequest, count: int) -> None:
         raise TranslationError(message, param="best_of", code="invalid_value")
 
 
-def _prompts(value: Raw) -> list[str]:
+def _prompts(value: Raw) -> Generator[None, None, list[str]]:
     """One prompt or several; token ids belong to a vocabulary that Claude does not have."""
     if is_null(value):
         return [""]
+    yield
     prompt = decode(PROMPT_DECODER, value, "prompt")
     if isinstance(prompt, str):
         return [prompt]
     if not prompt:
         raise TranslationError("Invalid 'prompt': empty array.", param="prompt", code="empty_array")
-    if any(bytes(item)[:1] != b'"' for item in prompt):
-        message = "Prompts have to be texts: token ids mean nothing to Claude."
-        raise TranslationError(message, param="prompt", code="invalid_type")
-    return [decode(TEXT_DECODER, item, f"prompt[{index}]") for index, item in enumerate(prompt)]
+    if not is_text(prompt[0]):
+        raise _no_text()
+    if len(prompt) > MAX_PROMPTS:
+        message = f"Expected an array with maximum length {MAX_PROMPTS}, but got an array with length {len(prompt)}"
+        message = f"Invalid 'prompt': array too long. {message} instead."
+        raise TranslationError(message, param="prompt", code="array_above_max_length")
+    if not all(map(is_text, prompt)):
+        raise _no_text()
+    texts: list[str] = []
+    for index, item in enumerate(prompt):
+        yield
+        texts.append(decode(TEXT_DECODER, item, f"prompt[{index}]"))
+    return texts
+
+
+def _no_text() -> TranslationError:
+    message = "Prompts have to be texts: token ids mean nothing to Claude."
+    return TranslationError(message, param="prompt", code="invalid_type")
 
 
 def _chat(request: CompletionRequest, prompt: str, unknown: int) -> ChatRequest:

@@ -30,6 +30,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.CONTEXT_TOO_LONG: NativeRule(400, _REQUEST, passes=True),
     ErrorKind.MISSING_KEY: NativeRule(401, "authentication_error"),
     ErrorKind.WRONG_KEY: NativeRule(401, "authentication_error"),
+    ErrorKind.TOO_MANY_WRONG_KEYS: NativeRule(429, "rate_limit_error"),
     ErrorKind.CALLER_KEY_REJECTED: NativeRule(401, "authentication_error"),
     ErrorKind.CALLER_NOT_PERMITTED: NativeRule(403, "permission_error"),
     ErrorKind.CALLER_QUOTA: NativeRule(402, "billing_error"),
@@ -41,6 +42,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.HEAD_TOO_LARGE: NativeRule(431, _REQUEST),
     ErrorKind.TOO_SLOW: NativeRule(408, _REQUEST),
     ErrorKind.UNSUPPORTED_ENCODING: NativeRule(400, _REQUEST),
+    ErrorKind.UNSUPPORTED_VERSION: NativeRule(505, _REQUEST),
     ErrorKind.RATE_LIMITED: NativeRule(429, "rate_limit_error"),
     ErrorKind.RAMPED_TOO_FAST: NativeRule(429, "rate_limit_error"),
     ErrorKind.SPEND_LIMIT: NativeRule(429, "rate_limit_error"),
@@ -57,6 +59,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.CUT_OFF: NativeRule(502, _API),
     ErrorKind.PROTOCOL_ERROR: NativeRule(502, _API),
     ErrorKind.SHUTTING_DOWN: NativeRule(503, _API),
+    ErrorKind.GATEWAY_BUSY: NativeRule(503, _API),
     ErrorKind.INTERNAL: NativeRule(500, _API),
 }
 
@@ -72,7 +75,8 @@ class Refusal(Failure):
     def redacted(self, redact: Callable[[str], str]) -> Failure:
         """The same with its texts, and the answer's, passed through `redact`."""
         body = redact(self.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        return replace(self, message=redact(self.message), detail=redact(self.detail), body=body)
+        message, detail, said = map(redact, (self.message, self.detail, self.said))
+        return replace(self, message=message, detail=detail, said=said, body=body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def with_answer(
 
     What is wrong with the pool's keys or accounts is not; with a key that the caller brought, everything is.
     """
-    if not (is_callers_key or _is_about_request(failure.kind, status)) or status < 400 or not _is_native_error(body):
+    if not (is_callers_key or _is_about_request(failure.kind, status)) or status < 400 or not is_native_error(body):
         return failure
     return in_upstreams_words(failure, status, body, request_id)
 
@@ -129,9 +133,11 @@ def _error_json(failure: Failure, request_id: str) -> bytes:
     return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
 
 
-def _is_native_error(body: bytes) -> bool:
+def is_native_error(body: bytes) -> bool:
     """Whether a body has Anthropic's form: whatever stands between may answer in any other."""
     try:
+        # The JSON decoder does not look into what it passes over, and all of it goes on.
+        body.decode()
         return ERROR_DECODER.decode(body).error.type is not None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False

@@ -1,6 +1,6 @@
 """A native request: its model and whether it streams are read, the rest goes on as the bytes that came."""
 
-import re
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -11,14 +11,12 @@ from msgspec import Raw
 from translators.errors import TranslationError
 from translators.hosts import SAMPLING_VERSION
 from translators.prefixes import messages_prefix
-from translators.reading import Decoder, checked_body, decode, is_null
+from translators.reading import Decoder, check_in_steps, checked_body, decode, is_null
+from translators.steps import in_one_go
+from translators.structure import Members, check_values
 
 # Upstream refuses a request without a version; whoever sends none was written before there was a choice.
 DEFAULT_VERSION: Final = SAMPLING_VERSION
-
-# Strings and brackets: whatever else there is in JSON is of no account for finding a member of the outer object.
-_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
-_COLON: Final = re.compile(rb"\s*:\s*")
 
 # What costs more, reaches out, or belongs to one workspace, as `translation.allow_native` has it.
 RESTRICTED: Final = ("speed", "inference_geo", "mcp_servers", "container")
@@ -28,7 +26,12 @@ FILE_IDS: Final = "file_ids"
 _FILE_ID: Final = b"file_id"
 # The letters of that name as escapes begin like this: no encoder writes them so, but a parser reads them.
 _ESCAPED_LETTERS: Final = (b"\\u005", b"\\u006")
+# Upstream takes 100,000 messages; a tool's result inside of one, a document there and an image in that are the deepest
+# it knows.
+MAX_BLOCKS: Final = 250_000
+MAX_DEPTH: Final = 8
 
+_BRACKET: Final = ord("[")
 _NULL: Final = Raw(b"null")
 _T = TypeVar("_T")
 
@@ -87,7 +90,18 @@ class NativeRequest:
 
 def read_native(body: bytes) -> Asked:
     """What a body asks for; `TranslationError` unless it is a JSON object with a text for `model`."""
-    body = checked_body(body)
+    return _read_fields(checked_body(body))
+
+
+def read_native_in_steps(body: bytes) -> Generator[None, None, Asked]:
+    """What `read_native` gives, in steps; a body that is costly to read is refused."""
+    if not body.isascii():
+        yield from check_in_steps(body)
+    yield from check_values(body)
+    return _read_fields(body)
+
+
+def _read_fields(body: bytes) -> Asked:
     read = decode(_BODY_DECODER, body)
     restricted = tuple(name for name in RESTRICTED if not is_null(getattr(read, name)))
     prefix = messages_prefix(read.model, read.tools, read.system, read.messages)
@@ -96,10 +110,15 @@ def read_native(body: bytes) -> Asked:
 
 def check_restricted(asked: Asked, body: bytes, allowed: frozenset[str]) -> None:
     """Raises `TranslationError` for a restricted field, or the id of a file, that is not among what is allowed."""
+    in_one_go(check_restricted_in_steps(asked, body, allowed))
+
+
+def check_restricted_in_steps(asked: Asked, body: bytes, allowed: frozenset[str]) -> Generator[None, None, None]:
+    """What `check_restricted` does, in steps."""
     for name in asked.restricted:
         if name not in allowed:
             raise _not_allowed(name)
-    if FILE_IDS not in allowed and (place := place_of_file_id(body)) is not None:
+    if FILE_IDS not in allowed and (place := (yield from _place_of_file_id(body))) is not None:
         raise _not_allowed(place)
 
 
@@ -108,55 +127,75 @@ def place_of_file_id(body: bytes) -> str | None:
 
     Only blocks count: a tool may well have an argument of that name. Nearly every body is told by a search for it.
     """
+    return in_one_go(_place_of_file_id(body))
+
+
+def _place_of_file_id(body: bytes) -> Generator[None, None, str | None]:
     # What is rarer is looked for first: nothing is as quick to search as a single byte.
     may_be_escaped = b"\\" in body and b"\\u00" in body and any(letter in body for letter in _ESCAPED_LETTERS)
     if _FILE_ID not in body and not may_be_escaped:
         return None
     try:
-        history = _HISTORY_DECODER.decode(body)
-        lists = [(history.messages, "messages")]
-        while lists:
-            items, path = lists.pop()
-            for index, item in enumerate(_read(_LIST_DECODER, items) or []):
+        yield
+        return (yield from _Search(may_be_escaped).place_in(_HISTORY_DECODER.decode(body).messages, "messages"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TranslationError(f"The body is not valid JSON: {error}") from error
+
+
+class _Search:
+    """The search for a block that names an uploaded file, through lists of messages and of blocks."""
+
+    def __init__(self, may_be_escaped: bool) -> None:
+        self._may_be_escaped = may_be_escaped
+        self._blocks = 0
+
+    def place_in(self, items: Raw, path: str, depth: int = 1) -> Generator[None, None, str | None]:
+        """Where one stands in a list, if it is a list, and in the lists inside of it."""
+        if memoryview(items)[0] != _BRACKET:
+            return None
+        if depth > MAX_DEPTH:
+            # Each level is read once more.
+            raise TranslationError("messages: content is nested too deeply.", param="messages")
+        for index, item in enumerate(_LIST_DECODER.decode(items)):
+            yield
+            self._count()
+            if self._may_name_file(item) and (block := _read(_BLOCK_DECODER, item)) is not None:
                 place = f"{path}.{index}"
-                if (block := _read(_BLOCK_DECODER, item)) is None:
-                    continue
                 source = _read(_BLOCK_DECODER, block.source) or _Block()
                 if _is(block.type, "container_upload"):
                     return f"{place}.file_id"
                 if _is(source.type, "file"):
                     return f"{place}.source.file_id"
                 # Results of tools hold blocks, and so do documents that are made of them.
-                lists += [(block.content, f"{place}.content"), (source.content, f"{place}.source.content")]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TranslationError(f"The body is not valid JSON: {error}") from error
-    return None
+                for inner, name in ((block.content, "content"), (source.content, "source.content")):
+                    if (found := (yield from self.place_in(inner, f"{place}.{name}", depth + 1))) is not None:
+                        return found
+        return None
+
+    def _may_name_file(self, item: Raw) -> bool:
+        return self._may_be_escaped or _FILE_ID in bytes(item)
+
+    def _count(self) -> None:
+        self._blocks += 1
+        if self._blocks > MAX_BLOCKS:
+            message = f"messages: more than {MAX_BLOCKS} messages and content blocks."
+            raise TranslationError(message, param="messages")
 
 
 def with_model(body: bytes, model: str) -> bytes:
     """The bytes of a body that `read_native` has accepted, with another `model` and nothing else changed."""
-    start, end = _model_span(body)
-    changed = b"".join((body[:start], orjson.dumps(model), body[end:]))
-    if decode(_BODY_DECODER, changed).model != model:
+    return in_one_go(with_model_in_steps(body, model))
+
+
+def with_model_in_steps(body: bytes, model: str) -> Generator[None, None, bytes]:
+    """What `with_model` gives, in steps."""
+    members = Members(body)
+    yield
+    if members.names.count("model") > 1:
         # Of two members with one name it is the last that counts, and nobody means that.
         raise TranslationError("The body has several members named 'model'.", param="model")
-    return changed
-
-
-def _model_span(body: bytes) -> tuple[int, int]:
-    """Where the value of the outer object's first `model` stands, its quotes included."""
-    depth = 0
-    for token in _TOKEN.finditer(body):
-        text = token[0]
-        if text in b"{[":
-            depth += 1
-        elif text in b"}]":
-            depth -= 1
-        elif depth == 1 and (colon := _COLON.match(body, token.end())) and _KEY_DECODER.decode(text) == "model":
-            value = _TOKEN.match(body, colon.end())
-            assert value is not None, "read_native has seen that it is a text"
-            return value.span()
-    raise AssertionError("read_native has seen a model")
+    start, end = members.span("model")
+    return b"".join((body[:start], orjson.dumps(model), body[end:]))
 
 
 def _not_allowed(place: str) -> TranslationError:

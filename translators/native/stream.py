@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from translators.errors import ErrorKind, Failure
-from translators.native.errors import NATIVE_RULES, in_upstreams_words, with_answer
+from translators.native.errors import NATIVE_RULES, in_upstreams_words, is_native_error, with_answer
 from translators.sse import DEFAULT_MAX_EVENT_BYTES, Event, EventDecoder, EventTooLargeError
 from translators.upstream_errors import CUT_OFF, streamed_failure
 from translators.usage import Usage
@@ -19,6 +19,8 @@ _CONTENT: Final = frozenset(
     {"content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
 )
 _DELTA: Final = b"content_block_delta"
+# A longer error is not passed on in upstream's words.
+MAX_TOLD_BYTES: Final = 64 * 1024
 # Two line ends in a row, each as long as it can be: CR LF is one.
 _BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 # The longest beginning of a blank line that may be found at the end of a piece.
@@ -54,7 +56,8 @@ class NativeStream:
         self.is_done = False
         self._events = WholeEvents(max_event_bytes)
         self._decoder = EventDecoder(max_event_bytes)
-        self._held: list[bytes] = []
+        self._held = bytearray()
+        self._max_held_bytes = max_event_bytes
         self._has_content = False
         self._has_passed = False
 
@@ -89,11 +92,14 @@ class NativeStream:
             return data
         if self.failure is not None:
             return b""
-        self._held.append(data)
+        self._held += data
         if not self._has_content:
+            if len(self._held) > self._max_held_bytes:
+                self.failure = _protocol_failure(f"Upstream sent {len(self._held)} bytes before any content.")
+                self._held.clear()
             return b""
         self._has_passed = True
-        released = b"".join(self._held)
+        released = bytes(self._held)
         self._held.clear()
         return released
 
@@ -121,8 +127,10 @@ class NativeStream:
 
     def _told(self, failure: Failure, data: bytes) -> Failure:
         status = NATIVE_RULES[failure.kind].status
+        if len(data) > MAX_TOLD_BYTES:
+            return failure
         # In the middle of an answer it is the caller's own, whatever it is about; before, as in an answer of its own.
-        if self._has_passed:
+        if self._has_passed and is_native_error(data):
             return in_upstreams_words(failure, status, data)
         return with_answer(failure, status, data, None)
 
@@ -132,8 +140,7 @@ class WholeEvents:
 
     def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._kept = bytearray()
         self._seam = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -142,22 +149,22 @@ class WholeEvents:
         if end <= 0:
             self._keep(data)
             return b""
-        whole = b"".join((*self._pieces, data[:end]))
-        self._pieces, self._size, self._seam = [], 0, b""
+        whole = bytes(self._kept + data[:end]) if self._kept else data[:end]
+        self._kept.clear()
+        self._seam = b""
         self._keep(data[end:])
         return whole
 
     def rest(self) -> bytes:
         """What came after the last whole event."""
-        return b"".join(self._pieces)
+        return bytes(self._kept)
 
     def _keep(self, data: bytes) -> None:
         if not data:
             return
-        self._pieces.append(data)
-        self._size += len(data)
+        self._kept += data
         self._seam = (self._seam + data[-_SEAM_BYTES:])[-_SEAM_BYTES:]
-        if self._size > self._max_event_bytes:
+        if len(self._kept) > self._max_event_bytes:
             raise EventTooLargeError(f"An event is larger than {self._max_event_bytes} bytes.")
 
 
@@ -181,7 +188,7 @@ def _read(event: Event) -> _Watched | None:
         return _Watched(ANY_EVENT_DECODER.decode(event.data).type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Anthropic's own SDK takes the data of such an event for the message.
-        message = event.data.decode("utf-8", "replace")
+        message = event.data[:MAX_TOLD_BYTES].decode("utf-8", "replace")
         return _Watched("error", error=ErrorObject(message=message)) if event.name == b"error" else None
 
 

@@ -114,6 +114,19 @@ class CustomDefinition(Struct):
     format: Raw = NULL
 
 
+class Grammar(Struct):
+    """What a custom tool's input has to follow."""
+
+    definition: str | None = None
+    syntax: str | None = None
+
+
+class CustomFormat(Grammar):
+    """The form of a custom tool's input: a grammar, by itself or in a field of its own."""
+
+    grammar: Grammar | None = None
+
+
 class ToolDefinition(Struct):
     """One entry of `tools`; some clients send a function's fields flat, as the Responses API has them."""
 
@@ -297,11 +310,13 @@ REQUEST_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 KNOWN_REQUEST_DECODER: Final = msgspec.json.Decoder(KnownChatRequest)
 PARTS_DECODER: Final = msgspec.json.Decoder(list[ContentPart])
 TEXT_PARTS_DECODER: Final = msgspec.json.Decoder(list[TextPart])
+CUSTOM_FORMAT_DECODER: Final = msgspec.json.Decoder(CustomFormat)
 TOOL_DECODER: Final = msgspec.json.Decoder(ToolDefinition)
 IMAGE_URL_DECODER: Final[msgspec.json.Decoder[ImageUrl | str]] = msgspec.json.Decoder(ImageUrl | str)
 TOOL_CHOICE_DECODER: Final[msgspec.json.Decoder[ToolChoice | str]] = msgspec.json.Decoder(ToolChoice | str)
 LEGACY_CHOICE_DECODER: Final[msgspec.json.Decoder[LegacyChoice | str]] = msgspec.json.Decoder(LegacyChoice | str)
-INTEGER_DECODER: Final = msgspec.json.Decoder(int)
+# What every reader of JSON holds exactly.
+INTEGER_DECODER: Final = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)])
 TEXT_DECODER: Final = msgspec.json.Decoder(str)
 OBJECT_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 RAW_LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])

@@ -68,7 +68,7 @@ class ContentBlock(Struct):
     id: str | None = None
     name: str | None = None
     input: Raw = Raw(b"{}")
-    citations: list[dict[str, Any]] | None = None
+    citations: list[Raw] | None = None
 
 
 class Message(Struct):
@@ -98,6 +98,14 @@ class MessageStart(Struct, tag="message_start"):
     message: StreamedMessage
 
 
+class Citation(Struct):
+    """A citation, as far as it leads to an address; those of documents go on as they stand."""
+
+    url: Raw = Raw(b"null")
+    source: Raw = Raw(b"null")
+    title: Raw = Raw(b"null")
+
+
 class StartedBlock(Struct):
     """A block's beginning; texts are `Raw`, since what is not empty goes on unchanged."""
 
@@ -123,7 +131,7 @@ class BlockDelta(Struct):
     text: Raw | UnsetType = UNSET
     thinking: Raw | UnsetType = UNSET
     partial_json: Raw | UnsetType = UNSET
-    citation: dict[str, Any] | None = None
+    citation: Raw = Raw(b"null")
 
 
 class ContentBlockDelta(Struct, tag="content_block_delta"):
@@ -189,6 +197,7 @@ class AnyEvent(Struct):
 
 EVENT_DECODER: Final[msgspec.json.Decoder[StreamEvent]] = msgspec.json.Decoder(StreamEvent)
 ANY_EVENT_DECODER: Final = msgspec.json.Decoder(AnyEvent)
+CITATION_DECODER: Final = msgspec.json.Decoder(Citation)
 MESSAGE_DECODER: Final = msgspec.json.Decoder(Message)
 ERROR_DECODER: Final = msgspec.json.Decoder(ErrorBody)
 KNOWN_EVENTS: Final = frozenset(

@@ -1,0 +1,93 @@
+"""What the head of a request may be, before anything is done for it (RFC 9112)."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import httptools
+
+from translators.errors import ErrorKind, Failure
+
+# nginx allows 32 KB; keys, cookies and tracing headers of real clients stay far below.
+MAX_HEAD_BYTES: Final = 64 * 1024
+# SDKs behind several proxies send some forty; each costs far more memory than its bytes.
+MAX_HEADERS: Final = 128
+
+_VERSIONS: Final = ("1.1", "1.0")
+# All other headers may stand there in any number and say what they like.
+_DECISIVE: Final = frozenset({b"host", b"transfer-encoding", b"expect"})
+# A name (of at most 253 characters), an IPv4 address or an IPv6 address in brackets, and a port (RFC 3986, 3.2.2).
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9\-._~%!$&'()*+,;=]{0,253})(:[0-9]{0,5})?[\t ]*")
+# The parser's words for a version that it does not know, and for the preface of HTTP/2.
+_VERSION_ERRORS: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
+
+
+class RefusedError(Exception):
+    """A request that reaches no endpoint, and is the last one of its connection."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(kind, message)
+
+
+def check_head(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether the client waits for `100 Continue`; raises `RefusedError` for a head that is not to be served.
+
+    The names are in lower case. What two servers could read differently is refused here or by the parser.
+    """
+    if version not in _VERSIONS:
+        raise _unknown_version()
+    if method == b"CONNECT":
+        raise RefusedError(ErrorKind.METHOD_NOT_ALLOWED, "CONNECT is not possible here: this is no proxy.")
+    if len(headers) > MAX_HEADERS:
+        raise too_many_headers()
+    hosts, expects = 0, False
+    for name, value in headers:
+        if name not in _DECISIVE:
+            continue
+        if name == b"host":
+            hosts += 1
+            if not _HOST.fullmatch(value):
+                raise RefusedError(ErrorKind.INVALID_REQUEST, "The Host header is not valid.")
+        elif name == b"expect":
+            expects = expects or value.lower() == b"100-continue"
+        else:
+            _check_coding(version, value)
+    if hosts > 1 or (not hosts and version == "1.1"):
+        raise RefusedError(ErrorKind.INVALID_REQUEST, f"A request has exactly one Host header, this one has {hosts}.")
+    return expects and version == "1.1"
+
+
+def refusal_of(error: Exception) -> Failure:
+    """What the client is told when the parser has stopped."""
+    # A callback's exception comes as the context of the parser's own.
+    if isinstance(error.__context__, RefusedError):
+        return error.__context__.failure
+    if str(error) in _VERSION_ERRORS:
+        return _unknown_version().failure
+    return Failure(ErrorKind.INVALID_REQUEST, "Invalid HTTP request received.")
+
+
+def too_many_headers() -> RefusedError:
+    """Refuses a head with more headers than anybody needs."""
+    return RefusedError(ErrorKind.HEAD_TOO_LARGE, f"The request has more than {MAX_HEADERS} headers.")
+
+
+def target_parts(url: bytes) -> tuple[str, bytes]:
+    """Path and query of a request's target; raises for what has none, or bytes that no address may have."""
+    if url.startswith(b"/") and b"#" not in url:
+        path, _, query = url.partition(b"?")
+        return path.decode("ascii"), query
+    parsed = httptools.parse_url(url)
+    return parsed.path.decode("ascii"), parsed.query or b""
+
+
+def _check_coding(version: str, value: bytes) -> None:
+    # Before 1.1 nobody can know whether the sender meant it (RFC 9112, 6.1). The parser refuses it twice, or with a
+    # length, but takes other codings before the last one, which we would have to undo.
+    if version == "1.0" or value.strip().lower() != b"chunked":
+        raise RefusedError(ErrorKind.INVALID_REQUEST, "Of transfer codings only chunked is understood, in HTTP/1.1.")
+
+
+def _unknown_version() -> RefusedError:
+    return RefusedError(ErrorKind.UNSUPPORTED_VERSION, "This server speaks HTTP/1.1 and HTTP/1.0.")

@@ -1,0 +1,87 @@
+"""What clients may take of this process before anybody knows who they are: connections, and memory for their bodies."""
+
+import ipaddress
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+# Bodies up to this size may also have the last part of the room, so that large ones do not keep them out.
+SMALL_BODY_BYTES: Final = 64 * 1024
+# An address of IPv6 is one of the many that its owner has.
+_PREFIX_BITS: Final = 64
+
+
+def _nobody(_address: str) -> bool:
+    return False
+
+
+@dataclass(slots=True, eq=False)
+class ServerLimits:
+    """One object for all connections of a process, so that a new configuration holds for those that there are.
+
+    `is_exempt` says which addresses (as texts) stand for many clients, as a proxy's does; this machine's always do.
+    """
+
+    max_connections: int = 16_384
+    max_per_address: int = 8_192
+    max_buffered_bytes: int = 256 * 1024 * 1024
+    # Large bodies may not have the rest.
+    ample_bytes: int = 224 * 1024 * 1024
+    write_seconds: float = 60.0
+    is_exempt: Callable[[str], bool] = _nobody
+    buffered_bytes: int = 0
+    connections: int = 0
+    # Connections without a place, until they are told.
+    turned_away: int = 0
+    _told_at: float = -math.inf
+    _by_place: Counter[str] = field(default_factory=Counter)
+
+    def place_of(self, address: str | None) -> str:
+        """Under what an address's connections are counted together; empty: only with all others."""
+        if not address or self.is_exempt(address):
+            return ""
+        try:
+            found = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return ""
+        if isinstance(found, ipaddress.IPv6Address):
+            if found.ipv4_mapped is None:
+                return "" if found.is_loopback else f"{int(found) >> (128 - _PREFIX_BITS):x}"
+            found = found.ipv4_mapped
+        return "" if found.is_loopback else str(found)
+
+    def enter(self, place: str) -> bool:
+        """Count a new connection of a place, if there is room for it; to be followed by `leave` then."""
+        if self.connections >= self.max_connections or (place and self._by_place[place] >= self.max_per_address):
+            return False
+        self.connections += 1
+        if place:
+            self._by_place[place] += 1
+        return True
+
+    def leave(self, place: str) -> None:
+        """A connection that was counted has ended."""
+        self.connections -= 1
+        if place:
+            self._by_place[place] -= 1
+            if not self._by_place[place]:
+                del self._by_place[place]
+
+    def allow_bodies(self, most_bytes: int) -> None:
+        """Have so much room for bodies on their way in; the last eighth of it is for small ones."""
+        self.max_buffered_bytes = most_bytes
+        self.ample_bytes = most_bytes - most_bytes // 8
+
+    def is_news(self, now: float, seconds: float) -> bool:
+        """Whether nobody was told for so many seconds that connections are refused."""
+        if now - self._told_at < seconds:
+            return False
+        self._told_at = now
+        return True
+
+    def has_room(self, size: int) -> bool:
+        """Whether a body of which `size` bytes are here may stay, with what all of them hold now."""
+        most = self.max_buffered_bytes if size <= SMALL_BODY_BYTES else self.ample_bytes
+        return self.buffered_bytes <= most

@@ -1,0 +1,128 @@
+"""What callers send: a legal request comes out, or a `TranslationError`."""
+
+import json
+from random import Random
+from typing import Any, Final
+
+from tests.fuzz.judging import assert_error, assert_header, json_of
+from tests.support.conversations import HOSTS
+from tests.support.legality import violations
+from translators.beginnings import beginnings
+from translators.chat.extensions import RESTRICTED
+from translators.chat.history import history_in_steps
+from translators.chat.request import (
+    MessagesRequest,
+    Options,
+    Target,
+    read_in_steps,
+    read_request,
+    write_in_steps,
+    write_request,
+)
+from translators.completions.request import read_completions
+from translators.errors import TranslationError
+from translators.estimate import estimated_tokens
+from translators.models import ModelRow, model_table
+from translators.native.request import check_restricted, read_native, with_model
+from translators.prefixes import chat_prefix
+from translators.reading import is_null
+from translators.steps import in_one_go
+from translators.wire.chat import ChatRequest
+
+ROWS: Final = model_table().rows
+# What goes on as the caller wrote it is upstream's to judge.
+_PASSED_ON: Final = frozenset({"container", "context_management", "mcp_servers", "speed", "inference_geo"})
+
+
+def options(random: Random) -> Options:
+    """What an operator may have decided."""
+    return Options(
+        max_output_tokens=random.choice((None, None, 1, 4096)),
+        always_show_reasoning=random.random() < 0.2,
+        reject_unsupported=random.random() < 0.2,
+        show_thinking_blocks=random.random() < 0.2,
+        caching=random.choice(("off", "auto", "always")),
+        allowed_fields=random.choice((frozenset(), RESTRICTED | {"file_ids"})),
+    )
+
+
+def target(random: Random) -> Target:
+    """A model at a host."""
+    row = random.choice(ROWS)
+    return Target(row.id, row, random.choice(HOSTS))
+
+
+def chat(data: bytes, random: Random) -> None:
+    """A chat request becomes a legal Messages body for any model at any host, or is refused."""
+    try:
+        read = in_one_go(read_in_steps(data)) if data and random.random() < 0.2 else read_request(data)
+    except TranslationError as error:
+        assert_error(error.failure.as_json())
+        return
+    _look_at(read)
+    for _ in range(2):
+        _check_written(read, target(random), options(random), is_in_steps=random.random() < 0.2)
+
+
+def _look_at(read: ChatRequest) -> None:
+    """What else is made of a request before anybody has said that it can be translated."""
+    beginnings(read, "me", 0)
+    chat_prefix(read)
+    in_one_go(history_in_steps(read, b"me"))
+
+
+def _check_written(read: ChatRequest, to: Target, given: Options, *, is_in_steps: bool = False) -> None:
+    try:
+        write = write_in_steps(read, to, given)
+        written = in_one_go(write) if is_in_steps else write_request(read, to, given)
+    except TranslationError as error:
+        assert_error(error.failure.as_json())
+        return
+    check_body(written, to.row, is_ours=is_null(read.output_config) and b"block_binding" not in bytes(read.thinking))
+
+
+def check_body(written: MessagesRequest, row: ModelRow, *, is_ours: bool = True) -> None:
+    """A body that was written is JSON, and legal where nothing in it is the caller's own words."""
+    assert_header(written.adjusted)
+    estimated_tokens(written.body)
+    body = json_of(written.body)
+    if body is None or not is_ours or _passes_on(body):
+        return
+    assert violations(body, row, written.version, written.betas) == []
+
+
+def _passes_on(body: dict[str, Any]) -> bool:
+    """Whether a body holds what goes on as the caller wrote it."""
+    own_tools = all(isinstance(tool.get("input_schema"), dict) and "type" not in tool for tool in body.get("tools", ()))
+    return not own_tools or not _PASSED_ON.isdisjoint(body)
+
+
+def completions(data: bytes, random: Random) -> None:
+    """So does each choice of a legacy completion."""
+    try:
+        read = read_completions(data, 8)
+    except TranslationError as error:
+        assert_error(error.failure.as_json())
+        return
+    for one in read.chats[:2]:
+        _look_at(one)
+        _check_written(one, target(random), options(random))
+
+
+def native(data: bytes, random: Random) -> None:
+    """A native request is read, and keeps every byte but its model's."""
+    try:
+        asked = read_native(data)
+        check_restricted(asked, data, random.choice((frozenset(), RESTRICTED | {"file_ids"})))
+        changed = with_model(data, "claude-another")
+    except TranslationError as error:
+        assert_error(error.failure.as_json())
+        return
+    assert read_native(changed).model == "claude-another"
+    before, after = json_of(data), json_of(changed)
+    if before is not None:
+        assert after == {**before, "model": "claude-another"} or _holds_nan(before)
+
+
+def _holds_nan(value: Any) -> bool:
+    return "NaN" in json.dumps(value)

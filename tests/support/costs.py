@@ -1,0 +1,47 @@
+"""What work costs, in figures that do not depend on the machine: how time grows with size, and peaks of memory."""
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+_TRIES = 6
+
+
+def growth(work: Callable[[int], object], size: int) -> float:
+    """How many times as long the work takes on four times the size: about 4 where it is linear, 16 where quadratic.
+
+    It is the smallest of several measurements of processor time, since whatever else happens only adds to them.
+    """
+    small = min(_seconds(work, size) for _ in range(_TRIES))
+    large = min(_seconds(work, 4 * size) for _ in range(_TRIES // 2))
+    return large / small
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    """What is allocated at most while the work is done."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def exhaust(steps: Any) -> tuple[int, Any]:
+    """How many steps there were, and their result."""
+    count = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return count, end.value
+        count += 1
+
+
+def _seconds(work: Callable[[int], object], size: int) -> float:
+    gc.collect()
+    began_at = time.process_time()
+    work(size)
+    return max(time.process_time() - began_at, 1e-6)
