@@ -16,8 +16,12 @@ $(shell rm -f $(VENV)/*.stamp)
 endif
 endif
 
+# The released set, installed from the lock for all systems at once, for its licences and the SBOM.
+LOCKED  := build/locked
+UV      := $(BIN)/uv --no-config
+
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-contract check format fuzz bench bench-peers bench-soak clean
+.PHONY: help run demo test test-contract check format fuzz bench bench-peers bench-soak lock licences sbom audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +67,29 @@ bench-peers: $(VENV)/dev.stamp ## Measure the load beside other gateways too (in
 bench-soak: $(VENV)/dev.stamp ## See whether memory stays flat: 100,000 requests, 1,000 clients that leave
 	$(BIN)/python -m benchmarks soak $(ARGS)
 
+lock: $(VENV)/release.stamp ## Pin the released set anew, with the hashes of all files: requirements.lock, docs/licences.md
+	$(UV) pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --extra store --extra valkey \
+		--no-emit-package httpx2-jsfetch --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --output-file requirements.lock
+	@$(MAKE) --no-print-directory licences
+
+licences: $(LOCKED)/stamp ## List the licences of what the lock holds: docs/licences.md
+	@{ printf '# Licences\n\nWhat `requirements.lock` installs beside Dragoman (Apache-2.0), and under which licence, as each package says\n'; \
+		printf 'of itself. Made by `make licences`.\n\n'; \
+		$(BIN)/pip-licenses --python $(LOCKED)/bin/python --from=mixed --format=markdown; } > docs/licences.md
+
+sbom: $(LOCKED)/stamp ## Write the list of parts (SBOM, CycloneDX JSON) of the released set: build/dragoman.cdx.json
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/dragoman.cdx.json \
+		$(LOCKED)/bin/python
+
+# Only pip-audit's own word counts as an all-clear: where it cannot reach its data, it has looked at nothing.
+audit: $(VENV)/release.stamp ## Look the released set up among known vulnerabilities (needs pip-audit's data from the network)
+	@mkdir -p build
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock 2>&1 | tee build/audit.txt
+	@if grep -q '^No known vulnerabilities found' build/audit.txt; then exit 0; \
+		elif grep -q '^Found ' build/audit.txt; then echo "make audit: vulnerabilities are known, see above."; exit 1; \
+		else echo "make audit: NOT AUDITED, pip-audit could not do its work or reach its data."; exit 1; fi
+
 clean: ## Remove the virtual environment and caches
 	rm -rf .venv .venv-3.* .venv-peers .peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 
@@ -83,4 +110,16 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/python.stamp
 
 $(VENV)/contract.stamp: $(VENV)/dev.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group contract
+	@touch $@
+
+$(VENV)/release.stamp: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group release
+	@touch $@
+
+# Without their markers, packages for other systems and versions are installed too, and so have their licences read.
+$(LOCKED)/stamp: requirements.lock $(VENV)/release.stamp
+	rm -rf $(LOCKED)
+	$(UV) venv --quiet --python $(BIN)/python $(LOCKED)
+	sed -E 's/ ; .*\\$$/ \\/' requirements.lock > $(LOCKED)/all.lock
+	$(UV) pip install --quiet --python $(LOCKED) --require-hashes --no-deps --requirement $(LOCKED)/all.lock
 	@touch $@

@@ -48,7 +48,7 @@ VIEWS = (
     BreakerView,
 )
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Its programs need clients of their own: tests/contract/test_clients.py runs them.
 CLIENTS = ROOT / "docs/clients.md"
 EXAMPLES = [
