@@ -13,6 +13,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.banner import banner
 from gateway.config import Config, KeyConfig, load_config
+from gateway.demo import ORDERS
 from gateway.secret import Secret
 from translators.errors import RULES
 
@@ -127,3 +128,23 @@ async def test_the_readme_shows_what_the_gateway_prints() -> None:
         printed = banner(gateway, "http://127.0.0.1:8080", version("dragoman"))
 
     assert shown == f"{printed}\n"
+
+
+def test_the_tour_shows_what_the_demo_prints() -> None:
+    shown = blocks((ROOT / "docs/tour.md").read_text("utf-8"), "text")[0]
+
+    assert f"\n  {' '.join(ORDERS)}\n" in shown
+    assert f"\nDragoman {version('dragoman')} listens on http://127.0.0.1:8080/v1\n" in shown
+
+
+def anchors(page: Path) -> set[str]:
+    """Where links into a page can lead: its headings, as Git hosts spell them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_into_a_page_leads_to_a_heading() -> None:
+    for page in PAGES:
+        for name, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", page.read_text("utf-8")):
+            target = page.parent / name if name else page
+            assert anchor in anchors(target), f"{page.name}: {name}#{anchor}"
