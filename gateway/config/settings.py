@@ -148,7 +148,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One key the gateway uses towards Anthropic."""
 
-    name: Annotated[Name, Meta(description="What logs and metrics call the key; each name once.")]
+    name: Annotated[Name, Meta(description="The name of the key in the log; each name once.")]
     api_key: Annotated[Secret, Meta(description="The key itself: a text, usually ${NAME}, or where it is found.")]
     base_url: Annotated[
         str,
@@ -251,7 +251,7 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class ClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One application that may use the gateway, with the key it shows."""
 
-    name: Annotated[Name, Meta(description="What logs and metrics call the client; each name once.")]
+    name: Annotated[Name, Meta(description="The name of the client in the log; each name once.")]
     api_key: Annotated[
         Secret, Meta(description="What the client sends as its OpenAI key: a text, usually ${NAME}, or where it is.")
     ]
