@@ -234,9 +234,9 @@ class KeyPool:
         if workspace.rest.refusals:
             workspace.rest.begin_trial(now)
         if host.breaker.failures:
-            lease.is_trial = self._pass(host.breaker, now)
+            lease.is_trial = self._pass(host.breaker, demand, now)
         if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None and breaker.failures:
-            lease.is_trial = self._pass(breaker, now) or lease.is_trial
+            lease.is_trial = self._pass(breaker, demand, now) or lease.is_trial
         if demand.streams:
             if not host.awaited:
                 host.silent_since = now
@@ -245,9 +245,10 @@ class KeyPool:
         self._strategy.taken(state, is_in_order=is_in_order)
         return lease
 
-    def _pass(self, breaker: Breaker, now: float) -> bool:
+    def _pass(self, breaker: Breaker, demand: Demand, now: float) -> bool:
         """Let an attempt through something that has failed lately; whether it is a trial."""
-        breaker.begin_attempt()
+        if not demand.has_blamed(breaker):
+            breaker.begin_attempt()
         if breaker.is_closed:
             return False
         breaker.begin_trial(now)
@@ -293,7 +294,7 @@ class KeyPool:
         lease.allowance.settle(lease, outcome.usage, now)
         if outcome.usage is not None and lease.demand.prefix is not None:
             self._warmth.learn(lease.demand, workspace, outcome.usage, now)
-        learn(lease, outcome, now)
+        learn(lease, outcome, now, self._members.hosts.values())
         if not state.is_gone:
             state.workspace.ranking.changed(state)
             self._strategy.given_back(state)

@@ -108,6 +108,9 @@ class Dispatcher:
         kind, seconds = self.pool.why_none(now, demand, exclude)
         if kind not in WORTH_WAITING or math.inf > seconds > patience:
             return None
+        if kind is ErrorKind.OVERLOADED and seconds == math.inf:
+            # It has opened the breaker itself, and nobody else may ever try.
+            return None
         stay = self.pool.stay(now, demand, exclude=exclude, avoid=avoid)
         waiter: _Waiter = asyncio.get_running_loop().create_future()
         if not self._line.join(waiter, demand, exclude=exclude, avoid=avoid, stay=stay):

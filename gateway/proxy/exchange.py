@@ -17,7 +17,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct, field
 
-from gateway.keypool import Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
+from gateway.keypool import Account, Breaker, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
 from gateway.proxy.dispatch import WORTH_WAITING, Dispatcher
 from gateway.proxy.memory import TurnMemory
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
@@ -168,6 +168,7 @@ class Exchange(Generic[R]):
         self._began_at = services.dispatcher.clock()
         self._is_committed = False
         self._tries = 0
+        self._blamed: list[Breaker] = []
         # What the running attempt goes to, and what it has sent there; before it, what it would be.
         self._endpoint: Endpoint | None = None
         self._sent: R | None = None
@@ -314,7 +315,8 @@ class Exchange(Generic[R]):
             # Another model has another cache.
             prefix = digest_of((candidate.model.encode(), prefix))
         limits = candidate.limits or candidate.model
-        return Demand(limits, tokens, prefix, self._caller, streams=streams, account=candidate.account)
+        account = candidate.account
+        return Demand(limits, tokens, prefix, self._caller, streams=streams, account=account, blamed=self._blamed)
 
     async def _wait(self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> Lease | None:
         """Stand in line, as long as another attempt may be begun."""
