@@ -150,7 +150,11 @@ class Generator:
         share_cache: bool,
     ) -> None:
         frame = StreamFrame(int(self._clock()), asked.include_usage, reports=task.reports)
-        with StreamClient(responder, self._settings.keepalive_seconds) as client:
+
+        def is_asking() -> bool:
+            return any(exchange.is_asking for exchange in exchanges)
+
+        with StreamClient(responder, self._settings.keepalive_seconds, is_asking=is_asking) as client:
             if len(exchanges) == 1:
                 await stream_chat(exchanges[0], client, task.makers(frame)[0])
                 return

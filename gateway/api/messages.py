@@ -136,7 +136,10 @@ class Messages:
         return asked
 
     async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
-        with StreamClient(responder, self._settings.keepalive_seconds, PING) as client:
+        def is_asking() -> bool:
+            return exchange.is_asking
+
+        with StreamClient(responder, self._settings.keepalive_seconds, PING, is_asking=is_asking) as client:
             await stream_native(exchange, client, passed.update)
 
     async def _complete(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:

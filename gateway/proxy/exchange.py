@@ -167,6 +167,8 @@ class Exchange(Generic[R]):
         self._lessons = 0
         self._began_at = services.dispatcher.clock()
         self._is_committed = False
+        # Whether an attempt runs, so that an answer may begin at any moment.
+        self.is_asking = False
         self._tries = 0
         self._blamed: list[Breaker] = []
         # What the running attempt goes to, and what it has sent there; before it, what it would be.
@@ -326,9 +328,13 @@ class Exchange(Generic[R]):
             # Another model is ready to answer at once.
             return None
         patience = self._services.policy.deadline_seconds - (now - self._began_at)
-        lease = await dispatcher.wait(demand, exclude=exclude, avoid=avoid, patience_seconds=patience)
-        self.record.waited_seconds += dispatcher.clock() - now
-        return lease
+        waited = self.record.waited_seconds
+        try:
+            return await dispatcher.wait(
+                demand, exclude=exclude, avoid=avoid, patience_seconds=patience, waited_seconds=waited
+            )
+        finally:
+            self.record.waited_seconds += dispatcher.clock() - now
 
     def _falls_back(self, failure: Failure) -> bool:
         """Whether another model is asked, since all of this one's class are overloaded."""
@@ -350,6 +356,7 @@ class Exchange(Generic[R]):
         self.record.usage = Usage()
         failure: Failure | None = None
         is_done = False
+        self.is_asking = True
         try:
             request = self._sent = self._request_for(endpoint, is_home=self._is_home(lease))
             self._endpoint, self._lease, streams = endpoint, lease, request.streams
@@ -367,6 +374,7 @@ class Exchange(Generic[R]):
             failure = error.failure
             raise
         finally:
+            self.is_asking = False
             # A plain call: after the caller has left, an await here would be cancelled again.
             self._services.dispatcher.release(lease, self._outcome(failure, is_done=is_done))
 
