@@ -73,6 +73,9 @@ _NOT_FOR_THIS_MODEL: Final = frozenset(
     }
 )
 
+# What is said of a model that does not exist; not every host names it.
+_NOT_THERE: Final = frozenset({ErrorKind.MODEL_REFUSED, ErrorKind.NOT_FOUND})
+
 # Each empty one would be another 216 bytes.
 _NO_KEYS: Final[frozenset[str]] = frozenset()
 
@@ -267,7 +270,9 @@ class Exchange(Generic[R]):
                 if self._has_learned(lease, error.failure):
                     is_paid = False
                     continue
-                if self._may_be_the_request(error.failure):
+                if self._is_about_the_name(error.failure):
+                    raise
+                if error.failure.rule.one_other:
                     if has_asked_other:
                         # Two keys have said so: with a third it would be no different.
                         raise
@@ -284,12 +289,9 @@ class Exchange(Generic[R]):
                 if is_refusal(error.failure):
                     excluded |= failed
 
-    def _may_be_the_request(self, failure: Failure) -> bool:
-        """Whether a refusal may be about what was asked for rather than about the key."""
-        if failure.kind is ErrorKind.MODEL_REFUSED:
-            # Callers choose names; one that is known may be served by some accounts only.
-            return self._services.models.find(self.record.model or "") is None
-        return failure.rule.one_other
+    def _is_about_the_name(self, failure: Failure) -> bool:
+        """Whether a model is refused that nobody knows; one that is known may be served by some accounts only."""
+        return failure.kind in _NOT_THERE and self._services.models.find(self.record.model or "") is None
 
     def _siblings_of(self, lease: Lease) -> frozenset[str]:
         """The keys of the same account: another one tells more."""

@@ -478,7 +478,7 @@ async def test_a_model_that_no_account_has_is_404_in_openais_words(upstream: Scr
 
     assert raised.value.code == "model_not_found"
     assert "claude-nonsense-1" in raised.value.message
-    assert len(upstream.received) == 2
+    assert len(upstream.received) == 1
 
 
 async def test_a_404_of_something_that_is_no_messages_host_is_the_gateways_trouble(upstream: ScriptedUpstream) -> None:
