@@ -178,7 +178,7 @@ class Generator:
     def _services_for(self, caller: Caller) -> Services:
         if caller.own_key is None:
             return self._services
-        return self._services.for_caller(self._own_endpoint(caller.own_key))
+        return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
 
     async def _writers(self, task: Task, options: Options, caller: Caller) -> list[list[Writer]]:
         """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""

@@ -154,7 +154,7 @@ class Messages:
         model = understood.id
         services = self._services
         if caller.own_key is not None:
-            services = services.for_caller(self._own_endpoint(caller.own_key))
+            services = services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
         headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in _values(scope, name)[:1])
         betas, adjusted = _betas(scope), None
         if caller.own_key is None:

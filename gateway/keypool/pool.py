@@ -146,6 +146,11 @@ class KeyPool:
             return None
         return stay_for_cache(demand, self._warmth.caches(demand.prefix, now), self._strategy, now)
 
+    def cool(self, limit_class: str, until: float) -> None:
+        """Upstream does not want to be asked for a class of models before a moment, with whatever key."""
+        for organisation in self._members.organisations.values():
+            organisation.allowance(limit_class, limit_class).cool(until)
+
     def account_of(self, lease: Lease) -> Account:
         """The account that a lease's key belongs to, as far as is known now."""
         organisation = lease.state.organisation

@@ -17,9 +17,10 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct, field
 
-from gateway.keypool import Account, Breaker, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
+from gateway.keypool import Account, Breaker, Demand, KeyPool, Lease, Outcome, RetryBudget
 from gateway.proxy.dispatch import WORTH_WAITING, Dispatcher
 from gateway.proxy.memory import TurnMemory
+from gateway.proxy.own_keys import OwnLimits
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
 from gateway.proxy.retry import RetryPolicy, delay_before_retry, is_refusal
 from translators.errors import Blame, ErrorKind, FailedError, Failure
@@ -61,6 +62,7 @@ _NO_KEY: Final = {
     ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately; its log names them. "
     "Your key is fine.",
 }
+_OWN_KEY_IS_LIMITED: Final = "Your key is at its rate limit, as upstream has told a moment ago."
 # What may be wrong with a request only because another model than it was written for is asked.
 _NOT_FOR_THIS_MODEL: Final = frozenset(
     {
@@ -78,8 +80,6 @@ _NOT_THERE: Final = frozenset({ErrorKind.MODEL_REFUSED, ErrorKind.NOT_FOUND})
 
 # Each empty one would be another 216 bytes.
 _NO_KEYS: Final[frozenset[str]] = frozenset()
-
-_CALLERS_OWN: Final = b"own"
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Outgoing)
@@ -109,7 +109,8 @@ class Services:
     """What every exchange works with; `sleep` and `jitter` are for retries.
 
     `on_refused` is told the name of a key that upstream rejects. Where its secret is read anew, it gives back what
-    tells, when that is done, whether there is another one. `models` is what is known of models.
+    tells, when that is done, whether there is another one. `models` is what is known of models, `own_limits` what is
+    known of the keys that callers bring.
     """
 
     dispatcher: Dispatcher
@@ -122,17 +123,16 @@ class Services:
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
     memory: TurnMemory = default(default_factory=TurnMemory)
     models: ModelTable = default(default_factory=model_table)
+    own_limits: OwnLimits = default(default_factory=OwnLimits)
 
     @property
     def pool(self) -> KeyPool:
         """The keys."""
         return self.dispatcher.pool
 
-    def for_caller(self, endpoint: Endpoint) -> "Services":
-        """The same for a caller who brought a key: a pool of that one, and no waiting, since the limits are theirs."""
-        # Whose conversations are theirs is known by the key itself: any mark does.
-        pool = KeyPool([Key(endpoint.name, mark=_CALLERS_OWN)], PoolSettings("weighted"))
-        dispatcher = Dispatcher(pool, clock=self.dispatcher.clock)
+    def for_caller(self, endpoint: Endpoint, digest: bytes) -> "Services":
+        """The same for a caller who brought a key, which has this digest: a pool of that one, without a line."""
+        dispatcher = self.own_limits.dispatcher(endpoint.name, digest, self.dispatcher.clock)
         return replace(self, dispatcher=dispatcher, endpoints={endpoint.name: endpoint}, on_refused=lambda key: None)
 
 
@@ -457,6 +457,8 @@ class Exchange(Generic[R]):
         """Why no attempt could be made at all."""
         kind, seconds = self._services.pool.why_none(self._services.dispatcher.clock(), demand, exclude)
         message = _NO_KEY[kind].format(model=self._candidate.model)
+        if kind is ErrorKind.RATE_LIMITED and any(found.is_callers_own for found in self._services.endpoints.values()):
+            message = _OWN_KEY_IS_LIMITED
         is_passing = kind in _PASSES and seconds < math.inf
         return Failure(kind, message, retry_after_seconds=seconds if is_passing else None)
 
