@@ -38,6 +38,8 @@ DRAIN_SECONDS: Final = 0.25
 RENEWAL_SECONDS: Final = 10.0
 # Up to this estimate a prompt fits into every model's window.
 _FITS_TOKENS: Final = 100_000
+# Every model writes as much as that.
+_SURE_OUTPUT_TOKENS: Final = 4_096
 # So many corrections of what the gateway wrote are tried for one request.
 MAX_LESSONS: Final = 3
 
@@ -95,13 +97,26 @@ class Record(Struct):
     upstream_request_id: str | None = None
     upstream_headers: Mapping[str, str] = field(default_factory=dict)
     stop_reason: str | None = None
+    # What the last attempt has used, and what those before it have, each with its model.
     usage: Usage = field(default_factory=Usage)
+    spent: tuple[tuple[str | None, Usage], ...] = ()
     failures: list[str] = field(default_factory=list)
     # What upstream said in refusing, which may quote the request.
     said: list[str] = field(default_factory=list)
     # The model that stood in for the one that was asked for, and how long the request stood in line.
     fallback: str | None = None
     waited_seconds: float = 0.0
+
+    @property
+    def used(self) -> tuple[tuple[str | None, Usage], ...]:
+        """What each attempt has used, with its model: those that failed may have cost money, too."""
+        return (*self.spent, (self.model, self.usage))
+
+    def set_usage_aside(self) -> None:
+        """Another attempt begins, or another model is asked."""
+        if self.usage.prompt_tokens or self.usage.output_tokens:
+            self.spent = self.used
+        self.usage = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +363,7 @@ class Exchange(Generic[R]):
         self._place += 1
         self._tries = 0
         self._sent = None
+        self.record.set_usage_aside()
         self.record.model = self.record.fallback = self._candidate.model
         return True
 
@@ -355,7 +371,7 @@ class Exchange(Generic[R]):
         endpoint = self._services.endpoints[lease.key.name]
         self.record.attempts += 1
         self.record.key = lease.key.name
-        self.record.usage = Usage()
+        self.record.set_usage_aside()
         failure: Failure | None = None
         is_done = False
         self.is_asking = True
@@ -382,8 +398,15 @@ class Exchange(Generic[R]):
 
     def _outcome(self, failure: Failure | None, *, is_done: bool) -> Outcome:
         """What the attempt that is over teaches; one that the caller has abandoned only what it has used."""
-        usage = self.record.usage
+        usage = self._chargeable(self.record.usage)
         return Outcome.of(failure, usage) if failure is not None else Outcome(is_success=is_done, usage=usage)
+
+    def _chargeable(self, usage: Usage) -> Usage:
+        """What an answer may be charged with: no prompt is longer than the window, no answer than the model writes."""
+        if usage.output_tokens <= _SURE_OUTPUT_TOKENS and usage.prompt_tokens <= _FITS_TOKENS:
+            return usage
+        row = self._services.models.row(self.record.model or "")
+        return usage.within(row.context, row.max_output)
 
     @asynccontextmanager
     async def again(self, request: R) -> AsyncIterator[UpstreamAnswer]:

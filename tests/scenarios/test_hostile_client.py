@@ -35,7 +35,7 @@ NOT_YET = {
     **dict.fromkeys(
         ("quoted_spend_limit", "no_such_file", "no_such_skill", "no_such_beta", "profile_not_billable"), "pool"
     ),
-    **dict.fromkeys(("refused_by_edge", "upstream_negative_usage"), "pool"),
+    **dict.fromkeys(("refused_by_edge",), "pool"),
     **dict.fromkeys(("broken_tool", "duplicate_names", "long_names", "body_native_name"), "leases"),
     **{f"body_{name}": "chat" for name, kind in KINDS.items() if kind.path == PATH and name != "lone_surrogate"},
     **dict.fromkeys(("odd_numbers", "upstream_huge_citation", "upstream_deep_citation"), "fuzz"),
