@@ -23,6 +23,7 @@ from gateway.proxy.dispatch import Change, Dispatcher
 from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.memory import TurnMemory
+from gateway.proxy.own_keys import OwnLimits
 from gateway.proxy.probing import Prober
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
@@ -103,6 +104,7 @@ class Gateway:
         self.sightings = Sightings()
         self._totals = Totals()
         self._guesses = Guesses()
+        self._own_limits = OwnLimits()
         models = _models_of(config)
         self.aliases = _aliases_of(config, models)
         self._catalogue = Catalogue(self.aliases, models)
@@ -153,6 +155,7 @@ class Gateway:
             on_refused=self._on_refused,
             memory=self._turns,
             models=models,
+            own_limits=self._own_limits,
         )
         parts = Parts(
             services=self.services,

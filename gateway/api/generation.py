@@ -151,7 +151,11 @@ class Generator:
         share_cache: bool,
     ) -> None:
         frame = StreamFrame(int(self._clock()), asked.include_usage, reports=task.reports)
-        with StreamClient(responder, self._settings.keepalive_seconds) as client:
+
+        def is_asking() -> bool:
+            return any(exchange.is_asking for exchange in exchanges)
+
+        with StreamClient(responder, self._settings.keepalive_seconds, is_asking=is_asking) as client:
             if len(exchanges) == 1:
                 await stream_chat(exchanges[0], client, task.makers(frame)[0])
                 return
@@ -175,7 +179,7 @@ class Generator:
     def _services_for(self, caller: Caller) -> Services:
         if caller.own_key is None:
             return self._services
-        return self._services.for_caller(self._own_endpoint(caller.own_key))
+        return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
 
     async def _writers(self, task: Task, options: Options, caller: Caller) -> list[list[Writer]]:
         """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""

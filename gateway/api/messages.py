@@ -136,7 +136,10 @@ class Messages:
         return asked
 
     async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
-        with StreamClient(responder, self._settings.keepalive_seconds, PING) as client:
+        def is_asking() -> bool:
+            return exchange.is_asking
+
+        with StreamClient(responder, self._settings.keepalive_seconds, PING, is_asking=is_asking) as client:
             await stream_native(exchange, client, passed.update)
 
     async def _complete(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
@@ -151,7 +154,7 @@ class Messages:
         model = understood.id
         services = self._services
         if caller.own_key is not None:
-            services = services.for_caller(self._own_endpoint(caller.own_key))
+            services = services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
         headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in _values(scope, name)[:1])
         betas, adjusted = _betas(scope), None
         if caller.own_key is None:

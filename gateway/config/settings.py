@@ -190,7 +190,7 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "affinity"
     queue_size: Annotated[int, Meta(ge=0, description="Requests that may wait for a key at once; 0 is none.")] = 1000
     queue_timeout_seconds: Annotated[
-        Seconds, Meta(description="How long a request waits for a key before it is answered with 429.")
+        Seconds, Meta(description="How long a request waits for keys, in all, before it is answered with 429.")
     ] = 30.0
 
 
@@ -327,7 +327,7 @@ class StreamingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Seconds,
         Meta(
             description="Silence after which a comment line is sent; "
-            "also the longest wait before the headers of a stream leave."
+            "also the longest wait before the headers of a stream leave, three times that in the waiting line."
         ),
     ] = 15.0
 

@@ -146,6 +146,11 @@ class KeyPool:
             return None
         return stay_for_cache(demand, self._warmth.caches(demand.prefix, now), self._strategy, now)
 
+    def cool(self, limit_class: str, until: float) -> None:
+        """Upstream does not want to be asked for a class of models before a moment, with whatever key."""
+        for organisation in self._members.organisations.values():
+            organisation.allowance(limit_class, limit_class).cool(until)
+
     def account_of(self, lease: Lease) -> Account:
         """The account that a lease's key belongs to, as far as is known now."""
         organisation = lease.state.organisation
@@ -234,9 +239,9 @@ class KeyPool:
         if workspace.rest.refusals:
             workspace.rest.begin_trial(now)
         if host.breaker.failures:
-            lease.is_trial = self._pass(host.breaker, now)
+            lease.is_trial = self._pass(host.breaker, demand, now)
         if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None and breaker.failures:
-            lease.is_trial = self._pass(breaker, now) or lease.is_trial
+            lease.is_trial = self._pass(breaker, demand, now) or lease.is_trial
         if demand.streams:
             if not host.awaited:
                 host.silent_since = now
@@ -245,9 +250,10 @@ class KeyPool:
         self._strategy.taken(state, is_in_order=is_in_order)
         return lease
 
-    def _pass(self, breaker: Breaker, now: float) -> bool:
+    def _pass(self, breaker: Breaker, demand: Demand, now: float) -> bool:
         """Let an attempt through something that has failed lately; whether it is a trial."""
-        breaker.begin_attempt()
+        if not demand.has_blamed(breaker):
+            breaker.begin_attempt()
         if breaker.is_closed:
             return False
         breaker.begin_trial(now)
@@ -293,7 +299,7 @@ class KeyPool:
         lease.allowance.settle(lease, outcome.usage, now)
         if outcome.usage is not None and lease.demand.prefix is not None:
             self._warmth.learn(lease.demand, workspace, outcome.usage, now)
-        learn(lease, outcome, now)
+        learn(lease, outcome, now, self._members.hosts.values())
         if not state.is_gone:
             state.workspace.ranking.changed(state)
             self._strategy.given_back(state)

@@ -101,12 +101,19 @@ class Dispatcher:
         exclude: frozenset[str] = _NOBODY,
         avoid: frozenset[str] = _NOBODY,
         patience_seconds: float = math.inf,
+        waited_seconds: float = 0.0,
     ) -> Lease | None:
-        """A lease when its turn comes; None where there is no room in the line, no hope, or no time left."""
-        patience = min(patience_seconds, self._queue_timeout_seconds)
+        """A lease when its turn comes; None where there is no room in the line, no hope, or no time left.
+
+        `waited_seconds` is how long the same request has stood in line before.
+        """
+        patience = max(0.0, min(patience_seconds, self._queue_timeout_seconds - waited_seconds))
         now = self.clock()
         kind, seconds = self.pool.why_none(now, demand, exclude)
         if kind not in WORTH_WAITING or math.inf > seconds > patience:
+            return None
+        if kind is ErrorKind.OVERLOADED and seconds == math.inf:
+            # It has opened the breaker itself, and nobody else may ever try.
             return None
         stay = self.pool.stay(now, demand, exclude=exclude, avoid=avoid)
         waiter: _Waiter = asyncio.get_running_loop().create_future()
