@@ -68,6 +68,8 @@ _FREE_TEXT: Final = orjson.dumps(
         "additionalProperties": False,
     }
 )
+# How clients write down that there are no arguments: a map that is missing, or empty in a language that has no maps.
+NOTHING: Final = re.compile(rb"null|\[[ \t\r\n]*+\]|\"\"")
 _UNIONS: Final = ("anyOf", "oneOf", "allOf")
 _DEFINITIONS: Final = ("$defs", "definitions")
 
@@ -323,6 +325,8 @@ def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps
     text = _arguments_text(call.arguments, path).strip() or b"{}"
     if wraps and _is_json(text):
         return Fragment(b'{"%b":%b}' % (VALUE_PROPERTY.encode(), text))
+    if NOTHING.fullmatch(text):
+        return Fragment(b"{}")
     try:
         _ANY_OBJECT_DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -334,7 +338,7 @@ def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps
 def custom_input(call: CustomCall, path: str) -> Fragment:
     """The free text of an earlier call, in the property that it came in."""
     check_text(call.input, MAX_ARGUMENTS, path)
-    text = b'""' if is_null(call.input) else orjson.dumps(decode(TEXT_DECODER, call.input, path))
+    text = b'""' if NOTHING.fullmatch(call.input) else orjson.dumps(decode(TEXT_DECODER, call.input, path))
     return Fragment(b'{"%b":%b}' % (INPUT_PROPERTY.encode(), text))
 
 
@@ -343,6 +347,8 @@ def _arguments_text(arguments: Raw, path: str) -> bytes:
         return b""
     check_text(arguments, MAX_ARGUMENTS, path)
     data = bytes(arguments)
+    if data[:1] == b"[" and NOTHING.fullmatch(data):
+        return b""
     # Some clients send the object itself where its text belongs.
     return data if data[:1] == b"{" else decode(TEXT_DECODER, arguments, path).encode()
 
