@@ -60,6 +60,8 @@ _BETA_OF_TYPE: Final = {
     "mcp_toolset": "mcp-client-2025-11-20",
 }
 _NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
+# The same where the model is held to it.
+_NO_ARGUMENTS_AT_ALL: Final = b'{"type":"object","properties":{},"additionalProperties":false}'
 _FREE_TEXT: Final = orjson.dumps(
     {
         "type": "object",
@@ -215,11 +217,12 @@ class _ToolWriter:
         definition: Block = {"name": name}
         if function.description:
             definition["description"] = function.description
-        if function.strict and (strict := self._strict(schema)) is not None:
+        closed = _NO_ARGUMENTS_AT_ALL if is_null(function.parameters) else schema
+        if function.strict and (strict := self._strict(closed)) is not None:
             definition |= {"input_schema": Fragment(strict), "strict": True}
         else:
             definition["input_schema"] = Fragment(schema)
-        self.tools.schemas[name] = schema
+        self.tools.schemas[name] = closed
         for source in (cache_control, function.cache_control):
             if (mark := mark_of(source, None, path)) is not None:
                 definition[MARK] = mark
