@@ -60,8 +60,9 @@ class Case:
     def options(self) -> Options:
         """What the operator decided."""
         options = self.notes.get("options", {})
-        if "allowed_fields" in options:
-            options = {**options, "allowed_fields": frozenset(options["allowed_fields"])}
+        for name in ("allowed_fields", "server_tools"):
+            if name in options:
+                options = {**options, name: frozenset(options[name])}
         return Options(**options)
 
     @property

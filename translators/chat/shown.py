@@ -32,6 +32,8 @@ class _Part(Struct):
 
 # Arguments that are spelled otherwise, every character as an escape in an escaped text, are no longer than that.
 _LONGER: Final = 64
+# How clients write down that there are no arguments.
+_NOTHING: Final[tuple[object, ...]] = (None, [], "", {})
 # What a chat completion tells of, or a client sends back; others may have fields of these names with other values.
 _TOLD: Final = frozenset({"text", "tool_use", *THINKING})
 _PART_DECODER: Final = msgspec.json.Decoder(_Part)
@@ -109,6 +111,8 @@ def _is_same_input(use: _Part, call: FunctionCall | CustomCall) -> bool:
             arguments = msgspec.json.decode(text)
         else:
             arguments = _value(given) or {}
+        if arguments in _NOTHING and not made:
+            return True
         return _equal(made, arguments) or _equal(made, {VALUE_PROPERTY: arguments})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
