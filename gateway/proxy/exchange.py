@@ -17,8 +17,19 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct, field
 
-from gateway.keypool import Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
+from gateway.keypool import (
+    MOST_PATIENCE_SECONDS,
+    Account,
+    Demand,
+    Key,
+    KeyPool,
+    Lease,
+    Outcome,
+    PoolSettings,
+    RetryBudget,
+)
 from gateway.proxy.dispatch import WORTH_WAITING, Dispatcher
+from gateway.proxy.makers import Maker, Makers
 from gateway.proxy.memory import TurnMemory
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
 from gateway.proxy.retry import RetryPolicy, delay_before_retry, is_refusal
@@ -118,6 +129,7 @@ class Services:
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
     memory: TurnMemory = default(default_factory=TurnMemory)
+    makers: Makers = default(default_factory=Makers)
     models: ModelTable = default(default_factory=model_table)
 
     @property
@@ -138,7 +150,8 @@ class Candidate(NamedTuple, Generic[R]):
 
     What a request holds may be signed by an `account`; `write` is told whether it goes to a key of that. `learn` is
     told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is what the
-    pool calls the model, where its limits are not those of its messages.
+    pool calls the model, where its limits are not those of its messages. Keys that are `barred` do not reach what the
+    request is about.
     """
 
     model: str
@@ -146,6 +159,7 @@ class Candidate(NamedTuple, Generic[R]):
     learn: Callable[[HostProfile, str, R], None] = lambda host, message, sent: None
     limits: str | None = None
     account: Account | None = None
+    barred: frozenset[str] = _NO_KEYS
 
 
 class Exchange(Generic[R]):
@@ -193,6 +207,17 @@ class Exchange(Generic[R]):
         return self._services.pool.account_of(self._lease)
 
     @property
+    def maker(self) -> Maker:
+        """The same, with its workspace."""
+        assert self._lease is not None, "only inside of an attempt"
+        return Maker(*self.account, self._services.pool.workspace_of(self._lease))
+
+    @property
+    def has_other_accounts(self) -> bool:
+        """Whether the keys belong to more than one organisation, as far as is known."""
+        return sum(1 for _ in self._services.pool.organisations) > 1
+
+    @property
     def is_committed(self) -> bool:
         """Whether the caller has seen content."""
         return self._is_committed
@@ -234,7 +259,8 @@ class Exchange(Generic[R]):
                     raise FailedError(overloaded) from error
 
     async def _attempt_model(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
-        excluded = avoided = _NO_KEYS
+        barred = self._candidate.barred
+        excluded, avoided = barred, _NO_KEYS
         last: Failure | None = None
         renewal: asyncio.Future[bool] | None = None
         demand = self._demand()
@@ -248,7 +274,7 @@ class Exchange(Generic[R]):
             if lease is None and renewal is not None:
                 is_renewed, renewal = await _outcome_of(renewal), None
                 if is_renewed:
-                    excluded = avoided = _NO_KEYS
+                    excluded, avoided = barred, _NO_KEYS
                     continue
             if lease is None:
                 if is_paid:
@@ -324,6 +350,9 @@ class Exchange(Generic[R]):
             # Another model is ready to answer at once.
             return None
         patience = self._services.policy.deadline_seconds - (now - self._began_at)
+        if self._candidate.barred:
+            # Others can serve what is asked for in another form.
+            patience = min(patience, MOST_PATIENCE_SECONDS)
         lease = await dispatcher.wait(demand, exclude=exclude, avoid=avoid, patience_seconds=patience)
         self.record.waited_seconds += dispatcher.clock() - now
         return lease
