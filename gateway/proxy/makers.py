@@ -21,7 +21,8 @@ from gateway.proxy.ports import Store
 # Of these, and so long, this process knows by itself; the store, where there is one, knows more. Some 10 MB at most.
 MOST_KNOWN: Final = 10_000
 KEEP_SECONDS: Final = 86_400.0
-# So many are asked for in the store, the latest of a history: those decide.
+# So many thoughts of a history are looked for, and so many of these in the store, the latest: those decide.
+MOST_RECALLED: Final = 1_000
 _MOST_FETCHED: Final = 500
 _KEY_BYTES: Final = 16
 _THOUGHT: Final = b"thought"
@@ -94,7 +95,9 @@ class Makers:
 
     async def recall(self, scope: bytes, digests: Sequence[bytes]) -> Recalled:
         """What is known of the thoughts of a history, which are in their order; b"" is one without a signature."""
-        places = {_key(scope, _THOUGHT, digest): place for place, digest in enumerate(digests) if digest}
+        first = max(0, len(digests) - MOST_RECALLED)
+        latest = enumerate(digests[first:], first)
+        places = {_key(scope, _THOUGHT, digest): place for place, digest in latest if digest}
         known = {places[key]: maker for key, maker in (await self._find(list(places))).items()}
         account: Account | None = None
         for place in sorted(known, reverse=True):

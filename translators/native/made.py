@@ -95,7 +95,7 @@ def made_in(body: bytes) -> Made:
     try:
         answer = _ANSWER_DECODER.decode(body)
         made.begin(answer.id)
-        blocks = _BLOCKS_DECODER.decode(answer.content) if _WORD in bytes(answer.content) else []
+        blocks = _BLOCKS_DECODER.decode(answer.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return made
     for block in blocks:

@@ -19,6 +19,10 @@ _MARKS: Final = (b'"signature"', b'"redacted_thinking"')
 _THINKING: Final = ("thinking", "redacted_thinking")
 _WORD: Final = b"thinking"
 _DIGEST_BYTES: Final = 16
+# A history of more thoughts is nobody's; it goes as it came.
+MOST_THOUGHTS: Final = 10_000
+# So many take a tenth of a millisecond.
+_ITEMS_A_STEP: Final = 100
 # What stands between two items of a list, and before the first.
 _GAP: Final = re.compile(rb"[\s,]*+")
 _BRACKET: Final = ord("[")
@@ -114,15 +118,19 @@ def find_thinking_in_steps(body: bytes) -> Generator[None, None, Thinking | None
     if raw is None or (listed := _read(_LIST_DECODER, raw)) is None:
         return None
     yield
-    messages = list(_spans(body, outer.span("messages")[0], listed))
+    messages = yield from _spans(body, outer.span("messages")[0], listed)
     turns: list[_Turn] = []
     digests: list[bytes] = []
     for place, (begin, end) in enumerate(messages):
+        if place % _ITEMS_A_STEP == 0:
+            yield
         if body.find(_WORD, begin, end) < 0:
             continue
         yield
-        if (turn := _turn_at(body, place, begin, listed[place], digests)) is not None:
+        if (turn := (yield from _turn_at(body, place, begin, listed[place], digests))) is not None:
             turns.append(turn)
+        if len(digests) > MOST_THOUGHTS:
+            return None
     if not turns:
         return None
     yield
@@ -134,7 +142,9 @@ def signature_digest(signature: str) -> bytes:
     return blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
 
 
-def _turn_at(body: bytes, place: int, begin: int, raw: Raw, digests: list[bytes]) -> _Turn | None:
+def _turn_at(
+    body: bytes, place: int, begin: int, raw: Raw, digests: list[bytes]
+) -> Generator[None, None, _Turn | None]:
     """The message as a turn, if it holds thinking; the digests of that are added."""
     message = _read(_MESSAGE_DECODER, raw)
     if message is None or not _is(message.role, "assistant"):
@@ -143,9 +153,11 @@ def _turn_at(body: bytes, place: int, begin: int, raw: Raw, digests: list[bytes]
     if members.names.count("content") != 1 or memoryview(message.content)[0] != _BRACKET:
         return None
     blocks = _LIST_DECODER.decode(message.content)
-    spans = list(_spans(body, begin + members.span("content")[0], blocks))
+    spans = yield from _spans(body, begin + members.span("content")[0], blocks)
     thoughts = []
     for number, (at, end) in enumerate(spans):
+        if number % _ITEMS_A_STEP == 0:
+            yield
         if body.find(_WORD, at, end) >= 0 and (digest := _thought(blocks[number])) is not None:
             thoughts.append(number)
             digests.append(digest)
@@ -203,14 +215,18 @@ def _without_clearing(management: Raw) -> bytes | None:
     return msgspec.json.encode(changed)
 
 
-def _spans(body: bytes, bracket: int, items: Sequence[Raw]) -> Iterator[_Span]:
+def _spans(body: bytes, bracket: int, items: Sequence[Raw]) -> Generator[None, None, list[_Span]]:
     """Where the items of the list stand whose bracket stands there."""
+    spans: list[_Span] = []
     at = bracket + 1
     for item in items:
         gap = _GAP.match(body, at)
         assert gap is not None, "it may be empty"
         at = gap.end() + len(item)
-        yield gap.end(), at
+        spans.append((gap.end(), at))
+        if len(spans) % _ITEMS_A_STEP == 0:
+            yield
+    return spans
 
 
 def _deletions(spans: Sequence[_Span], removed: Sequence[int]) -> Iterator[_Edit]:
