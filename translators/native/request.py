@@ -112,9 +112,9 @@ def read_native_in_steps(body: bytes) -> Generator[None, None, Asked]:
 def _read_fields(body: bytes) -> Asked:
     read = decode(_BODY_DECODER, body)
     prefix = messages_prefix(read.model, read.tools, read.system, read.messages)
-    session = None if is_null(read.metadata) else session_of(read.metadata)
+    session = None if read.metadata is _NULL else session_of(read.metadata)
     # A copy: what is taken out of a body holds all of it.
-    thread = None if is_null(read.thread) else bytes(read.thread)
+    thread = None if read.thread is _NULL or is_null(read.thread) else bytes(read.thread)
     return Asked(read.model, bool(read.stream), prefix, session, thread)
 
 
