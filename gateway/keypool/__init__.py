@@ -7,10 +7,11 @@ from gateway.keypool.domains import KeyState
 from gateway.keypool.line import WaitingLine
 from gateway.keypool.pool import KeyPool, PoolSettings
 from gateway.keypool.snapshot import PoolView, snapshot
-from gateway.keypool.stays import Stay
+from gateway.keypool.stays import MOST_PATIENCE_SECONDS, Stay
 
 __all__ = [
     "ABANDONED",
+    "MOST_PATIENCE_SECONDS",
     "SUCCESS",
     "Account",
     "Breaker",

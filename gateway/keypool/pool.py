@@ -156,6 +156,20 @@ class KeyPool:
         organisation = lease.state.organisation
         return Account(organisation.name if organisation.is_known else "", lease.key.mark)
 
+    def workspace_of(self, lease: Lease) -> str:
+        """The workspace that a lease's key belongs to, "" where nobody has told yet."""
+        workspace = lease.state.workspace.current()
+        return workspace.name if workspace.is_known else ""
+
+    def elsewhere(self, account: Account, workspace: str) -> frozenset[str]:
+        """The keys that do not reach what a key of that account has left in a workspace ("": not told)."""
+        return frozenset(
+            name
+            for name, state in self._members.states.items()
+            if not (account.key and state.key.mark == account.key)
+            and not (workspace and state.workspace.is_known and state.workspace.name == workspace)
+        )
+
     def is_of(self, lease: Lease, account: Account) -> bool:
         """Whether what that account has signed is valid with a lease's key, as far as is known now."""
         organisation = lease.state.organisation

@@ -17,8 +17,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct, field
 
-from gateway.keypool import Account, Breaker, Demand, KeyPool, Lease, Outcome, RetryBudget
+from gateway.keypool import MOST_PATIENCE_SECONDS, Account, Breaker, Demand, KeyPool, Lease, Outcome, RetryBudget
 from gateway.proxy.dispatch import WORTH_WAITING, Dispatcher
+from gateway.proxy.makers import Maker, Makers
 from gateway.proxy.memory import TurnMemory
 from gateway.proxy.own_keys import OwnLimits
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
@@ -137,6 +138,7 @@ class Services:
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
     memory: TurnMemory = default(default_factory=TurnMemory)
+    makers: Makers = default(default_factory=Makers)
     models: ModelTable = default(default_factory=model_table)
     own_limits: OwnLimits = default(default_factory=OwnLimits)
 
@@ -157,7 +159,7 @@ class Candidate(NamedTuple, Generic[R]):
     What a request holds may be signed by an `account`; `write` is told whether it goes to a key of that. `learn` is
     told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is what the
     pool calls the model, where its limits are not those of its messages. `write_in_turns`, which a large request has,
-    sees to it that `write` knows what it is asked for.
+    sees to it that `write` knows what it is asked for. Keys that are `barred` do not reach what the request is about.
     """
 
     model: str
@@ -166,6 +168,7 @@ class Candidate(NamedTuple, Generic[R]):
     limits: str | None = None
     account: Account | None = None
     write_in_turns: Callable[[HostProfile, bool], Awaitable[None]] | None = None
+    barred: frozenset[str] = _NO_KEYS
 
 
 class Exchange(Generic[R]):
@@ -222,6 +225,17 @@ class Exchange(Generic[R]):
         return self._services.pool.account_of(self._lease)
 
     @property
+    def maker(self) -> Maker:
+        """The same, with its workspace."""
+        assert self._lease is not None, "only inside of an attempt"
+        return Maker(*self.account, self._services.pool.workspace_of(self._lease))
+
+    @property
+    def has_other_accounts(self) -> bool:
+        """Whether the keys belong to more than one organisation, as far as is known."""
+        return sum(1 for _ in self._services.pool.organisations) > 1
+
+    @property
     def is_committed(self) -> bool:
         """Whether the caller has seen content."""
         return self._is_committed
@@ -263,7 +277,8 @@ class Exchange(Generic[R]):
                     raise FailedError(overloaded) from error
 
     async def _attempt_model(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
-        excluded = avoided = _NO_KEYS
+        barred = self._candidate.barred
+        excluded, avoided = barred, _NO_KEYS
         last: Failure | None = None
         renewal: asyncio.Future[bool] | None = None
         if self._sent is None:
@@ -279,7 +294,7 @@ class Exchange(Generic[R]):
             if lease is None and renewal is not None:
                 is_renewed, renewal = await _outcome_of(renewal), None
                 if is_renewed:
-                    excluded = avoided = _NO_KEYS
+                    excluded, avoided = barred, _NO_KEYS
                     continue
             if lease is None:
                 if is_paid:
@@ -355,6 +370,9 @@ class Exchange(Generic[R]):
             # Another model is ready to answer at once.
             return None
         patience = self._services.policy.deadline_seconds - (now - self._began_at)
+        if self._candidate.barred:
+            # Others can serve what is asked for in another form.
+            patience = min(patience, MOST_PATIENCE_SECONDS)
         waited = self.record.waited_seconds
         try:
             return await dispatcher.wait(
