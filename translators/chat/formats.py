@@ -5,6 +5,7 @@ from typing import Final
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
+from translators.models import FORM
 from translators.reading import is_null
 from translators.schema import OutsideSubsetError, schema_hash, structured
 from translators.wire.chat import ResponseFormat
@@ -29,7 +30,7 @@ class Format:
 def write_format(
     wanted: ResponseFormat | None, adjustments: Adjustments, refused_schemas: frozenset[str] = frozenset()
 ) -> Format:
-    """The form for a `response_format`; `refused_schemas` (hashes) are known to be too much for upstream."""
+    """The form for a `response_format`; `refused_schemas` (hashes, or `FORM` for all) are refused by upstream."""
     if wanted is None or wanted.type == "text":
         return Format()
     if wanted.type == "json_object":
@@ -44,6 +45,9 @@ def write_format(
         path = "response_format.json_schema" + (".schema" if wanted.json_schema else "")
         raise TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
     schema = bytes(wanted.json_schema.schema)
+    if FORM in refused_schemas:
+        adjustments.add("response_format", "json_schema->instructions", "model")
+        return Format(words=_SCHEMA_WORDS + schema.decode())
     try:
         found = structured(schema).json
         if schema_hash(found) in refused_schemas:

@@ -88,6 +88,11 @@ class Target(Struct, frozen=True):
     host: HostProfile = HostProfile()
     refused_schemas: frozenset[str] = frozenset()
 
+    @property
+    def refused(self) -> frozenset[str]:
+        """Schemas that upstream has refused, and the uses of schemas that the model does not have."""
+        return self.refused_schemas.union(self.row.refuses) if self.row.refuses else self.refused_schemas
+
 
 class MessagesRequest(Struct, frozen=True):
     """A Messages request, ready to be sent.
@@ -203,12 +208,14 @@ def write_in_steps(
         native = options.server_tools
         if "mcp_servers" in options.allowed_fields:
             native |= {MCP_TOOLSET}
-        tools = yield from tools_in_steps(request, adjustments, target.refused_schemas, native=native)
+        tools = yield from tools_in_steps(request, adjustments, target.refused, native=native)
     draft = _decide(request, target, options, past, adjustments, limit, tools)
     yield from draft.writer.steps()
     yield
     system = _system(draft)
     has_marks = yield from _write_marks(draft, system)
+    if has_marks and draft.target.row.refuses:
+        has_marks = _unmark_refused(draft, system)
     if len(request.messages) > caching.MESSAGES_A_STEP:
         yield
     return _written(draft, system, has_marks=has_marks)
@@ -242,9 +249,9 @@ def _decide(
     tools: Tools,
 ) -> _Draft:
     """Each decision after those it depends on: form, choice, thinking, what the conversation may hold."""
-    row, refused = target.row, target.refused_schemas
+    row, refused = target.row, target.refused
     max_tokens, is_limited = limit
-    extensions = write_extensions(request, options.allowed_fields, adjustments)
+    extensions = write_extensions(request, options.allowed_fields, adjustments, row.refuses)
     form = write_format(request.response_format, adjustments, refused)
     has_form = form.schema is not None or "format" in extensions.output_config
     choice = write_choice(request, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
@@ -319,7 +326,7 @@ def _body(draft: _Draft, system: list[Block], sampled: dict[str, object], *, str
     body: Block = {"model": draft.target.model, "max_tokens": draft.max_tokens}
     if streams:
         body["stream"] = True
-    body |= sampled | settings(draft.request, draft.adjustments)
+    body |= sampled | settings(draft.request, draft.adjustments, draft.target.row.refuses)
     body |= _thinking_fields(draft) | draft.extensions.fields
     if draft.tools.definitions:
         body["tools"] = draft.tools.definitions
@@ -373,6 +380,15 @@ def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bo
     return bool(marked) or has_marks
 
 
+def _unmark_refused(draft: _Draft, system: list[Block]) -> bool:
+    """Take off the marks that the model refuses; whether any is left."""
+    tools, messages = draft.tools.definitions, draft.writer.conversation.messages
+    marked = [block for part in (tools, system) for block in part if caching.MARK in block]
+    marked += caching.marked_blocks(messages)
+    caching.without_refused(marked, draft.target.row.refuses, draft.adjustments)
+    return any(caching.MARK in block for block in marked)
+
+
 def _asked_mark(request: ChatRequest) -> Block | None:
     """The mark that OpenAI's cache settings ask for."""
     asked = request.prompt_cache_options
@@ -402,6 +418,8 @@ def _thinking_fields(draft: _Draft) -> Block:
     config: Block = dict(draft.extensions.output_config)
     if draft.reasoning.effort is not None:
         config["effort"] = draft.reasoning.effort
+    elif not draft.target.row.efforts:
+        config.pop("effort", None)
     if (schema := draft.form.schema or draft.choice.format) is not None:
         config["format"] = {"type": "json_schema", "schema": Fragment(schema)}
     if config:

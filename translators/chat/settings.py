@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from operator import attrgetter
 from typing import Final, TypeVar
 
@@ -11,7 +11,7 @@ from translators.chat.reasoning import Reasoning
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
 from translators.limits import MAX_STOPS, MAX_USER, check_length, check_text
-from translators.models import ModelRow
+from translators.models import METADATA, SERVICE_TIER, STOPS, ModelRow
 from translators.reading import decode, is_null
 from translators.wire.chat import INTEGER_DECODER, NULL, ChatRequest
 
@@ -118,8 +118,12 @@ def _in_range(name: str, value: float, highest: int) -> float:
     )
 
 
-def settings(request: ChatRequest, adjustments: Adjustments) -> dict[str, object]:
-    """Stop sequences, the user's id and the service tier."""
+# What the caller calls a field that the model may refuse.
+_CALLERS_NAMES: Final = {STOPS: "stop", METADATA: "user", SERVICE_TIER: "service_tier"}
+
+
+def settings(request: ChatRequest, adjustments: Adjustments, refused: Collection[str] = ()) -> dict[str, object]:
+    """Stop sequences, the user's id and the service tier; `refused` are fields that the model does not take."""
     fields: dict[str, object] = {}
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
     if stops:
@@ -132,6 +136,11 @@ def settings(request: ChatRequest, adjustments: Adjustments) -> dict[str, object
         fields["metadata"] = {"user_id": _user_id(user)}
     if request.service_tier is not None:
         fields["service_tier"] = _looked_up(_SERVICE_TIERS, request.service_tier, "service_tier")
+    if refused:
+        for name, callers in _CALLERS_NAMES.items():
+            if name in fields and name in refused:
+                del fields[name]
+                adjustments.add(callers, "dropped", "model")
     return fields
 
 
