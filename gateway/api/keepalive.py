@@ -1,21 +1,21 @@
-"""Signs of life in a silent stream: its head after a while, then comments or pings."""
+"""Signs of life in a silent stream: its head after a while, then empty chunks or pings."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
 from gateway.api.responder import Responder
-from translators.sse import KEEP_ALIVE
 
 
 class StreamClient:
     """The caller's side of one stream, as the proxy sees it; inside `with` it is kept alive while it is silent.
 
-    After `interval_seconds` without a write the head leaves, if it has not, and a comment line follows, or what else
-    `sign_of_life` says: any byte resets the read time-outs of clients and proxies. No write waits for a client that
+    After `interval_seconds` without a write the head leaves, if it has not, and what `sign_of_life` gives follows: any
+    byte resets the read time-outs of clients and proxies. No write waits for a client that
     does not read: the writer holds a lease, and knows better what to wait for.
     """
 
-    def __init__(self, responder: Responder, interval_seconds: float, sign_of_life: bytes = KEEP_ALIVE) -> None:
+    def __init__(self, responder: Responder, interval_seconds: float, sign_of_life: Callable[[], bytes]) -> None:
         self._responder = responder
         self._interval = interval_seconds
         self._sign_of_life = sign_of_life
@@ -91,7 +91,8 @@ class StreamClient:
         await self.begin()
         if self._takes_signs:
             self._last_write = self._loop.time()
-            await self._responder.write(self._sign_of_life)
+            if sign := self._sign_of_life():
+                await self._responder.write(sign)
 
     @property
     def _takes_signs(self) -> bool:

@@ -136,7 +136,7 @@ class Messages:
         return asked
 
     async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
-        with StreamClient(responder, self._settings.keepalive_seconds, PING) as client:
+        with StreamClient(responder, self._settings.keepalive_seconds, lambda: PING) as client:
             await stream_native(exchange, client, passed.update)
 
     async def _complete(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:

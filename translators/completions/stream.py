@@ -37,7 +37,14 @@ class CompletionStream(ChunkStream):
             self._chunk(orjson.dumps(self._echo), b"null")
             self._echo = ""
 
+    def empty_chunk(self) -> bytes:
+        """A chunk that says nothing; only of a message that has begun."""
+        return self._written(b'""', b"null")
+
     def _chunk(self, text: bytes, reason: bytes) -> None:
+        self._chunks.append(self._written(text, reason))
+
+    def _written(self, text: bytes, reason: bytes) -> bytes:
         usage = b',"usage":null' if self._frame.include_usage else b""
         form = b'%b{"text":%b,"index":%d,"logprobs":null,"finish_reason":%b}]%b}\n\n'
-        self._chunks.append(form % (self._head, text, self._index, reason, usage))
+        return form % (self._head, text, self._index, reason, usage)
