@@ -45,12 +45,12 @@ class Silence:
         return stream
 
     def _chunk(self, index: int, stream: ChunkStream | None) -> bytes:
-        if stream is None or stream.id is None or stream.failure is not None:
+        if stream is None or stream.upstream_id is None or stream.failure is not None:
             # Upstream has not begun to answer, or another attempt is due.
             self._frame.id = self._frame.id or self._own_id
             stream = self._makers[index](PLAIN)
             stream.model = self._model()
             stream.on_begin()
         # Should another attempt take over, its chunks belong to the same answer.
-        self._frame.id = self._frame.id or stream.id
+        self._frame.id = stream.id
         return stream.empty_chunk()

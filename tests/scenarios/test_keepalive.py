@@ -119,7 +119,7 @@ async def test_choices_open_in_their_order_whichever_of_them_is_silent(upstream:
     async with quick_gateway(config=config) as running, raw_client(running) as client:
         client.send(asking(stream=True, n=2))
         await client.head()
-        chunks = []
+        chunks: list[bytes] = []
         while sum(b'"delta":{},"logprobs":null,"finish_reason":null' in chunk for chunk in chunks) < 2:
             chunks.append(await client.chunk())
         gate.set()

@@ -33,14 +33,19 @@ class ChunkStream(MessageReader):
     key takes over is decided elsewhere.
     """
 
+    id_prefix = ""
+
     def __init__(self, frame: StreamFrame, shape: AnswerShape = PLAIN) -> None:
         super().__init__(shape)
-        # What the chunks are known by, once the message has begun.
-        self.id: str | None = None
         self._frame = frame
         self._chunks: list[bytes] = []
         # What all chunks begin with, up to their choices.
         self._head = b""
+
+    @property
+    def id(self) -> str:
+        """What the chunks are known by, once the message has begun."""
+        return self._frame.id or f"{self.id_prefix}-{self.upstream_id}"
 
     def feed(self, data: bytes) -> bytes:
         """The client's bytes for what upstream sent: everything that one read completes, in one piece."""
@@ -67,8 +72,7 @@ class ChunkStream(MessageReader):
             return DONE
         return self._head + b'],"usage":' + usage.as_json() + b"}\n\n" + DONE
 
-    def _begin(self, kind: str, id_prefix: str, **more: object) -> None:
-        self.id = self._frame.id or f"{id_prefix}-{self.upstream_id}"
+    def _begin(self, kind: str, **more: object) -> None:
         head: dict[str, object] = {
             "id": self.id,
             "object": kind,

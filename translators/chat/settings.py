@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from translators.adjustments import Adjustments
 from translators.chat.reasoning import Reasoning
+from translators.chat.stops import blank_stops
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
 from translators.models import ModelRow
@@ -120,16 +121,23 @@ def _in_range(name: str, value: float, highest: int) -> float:
 def settings(request: ChatRequest, adjustments: Adjustments) -> dict[str, object]:
     """Stop sequences, the user's id and the service tier."""
     fields: dict[str, object] = {}
-    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
-    if kept := [stop for stop in stops if stop.strip()]:
-        fields["stop_sequences"] = kept
-    if len(kept) < len(stops):
-        adjustments.add("stop", "dropped", "blank")
+    if request.stop:
+        stops = _stops(request)
+        if kept := [stop for stop in stops if stop.strip()]:
+            fields["stop_sequences"] = kept
+        blank = {stop for stop in stops if not stop.strip()}
+        if len(own_stops(request)) < len(blank):
+            adjustments.add("stop", "dropped", "blank" if "" in blank else "limit")
     if (user := _user(request, adjustments)) is not None:
         fields["metadata"] = {"user_id": _user_id(user)}
     if request.service_tier is not None:
         fields["service_tier"] = _looked_up(_SERVICE_TIERS, request.service_tier, "service_tier")
     return fields
+
+
+def own_stops(request: ChatRequest) -> tuple[str, ...]:
+    """The stop sequences that Messages refuses, since they are white space only; the gateway looks for them itself."""
+    return blank_stops(_stops(request)) if request.stop else ()
 
 
 def verbosity_words(request: ChatRequest) -> str | None:
@@ -147,6 +155,10 @@ def drop_without_counterpart(request: ChatRequest, adjustments: Adjustments) -> 
     for (name, neutral), value in zip(WITHOUT_COUNTERPART.items(), values, strict=True):
         if not is_null(value) and bytes(value) not in neutral:
             adjustments.add(name, "dropped", "unsupported")
+
+
+def _stops(request: ChatRequest) -> list[str]:
+    return [request.stop] if isinstance(request.stop, str) else request.stop or []
 
 
 def _shown(number: int) -> str:

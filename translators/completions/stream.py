@@ -10,6 +10,8 @@ from translators.chat.shape import PLAIN, AnswerShape
 class CompletionStream(ChunkStream):
     """Translates one upstream stream into `text_completion` objects; reasoning has no place in them."""
 
+    id_prefix = "cmpl"
+
     def __init__(self, frame: StreamFrame, shape: AnswerShape = PLAIN, *, index: int = 0, echo: str = "") -> None:
         super().__init__(frame, shape)
         self._index = index
@@ -17,7 +19,7 @@ class CompletionStream(ChunkStream):
 
     def on_begin(self) -> None:
         """Prepare what all chunks have in common."""
-        self._begin("text_completion", "cmpl")
+        self._begin("text_completion")
 
     def on_text(self, raw: bytes) -> None:
         """A chunk with text."""
