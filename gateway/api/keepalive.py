@@ -1,4 +1,4 @@
-"""Signs of life in a silent stream: its head after a while, then comments or pings."""
+"""Signs of life in a silent stream: its head after a while, then empty chunks or pings."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Final
 
 from gateway.api.responder import Responder
-from translators.sse import KEEP_ALIVE
 
 # While nobody is asked the answer may still be an error, which has a status of its own: so many intervals at most.
 _HELD_INTERVALS: Final = 3
@@ -16,17 +15,17 @@ _LOOK_SECONDS: Final = 1.0
 class StreamClient:
     """The caller's side of one stream, as the proxy sees it; inside `with` it is kept alive while it is silent.
 
-    After `interval_seconds` without a write the head leaves, if it has not, and a comment line follows, or what else
-    `sign_of_life` says: any byte resets the read time-outs of clients and proxies. While upstream is not asked
-    (`is_asking`), as in the waiting line, the head is held so that an error keeps its status, for three intervals at
-    most. No write waits for a client that does not read: the writer holds a lease, and knows better what to wait for.
+    After `interval_seconds` without a write the head leaves, if it has not, and what `sign_of_life` gives follows: any
+    byte resets the read time-outs of clients and proxies. While upstream is not asked (`is_asking`), as in the waiting
+    line, the head is held so that an error keeps its status, for three intervals at most. No write waits for a client
+    that does not read: the writer holds a lease, and knows better what to wait for.
     """
 
     def __init__(
         self,
         responder: Responder,
         interval_seconds: float,
-        sign_of_life: bytes = KEEP_ALIVE,
+        sign_of_life: Callable[[], bytes],
         *,
         is_asking: Callable[[], bool],
     ) -> None:
@@ -114,7 +113,8 @@ class StreamClient:
         await self.begin()
         if self._takes_signs:
             self._last_write = self._loop.time()
-            await self._responder.write(self._sign_of_life)
+            if sign := self._sign_of_life():
+                await self._responder.write(sign)
 
     @property
     def _takes_signs(self) -> bool:

@@ -170,7 +170,7 @@ class Messages:
         def is_asking() -> bool:
             return exchange.is_asking
 
-        with StreamClient(responder, self._settings.keepalive_seconds, PING, is_asking=is_asking) as client:
+        with StreamClient(responder, self._settings.keepalive_seconds, lambda: PING, is_asking=is_asking) as client:
             await stream_native(exchange, client, passed.update, keeper)
 
     async def _complete(

@@ -135,7 +135,8 @@ async def _fold(answer: UpstreamAnswer, fold: AnswerFold) -> None:
     while data := await answer.receive():
         fold.feed(data)
         if fold.is_over:
-            await drain(answer)
+            if not fold.is_cut:
+                await drain(answer)
             return
     fold.end()
 

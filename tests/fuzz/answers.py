@@ -37,6 +37,8 @@ SHAPES: Final = (
     AnswerShape(custom_tools=frozenset({"run"}), wrapped_tools=frozenset({"flat"}), tool_names={"look": "a.look"}),
     AnswerShape(is_legacy=True),
     AnswerShape(strips_fences=True, counts_text=True),
+    AnswerShape(only_json=True, shows_reasoning_twice=True),
+    AnswerShape(stops=("\n", " \n"), keeps_blocks=True),
     AnswerShape(text_call=TextCall()),
     AnswerShape(text_call=TextCall("look"), wrapped_tools=frozenset({"look"})),
     AnswerShape(text_call=TextCall("look"), is_legacy=True),

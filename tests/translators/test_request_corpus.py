@@ -109,6 +109,8 @@ def shape_field(shape: AnswerShape, name: str) -> Any:
     value = getattr(shape, name)
     if isinstance(value, TextCall):
         return value.name or ""
+    if isinstance(value, tuple):
+        return list(value)
     return sorted(value) if isinstance(value, frozenset) else value
 
 

@@ -16,10 +16,14 @@ _SCHEMA_WORDS: Final = f"{_JSON_WORDS} It has to follow this JSON Schema:\n"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What is sent: a schema for `output_config.format`, or words at the end of the system prompt."""
+    """What is sent: a schema for `output_config.format`, or words at the end of the system prompt.
+
+    `only_json` says that what the model says besides its JSON is cut.
+    """
 
     schema: bytes | None = None
     words: str | None = None
+    only_json: bool = False
 
     @property
     def strips_fences(self) -> bool:
@@ -34,7 +38,7 @@ def write_format(
     if wanted is None or wanted.type == "text":
         return Format()
     if wanted.type == "json_object":
-        return Format(words=_JSON_WORDS)
+        return Format(words=_JSON_WORDS, only_json=True)
     if wanted.type != "json_schema":
         raise TranslationError(
             f"Invalid value: '{wanted.type}'. Supported values are: 'text', 'json_object', and 'json_schema'.",

@@ -120,6 +120,11 @@ def with_wishes(request: ChatRequest, name: Spelling) -> ChatRequest:
     return replace(request, reasoning=ReasoningOptions(enabled=True))
 
 
+def speaks_openrouter(request: ChatRequest) -> bool:
+    """Whether a request is in OpenRouter's dialect, whose clients look for reasoning in a field of its own."""
+    return request.reasoning is not None or request.include_reasoning is not None
+
+
 def _decided(wish: _Wish, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments) -> Reasoning:
     """What becomes of a wish, `output_config` left out of account."""
     if wish.mode == "between_tools" and wish.mode in row.thinking:

@@ -22,8 +22,15 @@ from translators.chat.extensions import Extensions, write_extensions
 from translators.chat.formats import Format, write_format
 from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
-from translators.chat.reasoning import Circumstances, Reasoning, write_reasoning
-from translators.chat.settings import drop_without_counterpart, sampling, settings, token_limit, verbosity_words
+from translators.chat.reasoning import Circumstances, Reasoning, speaks_openrouter, write_reasoning
+from translators.chat.settings import (
+    drop_without_counterpart,
+    own_stops,
+    sampling,
+    settings,
+    token_limit,
+    verbosity_words,
+)
 from translators.chat.shape import PLAIN, AnswerShape
 from translators.chat.tools import Tools, tools_in_steps
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
@@ -438,6 +445,9 @@ def _shape(draft: _Draft) -> AnswerShape:
         is_legacy=tools.is_legacy,
         text_call=draft.choice.text_call,
         strips_fences=draft.form.strips_fences,
+        only_json=draft.form.only_json,
+        stops=own_stops(draft.request),
+        shows_reasoning_twice=speaks_openrouter(draft.request),
         shows_thinking_blocks=draft.options.show_thinking_blocks and not is_special,
         # Only what upstream looks up by itself is cited with an address.
         counts_text=tools.has_server_tools,

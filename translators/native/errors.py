@@ -30,6 +30,7 @@ _API: Final = "api_error"
 NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.INVALID_REQUEST: NativeRule(400, _REQUEST, passes=True),
     ErrorKind.CONTEXT_TOO_LONG: NativeRule(400, _REQUEST, passes=True),
+    ErrorKind.CONTENT_FILTERED: NativeRule(400, _REQUEST, passes=True),
     ErrorKind.MISSING_KEY: NativeRule(401, "authentication_error"),
     ErrorKind.WRONG_KEY: NativeRule(401, "authentication_error"),
     ErrorKind.TOO_MANY_WRONG_KEYS: NativeRule(429, "rate_limit_error"),

@@ -55,6 +55,9 @@ class NativeStream:
     upstream says of its keys has to be looked through before anybody else reads it.
     """
 
+    # It goes on to upstream's own end.
+    is_cut = False
+
     def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
         self.usage = Usage()
         self.made = Made()
