@@ -138,7 +138,11 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
         for beta, field in _BETAS.items()
     ),
     (
-        re.compile(r"[`\"]?tool_choice.{0,80}?(not supported|may not be|cannot be)"),
+        # Nothing that upstream quotes but the kind of choice, which the gateway has written.
+        re.compile(
+            r"[`\"]?tool_choice[`\"]?(?:[^'\"`]|(?P<quote>['\"`])(?:any|tool)(?P=quote)){0,80}?"
+            r"(not supported|may not be|cannot be)"
+        ),
         lambda row, _: replace(row, forced_tools=False),
     ),
     (re.compile(r"[`\"]thinking\.type\.disabled. is not supported for this model"), _without_thinking("disabled")),

@@ -3,7 +3,7 @@
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.budget import RetryBudget
 from gateway.keypool.demand import ABANDONED, SUCCESS, Account, Demand, Key, Lease, Outcome
-from gateway.keypool.domains import KeyState
+from gateway.keypool.domains import Host, KeyState
 from gateway.keypool.line import WaitingLine
 from gateway.keypool.pool import KeyPool, PoolSettings
 from gateway.keypool.snapshot import PoolView, snapshot
@@ -16,6 +16,7 @@ __all__ = [
     "Account",
     "Breaker",
     "Demand",
+    "Host",
     "Key",
     "KeyPool",
     "KeyState",

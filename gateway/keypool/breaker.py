@@ -66,6 +66,14 @@ class Breaker:
             self.open_until = self.open_seconds = self.trial_until = 0.0
             self.opened_by = None
 
+    def shown_well(self, now: float) -> None:
+        """What costs nothing was answered: a request may try at once, and all may pass if one tries already."""
+        if self.trial_until > now:
+            self.half_close()
+        elif not self.is_closed:
+            self.open_until = now
+            self.opened_by = None
+
     def begin_attempt(self) -> None:
         """A request passes."""
         self.attempts += 1

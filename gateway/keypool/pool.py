@@ -420,6 +420,24 @@ class KeyPool:
             state.is_probed = True
         return [state.key.name for state in found]
 
+    def down_hosts(self) -> list[tuple[Host, str]]:
+        """The hosts that are left alone, each with a key to ask it with; each once, until `host_probed` is told."""
+        down = {id(host) for host in self.hosts.values() if not (host.breaker.is_closed or host.is_probed)}
+        found: list[tuple[Host, str]] = []
+        for state in self._members.states.values() if down else ():
+            if id(state.host) in down and not state.is_rejected:
+                down.discard(id(state.host))
+                state.host.is_probed = True
+                found.append((state.host, state.key.name))
+        return found
+
+    def host_probed(self, host: Host, *, is_well: bool, now: float) -> None:
+        """What the probe of a host has shown."""
+        host.is_probed = False
+        if is_well and not host.breaker.is_closed:
+            host.breaker.shown_well(now)
+            self.news += 1
+
     def probed(self, name: str, *, is_well: bool | None, now: float) -> None:
         """What a probe has shown; None is nothing, as when upstream could not be reached.
 

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from gateway.keypool import (
     ABANDONED,
     Demand,
+    Host,
     Key,
     KeyPool,
     KeyState,
@@ -176,6 +177,15 @@ class Dispatcher:
         self.pool.probed(name, is_well=is_well, now=self.clock())
         if state is not None and state.is_rejected != was_rejected and not state.is_on_trial:
             self._report(Change.REJECTED if state.is_rejected else Change.ACCEPTED, state)
+        self._stir()
+
+    def down_hosts(self) -> list[tuple[Host, str]]:
+        """The hosts to ask whether they are back, each with a key: only while somebody waits."""
+        return self.pool.down_hosts() if len(self._line) else []
+
+    def host_probed(self, host: Host, *, is_well: bool) -> None:
+        """What the probe of a host has shown."""
+        self.pool.host_probed(host, is_well=is_well, now=self.clock())
         self._stir()
 
     def _stir(self) -> None:

@@ -61,6 +61,11 @@ TEACHING: dict[str, tuple[str, str, dict[str, Any]]] = {
         "claude-haiku-5-5",
         {"forced_tools": False},
     ),
+    "forced-tools-quoted": (
+        "`tool_choice` of type `tool` cannot be used here.",
+        "claude-haiku-5-5",
+        {"forced_tools": False},
+    ),
     "thinking-enabled": (
         f'"thinking.type.enabled" is not supported for this model. {USE_ADAPTIVE}',
         "claude-sonnet-4-6",
@@ -163,6 +168,10 @@ NOT_TEACHING = (
     "tools: Tool names must be unique.",
     "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
     "`tool_choice` may only be specified while providing `tools`.",
+    "tool_choice: Tool 'look_up is not supported' not found in provided tools",
+    'tool_choice.name: Tool "this may not be" not found in provided tools',
+    "tool_choice.tool.name: Tool `it cannot be` not found in provided tools",
+    "tool_choice: Input tag 'x' is not supported",
     "Tool 'x' not found in provided tools",
     "messages.2: all messages must have non-empty content except for the optional final assistant message",
     "messages: text content blocks must be non-empty",
