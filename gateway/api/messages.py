@@ -137,10 +137,8 @@ class Messages:
         )
         try:
             async with self._interrupts.watch(scope, receive, responder):
-                if self._streams(asked):
-                    await self._stream(exchange, responder, passed, keeper)
-                else:
-                    await self._complete(exchange, responder, passed, keeper)
+                answering = self._stream if self._streams(asked) else self._complete
+                await answering(exchange, responder, passed, keeper)
         except FailedError as error:
             if pin.has_way_out and not exchange.is_committed and _is_out_of_reach(error.failure):
                 raise FailedError(thread_unsupported()) from error
