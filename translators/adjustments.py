@@ -44,14 +44,17 @@ class Adjustments:
         self._notes[field] = _printable(f"{field}={change}:{reason}")
 
     def count_unknown(self, count: int) -> None:
-        """Note so many more fields that nobody here knows; their names stay out, and strict mode does not mind."""
+        """Note so many more fields that nobody here knows.
+
+        Their names stay out of the header, and strict mode does not mind.
+        """
         self._unknown += count
 
     @property
     def header(self) -> str | None:
         """The value of `x-gateway-adjusted`, at most 2 KB; None when nothing was changed."""
-        notes = self._notes.values()
-        return _header_of((*notes, f"unknown:{self._unknown}") if self._unknown else notes)
+        unknown = (f"unknown:{self._unknown}",) if self._unknown else ()
+        return _header_of((*self._notes.values(), *unknown))
 
 
 def _printable(note: str) -> str:

@@ -77,7 +77,7 @@ def beginnings_in_steps(
     """What `beginnings` gives, in steps."""
     system, first_turn = _opening(request.messages)
     shortest = minimum_tokens * BYTES_A_TOKEN
-    tools = [*(request.tools or ()), *(function.parameters for function in request.functions or ())]
+    tools = [*(request.tools or ()), *(request.functions or ())]
     if sum(map(len, tools)) + sum(len(message.content) for message in (*system, *first_turn)) < shortest:
         return NOTHING
     yield
@@ -88,7 +88,7 @@ def beginnings_in_steps(
     fingerprints: list[int] = []
     depths: list[int] = []
     for number, (depth, part, is_boundary) in enumerate(_numbered(b"".join(tools), request, system_parts, turn_parts)):
-        if number % _PARTS_A_STEP == 0:
+        if number % _PARTS_A_STEP == _PARTS_A_STEP - 1:
             yield
         sizes += len(part)
         if sizes > MAX_BYTES:

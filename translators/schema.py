@@ -197,7 +197,10 @@ class _Conversion:
 
     def _object(self, schema: Schema) -> "_Body":
         properties = schema.get("properties")
-        if not isinstance(properties, dict) or not properties:
+        # `{}` is all that a closed object without properties can be. One that is not closed can be anything.
+        is_empty = properties in (None, {}) and schema.get("additionalProperties") is False
+        properties = {} if is_empty else properties
+        if not isinstance(properties, dict) or not (properties or is_empty):
             raise OutsideSubsetError("an object without properties")
         if schema.get("additionalProperties", False) is not False:
             raise OutsideSubsetError("an object with further properties")

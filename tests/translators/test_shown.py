@@ -44,6 +44,7 @@ def custom(name: str, value: Any) -> dict[str, Any]:
         ({"content": FENCED}, FENCED, True),
         ({"content": "{}"}, FENCED, True),
         ({"content": "[]"}, FENCED, False),
+        ({"content": '{"a": 1}'}, 'Here it is: {"a": 1}. Well?', True),
         ({"content": [text("A"), text("B")]}, "AB", True),
         ({"content": [text("A"), {"type": "image_url", "image_url": {"url": "https://a.example"}}]}, "A", False),
         ({"content": [{"type": "refusal", "refusal": "A"}]}, "A", False),
@@ -75,6 +76,21 @@ def test_the_words_count(message: dict[str, Any], words: str, is_same: bool) -> 
 )
 def test_the_calls_count(calls: list[dict[str, Any]], is_same: bool) -> None:
     assert is_shown({"tool_calls": calls}, CALL) is is_same
+
+
+@pytest.mark.parametrize("given", ["{}", "null", "[]", "", " [ ] ", '""', None, [], {}])
+def test_no_arguments_are_the_same_however_a_client_writes_them(given: Any) -> None:
+    assert is_shown({"tool_calls": [call(arguments=given)]}, {**CALL, "input": {}})
+
+
+@pytest.mark.parametrize("given", ["[0]", "false", "0", '{"at": null}', '"a"'])
+def test_arguments_that_say_something_are_not_none(given: str) -> None:
+    assert not is_shown({"tool_calls": [call(arguments=given)]}, {**CALL, "input": {}})
+
+
+@pytest.mark.parametrize("given", ["null", "[]", ""])
+def test_no_arguments_are_not_those_of_a_call_that_had_some(given: str) -> None:
+    assert not is_shown({"tool_calls": [call(arguments=given)]}, CALL)
 
 
 def test_all_calls_count() -> None:

@@ -627,7 +627,8 @@ def test_thinking_of_the_clients_own_counts_in_the_request_that_has_it(comes_fir
         ({"at": 1}, '{"at": 2, "at": 1}', True),
         ({"at": None}, "{}", False),
         ({}, "", True),
-        ({}, "null", False),
+        ({}, "null", True),
+        ({}, "[]", True),
         ({"at": [1]}, '{"at": ' + "[" * 100_000 + "]" * 100_000 + "}", False),
     ],
 )

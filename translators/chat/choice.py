@@ -11,25 +11,31 @@ import orjson
 
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
+from translators.chat.hosted import HOSTED_TYPES, hosted_name
 from translators.chat.names import upstream_tool_name
 from translators.chat.shape import CALL_PROPERTY, TextCall
 from translators.chat.tools import Tools
 from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_STRICT_VALUES, MAX_TOOLS, check_length, check_text
-from translators.models import ModelRow
+from translators.models import FORM, ONE_CALL, ModelRow
 from translators.reading import decode, is_null
 from translators.schema import OutsideSubsetError, schema_hash, structured, with_own_definitions
 from translators.weight import has_more_values
 from translators.wire.chat import (
     LEGACY_CHOICE_DECODER,
+    OBJECT_DECODER,
     TOOL_CHOICE_DECODER,
     AllowedTools,
     ChatRequest,
     LegacyChoice,
     ToolChoice,
+    field_names,
 )
 
 _MODES: Final = ("none", "auto", "required")
+# A choice by name: OpenAI's two kinds of tools, in their own field or flat, and Anthropic's only one.
+_KINDS: Final = ("function", "custom", "tool")
+_CHOICE_FIELDS: Final = field_names(ToolChoice)
 _MUST_CALL: Final = "In this turn, answer by calling {tools}, not with text alone."
 _MAY_CALL: Final = "In this turn, call no other tools than {tools}."
 
@@ -56,11 +62,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What the caller wants: a mode, one tool by its upstream name, and the only tools that count (empty: all)."""
+    """What the caller wants: a mode, one tool by its upstream name, and the only tools that count (empty: all).
+
+    `is_single` says that one call at most is wanted.
+    """
 
     mode: str
     name: str | None = None
     allowed: tuple[str, ...] = ()
+    is_single: bool = False
 
 
 def write_choice(
@@ -73,7 +83,7 @@ def write_choice(
     refused_schemas: frozenset[str] = frozenset(),
 ) -> Choice:
     """The choice for one model; `has_format` says that the answer's form is taken already."""
-    wish = _read(request, tools)
+    wish = _read(request, tools, adjustments)
     if not tools.definitions:
         if wish is not None and wish.mode not in ("none", "auto"):
             adjustments.add("tool_choice", "dropped", "no-tools")
@@ -81,7 +91,11 @@ def write_choice(
     if wish is not None and wish.mode == "none":
         return Choice({"type": "none"})
     # The legacy form has place for one call.
-    is_single = request.parallel_tool_calls is False or tools.is_legacy
+    is_single = request.parallel_tool_calls is False or tools.is_legacy or (wish is not None and wish.is_single)
+    if is_single and ONE_CALL in row.refuses:
+        is_single = False
+        if not tools.is_legacy:
+            adjustments.add("parallel_tool_calls", "dropped", "model")
     one_call: Block = {"disable_parallel_tool_use": True} if is_single else {}
     is_forced = wish is not None and (wish.name is not None or wish.mode == "required")
     if wish is None or not is_forced:
@@ -110,6 +124,8 @@ def _unforced(
     try:
         if has_format:
             raise OutsideSubsetError("the answer has a form already")
+        if FORM in refused_schemas:
+            raise OutsideSubsetError("the model takes no forms")
         form = _form(candidates, tools)
         if schema_hash(form) in refused_schemas:
             raise OutsideSubsetError("upstream has refused it")
@@ -160,7 +176,7 @@ def _closed_object(properties: Block) -> Block:
     }
 
 
-def _read(request: ChatRequest, tools: Tools) -> _Wish | None:
+def _read(request: ChatRequest, tools: Tools, adjustments: Adjustments) -> _Wish | None:
     if tools.is_legacy:
         return _read_legacy(request, tools)
     if is_null(request.tool_choice):
@@ -168,8 +184,16 @@ def _read(request: ChatRequest, tools: Tools) -> _Wish | None:
     choice = decode(TOOL_CHOICE_DECODER, request.tool_choice, "tool_choice")
     if isinstance(choice, str):
         return _Wish(_mode(choice, "tool_choice"))
-    if choice.type == "allowed_tools" and choice.allowed_tools is not None:
-        return _read_allowed(choice.allowed_tools, tools)
+    if not has_more_values(request.tool_choice, MAX_TOOLS):
+        fields = decode(OBJECT_DECODER, request.tool_choice, "tool_choice")
+        adjustments.count_unknown(len(fields.keys() - _CHOICE_FIELDS))
+    is_single = bool(choice.disable_parallel_tool_use)
+    if choice.type == "allowed_tools":
+        listed = AllowedTools(choice.tools, choice.mode) if choice.tools is not None else None
+        if (allowed := choice.allowed_tools or listed) is not None:
+            return _read_allowed(allowed, tools)
+    if choice.type in (*_MODES, "any"):
+        return _Wish(_mode(choice.type, "tool_choice.type"), is_single=is_single)
     named = _named(choice)
     if named is None:
         raise TranslationError(
@@ -177,7 +201,7 @@ def _read(request: ChatRequest, tools: Tools) -> _Wish | None:
             param="tool_choice",
             code="invalid_value",
         )
-    return _Wish("required", _known(named, tools, "tool_choice"))
+    return _Wish("required", _known(named, tools, "tool_choice"), is_single=is_single)
 
 
 def _read_allowed(allowed: AllowedTools, tools: Tools) -> _Wish:
@@ -226,8 +250,12 @@ def _mode(mode: str, path: str) -> str:
 
 
 def _named(choice: ToolChoice) -> str | None:
-    named = {"function": choice.function, "custom": choice.custom}.get(choice.type)
-    return named.name if named else None
+    if choice.type in HOSTED_TYPES:
+        return hosted_name(HOSTED_TYPES[choice.type])
+    if choice.type not in _KINDS:
+        return None
+    named = choice.function if choice.type == "function" else choice.custom
+    return named.name if named else choice.name
 
 
 def _known(wanted: str, tools: Tools, path: str) -> str:

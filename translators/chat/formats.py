@@ -5,6 +5,7 @@ from typing import Final
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
+from translators.models import FORM
 from translators.reading import is_null
 from translators.schema import OutsideSubsetError, schema_hash, structured
 from translators.wire.chat import ResponseFormat
@@ -15,10 +16,14 @@ _SCHEMA_WORDS: Final = f"{_JSON_WORDS} It has to follow this JSON Schema:\n"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What is sent: a schema for `output_config.format`, or words at the end of the system prompt."""
+    """What is sent: a schema for `output_config.format`, or words at the end of the system prompt.
+
+    `only_json` says that what the model says besides its JSON is cut.
+    """
 
     schema: bytes | None = None
     words: str | None = None
+    only_json: bool = False
 
     @property
     def strips_fences(self) -> bool:
@@ -29,11 +34,11 @@ class Format:
 def write_format(
     wanted: ResponseFormat | None, adjustments: Adjustments, refused_schemas: frozenset[str] = frozenset()
 ) -> Format:
-    """The form for a `response_format`; `refused_schemas` (hashes) are known to be too much for upstream."""
+    """The form for a `response_format`; `refused_schemas` (hashes, or `FORM` for all) are refused by upstream."""
     if wanted is None or wanted.type == "text":
         return Format()
     if wanted.type == "json_object":
-        return Format(words=_JSON_WORDS)
+        return Format(words=_JSON_WORDS, only_json=True)
     if wanted.type != "json_schema":
         raise TranslationError(
             f"Invalid value: '{wanted.type}'. Supported values are: 'text', 'json_object', and 'json_schema'.",
@@ -44,6 +49,9 @@ def write_format(
         path = "response_format.json_schema" + (".schema" if wanted.json_schema else "")
         raise TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
     schema = bytes(wanted.json_schema.schema)
+    if FORM in refused_schemas:
+        adjustments.add("response_format", "json_schema->instructions", "model")
+        return Format(words=_SCHEMA_WORDS + schema.decode())
     try:
         found = structured(schema).json
         if schema_hash(found) in refused_schemas:

@@ -10,7 +10,8 @@ from msgspec import Raw, Struct
 from translators.blocks import THINKING, Block
 from translators.chat.content import TEXT_TYPES
 from translators.chat.echoes import signed_thinking
-from translators.chat.filters import FenceStripper
+from translators.chat.filters import FenceStripper, TextFilter
+from translators.chat.json_value import JsonValue
 from translators.chat.names import caller_call_id, upstream_tool_name
 from translators.chat.native_shapes import CALL
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
@@ -35,6 +36,8 @@ class _Part(Struct):
 _COUNTED_ELSEWHERE: Final = frozenset({*THINKING, CALL})
 # Arguments that are spelled otherwise, every character as an escape in an escaped text, are no longer than that.
 _LONGER: Final = 64
+# How clients write down that there are no arguments.
+_NOTHING: Final[tuple[object, ...]] = (None, [], "", {})
 # What a chat completion tells of, or a client sends back; others may have fields of these names with other values.
 _TOLD: Final = frozenset({"text", "tool_use", *THINKING})
 _PART_DECODER: Final = msgspec.json.Decoder(_Part)
@@ -47,7 +50,7 @@ def shows(blocks: Sequence[Block], message: ChatMessage) -> bool:
     if said is None:
         return False
     words = "".join([part.text for part in parts if part.type == "text"])
-    if said.strip() != words.strip() and said.strip() != _without_fences(words):
+    if said.strip() != words.strip() and said.strip() not in _as_json(words):
         return False
     uses = [part for part in parts if part.type == "tool_use"]
     return _calls_are_same(uses, message) and _thinks_same(parts, message)
@@ -71,10 +74,10 @@ def _said(message: ChatMessage) -> str | None:
         return None
 
 
-def _without_fences(words: str) -> str:
-    """The words as they were given out where JSON was asked for."""
-    stripper = FenceStripper()
-    return (stripper.feed(words) + stripper.end()).strip()
+def _as_json(words: str) -> tuple[str, ...]:
+    """The words as they may have been given out where JSON was asked for."""
+    filters: tuple[TextFilter, ...] = (FenceStripper(), JsonValue())
+    return tuple([(text_filter.feed(words) + text_filter.end()).strip() for text_filter in filters])
 
 
 def _calls_are_same(uses: Sequence[_Part], message: ChatMessage) -> bool:
@@ -112,6 +115,8 @@ def _is_same_input(use: _Part, call: FunctionCall | CustomCall) -> bool:
             arguments = msgspec.json.decode(text)
         else:
             arguments = _value(given) or {}
+        if arguments in _NOTHING and not made:
+            return True
         return _equal(made, arguments) or _equal(made, {VALUE_PROPERTY: arguments})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False

@@ -168,6 +168,7 @@ class FunctionDefinition(Struct):
     parameters: Raw = NULL
     strict: bool | None = None
     cache_control: Raw = NULL
+    input_schema: Raw = NULL
 
 
 class CustomDefinition(Struct):
@@ -176,6 +177,7 @@ class CustomDefinition(Struct):
     name: str
     description: str | None = None
     format: Raw = NULL
+    cache_control: Raw = NULL
 
 
 class Grammar(Struct):
@@ -192,14 +194,12 @@ class CustomFormat(Grammar):
 
 
 class ToolDefinition(Struct):
-    """One entry of `tools`; some clients send a function's fields flat, as the Responses API has them."""
+    """One entry of `tools`; some clients send a function's fields flat, as Responses and Messages have them."""
 
     type: str = "function"
-    function: FunctionDefinition | None = None
-    custom: CustomDefinition | None = None
+    function: Raw = NULL
+    custom: Raw = NULL
     name: str | None = None
-    description: str | None = None
-    parameters: Raw = NULL
     strict: bool | None = None
     input_schema: Raw = NULL
     cache_control: Raw = NULL
@@ -251,8 +251,8 @@ class ApproximateLocation(Struct):
     timezone: str | None = None
 
 
-class UserLocation(Struct):
-    """Where the user is."""
+class UserLocation(ApproximateLocation):
+    """Where the user is; chat has the place in a field of its own."""
 
     approximate: ApproximateLocation | None = None
 
@@ -285,7 +285,7 @@ class ChatRequest(Struct):
     tools: list[Raw] | None = None
     tool_choice: Raw = NULL
     parallel_tool_calls: bool | None = None
-    functions: list[FunctionDefinition] | None = None
+    functions: list[Raw] | None = None
     function_call: Raw = NULL
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
@@ -426,12 +426,16 @@ class AllowedTools(Struct):
 
 
 class ToolChoice(Struct):
-    """The object form of `tool_choice`."""
+    """The object form of `tool_choice`: OpenAI's, flat as in Responses, or Anthropic's own."""
 
     type: str
     function: NamedTool | None = None
     custom: NamedTool | None = None
     allowed_tools: AllowedTools | None = None
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+    mode: str = "auto"
+    tools: list[AllowedTool] | None = None
 
 
 class LegacyChoice(Struct):
@@ -440,19 +444,20 @@ class LegacyChoice(Struct):
     name: str
 
 
-def _names(kind: type[Struct]) -> frozenset[str]:
-    return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
+def field_names(struct: type[Struct]) -> frozenset[str]:
+    """The fields of a struct, as they are called in JSON."""
+    return frozenset(field.encode_name for field in msgspec.structs.fields(struct))
 
 
 # Those that a client can send.
-KNOWN_FIELDS: Final = _names(ChatRequest)
-MESSAGE_FIELDS: Final = _names(EchoedMessage)
-CALL_FIELDS: Final = _names(EchoedToolCall)
-FUNCTION_CALL_FIELDS: Final = _names(EchoedFunctionCall)
-CUSTOM_CALL_FIELDS: Final = _names(CustomCall)
-PART_FIELDS: Final = _names(ContentPart)
-IMAGE_FIELDS: Final = _names(ImageUrl)
-FILE_FIELDS: Final = _names(FileObject)
+KNOWN_FIELDS: Final = field_names(ChatRequest)
+MESSAGE_FIELDS: Final = field_names(EchoedMessage)
+CALL_FIELDS: Final = field_names(EchoedToolCall)
+FUNCTION_CALL_FIELDS: Final = field_names(EchoedFunctionCall)
+CUSTOM_CALL_FIELDS: Final = field_names(CustomCall)
+PART_FIELDS: Final = field_names(ContentPart)
+IMAGE_FIELDS: Final = field_names(ImageUrl)
+FILE_FIELDS: Final = field_names(FileObject)
 
 REQUEST_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 KNOWN_REQUEST_DECODER: Final = msgspec.json.Decoder(KnownChatRequest)
@@ -465,6 +470,9 @@ CUSTOM_FORMAT_DECODER: Final = msgspec.json.Decoder(CustomFormat)
 TOOL_DECODER: Final = msgspec.json.Decoder(ToolDefinition)
 BLOCK_SOURCE_DECODER: Final = msgspec.json.Decoder(BlockSource)
 DOCUMENT_URL_DECODER: Final[msgspec.json.Decoder[DocumentUrl | str]] = msgspec.json.Decoder(DocumentUrl | str)
+FUNCTION_DECODER: Final = msgspec.json.Decoder(FunctionDefinition)
+CUSTOM_DECODER: Final = msgspec.json.Decoder(CustomDefinition)
+USER_LOCATION_DECODER: Final = msgspec.json.Decoder(UserLocation)
 IMAGE_URL_DECODER: Final[msgspec.json.Decoder[ImageUrl | str]] = msgspec.json.Decoder(ImageUrl | str)
 TOOL_CHOICE_DECODER: Final[msgspec.json.Decoder[ToolChoice | str]] = msgspec.json.Decoder(ToolChoice | str)
 LEGACY_CHOICE_DECODER: Final[msgspec.json.Decoder[LegacyChoice | str]] = msgspec.json.Decoder(LegacyChoice | str)
