@@ -48,6 +48,7 @@ from translators.limits import (
     too_much_metadata,
 )
 from translators.models import ModelRow
+from translators.other_bodies import mistaken_body
 from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.schema import schema_hash
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS
@@ -56,6 +57,7 @@ from translators.weight import values_in_steps
 from translators.wire.chat import (
     ECHOING_REQUEST_DECODER,
     KNOWN_REQUEST_DECODER,
+    NULL,
     OBJECT_DECODER,
     REQUEST_DECODER,
     ChatRequest,
@@ -190,13 +192,26 @@ def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
     try:
         request, is_known = ECHOING_REQUEST_DECODER.decode(body), True
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        request, is_known = decode(REQUEST_DECODER, body), False
+        request, is_known = _decoded(body), False
     _check_sizes(request)
     yield
     request.unknown_fields, request.places = 0, None
     if not is_known:
         request.unknown_fields = yield from unknown_in_steps(body)
     return request
+
+
+def _decoded(body: bytes) -> ChatRequest:
+    try:
+        return decode(REQUEST_DECODER, body)
+    except TranslationError as error:
+        if error.failure.param != "messages":
+            raise
+        # Without a list of messages it may be another endpoint's.
+        fields = decode(OBJECT_DECODER, body)
+        if not is_null(fields.get("messages", NULL)):
+            raise
+        raise mistaken_body(fields.keys(), wanted="messages") or error from error
 
 
 def _check_sizes(request: ChatRequest) -> None:
@@ -275,7 +290,7 @@ def _decide(
     """Each decision after those it depends on: form, choice, thinking, what the conversation may hold."""
     row, refused = target.row, target.refused
     max_tokens, is_limited = limit
-    extensions = write_extensions(request, options.allowed_fields, adjustments, row.refuses)
+    extensions = write_extensions(request, row, options.allowed_fields, adjustments)
     form = write_format(request.response_format, adjustments, refused)
     has_form = form.schema is not None or "format" in extensions.output_config
     choice = write_choice(request, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
@@ -321,7 +336,7 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
     if draft.past.left_out is not None:
         adjustments.note("thinking_blocks", "dropped", draft.past.left_out)
     shape = _shape(draft)
-    adjustments.count_unknown(request.unknown_fields + draft.writer.unknown_fields)
+    adjustments.count_unknown(request.unknown_fields)
     version = target.host.sampling_version if sampled else None
     return MessagesRequest(
         body,
