@@ -51,6 +51,12 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
         "legacy-result-without-call",
     ),
     "call ids, tool names": ("tools-odd-names", "calls-same-id-in-two-turns", "call-long-id", "call-name-restored"),
+    "property names": (
+        "tools-property-names",
+        "tools-property-names-call",
+        "tools-property-names-elsewhere-in-the-schema",
+        "call-property-names",
+    ),
     "assistant text plus calls": ("calls-parallel", "text-then-call"),
     "assistant parts": ("echo-parts", "turns-assistant-image", "turns-assistant-image-rejected"),
     "blank texts": ("turns-blank-texts", "turns-nothing-left"),

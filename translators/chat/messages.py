@@ -340,7 +340,9 @@ class ConversationWriter:
 
     def _function_use(self, call: _Call, function: FunctionCall, path: str) -> Block:
         name = self._name(function.name, path)
-        value = call_input(function, path, self._adjustments, wraps=name in self._tools.wrapped)
+        tools = self._tools
+        names = tools.properties.get(name)
+        value = call_input(function, path, self._adjustments, wraps=name in tools.wrapped, names=names)
         return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": value}
 
     def _custom_use(self, call: _Call, custom: CustomCall, path: str) -> Block:

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct, UnsetType
 from orjson import Fragment
 
 from translators.blocks import THINKING, Block, BlockRecorder, blocks_of_message, sendable
-from translators.chat.filters import CustomInput, FenceStripper, TextFilter, WrappedArguments
+from translators.chat.filters import CustomInput, FenceStripper, RestoredNames, TextFilter, WrappedArguments
 from translators.chat.finish import finish_reason
 from translators.chat.names import caller_call_id
 from translators.chat.shape import CALL_PROPERTY, PLAIN, AnswerShape, TextCall
@@ -438,6 +438,8 @@ class MessageReader:
             call.is_custom, call.filter = True, CustomInput()
         elif upstream_name in self._shape.wrapped_tools:
             call.filter = WrappedArguments()
+        elif upstream_name in self._shape.property_names:
+            call.filter = RestoredNames(self._shape.property_names[upstream_name])
         self.calls.append(call)
         self.on_call(call)
         return call
@@ -456,6 +458,8 @@ class MessageReader:
 
     def _end_call(self, call: Call) -> None:
         """A call whose input came whole, or that has none: clients parse the text, so it has to be an object."""
+        if call.filter is not None and (rest := call.filter.end()):
+            self.on_arguments(call, orjson.dumps(rest))
         if call.has_arguments:
             return
         if call.filter is not None and call.whole_input:

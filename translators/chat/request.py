@@ -415,6 +415,7 @@ def _shape(draft: _Draft) -> AnswerShape:
         tool_names=tools.names,
         custom_tools=frozenset(tools.custom) if tools.custom else PLAIN.custom_tools,
         wrapped_tools=frozenset(tools.wrapped) if tools.wrapped else PLAIN.wrapped_tools,
+        property_names=_restored(tools) if tools.properties else PLAIN.property_names,
         is_legacy=tools.is_legacy,
         text_call=draft.choice.text_call,
         strips_fences=draft.form.strips_fences,
@@ -424,3 +425,8 @@ def _shape(draft: _Draft) -> AnswerShape:
         continues_pauses=tools.has_server_tools,
         keeps_blocks=draft.past.origin is not None and not is_special,
     )
+
+
+def _restored(tools: Tools) -> dict[str, dict[str, str]]:
+    """The caller's names of properties by upstream's, for each tool."""
+    return {tool: {new: given for given, new in names.items()} for tool, names in tools.properties.items()}

@@ -15,6 +15,7 @@ from translators.chat.caching import MARK, mark_of
 from translators.chat.content import Block
 from translators.chat.hosted import HOSTED_TYPES, WEB_SEARCH, hosted_name, hosted_tool, location
 from translators.chat.names import upstream_tool_name
+from translators.chat.properties import Names, with_legal_names, with_names
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.errors import TranslationError
 from translators.limits import (
@@ -35,6 +36,7 @@ from translators.wire.chat import (
     CUSTOM_FORMAT_DECODER,
     FUNCTION_DECODER,
     OBJECT_DECODER,
+    RAW_LIST_DECODER,
     TEXT_DECODER,
     TOOL_DECODER,
     ChatRequest,
@@ -104,7 +106,8 @@ class Tools:
     """The tools of one request, as Messages takes them.
 
     `names` maps upstream's names to the caller's; `custom` (caller's names) take free text; `wrapped` (upstream's
-    names) have their schema inside one property; `schemas` are those of the caller's functions, by upstream's name;
+    names) have their schema inside one property; `properties` (by upstream's name) has upstream's names of a tool's
+    properties by the caller's, where they differ; `schemas` are those of the caller's functions, by upstream's name;
     `strict_schemas` the hashes of those that upstream makes a grammar of, by the place among `definitions`.
     """
 
@@ -113,6 +116,7 @@ class Tools:
     custom: set[str] = field(default_factory=set)
     wrapped: set[str] = field(default_factory=set)
     schemas: dict[str, bytes] = field(default_factory=dict)
+    properties: dict[str, Names] = field(default_factory=dict)
     strict_schemas: dict[int, str] = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
     has_server_tools: bool = False
@@ -239,9 +243,14 @@ class _ToolWriter:
         name = self._name(function.name, path)
         is_anthropics = is_null(function.parameters)
         parameters = function.input_schema if is_anthropics else function.parameters
-        schema, is_wrapped = _object_schema(parameters, f"{path}.{'input_schema' if is_anthropics else 'parameters'}")
+        place = f"{path}.{'input_schema' if is_anthropics else 'parameters'}"
+        schema, is_wrapped = _object_schema(parameters, place)
         if is_wrapped:
             self.tools.wrapped.add(name)
+        else:
+            schema, renamed = with_legal_names(schema, place)
+            if renamed:
+                self.tools.properties[name] = renamed
         definition: Block = {"name": name}
         if function.description:
             definition["description"] = function.description
@@ -258,11 +267,24 @@ class _ToolWriter:
         for fields in levels:
             for field_name, beta in BETA_OF_TOOL_FIELD.items():
                 if not is_null(value := fields.get(field_name, NULL_MARK)):
-                    definition[field_name] = Fragment(bytes(value))
+                    is_example = field_name == _EXAMPLES
+                    written = self._examples(value, str(definition["name"]), path) if is_example else bytes(value)
+                    definition[field_name] = Fragment(written)
                     self.tools.betas += [beta] if beta else []
             if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path)) is not None:
                 definition[MARK] = mark
         self.tools.definitions.append(definition)
+
+    def _examples(self, examples: Raw, name: str, path: str) -> bytes:
+        """Examples of a tool's arguments, in the form that its schema has upstream."""
+        names, is_free = self.tools.properties.get(name), self.tools.schemas[name] is _FREE_TEXT
+        if not (names or is_free or name in self.tools.wrapped):
+            return bytes(examples)
+        listed = decode(RAW_LIST_DECODER, examples, f"{path}.{_EXAMPLES}")
+        if names:
+            return orjson.dumps([Fragment(with_names(item, names)) for item in listed])
+        within = INPUT_PROPERTY if is_free else VALUE_PROPERTY
+        return orjson.dumps([{within: Fragment(bytes(item))} for item in listed])
 
     def add_web_search(self, options: WebSearchOptions) -> None:
         """OpenAI's web search as Anthropic's newest, with plain calls: its results are not filtered by code."""
@@ -371,8 +393,13 @@ class _ToolWriter:
         return found.json
 
 
-def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps: bool = False) -> Fragment:
-    """The arguments of an earlier call as an object: spliced where they are one, wrapped where they are not."""
+def call_input(
+    call: FunctionCall, path: str, adjustments: Adjustments, *, wraps: bool = False, names: Names | None = None
+) -> Fragment:
+    """The arguments of an earlier call as an object: spliced where they are one, wrapped where they are not.
+
+    `names` are those of its properties that are other ones upstream.
+    """
     text = _arguments_text(call.arguments, path).strip() or b"{}"
     if wraps and _is_json(text):
         return Fragment(b'{"%b":%b}' % (VALUE_PROPERTY.encode(), text))
@@ -383,7 +410,7 @@ def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         adjustments.add("arguments", "wrapped", "not-an-object")
         return Fragment(orjson.dumps({"_arguments": text.decode()}))
-    return Fragment(text)
+    return Fragment(with_names(text, names) if names else text)
 
 
 def custom_input(call: CustomCall, path: str) -> Fragment:
