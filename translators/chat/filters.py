@@ -87,6 +87,18 @@ def _may_be_opening(begun: str) -> bool:
     return _FENCE.startswith(begun[:3]) if len(begun) < 3 else begun.startswith(_FENCE)
 
 
+class Unchanged:
+    """Passes everything on."""
+
+    def feed(self, text: str) -> str:
+        """The same text."""
+        return text
+
+    def end(self) -> str:
+        """Nothing is held back."""
+        return ""
+
+
 class WrappedArguments:
     """The arguments inside `{"value": ...}`."""
 

@@ -28,7 +28,7 @@ from translators.limits import (
 )
 from translators.reading import decode, is_null
 from translators.remembered import Remembered
-from translators.schema import OutsideSubsetError, schema_hash, structured
+from translators.schema import OutsideSubsetError, Structured, schema_hash, structured
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS, may_use
 from translators.weight import count_values, has_more_values
 from translators.wire.chat import (
@@ -51,8 +51,6 @@ from translators.wire.chat import (
 
 # Section 12 of the Messages reference.
 MAX_STRICT_TOOLS: Final = 20
-MAX_STRICT_OPTIONAL: Final = 24
-MAX_STRICT_UNIONS: Final = 16
 
 # Anthropic's own fields of a tool that the caller runs (section 3.6), each with the beta that it needs.
 BETA_OF_TOOL_FIELD: Final[dict[str, str | None]] = {
@@ -108,7 +106,7 @@ class Tools:
     `names` maps upstream's names to the caller's; `custom` (caller's names) take free text; `wrapped` (upstream's
     names) have their schema inside one property; `properties` (by upstream's name) has upstream's names of a tool's
     properties by the caller's, where they differ; `schemas` are those of the caller's functions, by upstream's name;
-    `strict_schemas` the hashes of those that upstream makes a grammar of, by the place among `definitions`.
+    `strict_schemas` are those that upstream makes a grammar of, by the place among `definitions`.
     """
 
     definitions: list[Block] = field(default_factory=list)
@@ -117,7 +115,7 @@ class Tools:
     wrapped: set[str] = field(default_factory=set)
     schemas: dict[str, bytes] = field(default_factory=dict)
     properties: dict[str, Names] = field(default_factory=dict)
-    strict_schemas: dict[int, str] = field(default_factory=dict)
+    strict_schemas: dict[int, Structured] = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
     has_server_tools: bool = False
     is_legacy: bool = False
@@ -128,7 +126,24 @@ class Tools:
 
     def copy(self) -> "Tools":
         """The same tools, to which others can be added and whose marks can be changed."""
-        return replace(self, definitions=[dict(item) for item in self.definitions], names=dict(self.names))
+        return replace(
+            self,
+            definitions=[dict(item) for item in self.definitions],
+            names=dict(self.names),
+            strict_schemas=dict(self.strict_schemas),
+        )
+
+    def make_room(self, form: Structured, adjustments: Adjustments) -> None:
+        """Take `strict` from the tools that do not fit beside the form of the answer; all share the limits."""
+        optional, unions = form.optional_parameters, form.unions
+        for place, schema in list(self.strict_schemas.items()):
+            if schema.fits(optional, unions):
+                optional, unions = optional + schema.optional_parameters, unions + schema.unions
+                continue
+            definition = self.definitions[place]
+            definition["input_schema"] = Fragment(self.schemas[str(definition["name"])])
+            del definition["strict"], self.strict_schemas[place]
+            adjustments.add("tools.strict", "dropped", "limit")
 
 
 # Read anew, tools cost as much as all the rest of a request. What is kept of them: their text as the key, the schemas,
@@ -185,6 +200,14 @@ def _listed_tools(
     tools, notes = found
     adjustments.merge(notes)
     return tools.copy()
+
+
+def answer_tool(name: str, description: str | None, schema: bytes, path: str) -> Tools:
+    """The tool, the only one, whose arguments are the answer."""
+    writer = _ToolWriter(Tools(), Adjustments(), frozenset(), frozenset())
+    function = {"name": name, "description": description, "parameters": Fragment(schema)}
+    writer.add_function(Raw(orjson.dumps(function)), path, {})
+    return writer.tools
 
 
 NULL_MARK: Final = Raw(b"null")
@@ -371,25 +394,20 @@ class _ToolWriter:
             return None
         try:
             found = structured(schema)
-            digest = schema_hash(found.json)
-            if digest in self._refused_schemas:
+            if schema_hash(found.json) in self._refused_schemas:
                 raise OutsideSubsetError("upstream has refused it")
             if found.json.startswith(b'{"$ref"'):
                 raise OutsideSubsetError("a reference at the root, where Messages insists on an object")
         except OutsideSubsetError:
             self._adjustments.add("tools.strict", "dropped", "schema")
             return None
-        totals = (
-            self._strict_tools + 1,
-            self._optional + found.optional_parameters,
-            self._unions + found.unions,
-        )
-        limits = (MAX_STRICT_TOOLS, MAX_STRICT_OPTIONAL, MAX_STRICT_UNIONS)
-        if any(total > limit for total, limit in zip(totals, limits, strict=True)):
+        if self._strict_tools == MAX_STRICT_TOOLS or not found.fits(self._optional, self._unions):
             self._adjustments.add("tools.strict", "dropped", "limit")
             return None
-        self._strict_tools, self._optional, self._unions = totals
-        self.tools.strict_schemas[len(self.tools.definitions)] = digest
+        self._strict_tools += 1
+        self._optional += found.optional_parameters
+        self._unions += found.unions
+        self.tools.strict_schemas[len(self.tools.definitions)] = found
         return found.json
 
 
