@@ -88,7 +88,7 @@ def beginnings_in_steps(
     fingerprints: list[int] = []
     depths: list[int] = []
     for number, (depth, part, is_boundary) in enumerate(_numbered(b"".join(tools), request, system_parts, turn_parts)):
-        if number % _PARTS_A_STEP == 0:
+        if number % _PARTS_A_STEP == _PARTS_A_STEP - 1:
             yield
         sizes += len(part)
         if sizes > MAX_BYTES:

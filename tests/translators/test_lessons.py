@@ -61,6 +61,11 @@ TEACHING: dict[str, tuple[str, str, dict[str, Any]]] = {
         "claude-haiku-5-5",
         {"forced_tools": False},
     ),
+    "forced-tools-quoted": (
+        "`tool_choice` of type `tool` cannot be used here.",
+        "claude-haiku-5-5",
+        {"forced_tools": False},
+    ),
     "thinking-enabled": (
         f'"thinking.type.enabled" is not supported for this model. {USE_ADAPTIVE}',
         "claude-sonnet-4-6",
@@ -81,6 +86,67 @@ TEACHING: dict[str, tuple[str, str, dict[str, Any]]] = {
         "claude-sonnet-4-6",
         {"thinking": ("enabled", "disabled")},
     ),
+    "thinking-of-an-unknown-form": (
+        "thinking: Input tag 'adaptive' found using 'type' does not match any of the expected tags:"
+        " 'disabled', 'enabled'",
+        "claude-sonnet-4-6",
+        {"thinking": ("enabled", "disabled")},
+    ),
+    "no-thinking": (
+        "`thinking` is not supported for this model.",
+        "claude-sonnet-5-5",
+        {"thinking": (), "thinks_by_default": False, "binds_thinking": False},
+    ),
+    "no-effort": (
+        "This model does not support the effort parameter.",
+        "claude-sonnet-5-5",
+        {"efforts": (), "effort": None},
+    ),
+    "no-effort-by-its-place": (
+        "output_config.effort: Extra inputs are not permitted",
+        "claude-sonnet-4-6",
+        {"efforts": (), "effort": None},
+    ),
+    "no-effort-of-a-named-model": (
+        "claude-nova-3 does not support the `effort` parameter.",
+        "claude-opus-5",
+        {"efforts": (), "effort": None},
+    ),
+    "no-output-config": (
+        "output_config: Extra inputs are not permitted",
+        "claude-sonnet-5-5",
+        {"efforts": (), "effort": None, "refuses": ("output_config.format",)},
+    ),
+    "no-top-k": ("top_k: Extra inputs are not permitted", "claude-sonnet-4-6", {"sampling": "none"}),
+    "system-messages-by-their-place": (
+        "messages.2.role: Input should be 'user' or 'assistant'",
+        "claude-opus-5-5",
+        {"system_messages": False},
+    ),
+}
+# Fields that are refused as such, and what the row calls them.
+REFUSED = {
+    "output_config.format: Extra inputs are not permitted": "output_config.format",
+    "This model does not support structured outputs.": "output_config.format",
+    "`output_config.format` is not supported for this model.": "output_config.format",
+    "tools.0.custom.strict: Extra inputs are not permitted": "strict",
+    "This model does not support strict tools.": "strict",
+    "thinking.adaptive.display: Extra inputs are not permitted": "thinking.display",
+    "Unexpected value(s) `thinking-display-updates-2026-08-18` for the `anthropic-beta` header.": "thinking.display",
+    "thinking.enabled.block_binding: Extra inputs are not permitted": "thinking.block_binding",
+    "messages.0.content.1.text.cache_control.ephemeral.ttl: Extra inputs are not permitted": "cache_control.ttl",
+    "tools.3.custom.cache_control: Extra inputs are not permitted": "cache_control",
+    "messages.4.content.0.tool_result.content.1.cache_control: Extra inputs are not permitted": "cache_control",
+    "This model does not support prompt caching.": "cache_control",
+    "context_management: Extra inputs are not permitted": "context_management",
+    "Unexpected value(s) `context-management-2025-06-27` for the `anthropic-beta` header.": "context_management",
+    "service_tier: Extra inputs are not permitted": "service_tier",
+    "metadata is not supported.": "metadata",
+    "This model does not support the `stop_sequences` field.": "stop_sequences",
+    "tool_choice.auto.disable_parallel_tool_use: Extra inputs are not permitted": (
+        "tool_choice.disable_parallel_tool_use"
+    ),
+    "`disable_parallel_tool_use` is not supported for this model.": "tool_choice.disable_parallel_tool_use",
 }
 
 # What the caller wrote, or what no ability of a model would change.
@@ -102,6 +168,10 @@ NOT_TEACHING = (
     "tools: Tool names must be unique.",
     "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
     "`tool_choice` may only be specified while providing `tools`.",
+    "tool_choice: Tool 'look_up is not supported' not found in provided tools",
+    'tool_choice.name: Tool "this may not be" not found in provided tools',
+    "tool_choice.tool.name: Tool `it cannot be` not found in provided tools",
+    "tool_choice: Input tag 'x' is not supported",
     "Tool 'x' not found in provided tools",
     "messages.2: all messages must have non-empty content except for the optional final assistant message",
     "messages: text content blocks must be non-empty",
@@ -118,6 +188,20 @@ NOT_TEACHING = (
     "Unexpected value(s) `x` for the `anthropic-beta` header.",
     "prompt is too long: 1000001 tokens > 1000000 maximum",
     "model: Field required",
+    "metadata.tags: Extra inputs are not permitted",
+    "service_tier: Input should be 'auto' or 'standard_only'",
+    "context_management.edits.0: Extra inputs are not permitted",
+    "tools.0.custom.eager: Extra inputs are not permitted",
+    "messages.0.content.0.thinking.cache_control: Extra inputs are not permitted",
+    "Unexpected value(s) `files-api-2025-04-14` for the `anthropic-beta` header.",
+    "inference_geo: Extra inputs are not permitted",
+    # The names of places inside of a schema, or of a call's input, are the caller's.
+    "tools.0.custom.input_schema.cache_control: Extra inputs are not permitted",
+    "messages.0.content.0.tool_use.input.cache_control: Extra inputs are not permitted",
+    # The caller's own words, wherever they are quoted.
+    "messages.0.content: This model does not support the effort parameter.",
+    "Tool 'This model does not support the effort parameter.' not found in provided tools",
+    "stop_sequences: 'This model does not support prompt caching.' is too long",
     # A field's own message that quotes what the caller wrote is not upstream's word on the model.
     "tools.0.custom.name: `temperature` is deprecated for this model.",
     # An effort of nobody's: the model has all the levels that upstream lists.
@@ -151,6 +235,25 @@ def test_a_message_about_anything_else_teaches_nothing(message: str, model: str)
         row = replace(row, efforts=("low", "medium", "high", "xhigh", "max"))
 
     assert corrected(row, message) is None
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_a_field_that_is_refused_as_such_is_left_out_from_then_on(message: str) -> None:
+    row = row_of("claude-sonnet-4-6")
+
+    better = corrected(row, message)
+
+    assert better == replace(row, refuses=(REFUSED[message],))
+    assert corrected(better, message) is None
+
+
+def test_a_second_field_that_is_refused_does_not_bring_the_first_one_back() -> None:
+    row = row_of("claude-sonnet-4-6")
+    for message in REFUSED:
+        row = corrected(row, message) or row
+
+    assert {*row.refuses} == {*REFUSED.values()}
+    assert (row.thinking, row.forced_tools) == (row_of("claude-sonnet-4-6").thinking, True)
 
 
 def test_a_refused_pair_of_fields_does_not_teach_that_the_model_lacks_one_of_them() -> None:

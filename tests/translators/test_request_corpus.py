@@ -109,6 +109,8 @@ def shape_field(shape: AnswerShape, name: str) -> Any:
     value = getattr(shape, name)
     if isinstance(value, TextCall):
         return value.name or ""
+    if isinstance(value, tuple):
+        return list(value)
     return sorted(value) if isinstance(value, frozenset) else value
 
 
@@ -184,9 +186,12 @@ def test_a_case_has_only_the_files_and_notes_that_are_looked_at(folder: Path) ->
 
 
 def test_every_model_of_the_corpus_is_in_the_table() -> None:
-    known = {name for row in model_table().rows for name in (row.id, *row.aliases)}
+    table = model_table()
+    known = {name for row in table.rows for name in (row.id, *row.aliases)}
+    models = {read_case(folder).model for folder in FOLDERS}
 
-    assert {read_case(folder).model for folder in FOLDERS} <= known
+    # Older models have rows, but are not listed.
+    assert [model for model in models - known if table.row(model) is table.row("nobody's")] == []
 
 
 # What passes through is spliced: not one byte of it is decoded and encoded again.

@@ -98,7 +98,14 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
         "sampling-honoured",
         "sampling-at-a-host-without-it",
     ),
-    "stop": ("stop", "stop-blank"),
+    "stop": (
+        "stop",
+        "stop-blank",
+        "stop-blank-alone",
+        "stop-blank-too-long",
+        "stop-empty",
+        "test:scenarios/test_stops.py",
+    ),
     "n": ("choices-not-in-the-body", "choices-too-many", "choices-none", "test:scenarios/test_choices.py"),
     "tools": (
         "tools",
@@ -306,6 +313,11 @@ ANSWER_ROWS: dict[str, tuple[str, ...]] = {
         "citation-without-a-url",
         "citations-of-both-kinds",
         "citation-cut-by-the-limit",
+        "call-by-code-due",
+        "call-by-code-due-with-input",
+        "call-by-code-finished",
+        "call-by-code-finished-beside-a-call",
+        "call-by-code-without-a-result",
     ),
     "stop_reason": (
         "stop-stop-sequence",
@@ -329,6 +341,29 @@ ANSWER_ROWS: dict[str, tuple[str, ...]] = {
     "opening chunk": ("text", "text-empty", "call-without-arguments"),
     "keep-alive": ("test:scenarios/test_keepalive.py",),
     "errors in a stream": ("test:scenarios/test_upstream_dies.py",),
+    "filters": ("test:scenarios/test_filtered.py",),
+    "json_object in the answer": (
+        "json-words-and-fence",
+        "json-without-words",
+        "json-brackets-in-the-words",
+        "json-array",
+        "json-array-of-texts",
+        "json-cut-by-the-limit",
+        "json-none",
+        "json-refused",
+        "test:translators/test_json_value.py",
+    ),
+    "stops of white space": (
+        "stop-blank",
+        "stop-blank-in-a-delta",
+        "stop-blank-across-deltas",
+        "stop-blank-not-met",
+        "stop-blank-at-the-beginning",
+        "stop-blank-behind-thinking",
+        "stop-blank-before-a-call",
+        "stop-blank-before-json",
+    ),
+    "OpenRouter's dialect": ("reasoning-in-openrouters-field", "reasoning-openrouter-effort"),
 }
 ROWS = {**REQUEST_ROWS, **FORCED_ROWS, **SCHEMA_ROWS, **ANSWER_ROWS}
 NAMES = {path.name for folder in ("requests", "answers", "streams") for path in (TESTS / "corpus" / folder).iterdir()}

@@ -44,6 +44,7 @@ def custom(name: str, value: Any) -> dict[str, Any]:
         ({"content": FENCED}, FENCED, True),
         ({"content": "{}"}, FENCED, True),
         ({"content": "[]"}, FENCED, False),
+        ({"content": '{"a": 1}'}, 'Here it is: {"a": 1}. Well?', True),
         ({"content": [text("A"), text("B")]}, "AB", True),
         ({"content": [text("A"), {"type": "image_url", "image_url": {"url": "https://a.example"}}]}, "A", False),
         ({"content": [{"type": "refusal", "refusal": "A"}]}, "A", False),

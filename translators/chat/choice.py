@@ -17,7 +17,7 @@ from translators.chat.shape import CALL_PROPERTY, TextCall
 from translators.chat.tools import Tools
 from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_STRICT_VALUES, MAX_TOOLS, check_length, check_text
-from translators.models import ModelRow
+from translators.models import FORM, ONE_CALL, ModelRow
 from translators.reading import decode, is_null
 from translators.schema import OutsideSubsetError, Structured, schema_hash, structured, with_own_definitions
 from translators.weight import has_more_values
@@ -94,6 +94,10 @@ def write_choice(
         return Choice({"type": "none"})
     # The legacy form has place for one call.
     is_single = request.parallel_tool_calls is False or tools.is_legacy or (wish is not None and wish.is_single)
+    if is_single and ONE_CALL in row.refuses:
+        is_single = False
+        if not tools.is_legacy:
+            adjustments.add("parallel_tool_calls", "dropped", "model")
     one_call: Block = {"disable_parallel_tool_use": True} if is_single else {}
     is_forced = wish is not None and (wish.name is not None or wish.mode == "required")
     if wish is None or not is_forced:
@@ -108,11 +112,11 @@ def write_choice(
     return choice
 
 
-def for_answer(tools: Tools) -> Choice:
+def for_answer(tools: Tools, row: ModelRow) -> Choice:
     """The choice of the only tool, whose arguments are the answer."""
     (name,) = tools.schemas
-    chosen: Block = {"type": "tool", "name": name, "disable_parallel_tool_use": True}
-    return Choice(chosen, is_forced=True, answer_tool=name)
+    one_call: Block = {} if ONE_CALL in row.refuses else {"disable_parallel_tool_use": True}
+    return Choice({"type": "tool", "name": name, **one_call}, is_forced=True, answer_tool=name)
 
 
 def _unforced(
@@ -129,6 +133,8 @@ def _unforced(
     try:
         if has_format:
             raise OutsideSubsetError("the answer has a form already")
+        if FORM in refused_schemas:
+            raise OutsideSubsetError("the model takes no forms")
         form = _form(candidates, tools)
         if schema_hash(form.json) in refused_schemas:
             raise OutsideSubsetError("upstream has refused it")

@@ -11,6 +11,7 @@ from translators.chat.content import Block
 from translators.chat.tools import Tools, answer_tool
 from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_TOOL_VALUES
+from translators.models import FORM
 from translators.reading import decode, is_null, is_text
 from translators.schema import OutsideSubsetError, Structured, schema_hash, structured
 from translators.weight import has_more_values
@@ -25,11 +26,15 @@ _NAME: Final = "answer"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What is sent: a schema for `output_config.format`, a tool to be forced, or words at the end of the prompt."""
+    """What is sent: a schema for `output_config.format`, a tool to be forced, or words at the end of the system prompt.
+
+    `only_json` says that what the model says besides its JSON is cut.
+    """
 
     schema: Structured | None = None
     words: str | None = None
     tools: Tools | None = None
+    only_json: bool = False
 
     @property
     def strips_fences(self) -> bool:
@@ -44,14 +49,14 @@ def write_format(
     *,
     may_force: bool = False,
 ) -> Format:
-    """The form for a `response_format`; `refused_schemas` (hashes) are known to be too much for upstream.
+    """The form for a `response_format`; `refused_schemas` (hashes, or `FORM` for all) are refused by upstream.
 
     `may_force` says that the model can be made to call a tool of the gateway's.
     """
     if wanted is None or wanted.type == "text":
         return Format()
     if wanted.type == "json_object":
-        return Format(words=_JSON_WORDS)
+        return Format(words=_JSON_WORDS, only_json=True)
     if wanted.type != "json_schema":
         raise TranslationError(
             f"Invalid value: '{wanted.type}'. Supported values are: 'text', 'json_object', and 'json_schema'.",
@@ -66,10 +71,10 @@ def write_format(
 
 def _write_schema(form: JsonSchemaFormat, adjustments: Adjustments, refused: frozenset[str], may_force: bool) -> Format:
     """The schema where the model can be held to it, else a tool that is not strict, else words."""
-    schema, reason = _described(form), "schema"
+    schema, reason = _described(form), "model" if FORM in refused else "schema"
     try:
         found = structured(schema)
-        if schema_hash(found.json) in refused:
+        if FORM in refused or schema_hash(found.json) in refused:
             raise OutsideSubsetError("upstream has refused it")
         if found.fits():
             if form.description and found.json.startswith(b'{"$ref"'):

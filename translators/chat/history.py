@@ -78,19 +78,23 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
         message = messages[index]
         is_turn = message.role == "assistant"
         if is_turn:
-            yield from _update(hasher, _END.join(pieces))
+            seen_before = _END.join(pieces)
+            if len(seen_before) > _BYTES_A_STEP:
+                yield from _update_in_steps(hasher, seen_before)
+            else:
+                hasher.update(seen_before)
             pieces.clear()
             before = hasher.copy().digest()
         _see(message, pieces)
         seen += len(pieces)
         if is_turn:
-            yield from _update(hasher, _END.join((b"", *pieces, b"")))
+            hasher.update(_END.join((b"", *pieces, b"")))
             pieces.clear()
             turns.append(SeenTurn(index, before, hasher.copy().digest()))
         if seen > _PIECES_A_STEP or index % _MESSAGES_A_STEP == 0:
             seen = 0
             yield
-    yield from _update(hasher, _END.join(pieces))
+    yield from _update_in_steps(hasher, _END.join(pieces))
     return History(ground, tuple(turns), hasher.digest())
 
 
@@ -122,22 +126,17 @@ def _ground(request: ChatRequest) -> Generator[None, None, bytes]:
         _see(message, pieces)
     # Mostly tools, and twice as quick as the other on them.
     hasher = sha256()
-    yield from _update(hasher, _END.join(pieces))
+    yield from _update_in_steps(hasher, _END.join(pieces))
     return hasher.digest()[:DIGEST_BYTES]
 
 
-def _update(hasher: "Hasher", data: bytes) -> Iterable[None]:
-    """Hash in steps what is long."""
-    if len(data) <= _BYTES_A_STEP:
-        hasher.update(data)
-        return ()
-    return _update_in_steps(hasher, memoryview(data))
-
-
-def _update_in_steps(hasher: "Hasher", data: memoryview) -> Iterator[None]:
-    for start in range(0, len(data), _BYTES_A_STEP):
-        hasher.update(data[start : start + _BYTES_A_STEP])
+def _update_in_steps(hasher: "Hasher", data: bytes) -> Iterator[None]:
+    """Hash what may be long."""
+    view = memoryview(data)
+    hasher.update(view[:_BYTES_A_STEP])
+    for start in range(_BYTES_A_STEP, len(data), _BYTES_A_STEP):
         yield
+        hasher.update(view[start : start + _BYTES_A_STEP])
 
 
 def _words_of_form(request: ChatRequest) -> str | None:

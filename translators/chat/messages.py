@@ -339,21 +339,18 @@ class ConversationWriter:
         return calls, uses
 
     def _function_use(self, call: _Call, function: FunctionCall, path: str) -> Block:
-        name = self._name(function.name, path)
+        if len(function.name) > MAX_NAME:
+            check_text(function.name, MAX_NAME, f"{path.rpartition('.')[0]}.name")
         tools = self._tools
+        name = tools.upstream_name(function.name)
         names = tools.properties.get(name)
         value = call_input(function, path, self._adjustments, wraps=name in tools.wrapped, names=names)
         return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": value}
 
     def _custom_use(self, call: _Call, custom: CustomCall, path: str) -> Block:
-        name = self._name(custom.name, path)
+        check_text(custom.name, MAX_NAME, f"{path.rpartition('.')[0]}.name")
+        name = self._tools.upstream_name(custom.name)
         return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": custom_input(custom, path)}
-
-    def _name(self, name: str, path: str) -> str:
-        """What upstream calls the tool of a call; `path` is that of its arguments."""
-        if len(name) > MAX_NAME:
-            check_text(name, MAX_NAME, f"{path.rpartition('.')[0]}.name")
-        return self._tools.upstream_name(name)
 
     def _results(self, run: _Run, calls: list[_Call]) -> Generator[None, None, list[Block]]:
         """The results of one turn in the order of its calls; each call needs exactly one."""

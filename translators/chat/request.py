@@ -22,8 +22,15 @@ from translators.chat.extensions import Extensions, write_extensions
 from translators.chat.formats import Format, tool_hash, write_format
 from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
-from translators.chat.reasoning import Circumstances, Reasoning, write_reasoning
-from translators.chat.settings import drop_without_counterpart, sampling, settings, token_limit, verbosity_words
+from translators.chat.reasoning import Circumstances, Reasoning, speaks_openrouter, write_reasoning
+from translators.chat.settings import (
+    drop_without_counterpart,
+    own_stops,
+    sampling,
+    settings,
+    token_limit,
+    verbosity_words,
+)
 from translators.chat.shape import PLAIN, AnswerShape
 from translators.chat.tools import Tools, tools_in_steps
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
@@ -87,6 +94,11 @@ class Target(Struct, frozen=True):
     row: ModelRow
     host: HostProfile = HostProfile()
     refused_schemas: frozenset[str] = frozenset()
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """Schemas that upstream has refused, and the uses of schemas that the model does not have."""
+        return self.refused_schemas.union(self.row.refuses) if self.row.refuses else self.refused_schemas
 
 
 class MessagesRequest(Struct, frozen=True):
@@ -203,13 +215,16 @@ def write_in_steps(
         native = options.server_tools
         if "mcp_servers" in options.allowed_fields:
             native |= {MCP_TOOLSET}
-        tools = yield from tools_in_steps(request, adjustments, target.refused_schemas, native=native)
+        tools = yield from tools_in_steps(request, adjustments, target.refused, native=native)
     draft = _decide(request, target, options, past, adjustments, limit, tools)
     yield from draft.writer.steps()
     yield
     system = _system(draft)
     has_marks = yield from _write_marks(draft, system)
-    yield
+    if has_marks and draft.target.row.refuses:
+        has_marks = _unmark_refused(draft, system)
+    if len(request.messages) > caching.MESSAGES_A_STEP:
+        yield
     return _written(draft, system, has_marks=has_marks)
 
 
@@ -241,16 +256,16 @@ def _decide(
     tools: Tools,
 ) -> _Draft:
     """Each decision after those it depends on: form, choice, thinking, what the conversation may hold."""
-    row, refused = target.row, target.refused_schemas
+    row, refused = target.row, target.refused
     max_tokens, is_limited = limit
-    extensions = write_extensions(request, options.allowed_fields, adjustments)
+    extensions = write_extensions(request, options.allowed_fields, adjustments, row.refuses)
     own_form = "format" in extensions.output_config
     may_force = row.forced_tools and not (tools.definitions or own_form)
     form = write_format(request.response_format, adjustments, refused, may_force=may_force)
     has_form = form.schema is not None or own_form
     choice = write_choice(request, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
     if form.tools is not None:
-        tools, choice, has_form = form.tools, for_answer(form.tools), True
+        tools, choice, has_form = form.tools, for_answer(form.tools, row), True
     if tools.strict_schemas and (held := form.schema or choice.format) is not None:
         tools.make_room(held, adjustments)
     circumstances = Circumstances(
@@ -327,7 +342,7 @@ def _body(draft: _Draft, system: list[Block], sampled: dict[str, object], *, str
     body: Block = {"model": draft.target.model, "max_tokens": draft.max_tokens}
     if streams:
         body["stream"] = True
-    body |= sampled | settings(draft.request, draft.adjustments)
+    body |= sampled | settings(draft.request, draft.adjustments, draft.target.row.refuses)
     body |= _thinking_fields(draft) | draft.extensions.fields
     if draft.tools.definitions:
         body["tools"] = draft.tools.definitions
@@ -363,8 +378,9 @@ def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bo
     request, tools, messages = draft.request, draft.tools.definitions, draft.writer.conversation.messages
     marked: list[Block] = []
     for start in range(0, len(messages), caching.MESSAGES_A_STEP):
+        if start:
+            yield
         marked += caching.marked_blocks(messages[start : start + caching.MESSAGES_A_STEP])
-        yield
     has_marks = bool(marked) or caching.has_marks(tools, system)
     whole = caching.mark_of(request.cache_control, None, "") if not is_null(request.cache_control) else None
     if whole is None and not has_marks:
@@ -378,6 +394,15 @@ def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bo
     if marked or has_marks:
         caching.limit_marks(tools, system, marked, draft.adjustments)
     return bool(marked) or has_marks
+
+
+def _unmark_refused(draft: _Draft, system: list[Block]) -> bool:
+    """Take off the marks that the model refuses; whether any is left."""
+    tools, messages = draft.tools.definitions, draft.writer.conversation.messages
+    marked = [block for part in (tools, system) for block in part if caching.MARK in block]
+    marked += caching.marked_blocks(messages)
+    caching.without_refused(marked, draft.target.row.refuses, draft.adjustments)
+    return any(caching.MARK in block for block in marked)
 
 
 def _asked_mark(request: ChatRequest) -> Block | None:
@@ -409,6 +434,8 @@ def _thinking_fields(draft: _Draft) -> Block:
     config: Block = dict(draft.extensions.output_config)
     if draft.reasoning.effort is not None:
         config["effort"] = draft.reasoning.effort
+    elif not draft.target.row.efforts:
+        config.pop("effort", None)
     if (schema := draft.form.schema or draft.choice.format) is not None:
         config["format"] = {"type": "json_schema", "schema": Fragment(schema.json)}
     if config:
@@ -429,6 +456,9 @@ def _shape(draft: _Draft) -> AnswerShape:
         text_call=draft.choice.text_call,
         answer_tool=draft.choice.answer_tool,
         strips_fences=draft.form.strips_fences,
+        only_json=draft.form.only_json,
+        stops=own_stops(draft.request),
+        shows_reasoning_twice=speaks_openrouter(draft.request),
         shows_thinking_blocks=draft.options.show_thinking_blocks and not is_special,
         # Only what upstream looks up by itself is cited with an address.
         counts_text=tools.has_server_tools,

@@ -10,7 +10,8 @@ from msgspec import Raw, Struct
 from translators.blocks import THINKING, Block
 from translators.chat.content import TEXT_TYPES
 from translators.chat.echoes import signed_thinking
-from translators.chat.filters import FenceStripper
+from translators.chat.filters import FenceStripper, TextFilter
+from translators.chat.json_value import JsonValue
 from translators.chat.names import caller_call_id, is_legal_property, upstream_property_name, upstream_tool_name
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.reading import is_null, is_text
@@ -46,7 +47,7 @@ def shows(blocks: Sequence[Block], message: ChatMessage) -> bool:
     if said is None:
         return False
     words = "".join([part.text for part in parts if part.type == "text"])
-    if said.strip() != words.strip() and said.strip() != _without_fences(words):
+    if said.strip() != words.strip() and said.strip() not in _as_json(words):
         return False
     uses = [part for part in parts if part.type == "tool_use"]
     return _calls_are_same(uses, message) and _thinks_same(parts, message)
@@ -70,10 +71,10 @@ def _said(message: ChatMessage) -> str | None:
         return None
 
 
-def _without_fences(words: str) -> str:
-    """The words as they were given out where JSON was asked for."""
-    stripper = FenceStripper()
-    return (stripper.feed(words) + stripper.end()).strip()
+def _as_json(words: str) -> tuple[str, ...]:
+    """The words as they may have been given out where JSON was asked for."""
+    filters: tuple[TextFilter, ...] = (FenceStripper(), JsonValue())
+    return tuple([(text_filter.feed(words) + text_filter.end()).strip() for text_filter in filters])
 
 
 def _calls_are_same(uses: Sequence[_Part], message: ChatMessage) -> bool:

@@ -26,6 +26,7 @@ from translators.limits import (
     check_text,
     too_many_values,
 )
+from translators.models import STRICT
 from translators.reading import decode, is_null
 from translators.remembered import Remembered
 from translators.schema import OutsideSubsetError, Structured, schema_hash, structured
@@ -162,8 +163,8 @@ def tools_in_steps(
 ) -> Generator[None, None, Tools]:
     """All tools of a request: functions, custom tools, Anthropic's own, web search, and the legacy functions.
 
-    `refused_schemas` (hashes) are known to be too much for upstream, so tools with them are not strict. `native` names
-    those of Anthropic's own that may be used, beside those that the caller runs.
+    `refused_schemas` (hashes, or `STRICT` for all) are refused by upstream, so tools with them are not strict. `native`
+    names those of Anthropic's own that may be used, beside those that the caller runs.
     """
     tools = Tools()
     if request.tools:
@@ -387,6 +388,9 @@ class _ToolWriter:
 
     def _strict(self, schema: bytes) -> bytes | None:
         """The schema for a strict tool, or None where the subset or a limit does not allow one more."""
+        if STRICT in self._refused_schemas:
+            self._adjustments.add("tools.strict", "dropped", "model")
+            return None
         # Schemas that turn out not to fit are work as well.
         self._strict_values += count_values(schema)
         if self._strict_values > MAX_STRICT_VALUES:
