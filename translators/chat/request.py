@@ -16,10 +16,10 @@ from translators.blocks import Block as RecordedBlock
 from translators.blocks import content_of, is_whole
 from translators.chat import caching
 from translators.chat.automatic import Prompt
-from translators.chat.choice import Choice, write_choice
+from translators.chat.choice import Choice, for_answer, write_choice
 from translators.chat.content import Block
 from translators.chat.extensions import Extensions, write_extensions
-from translators.chat.formats import Format, write_format
+from translators.chat.formats import Format, tool_hash, write_format
 from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
 from translators.chat.reasoning import Circumstances, Reasoning, speaks_openrouter, write_reasoning
@@ -259,9 +259,15 @@ def _decide(
     row, refused = target.row, target.refused
     max_tokens, is_limited = limit
     extensions = write_extensions(request, options.allowed_fields, adjustments, row.refuses)
-    form = write_format(request.response_format, adjustments, refused)
-    has_form = form.schema is not None or "format" in extensions.output_config
+    own_form = "format" in extensions.output_config
+    may_force = row.forced_tools and not (tools.definitions or own_form)
+    form = write_format(request.response_format, adjustments, refused, may_force=may_force)
+    has_form = form.schema is not None or own_form
     choice = write_choice(request, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
+    if form.tools is not None:
+        tools, choice, has_form = form.tools, for_answer(form.tools, row), True
+    if tools.strict_schemas and (held := form.schema or choice.format) is not None:
+        tools.make_room(held, adjustments)
     circumstances = Circumstances(
         max_tokens=max_tokens,
         is_limited_by_caller=is_limited,
@@ -322,9 +328,12 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
 
 
 def _schemas(draft: _Draft) -> dict[str, str]:
-    schemas = {f"tools.{index}": digest for index, digest in draft.tools.strict_schemas.items()}
+    schemas = {f"tools.{index}": schema_hash(found.json) for index, found in draft.tools.strict_schemas.items()}
     if (form := draft.form.schema or draft.choice.format) is not None:
-        schemas["output_config.format"] = schema_hash(form)
+        schemas["output_config.format"] = schema_hash(form.json)
+    if draft.form.tools is not None:
+        # The gateway made a tool of it.
+        schemas["tools.0"] = tool_hash(draft.form.tools)
     return schemas
 
 
@@ -428,7 +437,7 @@ def _thinking_fields(draft: _Draft) -> Block:
     elif not draft.target.row.efforts:
         config.pop("effort", None)
     if (schema := draft.form.schema or draft.choice.format) is not None:
-        config["format"] = {"type": "json_schema", "schema": Fragment(schema)}
+        config["format"] = {"type": "json_schema", "schema": Fragment(schema.json)}
     if config:
         fields["output_config"] = config
     return fields
@@ -442,8 +451,10 @@ def _shape(draft: _Draft) -> AnswerShape:
         tool_names=tools.names,
         custom_tools=frozenset(tools.custom) if tools.custom else PLAIN.custom_tools,
         wrapped_tools=frozenset(tools.wrapped) if tools.wrapped else PLAIN.wrapped_tools,
+        property_names=_restored(tools) if tools.properties else PLAIN.property_names,
         is_legacy=tools.is_legacy,
         text_call=draft.choice.text_call,
+        answer_tool=draft.choice.answer_tool,
         strips_fences=draft.form.strips_fences,
         only_json=draft.form.only_json,
         stops=own_stops(draft.request),
@@ -454,3 +465,8 @@ def _shape(draft: _Draft) -> AnswerShape:
         continues_pauses=tools.has_server_tools,
         keeps_blocks=draft.past.origin is not None and not is_special,
     )
+
+
+def _restored(tools: Tools) -> dict[str, dict[str, str]]:
+    """The caller's names of properties by upstream's, for each tool."""
+    return {tool: {new: given for given, new in names.items()} for tool, names in tools.properties.items()}

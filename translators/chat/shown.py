@@ -12,7 +12,7 @@ from translators.chat.content import TEXT_TYPES
 from translators.chat.echoes import signed_thinking
 from translators.chat.filters import FenceStripper, TextFilter
 from translators.chat.json_value import JsonValue
-from translators.chat.names import caller_call_id, upstream_tool_name
+from translators.chat.names import caller_call_id, is_legal_property, upstream_property_name, upstream_tool_name
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.reading import is_null, is_text
 from translators.wire.chat import PARTS_DECODER, ChatMessage, CustomCall, FunctionCall
@@ -114,9 +114,18 @@ def _is_same_input(use: _Part, call: FunctionCall | CustomCall) -> bool:
             arguments = _value(given) or {}
         if arguments in _NOTHING and not made:
             return True
-        return _equal(made, arguments) or _equal(made, {VALUE_PROPERTY: arguments})
+        return _equal(_with_legal_names(made), _with_legal_names(arguments)) or _equal(
+            made, {VALUE_PROPERTY: arguments}
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
+
+
+def _with_legal_names(value: object) -> object:
+    """Arguments by the names that their properties have upstream: a client has its own for some of them."""
+    if not isinstance(value, dict) or all(map(is_legal_property, value)):
+        return value
+    return {upstream_property_name(name): item for name, item in value.items()}
 
 
 def _equal(made: object, given: object) -> bool:
