@@ -123,6 +123,8 @@ class Generator:
             Exchange(services, _candidates(own, is_large=task.is_large), caller=caller.name, prefix=prefix)
             for own, prefix in zip(writers, prefixes, strict=True)
         ]
+        for other in exchanges[1:]:
+            other.belongs_to(exchanges[0])
         records = [exchange.record for exchange in exchanges]
         responder.more_headers = lambda: answer_headers(records, names_key=caller.sees_key)
         try:

@@ -199,6 +199,10 @@ class Exchange(Generic[R]):
         self._sent: R | None = None
         self._lease: Lease | None = None
 
+    def belongs_to(self, first: "Exchange[R]") -> None:
+        """They are one request, as several choices are: what upstream fails them with counts once."""
+        self._blamed = first._blamed
+
     def prepare(self) -> R | None:
         """Translate for the first host, so that what cannot be translated fails before anything else is done."""
         endpoint = next(iter(self._services.endpoints.values()), None)
