@@ -111,8 +111,8 @@ class _TextBlock(Struct):
 class MessageReader:
     """One answer; a subclass says what becomes of its pieces (`on_...`). JSON strings are passed as they stand."""
 
-    # What an answer begins with, and what most of it stays. An instance with more than 30 attributes of its own is slow to
-    # look into (CPython's shared keys): what is rarely set has its default here.
+    # What an answer begins with, and what most of it stays. An instance with more than 30 attributes of its own is slow
+    # to look into (CPython's shared keys): what is rarely set has its default here.
     state: State = State.IDLE
     failure: Failure | None = None
     stop_reason: str | None = None
