@@ -61,7 +61,8 @@ def test_the_words_count(message: dict[str, Any], words: str, is_same: bool) -> 
     ("calls", "is_same"),
     [
         ([call()], True),
-        ([call("toolu_2")], False),
+        # Whose ids they are, the key of a turn says; some clients spell them anew.
+        ([call("toolu_2")], True),
         ([call(name="add")], False),
         ([call(arguments='{"at": 2}')], False),
         ([call(arguments={"at": 1})], True),
@@ -134,7 +135,7 @@ def test_names_and_ids_that_upstream_refuses_are_those_that_it_got_and_gave() ->
     assert not is_shown({"tool_calls": [call(name="your tool")]}, rewritten)
     assert is_shown({"function_call": {"name": "my tool", "arguments": '{"at": 1}'}}, rewritten)
     assert is_shown({"tool_calls": [call(caller_call_id("toolu:1"))]}, odd_id)
-    assert not is_shown({"tool_calls": [call("toolu:1")]}, odd_id)
+    assert is_shown({"tool_calls": [call("toolu:1")]}, odd_id)
 
 
 @pytest.mark.parametrize(

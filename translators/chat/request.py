@@ -18,6 +18,7 @@ from translators.chat import caching
 from translators.chat.automatic import Prompt
 from translators.chat.choice import Choice, for_answer, write_choice
 from translators.chat.content import Block
+from translators.chat.echoes import signed_thinking
 from translators.chat.extensions import Extensions, write_extensions
 from translators.chat.formats import Format, tool_hash, write_format
 from translators.chat.marking import Caching
@@ -307,8 +308,10 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
     streams = bool(request.stream) or draft.max_tokens > MAX_UNSTREAMED_TOKENS or draft.tools.has_server_tools
     body = orjson.dumps(_body(draft, system, sampled, streams=streams))
     drop_without_counterpart(request, adjustments)
-    if draft.past.left_out is not None:
-        adjustments.note("thinking_blocks", "dropped", draft.past.left_out)
+    if (why := draft.past.left_out) is not None:
+        is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, request.messages))
+        # What the gateway has kept by itself, no caller has sent.
+        (adjustments.add if is_own else adjustments.note)("thinking_blocks", "dropped", why)
     shape = _shape(draft)
     adjustments.count_unknown(request.unknown_fields)
     version = target.host.sampling_version if sampled else None
