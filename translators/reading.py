@@ -146,6 +146,11 @@ def text_json(raw: Raw, path: str) -> bytes:
     return data
 
 
+def missing_parameter(path: str) -> TranslationError:
+    """OpenAI's error for a field that has to be there."""
+    return TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
+
+
 def is_blank(text: bytes) -> bool:
     """Whether a JSON string holds nothing but white space; of one above 1 MB nobody asks."""
     return not SPOKEN.match(text) and len(text) <= _LONGEST_BLANK and not TEXT_DECODER.decode(text).strip()
@@ -157,10 +162,7 @@ def _wrong_value(message: str, path: str) -> TranslationError:
     inner = (place["path"] or "") if place else ""
     param = _joined(path, inner)
     if (missing := _MISSING.search(text)) is not None:
-        param = _joined(param, missing["field"])
-        return TranslationError(
-            f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
-        )
+        return missing_parameter(_joined(param, missing["field"]))
     where = f" for '{param}'" if param else ""
     return TranslationError(f"Invalid value{where}: {text}.", param=param or None, code="invalid_type")
 

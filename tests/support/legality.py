@@ -187,9 +187,11 @@ def _blocks(content: str | Sequence[Body]) -> Sequence[Body]:
 
 _ALLOWED_BLOCKS = {
     "system": ("text",),
-    "user": ("text", "image", "document", "tool_result"),
+    "user": ("text", "image", "document", "search_result", "tool_result"),
     "assistant": ("text", "thinking", "redacted_thinking", "tool_use"),
-    "tool_result": ("text", "image", "document"),
+    "tool_result": ("text", "image", "document", "search_result"),
+    "document": ("text", "image"),
+    "search_result": ("text",),
 }
 
 
@@ -207,6 +209,8 @@ def _block(block: Body, place: str, where: str) -> Iterator[str]:
         yield from _tool_result(block, place)
     elif kind == "document":
         yield from _document(block, place)
+    elif kind == "search_result":
+        yield from _search_result(block, place)
     elif kind in ("thinking", "redacted_thinking"):
         yield from _thinking_block(block, place)
 
@@ -221,8 +225,36 @@ def _document(block: Body, place: str) -> Iterator[str]:
     elif source["type"] == "text":
         if source["media_type"] != "text/plain" or not source["data"].strip():
             yield f"{place}.source: not a text"
+    elif source["type"] == "url":
+        if source.keys() != {"type", "url"} or not source["url"].lower().startswith("https://"):
+            yield f"{place}.source: only HTTPS URLs are supported"
+    elif source["type"] == "content":
+        if not source["content"]:
+            yield f"{place}.source.content: empty"
+        for number, inner in enumerate(_blocks(source["content"])):
+            yield from _block(inner, f"{place}.source.content.{number}", "document")
+            if "cache_control" in inner:
+                yield f"{place}.source.content.{number}: a mark that nobody counts"
     elif source.keys() != {"type", "file_id"}:
         yield f"{place}.source: {source['type']!r}"
+
+
+def _search_result(block: Body, place: str) -> Iterator[str]:
+    if (
+        not {"type", "source", "title", "content"}
+        <= block.keys()
+        <= {
+            "type",
+            "source",
+            "title",
+            "content",
+            "citations",
+            "cache_control",
+        }
+    ):
+        yield f"{place}: unexpected fields in a search result"
+    for number, inner in enumerate(block["content"]):
+        yield from _block(inner, f"{place}.content.{number}", "search_result")
 
 
 def _thinking_block(block: Body, place: str) -> Iterator[str]:
@@ -268,7 +300,7 @@ def _image(block: Body, place: str) -> Iterator[str]:
             yield f"{place}: only HTTPS URLs are supported"
     elif source["type"] == "base64":
         yield from _base64_image(source, place)
-    else:
+    elif source.keys() != {"type", "file_id"}:
         yield f"{place}: unknown source {source['type']!r}"
 
 

@@ -440,7 +440,9 @@ def test_a_request_is_read_the_same_whether_or_not_there_is_an_unknown_field(req
     known = read_request(json.dumps(request).encode())
     unknown = read_request(json.dumps({**request, "vendor_extension": 1}).encode())
 
-    assert msgspec.structs.asdict(unknown) == {**msgspec.structs.asdict(known), "unknown_fields": 1}
+    assert unknown.unknown_fields == 1
+    unknown.unknown_fields = 0
+    assert msgspec.json.encode(unknown) == msgspec.json.encode(known)
 
 
 def test_how_many_fields_are_unknown_is_not_for_the_caller_to_say() -> None:

@@ -11,14 +11,22 @@ from hashlib import blake2b, sha256
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from translators.adjustments import Adjustments
 from translators.chat.formats import write_format
 from translators.errors import TranslationError
 from translators.marks import without_marks
 from translators.reading import is_null, is_text
-from translators.wire.chat import RAW_LIST_DECODER, TEXT_PARTS_DECODER, ChatMessage, ChatRequest
+from translators.wire.chat import (
+    RAW_LIST_DECODER,
+    TEXT_PARTS_DECODER,
+    ChatMessage,
+    ChatRequest,
+    EchoedToolCall,
+    FunctionCall,
+    ToolCall,
+)
 
 DIGEST_BYTES: Final = 16
 # So many pieces of what is seen make a step: about 0.2 ms; and so many messages, where they come in parts.
@@ -174,9 +182,22 @@ def _see(message: ChatMessage, pieces: list[Piece], calls: dict[str, int]) -> No
         calls.clear()
         for call in message.tool_calls:
             calls.setdefault(call.id, len(calls))
-        pieces.append(b"calls" + _encoded([call.function or call.custom for call in message.tool_calls]))
+        pieces.append(b"calls" + _encoded([call.function or call.custom for call in _bare_calls(message.tool_calls)]))
     if message.name or message.function_call is not None or not is_null(message.refusal):
-        pieces.append(b"more" + _encoded((message.name, message.function_call, message.refusal)))
+        pieces.append(b"more" + _encoded((message.name, _bare(message.function_call), message.refusal)))
+    if not is_null(message.is_error):
+        pieces.append(b"error" + bytes(message.is_error))
+
+
+def _bare_calls(calls: list[ToolCall]) -> list[ToolCall]:
+    """The calls without what is no part of them: marks, and echoes that a client may leave out the next time."""
+    if isinstance(calls[0], EchoedToolCall) or any(call.cache_control is not UNSET for call in calls):
+        return [ToolCall(call.id, call.type, _bare(call.function), call.custom) for call in calls]
+    return calls
+
+
+def _bare(function: FunctionCall | None) -> FunctionCall | None:
+    return None if function is None else FunctionCall(function.name, function.arguments)
 
 
 def _see_parts(content: Piece, pieces: list[Piece]) -> None:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Final
 
 import orjson
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import astuple
 from orjson import Fragment
 
@@ -35,14 +35,15 @@ from translators.chat.turns import UNKNOWN_PAST, Past
 from translators.errors import TranslationError
 from translators.limits import MAX_CALLS, MAX_ID, MAX_NAME, check_length, check_text
 from translators.reading import SPOKEN, is_blank, is_null, is_text
-from translators.wire.chat import ChatMessage, CustomCall, FunctionCall
+from translators.wire.chat import TRUE, ChatMessage, CustomCall, FunctionCall
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 _KNOWN_ROLES: Final = frozenset(ROLES)
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 _SPEAKERS: Final = frozenset({"user", "assistant"})
 # What a message holds besides its role and its content where it holds nothing.
-_NOTHING_ELSE: Final = astuple(ChatMessage("user"))[2:]
+_ALL_ELSE: Final = slice(2, len(ChatMessage.__struct_fields__))
+_NOTHING_ELSE: Final = astuple(ChatMessage("user"))[_ALL_ELSE]
 
 # Of texts so many make a step: about 0.2 ms. Of all else so many bytes, to which each message adds some: 1 ms, mostly.
 _MESSAGES_A_STEP: Final = 256
@@ -89,14 +90,19 @@ class Taken(Struct, frozen=True):
 
 
 class _Placed(Struct, frozen=True, gc=False):
-    """A message and where it stands in the caller's list."""
+    """A message, its index, and the place of its content where that is not the ordinary one."""
 
     index: int
     message: ChatMessage
+    place: str | None = None
 
     @property
     def path(self) -> str:
-        return f"messages[{self.index}]"
+        return f"messages[{self.index}]" if self.place is None else self.place.removesuffix(".content")
+
+    @property
+    def content_path(self) -> str:
+        return self.place or f"messages[{self.index}].content"
 
 
 @dataclass(slots=True)
@@ -119,7 +125,7 @@ class _Call(Struct, frozen=True, gc=False):
     name: str
 
 
-def is_in_tool_loop(messages: list[ChatMessage], past: Past) -> bool:
+def is_in_tool_loop(messages: list[ChatMessage], past: Past, places: Sequence[str] | None = None) -> bool:
     """Whether the model's last turn called tools and its signed thinking does not go back."""
     looked_at = 0
     for index in range(len(messages) - 1, -1, -1):
@@ -129,7 +135,7 @@ def is_in_tool_loop(messages: list[ChatMessage], past: Past) -> bool:
                 made = past.contents.get(index)
                 return made[0]["type"] not in THINKING if made else not past.thinking(message)
             # A turn of which nothing is left is none.
-            content, path = message.content, f"messages[{index}].content"
+            content, path = message.content, _Placed(index, message, places[index] if places else None).content_path
             if SPOKEN.match(content) or ContentWriter().assistant(content, path) or _refusal(message):
                 return False
             looked_at += len(content)
@@ -156,16 +162,19 @@ class ConversationWriter:
         taken: Taken,
         adjustments: Adjustments,
         past: Past = UNKNOWN_PAST,
+        places: Sequence[str] | None = None,
     ) -> None:
         self.conversation = Conversation()
         # Whether signed thinking goes back, which upstream may find wrong.
         self.has_thinking = False
         self._past = past
         self._messages = messages
+        # Where the contents stand in the body, as `ChatRequest` has it.
+        self._places = places
         self._tools = tools
         self._taken = taken
         self._adjustments = adjustments
-        self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids)
+        self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids, shapes_are_read=places is not None)
         # Who has spoken by name, up to the run that is being written.
         self._names: set[str] = set()
         # Marks of contents whose first parts vanished, by the index of the message.
@@ -176,17 +185,22 @@ class ConversationWriter:
         # What has been written since others had their turn.
         self._work = 0
 
+    @property
+    def unknown_fields(self) -> int:
+        """How many fields nobody here knows in the parts of what has been written."""
+        return self._contents.unknown_fields
+
     def steps(self) -> Iterator[None]:
         """Write the conversation; yields so often that no step takes longer than a single message does.
 
         Raises `TranslationError` where calls and results do not belong together.
         """
         messages, written = self._messages, self.conversation.messages
-        _check_messages(messages)
+        _check_messages(messages, self._places)
         leading = _count_leading_system(messages)
-        for index in range(leading):
-            self._write_system(_Placed(index, messages[index]))
-            if self._is_due(messages[index]):
+        for item in self._placed(0, leading):
+            self._write_system(item)
+            if self._is_due(item.message):
                 yield
         texts: list[Block] = []
         while len(texts) < len(messages):
@@ -197,11 +211,17 @@ class ConversationWriter:
         done = leading
         for start, end in _runs_with_more(messages, texts, leading):
             written += texts[done:start]
-            yield from self._write_run(_placed_run(messages, start, end))
+            yield from self._write_run(_run(self._placed(start, end)))
             done = end
             yield
         written += texts[done:]
         self._end()
+
+    def _placed(self, start: int, end: int) -> list[_Placed]:
+        messages, places = self._messages, self._places
+        if not places:
+            return [_Placed(index, messages[index]) for index in range(start, end)]
+        return [_Placed(index, messages[index], places[index]) for index in range(start, end)]
 
     def _write_system(self, item: _Placed) -> None:
         """Write a system message before the first run."""
@@ -277,7 +297,7 @@ class ConversationWriter:
         message = item.message
         if (made := self._past.contents.get(item.index)) is not None:
             return self._made(item, made)
-        content = self._contents.assistant(message.content, f"{item.path}.content")
+        content = self._contents.assistant(message.content, item.content_path)
         self._keep_orphan(item)
         if refusal := _refusal(message):
             content = [*as_blocks(content), text_block(refusal)] if content else refusal
@@ -296,12 +316,12 @@ class ConversationWriter:
 
     def _made(self, item: _Placed, made: Sequence[Block]) -> list[_Call]:
         """Write the model's own turn as it was made: its ids as they are upstream, the marks those of the client."""
-        shown = self._contents.assistant(item.message.content, f"{item.path}.content")
+        shown = self._contents.assistant(item.message.content, item.content_path)
         self._keep_orphan(item)
         content = [dict(block) for block in made]
         self.has_thinking = self.has_thinking or any(block["type"] in THINKING for block in content)
         self._add("assistant", content or self._least(), item)
-        if (mark := newest_mark(as_blocks(shown))) is not None:
+        if (mark := _mark_on_calls(item) or newest_mark(as_blocks(shown))) is not None:
             self._mark_before(mark)
         uses = [block for block in content if block["type"] == "tool_use"]
         ids = [str(orjson.loads(orjson.dumps(block["id"]))) for block in uses]
@@ -330,6 +350,8 @@ class ConversationWriter:
                     param=f"{path}.function",
                     code="missing_required_parameter",
                 )
+            if call.cache_control is not UNSET and (mark := mark_of(call.cache_control, None, path)) is not None:
+                uses[-1][MARK] = mark
             calls.append(waiting)
         if (legacy := item.message.function_call) is not None and not calls:
             # The old form has no ids; a place in the list is the same in every turn.
@@ -381,12 +403,15 @@ class ConversationWriter:
             result[MARK] = orphaned
         if content:
             result["content"] = Fragment(content) if isinstance(content, bytes) else content
+        if item.message.is_error == TRUE:
+            result["is_error"] = True
         if (mark := _own_mark(item)) is not None:
             result[MARK] = mark
         return result
 
     def _content(self, item: _Placed) -> Content:
-        content = self._contents.content(item.message.content, f"{item.path}.content")
+        write = self._contents.users if item.message.role == "user" else self._contents.content
+        content = write(item.message.content, item.content_path)
         self._keep_orphan(item)
         return content
 
@@ -413,7 +438,7 @@ class ConversationWriter:
 
     def _system_texts(self, item: _Placed) -> list[Block]:
         """A system message's texts, the last of them with the mark of the whole."""
-        texts = self._contents.texts(item.message.content, f"{item.path}.content")
+        texts = self._contents.texts(item.message.content, item.content_path)
         self._keep_orphan(item)
         if (mark := _own_mark(item)) is not None:
             if texts:
@@ -441,7 +466,7 @@ class ConversationWriter:
         return [{"type": "text", "text": f"{name}:"}, *content]
 
 
-def _check_messages(messages: list[ChatMessage]) -> None:
+def _check_messages(messages: list[ChatMessage], places: Sequence[str] | None) -> None:
     if not messages:
         raise TranslationError(
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
@@ -450,11 +475,11 @@ def _check_messages(messages: list[ChatMessage]) -> None:
         )
     if {message.role for message in messages} <= _KNOWN_ROLES:
         return
-    index, role = next((index, item.role) for index, item in enumerate(messages) if item.role not in _KNOWN_ROLES)
+    index, message = next((index, item) for index, item in enumerate(messages) if item.role not in _KNOWN_ROLES)
     roles = ", ".join(f"'{role}'" for role in ROLES)
     raise TranslationError(
-        f"Invalid value: '{role}'. Supported values are: {roles}.",
-        param=f"messages[{index}].role",
+        f"Invalid value: '{message.role}'. Supported values are: {roles}.",
+        param=f"{_Placed(index, message, places[index] if places else None).path}.role",
         code="invalid_value",
     )
 
@@ -474,7 +499,7 @@ def _add_texts(messages: list[ChatMessage], texts: list[Block]) -> None:
     size = 0
     for message in messages[len(texts) : len(texts) + _MESSAGES_A_STEP]:
         content = message.content
-        if message.role not in _SPEAKERS or astuple(message)[2:] != _NOTHING_ELSE:
+        if message.role not in _SPEAKERS or astuple(message)[_ALL_ELSE] != _NOTHING_ELSE:
             texts.append({})
         elif SPOKEN.match(content):
             texts.append({"role": message.role, "content": Fragment(bytes(content))})
@@ -495,8 +520,7 @@ def _runs_with_more(messages: list[ChatMessage], texts: list[Block], start: int)
             yield begin, end
 
 
-def _placed_run(messages: list[ChatMessage], start: int, end: int) -> _Run:
-    placed = [_Placed(index, messages[index]) for index in range(start, end)]
+def _run(placed: list[_Placed]) -> _Run:
     has_assistant = bool(placed) and placed[0].message.role == "assistant"
     return _Run(placed[0], placed[1:]) if has_assistant else _Run(None, placed)
 
@@ -505,6 +529,16 @@ def _own_mark(item: _Placed) -> Block | None:
     """The mark that a message carries as a whole."""
     given = item.message.cache_control
     return None if is_null(given) else mark_of(given, None, item.path)
+
+
+def _mark_on_calls(item: _Placed) -> Block | None:
+    """A mark that a message's calls carry."""
+    for number, call in enumerate(item.message.tool_calls or ()):
+        if call.cache_control is not UNSET:
+            mark = mark_of(call.cache_control, None, f"{item.path}.tool_calls[{number}]")
+            if mark is not None:
+                return mark
+    return None
 
 
 def _answered(item: _Placed, waiting: Mapping[str | None, _Call]) -> _Call | None:
@@ -528,7 +562,8 @@ def _unexpected_result(item: _Placed) -> TranslationError:
     return TranslationError(
         "Invalid parameter: messages with role 'tool' must be a response to a preceding message "
         f"with 'tool_calls'; '{item.message.tool_call_id}' has no call that waits for it.",
-        param=f"{item.path}.tool_call_id",
+        # One in Anthropic's form is a part of a content.
+        param=f"{item.path}.{'tool_use_id' if '.' in item.path else 'tool_call_id'}",
         code="invalid_value",
     )
 

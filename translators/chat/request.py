@@ -23,6 +23,7 @@ from translators.chat.extensions import Extensions, write_extensions
 from translators.chat.formats import Format, tool_hash, write_format
 from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
+from translators.chat.native_shapes import UnreadShapesError, may_have_native_shapes, read_native_shapes
 from translators.chat.reasoning import Circumstances, Reasoning, speaks_openrouter, write_reasoning
 from translators.chat.settings import (
     drop_without_counterpart,
@@ -35,16 +36,15 @@ from translators.chat.settings import (
 from translators.chat.shape import PLAIN, AnswerShape
 from translators.chat.tools import Tools, tools_in_steps
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
+from translators.chat.unknown import unknown_in_steps
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 from translators.hosts import HostProfile
 from translators.limits import (
     MAX_MESSAGES,
     MAX_METADATA_BYTES,
     MAX_TOOLS,
-    MAX_UNKNOWN_FIELDS,
     MAX_VALUES,
     check_length,
-    too_many_fields,
     too_many_values,
     too_much_metadata,
 )
@@ -53,8 +53,14 @@ from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.schema import schema_hash
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS
 from translators.steps import in_one_go
-from translators.weight import fields_in_steps, values_in_steps
-from translators.wire.chat import KNOWN_FIELDS, KNOWN_REQUEST_DECODER, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
+from translators.weight import values_in_steps
+from translators.wire.chat import (
+    ECHOING_REQUEST_DECODER,
+    KNOWN_REQUEST_DECODER,
+    OBJECT_DECODER,
+    REQUEST_DECODER,
+    ChatRequest,
+)
 
 # The API wants long answers streamed: the official SDK draws the line where 128,000 tokens an hour would take
 # more than ten minutes (section 8.5 of the Messages reference).
@@ -142,7 +148,10 @@ class MessagesRequest(Struct, frozen=True):
 def read_request(body: bytes) -> ChatRequest:
     """The caller's request, in one go; raises `TranslationError` with the `param` that is wrong."""
     body = checked_body(body)
-    return _read_known(body) or in_one_go(_read_again(body))
+    request = _read_known(body) or in_one_go(_read_again(body))
+    if may_have_native_shapes(request):
+        in_one_go(read_native_shapes(request))
+    return request
 
 
 def read_in_steps(body: bytes) -> Generator[None, None, ChatRequest]:
@@ -155,11 +164,14 @@ def read_in_steps(body: bytes) -> Generator[None, None, ChatRequest]:
     if len(body) > _WEIGHED_BYTES and (yield from values_in_steps(body, MAX_VALUES)) > MAX_VALUES:
         raise too_many_values(None, MAX_VALUES)
     yield
-    known = _read_known(body)
-    if known is not None:
-        return known
+    request = _read_known(body)
+    if request is None:
+        yield
+        request = yield from _read_again(body)
     yield
-    return (yield from _read_again(body))
+    if may_have_native_shapes(request):
+        yield from read_native_shapes(request)
+    return request
 
 
 def _read_known(body: bytes) -> ChatRequest | None:
@@ -168,22 +180,23 @@ def _read_known(body: bytes) -> ChatRequest | None:
         known = KNOWN_REQUEST_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    known.unknown_fields = 0
+    known.unknown_fields, known.places = 0, None
     _check_sizes(known)
     return known
 
 
 def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
     """Tell the mistake, or count the fields that nobody here knows."""
-    request = decode(REQUEST_DECODER, body)
-    yield
-    is_heavy = len(body) > _WEIGHED_BYTES
-    if is_heavy and (yield from fields_in_steps(body, MAX_UNKNOWN_FIELDS)) > MAX_UNKNOWN_FIELDS:
-        raise too_many_fields(MAX_UNKNOWN_FIELDS)
-    request.unknown_fields = len(OBJECT_DECODER.decode(body).keys() - KNOWN_FIELDS)
-    if request.unknown_fields > MAX_UNKNOWN_FIELDS:
-        raise too_many_fields(MAX_UNKNOWN_FIELDS)
+    request: ChatRequest
+    try:
+        request, is_known = ECHOING_REQUEST_DECODER.decode(body), True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        request, is_known = decode(REQUEST_DECODER, body), False
     _check_sizes(request)
+    yield
+    request.unknown_fields, request.places = 0, None
+    if not is_known:
+        request.unknown_fields = yield from unknown_in_steps(body)
     return request
 
 
@@ -218,7 +231,11 @@ def write_in_steps(
             native |= {MCP_TOOLSET}
         tools = yield from tools_in_steps(request, adjustments, target.refused, native=native)
     draft = _decide(request, target, options, past, adjustments, limit, tools)
-    yield from draft.writer.steps()
+    try:
+        yield from draft.writer.steps()
+    except UnreadShapesError:
+        yield from read_native_shapes(request)
+        return (yield from write_in_steps(request, target, options, past))
     yield
     system = _system(draft)
     has_marks = yield from _write_marks(draft, system)
@@ -273,7 +290,7 @@ def _decide(
         max_tokens=max_tokens,
         is_limited_by_caller=is_limited,
         is_tool_forced=choice.is_forced,
-        is_in_tool_loop=is_in_tool_loop(request.messages, past),
+        is_in_tool_loop=is_in_tool_loop(request.messages, past, request.places),
         always_show=options.always_show_reasoning,
         own_effort=extensions.effort,
     )
@@ -294,7 +311,7 @@ def _decide(
         form=form,
         choice=choice,
         reasoning=reasoning,
-        writer=ConversationWriter(request.messages, tools, taken, adjustments, past),
+        writer=ConversationWriter(request.messages, tools, taken, adjustments, past, request.places),
         past=past,
     )
 
@@ -313,7 +330,7 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
         # What the gateway has kept by itself, no caller has sent.
         (adjustments.add if is_own else adjustments.note)("thinking_blocks", "dropped", why)
     shape = _shape(draft)
-    adjustments.count_unknown(request.unknown_fields)
+    adjustments.count_unknown(request.unknown_fields + draft.writer.unknown_fields)
     version = target.host.sampling_version if sampled else None
     return MessagesRequest(
         body,

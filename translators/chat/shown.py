@@ -13,6 +13,7 @@ from translators.chat.echoes import signed_thinking
 from translators.chat.filters import FenceStripper, TextFilter
 from translators.chat.json_value import JsonValue
 from translators.chat.names import is_legal_property, upstream_property_name, upstream_tool_name
+from translators.chat.native_shapes import CALL
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.reading import is_null, is_text
 from translators.wire.chat import PARTS_DECODER, ChatMessage, CustomCall, FunctionCall
@@ -31,6 +32,8 @@ class _Part(Struct):
     input: Raw = Raw(b"{}")
 
 
+# Calls in Anthropic's form are among the message's calls as well.
+_COUNTED_ELSEWHERE: Final = frozenset({*THINKING, CALL})
 # Arguments that are spelled otherwise, every character as an escape in an escaped text, are no longer than that.
 _LONGER: Final = 64
 # How clients write down that there are no arguments.
@@ -84,7 +87,7 @@ def _said(message: ChatMessage) -> str | None:
     try:
         if is_text(content):
             return msgspec.json.decode(content, type=str)
-        parts = [part for part in PARTS_DECODER.decode(content) if part.type not in THINKING]
+        parts = [part for part in PARTS_DECODER.decode(content) if part.type not in _COUNTED_ELSEWHERE]
         if any(part.type not in TEXT_TYPES for part in parts):
             return None
         return "".join([msgspec.json.decode(part.text, type=str) for part in parts])
