@@ -421,7 +421,7 @@ def _tools(tools: Sequence[Body] | None, betas: Sequence[str]) -> Iterator[str]:
             yield f"tools.{index}.input_schema.type: should be 'object'"
         elif any(union in schema for union in _SCHEMA_UNIONS):
             yield f"tools.{index}.input_schema: no oneOf, allOf or anyOf at the top level"
-        elif not all(map(_PROPERTY.fullmatch, schema.get("properties") or {})):
+        elif isinstance(keys := schema.get("properties"), dict) and not all(map(_PROPERTY.fullmatch, keys)):
             yield f"tools.{index}.input_schema.properties: keys should match {_PROPERTY.pattern}"
 
 
