@@ -16,6 +16,7 @@ from gateway.api.notes import Notes, attach_notes, notes_of
 from gateway.api.requests import ClientGoneError, connection_of, header
 from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
+from gateway.api.unpacking import ACCEPTED as ACCEPTED_ENCODINGS
 from gateway.telemetry.logs import log_event
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -26,6 +27,8 @@ HOLD_SECONDS: Final = 1.0
 MOST_HELD: Final = 256
 # The longest of ours has forty.
 _LONGEST_PATH: Final = 200
+# What the status alone does not say (RFC 9110, 15.5.16).
+_HEADERS: Final = {ErrorKind.UNSUPPORTED_ENCODING: {"accept-encoding": ACCEPTED_ENCODINGS}}
 _pause: Final = asyncio.sleep
 
 
@@ -160,7 +163,7 @@ async def _tell(responder: Responder, failure: Failure, scope: Scope, headers: d
     if failure.said:
         notes.words.setdefault("said", failure.said)
     if not responder.has_begun:
-        await responder.send_failure(failure, headers)
+        await responder.send_failure(failure, {**(headers or {}), **_HEADERS.get(failure.kind, {})})
     elif not responder.has_ended:
         await responder.finish_failed(failure)
 

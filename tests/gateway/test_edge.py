@@ -135,8 +135,8 @@ async def test_a_body_of_exactly_the_limit_is_taken(upstream: ScriptedUpstream) 
     assert (exact.status_code, larger.status_code) == (200, 413)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "deflate"])
-async def test_a_compressed_body_is_415(upstream: ScriptedUpstream, encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["br", "compress"])
+async def test_a_body_in_another_coding_is_415(upstream: ScriptedUpstream, encoding: str) -> None:
     async with quick_gateway(key(upstream.base_url)) as running:
         response = await running.http().post(PATH, json=asking(), headers={"content-encoding": encoding})
 
