@@ -17,7 +17,7 @@ from gateway.api.guesses import Guesses
 from gateway.api.interrupts import Interrupts
 from gateway.assembly import Parts, assemble
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
-from gateway.keypool import Key, KeyPool, Lease, PoolSettings, RetryBudget
+from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
 from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.proxy.dispatch import Change, Dispatcher
 from gateway.proxy.exchange import Services
@@ -45,6 +45,7 @@ _CHANGES: Final = {
     Change.REJECTED: (logging.WARNING, "Upstream rejects a key, it is left alone until upstream accepts it again"),
     Change.ACCEPTED: (logging.INFO, "A key that was rejected is accepted again"),
     Change.OUT_OF_FUNDS: (logging.WARNING, "An organisation is out of funds, all its keys are left alone"),
+    Change.WORKSPACE_RESTS: (logging.WARNING, "A workspace cannot be used, all its keys are left alone"),
 }
 # Shorter keys, which only a gateway for its own machine takes, may be words of any text.
 _SHORTEST_HIDDEN: Final = 8
@@ -151,6 +152,7 @@ class Gateway:
             budget=self._budget,
             on_refused=self._on_refused,
             memory=self._turns,
+            models=models,
         )
         parts = Parts(
             services=self.services,
@@ -252,10 +254,10 @@ class Gateway:
         return is_complete
 
 
-def _log_change(change: Change, lease: Lease) -> None:
+def _log_change(change: Change, state: KeyState) -> None:
     level, message = _CHANGES[change]
-    organisation = lease.state.organisation
-    log_event(level, message, key=lease.key.name, organisation=organisation.name if organisation.is_known else None)
+    organisation = state.organisation
+    log_event(level, message, key=state.key.name, organisation=organisation.name if organisation.is_known else None)
 
 
 def endpoints_of(config: Config) -> dict[str, HostEndpoint]:

@@ -34,6 +34,7 @@ from gateway.secret import Secret
 from gateway.upstream.hosts import HostEndpoint
 from translators.chat.request import Options
 from translators.models import ModelTable
+from translators.native.allowed import Allowed
 
 G = TypeVar("G", bound=Generator)
 
@@ -107,6 +108,7 @@ def _generator(kind: type[G], config: Config, parts: Parts) -> G:
         caching=config.translation.prompt_caching,
         allowed_fields=frozenset(config.translation.allow_native),
         max_choices=config.translation.max_choices,
+        server_tools=frozenset(config.native.server_tools),
     )
     return kind(
         authenticator=parts.authenticator,
@@ -135,7 +137,11 @@ def _native(route: NativeRoute, config: Config, parts: Parts) -> Messages:
         settings=NativeSettings(
             config.server.max_body_bytes,
             config.streaming.keepalive_seconds,
-            frozenset(config.translation.allow_native),
+            Allowed(
+                fields=frozenset(config.translation.allow_native) | frozenset(config.native.fields),
+                betas=frozenset(config.native.betas),
+                server_tools=frozenset(config.native.server_tools),
+            ),
             config.models.fallbacks,
         ),
         interrupts=parts.interrupts,

@@ -169,6 +169,8 @@ def test_the_page_on_load_balancing_says_who_is_to_blame_for_what() -> None:
         Blame.KEY: "the key",
         Blame.KEY_AND_MODEL: "the key and the model",
         Blame.KEY_LIMIT: "the limit",
+        Blame.KEY_IN_DOUBT: "the key, if a probe says so",
+        Blame.WORKSPACE: "the workspace",
         Blame.ORGANISATION: "the organisation",
         Blame.HOST: "the host",
         Blame.SERVICE: "the service",

@@ -33,10 +33,17 @@ class ErrorKind(Enum):
     RATE_LIMITED = auto()
     RAMPED_TOO_FAST = auto()
     SPEND_LIMIT = auto()
+    WORKSPACE_LIMIT = auto()
+    WORKSPACE_UNAVAILABLE = auto()
     KEY_REJECTED = auto()
     MODEL_REFUSED = auto()
+    # Upstream's word on one request, which may be about the key as well.
+    NOT_PERMITTED = auto()
+    NOT_FOUND = auto()
+    LINKED_ACCOUNT = auto()
     # Upstream's side.
     OVERLOADED = auto()
+    COMPACTION_UNAVAILABLE = auto()
     UPSTREAM_REQUEST_TIMEOUT = auto()
     UPSTREAM_CONFLICT = auto()
     UPSTREAM_ERROR = auto()
@@ -59,6 +66,9 @@ class Blame(Enum):
     KEY = auto()
     KEY_LIMIT = auto()
     KEY_AND_MODEL = auto()
+    # It may have been the request: the key goes on serving until a probe has shown that it is refused.
+    KEY_IN_DOUBT = auto()
+    WORKSPACE = auto()
     ORGANISATION = auto()
     HOST = auto()
     # The host, as far as this class of models is concerned: it answers, but not with what was asked for.
@@ -69,7 +79,8 @@ class Blame(Enum):
 class Rule:
     """What one kind of error means to the client (status, type, code) and to the pool (retry, blame).
 
-    `sdk_retry` is sent as `x-should-retry`, which both official SDKs obey over their own rules.
+    `sdk_retry` is sent as `x-should-retry`, which both official SDKs obey over their own rules. `one_other`: one other
+    key is asked, no more, and its answer is the caller's, since it may be the request that is refused.
     """
 
     status: int
@@ -78,6 +89,7 @@ class Rule:
     retry: bool = False
     blame: Blame = Blame.NOBODY
     sdk_retry: bool | None = None
+    one_other: bool = False
 
 
 _REQUEST: Final = "invalid_request_error"
@@ -109,11 +121,27 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.SPEND_LIMIT: Rule(
         429, "insufficient_quota", "insufficient_quota", retry=True, blame=Blame.ORGANISATION, sdk_retry=False
     ),
+    ErrorKind.WORKSPACE_LIMIT: Rule(
+        429, "insufficient_quota", "insufficient_quota", retry=True, blame=Blame.WORKSPACE, sdk_retry=False
+    ),
+    ErrorKind.WORKSPACE_UNAVAILABLE: Rule(503, _BUSY, "upstream_unavailable", retry=True, blame=Blame.WORKSPACE),
     ErrorKind.KEY_REJECTED: Rule(503, _SERVER, "upstream_key_rejected", retry=True, blame=Blame.KEY, sdk_retry=False),
     ErrorKind.MODEL_REFUSED: Rule(404, _REQUEST, "model_not_found", retry=True, blame=Blame.KEY_AND_MODEL),
+    ErrorKind.NOT_PERMITTED: Rule(403, _REQUEST, retry=True, blame=Blame.KEY_IN_DOUBT, one_other=True),
+    ErrorKind.NOT_FOUND: Rule(404, _REQUEST, retry=True, one_other=True),
+    ErrorKind.LINKED_ACCOUNT: Rule(
+        429,
+        "insufficient_quota",
+        "insufficient_quota",
+        retry=True,
+        blame=Blame.KEY_IN_DOUBT,
+        sdk_retry=False,
+        one_other=True,
+    ),
     ErrorKind.OVERLOADED: Rule(
         503, "service_unavailable_error", "server_is_overloaded", retry=True, blame=Blame.SERVICE
     ),
+    ErrorKind.COMPACTION_UNAVAILABLE: Rule(503, _BUSY, "server_is_overloaded", retry=True),
     ErrorKind.UPSTREAM_REQUEST_TIMEOUT: Rule(408, _SERVER, "upstream_timeout", retry=True),
     ErrorKind.UPSTREAM_CONFLICT: Rule(409, _REQUEST, "conflict", retry=True),
     ErrorKind.UPSTREAM_ERROR: Rule(500, _SERVER, "upstream_error", retry=True, blame=Blame.SERVICE),

@@ -5,7 +5,7 @@ of the Messages reference), and only from their first word on: hosts quote calle
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -54,28 +54,36 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
     (re.compile(r"adaptive thinking is not supported"), _without_thinking("adaptive")),
     (
         re.compile(
-            r"This model does not support effort level '(?P<level>[a-z]+)'"
-            r"(?:\. Supported levels: (?P<supported>[a-z, ]+))?"
+            r"This model does not support effort level '(?P<level>[a-z]{1,20})'"
+            r"(?:\. Supported levels: (?P<supported>[a-z, ]{1,200}))?"
         ),
         _without_effort,
     ),
     (
-        re.compile(r"max_tokens: \d+ > (?P<limit>[1-9][0-9]{0,8}), which is the maximum"),
+        re.compile(r"max_tokens: \d{1,12} > (?P<limit>[1-9][0-9]{0,8}), which is the maximum"),
         lambda row, found: replace(row, max_output=int(found["limit"])),
     ),
 )
 
 
-# A grammar could not be made: of a strict tool's schema, or of the answer's form.
+# A grammar could not be made: of the schema at a place that upstream names, or of one, or all, that it does not name.
 _SCHEMA_REFUSED: Final = re.compile(
-    r"tools\.\d+\.(custom\.)?input_schema|output_config\.format|Schema is too complex|Schema type '|For '\w+' type, "
-    r"|Too many strict tools"
+    r"(?:(?P<tool>tools\.\d{1,6})\.(?:custom\.)?input_schema|(?P<form>output_config\.format))\b"
+    r"|Schema is too complex|Schema type '|For '\w{1,40}' type, |Too many strict tools"
 )
 
 
-def is_about_schema(message: str) -> bool:
-    """Whether a schema was refused that the gateway had promised to hold the model to."""
-    return _SCHEMA_REFUSED.match(message) is not None
+def refused_places(message: str, places: Iterable[str]) -> tuple[str, ...]:
+    """Of the places with a schema that the gateway had promised to hold the model to, those that a 400 is about.
+
+    That is the one that it names, as `tools.3` or `output_config.format`, and all where it is about a schema and names
+    none. The name of a place with another kind of schema is about none of them.
+    """
+    found = _SCHEMA_REFUSED.match(message)
+    if found is None:
+        return ()
+    named = found["tool"] or found["form"]
+    return tuple(place for place in places if named in (None, place))
 
 
 def corrected(row: ModelRow, message: str) -> ModelRow | None:

@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 _HOST_SPELLING: Final = re.compile(r"^(?:[a-z-]+\.)?(?:anthropic[./])?(?P<id>claude-[a-z0-9-]+?)(?:-v\d+(?::\d+)?)?$")
 
 
+_MOST_NAMES: Final = 5000
+
 # Limits are told per family and generation ("Opus 5, Sonnet 5, Haiku 4.5 classes": section 12 of the reference).
 _LIMIT_CLASS: Final = re.compile(
     r"claude-(?:(?P<family>[a-z]+)-(?P<generation>\d+)|(?P<first>\d+)(?:-\d+)?-(?P<old>[a-z]+))"
@@ -195,9 +197,10 @@ class ModelTable:
         self._put(row if model in (row.id, *row.aliases) else replace(row, id=model, aliases=()))
 
     def refine(self, infos: Iterable[ModelInfo]) -> None:
-        """Take over what the Models API says."""
+        """Take over what the Models API says; of names that come anew with every list, some are too many."""
         for info in infos:
-            self._put(refined(self.row(info.id), info))
+            if len(self._by_id) < _MOST_NAMES or info.id in self._by_id:
+                self._put(refined(self.row(info.id), info))
 
     def _put(self, row: ModelRow) -> None:
         names = (row.id, *row.aliases)

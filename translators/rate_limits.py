@@ -8,6 +8,7 @@ from typing import Final
 from translators.moments import http_moment, iso_moment
 
 _PREFIX: Final = "anthropic-ratelimit-"
+_LONGEST_MOMENTS: Final = 200
 # Names there and here, put together once: of the counts and of the reset of each kind.
 _NAMES: Final = [
     (
@@ -26,7 +27,10 @@ def openai_rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
             if (count := headers.get(name)) is not None and count.isdecimal():
                 limits[ours] = count
         if (reset := headers.get(reset_name)) is not None:
-            duration = _duration_until(reset, headers.get("date"))
+            sent_at = headers.get("date", "")
+            # What is longer is no moment, and would be remembered.
+            is_short = len(reset) + len(sent_at) <= _LONGEST_MOMENTS
+            duration = _duration_until(reset, sent_at) if is_short else None
             if duration is not None:
                 limits[our_reset] = duration
     return limits
@@ -47,10 +51,10 @@ def go_duration(seconds: float) -> str:
 
 # Both are the same for many answers in a row, and take longer to read than everything else here together.
 @lru_cache(maxsize=64)
-def _duration_until(reset: str, sent_at: str | None) -> str | None:
+def _duration_until(reset: str, sent_at: str) -> str | None:
     """By upstream's own clock: its answer says when it was sent."""
     try:
-        seconds = (iso_moment(reset) - _http_date(sent_at or "")).total_seconds()
+        seconds = (iso_moment(reset) - _http_date(sent_at)).total_seconds()
     except ValueError:
         return None
     return go_duration(max(0.0, seconds))

@@ -75,6 +75,8 @@ def schema_hash(schema: bytes) -> str:
 
 # Converting is pure, and the same form is asked for with every turn.
 _REMEMBERED: Final = Remembered[Structured](4 * 2**20)
+# Beside the texts.
+_OBJECT_BYTES: Final = 1_500
 
 
 def structured(schema: bytes) -> Structured:
@@ -82,7 +84,7 @@ def structured(schema: bytes) -> Structured:
     found = _REMEMBERED.get(schema)
     if found is None:
         found = _converted(schema)
-        _REMEMBERED.put(schema, found, len(schema) + len(found.json))
+        _REMEMBERED.put(schema, found, len(schema) + len(found.json) + _OBJECT_BYTES)
     return found
 
 

@@ -23,8 +23,8 @@ _PIECE_BYTES: Final = 256 * 1024
 # Above this members are counted while they are read. Below it there cannot be enough of them to matter.
 _LARGE_BYTES: Final = 64 * 1024
 
-# The inside of a string, or as much of it as takes a tenth of a millisecond.
-_INSIDE: Final = re.compile(rb'(?:[^"\\]++|\\.){0,4096}+', re.DOTALL)
+# Escapes in a row with a little text between, as many as take a tenth of a millisecond.
+_ESCAPES: Final = re.compile(rb'(?:\\.[^"\\]{0,64}+){1,1024}+', re.DOTALL)
 # What stands before a member's value. Possessive, since a pattern that may go back remembers each step.
 _NAME: Final = re.compile(rb'[\s{,]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+:\s*+', re.DOTALL)
 
@@ -107,12 +107,26 @@ def _check_outside_of_strings(body: bytes) -> Generator[None, None, None]:
 
 
 def _end_of_string(body: bytes, at: int) -> Generator[None, None, int]:
-    """Where a string has ended whose inside begins there."""
-    while (inside := _INSIDE.match(body, at)) is not None and inside.end() > at:
-        at = inside.end()
+    """Where a string has ended whose inside begins there.
+
+    Text without escapes is searched, which is much quicker than to match it, and each byte is searched only once.
+    """
+    quote = -1
+    while at < len(body):
+        if quote < at:
+            quote = body.find(b'"', at, at + _PIECE_BYTES)
+        end = quote if quote >= 0 else at + _PIECE_BYTES
+        escape = body.find(b"\\", at, end)
+        if escape >= 0:
+            found = _ESCAPES.match(body, escape)
+            # A backslash that nothing follows ends a body that is cut off.
+            at = found.end() if found is not None else len(body)
+        elif quote >= 0:
+            return quote + 1
+        else:
+            at = end
         yield
-    # A quote, the end of a body that is cut off, or a lone backslash there.
-    return at + 1
+    return at
 
 
 def _counting_decoder() -> "msgspec.json.Decoder[dict[_Name, Raw]]":

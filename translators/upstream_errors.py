@@ -14,11 +14,12 @@ from translators.wire.messages import ERROR_DECODER, ErrorObject
 
 CUT_OFF: Final = Failure(ErrorKind.CUT_OFF, "Upstream closed the connection before the answer was complete.")
 
-# Section 8.2 of the Messages reference. 403 and 404 are decided by `_refusal`.
+# Section 8.2 of the Messages reference. Of 400, 403 and 404 the message tells more where it is nobody's but upstream's.
 _KIND_OF_STATUS: Final = {
     400: ErrorKind.INVALID_REQUEST,
     401: ErrorKind.KEY_REJECTED,
-    402: ErrorKind.KEY_REJECTED,
+    402: ErrorKind.SPEND_LIMIT,
+    403: ErrorKind.NOT_PERMITTED,
     408: ErrorKind.UPSTREAM_REQUEST_TIMEOUT,
     409: ErrorKind.UPSTREAM_CONFLICT,
     413: ErrorKind.TOO_LARGE,
@@ -30,7 +31,7 @@ _KIND_OF_STATUS: Final = {
     529: ErrorKind.OVERLOADED,
 }
 # In a stream there is no status any more; the type says the same.
-_STATUS_OF_TYPE: Final = {
+STATUS_OF_TYPE: Final = {
     "invalid_request_error": 400,
     "authentication_error": 401,
     "billing_error": 402,
@@ -43,37 +44,85 @@ _STATUS_OF_TYPE: Final = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-# `details.error_code` is narrower than the status (section 8.3).
+# `details.error_code` is narrower than the status, and nobody can have quoted it (section 8.3, and section 1.1 of the
+# additions, gone through one by one in tests/translators/test_upstream_errors.py). Those that are not listed mean what
+# their status means.
 _KIND_OF_CODE: Final = {
+    # The organisation.
     "enforced_spend_limit_reached": ErrorKind.SPEND_LIMIT,
     "contract_spend_limit_reached": ErrorKind.SPEND_LIMIT,
+    "organization_on_hold": ErrorKind.SPEND_LIMIT,
     "ramp_limit_exceeded": ErrorKind.RAMPED_TOO_FAST,
-    "organization_on_hold": ErrorKind.KEY_REJECTED,
-    "cmek_key_disabled": ErrorKind.KEY_REJECTED,
-    "cmek_key_network_blocked": ErrorKind.KEY_REJECTED,
-    "linked_organization_billing_unavailable": ErrorKind.KEY_REJECTED,
-    "linked_organization_spend_limit_reached": ErrorKind.KEY_REJECTED,
+    # One workspace: its own encryption key.
+    "cmek_key_disabled": ErrorKind.WORKSPACE_UNAVAILABLE,
+    "cmek_key_network_blocked": ErrorKind.WORKSPACE_UNAVAILABLE,
+    "cmek_context_unavailable": ErrorKind.WORKSPACE_UNAVAILABLE,
+    "cmek_key_unreachable": ErrorKind.WORKSPACE_UNAVAILABLE,
+    # The key, or what this one request asks for: who has made the key, and whose account is to be charged.
+    "claude_code_key_creator_not_member": ErrorKind.NOT_PERMITTED,
+    "linked_organization_billing_unavailable": ErrorKind.LINKED_ACCOUNT,
+    "linked_organization_spend_limit_reached": ErrorKind.LINKED_ACCOUNT,
+    # The request, with whatever key.
+    "user_profile_billing_not_authorized": ErrorKind.CALLER_NOT_PERMITTED,
+    "user_profile_not_billable": ErrorKind.CALLER_NOT_PERMITTED,
+    "sandbox_egress_restricted": ErrorKind.CALLER_NOT_PERMITTED,
+    "skill_read_blocked_undecryptable": ErrorKind.INVALID_REQUEST,
+    # One feature of the service.
+    "compaction_unavailable": ErrorKind.COMPACTION_UNAVAILABLE,
 }
+# Where the code itself is the caller's to know, beside what the table of errors says.
+_CALLERS: Final = frozenset(
+    {ErrorKind.INVALID_REQUEST, ErrorKind.NOT_FOUND, ErrorKind.CALLER_NOT_PERMITTED, ErrorKind.NOT_PERMITTED}
+)
+_CODE: Final = re.compile(r"[a-z_]{1,64}")
 # A key that the caller brought: what is wrong with it is the caller's to know.
 _KIND_OF_CALLERS_KEY: Final = {
-    (ErrorKind.KEY_REJECTED, 400): ErrorKind.INVALID_REQUEST,
     (ErrorKind.KEY_REJECTED, 401): ErrorKind.CALLER_KEY_REJECTED,
-    (ErrorKind.KEY_REJECTED, 402): ErrorKind.CALLER_QUOTA,
-    (ErrorKind.KEY_REJECTED, 403): ErrorKind.CALLER_NOT_PERMITTED,
+    (ErrorKind.NOT_PERMITTED, 400): ErrorKind.INVALID_REQUEST,
+    (ErrorKind.NOT_PERMITTED, 403): ErrorKind.CALLER_NOT_PERMITTED,
+    (ErrorKind.SPEND_LIMIT, 400): ErrorKind.INVALID_REQUEST,
+    (ErrorKind.SPEND_LIMIT, 402): ErrorKind.CALLER_QUOTA,
     (ErrorKind.SPEND_LIMIT, 429): ErrorKind.CALLER_QUOTA,
+    (ErrorKind.LINKED_ACCOUNT, 402): ErrorKind.CALLER_QUOTA,
+    (ErrorKind.WORKSPACE_LIMIT, 400): ErrorKind.INVALID_REQUEST,
+    (ErrorKind.WORKSPACE_UNAVAILABLE, 400): ErrorKind.INVALID_REQUEST,
+    (ErrorKind.WORKSPACE_UNAVAILABLE, 403): ErrorKind.CALLER_NOT_PERMITTED,
+    (ErrorKind.WORKSPACE_UNAVAILABLE, 503): ErrorKind.UPSTREAM_UNAVAILABLE,
 }
 # What is longer is a mistake of the host's, and would not fit into the headers that tell of it.
 _LONGEST_WAIT_SECONDS: Final = 366 * 86_400.0
-_OWN_SPEND_LIMIT: Final = re.compile(r"You have reached your specified .*API usage limits", re.IGNORECASE)
-_REGAIN_ACCESS: Final = re.compile(r"regain access on (\d{4}-\d{2}-\d{2}) at (\d{2}:\d{2}) UTC")
-_CONTEXT_TOO_LONG: Final = re.compile(r"prompt is too long|exceed(s|ed)? (the )?(model'?s )?context", re.IGNORECASE)
+
+# Upstream's messages quote callers: names of fields stand at the beginning ("NAME: Extra inputs are not permitted"),
+# values further on ("Input tag 'VALUE' found ..."). So what is said of anything but the request has to be the whole
+# message, and no `: ` may follow on it. Wordings may change; then the request alone is refused.
+_REST: Final = r"\.?(?: (?:[^:'\"`]|(?<=\d):(?=\d))*)?"
+_ACCOUNT_IS_OUT: Final = re.compile(
+    r"(?:You have reached your specified (?:organization )?API usage limits"
+    r"|Your credit balance is too low to access the Anthropic API"
+    rf"|This organization has been disabled){_REST}"
+)
+_WORKSPACE_IS_OUT: Final = re.compile(rf"You have reached your specified workspace API usage limits{_REST}")
+_REGAIN_ACCESS: Final = re.compile(
+    r"You have reached your [^:'\"`]{0,200}?regain access on (\d{4}-\d{2}-\d{2}) at (\d{2}:\d{2}) UTC\.?"
+)
+_MODEL_MISSING: Final = re.compile(r"model: (?P<model>[^\s'\"]{1,256})")
+_MODEL_NOT_PERMITTED: Final = re.compile(
+    r"(?:model: |Your organization (?:may not use|does not have access to) (?:the )?model:? )"
+    r"(?P<model>[^\s'\"]{1,256}?)\.?"
+)
+_CONTEXT_TOO_LONG: Final = re.compile(
+    r"prompt is too long|input is too long for|input length and `max_tokens` exceed"
+    r"|(?:the |this |your )?(?:prompt|input|request|conversation)[a-z ]{0,40} exceed(?:s|ed)? (?:the )?(?:model'?s )?"
+    r"(?:maximum )?context",
+    re.IGNORECASE,
+)
 
 # So much of upstream's words is looked at and told: characters, far more than it uses.
 MAX_MESSAGE: Final = 16_384
 
 # Messages name a field at their beginning: `temperature: range: 0..1`, "`top_p` is deprecated ...".
 _FIELD: Final = re.compile(r"[`\"]?([a-z_]+)")
-_TOOL: Final = re.compile(r"tools\.(\d+)")
+_TOOL: Final = re.compile(r"tools\.(\d{1,9})(?=[.:])")
 # Indices into the history are left out: upstream counts joined turns, the caller messages.
 _PARAM_OF_FIELD: Final = {
     "messages": "messages",
@@ -97,7 +146,9 @@ _PARAM_OF_FIELD: Final = {
 _POOL_MESSAGES: Final = {
     ErrorKind.KEY_REJECTED: "The gateway's own key was refused upstream, and no other key is left. "
     "Your key is fine; the gateway's log names the key that was refused.",
-    ErrorKind.SPEND_LIMIT: "The spend limit of the gateway's upstream account is reached.",
+    ErrorKind.SPEND_LIMIT: "The gateway's upstream account is at its spend limit, out of funds, or on hold.",
+    ErrorKind.WORKSPACE_LIMIT: "The gateway's upstream workspace is at its spend limit.",
+    ErrorKind.WORKSPACE_UNAVAILABLE: "The gateway's upstream workspace cannot be used at the moment.",
 }
 
 
@@ -106,9 +157,11 @@ def kind_of(status: int, error_type: str | None = None, error_code: str | None =
     if error_code in _KIND_OF_CODE:
         return _KIND_OF_CODE[error_code]
     if status == 400:
-        return _kind_of_400(message)
-    if status in (403, 404):
-        return _refusal(status, error_type, message)
+        return _kind_of_400(error_type, message)
+    if status == 403:
+        return ErrorKind.MODEL_REFUSED if _MODEL_NOT_PERMITTED.fullmatch(message) else ErrorKind.NOT_PERMITTED
+    if status == 404:
+        return _kind_of_404(error_type, message)
     if status in _KIND_OF_STATUS:
         return _KIND_OF_STATUS[status]
     if status < 400:
@@ -118,45 +171,63 @@ def kind_of(status: int, error_type: str | None = None, error_code: str | None =
 
 
 def answered_failure(
-    status: int, body: bytes, headers: Mapping[str, str] | None = None, *, is_callers_key: bool = False
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str] | None = None,
+    *,
+    model: str | None = None,
+    is_callers_key: bool = False,
 ) -> Failure:
     """The failure in an error answer; intermediaries answer with anything, so the body need not be Anthropic's.
 
-    Header names are lower case. For a key that the caller brought, what is wrong with it is the caller's to know.
+    Header names are lower case. `model` is the one that was asked for: a refusal of any other, which a request can name
+    as well, says nothing of it. For a key that the caller brought, what is wrong with it is the caller's to know.
     """
     try:
         error = ERROR_DECODER.decode(body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = ErrorObject()
-    failure = _failure(status, error, is_callers_key)
-    wait = _wait(headers or {}, error.message or "")
+    failure = _failure(status, error, model, is_callers_key)
+    wait = _told_wait(headers or {})
+    if wait is None and failure.kind is ErrorKind.SPEND_LIMIT and status == 429:
+        wait = _wait_for_access((error.message or "")[:MAX_MESSAGE], (headers or {}).get("date"))
     return replace(failure, retry_after_seconds=None if wait is None else min(wait, _LONGEST_WAIT_SECONDS))
 
 
 def streamed_failure(error: ErrorObject) -> Failure:
     """The failure in an `error` event: the same as the status that it would have had before the stream."""
-    return _failure(_STATUS_OF_TYPE.get(error.type or "", 500), error)
+    return _failure(STATUS_OF_TYPE.get(error.type or "", 500), error)
 
 
-def _failure(status: int, error: ErrorObject, is_callers_key: bool = False) -> Failure:
+def _failure(status: int, error: ErrorObject, model: str | None = None, is_callers_key: bool = False) -> Failure:
     message = (error.message or "")[:MAX_MESSAGE]
     kind = kind_of(status, error.type, error.error_code, message)
+    code = error.error_code if kind in _CALLERS and _CODE.fullmatch(error.error_code or "") else None
     if is_callers_key:
         kind = _KIND_OF_CALLERS_KEY.get((kind, status), kind)
-    param = _param(kind, message)
+    if kind is ErrorKind.MODEL_REFUSED and (model is None or _model_in(message) != model):
+        kind, code = ErrorKind.NOT_FOUND, RULES[kind].code
+    param = _param(kind, error)
     return Failure(
         kind,
         # What concerns the pool's keys is not told in upstream's words.
-        _POOL_MESSAGES.get(kind) or _caller_message(kind, message),
+        _POOL_MESSAGES.get(kind) or _caller_message(kind, error),
         param=param,
+        code=code,
         upstream_type=error.type,
         detail=f"{status} {error.type or 'without a type'}{f' param={param}' if param else ''}",
         said=message,
     )
 
 
-def _param(kind: ErrorKind, message: str) -> str | None:
+def _model_in(message: str) -> str | None:
+    found = _MODEL_NOT_PERMITTED.fullmatch(message)
+    return found["model"] if found else None
+
+
+def _param(kind: ErrorKind, error: ErrorObject) -> str | None:
     """The field that upstream complains about, in the caller's terms."""
+    message = next(iter(error.paths), error.message or "")
     if kind is ErrorKind.CONTEXT_TOO_LONG:
         return "messages"
     if kind is not ErrorKind.INVALID_REQUEST:
@@ -168,8 +239,8 @@ def _param(kind: ErrorKind, message: str) -> str | None:
     return _PARAM_OF_FIELD.get(named[1] if named else "")
 
 
-def _wait(headers: Mapping[str, str], message: str) -> float | None:
-    """Seconds to wait, as `retry-after-ms`, `retry-after` or the words of a spend limit say."""
+def _told_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, as `retry-after-ms` or `retry-after` say."""
     for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers[name]) / divisor
@@ -177,8 +248,13 @@ def _wait(headers: Mapping[str, str], message: str) -> float | None:
             continue
         if 0 <= seconds < float("inf"):
             return seconds
-    regain = _REGAIN_ACCESS.search(message)
-    return _seconds_until(f"{regain[1]}T{regain[2]}:00Z" if regain else headers.get("retry-after"), headers.get("date"))
+    return _seconds_until(headers.get("retry-after"), headers.get("date"))
+
+
+def _wait_for_access(message: str, sent_at: str | None) -> float | None:
+    """Seconds to wait, as the words of a spend limit say."""
+    regain = _REGAIN_ACCESS.fullmatch(message)
+    return _seconds_until(f"{regain[1]}T{regain[2]}:00Z", sent_at) if regain else None
 
 
 def _seconds_until(moment: str | None, sent_at: str | None) -> float | None:
@@ -193,26 +269,30 @@ def _moment(text: str) -> datetime:
     return iso_moment(text) if text[:1].isdecimal() else http_moment(text)
 
 
-def _kind_of_400(message: str) -> ErrorKind:
-    if _OWN_SPEND_LIMIT.search(message):
-        return ErrorKind.KEY_REJECTED
-    if _CONTEXT_TOO_LONG.search(message):
+def _kind_of_400(error_type: str | None, message: str) -> ErrorKind:
+    if error_type == "invalid_request_error":
+        if _ACCOUNT_IS_OUT.fullmatch(message):
+            return ErrorKind.SPEND_LIMIT
+        if _WORKSPACE_IS_OUT.fullmatch(message):
+            return ErrorKind.WORKSPACE_LIMIT
+    if _CONTEXT_TOO_LONG.match(message):
         return ErrorKind.CONTEXT_TOO_LONG
     return ErrorKind.INVALID_REQUEST
 
 
-def _refusal(status: int, error_type: str | None, message: str) -> ErrorKind:
-    """A 403 or 404 is about the model where it says so; else about the key, or about the address."""
-    if "model" in message.lower():
-        return ErrorKind.MODEL_REFUSED
-    if status == 403:
-        return ErrorKind.KEY_REJECTED
-    # Without Anthropic's error type nothing at that address speaks Messages: a wrong base_url.
-    return ErrorKind.MODEL_REFUSED if error_type == "not_found_error" else ErrorKind.PROTOCOL_ERROR
+def _kind_of_404(error_type: str | None, message: str) -> ErrorKind:
+    if error_type != "not_found_error":
+        # Without Anthropic's error type nothing at that address speaks Messages: a wrong base_url.
+        return ErrorKind.PROTOCOL_ERROR
+    return ErrorKind.MODEL_REFUSED if _MODEL_MISSING.fullmatch(message) else ErrorKind.NOT_FOUND
 
 
-def _caller_message(kind: ErrorKind, message: str) -> str:
-    if kind is ErrorKind.CONTEXT_TOO_LONG and "maximum context length" not in message:
+def _caller_message(kind: ErrorKind, error: ErrorObject) -> str:
+    message = (error.message or "")[:MAX_MESSAGE]
+    if kind is ErrorKind.CONTEXT_TOO_LONG:
         # Clients look for these very words to know that they have to shorten the history.
         return f"This model's maximum context length is exceeded: {message}"
+    if error.paths:
+        # They count upstream's turns, of which a caller's messages may be joined.
+        return f"{message} (at {', '.join(error.paths)[:MAX_MESSAGE]} of the request as it was sent upstream)"
     return message or f"Upstream answered with an error ({RULES[kind].status})."

@@ -27,7 +27,7 @@ from gateway.proxy.chat import (
     usage_of_choices,
 )
 from gateway.proxy.exchange import Candidate, Exchange, Record, Services
-from gateway.proxy.lessons import Lessons
+from gateway.proxy.lessons import Circle, Lessons
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
 from gateway.proxy.sightings import Sightings
@@ -42,11 +42,13 @@ from translators.errors import FailedError, TranslationError
 from translators.models import ModelTable
 from translators.prefixes import chat_prefix
 from translators.reading import is_null
+from translators.server_tools import EVERYTHING
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
 # What callers with a key of their own may use: it is their bill, and their workspace.
 _OWNERS_FIELDS: Final = RESTRICTED | {"file_ids"}
+_OWNERS_TOOLS: Final = frozenset({EVERYTHING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +182,18 @@ class Generator:
         model = understood.id
         rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
         memory = self._services.memory
+        scope = caller.scope
+        # Whoever brings a key has limits of its account's own, and teaches nobody else.
+        circle = Circle(scope, b"" if caller.own_key is None else scope)
         writers: dict[int, list[Writer]] = {}
         for asked in task.chats:
             if id(asked) not in writers:
                 chat = with_wishes(asked, understood)
-                past = await memory.recollect(chat, caller.scope, rows, in_turns if task.is_large else None)
+                past = await memory.recollect(chat, scope, rows, in_turns if task.is_large else None)
                 own = self._with_sharing(options, chat, model, caller, task.choices_per_prompt)
                 writers[id(asked)] = [
-                    Writer(chat, name, row, own, self._lessons, memory, past.get(name)) for name, row in rows.items()
+                    Writer(chat, name, row, own, self._lessons, memory, past.get(name), circle)
+                    for name, row in rows.items()
                 ]
         return [writers[id(chat)] for chat in task.chats]
 
@@ -207,7 +213,7 @@ class Generator:
         """The operator's options with the caller's own wishes, which come as headers."""
         options = self._settings.options
         if caller.own_key is not None:
-            options = replace(options, allowed_fields=_OWNERS_FIELDS)
+            options = replace(options, allowed_fields=_OWNERS_FIELDS, server_tools=_OWNERS_TOOLS)
         if header(scope, b"x-gateway-thinking-blocks") == "1":
             options = replace(options, show_thinking_blocks=True)
         wish = header(scope, b"x-gateway-on-unsupported")

@@ -11,7 +11,8 @@ class StreamClient:
     """The caller's side of one stream, as the proxy sees it; inside `with` it is kept alive while it is silent.
 
     After `interval_seconds` without a write the head leaves, if it has not, and a comment line follows, or what else
-    `sign_of_life` says: any byte resets the read time-outs of clients and proxies.
+    `sign_of_life` says: any byte resets the read time-outs of clients and proxies. No write waits for a client that
+    does not read: the writer holds a lease, and knows better what to wait for.
     """
 
     def __init__(self, responder: Responder, interval_seconds: float, sign_of_life: bytes = KEEP_ALIVE) -> None:
@@ -24,6 +25,7 @@ class StreamClient:
         self._sign: asyncio.Task[None] | None = None
 
     def __enter__(self) -> "StreamClient":
+        self._responder.wait_when_full(False)
         self._wait(self._interval)
         return self
 
@@ -34,6 +36,7 @@ class StreamClient:
             self._timer.cancel()
         if self._sign is not None:
             self._sign.cancel()
+        self._responder.wait_when_full(True)
 
     async def begin(self) -> None:
         """Send the head, unless it has left."""
@@ -45,6 +48,15 @@ class StreamClient:
         await self.begin()
         self._last_write = self._loop.time()
         await self._responder.write(data)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client does not read for now."""
+        return self._responder.is_full
+
+    async def drained(self) -> None:
+        """Until it reads again, or has gone."""
+        await self._responder.drained()
 
     @property
     def takes_pushes(self) -> bool:
@@ -71,12 +83,17 @@ class StreamClient:
             self._wait(self._interval - silent)
             return
         # A client that does not read is not waiting for a sign of life.
-        if not self._responder.is_sending and not self._responder.has_ended:
+        if self._takes_signs:
             self._sign = self._loop.create_task(self._send_sign())
         self._wait(self._interval)
 
     async def _send_sign(self) -> None:
         await self.begin()
-        if not self._responder.is_sending and not self._responder.has_ended:
+        if self._takes_signs:
             self._last_write = self._loop.time()
             await self._responder.write(self._sign_of_life)
+
+    @property
+    def _takes_signs(self) -> bool:
+        responder = self._responder
+        return not (responder.is_sending or responder.is_full or responder.has_ended)

@@ -1,5 +1,6 @@
 """`POST /v1/messages` and `POST /v1/messages/count_tokens`: for callers who speak Messages themselves."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,14 +22,14 @@ from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
 from gateway.proxy.totals import Totals
 from gateway.secret import Secret
+from translators.adjustments import united
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
+from translators.native.allowed import Allowed, check_allowed, check_allowed_in_steps, passing_betas
 from translators.native.request import (
     DEFAULT_VERSION,
     Asked,
     NativeRequest,
-    check_restricted,
-    check_restricted_in_steps,
     read_native,
     read_native_in_steps,
     with_model,
@@ -38,6 +39,10 @@ from translators.native.stream import PING
 
 # What passes beside `anthropic-version` and `anthropic-beta`: no credentials, nothing that tells who the client is.
 PASSING_HEADERS: Final = (b"anthropic-user-profile-id",)
+# Callers choose them, and heads of calls are kept.
+_MAX_HEADER_BYTES: Final = 2048
+_VERSION: Final = re.compile(r"20\d\d-\d\d-\d\d")
+_BETA: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class NativeSettings:
 
     max_body_bytes: int
     keepalive_seconds: float
-    allowed_fields: frozenset[str] = frozenset()
+    allowed: Allowed
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -120,15 +125,14 @@ class Messages:
 
     async def _read(self, body: bytes, caller: Caller) -> Asked:
         """What is asked for, if this caller may ask for it."""
-        allowed = self._settings.allowed_fields
         is_large = len(body) > LARGE_BYTES
         asked = await in_turns(read_native_in_steps(body)) if is_large else read_native(body)
         if caller.own_key is not None:
             return asked
         if is_large:
-            await in_turns(check_restricted_in_steps(asked, body, allowed))
+            await in_turns(check_allowed_in_steps(body, self._settings.allowed))
         else:
-            check_restricted(asked, body, allowed)
+            check_allowed(body, self._settings.allowed)
         return asked
 
     async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
@@ -149,13 +153,14 @@ class Messages:
         if caller.own_key is not None:
             services = services.for_caller(self._own_endpoint(caller.own_key))
         headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in _values(scope, name)[:1])
-        request = NativeRequest(
-            body,
-            streams=self._streams(asked),
-            version=next(iter(_values(scope, b"anthropic-version")), DEFAULT_VERSION),
-            betas=_betas(scope),
+        betas, adjusted = _betas(scope), None
+        if caller.own_key is None:
+            betas, adjusted = passing_betas(betas, self._settings.allowed)
+        if understood.effort or understood.thinks:
             # The body says how much to think; a name that says it as well is only a name here.
-            adjusted="model=suffix-dropped" if understood.effort or understood.thinks else None,
+            adjusted = united((adjusted, "model=suffix-dropped"))
+        request = NativeRequest(
+            body, streams=self._streams(asked), version=_version(scope), betas=betas, adjusted=adjusted
         )
         return Exchange(
             native_services(services, self._route.path, headers),
@@ -182,9 +187,22 @@ def _values(scope: Scope, name: bytes) -> list[str]:
     values = [value.decode("latin-1").strip() for key, value in scope["headers"] if key == name]
     if not all(value.isascii() and value.isprintable() for value in values):
         raise TranslationError(f"The header {name.decode()} has to be printable ASCII.")
+    if sum(map(len, values)) > _MAX_HEADER_BYTES:
+        raise TranslationError(f"The header {name.decode()} is longer than {_MAX_HEADER_BYTES} characters.")
     return [value for value in values if value]
+
+
+def _version(scope: Scope) -> str:
+    for version in _values(scope, b"anthropic-version"):
+        if not _VERSION.fullmatch(version):
+            raise TranslationError("The header anthropic-version has to be a date, as 2023-06-01.")
+        return version
+    return DEFAULT_VERSION
 
 
 def _betas(scope: Scope) -> tuple[str, ...]:
     listed = ",".join(_values(scope, b"anthropic-beta")).split(",")
-    return tuple(beta.strip() for beta in listed if beta.strip())
+    betas = tuple(beta.strip() for beta in listed if beta.strip())
+    if not all(map(_BETA.fullmatch, betas)):
+        raise TranslationError("The header anthropic-beta has to list names of betas, as context-1m-2025-08-07.")
+    return betas

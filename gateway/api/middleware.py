@@ -29,6 +29,7 @@ MOST_HELD: Final = 256
 _LONGEST_PATH: Final = 200
 # What the status alone does not say (RFC 9110, 15.5.16).
 _HEADERS: Final = {ErrorKind.UNSUPPORTED_ENCODING: {"accept-encoding": ACCEPTED_ENCODINGS}}
+_LONGEST_ORIGIN: Final = 300
 _pause: Final = asyncio.sleep
 
 
@@ -108,16 +109,18 @@ class Edge:
         A foreign name in `Host` means DNS rebinding, a foreign `Origin` a page from elsewhere.
         """
         host = header(scope, b"host")
-        if host is not None and not _is_loopback_host(host):
+        if host is not None and (len(host) > _LONGEST_ORIGIN or not _is_loopback_host(host)):
             message = (
-                f"This gateway is open to its own machine only, and '{host}' is not a name of it. "
+                f"This gateway is open to its own machine only, and '{host[:_LONGEST_ORIGIN]}' is not a name of it. "
                 "Configure clients to be reached under other names."
             )
             raise FailedError(Failure(ErrorKind.FORBIDDEN_ORIGIN, message))
         origin = header(scope, b"origin")
         if origin is None or self._allows(origin) or is_loopback_name(_hostname(origin)):
             return
-        message = f"Pages from '{origin}' may not use this gateway. Allow them with server.cors_origins."
+        message = (
+            f"Pages from '{origin[:_LONGEST_ORIGIN]}' may not use this gateway. Allow them with server.cors_origins."
+        )
         raise FailedError(Failure(ErrorKind.FORBIDDEN_ORIGIN, message))
 
     def _allows(self, origin: str) -> bool:
@@ -148,6 +151,9 @@ def _is_loopback_ipv4(host: str) -> bool:
 
 
 def _hostname(url: str) -> str | None:
+    # No name is nearly as long; and the library remembers what it was asked.
+    if len(url) > _LONGEST_ORIGIN:
+        return None
     try:
         return urlsplit(url).hostname
     except ValueError:

@@ -7,6 +7,7 @@ from gateway.api.requests import header
 from gateway.api.responder import responder_of
 from gateway.proxy.catalogue import Catalogue
 from translators.errors import ErrorKind, FailedError, Failure
+from translators.wire.chat import MAX_MODEL_NAME
 
 
 class Models:
@@ -36,8 +37,9 @@ class Models:
         }
 
     def _one(self, model: str, for_anthropic: bool) -> object:
-        entry = self._catalogue.find(model)
+        # What is asked for is remembered under its name.
+        entry = self._catalogue.find(model) if len(model) <= MAX_MODEL_NAME else None
         if entry is None:
-            message = f"The model `{model}` does not exist or you do not have access to it."
+            message = f"The model `{model[:MAX_MODEL_NAME]}` does not exist or you do not have access to it."
             raise FailedError(Failure(ErrorKind.MODEL_NOT_FOUND, message))
         return entry.as_anthropic() if for_anthropic else entry.as_openai()

@@ -63,7 +63,7 @@ def answer_headers(records: Sequence[Record], *, names_key: bool = False) -> dic
 
 
 def gateway_headers(record: Record, *, names_key: bool) -> dict[str, str]:
-    """How the gateway came to the answer: attempts, adjustments, prompt cache, another model, and for some the key."""
+    """How the gateway came to the answer: attempts, changes, prompt cache, another model, for some callers the key."""
     headers = {ATTEMPTS_HEADER: str(record.attempts)} if record.attempts else {}
     if record.adjusted is not None:
         headers[ADJUSTED_HEADER] = record.adjusted

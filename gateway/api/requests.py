@@ -71,6 +71,18 @@ class ClientConnection(Protocol):
         """Send a piece of a chunked answer at once."""
         ...
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the client does not take more for now."""
+        ...
+
+    async def drained(self) -> None:
+        """Until the client takes more, or has gone."""
+        ...
+
+    is_patient: bool
+    """Whether the `send` of ASGI waits while the client does not read."""
+
     def watch(self, on_gone: Callable[[], None]) -> None:
         """Have a function called when the client leaves, at once if it has left."""
         ...

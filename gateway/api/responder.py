@@ -47,6 +47,21 @@ class Responder:
         """Whether a piece is on its way and waits for a client that does not read."""
         return self._is_sending
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the client does not read, as far as the server tells."""
+        return self._connection is not None and self._connection.is_full
+
+    async def drained(self) -> None:
+        """Until the client reads again, or has gone."""
+        if self._connection is not None:
+            await self._connection.drained()
+
+    def wait_when_full(self, wanted: bool) -> None:
+        """Whether a write waits while the client does not read; if not, its writer asks `is_full` before."""
+        if self._connection is not None:
+            self._connection.is_patient = wanted
+
     async def send_json(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """A whole answer in JSON."""
         await self.send_body(status, body, "application/json", headers)
@@ -81,7 +96,7 @@ class Responder:
         await self._begin(200, _STREAM_HEADERS, None)
 
     async def write(self, data: bytes) -> None:
-        """One piece of a stream; waits while the client does not read."""
+        """One piece of a stream; waits while the client does not read, unless `wait_when_full` says otherwise."""
         await self._body(data, more=True)
 
     @property

@@ -3,7 +3,7 @@
 import logging
 
 from gateway.api.turns import in_turns
-from gateway.proxy.lessons import Lessons
+from gateway.proxy.lessons import EVERYBODY, Circle, Lessons
 from gateway.proxy.memory import Recollection, TurnMemory
 from gateway.telemetry.logs import log_event
 from translators.chat.request import MessagesRequest, Options, Target, write_in_steps, write_request
@@ -22,7 +22,18 @@ class Writer:
     What is recalled of the conversation goes with it to keys of the account that has signed it, and to no others.
     """
 
-    __slots__ = ("_chat", "_known", "_lessons", "_memory", "_options", "_row", "model", "recollection")
+    __slots__ = (
+        "_chat",
+        "_circle",
+        "_known",
+        "_lessons",
+        "_memory",
+        "_options",
+        "_refused",
+        "_row",
+        "model",
+        "recollection",
+    )
 
     def __init__(
         self,
@@ -33,6 +44,7 @@ class Writer:
         lessons: Lessons,
         memory: TurnMemory,
         recollection: Recollection | None = None,
+        circle: Circle = EVERYBODY,
     ) -> None:
         self._chat = chat
         self.model = model
@@ -40,6 +52,9 @@ class Writer:
         self._options = options
         self._lessons = lessons
         self._memory = memory
+        self._circle = circle
+        # Schemas (hashes) that upstream refuses where they come together, as they do here.
+        self._refused: frozenset[str] = frozenset()
         self.recollection = recollection or Recollection()
         # A handful at most, and mostly one; rows take longer to hash than to compare with themselves.
         self._known: list[tuple[Target, Past, MessagesRequest]] = []
@@ -52,20 +67,25 @@ class Writer:
                 return request
         request = write_request(self._chat, target, self._options, past)
         self._known.append((target, past, request))
-        return request
+        return self(host, is_home) if self._is_refused(host, request) else request
 
     async def write_in_turns(self, host: HostProfile) -> None:
         """Write the request for a host, so that it is known when it is asked for; others have their turns meanwhile."""
         target, past = self._target(host), self.recollection.past_for(is_home=True)
         request = await in_turns(write_in_steps(self._chat, target, self._options, past))
         self._known.append((target, past, request))
+        if self._is_refused(host, request):
+            await self.write_in_turns(host)
 
     def learn(self, host: HostProfile, message: str, sent: MessagesRequest) -> None:
         """Take in a 400 of the host's; what it teaches makes another request of the next call."""
         if sent.has_thinking and refuses_thinking(message):
             log_event(logging.WARNING, "Upstream refuses thinking that was sent back to it", model=self.model)
             self._memory.refuse(self.recollection, self._chat.messages)
-        elif self._lessons.learn(host, self.model, self._row, message, sent.schemas):
+        elif refused := self._lessons.learn_schemas(host, self.model, message, sent.schemas, self._circle):
+            self._refused |= refused
+            log_event(logging.WARNING, "Upstream has refused schemas", model=self.model, schemas=len(refused))
+        elif self._lessons.learn(host, self.model, self._row, message, self._circle):
             said = "Upstream has corrected what is known of a model"
             log_event(logging.WARNING, said, model=self.model)
             # It may quote the request.
@@ -75,5 +95,15 @@ class Writer:
 
     def _target(self, host: HostProfile) -> Target:
         lessons = self._lessons
-        row = lessons.row(host, self.model, self._row)
-        return Target(self.model, row, host, lessons.refused_schemas(host, self.model))
+        row = lessons.row(host, self.model, self._row, self._circle)
+        return Target(self.model, row, host, self._refused | lessons.refused_schemas(host, self.model, self._circle))
+
+    def _is_refused(self, host: HostProfile, request: MessagesRequest) -> bool:
+        """Whether upstream is known to refuse the schemas of a request together; then it is to be written without."""
+        if not request.schemas:
+            return False
+        schemas = frozenset(request.schemas.values())
+        if not self._lessons.refuses_together(host, self.model, schemas, self._circle):
+            return False
+        self._refused |= schemas
+        return True

@@ -297,6 +297,29 @@ class TranslationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = ()
 
 
+_Name = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class NativeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of Anthropic's own API may be used with the gateway's keys, beside what everybody may."""
+
+    fields: Annotated[
+        tuple[_Name, ...],
+        Meta(description="Further fields of the body of /v1/messages, such as fallbacks; * is every field."),
+    ] = ()
+    betas: Annotated[
+        tuple[_Name, ...],
+        Meta(description="Further values of anthropic-beta, with their date or without; * is every one."),
+    ] = ()
+    server_tools: Annotated[
+        tuple[_Name, ...],
+        Meta(
+            description="The tools that run at Anthropic and may be used, here and in chat completions, "
+            "by their type without its date; * is every one."
+        ),
+    ] = ("web_search", "web_fetch", "code_execution", "tool_search")
+
+
 class StreamingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How streams are kept alive."""
 
@@ -391,6 +414,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     clients: Annotated[tuple[ClientConfig, ...], Meta(description="The applications that may use the gateway.")] = ()
     admin: AdminConfig = AdminConfig()
     translation: TranslationConfig = TranslationConfig()
+    native: NativeConfig = NativeConfig()
     streaming: StreamingConfig = StreamingConfig()
     retries: RetriesConfig = RetriesConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()

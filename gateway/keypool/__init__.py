@@ -2,6 +2,7 @@
 
 from gateway.keypool.budget import RetryBudget
 from gateway.keypool.demand import ABANDONED, SUCCESS, Account, Demand, Key, Lease, Outcome
+from gateway.keypool.domains import KeyState
 from gateway.keypool.line import WaitingLine
 from gateway.keypool.pool import KeyPool, PoolSettings
 from gateway.keypool.snapshot import PoolView, snapshot
@@ -14,6 +15,7 @@ __all__ = [
     "Demand",
     "Key",
     "KeyPool",
+    "KeyState",
     "Lease",
     "Outcome",
     "PoolSettings",

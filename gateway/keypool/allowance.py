@@ -2,16 +2,20 @@
 
 Between two answers a bucket is taken to refill steadily. What is in flight and not in upstream's figures yet is
 reserved, and settled when the answer tells more; so a bucket that is nearly empty makes requests wait a little, instead
-of being hit. With several processes each has its share of what upstream says.
+of being hit. What no answer confirms is given back. Output is counted as upstream does, as it comes: a long answer is
+made up for by what has refilled meanwhile. With several processes each has its share of what upstream says.
 """
 
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from translators.moments import http_moment, iso_moment
 from translators.usage import Usage
+
+if TYPE_CHECKING:
+    from gateway.keypool.demand import Lease
 
 # Limits are per minute (section 1.5 of the Messages reference).
 _PERIOD_SECONDS: Final = 60.0
@@ -28,6 +32,7 @@ _FIRST_OUTPUT_TOKENS: Final = 400.0
 _FIRST_ANSWER_SECONDS: Final = 10.0
 _LEARNING: Final = 0.05
 _MAX_DIGITS: Final = 15
+_LONGEST_MOMENTS: Final = 200
 _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
@@ -37,7 +42,7 @@ class Bucket:
     `limit` is what a minute allows, `capacity` what is there at most: upstream may hold less than a minute's worth.
     """
 
-    __slots__ = ("capacity", "is_low", "level", "limit", "measured_at", "per_second", "updated_at")
+    __slots__ = ("capacity", "is_low", "level", "limit", "lost", "measured_at", "per_second", "told", "updated_at")
 
     def __init__(self) -> None:
         self.limit = 0.0
@@ -46,6 +51,10 @@ class Bucket:
         self.per_second = 0.0
         self.updated_at = 0.0
         self.measured_at = -math.inf
+        # The limit in upstream's own digits.
+        self.told = ""
+        # What would have refilled but found it full, in all.
+        self.lost = 0.0
         # Whether it was nearly empty when it was last looked at.
         self.is_low = False
 
@@ -72,6 +81,7 @@ class Bucket:
         level = self.level + (now - self.updated_at) * self.per_second
         self.updated_at = now
         if level > capacity:
+            self.lost += level - capacity
             level = capacity
         self.level = level
         self.is_low = level < capacity * _LOW
@@ -87,6 +97,8 @@ class Allowance:
     __slots__ = (
         "_cooling_until",
         "_input_ratio",
+        "_lost_when_told",
+        "_output_told_at",
         "_pending_input",
         "_pending_output",
         "_pending_requests",
@@ -117,6 +129,9 @@ class Allowance:
         self._typical_output = _FIRST_OUTPUT_TOKENS
         self._typical_seconds = _FIRST_ANSWER_SECONDS
         self._input_ratio = 1.0
+        # When upstream has told last how much output is left, and how much refill was lost by then.
+        self._output_told_at = -math.inf
+        self._lost_when_told = 0.0
         # The model that upstream's figures came with last.
         self._told_for: str | None = None
 
@@ -180,15 +195,27 @@ class Allowance:
             self.tokens.level -= tokens + answer
         return tokens, answer
 
-    def answered(self, input_tokens: int, headers: Mapping[str, str], now: float) -> None:
-        """An answer has begun: upstream's figures hold its request now, but not what it is about to answer."""
+    def answered(self, input_tokens: int, headers: Mapping[str, str], now: float, *, is_counted: bool = True) -> None:
+        """An answer has begun: upstream's figures hold its request now, but not what it is about to answer.
+
+        An error that tells no figures (not `is_counted`), as an edge sends it, was counted nowhere.
+        """
         self._pending_requests -= 1
         self._pending_input -= input_tokens
-        self._tell("requests", headers, self._pending_requests, now)
+        if (
+            not (self._tell("requests", headers, self._pending_requests, now) or is_counted)
+            and self.requests is not None
+        ):
+            self.requests.level += 1
         if self._tell("input-tokens", headers, self._pending_input, now):
-            self._tell("output-tokens", headers, self._pending_output, now)
-        else:
-            self._tell("tokens", headers, self._pending_input + self._pending_output, now)
+            if self._tell("output-tokens", headers, self._pending_output, now):
+                self._output_told_at = now
+                self._lost_when_told = self.output.lost if self.output is not None else 0.0
+        elif self._tell("tokens", headers, self._pending_input + self._pending_output, now):
+            self._output_told_at = now
+            self._lost_when_told = self.tokens.lost if self.tokens is not None else 0.0
+        elif not is_counted:
+            self._give_back_input(input_tokens)
 
     def never_sent(self, input_tokens: int) -> None:
         """There was no answer: nothing was counted, as far as we can know."""
@@ -196,19 +223,52 @@ class Allowance:
         self._pending_input -= input_tokens
         if self.requests is not None:
             self.requests.level += 1
-        if self.input is not None:
-            self.input.level += input_tokens
-        if self.tokens is not None:
-            self.tokens.level += input_tokens
+        self._give_back_input(input_tokens)
 
-    def settle(self, reserved_output: int, usage: Usage | None) -> None:
-        """An attempt is over: what its answer really needed takes the place of what was set aside for it."""
+    def _give_back_input(self, tokens: int) -> None:
+        for bucket in (self.input, self.tokens):
+            if bucket is not None:
+                bucket.level += tokens
+
+    def give_back(self, reserved_output: int) -> None:
+        """There is no answer that counts here: what was set aside for it is free."""
         self._pending_output -= reserved_output
-        left = reserved_output - (usage.output_tokens if usage is not None else 0)
-        if self.output is not None:
-            self.output.level += left
-        if self.tokens is not None:
-            self.tokens.level += left
+        for bucket in (self.output, self.tokens):
+            if bucket is not None:
+                bucket.level += reserved_output
+
+    def settle(self, lease: "Lease", usage: Usage | None, now: float) -> None:
+        """An attempt is over: what its answer really needed takes the place of what was set aside for it."""
+        self._pending_output -= lease.output_tokens
+        used = usage.output_tokens if usage is not None else 0
+        left = lease.output_tokens - used
+        is_plain = left >= 0 and self._output_told_at <= lease.answered_at
+        for bucket in (self.output, self.tokens):
+            if bucket is None:
+                continue
+            if is_plain:
+                bucket.level += left
+            else:
+                self._draw(bucket, used, lease, now)
+
+    def _draw(self, bucket: Bucket, tokens: float, lease: "Lease", now: float) -> None:
+        """Put what an answer has used in the place of what was reserved for it, as if it had been drawn steadily.
+
+        What other answers have told since its own head came holds its part until then. If the rest is more than was
+        reserved, the refill that was lost meanwhile makes up for that.
+        """
+        mark = lease.output_mark
+        if self._output_told_at > lease.answered_at:
+            tokens *= (now - self._output_told_at) / (now - lease.acquired_at)
+            mark = max(mark, self._lost_when_told)
+        excess = tokens - lease.output_tokens
+        if excess > 0.0:
+            bucket.seconds_until(0.0, now)
+            made_up = min(excess, max(0.0, bucket.lost - mark))
+            # No other answer is to count on it.
+            bucket.lost -= made_up
+            excess -= made_up
+        bucket.level -= excess
 
     @property
     def _output_a_period(self) -> float:
@@ -219,10 +279,10 @@ class Allowance:
 
     def learn(self, estimated_input: int, usage: Usage, seconds: float) -> None:
         """Take in what a finished answer has used, and how long it took, for the estimates to come."""
-        self._typical_seconds += (max(seconds, 0.0) - self._typical_seconds) * _LEARNING
+        self._typical_seconds += ((seconds if seconds > 0.0 else 0.0) - self._typical_seconds) * _LEARNING
         self._typical_output += (usage.output_tokens - self._typical_output) * _LEARNING
-        if estimated_input and usage.prompt_tokens:
-            ratio = min(max(usage.prompt_tokens / estimated_input, _MIN_RATIO), _MAX_RATIO)
+        if estimated_input and (prompt_tokens := usage.prompt_tokens):
+            ratio = min(max(prompt_tokens / estimated_input, _MIN_RATIO), _MAX_RATIO)
             self._input_ratio += (ratio - self._input_ratio) * _LEARNING
 
     def cool(self, until: float) -> None:
@@ -245,19 +305,22 @@ class Allowance:
     def _tell(self, kind: str, headers: Mapping[str, str], pending: int, now: float) -> bool:
         """Take over one bucket from an answer's headers; whether it was told of."""
         limit_name, remaining_name, reset_name, attribute = _NAMES[kind]
-        limit_text, remaining_text = headers.get(limit_name, ""), headers.get(remaining_name, "")
-        if not (_is_count(limit_text) and _is_count(remaining_text)):
+        if (limit_text := headers.get(limit_name)) is None:
             return False
-        limit, remaining, share = int(limit_text), int(remaining_text), self._share
-        if not limit:
+        remaining_text = headers.get(remaining_name, "")
+        if not _is_count(remaining_text):
             return False
+        remaining, share = int(remaining_text), self._share
         bucket: Bucket | None = getattr(self, attribute)
+        if bucket is not None and bucket.told == limit_text and now - bucket.measured_at < _MEASURE_SECONDS:
+            bucket.tell_level(remaining * share - pending, now)
+            return True
+        if not _is_count(limit_text) or not (limit := int(limit_text)):
+            return False
         if bucket is None:
             bucket = Bucket()
             setattr(self, attribute, bucket)
-        if bucket.limit == limit * share and now - bucket.measured_at < _MEASURE_SECONDS:
-            bucket.tell_level(remaining * share - pending, now)
-            return True
+        bucket.told = limit_text
         capacity = float(limit)
         # The reset is when it will be full again, which tells what full is.
         seconds = _seconds_between(headers.get("date"), headers.get(reset_name))
@@ -284,12 +347,17 @@ _NAMES: Final = {
 }
 
 
-# Both are the same for many answers in a row.
-@lru_cache(maxsize=256)
 def _seconds_between(sent_at: str | None, reset: str | None) -> float | None:
     """Seconds by upstream's own clock; None where it does not say."""
-    if sent_at is None or reset is None:
+    # What is longer is no moment, and would be remembered.
+    if sent_at is None or reset is None or len(sent_at) + len(reset) > _LONGEST_MOMENTS:
         return None
+    return _seconds(sent_at, reset)
+
+
+# Both are the same for many answers in a row.
+@lru_cache(maxsize=256)
+def _seconds(sent_at: str, reset: str) -> float | None:
     try:
         return (iso_moment(reset) - http_moment(sent_at)).total_seconds()
     except ValueError:

@@ -72,11 +72,13 @@ class Lease:
     __slots__ = (
         "acquired_at",
         "allowance",
+        "answered_at",
         "demand",
         "input_tokens",
         "is_answered",
         "is_trial",
         "key",
+        "output_mark",
         "output_tokens",
         "state",
         "workspace",
@@ -94,6 +96,9 @@ class Lease:
         # What is reserved of the allowance until the answer's head, or its end, tells more.
         self.input_tokens = 0
         self.output_tokens = 0
+        # How much refill the bucket of output had lost by then, and when the answer's head came.
+        self.output_mark = 0.0
+        self.answered_at = acquired_at
         self.is_answered = False
         self.is_trial = False
 

@@ -12,11 +12,23 @@ from gateway.keypool.allowance import Allowance
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.demand import Key
 from gateway.keypool.ranking import Ranking, least_busy
+from translators.errors import ErrorKind
 
 # A refused key rests, longer with each refusal in a row: a single one may be about one request only, and a key that is
 # really bad is still looked at now and then, since it may have been mended upstream.
 FIRST_REST_SECONDS: Final = 1.0
 LONGEST_REST_SECONDS: Final = 300.0
+# Whatever upstream names, or seems to: after this long one request may try.
+LONGEST_TOLD_SECONDS: Final = 3600.0
+# A trial that has not told anything after this long does not keep others from being one.
+TRIAL_SECONDS: Final = 10.0
+# An answer that is no older than this outweighs a refusal: what was served a moment ago is not gone.
+RECENT_SECONDS: Final = 60.0
+# A key that is doubted and found well is not asked about again sooner, whatever callers make upstream say.
+DOUBT_AGAIN_SECONDS: Final = 5.0
+# A key that so many requests in a row were refused with, though it is found well, comes after the others for a while.
+_DOUBTS_TO_AVOID: Final = 3
+_LONGEST_AVOIDED_SECONDS: Final = 60.0
 _MAX_COUNTED_REFUSALS: Final = 16
 # Callers choose the names of models, so what is kept under them is bounded.
 MAX_NOTED_MODELS: Final = 256
@@ -32,12 +44,32 @@ class Rest:
 
     until: float = 0.0
     refusals: int = 0
+    # When the request that is a trial began.
+    tried_at: float = -math.inf
 
     def refuse(self, now: float, at_least_seconds: float) -> None:
         """Rest from now on."""
         seconds = min(FIRST_REST_SECONDS * 2**self.refusals, LONGEST_REST_SECONDS)
-        self.until = max(self.until, now + seconds, now + at_least_seconds)
+        self.until = max(self.until, now + max(seconds, min(at_least_seconds, LONGEST_TOLD_SECONDS)))
         self.refusals = min(self.refusals + 1, _MAX_COUNTED_REFUSALS)
+        self.tried_at = -math.inf
+
+    def begin_trial(self, now: float) -> None:
+        """The rest is over, and one request is to show whether the reason for it is."""
+        self.until = now + TRIAL_SECONDS
+        self.tried_at = now
+
+    def end_trial(self, began_at: float, *, is_well: bool = False) -> None:
+        """The request that began then has been answered, or is over; one that was no trial changes nothing."""
+        if self.tried_at == began_at:
+            self.until, self.tried_at = 0.0, -math.inf
+            if is_well:
+                self.refusals = 0
+
+    def succeed(self, began_at: float) -> None:
+        """The request that began then has been answered to its end."""
+        self.end_trial(began_at)
+        self.refusals = 0
 
 
 @dataclass(slots=True)
@@ -171,7 +203,7 @@ class Organisation:
 class Workspace:
     """Whose keys share prompt caches."""
 
-    __slots__ = ("capacity", "in_flight", "is_known", "merged_into", "name", "ranking", "weight")
+    __slots__ = ("capacity", "in_flight", "is_known", "merged_into", "name", "ranking", "rest", "rests_for", "weight")
 
     def __init__(self, name: str, *, is_known: bool) -> None:
         self.name = name
@@ -182,6 +214,9 @@ class Workspace:
         self.capacity = 1.0
         self.ranking = Ranking(least_busy)
         self.merged_into: Workspace | None = None
+        # Out of its own money, or without its own encryption key: which of the two.
+        self.rest = Rest()
+        self.rests_for = ErrorKind.WORKSPACE_LIMIT
 
     def current(self) -> "Workspace":
         """Itself, or what it has turned out to be."""
@@ -212,9 +247,17 @@ class KeyState:
     is_rejected: bool = False
     is_on_trial: bool = False
     is_probed: bool = False
+    # In doubt: refused, perhaps for the request's sake; when to ask about it, infinity where there is no doubt.
+    probe_at: float = math.inf
+    found_well_at: float = -math.inf
+    # How often in a row that was, and until when others are asked first for it.
+    doubts: int = 0
+    avoided_until: float = 0.0
     is_introduced: bool = False
     rest: Rest = field(default_factory=Rest)
     model_rests: dict[str, Rest] = field(default_factory=dict)
+    # When it has answered for a model last.
+    served_at: dict[str, float] = field(default_factory=dict)
     slowed_at: float = -math.inf
     last_error: str = ""
     last_error_at: float = 0.0
@@ -222,6 +265,49 @@ class KeyState:
     def set_room(self) -> None:
         """Work out how many requests at once it may have now."""
         self.room = 1.0 if self.is_on_trial else max(1.0, min(self.window, self.ceiling))
+
+    def served(self, model: str, now: float) -> None:
+        """It has answered for a model, which is news."""
+        if model not in self.served_at:
+            forget_oldest(self.served_at)
+        self.served_at[model] = now
+        if self.doubts:
+            self.doubts = 0
+            self.probe_at = math.inf
+            self.avoided_until = 0.0
+
+    def has_served(self, now: float, model: str | None = None) -> bool:
+        """Whether it has answered a moment ago: for a model, or at all."""
+        if model is not None:
+            return now - self.served_at.get(model, -math.inf) < RECENT_SECONDS
+        return any(now - moment < RECENT_SECONDS for moment in self.served_at.values())
+
+    def doubt(self, now: float) -> None:
+        """It was refused, perhaps for the request's sake: it serves on, and is asked about."""
+        if self.probe_at == math.inf:
+            self.probe_at = max(now, self.found_well_at + DOUBT_AGAIN_SECONDS)
+        self.doubts = min(self.doubts + 1, _MAX_COUNTED_REFUSALS)
+        if self.doubts >= _DOUBTS_TO_AVOID:
+            seconds = FIRST_REST_SECONDS * 2 ** (self.doubts - _DOUBTS_TO_AVOID)
+            self.avoided_until = now + min(seconds, _LONGEST_AVOIDED_SECONDS)
+
+    def reject(self, now: float, seconds: float = 0.0) -> None:
+        """It is out, until a probe succeeds; where it has just answered it is probed at once, the first time."""
+        if not self.is_rejected:
+            asks_at_once = not self.rest.refusals and self.has_served(now)
+            self.rest.refuse(now, seconds)
+            if asks_at_once:
+                self.rest.until = now
+            self.is_rejected = True
+        self.is_on_trial = False
+        self.probe_at = math.inf
+        self.set_room()
+
+    def accept(self, now: float) -> None:
+        """A probe was not refused: on trial, unless it was a single refusal of a key that has just answered."""
+        self.is_rejected = False
+        self.is_on_trial = self.rest.refusals > 1 or not self.has_served(now)
+        self.set_room()
 
     def slow_down(self, acquired_at: float, now: float) -> None:
         """Upstream found the growth of traffic too steep: at most half of what is under way from now on."""
@@ -231,10 +317,9 @@ class KeyState:
             self.set_room()
 
     def speed_up(self) -> None:
-        """An answer has come to its end."""
-        if self.window < self.ceiling:
-            self.window += 1 / self.window
-            self.set_room()
+        """An answer has come to its end, below the ceiling."""
+        self.window += 1 / self.window
+        self.set_room()
 
 
 def forget_oldest(notes: dict[str, T]) -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.keypool.demand import Lease, Outcome
-from gateway.keypool.domains import KeyState, Rest, forget_oldest
+from gateway.keypool.domains import LONGEST_TOLD_SECONDS, Rest, forget_oldest
 from translators.errors import Blame, ErrorKind
 
 # A 429 that names no time: a rate limit's bucket refills within seconds.
@@ -16,10 +16,13 @@ def learn(lease: Lease, outcome: Outcome, now: float) -> None:
     if outcome.kind is not None and outcome.blame is not Blame.NOBODY:
         state.last_error, state.last_error_at = outcome.kind.name.lower(), now
     if outcome.is_success:
-        _succeeded(lease)
+        _succeeded(lease, now)
         if usage is not None:
             lease.allowance.learn(demand.input_tokens, usage, now - lease.acquired_at)
         return
+    for rest in (state.organisation.rest, state.workspace.rest):
+        if rest.refusals:
+            rest.end_trial(lease.acquired_at)
     seconds = outcome.retry_after_seconds
     if outcome.blame in (Blame.HOST, Blame.SERVICE):
         _host_failed(lease, outcome.blame, now)
@@ -28,35 +31,48 @@ def learn(lease: Lease, outcome: Outcome, now: float) -> None:
         # Whatever else there is to say, its host has answered, or nothing was learned.
         _trial_ended(lease, outcome)
     if outcome.blame is Blame.KEY:
-        _reject(state, now, seconds)
+        state.reject(now, seconds or 0.0)
+    elif outcome.blame is Blame.KEY_IN_DOUBT:
+        state.doubt(now)
+    elif outcome.blame is Blame.WORKSPACE:
+        state.workspace.rest.refuse(now, seconds or 0.0)
+        state.workspace.rests_for = outcome.kind or ErrorKind.WORKSPACE_LIMIT
     elif outcome.blame is Blame.ORGANISATION:
         state.organisation.rest.refuse(now, seconds or 0.0)
-    elif outcome.blame is Blame.KEY_AND_MODEL:
+    elif outcome.blame is Blame.KEY_AND_MODEL and not state.has_served(now, demand.model):
         forget_oldest(state.model_rests)
         state.model_rests.setdefault(demand.model, Rest()).refuse(now, 0.0)
     elif outcome.blame is Blame.KEY_LIMIT:
         # Whose it is may have turned out, or changed, since the head came.
         allowance = state.organisation.allowance(demand.limit_class, demand.model)
-        allowance.cool(now + (DEFAULT_COOLING_SECONDS if seconds is None else seconds))
+        allowance.cool(now + (DEFAULT_COOLING_SECONDS if seconds is None else min(seconds, LONGEST_TOLD_SECONDS)))
         if outcome.kind is ErrorKind.RAMPED_TOO_FAST:
             state.slow_down(lease.acquired_at, now)
 
 
-def _succeeded(lease: Lease) -> None:
+def _succeeded(lease: Lease, now: float) -> None:
     state = lease.state
+    model = lease.demand.model
+    if state.doubts or model not in state.served_at:
+        state.served(model, now)
+    state.served_at[model] = now
     state.rest.refusals = 0
     if state.is_on_trial:
         state.is_on_trial = False
         state.set_room()
-    state.organisation.rest.refusals = 0
+    if state.organisation.rest.refusals:
+        state.organisation.rest.succeed(lease.acquired_at)
+    if state.workspace.rest.refusals:
+        state.workspace.rest.succeed(lease.acquired_at)
     if state.model_rests:
-        state.model_rests.pop(lease.demand.model, None)
+        state.model_rests.pop(model, None)
     host = state.host
     if host.breaker.failures:
         host.breaker.succeed(lease.acquired_at)
     if host.classes and (breaker := host.classes.get(lease.demand.limit_class)) is not None:
         breaker.succeed(lease.acquired_at)
-    state.speed_up()
+    if state.window < state.ceiling:
+        state.speed_up()
 
 
 def _host_failed(lease: Lease, blame: Blame, now: float) -> None:
@@ -80,11 +96,3 @@ def _trial_ended(lease: Lease, outcome: Outcome) -> None:
             breaker.end_trial(lease.acquired_at)
         else:
             breaker.succeed(lease.acquired_at)
-
-
-def _reject(state: KeyState, now: float, seconds: float | None) -> None:
-    if not state.is_rejected:
-        state.rest.refuse(now, seconds or 0.0)
-        state.is_rejected = True
-    state.is_on_trial = False
-    state.set_room()

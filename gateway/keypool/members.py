@@ -11,6 +11,7 @@ from gateway.keypool.strategies import Strategy
 
 ORGANISATION_HEADER: Final = "anthropic-organization-id"
 WORKSPACE_HEADER: Final = "anthropic-workspace-id"
+_LONGEST_NAME: Final = 256
 
 
 class Members:
@@ -59,7 +60,7 @@ class Members:
                     self._replace(known, key)
                 # The operator may have done something about it: that is looked at soon.
                 known.rest.until = -math.inf
-                known.organisation.rest.until = -math.inf
+                known.organisation.rest.until = known.workspace.rest.until = -math.inf
         # In the order of the configuration, as `weighted` and all reports have them.
         self.states = {name: self.states[name] for name in wanted}
         told = (*self.leaving, *self.states.values())
@@ -78,10 +79,10 @@ class Members:
 
     def discover(self, state: KeyState, headers: Mapping[str, str]) -> None:
         """Take in whose key it is, as its answer says."""
-        organisation = headers.get(ORGANISATION_HEADER)
+        organisation = _name(headers.get(ORGANISATION_HEADER))
         if organisation and organisation != state.organisation.name:
             self._found_organisation(state, organisation)
-        workspace = headers.get(WORKSPACE_HEADER)
+        workspace = _name(headers.get(WORKSPACE_HEADER))
         if workspace is None and organisation and not (state.workspace.is_known or state.key.workspace):
             # A default workspace has no name; its caches are the organisation's.
             workspace = organisation
@@ -218,6 +219,8 @@ class Members:
         if not old.is_known:
             self._known_as[f"workspace {old.name}"] = name
             movers = list(old.ranking)
+            if old.rest.until > new.rest.until:
+                new.rest, new.rests_for = old.rest, old.rests_for
         for mover in movers:
             old.ranking.remove(mover)
             old.weight -= mover.key.weight
@@ -238,6 +241,11 @@ class Members:
         known = self._known_as.get(f"workspace {name}")
         name = known or name
         return self._workspaces.get(name) or Workspace(name, is_known=known is not None)
+
+
+def _name(told: str | None) -> str | None:
+    """A name as upstream has told it; one beyond all measure is none."""
+    return told if told is not None and len(told) <= _LONGEST_NAME else None
 
 
 def _identity(key: Key) -> tuple[object, ...]:

@@ -18,6 +18,8 @@ _HOPEFUL_FIRST: Final = (
     ErrorKind.OVERLOADED,
     ErrorKind.UNREACHABLE,
     ErrorKind.MODEL_REFUSED,
+    ErrorKind.WORKSPACE_UNAVAILABLE,
+    ErrorKind.WORKSPACE_LIMIT,
     ErrorKind.SPEND_LIMIT,
     ErrorKind.KEY_REJECTED,
 )
@@ -31,6 +33,8 @@ def obstacle(state: KeyState, demand: Demand, caches: Sequence[Cache], now: floa
     organisation, host = state.organisation, state.host
     if organisation.rest.until > now:
         return ErrorKind.SPEND_LIMIT, organisation.rest.until
+    if state.workspace.rest.until > now:
+        return state.workspace.rests_for, state.workspace.rest.until
     if state.model_rests and (rest := state.model_rests.get(demand.model)) is not None and rest.until > now:
         return ErrorKind.MODEL_REFUSED, rest.until
     if not host.breaker.is_closed and (moment := host.breaker.ready_at(now)) > now:

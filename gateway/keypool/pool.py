@@ -75,6 +75,10 @@ class KeyPool:
         """What is known of each key."""
         return self._members.states.values()
 
+    def state_of(self, name: str) -> KeyState | None:
+        """What is known of a key."""
+        return self._members.states.get(name)
+
     @property
     def organisations(self) -> Iterable[Organisation]:
         """The organisations that keys belong to."""
@@ -219,10 +223,16 @@ class KeyPool:
         allowance = state.organisation.allowance(demand.limit_class, demand.model)
         lease = Lease(state, workspace, allowance, demand, now)
         lease.input_tokens, lease.output_tokens = allowance.reserve(uncached(demand, workspace, caches))
+        if (bucket := allowance.output or allowance.tokens) is not None:
+            lease.output_mark = bucket.lost
         self._in_flight += 1
         workspace.in_flight += 1
         state.in_flight += 1
         state.turns += 1
+        if state.organisation.rest.refusals:
+            state.organisation.rest.begin_trial(now)
+        if workspace.rest.refusals:
+            workspace.rest.begin_trial(now)
         if host.breaker.failures:
             lease.is_trial = self._pass(host.breaker, now)
         if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None and breaker.failures:
@@ -247,7 +257,8 @@ class KeyPool:
         """An answer's head has come, whatever its status; header names are lower case."""
         state = lease.state
         lease.is_answered = True
-        self._head_came(lease, status, now)
+        is_good = status == 200
+        self._head_came(lease, is_good, now)
         if not state.is_gone:
             self._members.discover(state, headers)
         demand = lease.demand
@@ -257,10 +268,13 @@ class KeyPool:
         if allowance is not lease.allowance:
             # It was reserved of limits that turn out not to be those it counts against.
             lease.allowance.never_sent(lease.input_tokens)
-            lease.allowance.settle(lease.output_tokens, None)
+            lease.allowance.give_back(lease.output_tokens)
             lease.allowance = allowance
             lease.input_tokens, lease.output_tokens = allowance.reserve(lease.input_tokens)
-        allowance.answered(lease.input_tokens, headers, now)
+            bucket = allowance.output or allowance.tokens
+            lease.output_mark = bucket.lost if bucket is not None else 0.0
+        lease.answered_at = now
+        allowance.answered(lease.input_tokens, headers, now, is_counted=is_good)
         if not state.is_gone and state.organisation.learn_limit(demand.limit_class, allowance):
             self._members.weigh(state.organisation)
         self.news += 1
@@ -276,7 +290,7 @@ class KeyPool:
         if not lease.is_answered:
             state.host.awaited -= lease.demand.streams
             lease.allowance.never_sent(lease.input_tokens)
-        lease.allowance.settle(lease.output_tokens, outcome.usage)
+        lease.allowance.settle(lease, outcome.usage, now)
         if outcome.usage is not None and lease.demand.prefix is not None:
             self._warmth.learn(lease.demand, workspace, outcome.usage, now)
         learn(lease, outcome, now)
@@ -288,12 +302,19 @@ class KeyPool:
         self.news += 1
         state.organisation.news += 1
 
-    def _head_came(self, lease: Lease, status: int, now: float) -> None:
-        host = lease.state.host
+    def _head_came(self, lease: Lease, is_good: bool, now: float) -> None:
+        state = lease.state
+        host = state.host
         if lease.demand.streams:
             host.awaited -= 1
             host.silent_since = now
-        if lease.is_trial and status == 200:
+        if not is_good:
+            return
+        if state.organisation.rest.refusals:
+            state.organisation.rest.end_trial(lease.acquired_at, is_well=True)
+        if state.workspace.rest.refusals:
+            state.workspace.rest.end_trial(lease.acquired_at, is_well=True)
+        if lease.is_trial:
             # Others need not wait for the end of this answer.
             host.breaker.half_close()
             if (breaker := host.classes.get(lease.demand.limit_class)) is not None:
@@ -309,7 +330,9 @@ class KeyPool:
         if avoid and state.key.name in avoid:
             doubt += _AVOIDED
         host = state.host
-        if (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(demand.limit_class, now):
+        if state.avoided_until > now or (
+            (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(demand.limit_class, now)
+        ):
             doubt += _SUSPECT
         strategy = self._strategy
         if strategy.is_crowded(state, caches):
@@ -366,8 +389,12 @@ class KeyPool:
             state.organisation.news += 1
 
     def due_probes(self, now: float) -> list[str]:
-        """The rejected keys that it is time to look at again; each is given once, until `probed` is told."""
-        due = [state for state in self._members.states.values() if state.is_rejected and state.rest.until <= now]
+        """The rejected and the doubted keys that it is time to look at; each is given once, until `probed` is told."""
+        due = [
+            state
+            for state in self._members.states.values()
+            if (state.rest.until if state.is_rejected else state.probe_at) <= now
+        ]
         found = [state for state in due if not state.is_probed]
         for state in found:
             state.is_probed = True
@@ -376,21 +403,32 @@ class KeyPool:
     def probed(self, name: str, *, is_well: bool | None, now: float) -> None:
         """What a probe has shown; None is nothing, as when upstream could not be reached.
 
-        A key that is well again is on trial, until a request of a caller succeeds.
+        A rejected key that is well again is on trial, until a request of a caller succeeds. A doubted one that is
+        refused is rejected, unless it has answered a moment ago.
         """
         state = self._members.states.get(name)
-        if state is None or not state.is_rejected:
+        if state is None:
             return
         state.is_probed = False
+        if state.is_rejected:
+            self._probed_rejected(state, is_well, now)
+        elif state.probe_at < math.inf:
+            if is_well:
+                state.probe_at, state.found_well_at = math.inf, now
+            elif is_well is None or state.has_served(now):
+                state.probe_at = now + PROBE_AGAIN_SECONDS
+            else:
+                state.reject(now)
+                state.last_error, state.last_error_at = ErrorKind.KEY_REJECTED.name.lower(), now
+
+    def _probed_rejected(self, state: KeyState, is_well: bool | None, now: float) -> None:
         if is_well is None:
             state.rest.until = now + PROBE_AGAIN_SECONDS
             return
         if not is_well:
             state.rest.refuse(now, 0.0)
             return
-        state.is_rejected = False
-        state.is_on_trial = True
-        state.set_room()
+        state.accept(now)
         self._members.welcome_back(state)
         self.news += 1
         state.organisation.news += 1

@@ -17,7 +17,9 @@ from gateway.keypool.line import WaitingLine
 from gateway.keypool.pool import KeyPool
 from translators.models import limit_class
 
-StateName: TypeAlias = Literal["ready", "cooling", "paced", "full", "rejected", "on_trial", "host_down", "out_of_funds"]
+StateName: TypeAlias = Literal[
+    "ready", "cooling", "paced", "full", "rejected", "on_trial", "host_down", "out_of_funds", "resting"
+]
 BreakerName: TypeAlias = Literal["closed", "suspect", "open", "half_open"]
 
 # Of what there is more of, nobody reads more digits.
@@ -218,6 +220,8 @@ def _standing(state: KeyState, name: str, allowance: Allowance | None, now: floa
         return _until("rejected", state.rest.until, now)
     if funds.until > now:
         return _until("out_of_funds", funds.until, now)
+    if (workspace := state.workspace.rest).until > now:
+        return _until("resting", workspace.until, now)
     service = host.classes.get(limit_class(name))
     down_until = max(breaker.ready_at(now) for breaker in (host.breaker, service) if breaker is not None)
     if down_until > now:

@@ -17,11 +17,14 @@ from translators.model_card import described, display_name
 from translators.models import ModelInfo, ModelRow, ModelTable, Provenance
 from translators.moments import iso_moment
 from translators.upstream_errors import answered_failure
+from translators.wire.chat import MAX_MODEL_NAME
 
 _PAGE: Final = 1000
-# Nobody has so many models: whose list has no end is left there.
-_MAX_PAGES: Final = 10
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
+# There are two dozen. What an upstream lists beyond that, or at greater length, is passed over.
+_MOST_PAGES: Final = 5
+_MOST_MODELS: Final = 1000
+_MAX_INFO_BYTES: Final = 16 * 1024
 _OWNER: Final = "anthropic"
 
 
@@ -118,19 +121,19 @@ _FIELDS_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 async def fetch_models(upstream: Upstream, endpoint: Endpoint) -> list[ModelEntry]:
-    """What the Models API lists for a key; raises `FailedError`."""
+    """What the Models API lists for a key, within bounds; raises `FailedError`."""
     entries: list[ModelEntry] = []
     after = ""
-    for _ in range(_MAX_PAGES):
+    for _ in range(_MOST_PAGES):
         page = await _fetch_page(upstream, endpoint, after)
         try:
-            entries += [_entry_of_info(info) for info in page.data]
+            entries += [_entry_of_info(info) for info in page.data if len(bytes(info)) <= _MAX_INFO_BYTES]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_a_list(error) from error
         before, after = after, f"&after_id={quote(page.last_id or '', safe='')}"
         if not page.has_more or not page.last_id or after == before:
             break
-    return entries
+    return [entry for entry in entries if len(entry.id) <= MAX_MODEL_NAME][:_MOST_MODELS]
 
 
 async def _fetch_page(upstream: Upstream, endpoint: Endpoint, after: str) -> _ModelList:

@@ -253,6 +253,13 @@ class _ChoiceClient:
         await self._order.write(self._index, data)
 
     @property
+    def is_full(self) -> bool:
+        return self._client.is_full
+
+    async def drained(self) -> None:
+        await self._client.drained()
+
+    @property
     def takes_pushes(self) -> bool:
         # Behind its opening a choice waits for no other.
         return self._order.has_opened(self._index) and self._client.takes_pushes

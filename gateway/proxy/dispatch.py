@@ -12,6 +12,7 @@ from gateway.keypool import (
     Demand,
     Key,
     KeyPool,
+    KeyState,
     Lease,
     Outcome,
     PoolSettings,
@@ -20,7 +21,7 @@ from gateway.keypool import (
     WaitingLine,
     snapshot,
 )
-from translators.errors import ErrorKind
+from translators.errors import Blame, ErrorKind
 
 # What passes by itself; a refused key or model does not while somebody waits.
 WORTH_WAITING: Final = frozenset({ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.UNREACHABLE})
@@ -35,6 +36,7 @@ class Change(Enum):
     REJECTED = auto()
     ACCEPTED = auto()
     OUT_OF_FUNDS = auto()
+    WORKSPACE_RESTS = auto()
 
 
 class Dispatcher:
@@ -47,7 +49,7 @@ class Dispatcher:
         queue_size: int = 0,
         queue_timeout_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
-        report: Callable[[Change, Lease], None] = lambda change, lease: None,
+        report: Callable[[Change, KeyState], None] = lambda change, state: None,
     ) -> None:
         self.pool = pool
         self.clock = clock
@@ -143,14 +145,16 @@ class Dispatcher:
         """Give a lease back."""
         state, now = lease.state, self.clock()
         was_out, was_on_trial = state.is_rejected or state.is_on_trial, state.is_on_trial
-        had_funds = outcome.kind is ErrorKind.SPEND_LIMIT and state.organisation.rest.until <= now
+        had_funds, had_place = not state.organisation.rest.refusals, not state.workspace.rest.refusals
         self.pool.release(lease, outcome, now)
         if state.is_rejected and not was_out:
-            self._report(Change.REJECTED, lease)
+            self._report(Change.REJECTED, state)
         elif was_on_trial and not (state.is_on_trial or state.is_rejected):
-            self._report(Change.ACCEPTED, lease)
-        elif had_funds and not state.is_gone:
-            self._report(Change.OUT_OF_FUNDS, lease)
+            self._report(Change.ACCEPTED, state)
+        elif outcome.blame is Blame.ORGANISATION and had_funds and not state.is_gone:
+            self._report(Change.OUT_OF_FUNDS, state)
+        elif outcome.blame is Blame.WORKSPACE and had_place and not state.is_gone:
+            self._report(Change.WORKSPACE_RESTS, state)
         self._stir()
 
     def introduced(self, name: str, headers: Mapping[str, str]) -> None:
@@ -159,8 +163,12 @@ class Dispatcher:
         self._stir()
 
     def probed(self, name: str, *, is_well: bool | None) -> None:
-        """What the probe of a rejected key has shown."""
+        """What the probe of a rejected or doubted key has shown."""
+        state = self.pool.state_of(name)
+        was_rejected = state is not None and state.is_rejected
         self.pool.probed(name, is_well=is_well, now=self.clock())
+        if state is not None and state.is_rejected != was_rejected and not state.is_on_trial:
+            self._report(Change.REJECTED if state.is_rejected else Change.ACCEPTED, state)
         self._stir()
 
     def _stir(self) -> None:

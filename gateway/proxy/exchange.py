@@ -25,6 +25,7 @@ from gateway.proxy.retry import RetryPolicy, delay_before_retry, is_refusal
 from translators.errors import Blame, ErrorKind, FailedError, Failure
 from translators.estimate import estimated_tokens
 from translators.hosts import HostProfile
+from translators.models import ModelTable, model_table
 from translators.prefixes import digest_of
 from translators.upstream_errors import answered_failure
 from translators.usage import Usage
@@ -34,6 +35,8 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 DRAIN_SECONDS: Final = 0.25
 # So long a request that has no other key waits for a rejected key's new secret.
 RENEWAL_SECONDS: Final = 10.0
+# Up to this estimate a prompt fits into every model's window.
+_FITS_TOKENS: Final = 100_000
 # So many corrections of what the gateway wrote are tried for one request.
 MAX_LESSONS: Final = 3
 
@@ -42,19 +45,32 @@ _BUSY_SECONDS: Final = 1.0
 # At once would be to hammer.
 _SOONEST_SECONDS: Final = 0.1
 # What ends by itself, some of it too late to be waited for.
-_PASSES: Final = WORTH_WAITING | {ErrorKind.SPEND_LIMIT}
+_PASSES: Final = WORTH_WAITING | {
+    ErrorKind.SPEND_LIMIT,
+    ErrorKind.WORKSPACE_LIMIT,
+    ErrorKind.WORKSPACE_UNAVAILABLE,
+}
 _NO_KEY: Final = {
     ErrorKind.RATE_LIMITED: "Every upstream key of the gateway is at its rate limit.",
     ErrorKind.OVERLOADED: "Upstream is overloaded for the model `{model}`, on every key of the gateway.",
     ErrorKind.UNREACHABLE: "Upstream cannot be reached at the moment.",
     ErrorKind.MODEL_REFUSED: "The model `{model}` does not exist or you do not have access to it.",
-    ErrorKind.SPEND_LIMIT: "The spend limit of the gateway's upstream account is reached.",
+    ErrorKind.SPEND_LIMIT: "The gateway's upstream account is at its spend limit, out of funds, or on hold.",
+    ErrorKind.WORKSPACE_LIMIT: "The gateway's upstream workspace is at its spend limit.",
+    ErrorKind.WORKSPACE_UNAVAILABLE: "The gateway's upstream workspace cannot be used at the moment.",
     ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately; its log names them. "
     "Your key is fine.",
 }
 # What may be wrong with a request only because another model than it was written for is asked.
 _NOT_FOR_THIS_MODEL: Final = frozenset(
-    {ErrorKind.INVALID_REQUEST, ErrorKind.CONTEXT_TOO_LONG, ErrorKind.MODEL_REFUSED, ErrorKind.MODEL_NOT_FOUND}
+    {
+        ErrorKind.INVALID_REQUEST,
+        ErrorKind.CONTEXT_TOO_LONG,
+        ErrorKind.MODEL_REFUSED,
+        ErrorKind.MODEL_NOT_FOUND,
+        ErrorKind.NOT_PERMITTED,
+        ErrorKind.NOT_FOUND,
+    }
 )
 
 # Each empty one would be another 216 bytes.
@@ -90,7 +106,7 @@ class Services:
     """What every exchange works with; `sleep` and `jitter` are for retries.
 
     `on_refused` is told the name of a key that upstream rejects. Where its secret is read anew, it gives back what
-    tells, when that is done, whether there is another one.
+    tells, when that is done, whether there is another one. `models` is what is known of models.
     """
 
     dispatcher: Dispatcher
@@ -102,6 +118,7 @@ class Services:
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
     memory: TurnMemory = default(default_factory=TurnMemory)
+    models: ModelTable = default(default_factory=model_table)
 
     @property
     def pool(self) -> KeyPool:
@@ -221,7 +238,7 @@ class Exchange(Generic[R]):
         last: Failure | None = None
         renewal: asyncio.Future[bool] | None = None
         demand = self._demand()
-        is_paid = False
+        is_paid = has_asked_other = False
         while True:
             lease = self._services.dispatcher.acquire(demand, exclude=excluded, avoid=avoided)
             if lease is None:
@@ -247,6 +264,12 @@ class Exchange(Generic[R]):
                 if self._has_learned(lease, error.failure):
                     is_paid = False
                     continue
+                if self._may_be_the_request(error.failure):
+                    if has_asked_other:
+                        # Two keys have said so: with a third it would be no different.
+                        raise
+                    has_asked_other = True
+                    avoided |= self._siblings_of(lease)
                 last = _more_telling(last, error.failure)
                 is_paid = await self._before_next(error.failure, last, demand)
                 if self._tries >= self._services.policy.max_attempts - 1:
@@ -257,6 +280,17 @@ class Exchange(Generic[R]):
                 avoided |= failed
                 if is_refusal(error.failure):
                     excluded |= failed
+
+    def _may_be_the_request(self, failure: Failure) -> bool:
+        """Whether a refusal may be about what was asked for rather than about the key."""
+        if failure.kind is ErrorKind.MODEL_REFUSED:
+            # Callers choose names; one that is known may be served by some accounts only.
+            return self._services.models.find(self.record.model or "") is None
+        return failure.rule.one_other
+
+    def _siblings_of(self, lease: Lease) -> frozenset[str]:
+        """The keys of the same account: another one tells more."""
+        return frozenset(state.key.name for state in lease.state.organisation.states.values())
 
     def _renewal_for_others(self, demand: Demand) -> "asyncio.Future[bool] | None":
         """Where every key is rejected, the reading of a new secret that another request has caused."""
@@ -271,6 +305,9 @@ class Exchange(Generic[R]):
         if request is None:
             request = self.prepare()
         tokens = estimated_tokens(request.body) if request is not None else 0
+        if tokens > _FITS_TOKENS:
+            # No more than that is ever counted: what is longer is refused.
+            tokens = min(tokens, self._services.models.row(candidate.model).context)
         streams = request is not None and request.streams
         prefix = self._prefix
         if self._place and prefix is not None:
@@ -320,7 +357,7 @@ class Exchange(Generic[R]):
             async with opening as answer:
                 self._services.dispatcher.answered(lease, answer.headers, answer.status)
                 if not self._accepts(answer, streams=streams):
-                    raise FailedError(await _refusal(answer, endpoint))
+                    raise FailedError(await _refusal(answer, endpoint, self.record.model))
                 result = await consume(answer, self._sent)
             is_done = True
             return result
@@ -343,7 +380,7 @@ class Exchange(Generic[R]):
         assert endpoint is not None, "only inside of an attempt"
         async with self._services.upstream.open(endpoint, _call(request)) as answer:
             if not self._accepts(answer, streams=request.streams):
-                raise FailedError(await _refusal(answer, endpoint))
+                raise FailedError(await _refusal(answer, endpoint, self.record.model))
             yield answer
 
     def _accepts(self, answer: UpstreamAnswer, *, streams: bool) -> bool:
@@ -450,15 +487,17 @@ def _is_stream(answer: UpstreamAnswer) -> bool:
     return answer.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
-async def _refusal(answer: UpstreamAnswer, endpoint: Endpoint) -> Failure:
-    """What an answer means that is not what was asked for."""
+async def _refusal(answer: UpstreamAnswer, endpoint: Endpoint, model: str | None) -> Failure:
+    """What an answer means that is not what was asked for: an answer of this model."""
     if answer.status != 200:
         try:
             body = await answer.read(MAX_ERROR_BYTES)
         except FailedError:
             # The status says enough.
             body = b""
-        return answered_failure(answer.status, body, answer.headers, is_callers_key=endpoint.is_callers_own)
+        return answered_failure(
+            answer.status, body, answer.headers, model=model, is_callers_key=endpoint.is_callers_own
+        )
     content_type = answer.headers.get("content-type") or "no content type"
     message = f"Upstream answered with {content_type} where a stream of events was due."
     return Failure(ErrorKind.PROTOCOL_ERROR, message)

@@ -145,6 +145,9 @@ class _ReadAnswer:
         while (piece := await self.receive()) and sink(piece):
             pass
 
+    async def ended(self) -> None:
+        return
+
     async def receive(self) -> bytes:
         piece, self.body = self.body, b""
         return piece

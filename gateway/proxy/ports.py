@@ -91,6 +91,13 @@ class UpstreamAnswer(Protocol):
         """
         ...
 
+    async def ended(self) -> None:
+        """Until the end of the body has arrived, or a limit of time is reached; what has arrived can still be received.
+
+        For whoever cannot take more of it now: so much is read ahead as the client of upstream holds by itself.
+        """
+        ...
+
     async def read(self, limit: int) -> bytes:
         """The whole body, or its first `limit` bytes."""
         ...
@@ -132,18 +139,27 @@ class Store(Protocol):
 
 
 class Client(Protocol):
-    """The caller's side of a stream."""
+    """The caller's side of a stream; no write waits for a caller that does not read (`is_full`)."""
 
     async def begin(self) -> None:
         """Send the head, once; later calls do nothing."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Send one piece of the body; waits while the caller does not read."""
+        """Send one piece of the body."""
         ...
 
     async def finish(self, data: bytes) -> None:
         """Send the last piece and end the body."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the caller does not read for now."""
+        ...
+
+    async def drained(self) -> None:
+        """Until the caller reads again, or has gone."""
         ...
 
     @property

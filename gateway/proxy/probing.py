@@ -1,4 +1,4 @@
-"""Asking about keys what costs nothing: whether a rejected one is accepted again, and whose an unused one is."""
+"""Asking about keys what costs nothing: whether a rejected or doubted one is accepted, and whose an unused one is."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ _log: Final = logging.getLogger("dragoman")
 
 
 class Prober:
-    """Asks upstream for a list of models with each key that was rejected, when the pool says that it is time.
+    """Asks upstream for a list of models with each key that is rejected or doubted, when the pool says that it is time.
 
     Keys whose organisation nobody has told are asked once: what one of an organisation's keys has signed, or has used
     of its limits, holds for the others from then on.
@@ -79,7 +79,7 @@ class Prober:
             pass
         except Exception:
             # One that cannot be asked must not keep the others from being asked.
-            _log.exception("A rejected key could not be asked about. key=%s", name)
+            _log.exception("A refused key could not be asked about. key=%s", name)
         finally:
             self._dispatcher.probed(name, is_well=is_well)
         if is_well is False:

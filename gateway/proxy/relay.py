@@ -1,5 +1,6 @@
 """From upstream's body to the caller's stream, whatever is made of the bytes on the way."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -32,7 +33,11 @@ async def relay(
     is_committed: Callable[[], bool],
     pass_on: Callable[[bytes], Awaitable[None]],
 ) -> None:
-    """Pass one body on, up to its end; `pass_on` sends a piece, and says what there is to say at an end."""
+    """Pass one body on, up to its end; `pass_on` sends a piece, and says what there is to say at an end.
+
+    While the client does not read, upstream is not read either. Once upstream has said everything, the little that is
+    left does not wait for the client: nobody keeps a lease by not reading.
+    """
     output = b""
 
     def push(data: bytes) -> bool:
@@ -53,6 +58,8 @@ async def relay(
                 break
             output = stream.feed(data)
             del data
+        if client.is_full and not (stream.is_over or answer.is_complete):
+            await _room(answer, client)
         await pass_on(output)
         # Nothing of an event is kept until the next one, which may take its time.
         output = b""
@@ -60,3 +67,13 @@ async def relay(
             await drain(answer)
             return
     await pass_on(stream.end())
+
+
+async def _room(answer: UpstreamAnswer, client: Client) -> None:
+    """Until the client reads again, or nothing more is to come from upstream."""
+    waits = (asyncio.create_task(client.drained()), asyncio.create_task(answer.ended()))
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

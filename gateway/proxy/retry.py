@@ -8,7 +8,7 @@ from translators.errors import Blame, Failure
 # Doubled with each attempt: upstream's trouble passes in seconds or not at all.
 FIRST_DELAY_SECONDS: Final = 0.25
 # The blamed key is not asked again for this request; another one may be, at once.
-_KEY_BLAMES: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.KEY_AND_MODEL, Blame.ORGANISATION})
+_KEY_BLAMES: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.KEY_AND_MODEL, Blame.WORKSPACE, Blame.ORGANISATION})
 # A key that is refused is out, and there are not endlessly many of them: that costs no attempt, and no retry's budget.
 _REFUSALS: Final = _KEY_BLAMES - {Blame.KEY_LIMIT}
 
@@ -23,12 +23,12 @@ class RetryPolicy:
 
 def blames_key(failure: Failure) -> bool:
     """Whether the key that failed is out of the question for this request."""
-    return failure.rule.blame in _KEY_BLAMES
+    return failure.rule.blame in _KEY_BLAMES or failure.rule.one_other
 
 
 def is_refusal(failure: Failure) -> bool:
     """Whether a key was refused, so that the request has to go with another one whatever else holds."""
-    return failure.rule.blame in _REFUSALS
+    return failure.rule.blame in _REFUSALS or failure.rule.one_other
 
 
 def delay_before_retry(

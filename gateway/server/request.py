@@ -90,6 +90,7 @@ class ServedRequest:
         "has_begun",
         "is_answered",
         "is_gone",
+        "is_patient",
         "keeps_alive",
         "scope",
         "task",
@@ -101,6 +102,8 @@ class ServedRequest:
         self.has_begun = False
         self.is_answered = False
         self.is_gone = False
+        # Whether `send` waits while the client does not read.
+        self.is_patient = True
         self.task: asyncio.Task[None] | None = None
         self._connection = connection
         self._awaits_continue = awaits_continue
@@ -266,7 +269,7 @@ class ServedRequest:
 
     async def send(self, message: Message) -> None:
         """Send a head or a piece of a body; waits while the client does not read."""
-        if self._connection.is_full:
+        if self.is_patient and self._connection.is_full:
             await self._connection.drained()
         if self.is_gone:
             return
@@ -353,6 +356,15 @@ class ServedRequest:
     def push(self, data: bytes) -> None:
         """Send a piece of such an answer at once."""
         self._connection.transport.write(chunk(data) if self._is_chunked else data)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client does not take more for now."""
+        return self._connection.is_full
+
+    async def drained(self) -> None:
+        """Until the client takes more, or has gone."""
+        await self._connection.drained()
 
     def watch(self, on_gone: Callable[[], None]) -> None:
         """Have a function called when the client leaves, at once if it has left."""

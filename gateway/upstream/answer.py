@@ -29,6 +29,7 @@ class DirectAnswer:
     """
 
     __slots__ = (
+        "_end",
         "_has_framing",
         "_head",
         "_is_interim",
@@ -72,6 +73,8 @@ class DirectAnswer:
         self._is_interim = False
         self._is_paused = False
         self._waiter: asyncio.Future[None] | None = None
+        # Who waits for nothing but the end.
+        self._end: asyncio.Future[None] | None = None
         self._sink: Callable[[bytes], bool] | None = None
 
     # What the proxy uses.
@@ -101,6 +104,18 @@ class DirectAnswer:
         finally:
             self._sink = None
 
+    async def ended(self) -> None:
+        """Until the body is complete, or cannot be had: for a consumer that does not take what has come."""
+        if self.is_complete or self.failure is not None:
+            return
+        self.quiet_since = self._loop.time()
+        end = self._end = self._loop.create_future()
+        try:
+            await end
+        finally:
+            if self._end is end:
+                self._end = None
+
     async def read(self, limit: int) -> bytes:
         """The whole body, or its first `limit` bytes."""
         # Pieces may be of one byte each, and would take forty times that.
@@ -113,8 +128,13 @@ class DirectAnswer:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for news."""
-        return self._waiter is not None
+        """Whether somebody waits for news, and nothing but the host keeps them from coming."""
+        return self._waiter is not None or (self._end is not None and not self._is_paused)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether its consumer does not take what has come."""
+        return self._end is not None
 
     async def wait_for_head(self) -> None:
         """Until status and headers are there; raises `FailedError`."""
@@ -254,6 +274,7 @@ class DirectAnswer:
         """Go on reading, if what stopped it is gone: also called for an answer that is over by then."""
         if self._is_paused and self._size <= HIGH_WATER_BYTES:
             self._is_paused = False
+            self.quiet_since = self._loop.time()
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
@@ -268,6 +289,8 @@ class DirectAnswer:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self._end is not None and not self._end.done() and (self.is_complete or self.failure is not None):
+            self._end.set_result(None)
 
 
 def _headers(head: bytes) -> dict[str, str]:

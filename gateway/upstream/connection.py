@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from gateway.upstream.answer import DirectAnswer
 from gateway.upstream.dialing import DialledProtocol
-from gateway.upstream.failures import too_slow
+from gateway.upstream.failures import too_slow, unread
 from gateway.upstream.limits import TimeLimits
 
 # Common servers close idle connections after 60 s or later: the one who closes first has no race to lose.
@@ -194,8 +194,9 @@ class Connection(DialledProtocol):
         if due > self._loop.time():
             self._timer = self._loop.call_at(due, self._check)
             return
-        if self._answer is not None:
-            self._answer.fail(too_slow(self._why(self._answer)))
+        if (answer := self._answer) is not None:
+            is_unread = answer.is_held_up and self.call_age >= self._limits.total_seconds
+            answer.fail((unread if is_unread else too_slow)(self._why(answer)))
         self.abort()
 
 

@@ -28,6 +28,7 @@ _STALE_ROUND_TRIPS: Final = 2
 _STALE_SECONDS: Final = 0.005
 # Callers choose some of the headers, so that there may be any number of sets of them.
 _MOST_KNOWN_LINES: Final = 1000
+_LONGEST_KNOWN_LINES: Final = 1024
 _CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -148,9 +149,12 @@ class _Host:
         asked = (endpoint.headers, call.method, call.path, call.version, call.betas, call.headers)
         lines = self._known_lines.get(asked)
         if lines is None:
+            lines = self._lines(endpoint, call)
+            if len(lines) > _LONGEST_KNOWN_LINES:
+                return lines
             if len(self._known_lines) >= _MOST_KNOWN_LINES:
                 self._known_lines.clear()
-            lines = self._known_lines[asked] = self._lines(endpoint, call)
+            self._known_lines[asked] = lines
         return lines
 
     def _lines(self, endpoint: HostEndpoint, call: Call) -> bytes:

@@ -62,6 +62,11 @@ def too_slow(detail: str) -> Failure:
     return Failure(ErrorKind.UPSTREAM_TIMEOUT, "Upstream did not answer in time.", detail=detail)
 
 
+def unread(detail: str) -> Failure:
+    """The caller has not read its answer for so long that a limit is reached: nobody upstream is to blame."""
+    return Failure(ErrorKind.TOO_SLOW, "The answer was not read in time.", detail=detail)
+
+
 def cut_off(detail: str) -> Failure:
     """The connection ended inside the answer's body."""
     return Failure(ErrorKind.CUT_OFF, "Upstream's connection broke before the answer was complete.", detail=detail)

@@ -17,6 +17,7 @@ from gateway.upstream.failures import (
     unconnected,
     undecodable,
     unreachable_in_time,
+    unread,
     unsendable_key,
 )
 from gateway.upstream.hosts import HostEndpoint
@@ -124,7 +125,16 @@ class _Total:
             async with asyncio.timeout_at(self._ends_at):
                 yield
         except TimeoutError as error:
-            raise FailedError(too_slow(f"not complete after {self._seconds:g} s")) from error
+            raise FailedError(too_slow(self._detail)) from error
+
+    async def reached(self) -> Failure:
+        """Until it is reached while nobody has read; what to say of that."""
+        await asyncio.sleep(self._ends_at - asyncio.get_running_loop().time())
+        return unread(self._detail)
+
+    @property
+    def _detail(self) -> str:
+        return f"not complete after {self._seconds:g} s"
 
 
 class _Httpx2Answer:
@@ -134,6 +144,7 @@ class _Httpx2Answer:
         self._response = response
         self._pieces = response.aiter_bytes()
         self._total = total
+        self._failure: Failure | None = None
         # The head is there: from now on only the pauses inside the body count.
         response.request.extensions["timeout"]["read"] = idle_seconds
 
@@ -149,7 +160,13 @@ class _Httpx2Answer:
     def is_complete(self) -> bool:
         return self._response.is_closed
 
+    async def ended(self) -> None:
+        # Nothing is read ahead here: what ends by itself is only the time.
+        self._failure = await self._total.reached()
+
     async def receive(self) -> bytes:
+        if self._failure is not None:
+            raise FailedError(self._failure)
         try:
             async with self._total.limit():
                 async for piece in self._pieces:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from gateway.config import TranslationConfig
+from gateway.config import NativeConfig, TranslationConfig
 from gateway.demo import run_simulated_upstream
 from tests.support.gateway import Config, config_for, key, running_gateway, with_settings
 from tests.support.messages import message, text_stream
@@ -171,7 +171,8 @@ def _downloaded(package: str, release: str, place: Path) -> Path:
 def _config(upstream: str) -> Config:
     # The tests use every parameter there is, those too that an operator has to allow.
     translation = TranslationConfig(allow_native=("speed", "inference_geo", "mcp_servers", "container", "file_ids"))
-    return with_settings(config_for(key(upstream)), translation=translation)
+    native = NativeConfig(fields=("*",), betas=("*",), server_tools=("*",))
+    return with_settings(config_for(key(upstream)), translation=translation, native=native)
 
 
 async def _run(suite: Suite, folder: Path) -> int:

@@ -390,9 +390,9 @@ async def test_leaving_a_stream_in_the_middle_frees_everything(
 ERRORS = [
     (400, openai.BadRequestError, 400, None),
     (401, openai.InternalServerError, 503, "upstream_key_rejected"),
-    (402, openai.InternalServerError, 503, "upstream_key_rejected"),
-    (403, openai.InternalServerError, 503, "upstream_key_rejected"),
-    (404, openai.NotFoundError, 404, "model_not_found"),
+    (402, openai.RateLimitError, 429, "insufficient_quota"),
+    (403, openai.PermissionDeniedError, 403, None),
+    (404, openai.NotFoundError, 404, None),
     (409, openai.ConflictError, 409, "conflict"),
     (413, openai.APIStatusError, 413, "request_too_large"),
     (429, openai.RateLimitError, 429, "rate_limit_exceeded"),

@@ -32,7 +32,7 @@ from translators.chat.request import Options, Target, read_request, write_reques
 from translators.chat.turns import refuses_thinking
 from translators.errors import FailedError, Failure
 from translators.hosts import HostProfile
-from translators.lessons import corrected, is_about_schema
+from translators.lessons import corrected, refused_places
 from translators.models import ModelRow, model_table
 from translators.native.errors import error_answer, error_event, with_answer
 from translators.rate_limits import openai_rate_limits
@@ -79,7 +79,10 @@ def error_body(data: bytes, random: Random) -> None:
     refusal = with_answer(failure, status, data, "req_1", is_callers_key=random.random() < 0.3)
     _assert_failure(refusal)
     _assert_failure(refusal.redacted(lambda text: text.replace("sk-", "***")))
-    assert isinstance(is_about_schema(failure.message), bool)
+    assert set(refused_places(failure.message, ("tools.3", "output_config.format"))) <= {
+        "tools.3",
+        "output_config.format",
+    }
     assert isinstance(refuses_thinking(failure.message), bool)
     if (better := corrected(random.choice(ROWS), failure.message)) is not None:
         _legal_for(better)

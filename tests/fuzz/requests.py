@@ -23,7 +23,8 @@ from translators.completions.request import read_completions
 from translators.errors import TranslationError
 from translators.estimate import estimated_tokens
 from translators.models import ModelRow, model_table
-from translators.native.request import check_restricted, read_native, with_model
+from translators.native.allowed import Allowed, check_allowed
+from translators.native.request import read_native, with_model
 from translators.prefixes import chat_prefix
 from translators.reading import is_null
 from translators.steps import in_one_go
@@ -112,8 +113,8 @@ def completions(data: bytes, random: Random) -> None:
 def native(data: bytes, random: Random) -> None:
     """A native request is read, and keeps every byte but its model's."""
     try:
-        asked = read_native(data)
-        check_restricted(asked, data, random.choice((frozenset(), RESTRICTED | {"file_ids"})))
+        read_native(data)
+        check_allowed(data, random.choice((Allowed(), Allowed(RESTRICTED | {"file_ids"}, server_tools=frozenset("*")))))
         changed = with_model(data, "claude-another")
     except TranslationError as error:
         assert_error(error.failure.as_json())

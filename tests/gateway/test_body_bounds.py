@@ -18,6 +18,7 @@ from tests.support.scripted import ScriptedUpstream, json_answer
 from translators.completions.request import MAX_PROMPTS, read_completions, read_completions_in_steps
 from translators.errors import TranslationError
 from translators.native import request as native
+from translators.native.allowed import Allowed, check_allowed_in_steps
 from translators.native.request import place_of_file_id, read_native, read_native_in_steps, with_model
 from translators.reading import place_of_lone_surrogate
 from translators.structure import MAX_VALUES
@@ -97,7 +98,7 @@ def test_a_name_that_is_broken_hides_the_place_of_what_is_in_it() -> None:
 @pytest.mark.parametrize("path", [PATH, COUNT_PATH])
 async def test_a_large_native_body_keeps_its_bytes_but_for_its_model(upstream: ScriptedUpstream, path: str) -> None:
     upstream.always(SERVED)
-    more = {"z": ['"model":[{', 1.50], "system": FILLER + "ü"}
+    more = {"diagnostics": ['"model":[{', 1.50], "system": FILLER + "ü"}
     body = json.dumps(more | asking_natively() | {"model": "mine"}, ensure_ascii=False).encode()
     config = with_settings(config_for(key(upstream.base_url)), models=ModelsConfig(aliases={"mine": "claude-opus-5"}))
     async with quick_gateway(config=config) as running:
@@ -110,10 +111,10 @@ async def test_a_large_native_body_keeps_its_bytes_but_for_its_model(upstream: S
 @pytest.mark.parametrize("path", [PATH, COUNT_PATH])
 async def test_a_mistake_in_a_large_native_body_is_told(upstream: ScriptedUpstream, path: str) -> None:
     bodies = [
-        native_body([IMAGE], x=FILLER),
-        native_body("x", x=FILLER, speed="fast"),
-        native_body("x", x=FILLER, model=7),
-        native_body("x", x=FILLER).replace(b"xxx", b"\xffxx", 1),
+        native_body([IMAGE], system=FILLER),
+        native_body("x", system=FILLER, speed="fast"),
+        native_body("x", system=FILLER, model=7),
+        native_body("x", system=FILLER).replace(b"xxx", b"\xffxx", 1),
     ]
     async with quick_gateway(key(upstream.base_url)) as running:
         answers = [await running.http().post(path, content=body) for body in bodies]
@@ -157,8 +158,7 @@ def test_files_are_looked_for_in_so_many_blocks(monkeypatch: pytest.MonkeyPatch)
 
 def test_many_blocks_that_speak_of_files_are_looked_at_in_linear_time_and_in_steps() -> None:
     body = native_body([{"type": "text", "text": "a file_id"}] * 10_000)
-    asked = read_native(body)
-    steps, _ = exhaust(native.check_restricted_in_steps(asked, body, frozenset()))
+    steps, _ = exhaust(check_allowed_in_steps(body, Allowed()))
 
     assert steps >= 10_000
     assert growth(lambda size: place_of_file_id(native_body([{"text": "a file_id"}] * size)), 2_000) < 9

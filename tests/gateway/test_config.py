@@ -23,6 +23,7 @@ from gateway.config import (
     LogConfig,
     Mistake,
     ModelsConfig,
+    NativeConfig,
     PoolConfig,
     RetriesConfig,
     ServerConfig,
@@ -55,6 +56,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ClientConfig,
     AdminConfig,
     TranslationConfig,
+    NativeConfig,
     StreamingConfig,
     RetriesConfig,
     TimeoutsConfig,
@@ -762,6 +764,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "admin: api_key not set",
         "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching auto, max_choices 8, "
         "allow_native []",
+        "native: fields [], betas [], server_tools [web_search, web_fetch, code_execution, tool_search]",
         "streaming: keepalive_seconds 15",
         "retries: max_attempts 3, deadline_seconds 600, budget_percent 20",
         "timeouts: connect_seconds 10, first_byte_seconds 600, idle_seconds 600, total_seconds 3600",

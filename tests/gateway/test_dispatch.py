@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, PoolSettings
+from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, KeyState, Lease, PoolSettings
 from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from gateway.proxy.dispatch import Change, Dispatcher
 from tests.gateway.keypool.test_stay import LIMIT, asks, two_workspaces
 from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, name_of, pool_of, state_of
 from translators.errors import ErrorKind
 
-LONG = 3600.0
+LONG = 900.0
 
 
 class Clock:
@@ -36,8 +36,8 @@ class Place:
             pool, queue_size=size, queue_timeout_seconds=timeout, clock=self.clock, report=self._report
         )
 
-    def _report(self, change: Change, lease: Lease) -> None:
-        self.reported.append((change, lease.key.name))
+    def _report(self, change: Change, state: KeyState) -> None:
+        self.reported.append((change, state.key.name))
 
     def waiting(self, demand: Demand = ASK, exclude: frozenset[str] = frozenset()) -> "asyncio.Task[Lease | None]":
         return asyncio.create_task(self.dispatcher.wait(demand, exclude=exclude))
@@ -363,15 +363,16 @@ async def test_a_key_that_is_lost_is_reported_once_and_so_is_its_return() -> Non
     assert place.reported == [(Change.REJECTED, "a"), (Change.ACCEPTED, "a")]
 
 
-async def test_an_organisation_without_funds_is_reported_once_each_time() -> None:
+async def test_an_organisation_without_funds_is_reported_once_until_it_has_some_again() -> None:
     place = Place(pool_of("a"))
     first, second = place.take(), place.take()
     place.dispatcher.release(first, failed(ErrorKind.SPEND_LIMIT, 60.0))
     place.dispatcher.release(second, failed(ErrorKind.SPEND_LIMIT, 60.0))
-    place.clock.now += 61
-    place.dispatcher.release(place.take(), failed(ErrorKind.SPEND_LIMIT, 60.0))
+    for outcome, count in ((failed(ErrorKind.SPEND_LIMIT, 60.0), 1), (SUCCESS, 1), (failed(ErrorKind.SPEND_LIMIT), 2)):
+        place.clock.now += 61
+        place.dispatcher.release(place.take(), outcome)
 
-    assert place.reported == [(Change.OUT_OF_FUNDS, "a")] * 2
+        assert place.reported == [(Change.OUT_OF_FUNDS, "a")] * count
 
 
 # Waiting for a cache

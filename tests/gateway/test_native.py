@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.shapes import ANTHROPIC, OPENAI, shape_for
-from gateway.config import TranslationConfig
+from gateway.config import NativeConfig, TranslationConfig
 from tests.scenarios.harness import PATH as CHAT_PATH
 from tests.scenarios.harness import quick_gateway
-from tests.scenarios.native_harness import COUNT_PATH, PATH, asking_natively, assert_native_error
+from tests.scenarios.native_harness import COUNT_PATH, PATH, asking_natively, assert_native_error, messages_of
 from tests.support import messages
 from tests.support.gateway import (
     ClientConfig,
@@ -25,7 +25,7 @@ from tests.support.gateway import (
     key,
     with_settings,
 )
-from tests.support.scripted import REQUEST_ID, ScriptedUpstream, error_answer, json_answer
+from tests.support.scripted import REQUEST_ID, ScriptedUpstream, error_answer, json_answer, stream_answer
 from translators.errors import RULES, ErrorKind, Failure, TranslationError
 from translators.native.errors import NATIVE_RULES, error_event
 from translators.native.errors import error_answer as native_error_answer
@@ -101,7 +101,7 @@ def test_two_models_in_one_body_are_a_mistake() -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just("model"), inner),
         max_leaves=20,
     ),
-    st.text(),
+    st.text(min_size=1, max_size=256),
     st.sampled_from([None, 1]),
 )
 def test_any_body_keeps_everything_but_its_model(extra: Any, model: str, indent: int | None) -> None:
@@ -152,9 +152,8 @@ def test_only_true_means_a_stream() -> None:
 @pytest.mark.parametrize("path", PATHS)
 async def test_the_very_bytes_of_the_client_go_upstream(upstream: ScriptedUpstream, path: str) -> None:
     upstream.always(SERVED)
-    body = (
-        '{ "z":1.50, "model":"claude-sonnet-5-5",\n"messages":[{"role":"user","content":"\\u00e9é"}],"z":2e0}'.encode()
-    )
+    message = '{"role":"user","content":"\\u00e9é","z":1,"z":2}'
+    body = f'{{ "top_p":1.50, "model":"claude-sonnet-5-5",\n"messages":[{message}],"top_k":2e0}}'.encode()
     async with quick_gateway(key(upstream.base_url)) as running:
         response = await running.http().post(path, content=body)
 
@@ -167,7 +166,7 @@ async def test_the_very_bytes_of_the_client_go_upstream(upstream: ScriptedUpstre
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_models_alias_is_the_only_thing_that_changes(upstream: ScriptedUpstream, path: str) -> None:
     upstream.always(SERVED)
-    body = b'{ "unknown":[1.0, {"model": "gpt-5"}], "model":"gpt-5-mini",\n"messages":[] }'
+    body = b'{ "metadata":[1.0, {"model": "gpt-5"}], "model":"gpt-5-mini",\n"messages":[] }'
     async with quick_gateway(key(upstream.base_url)) as running:
         await running.http().post(path, content=body)
 
@@ -185,8 +184,8 @@ async def test_version_betas_and_profile_pass_and_nothing_else(upstream: Scripte
         ("x-forwarded-for", "10.0.0.1"),
         ("anthropic-workspace-id", "wrkspc_1"),
         ("anthropic-version", "2026-10-21"),
-        ("anthropic-beta", "one-2026-01-01, two-2026-01-01"),
-        ("anthropic-beta", "two-2026-01-01,three-2026-01-01"),
+        ("anthropic-beta", "context-1m-2026-01-01, effort-2026-01-01"),
+        ("anthropic-beta", "effort-2026-01-01,compact-2026-01-01"),
         ("anthropic-user-profile-id", "prof_1"),
     ]
     async with quick_gateway(key(upstream.base_url, api_key=POOL_KEY)) as running:
@@ -196,7 +195,7 @@ async def test_version_betas_and_profile_pass_and_nothing_else(upstream: Scripte
     sent = dict(request.headers)
     assert sent.pop("x-api-key") == POOL_KEY
     assert sent.pop("anthropic-version") == "2026-10-21"
-    assert sent.pop("anthropic-beta") == "one-2026-01-01,two-2026-01-01,three-2026-01-01"
+    assert sent.pop("anthropic-beta") == "context-1m-2026-01-01,effort-2026-01-01,compact-2026-01-01"
     assert sent.pop("anthropic-user-profile-id") == "prof_1"
     assert sent.pop("user-agent") == "dragoman"
     assert set(sent) == {"host", "accept", "accept-encoding", "content-type", "content-length"}
@@ -499,6 +498,8 @@ def test_what_differs_from_chat_completions_is_on_the_page() -> None:
 
     assert differing == {
         ErrorKind.CALLER_QUOTA: (429, 402),
+        ErrorKind.LINKED_ACCOUNT: (429, 402),
+        ErrorKind.COMPACTION_UNAVAILABLE: (503, 529),
         ErrorKind.UNSUPPORTED_ENCODING: (415, 400),
         ErrorKind.OVERLOADED: (503, 529),
         ErrorKind.UPSTREAM_REQUEST_TIMEOUT: (408, 504),
@@ -593,3 +594,90 @@ def _output_tokens(stream: list[dict[str, Any]]) -> int:
     counts += [event["usage"] for event in stream if event["type"] == "message_delta"]
     said: list[int] = [found["output_tokens"] for found in counts if found.get("output_tokens") is not None]
     return said[-1]
+
+
+# What callers choose, and the gateway keeps.
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("model", ["", "m" * 257, "m" * 2_000_000])
+async def test_a_models_name_has_a_length(upstream: ScriptedUpstream, path: str, model: str) -> None:
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(path, json=asking_natively() | {"model": model})
+
+    assert "model" in assert_native_error(response, 400, "invalid_request_error")["message"]
+    assert len(response.content) < 500
+    assert upstream.received == []
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_a_long_name_in_the_address_is_no_model(upstream: ScriptedUpstream, native: bool) -> None:
+    headers = {"anthropic-version": "2023-06-01"} if native else {}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().get(f"/v1/models/{'m' * 20_000}", headers=headers)
+        remembered: Any = messages_of(running)._aliases._target
+
+    assert response.status_code == 404
+    assert len(response.content) < 1000
+    assert remembered.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("anthropic-version", "2023-06-01" * 10),
+        ("anthropic-version", "x" * 60_000),
+        ("anthropic-version", "yesterday"),
+        ("anthropic-beta", "b" * 101),
+        ("anthropic-beta", "context-1m-2025-08-07," * 100),
+        ("anthropic-beta", "a b"),
+        ("anthropic-user-profile-id", "p" * 2049),
+    ],
+)
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_headers_that_go_on_have_a_form(upstream: ScriptedUpstream, name: str, value: str, is_own: bool) -> None:
+    headers = {name: value} | ({"authorization": f"Bearer {OWN_KEY}"} if is_own else {})
+    keys = () if is_own else (key(upstream.base_url),)
+    async with quick_gateway(*keys, callers_base_url=upstream.base_url) as running:
+        response = await running.http().post(PATH, json=asking_natively(), headers=headers)
+
+    assert name in assert_native_error(response, 400, "invalid_request_error")["message"]
+    assert upstream.received == []
+
+
+async def test_a_beta_that_nobody_has_allowed_stays_behind_and_is_named(upstream: ScriptedUpstream) -> None:
+    upstream.always(SERVED)
+    headers = {"anthropic-beta": "claude-code-20250219,message-threads-2026-08-12"}
+    own = {"authorization": f"Bearer {OWN_KEY}"}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=asking_natively(), headers=headers)
+    async with quick_gateway(callers_base_url=upstream.base_url) as running:
+        owned = await running.http().post(PATH, json=asking_natively(), headers=headers | own)
+
+    assert [request.headers["anthropic-beta"] for request in upstream.received] == [
+        "claude-code-20250219",
+        headers["anthropic-beta"],
+    ]
+    assert response.headers["x-gateway-adjusted"] == "anthropic-beta.message-threads-2026-08-12=dropped:not-allowed"
+    assert "x-gateway-adjusted" not in owned.headers
+
+
+@pytest.mark.parametrize("path", [PATH, CHAT_PATH])
+async def test_the_operator_says_which_of_anthropics_tools_may_be_used(upstream: ScriptedUpstream, path: str) -> None:
+    # With one of them an answer is streamed from upstream, whatever its caller wants.
+    upstream.always(lambda asked: stream_answer(*messages.text_stream()) if asked.json.get("stream") else SERVED)
+    tool = {"type": "code_execution_20260521", "name": "code_execution"}
+    body = asking_natively(tools=[tool], stream=False)
+    fewer = with_settings(config_for(key(upstream.base_url)), native=NativeConfig(server_tools=("web_search",)))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await running.http().post(path, json=body)
+        allowed = len(upstream.received)
+    async with quick_gateway(config=fewer) as running:
+        refused = await running.http().post(path, json=body)
+
+    assert allowed == 1
+    if path == PATH:
+        assert "tools.0.type" in assert_native_error(refused, 400, "invalid_request_error")["message"]
+    else:
+        assert refused.headers["x-gateway-adjusted"] == "tools.type=dropped:not-allowed"
+        assert "tools" not in upstream.received[-1].json

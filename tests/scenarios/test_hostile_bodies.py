@@ -65,7 +65,6 @@ CASES = {
 # What does not hold yet, and the branch that mends it.
 NOT_YET = {
     **{name: "chat" for name, kind in KINDS.items() if kind.path == PATH and name != "lone_surrogate"},
-    "native_brackets": "readers",
     "native_name": "leases",
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.proxy.exchange import MAX_LESSONS
-from gateway.proxy.lessons import LESSON_SECONDS, Lessons
+from gateway.proxy.lessons import EVERYBODY, LESSON_SECONDS, Circle, Lessons
 from tests.scenarios.harness import (
     KEY_A,
     KEY_B,
@@ -20,7 +20,15 @@ from tests.scenarios.harness import (
     without_pauses,
 )
 from tests.support import messages
-from tests.support.gateway import RetriesConfig, RunningGateway, config_for, key, with_settings
+from tests.support.gateway import (
+    ClientConfig,
+    RetriesConfig,
+    RunningGateway,
+    Secret,
+    config_for,
+    key,
+    with_settings,
+)
 from tests.support.scripted import Answer, ScriptedUpstream, error_answer, json_answer, scripted_upstream, stream_answer
 from translators.hosts import HostProfile
 from translators.models import model_table
@@ -454,6 +462,116 @@ async def test_a_strict_schema_that_is_refused_is_sent_unstrict_and_remembered(
     assert [body["tools"][0].get("strict", False) for body in bodies(upstream)] == [True, False, False]
 
 
+def strict_tool(name: str) -> dict[str, Any]:
+    """A tool whose schema is like no other's."""
+    properties = {name: {"type": "string"}}
+    schema = {"type": "object", "properties": properties, "required": [name], "additionalProperties": False}
+    return {"type": "function", "function": {"name": name, "strict": True, "parameters": schema}}
+
+
+def loose_tool(name: str) -> dict[str, Any]:
+    tool = strict_tool(name)
+    tool["function"]["strict"] = False
+    return tool
+
+
+def with_tools(*tools: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"model": "claude-sonnet-5-5", "messages": [USER], "max_tokens": 2000, "tools": [*tools], **more}
+
+
+def strict_in(body: Any) -> list[str]:
+    return [tool["name"] for tool in body["tools"] if tool.get("strict")]
+
+
+REFUSED = "tools.{}.custom.input_schema: Schema type 'oneOf' is not supported"
+TOO_MUCH = "Schema is too complex for compilation. Try reducing the number of tools or simplify tool schemas."
+
+
+async def test_only_the_schema_that_is_named_counts_as_refused(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(REFUSED.format(1)))
+    upstream.always(served())
+    tools = [strict_tool(name) for name in ("first", "second", "third")]
+    async with quick_gateway(key(upstream.base_url)) as running:
+        for _ in range(2):
+            assert (await running.http().post(PATH, json=with_tools(*tools))).status_code == 200
+
+    assert [strict_in(body) for body in bodies(upstream)] == [
+        ["first", "second", "third"],
+        ["first", "third"],
+        ["first", "third"],
+    ]
+
+
+async def test_a_broken_schema_that_is_the_callers_own_teaches_nothing(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(REFUSED.format(1)))
+    upstream.always(served())
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        refused = await http.post(PATH, json=with_tools(strict_tool("first"), loose_tool("broken")))
+        await http.post(PATH, json=with_tools(strict_tool("first")))
+
+    assert refused.status_code == 400
+    assert [strict_in(body) for body in bodies(upstream)] == [["first"], ["first"]]
+
+
+@pytest.mark.parametrize("message", [REFUSED.format(0), TOO_MUCH])
+async def test_one_callers_refused_schemas_change_nothing_for_others(upstream: ScriptedUpstream, message: str) -> None:
+    upstream.script(refusing(message))
+    upstream.always(served())
+    clients = [ClientConfig(name=name, api_key=Secret(f"{name}-key-0123456789")) for name in ("one", "two")]
+    tools = [strict_tool(name) for name in ("first", "second")]
+    async with quick_gateway(config=config_for(key(upstream.base_url), clients=clients)) as running:
+        for name in ("one", "two", "one"):
+            headers = {"authorization": f"Bearer {name}-key-0123456789"}
+            assert (await running.http().post(PATH, json=with_tools(*tools), headers=headers)).status_code == 200
+
+    first, again, other, later = [strict_in(body) for body in bodies(upstream)]
+    assert first == other == ["first", "second"]
+    assert again == later != first
+
+
+async def test_schemas_that_are_refused_without_a_name_are_refused_together_only(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(TOO_MUCH))
+    upstream.always(served())
+    first, second = strict_tool("first"), strict_tool("second")
+    async with quick_gateway(key(upstream.base_url)) as running:
+        clock = with_clock(running)
+        http = running.http()
+        for tools in ([first, second], [first, second], [first], [second], [first, strict_tool("third")]):
+            assert (await http.post(PATH, json=with_tools(*tools))).status_code == 200
+        clock.now += LESSON_SECONDS + 1
+        await http.post(PATH, json=with_tools(first, second))
+
+    both_of_them = ["first", "second"]
+    alone = [["first"], ["second"], ["first", "third"]]
+    assert [strict_in(body) for body in bodies(upstream)] == [both_of_them, [], [], *alone, both_of_them]
+
+
+async def test_a_large_request_is_written_without_what_is_refused_together(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing(TOO_MUCH))
+    upstream.always(served())
+    asked = with_tools(strict_tool("first"), strict_tool("second"), user="x" * 100)
+    asked["messages"] = [{"role": "user", "content": "Hi. " * 100_000}]
+    async with quick_gateway(key(upstream.base_url)) as running:
+        for _ in range(2):
+            assert (await running.http().post(PATH, json=asked)).status_code == 200
+
+    assert [strict_in(body) for body in bodies(upstream)] == [["first", "second"], [], []]
+
+
+async def test_the_form_of_an_answer_is_refused_by_its_name(upstream: ScriptedUpstream) -> None:
+    upstream.script(refusing("output_config.format.schema: Schema type 'oneOf' is not supported"))
+    upstream.always(served())
+    schema = strict_tool("answer")["function"]["parameters"]
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        asked = with_tools(strict_tool("first"), response_format=form)
+        assert (await running.http().post(PATH, json=asked)).status_code == 200
+
+    assert ["format" in body.get("output_config", {}) for body in bodies(upstream)] == [True, False]
+    assert [strict_in(body) for body in bodies(upstream)] == [["first"], ["first"]]
+
+
 # What is remembered, without a network.
 
 
@@ -493,3 +611,38 @@ def test_names_that_callers_make_up_do_not_fill_the_memory() -> None:
 
     assert lessons.row(HOST, "model-9999", row).sampling == "none"
     assert lessons.row(HOST, "model-0", row).sampling == "honoured"
+
+
+def test_the_schemas_that_callers_write_do_not_fill_the_memory() -> None:
+    lessons = Lessons(Clock())
+    circles = [Circle(b"caller %d" % number) for number in range(2_000)]
+
+    for circle in circles:
+        for number in range(50):
+            lessons.learn_schemas(HOST, "m" * 256, REFUSED.format(0), {"tools.0": f"{number:064}"}, circle)
+
+    assert sum(map(len, lessons._schemas.values())) < 10_000
+    assert lessons.refused_schemas(HOST, "m" * 256, circles[0]) == frozenset()
+    assert f"{49:064}" in lessons.refused_schemas(HOST, "m" * 256, circles[-1])
+
+
+def test_upstreams_words_do_not_fill_the_memory() -> None:
+    lessons, row = Lessons(Clock()), model_table().row("claude-sonnet-4-6")
+
+    for limit in range(1000, 0, -1):
+        more = "x" * 60_000
+        lessons.learn(HOST, row.id, row, f"max_tokens: 1001 > {limit}, which is the maximum {more}")
+
+    (learned,) = lessons._learned.values()
+    assert sum(map(len, learned.messages)) < 10_000
+    assert lessons.row(HOST, row.id, row).max_output == 1
+
+
+def test_whoever_brings_a_key_teaches_nobody_else() -> None:
+    # Its account may have limits of its own.
+    lessons, row = Lessons(Clock()), model_table().row("claude-sonnet-4-6")
+    lessons.learn(HOST, row.id, row, NO_TEMPERATURE, Circle(b"key 1", owner=b"key 1"))
+
+    assert lessons.row(HOST, row.id, row, Circle(b"key 1", owner=b"key 1")).sampling == "none"
+    assert lessons.row(HOST, row.id, row, Circle(b"key 2", owner=b"key 2")) == row
+    assert lessons.row(HOST, row.id, row, EVERYBODY) == row

@@ -208,9 +208,8 @@ async def test_a_refusal_that_does_not_speak_messages_is_put_into_its_shape(
     ("answer", "status", "type_", "retry_after", "should_retry"),
     [
         (error_answer(401, "authentication_error", "bad key"), 503, "api_error", None, "false"),
-        (error_answer(402, "billing_error", "no money"), 503, "api_error", None, "false"),
-        (error_answer(403, "permission_error", "not allowed"), 503, "api_error", None, "false"),
-        (error_answer(403, "permission_error", "not this model"), 404, "not_found_error", None, None),
+        (error_answer(402, "billing_error", "no money"), 429, "rate_limit_error", None, "false"),
+        (error_answer(403, "permission_error", "model: claude-sonnet-5-5"), 404, "not_found_error", None, None),
         (error_answer(408, "timeout_error", "slow"), 504, "timeout_error", None, None),
         (
             error_answer(429, "rate_limit_error", "wait", headers={"retry-after": "7"}),

@@ -70,8 +70,8 @@ class Seen(NamedTuple):
 WITH_ONE_KEY = {
     400: Seen(400, "invalid_request_error", None, 1),
     401: Seen(503, "server_error", "upstream_key_rejected", 1, "false"),
-    402: Seen(503, "server_error", "upstream_key_rejected", 1, "false"),
-    403: Seen(503, "server_error", "upstream_key_rejected", 1, "false"),
+    402: Seen(429, "insufficient_quota", "insufficient_quota", 1, "false"),
+    403: Seen(403, "invalid_request_error", None, 1),
     404: Seen(404, "invalid_request_error", "model_not_found", 1),
     408: Seen(408, "server_error", "upstream_timeout", 3),
     409: Seen(409, "invalid_request_error", "conflict", 3),

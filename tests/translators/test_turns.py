@@ -376,6 +376,9 @@ def test_what_upstream_refuses_is_not_sent_again() -> None:
     [
         ("messages.1.content.0: Invalid `signature` in `thinking` block", True),
         ("messages.1.content.0: Invalid `signature`", True),
+        ("Expected `thinking` or `redacted_thinking`, but found `tool_use`.", True),
+        ("messages.1.content.0: Input tag '`thinking`' found using 'type' does not match", False),
+        ("messages.1.content.0: Input should be 'thinking blocks cannot be modified'", False),
         (
             "messages.5.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be "
             "modified. These blocks must remain as they were in the original response.",

@@ -1,6 +1,6 @@
 """A chat-completions request: read once from the caller's bytes, written for each model and host it is sent to."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +32,7 @@ from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.schema import schema_hash
+from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS
 from translators.wire.chat import KNOWN_FIELDS, KNOWN_REQUEST_DECODER, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
 
 # The API wants long answers streamed: the official SDK draws the line where 128,000 tokens an hour would take
@@ -47,7 +48,7 @@ class Options:
 
     `allowed_fields` are native fields (`speed`, ...) and `file_ids` that may be used with shared keys. `caching` is
     where requests without cache marks are marked, `sharing` how much of the prompt was seen lately, which `auto` goes
-    by.
+    by. `server_tools` are those of Anthropic's own that may be used.
     """
 
     max_output_tokens: int | None = None
@@ -58,6 +59,7 @@ class Options:
     sharing: Sharing = NOT_SHARED
     allowed_fields: frozenset[str] = frozenset()
     max_choices: int = 8
+    server_tools: frozenset[str] = SERVER_TOOLS
 
 
 class Target(Struct, frozen=True):
@@ -77,7 +79,8 @@ class MessagesRequest(Struct, frozen=True):
 
     `streams` is also true where the caller asked for no stream but the answer could take too long for one piece.
     `expects_call` says that the model could only be asked, not forced, to call a tool; `fills_cache` that there is a
-    mark, and enough before it to be cached; `schemas` are the hashes of those that upstream makes a grammar of;
+    mark, and enough before it to be cached; `schemas` are the hashes of those that upstream makes a grammar of, by the
+    place that it would name in an error (`tools.0`, `output_config.format`);
     `has_thinking` that signed thinking goes back with it. `origin` is what its answer is kept with, if it is.
     """
 
@@ -89,7 +92,7 @@ class MessagesRequest(Struct, frozen=True):
     betas: tuple[str, ...] = ()
     expects_call: bool = False
     fills_cache: bool = False
-    schemas: frozenset[str] = frozenset()
+    schemas: Mapping[str, str] = {}
     has_thinking: bool = False
     origin: Origin | None = None
 
@@ -175,8 +178,10 @@ def _decide(request: ChatRequest, target: Target, options: Options, past: Past) 
     adjustments = Adjustments(reject=options.reject_unsupported)
     row, refused = target.row, target.refused_schemas
     max_tokens, is_limited = token_limit(request, row, options.max_output_tokens, adjustments)
-    allows_mcp = "mcp_servers" in options.allowed_fields
-    tools = write_tools(request, adjustments, refused, allows_mcp=allows_mcp)
+    native = options.server_tools
+    if "mcp_servers" in options.allowed_fields:
+        native |= {MCP_TOOLSET}
+    tools = write_tools(request, adjustments, refused, native=native)
     extensions = write_extensions(request, options.allowed_fields, adjustments)
     form = write_format(request.response_format, adjustments, refused)
     has_form = form.schema is not None or "format" in extensions.output_config
@@ -226,7 +231,6 @@ def _written(draft: _Draft) -> MessagesRequest:
         adjustments.note("thinking_blocks", "dropped", draft.past.left_out)
     shape = _shape(draft)
     adjustments.count_unknown(request.unknown_fields)
-    forms = {schema_hash(schema) for schema in (draft.form.schema, draft.choice.format) if schema is not None}
     version = target.host.sampling_version if sampled else None
     return MessagesRequest(
         body,
@@ -237,10 +241,17 @@ def _written(draft: _Draft) -> MessagesRequest:
         tuple(dict.fromkeys((*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas))),
         draft.choice.expects_call,
         has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
-        frozenset(draft.tools.strict_schemas | forms),
+        _schemas(draft),
         draft.writer.has_thinking,
         draft.past.origin if shape.keeps_blocks else None,
     )
+
+
+def _schemas(draft: _Draft) -> dict[str, str]:
+    schemas = {f"tools.{index}": digest for index, digest in draft.tools.strict_schemas.items()}
+    if (form := draft.form.schema or draft.choice.format) is not None:
+        schemas["output_config.format"] = schema_hash(form)
+    return schemas
 
 
 def _body(draft: _Draft, system: list[Block], sampled: dict[str, object], *, streams: bool) -> Block:

@@ -18,6 +18,7 @@ from translators.errors import TranslationError
 from translators.reading import decode, is_null
 from translators.remembered import Remembered
 from translators.schema import OutsideSubsetError, schema_hash, structured
+from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS, may_use
 from translators.wire.chat import (
     CUSTOM_FORMAT_DECODER,
     OBJECT_DECODER,
@@ -66,7 +67,8 @@ class Tools:
     """The tools of one request, as Messages takes them.
 
     `names` maps upstream's names to the caller's; `custom` (caller's names) take free text; `wrapped` (upstream's
-    names) have their schema inside one property; `schemas` are those of the caller's functions, by upstream's name.
+    names) have their schema inside one property; `schemas` are those of the caller's functions, by upstream's name;
+    `strict_schemas` the hashes of those that upstream makes a grammar of, by the place among `definitions`.
     """
 
     definitions: list[Block] = field(default_factory=list)
@@ -74,7 +76,7 @@ class Tools:
     custom: set[str] = field(default_factory=set)
     wrapped: set[str] = field(default_factory=set)
     schemas: dict[str, bytes] = field(default_factory=dict)
-    strict_schemas: set[str] = field(default_factory=set)
+    strict_schemas: dict[int, str] = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
     has_server_tools: bool = False
     is_legacy: bool = False
@@ -89,8 +91,9 @@ class Tools:
 
 
 # Read anew, tools cost as much as all the rest of a request. What is kept of them: their text as the key, the schemas,
-# the descriptions (as Python texts).
+# the descriptions (as Python texts), and some objects however short the text is.
 _COPIES: Final = 3
+_OBJECT_BYTES: Final = 2_000
 _REMEMBERED: Final = Remembered[tuple[Tools, Adjustments]](8 * 2**20)
 
 
@@ -99,16 +102,17 @@ def write_tools(
     adjustments: Adjustments,
     refused_schemas: frozenset[str] = frozenset(),
     *,
-    allows_mcp: bool = False,
+    native: frozenset[str] = SERVER_TOOLS,
 ) -> Tools:
     """All tools of a request: functions, custom tools, Anthropic's own, web search, and the legacy functions.
 
-    `refused_schemas` (hashes) are known to be too much for upstream, so tools with them are not strict.
+    `refused_schemas` (hashes) are known to be too much for upstream, so tools with them are not strict. `native` names
+    those of Anthropic's own that may be used, beside those that the caller runs.
     """
     if not request.tools and not request.functions and request.web_search_options is None:
         return Tools()
-    tools = _listed_tools(request.tools, adjustments, refused_schemas, allows_mcp) if request.tools else Tools()
-    writer = _ToolWriter(tools, adjustments, refused_schemas, allows_mcp)
+    tools = _listed_tools(request.tools, adjustments, refused_schemas, native) if request.tools else Tools()
+    writer = _ToolWriter(tools, adjustments, refused_schemas, native)
     if request.functions:
         if request.tools:
             adjustments.add("functions", "dropped", "tools")
@@ -122,19 +126,19 @@ def write_tools(
 
 
 def _listed_tools(
-    listed: list[Raw], adjustments: Adjustments, refused_schemas: frozenset[str], allows_mcp: bool
+    listed: list[Raw], adjustments: Adjustments, refused_schemas: frozenset[str], native: frozenset[str]
 ) -> Tools:
     """The entries of `tools`, which are the same in every turn: what became of them the last time is remembered."""
     entries = b",".join(listed)
-    key = (entries, refused_schemas, allows_mcp, adjustments.rejects)
+    key = (entries, refused_schemas, native, adjustments.rejects)
     found = _REMEMBERED.get(key)
     if found is None:
         notes = adjustments.branch()
-        writer = _ToolWriter(Tools(), notes, refused_schemas, allows_mcp)
+        writer = _ToolWriter(Tools(), notes, refused_schemas, native)
         for index, raw in enumerate(listed):
             writer.add(raw, f"tools[{index}]")
         found = (writer.tools, notes)
-        _REMEMBERED.put(key, found, _COPIES * len(entries))
+        _REMEMBERED.put(key, found, _COPIES * len(entries) + _OBJECT_BYTES)
     tools, notes = found
     adjustments.merge(notes)
     return tools.copy()
@@ -147,11 +151,11 @@ class _ToolWriter:
     """Adds tool after tool; keeps count of what is limited."""
 
     def __init__(
-        self, tools: Tools, adjustments: Adjustments, refused_schemas: frozenset[str], allows_mcp: bool
+        self, tools: Tools, adjustments: Adjustments, refused_schemas: frozenset[str], native: frozenset[str]
     ) -> None:
         self.tools = tools
         self._refused_schemas = refused_schemas
-        self._allows_mcp = allows_mcp
+        self._native = native
         self._adjustments = adjustments
         self._strict_tools = 0
         self._optional = 0
@@ -195,6 +199,9 @@ class _ToolWriter:
 
     def add_web_search(self, options: WebSearchOptions) -> None:
         """OpenAI's web search as Anthropic's newest, with plain calls: its results are not filtered by code."""
+        if not may_use(WEB_SEARCH, self._native):
+            self._adjustments.add("web_search_options", "dropped", "not-allowed")
+            return
         if _WEB_SEARCH_NAME in self.tools.names:
             # A tool of the caller's own has the name, or the search is there already.
             self._adjustments.add("web_search_options", "dropped", "name-taken")
@@ -224,8 +231,11 @@ class _ToolWriter:
         self.tools.definitions.append(definition)
 
     def _add_native(self, tool: ToolDefinition, raw: Raw, path: str) -> None:
-        if tool.type == "mcp_toolset" and not self._allows_mcp:
-            self._adjustments.add("tools.mcp_toolset", "dropped", "not-allowed")
+        if not may_use(tool.type, self._native):
+            if tool.type == MCP_TOOLSET:
+                self._adjustments.add("tools.mcp_toolset", "dropped", "not-allowed")
+            else:
+                self._adjustments.add("tools.type", "dropped", "not-allowed")
             return
         if tool.name is not None:
             self._name(tool.name, path)
@@ -272,7 +282,7 @@ class _ToolWriter:
             self._adjustments.add("tools.strict", "dropped", "limit")
             return None
         self._strict_tools, self._optional, self._unions = totals
-        self.tools.strict_schemas.add(digest)
+        self.tools.strict_schemas[len(self.tools.definitions)] = digest
         return found.json
 
 

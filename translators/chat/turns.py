@@ -41,9 +41,14 @@ _TURNS_A_STEP: Final = 32
 _KEYS_A_STEP: Final = 128
 # What is remembered of a turn: its value, the turn that is read from it, and the content that is made of that.
 _COPIES: Final = 4
+_OBJECT_BYTES: Final = 1_000
 # "Invalid `signature` in `thinking` block", "`thinking` or `redacted_thinking` blocks ... cannot be modified",
 # "Expected `thinking` or `redacted_thinking`, but found ...": but nothing about the field of that name.
-_ABOUT_THINKING: Final = re.compile(r"`(?:redacted_)?thinking`|(?:redacted_)?thinking blocks?\b|`signature`")
+# In upstream's own words, before anything that it may have quoted.
+_ABOUT_THINKING: Final = re.compile(
+    r"(?:messages[\w.]{0,200}: )?(?:[^'\"`:]|`[a-z]+`){0,80}?"
+    r"(?:`(?:redacted_)?thinking`|(?:redacted_)?thinking blocks?\b|`signature`)"
+)
 
 
 class KeptTurn(Struct, frozen=True, array_like=True):
@@ -246,7 +251,7 @@ class KnownTurns:
         if known is not None and known[0] == value:
             return known[1]
         turn = _compared(value, message)
-        self._known.put(after, (value, turn), _COPIES * len(value))
+        self._known.put(after, (value, turn), _COPIES * len(value) + _OBJECT_BYTES)
         return turn
 
 
@@ -269,7 +274,7 @@ def is_sealed(recalled: Recalled) -> bool:
 
 def refuses_thinking(message: str) -> bool:
     """Whether upstream's words for a 400 are about thinking that was sent back, or was not (sections 8 and 17)."""
-    return _ABOUT_THINKING.search(message) is not None
+    return _ABOUT_THINKING.match(message) is not None
 
 
 def _spliced(block: RecordedBlock) -> Block:

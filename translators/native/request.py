@@ -1,6 +1,6 @@
 """A native request: its model and whether it streams are read, the rest goes on as the bytes that came."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -10,18 +10,17 @@ from msgspec import Raw
 
 from translators.errors import TranslationError
 from translators.hosts import SAMPLING_VERSION
+from translators.native.members import OBJECT, each_once
 from translators.prefixes import messages_prefix
-from translators.reading import Decoder, check_in_steps, checked_body, decode, is_null
+from translators.reading import Decoder, check_in_steps, checked_body, decode
 from translators.steps import in_one_go
 from translators.structure import Members, check_values
+from translators.wire.chat import ModelName
 
 # Upstream refuses a request without a version; whoever sends none was written before there was a choice.
 DEFAULT_VERSION: Final = SAMPLING_VERSION
 
-# What costs more, reaches out, or belongs to one workspace, as `translation.allow_native` has it.
-RESTRICTED: Final = ("speed", "inference_geo", "mcp_servers", "container")
-
-# What the same list calls the ids of uploaded files: they stand in blocks, not in a field of their own.
+# What `translation.allow_native` calls the ids of uploaded files: they stand in blocks, not in a field of their own.
 FILE_IDS: Final = "file_ids"
 _FILE_ID: Final = b"file_id"
 # The letters of that name as escapes begin like this: no encoder writes them so, but a parser reads them.
@@ -31,24 +30,22 @@ _ESCAPED_LETTERS: Final = (b"\\u005", b"\\u006")
 MAX_BLOCKS: Final = 250_000
 MAX_DEPTH: Final = 8
 
-_BRACKET: Final = ord("[")
+_BRACE: Final = ord("{")
+_BRACKETS: Final = b"[{"
 _NULL: Final = Raw(b"null")
 _T = TypeVar("_T")
 
 
 class _Body(msgspec.Struct):
-    model: str
+    model: ModelName
     stream: bool | None = None
-    speed: Raw = _NULL
-    inference_geo: Raw = _NULL
-    mcp_servers: Raw = _NULL
-    container: Raw = _NULL
     tools: Raw = _NULL
     system: Raw = _NULL
     messages: Raw = _NULL
 
 
 class _History(msgspec.Struct):
+    system: Raw = _NULL
     messages: Raw = _NULL
 
 
@@ -73,7 +70,6 @@ class Asked:
 
     model: str
     streams: bool
-    restricted: tuple[str, ...] = ()
     prefix: bytes | None = None
 
 
@@ -103,43 +99,34 @@ def read_native_in_steps(body: bytes) -> Generator[None, None, Asked]:
 
 def _read_fields(body: bytes) -> Asked:
     read = decode(_BODY_DECODER, body)
-    restricted = tuple(name for name in RESTRICTED if not is_null(getattr(read, name)))
     prefix = messages_prefix(read.model, read.tools, read.system, read.messages)
-    return Asked(read.model, bool(read.stream), restricted, prefix)
-
-
-def check_restricted(asked: Asked, body: bytes, allowed: frozenset[str]) -> None:
-    """Raises `TranslationError` for a restricted field, or the id of a file, that is not among what is allowed."""
-    in_one_go(check_restricted_in_steps(asked, body, allowed))
-
-
-def check_restricted_in_steps(asked: Asked, body: bytes, allowed: frozenset[str]) -> Generator[None, None, None]:
-    """What `check_restricted` does, in steps."""
-    for name in asked.restricted:
-        if name not in allowed:
-            raise _not_allowed(name)
-    if FILE_IDS not in allowed and (place := (yield from _place_of_file_id(body))) is not None:
-        raise _not_allowed(place)
+    return Asked(read.model, bool(read.stream), prefix)
 
 
 def place_of_file_id(body: bytes) -> str | None:
     """Where a body that `read_native` has accepted names an uploaded file; None where it does not.
 
     Only blocks count: a tool may well have an argument of that name. Nearly every body is told by a search for it.
+    Raises `TranslationError` where it hangs on a name that stands there twice.
     """
-    return in_one_go(_place_of_file_id(body))
+    return in_one_go(place_of_file_id_in_steps(body))
 
 
-def _place_of_file_id(body: bytes) -> Generator[None, None, str | None]:
+def place_of_file_id_in_steps(body: bytes) -> Generator[None, None, str | None]:
+    """What `place_of_file_id` gives, in steps."""
     # What is rarer is looked for first: nothing is as quick to search as a single byte.
     may_be_escaped = b"\\" in body and b"\\u00" in body and any(letter in body for letter in _ESCAPED_LETTERS)
     if _FILE_ID not in body and not may_be_escaped:
         return None
     try:
         yield
-        return (yield from _Search(may_be_escaped).place_in(_HISTORY_DECODER.decode(body).messages, "messages"))
+        history, search = _HISTORY_DECODER.decode(body), _Search(may_be_escaped)
+        for content, path in ((history.messages, "messages"), (history.system, "system")):
+            if (place := (yield from search.place_in(content, path))) is not None:
+                return place
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TranslationError(f"The body is not valid JSON: {error}") from error
+    return None
 
 
 class _Search:
@@ -149,27 +136,28 @@ class _Search:
         self._may_be_escaped = may_be_escaped
         self._blocks = 0
 
-    def place_in(self, items: Raw, path: str, depth: int = 1) -> Generator[None, None, str | None]:
-        """Where one stands in a list, if it is a list, and in the lists inside of it."""
-        if memoryview(items)[0] != _BRACKET:
+    def place_in(self, content: Raw, path: str, depth: int = 1) -> Generator[None, None, str | None]:
+        """Where one stands in a content, and in the contents inside of it."""
+        if memoryview(content)[0] not in _BRACKETS:
             return None
         if depth > MAX_DEPTH:
             # Each level is read once more.
             raise TranslationError("messages: content is nested too deeply.", param="messages")
-        for index, item in enumerate(_LIST_DECODER.decode(items)):
+        for place, item in _items(content, path):
             yield
             self._count()
-            if self._may_name_file(item) and (block := _read(_BLOCK_DECODER, item)) is not None:
-                place = f"{path}.{index}"
-                source = _read(_BLOCK_DECODER, block.source) or _Block()
-                if _is(block.type, "container_upload"):
-                    return f"{place}.file_id"
-                if _is(source.type, "file"):
-                    return f"{place}.source.file_id"
-                # Results of tools hold blocks, and so do documents that are made of them.
-                for inner, name in ((block.content, "content"), (source.content, "source.content")):
-                    if (found := (yield from self.place_in(inner, f"{place}.{name}", depth + 1))) is not None:
-                        return found
+            if not self._may_name_file(item) or (block := _read(_BLOCK_DECODER, item)) is None:
+                continue
+            each_once(OBJECT.read(item, place), place)
+            source = _source_of(block, f"{place}.source")
+            if _is(block.type, "container_upload"):
+                return f"{place}.file_id"
+            if _is(source.type, "file"):
+                return f"{place}.source.file_id"
+            # Results of tools hold blocks, and so do documents that are made of them.
+            for inner, name in ((block.content, "content"), (source.content, "source.content")):
+                if (found := (yield from self.place_in(inner, f"{place}.{name}", depth + 1))) is not None:
+                    return found
         return None
 
     def _may_name_file(self, item: Raw) -> bool:
@@ -180,6 +168,24 @@ class _Search:
         if self._blocks > MAX_BLOCKS:
             message = f"messages: more than {MAX_BLOCKS} messages and content blocks."
             raise TranslationError(message, param="messages")
+
+
+def _items(content: Raw, path: str) -> Iterator[tuple[str, Raw]]:
+    """What stands in a content, each with its place: results of Anthropic's own tools are no list, but one object."""
+    if memoryview(content)[0] == _BRACE:
+        yield path, content
+        return
+    for index, item in enumerate(_LIST_DECODER.decode(content)):
+        yield f"{path}.{index}", item
+
+
+def _source_of(block: _Block, place: str) -> _Block:
+    """What a block has its content from; an empty one where that is no object."""
+    source = _read(_BLOCK_DECODER, block.source)
+    if source is None:
+        return _Block()
+    each_once(OBJECT.read(block.source, place), place)
+    return source
 
 
 def with_model(body: bytes, model: str) -> bytes:
@@ -196,10 +202,6 @@ def with_model_in_steps(body: bytes, model: str) -> Generator[None, None, bytes]
         raise TranslationError("The body has several members named 'model'.", param="model")
     start, end = members.span("model")
     return b"".join((body[:start], orjson.dumps(model), body[end:]))
-
-
-def _not_allowed(place: str) -> TranslationError:
-    return TranslationError(f"{place}: not allowed with the gateway's own keys.", param=place)
 
 
 def _read(decoder: Decoder[_T], raw: Raw) -> _T | None:

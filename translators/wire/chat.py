@@ -201,7 +201,8 @@ class WebSearchOptions(Struct):
 
 
 # Names of models are kept: for a while, in tables and in the log. No real one is nearly as long.
-ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+MAX_MODEL_NAME = 256
+ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MODEL_NAME)]
 
 
 class ChatRequest(Struct):

@@ -9,6 +9,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+# Nobody reads more, or longer ones, in a message.
+_MOST_PATHS: Final = 5
+_LONGEST_PATH: Final = 200
+
 
 class UsageCounts(Struct):
     """Token counts of one message; a count that is absent says nothing new (section 6.4 of the reference)."""
@@ -47,6 +51,14 @@ class ErrorObject(Struct):
         """The machine-readable cause; what else `details` may be is no reason to lose the message."""
         code = self.details.get("error_code") if isinstance(self.details, dict) else None
         return code if isinstance(code, str) else None
+
+    @property
+    def paths(self) -> list[str]:
+        """Where in the request the cause is, as far as the details name places; the first few of them."""
+        paths = self.details.get("paths") if isinstance(self.details, dict) else None
+        if not isinstance(paths, list):
+            return []
+        return [path for path in paths[:_MOST_PATHS] if isinstance(path, str) and len(path) <= _LONGEST_PATH]
 
 
 class ErrorBody(Struct):

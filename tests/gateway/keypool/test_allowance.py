@@ -31,7 +31,7 @@ MARGIN = 0.02
 def told(headers: dict[str, str], now: float = 100.0, share: float = 1.0) -> Allowance:
     """An allowance after one answer without a prompt."""
     allowance = Allowance(share)
-    allowance.settle(allowance.reserve(0)[1], None)
+    allowance.give_back(allowance.reserve(0)[1])
     allowance.answered(0, headers, now)
     return allowance
 
@@ -272,6 +272,92 @@ def test_the_output_that_was_reserved_is_settled_by_what_was_used(used: int) -> 
 
     assert reserved == 8_000 - 400
     assert (allowance.output and allowance.output.level) == 8_000 - used
+
+
+def levels(allowance: Allowance, now: float) -> list[float | None]:
+    """What the buckets hold now."""
+    for bucket in allowance.buckets.values():
+        if bucket is not None:
+            bucket.seconds_until(0, now)
+    return [None if bucket is None else round(bucket.level, 6) for bucket in allowance.buckets.values()]
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 429, 502, 529])
+@pytest.mark.parametrize("kind", ["tokens", "input_tokens"])
+def test_what_an_edge_refuses_was_counted_nowhere(kind: str, status: int) -> None:
+    pool = pool_of("a")
+    full = head("o", requests=(50, 50), tokens=(450_000, 450_000))
+    if kind == "input_tokens":
+        full = head("o", requests=(50, 50), input_tokens=(450_000, 450_000), output_tokens=(90_000, 90_000))
+    meet(pool, 0, full)
+    lease = taken(pool, 100, Demand(MODEL, 1_000_000))
+    before = levels(lease.allowance, 100)
+    pool.answered(lease, {}, 100, status=status)
+    pool.release(lease, failed(ErrorKind.TOO_LARGE), 100)
+
+    assert min(level for level in before if level is not None) < 0
+    assert levels(lease.allowance, 100) == levels(told(full), 100)
+    assert pool.acquire(100, Demand(MODEL, 400_000)) is not None
+
+
+@pytest.mark.parametrize(
+    ("used", "seconds", "level"),
+    [
+        # As fast as it refills, or slower: upstream's bucket is full all the time.
+        (64_000, 800, 8_000),
+        (64_000, 480, 8_000),
+        # Twice as fast, for half a minute: half of what it holds is gone.
+        (8_000, 30, 4_000),
+        # All at once.
+        (6_000, 0, 2_000),
+        (0, 60, 8_000),
+    ],
+)
+def test_a_long_answer_takes_what_it_took_more_than_has_refilled(used: int, seconds: int, level: int) -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", input_tokens=(100_000, 100_000), output_tokens=(8_000, 8_000)))
+    lease = taken(pool, 100)
+    pool.answered(lease, head("o", input_tokens=(100_000, 100_000), output_tokens=(8_000, 8_000)), 100)
+    pool.release(lease, Outcome.success(Usage(output_tokens=used)), 100 + seconds)
+
+    assert levels(lease.allowance, 100 + seconds)[2] == level
+
+
+def test_answers_at_once_share_what_has_refilled_meanwhile() -> None:
+    pool = pool_of("a")
+    full = head("o", input_tokens=(100_000, 100_000), output_tokens=(8_000, 8_000))
+    meet(pool, 0, full)
+    leases = [taken(pool, 100) for _ in range(3)]
+    for lease in leases:
+        pool.answered(lease, full, 100)
+    for lease in leases:
+        # Three times 3,000 in a minute that refills 8,000.
+        pool.release(lease, Outcome.success(Usage(output_tokens=3_000)), 160)
+
+    assert levels(leases[0].allowance, 160)[2] == 7_000
+
+
+def test_refill_that_was_lost_before_an_answer_makes_up_for_nothing() -> None:
+    pool = pool_of("a")
+    full = head("o", input_tokens=(100_000, 100_000), output_tokens=(8_000, 8_000))
+    meet(pool, 0, full)
+    lease = taken(pool, 10_000)
+    pool.answered(lease, full, 10_000)
+    pool.release(lease, Outcome.success(Usage(output_tokens=5_000)), 10_000)
+
+    assert levels(lease.allowance, 10_000)[2] == 3_000
+
+
+def test_output_that_upstreams_figures_hold_already_is_not_taken_again() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", input_tokens=(100_000, 100_000), output_tokens=(8_000, 8_000)))
+    lease = taken(pool, 100)
+    pool.answered(lease, head("o", input_tokens=(100_000, 100_000), output_tokens=(8_000, 8_000)), 100)
+    # 3,000 have come by then, and 1,000 after it.
+    meet(pool, 145, head("o", input_tokens=(100_000, 100_000), output_tokens=(8_000, 4_000), full_in=30))
+    pool.release(lease, Outcome.success(Usage(output_tokens=4_000)), 160)
+
+    assert levels(lease.allowance, 160)[2] == 4_000 + 2_000 - 1_000
 
 
 @pytest.mark.parametrize("used", [0, 1_000])

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
 from gateway.keypool.allowance import Allowance
-from gateway.keypool.domains import Host, KeyState, Workspace
+from gateway.keypool.domains import LONGEST_TOLD_SECONDS, Host, KeyState, Workspace
 from gateway.keypool.obstacles import obstacle
 from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from tests.support.pools import MODEL, OTHER, SIBLING, STRATEGIES, failed, head
@@ -132,6 +132,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.touched: dict[int, Allowance | Workspace | Host] = {}
         # Of each key as it is configured now (by its state): what it was told.
         self.rejected: set[KeyState] = set()
+        self.doubted: set[KeyState] = set()
         self.shut: dict[tuple[KeyState, str], float] = {}
 
     @initialize(
@@ -151,7 +152,11 @@ class PoolMachine(RuleBasedStateMachine):
     def acquire(self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> Out | None:
         ready = self._ready(demand, exclude)
         self._check_stay(demand, exclude, avoid, ready)
-        suspects = {state for state in ready if state.host.is_suspect(demand.limit_class, self.now)}
+        suspects = {
+            state
+            for state in ready
+            if state.host.is_suspect(demand.limit_class, self.now) or state.avoided_until > self.now
+        }
         well = {state for state in ready if state not in suspects and state.key.name not in avoid}
         own = self._own(demand).intersection(ready)
         lease = self.pool.acquire(self.now, demand, exclude=exclude, avoid=avoid)
@@ -303,7 +308,7 @@ class PoolMachine(RuleBasedStateMachine):
         self._release(out, failed(kind, seconds))
         for model in MODELS:
             if Demand(model).limit_class == out.lease.demand.limit_class and model == out.lease.demand.model:
-                self._shut(out.state, model, 5.0 if seconds is None else seconds)
+                self._shut(out.state, model, 5.0 if seconds is None else min(seconds, LONGEST_TOLD_SECONDS))
 
     @rule(out=consumes(outs), kind=st.sampled_from(PASSING_KINDS), seconds=st.none() | moments, heard=st.booleans())
     def fail(self, out: Out | None, kind: ErrorKind, seconds: float | None, heard: bool) -> None:
@@ -312,15 +317,18 @@ class PoolMachine(RuleBasedStateMachine):
         if heard and not out.is_answered:
             self._answered(out, head(*true_owner(out.lease.key)), 500)
         was_rejected = out.state in self.rejected
+        has_served = out.state.has_served(self.now, out.lease.demand.model)
         self._release(out, failed(kind, seconds))
         blame = RULES[kind].blame
         if blame is Blame.KEY and not was_rejected and out.state in self.pool.states:
             self.rejected.add(out.state)
-        elif blame is Blame.KEY_AND_MODEL:
+        elif blame is Blame.KEY_IN_DOUBT:
+            self.doubted.add(out.state)
+        elif blame is Blame.KEY_AND_MODEL and not has_served:
             self._shut(out.state, out.lease.demand.model, 1.0)
-        elif blame is Blame.ORGANISATION and not out.lease.key.mark.endswith(SECOND):
+        elif blame in (Blame.ORGANISATION, Blame.WORKSPACE) and not out.lease.key.mark.endswith(SECOND):
             for model in MODELS:
-                self._shut(out.state, model, max(1.0, seconds or 0.0))
+                self._shut(out.state, model, max(1.0, min(seconds or 0.0, LONGEST_TOLD_SECONDS)))
 
     def _shut(self, state: KeyState, model: str, seconds: float) -> None:
         self.shut[state, model] = max(self.shut.get((state, model), 0.0), self.now + seconds)
@@ -370,10 +378,13 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.pool.due_probes(self.now) == []
         for state in [*self.pool.states]:
             if state.key.name in due:
-                assert state in self.rejected
+                assert state in self.rejected | self.doubted
+                self.doubted.discard(state) if is_well else None
                 self.pool.probed(state.key.name, is_well=is_well, now=self.now)
                 if is_well:
                     self.rejected.discard(state)
+                elif state not in self.rejected and not state.has_served(self.now):
+                    self.rejected.add(state)
 
     @rule(seconds=moments)
     def pass_time(self, seconds: float) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 
 from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, PoolSettings
-from gateway.keypool.domains import LONGEST_REST_SECONDS
+from gateway.keypool.domains import LONGEST_REST_SECONDS, LONGEST_TOLD_SECONDS
 from gateway.keypool.feedback import DEFAULT_COOLING_SECONDS
+from gateway.keypool.pool import PROBE_AGAIN_SECONDS
 from gateway.keypool.strategies import StrategyName
 from tests.support.pools import ASK, MODEL, OTHER, STRATEGIES, fail, failed, name_of, pool_of, state_of, taken
 from translators.errors import RULES, Blame, ErrorKind
@@ -129,12 +130,143 @@ def test_good_answers_do_not_lift_a_key_over_its_ceiling() -> None:
 # Rate limits
 
 
-@pytest.mark.parametrize("seconds", [0.001, 0.25, 30.0, 86_400.0])
+@pytest.mark.parametrize("seconds", [0.001, 0.25, 30.0, 3600.0])
 def test_a_limited_key_cools_for_exactly_as_long_as_upstream_said(seconds: float) -> None:
     pool = after(ErrorKind.RATE_LIMITED, seconds)
 
     assert pool.acquire(100 + seconds - 0.0005, ASK) is None
     assert name_of(pool.acquire(100 + seconds, ASK)) == "a"
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.RATE_LIMITED, ErrorKind.SPEND_LIMIT, ErrorKind.WORKSPACE_LIMIT])
+@pytest.mark.parametrize("seconds", [3_601.0, 72 * 365 * 86_400.0, 1e300])
+def test_whatever_upstream_seems_to_say_one_request_tries_within_an_hour(kind: ErrorKind, seconds: float) -> None:
+    pool = after(kind, seconds)
+
+    assert pool.acquire(100 + LONGEST_TOLD_SECONDS - 1, ASK) is None
+    assert name_of(pool.acquire(100 + LONGEST_TOLD_SECONDS, ASK)) == "a"
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.SPEND_LIMIT, ErrorKind.WORKSPACE_LIMIT, ErrorKind.WORKSPACE_UNAVAILABLE])
+def test_when_a_rest_is_over_one_request_tries_and_the_others_wait_for_what_it_shows(kind: ErrorKind) -> None:
+    pool = pool_of(Key("a", organization="x", workspace="w"), Key("b", organization="x", workspace="w"))
+    fail(pool, 100, failed(kind))
+
+    trial = taken(pool, 101)
+    assert pool.acquire(101, ASK) is None
+    pool.release(trial, failed(kind), 101)
+    assert pool.acquire(102.9, ASK) is None
+
+    trial = taken(pool, 103)
+    pool.answered(trial, {}, 103.5)
+    assert len({name_of(pool.acquire(103.5, ASK)) for _ in range(2)}) == 2
+
+
+def test_a_trial_that_shows_nothing_makes_room_for_another() -> None:
+    pool = after(ErrorKind.SPEND_LIMIT)
+    trial = taken(pool, 101)
+    pool.release(trial, ABANDONED, 101.5)
+
+    assert name_of(pool.acquire(101.5, ASK)) == "a"
+    # One that says nothing at all does not keep others from trying.
+    assert pool.acquire(111, ASK) is None
+    assert name_of(pool.acquire(111.5, ASK)) == "a"
+
+
+def test_a_workspace_rests_alone() -> None:
+    pool = pool_of(
+        Key("a", organization="x", workspace="v"),
+        Key("b", organization="x", workspace="v"),
+        Key("c", organization="x", workspace="w"),
+    )
+    fail(pool, 100, failed(ErrorKind.WORKSPACE_UNAVAILABLE), only="a")
+
+    assert {name_of(pool.acquire(100.5, ASK)) for _ in range(4)} == {"c"}
+    assert pool.why_none(100.5, ASK, exclude=frozenset("c")) == (ErrorKind.WORKSPACE_UNAVAILABLE, 0.5)
+
+
+def test_a_key_that_is_doubted_serves_on_and_is_asked_about_at_once() -> None:
+    pool = after(ErrorKind.NOT_PERMITTED)
+
+    assert name_of(pool.acquire(100, ASK)) == "a"
+    assert pool.due_probes(100) == ["a"]
+    assert pool.due_probes(200) == []
+
+
+def test_a_doubted_key_that_a_probe_confirms_is_rejected() -> None:
+    pool = after(ErrorKind.NOT_PERMITTED, None, "b")
+    assert pool.due_probes(100) == ["a"]
+    pool.probed("a", is_well=False, now=100.5)
+
+    assert {name_of(pool.acquire(100.5, ASK)) for _ in range(4)} == {"b"}
+    assert pool.due_probes(101.5) == ["a"]
+
+
+@pytest.mark.parametrize("is_well", [True, None])
+def test_a_doubted_key_that_is_found_well_is_not_asked_about_again_soon(is_well: bool | None) -> None:
+    pool = after(ErrorKind.NOT_PERMITTED)
+    assert pool.due_probes(100) == ["a"]
+    pool.probed("a", is_well=is_well, now=100)
+    for number in range(40):
+        fail(pool, 100 + number / 10, failed(ErrorKind.NOT_PERMITTED))
+
+        assert pool.due_probes(100 + number / 10) == []
+    assert pool.due_probes(106) == ["a"]
+
+
+def test_an_answer_ends_a_doubt() -> None:
+    pool = after(ErrorKind.NOT_PERMITTED)
+    fail(pool, 100, SUCCESS)
+
+    assert pool.due_probes(1000) == []
+
+
+def test_a_key_that_has_just_answered_is_not_rejected_for_what_one_request_was_refused() -> None:
+    pool = after(ErrorKind.NOT_PERMITTED)
+    fail(pool, 100, SUCCESS)
+    fail(pool, 101, failed(ErrorKind.NOT_PERMITTED))
+    assert pool.due_probes(101) == ["a"]
+    pool.probed("a", is_well=False, now=102)
+
+    assert name_of(pool.acquire(102, ASK)) == "a"
+    assert pool.due_probes(102 + PROBE_AGAIN_SECONDS) == ["a"]
+    pool.probed("a", is_well=False, now=200)
+    assert pool.acquire(200, ASK) is None
+
+
+def test_a_key_that_refuses_request_after_request_comes_after_the_others_until_it_answers() -> None:
+    pool = pool_of("a", "b")
+    for _ in range(3):
+        fail(pool, 100, failed(ErrorKind.NOT_PERMITTED), only="a")
+    assert {name_of(pool.acquire(100.5, ASK)) for _ in range(4)} == {"b"}
+    assert name_of(pool.acquire(100.5, ASK, exclude=frozenset("b"))) == "a"
+    fail(pool, 100.6, SUCCESS, only="a")
+
+    assert {name_of(pool.acquire(100.7, ASK)) for _ in range(20)} == {"a", "b"}
+
+
+def test_a_401_right_after_an_answer_is_looked_into_at_once() -> None:
+    pool = pool_of("a")
+    fail(pool, 100, SUCCESS)
+    fail(pool, 101, failed(ErrorKind.KEY_REJECTED))
+    assert pool.acquire(101, ASK) is None
+    assert pool.due_probes(101) == ["a"]
+    pool.probed("a", is_well=True, now=101.1)
+
+    # It was one refusal among answers: there is nothing to be tried out.
+    assert [name_of(pool.acquire(101.1, ASK)) for _ in range(2)] == ["a", "a"]
+    fail(pool, 101.2, failed(ErrorKind.KEY_REJECTED))
+    assert pool.due_probes(102) == []
+
+
+def test_a_refusal_of_a_model_that_was_just_served_takes_it_from_nobody() -> None:
+    pool = pool_of("a")
+    fail(pool, 100, SUCCESS)
+    fail(pool, 130, failed(ErrorKind.MODEL_REFUSED))
+    assert name_of(pool.acquire(130, ASK)) == "a"
+    fail(pool, 161, failed(ErrorKind.MODEL_REFUSED))
+
+    assert pool.acquire(161, ASK) is None
 
 
 def test_a_limit_concerns_one_class_of_models_only() -> None:
@@ -281,15 +413,15 @@ def test_a_model_that_a_key_may_not_use_rests_for_that_key_only() -> None:
     assert name_of(pool.acquire(101, ASK, exclude=frozenset("b"))) == "a"
 
 
-def test_a_spend_limit_takes_all_keys_of_the_organisation_out_until_its_date() -> None:
-    a_month = 30 * 86_400.0
+def test_a_spend_limit_takes_all_keys_of_the_organisation_out_until_its_time() -> None:
+    an_hour = 3600.0
     pool = pool_of(Key("a", organization="x"), Key("b", organization="x"), Key("c", organization="y"))
-    fail(pool, 0, failed(ErrorKind.SPEND_LIMIT, a_month), only="a")
+    fail(pool, 0, failed(ErrorKind.SPEND_LIMIT, an_hour), only="a")
 
-    assert {name_of(pool.acquire(a_month - 0.001, Demand(model))) for model in (MODEL, OTHER)} == {"c"}
-    assert pool.acquire(a_month - 0.001, ASK, exclude=frozenset("c")) is None
-    assert pool.why_none(0, ASK, exclude=frozenset("c")) == (ErrorKind.SPEND_LIMIT, a_month)
-    assert pool.acquire(a_month, ASK, exclude=frozenset("c")) is not None
+    assert {name_of(pool.acquire(an_hour - 0.001, Demand(model))) for model in (MODEL, OTHER)} == {"c"}
+    assert pool.acquire(an_hour - 0.001, ASK, exclude=frozenset("c")) is None
+    assert pool.why_none(0, ASK, exclude=frozenset("c")) == (ErrorKind.SPEND_LIMIT, an_hour)
+    assert pool.acquire(an_hour, ASK, exclude=frozenset("c")) is not None
 
 
 @pytest.mark.parametrize("kind", NOBODYS, ids=lambda kind: kind.name)

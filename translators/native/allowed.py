@@ -1,0 +1,172 @@
+"""What of Anthropic's API may be used with the gateway's own keys: a list of what may be, not of what may not.
+
+Nobody knows what tomorrow's fields cost or reach. What is on these lists costs tokens at most, is decided by another
+list, or is what Anthropic's own SDKs and Claude Code send by themselves; an operator can put more on them.
+"""
+
+import re
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from translators.adjustments import Adjustments
+from translators.errors import TranslationError
+from translators.native.members import OBJECT, OBJECTS, each_once
+from translators.native.request import FILE_IDS, place_of_file_id_in_steps
+from translators.reading import is_null
+from translators.server_tools import EVERYTHING, MCP_TOOLSET, SERVER_TOOLS, may_use
+from translators.steps import in_one_go
+
+FIELDS: Final = frozenset(
+    {
+        "cache_control",
+        "compaction",
+        "context_management",
+        "diagnostics",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "output_config",
+        "output_format",
+        "service_tier",
+        "stop_sequences",
+        "stream",
+        "system",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_p",
+    }
+)
+# Without their dates: each new one is another form of the same. What they let in are fields and tools of other lists.
+BETAS: Final = frozenset(
+    {
+        "advanced-tool-use",
+        "cache-diagnosis",
+        "claude-code",
+        "code-execution",
+        "compact",
+        "computer-use",
+        "context-1m",
+        "context-management",
+        "dev-full-thinking",
+        "effort",
+        "extended-cache-ttl",
+        "fast-mode",
+        "files-api",
+        "fine-grained-tool-streaming",
+        "interleaved-thinking",
+        "mcp-client",
+        "mid-conversation-output-config",
+        "mid-conversation-system-clear-at",
+        "mid-conversation-tool-changes",
+        "model-context-window-exceeded",
+        "output-128k",
+        "output-300k",
+        "pdfs",
+        "prompt-caching",
+        "prompt-caching-scope",
+        "redact-thinking",
+        "skills",
+        "structured-outputs",
+        "task-budgets",
+        "thinking-binding-controls",
+        "thinking-display-updates",
+        "thinking-token-count",
+        "token-counting",
+        "token-efficient-tools",
+        "tool-examples",
+        "tool-search-tool",
+        "web-fetch",
+        "web-search",
+    }
+)
+_DATE: Final = re.compile(r"-20\d\d-?\d\d-?\d\d$")
+_MOST_TOOLS: Final = 10_000
+# Objects begin with braces, schemas are full of them; twice as many as there is room for in the largest context.
+_MOST_BRACES: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What may be used beside what everybody may: fields and `file_ids`, betas with or without date, server tools."""
+
+    fields: frozenset[str] = frozenset()
+    betas: frozenset[str] = frozenset()
+    server_tools: frozenset[str] = SERVER_TOOLS
+
+
+def check_allowed(body: bytes, allowed: Allowed) -> None:
+    """Raises `TranslationError`, which names the place, for what a body (that `read_native` has accepted) may not have.
+
+    A name that stands twice where it decides is a mistake: readers differ in which of the two they take.
+    """
+    in_one_go(check_allowed_in_steps(body, allowed))
+
+
+def check_allowed_in_steps(body: bytes, allowed: Allowed) -> Generator[None, None, None]:
+    """What `check_allowed` does, in steps."""
+    fields = each_once(OBJECT.read(body))
+    yield
+    for name, value in fields.items():
+        if not (name in FIELDS or name in allowed.fields or EVERYTHING in allowed.fields or is_null(value)):
+            raise not_allowed(name)
+    if (tools := fields.get("tools")) is not None and not is_null(tools):
+        yield from _check_tools(tools, allowed)
+    if FILE_IDS not in allowed.fields and (place := (yield from place_of_file_id_in_steps(body))) is not None:
+        raise not_allowed(place)
+
+
+def passing_betas(betas: Iterable[str], allowed: Allowed) -> tuple[tuple[str, ...], str | None]:
+    """The betas that go on, and what is to be said of the others; upstream does without them what it does for all."""
+    may_pass = BETAS | allowed.betas
+    passing, notes = [], Adjustments()
+    for beta in betas:
+        if beta in may_pass or _DATE.sub("", beta) in may_pass or EVERYTHING in may_pass:
+            passing.append(beta)
+        else:
+            notes.note(f"anthropic-beta.{beta}", "dropped", "not-allowed")
+    return tuple(passing), notes.header
+
+
+def not_allowed(place: str) -> TranslationError:
+    """What a caller is told of something that is on no list."""
+    return TranslationError(f"{place}: not allowed with the gateway's own keys.", param=place)
+
+
+def _check_tools(tools: Raw, allowed: Allowed) -> Generator[None, None, None]:
+    if memoryview(tools).nbytes > 2 * _MOST_BRACES and bytes(tools).count(b"{") > _MOST_BRACES:
+        raise _too_many_tools()
+    listed = OBJECTS.read(tools, "tools")
+    if len(listed) > _MOST_TOOLS:
+        raise _too_many_tools()
+    for index, members in enumerate(listed):
+        yield
+        tool = each_once(members, f"tools.{index}")
+        kind = _text(tool.get("type"))
+        if kind is None:
+            continue
+        if kind == MCP_TOOLSET and "mcp_servers" in allowed.fields:
+            continue
+        if not may_use(kind, allowed.server_tools):
+            raise not_allowed(f"tools.{index}.type")
+
+
+def _too_many_tools() -> TranslationError:
+    return TranslationError("tools: there are too many.", param="tools")
+
+
+def _text(value: Raw | None) -> str | None:
+    """A type, where one is given; of what is none upstream says so."""
+    if value is None:
+        return None
+    try:
+        return msgspec.json.decode(value, type=str)
+    except msgspec.ValidationError:
+        return None
