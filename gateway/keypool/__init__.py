@@ -1,5 +1,6 @@
 """Which key serves the next attempt: plain state that decides, with time as an argument and no I/O."""
 
+from gateway.keypool.breaker import Breaker
 from gateway.keypool.budget import RetryBudget
 from gateway.keypool.demand import ABANDONED, SUCCESS, Account, Demand, Key, Lease, Outcome
 from gateway.keypool.domains import KeyState
@@ -12,6 +13,7 @@ __all__ = [
     "ABANDONED",
     "SUCCESS",
     "Account",
+    "Breaker",
     "Demand",
     "Key",
     "KeyPool",

@@ -171,6 +171,13 @@ class Dispatcher:
             self._report(Change.REJECTED if state.is_rejected else Change.ACCEPTED, state)
         self._stir()
 
+    def refused(self, name: str) -> None:
+        """Upstream has told the gateway itself that it does not know a key; one that has just served is only doubted."""
+        state = self.pool.state_of(name)
+        if state is not None and not state.is_rejected:
+            state.doubt(self.clock())
+            self.probed(name, is_well=False)
+
     def _stir(self) -> None:
         """Look at the line soon, once for all that happens in one turn of the loop."""
         if len(self._line) and not self._is_stirred:
