@@ -140,7 +140,8 @@ class Candidate(NamedTuple, Generic[R]):
 
     What a request holds may be signed by an `account`; `write` is told whether it goes to a key of that. `learn` is
     told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is what the
-    pool calls the model, where its limits are not those of its messages.
+    pool calls the model, where its limits are not those of its messages. `write_in_turns`, which a large request has,
+    sees to it that `write` knows what it is asked for.
     """
 
     model: str
@@ -148,6 +149,7 @@ class Candidate(NamedTuple, Generic[R]):
     learn: Callable[[HostProfile, str, R], None] = lambda host, message, sent: None
     limits: str | None = None
     account: Account | None = None
+    write_in_turns: Callable[[HostProfile, bool], Awaitable[None]] | None = None
 
 
 class Exchange(Generic[R]):
@@ -182,6 +184,12 @@ class Exchange(Generic[R]):
             # Nearly always it is the account that has signed what the request holds.
             self._sent = self._request_for(endpoint, is_home=True)
         return self._sent
+
+    async def prepare_in_turns(self) -> None:
+        """What `prepare` does for a large request, while others have their turns."""
+        endpoint = next(iter(self._services.endpoints.values()), None)
+        if endpoint is not None and self._candidate.write_in_turns is not None:
+            await self._candidate.write_in_turns(endpoint.profile, True)
 
     @property
     def memory(self) -> TurnMemory:
@@ -242,6 +250,8 @@ class Exchange(Generic[R]):
         excluded = avoided = _NO_KEYS
         last: Failure | None = None
         renewal: asyncio.Future[bool] | None = None
+        if self._sent is None:
+            await self.prepare_in_turns()
         demand = self._demand()
         is_paid = has_asked_other = False
         while True:
@@ -266,7 +276,7 @@ class Exchange(Generic[R]):
                 self._tries += not is_refusal(error.failure)
                 if error.failure.kind is ErrorKind.KEY_REJECTED:
                     renewal = self._services.on_refused(lease.key.name) or renewal
-                if self._has_learned(lease, error.failure):
+                if await self._has_learned(lease, error.failure):
                     is_paid = False
                     continue
                 if self._may_be_the_request(error.failure):
@@ -354,7 +364,10 @@ class Exchange(Generic[R]):
         failure: Failure | None = None
         is_done = False
         try:
-            request = self._sent = self._request_for(endpoint, is_home=self._is_home(lease))
+            is_home = self._is_home(lease)
+            if self._candidate.write_in_turns is not None:
+                await self._candidate.write_in_turns(endpoint.profile, is_home)
+            request = self._sent = self._request_for(endpoint, is_home=is_home)
             self._endpoint, self._lease, streams = endpoint, lease, request.streams
             # Who holds the request here would hold it up to the end of the stream.
             opening = self._services.upstream.open(endpoint, _call(request))
@@ -404,7 +417,7 @@ class Exchange(Generic[R]):
         self.record.adjusted = request.adjusted
         return request
 
-    def _has_learned(self, lease: Lease, failure: Failure) -> bool:
+    async def _has_learned(self, lease: Lease, failure: Failure) -> bool:
         """Whether a 400 was about something the gateway itself had chosen, and is worth another try without it."""
         if failure.kind is not ErrorKind.INVALID_REQUEST or self._lessons >= MAX_LESSONS or self._candidates is None:
             return False
@@ -413,7 +426,10 @@ class Exchange(Generic[R]):
         if self._sent is not None:
             self._candidate.learn(profile, failure.message, self._sent)
         # Another request may have learned the same a moment before: what counts is what would be sent now.
-        return self._candidate.write(profile, self._is_home(lease)) is not self._sent
+        is_home = self._is_home(lease)
+        if self._candidate.write_in_turns is not None:
+            await self._candidate.write_in_turns(profile, is_home)
+        return self._candidate.write(profile, is_home) is not self._sent
 
     def _note(self, whose: str, failure: Failure) -> None:
         self.record.failures.append(f"{whose}: {failure.kind.name.lower()} {failure.summary}".rstrip())

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Awaitable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -123,7 +124,7 @@ class TurnMemory:
         keys = {model: await take(keys_in_steps(history, chat.messages, model)) for model in rows}
         wanted = [key for listed in keys.values() for key in listed]
         found = await self.store.fetch(wanted) if wanted else {}
-        refused = self._refused_of(chat.messages)
+        refused = await take(self._refused_of(chat.messages))
         recollections = {}
         for model, row in rows.items():
             steps = recall_in_steps(
@@ -146,8 +147,8 @@ class TurnMemory:
             return
         self.counts.leave_out("refused")
         self.store.forget(recollection.keys)
-        for message in messages:
-            for block in signed_thinking(message):
+        for message in islice(filter(None, map(signed_thinking, reversed(messages))), _MOST_REFUSED):
+            for block in message[-_MOST_REFUSED:]:
                 self._refused[signature_digest(block)] = None
         while len(self._refused) > _MOST_REFUSED:
             self._refused.popitem(last=False)
@@ -159,11 +160,15 @@ class TurnMemory:
             self.counts.leave_out("refused")
             recollection.refuse()
 
-    def _refused_of(self, messages: Sequence[ChatMessage]) -> frozenset[bytes]:
+    def _refused_of(self, messages: Sequence[ChatMessage]) -> Generator[None, None, frozenset[bytes]]:
         """Which of the signatures that a client sends have been refused."""
         if not self._refused:
             return frozenset()
-        sent = {signature_digest(block) for message in messages for block in signed_thinking(message)}
+        sent: set[bytes] = set()
+        for message in messages:
+            if blocks := signed_thinking(message):
+                sent.update(map(signature_digest, blocks))
+                yield
         return frozenset(sent & self._refused.keys())
 
 

@@ -15,9 +15,11 @@ from translators.chat.names import upstream_tool_name
 from translators.chat.shape import CALL_PROPERTY, TextCall
 from translators.chat.tools import Tools
 from translators.errors import TranslationError
+from translators.limits import MAX_NAME, MAX_STRICT_VALUES, MAX_TOOLS, check_length, check_text
 from translators.models import ModelRow
 from translators.reading import decode, is_null
 from translators.schema import OutsideSubsetError, schema_hash, structured, with_own_definitions
+from translators.weight import has_more_values
 from translators.wire.chat import (
     LEGACY_CHOICE_DECODER,
     TOOL_CHOICE_DECODER,
@@ -126,7 +128,10 @@ def _form(candidates: tuple[str, ...], tools: Tools) -> bytes:
     """The form of an answer that is a call of one of these; raises `OutsideSubsetError`."""
     if not candidates:
         raise OutsideSubsetError("no function to call")
-    schemas = {name: structured(_known_schema(name, tools)).json for name in candidates}
+    known = {name: _known_schema(name, tools) for name in candidates}
+    if has_more_values(b",".join(known.values()), MAX_STRICT_VALUES):
+        raise OutsideSubsetError("the schemas are too large together")
+    schemas = {name: structured(schema).json for name, schema in known.items()}
     if len(candidates) == 1:
         return schemas[candidates[0]]
     definitions: Block = {}
@@ -184,6 +189,7 @@ def _read_allowed(allowed: AllowedTools, tools: Tools) -> _Wish:
             param=path,
             code="empty_array",
         )
+    check_length(allowed.tools, MAX_TOOLS, path)
     names = []
     for index, tool in enumerate(allowed.tools):
         named = tool.function or tool.custom
@@ -225,6 +231,7 @@ def _named(choice: ToolChoice) -> str | None:
 
 
 def _known(wanted: str, tools: Tools, path: str) -> str:
+    check_text(wanted, MAX_NAME, path)
     name = upstream_tool_name(wanted)
     if tools.definitions and name not in tools.names:
         raise TranslationError(

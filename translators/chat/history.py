@@ -5,9 +5,9 @@ was made stands before it in all later requests. Left out is what a client canno
 what moves without meaning anything (cache marks).
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from hashlib import blake2b, sha256
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
@@ -20,8 +20,10 @@ from translators.reading import is_null, is_text
 from translators.wire.chat import RAW_LIST_DECODER, TEXT_PARTS_DECODER, ChatMessage, ChatRequest
 
 DIGEST_BYTES: Final = 16
-# So many messages make a step: about 0.2 ms.
+# So many pieces of what is seen make a step: about 0.2 ms; and so many messages, where they come in parts.
+_PIECES_A_STEP: Final = 256
 _MESSAGES_A_STEP: Final = 128
+_BYTES_A_STEP: Final = 2**20
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 # What is seen is JSON, and names of roles: no piece holds this.
 _END: Final = b"\0"
@@ -29,6 +31,12 @@ _EMPTY: Final = b'""'
 _encoded: Final = msgspec.json.Encoder().encode
 
 Piece: TypeAlias = bytes | Raw
+
+
+class Hasher(Protocol):
+    """What digests bytes."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
 
 
 class SeenTurn(Struct, frozen=True, gc=False):
@@ -59,28 +67,35 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
 
     No step takes long, unless a single message does.
     """
+    ground = yield from _ground(request)
     messages = request.messages
-    leading = next((index for index, item in enumerate(messages) if item.role not in _SYSTEM_ROLES), len(messages))
     # Of one length: what a scope ends with must not pass for the beginning of a conversation.
     hasher = blake2b(blake2b(scope, digest_size=DIGEST_BYTES).digest(), digest_size=DIGEST_BYTES)
     turns: list[SeenTurn] = []
     pieces: list[Piece] = []
-    for index in range(leading, len(messages)):
+    seen = 0
+    for index in range(_leading(messages), len(messages)):
         message = messages[index]
         is_turn = message.role == "assistant"
         if is_turn:
-            hasher.update(_END.join(pieces))
+            seen_before = _END.join(pieces)
+            if len(seen_before) > _BYTES_A_STEP:
+                yield from _update_in_steps(hasher, seen_before)
+            else:
+                hasher.update(seen_before)
             pieces.clear()
             before = hasher.copy().digest()
         _see(message, pieces)
+        seen += len(pieces)
         if is_turn:
             hasher.update(_END.join((b"", *pieces, b"")))
             pieces.clear()
             turns.append(SeenTurn(index, before, hasher.copy().digest()))
-        if index % _MESSAGES_A_STEP == 0:
+        if seen > _PIECES_A_STEP or index % _MESSAGES_A_STEP == 0:
+            seen = 0
             yield
-    hasher.update(_END.join(pieces))
-    return History(_ground(request, messages[:leading]), tuple(turns), hasher.digest())
+    yield from _update_in_steps(hasher, _END.join(pieces))
+    return History(ground, tuple(turns), hasher.digest())
 
 
 def turn_key(before: bytes, model: str, names: Iterable[str]) -> bytes:
@@ -96,15 +111,32 @@ def names_of_calls(message: ChatMessage) -> list[str]:
     return [message.function_call.name] if message.function_call else []
 
 
-def _ground(request: ChatRequest, leading: list[ChatMessage]) -> bytes:
+def _leading(messages: list[ChatMessage]) -> int:
+    """How many system messages the conversation begins with."""
+    return next((index for index, item in enumerate(messages) if item.role not in _SYSTEM_ROLES), len(messages))
+
+
+def _ground(request: ChatRequest) -> Generator[None, None, bytes]:
     """What all the messages stand on: tools, system prompt, and what adds words of the gateway's to it."""
     pieces: list[Piece] = [without_marks(_END.join(request.tools))] if request.tools else []
     more = (request.functions, request.web_search_options, _words_of_form(request), request.verbosity)
     pieces.append(_encoded(more))
-    for message in leading:
+    for message in request.messages[: _leading(request.messages)]:
+        yield
         _see(message, pieces)
     # Mostly tools, and twice as quick as the other on them.
-    return sha256(_END.join(pieces)).digest()[:DIGEST_BYTES]
+    hasher = sha256()
+    yield from _update_in_steps(hasher, _END.join(pieces))
+    return hasher.digest()[:DIGEST_BYTES]
+
+
+def _update_in_steps(hasher: "Hasher", data: bytes) -> Iterator[None]:
+    """Hash what may be long."""
+    view = memoryview(data)
+    hasher.update(view[:_BYTES_A_STEP])
+    for start in range(_BYTES_A_STEP, len(data), _BYTES_A_STEP):
+        yield
+        hasher.update(view[start : start + _BYTES_A_STEP])
 
 
 def _words_of_form(request: ChatRequest) -> str | None:

@@ -8,7 +8,7 @@ Nearly every message is a text and nothing else. Runs of such are taken as they 
 run is looked at message by message, which gives the same for those that hold nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -20,7 +20,7 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.blocks import THINKING
-from translators.chat.caching import MARK, mark_last, mark_of, newest_mark
+from translators.chat.caching import MARK, last_markable, mark_of, newest_mark
 from translators.chat.content import (
     Block,
     Content,
@@ -33,6 +33,7 @@ from translators.chat.names import upstream_call_id
 from translators.chat.tools import Tools, call_input, custom_input
 from translators.chat.turns import UNKNOWN_PAST, Past
 from translators.errors import TranslationError
+from translators.limits import MAX_CALLS, MAX_ID, MAX_NAME, check_length, check_text
 from translators.reading import SPOKEN, is_blank, is_null, is_text
 from translators.wire.chat import ChatMessage, CustomCall, FunctionCall
 
@@ -43,8 +44,12 @@ _SPEAKERS: Final = frozenset({"user", "assistant"})
 # What a message holds besides its role and its content where it holds nothing.
 _NOTHING_ELSE: Final = astuple(ChatMessage("user"))[2:]
 
-# Of texts so many make a step: about 0.2 ms.
+# Of texts so many make a step: about 0.2 ms. Of all else so many bytes, to which each message adds some: 1 ms, mostly.
 _MESSAGES_A_STEP: Final = 256
+_BYTES_A_STEP: Final = 32 * 1024
+_BYTES_A_MESSAGE: Final = 128
+# So much is looked at of turns that may say nothing.
+_MOST_BLANK_BYTES: Final = 64 * 1024
 
 # A conversation has to begin with a user's message; these stand in where there is none, in every turn the same.
 _OPENING: Final = b'"Begin."'
@@ -116,6 +121,7 @@ class _Call(Struct, frozen=True, gc=False):
 
 def is_in_tool_loop(messages: list[ChatMessage], past: Past) -> bool:
     """Whether the model's last turn called tools and its signed thinking does not go back."""
+    looked_at = 0
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
         if message.role == "assistant":
@@ -125,6 +131,9 @@ def is_in_tool_loop(messages: list[ChatMessage], past: Past) -> bool:
             # A turn of which nothing is left is none.
             content, path = message.content, f"messages[{index}].content"
             if SPOKEN.match(content) or ContentWriter().assistant(content, path) or _refusal(message):
+                return False
+            looked_at += len(content)
+            if looked_at > _MOST_BLANK_BYTES:
                 return False
     return False
 
@@ -161,9 +170,14 @@ class ConversationWriter:
         self._names: set[str] = set()
         # Marks of contents whose first parts vanished, by the index of the message.
         self._orphans: dict[int, Block] = {}
+        # The last block that can carry a mark, of so many messages.
+        self._markable: Block | None = None
+        self._searched = 0
+        # What has been written since others had their turn.
+        self._work = 0
 
     def steps(self) -> Iterator[None]:
-        """Write the conversation; yields so often that no step takes long, unless a single message does.
+        """Write the conversation; yields so often that no step takes longer than a single message does.
 
         Raises `TranslationError` where calls and results do not belong together.
         """
@@ -172,16 +186,18 @@ class ConversationWriter:
         leading = _count_leading_system(messages)
         for index in range(leading):
             self._write_system(_Placed(index, messages[index]))
+            if self._is_due(messages[index]):
+                yield
         texts: list[Block] = []
-        for start in range(0, len(messages), _MESSAGES_A_STEP):
-            texts += _texts(messages[start : start + _MESSAGES_A_STEP])
+        while len(texts) < len(messages):
+            _add_texts(messages, texts)
             yield
         for index in self._past.contents:
             texts[index] = {}
         done = leading
         for start, end in _runs_with_more(messages, texts, leading):
             written += texts[done:start]
-            self._write_run(_placed_run(messages, start, end))
+            yield from self._write_run(_placed_run(messages, start, end))
             done = end
             yield
         written += texts[done:]
@@ -193,19 +209,23 @@ class ConversationWriter:
         self._place_orphan(item)
         self.conversation.system.extend(texts)
 
-    def _write_run(self, run: _Run) -> None:
+    def _write_run(self, run: _Run) -> Iterator[None]:
         """Write a run: the assistant's turn, then results first and together, users in order, system messages last."""
         messages = self.conversation.messages
         if run.assistant is None and not run.others:
             self.conversation.add("user", _OPENING)
             return
         calls = self._assistant(run.assistant) if run.assistant else []
-        results = self._results(run, calls)
+        results = yield from self._results(run, calls)
         self.conversation.add("user", results)
         if run.assistant and len(results) == len(run.others):
             return
-        contents = {item.index: self._content(item) for item in run.others if item.message.role == "user"}
         users = [item for item in run.others if item.message.role == "user"]
+        contents: dict[int, Content] = {}
+        for item in users:
+            contents[item.index] = self._content(item)
+            if self._is_due(item.message):
+                yield
         self._names.update(item.message.name for item in users if item.message.name and item.message.name.strip())
         # A system message is taken only behind a user's; and there only as the last of its run.
         stands_late = self._taken.system_messages and bool(results or any(contents.values()))
@@ -217,12 +237,24 @@ class ConversationWriter:
                 late.append(item)
             elif item.message.role in _SYSTEM_ROLES:
                 self._add("user", [_marked_as_system(block) for block in self._system_texts(item)], item)
+            if self._is_due(item.message):
+                yield
         for item in late:
             texts = self._system_texts(item)
             self._place_orphan(item)
             self.conversation.add("system", texts)
+            if self._is_due(item.message):
+                yield
         if run.assistant is None and not messages:
             self.conversation.add("user", _NOTHING)
+
+    def _is_due(self, message: ChatMessage) -> bool:
+        """Whether others should have their turn, now that one more message was looked at."""
+        self._work += len(message.content) + _BYTES_A_MESSAGE
+        if self._work < _BYTES_A_STEP:
+            return False
+        self._work = 0
+        return True
 
     def _end(self) -> None:
         """A conversation whose last words are the model's own is continued by itself where it can, else on request."""
@@ -249,7 +281,7 @@ class ConversationWriter:
         self._keep_orphan(item)
         if refusal := _refusal(message):
             content = [*as_blocks(content), text_block(refusal)] if content else refusal
-        thinking = self._past.thinking(message)
+        thinking = self._past.thinking(message, item.path)
         self.has_thinking = self.has_thinking or bool(thinking)
         calls, uses = self._calls(item)
         if thinking or uses:
@@ -281,8 +313,12 @@ class ConversationWriter:
     def _calls(self, item: _Placed) -> tuple[list[_Call], list[Block]]:
         calls: list[_Call] = []
         uses: list[Block] = []
+        if item.message.tool_calls:
+            check_length(item.message.tool_calls, MAX_CALLS, f"{item.path}.tool_calls")
         for number, call in enumerate(item.message.tool_calls or ()):
             path = f"{item.path}.tool_calls[{number}]"
+            if len(call.id) > MAX_ID:
+                check_text(call.id, MAX_ID, f"{path}.id")
             waiting = _Call(call.id, upstream_call_id(call.id), "")
             if call.custom is not None:
                 uses.append(self._custom_use(waiting, call.custom, f"{path}.custom.input"))
@@ -303,23 +339,34 @@ class ConversationWriter:
         return calls, uses
 
     def _function_use(self, call: _Call, function: FunctionCall, path: str) -> Block:
+        if len(function.name) > MAX_NAME:
+            check_text(function.name, MAX_NAME, f"{path.rpartition('.')[0]}.name")
         name = self._tools.upstream_name(function.name)
         value = call_input(function, path, self._adjustments, wraps=name in self._tools.wrapped)
         return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": value}
 
     def _custom_use(self, call: _Call, custom: CustomCall, path: str) -> Block:
+        check_text(custom.name, MAX_NAME, f"{path.rpartition('.')[0]}.name")
         name = self._tools.upstream_name(custom.name)
         return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": custom_input(custom, path)}
 
-    def _results(self, run: _Run, calls: list[_Call]) -> list[Block]:
+    def _results(self, run: _Run, calls: list[_Call]) -> Generator[None, None, list[Block]]:
         """The results of one turn in the order of its calls; each call needs exactly one."""
+        waiting: dict[str | None, _Call] = {}
+        for call in calls:
+            waiting.setdefault(call.id, call)
         results: dict[str, Block] = {}
+        work = 0
         for item in run.others:
             if item.message.role in ("tool", "function"):
-                call = _answered(item, calls)
-                if call is None or call.upstream_id in results:
+                answered = _answered(item, waiting)
+                if answered is None or answered.upstream_id in results:
                     raise _unexpected_result(item)
-                results[call.upstream_id] = self._result(item, call)
+                results[answered.upstream_id] = self._result(item, answered)
+                work += len(item.message.content) + _BYTES_A_MESSAGE
+                if work > _BYTES_A_STEP:
+                    work = 0
+                    yield
         _check_answered(run, calls, results)
         return [results[call.upstream_id] for call in calls]
 
@@ -352,9 +399,15 @@ class ConversationWriter:
 
     def _mark_before(self, mark: Block) -> None:
         """Mark the last that was written: a prompt is tools, then system, then messages."""
-        if not mark_last(self.conversation.messages, mark):
-            for block in (self.conversation.system or self._tools.definitions)[-1:]:
-                block.setdefault(MARK, mark)
+        messages = self.conversation.messages
+        # What was searched in vain is not searched again: there may be a mark on every message.
+        self._markable = last_markable(messages[self._searched :]) or self._markable
+        self._searched = len(messages)
+        if self._markable is not None:
+            self._markable.setdefault(MARK, mark)
+            return
+        for block in (self.conversation.system or self._tools.definitions)[-1:]:
+            block.setdefault(MARK, mark)
 
     def _system_texts(self, item: _Placed) -> list[Block]:
         """A system message's texts, the last of them with the mark of the whole."""
@@ -411,18 +464,23 @@ def _count_leading_system(messages: list[ChatMessage]) -> int:
     return len(messages)
 
 
-def _texts(messages: list[ChatMessage]) -> list[Block]:
-    """Each message as it is sent, where it is a text or texts and nothing else; empty where it holds more, or less."""
-    texts: list[Block] = []
-    for message in messages:
+def _add_texts(messages: list[ChatMessage], texts: list[Block]) -> None:
+    """Add the next messages as they are sent, as many as a step takes, to the texts of those before.
+
+    One is as it is sent where it is a text or texts and nothing else; it is empty where it holds more, or less.
+    """
+    size = 0
+    for message in messages[len(texts) : len(texts) + _MESSAGES_A_STEP]:
         content = message.content
         if message.role not in _SPEAKERS or astuple(message)[2:] != _NOTHING_ELSE:
             texts.append({})
         elif SPOKEN.match(content):
             texts.append({"role": message.role, "content": Fragment(bytes(content))})
         else:
+            size += len(content)
             texts.append({"role": message.role, "content": blocks} if (blocks := plain_texts(content)) else {})
-    return texts
+            if size > _BYTES_A_STEP:
+                return
 
 
 def _runs_with_more(messages: list[ChatMessage], texts: list[Block], start: int) -> Iterator[tuple[int, int]]:
@@ -447,20 +505,18 @@ def _own_mark(item: _Placed) -> Block | None:
     return None if is_null(given) else mark_of(given, None, item.path)
 
 
-def _answered(item: _Placed, calls: list[_Call]) -> _Call | None:
+def _answered(item: _Placed, waiting: Mapping[str | None, _Call]) -> _Call | None:
     """The call that a result answers, by its id or, in the old form, by the function's name."""
     if item.message.role == "function":
-        return next((call for call in calls if call.id is None and call.name == item.message.name), None)
+        call = waiting.get(None)
+        return call if call is not None and call.name == item.message.name else None
     if item.message.tool_call_id is None:
         raise TranslationError(
             f"Missing required parameter: '{item.path}.tool_call_id'.",
             param=f"{item.path}.tool_call_id",
             code="missing_required_parameter",
         )
-    for call in calls:
-        if call.id == item.message.tool_call_id:
-            return call
-    return None
+    return waiting.get(item.message.tool_call_id)
 
 
 def _unexpected_result(item: _Placed) -> TranslationError:

@@ -25,19 +25,34 @@ from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
 from translators.chat.reasoning import Circumstances, Reasoning, write_reasoning
 from translators.chat.settings import drop_without_counterpart, sampling, settings, token_limit, verbosity_words
 from translators.chat.shape import PLAIN, AnswerShape
-from translators.chat.tools import Tools, write_tools
+from translators.chat.tools import Tools, tools_in_steps
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 from translators.hosts import HostProfile
+from translators.limits import (
+    MAX_MESSAGES,
+    MAX_METADATA_BYTES,
+    MAX_TOOLS,
+    MAX_UNKNOWN_FIELDS,
+    MAX_VALUES,
+    check_length,
+    too_many_fields,
+    too_many_values,
+    too_much_metadata,
+)
 from translators.models import ModelRow
 from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.schema import schema_hash
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS
+from translators.steps import in_one_go
+from translators.weight import fields_in_steps, values_in_steps
 from translators.wire.chat import KNOWN_FIELDS, KNOWN_REQUEST_DECODER, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
 
 # The API wants long answers streamed: the official SDK draws the line where 128,000 tokens an hour would take
 # more than ten minutes (section 8.5 of the Messages reference).
 MAX_UNSTREAMED_TOKENS: Final = 21_333
+# A body that is no larger cannot hold so many values that reading it takes long.
+_WEIGHED_BYTES: Final = 2**20
 # Roughly; good enough to tell a prompt that is cached from one that is too short for it.
 _BYTES_A_TOKEN: Final = 4
 
@@ -112,46 +127,91 @@ class MessagesRequest(Struct, frozen=True):
 
 
 def read_request(body: bytes) -> ChatRequest:
-    """The caller's request; raises `TranslationError` with the `param` that is wrong."""
-    return _read(checked_body(body))
+    """The caller's request, in one go; raises `TranslationError` with the `param` that is wrong."""
+    body = checked_body(body)
+    return _read_known(body) or in_one_go(_read_again(body))
 
 
 def read_in_steps(body: bytes) -> Generator[None, None, ChatRequest]:
-    """What `read_request` gives, in steps; the longest is the JSON decoder's, about 1 ms for 1 MB of short texts."""
+    """What `read_request` gives, in steps.
+
+    The longest is the JSON decoder's: about 1 ms for 1 MB of short texts, 25 ms for as many values as are allowed.
+    """
     if not body.isascii():
         yield from check_in_steps(body)
+    if len(body) > _WEIGHED_BYTES and (yield from values_in_steps(body, MAX_VALUES)) > MAX_VALUES:
+        raise too_many_values(None, MAX_VALUES)
     yield
-    return _read(body)
+    known = _read_known(body)
+    if known is not None:
+        return known
+    yield
+    return (yield from _read_again(body))
 
 
-def _read(body: bytes) -> ChatRequest:
+def _read_known(body: bytes) -> ChatRequest | None:
+    """The request; None where something is wrong with it, or a field known to nobody here."""
     try:
         known = KNOWN_REQUEST_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # A mistake, or a field that nobody here knows: reading again tells the one, and counts the other.
-        request = decode(REQUEST_DECODER, body)
-        request.unknown_fields = len(OBJECT_DECODER.decode(body).keys() - KNOWN_FIELDS)
-        return request
+        return None
     known.unknown_fields = 0
+    _check_sizes(known)
     return known
+
+
+def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
+    """Tell the mistake, or count the fields that nobody here knows."""
+    request = decode(REQUEST_DECODER, body)
+    yield
+    is_heavy = len(body) > _WEIGHED_BYTES
+    if is_heavy and (yield from fields_in_steps(body, MAX_UNKNOWN_FIELDS)) > MAX_UNKNOWN_FIELDS:
+        raise too_many_fields(MAX_UNKNOWN_FIELDS)
+    request.unknown_fields = len(OBJECT_DECODER.decode(body).keys() - KNOWN_FIELDS)
+    if request.unknown_fields > MAX_UNKNOWN_FIELDS:
+        raise too_many_fields(MAX_UNKNOWN_FIELDS)
+    _check_sizes(request)
+    return request
+
+
+def _check_sizes(request: ChatRequest) -> None:
+    """Refuse what is too long before anything goes through it."""
+    if len(request.messages) > MAX_MESSAGES:
+        check_length(request.messages, MAX_MESSAGES, "messages")
+    if len(request.metadata) > MAX_METADATA_BYTES:
+        raise too_much_metadata(request.metadata)
+    if request.tools:
+        check_length(request.tools, MAX_TOOLS, "tools")
+    if request.functions:
+        check_length(request.functions, MAX_TOOLS, "functions")
 
 
 def write_request(request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST) -> MessagesRequest:
     """The same request for one model at one host; raises `TranslationError` where it cannot be put into Messages."""
-    draft = _decide(request, target, options, past)
-    for _ in draft.writer.steps():
-        pass
-    return _written(draft)
+    return in_one_go(write_in_steps(request, target, options, past))
 
 
 def write_in_steps(
     request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST
 ) -> Generator[None, None, MessagesRequest]:
     """What `write_request` gives, in steps of which none takes long: for who has other things to do meanwhile."""
-    draft = _decide(request, target, options, past)
+    _check_possible(request, options)
+    adjustments = Adjustments(reject=options.reject_unsupported)
+    limit = token_limit(request, target.row, options.max_output_tokens, adjustments)
+    tools = Tools()
+    if request.tools or request.functions or request.web_search_options is not None:
+        native = options.server_tools
+        if "mcp_servers" in options.allowed_fields:
+            native |= {MCP_TOOLSET}
+        tools = yield from tools_in_steps(request, adjustments, target.refused_schemas, native=native)
+    draft = _decide(request, target, options, past, adjustments, limit, tools)
     yield from draft.writer.steps()
     yield
-    return _written(draft)
+    system = _system(draft)
+    has_marks = yield from _write_marks(draft, system)
+    if len(request.messages) > caching.MESSAGES_A_STEP:
+        yield
+    return _written(draft, system, has_marks=has_marks)
 
 
 @dataclass(slots=True)
@@ -172,16 +232,18 @@ class _Draft:
     past: Past
 
 
-def _decide(request: ChatRequest, target: Target, options: Options, past: Past) -> _Draft:
-    """Each decision after those it depends on: tools, form, choice, thinking, what the conversation may hold."""
-    _check_possible(request, options)
-    adjustments = Adjustments(reject=options.reject_unsupported)
+def _decide(
+    request: ChatRequest,
+    target: Target,
+    options: Options,
+    past: Past,
+    adjustments: Adjustments,
+    limit: tuple[int, bool],
+    tools: Tools,
+) -> _Draft:
+    """Each decision after those it depends on: form, choice, thinking, what the conversation may hold."""
     row, refused = target.row, target.refused_schemas
-    max_tokens, is_limited = token_limit(request, row, options.max_output_tokens, adjustments)
-    native = options.server_tools
-    if "mcp_servers" in options.allowed_fields:
-        native |= {MCP_TOOLSET}
-    tools = write_tools(request, adjustments, refused, native=native)
+    max_tokens, is_limited = limit
     extensions = write_extensions(request, options.allowed_fields, adjustments)
     form = write_format(request.response_format, adjustments, refused)
     has_form = form.schema is not None or "format" in extensions.output_config
@@ -216,11 +278,9 @@ def _decide(request: ChatRequest, target: Target, options: Options, past: Past) 
     )
 
 
-def _written(draft: _Draft) -> MessagesRequest:
-    """The request, once its conversation is written: marks, sampling, and the body."""
+def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> MessagesRequest:
+    """The request, once its conversation is written and marked: sampling, and the body."""
     request, target, adjustments = draft.request, draft.target, draft.adjustments
-    system = _system(draft)
-    has_marks = _write_marks(draft, system)
     # Behind the last mark: no cache holds what is said for one turn.
     draft.writer.conversation.add_turn_words(draft.choice.turn_words)
     sampled = sampling(request, target.row, target.host, draft.reasoning, adjustments)
@@ -290,20 +350,27 @@ def _system(draft: _Draft) -> list[Block]:
     return [*draft.writer.conversation.system, *added]
 
 
-def _write_marks(draft: _Draft, system: list[Block]) -> bool:
+def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bool]:
     """Add the marks that hold for the request, and keep what Messages allows; whether there is any."""
     request, tools, messages = draft.request, draft.tools.definitions, draft.writer.conversation.messages
-    has_marks = caching.has_marks(tools, system, caching.message_blocks(messages))
+    marked: list[Block] = []
+    for start in range(0, len(messages), caching.MESSAGES_A_STEP):
+        if start:
+            yield
+        marked += caching.marked_blocks(messages[start : start + caching.MESSAGES_A_STEP])
+    has_marks = bool(marked) or caching.has_marks(tools, system)
     whole = caching.mark_of(request.cache_control, None, "") if not is_null(request.cache_control) else None
     if whole is None and not has_marks:
         whole = _asked_mark(request)
         if whole is None:
             return not _has_opted_out(request) and _mark_where_it_pays(draft, system)
-    if whole is not None:
-        has_marks = caching.mark_last(messages, whole) or has_marks
-    if has_marks:
-        caching.limit_marks(tools, system, messages, draft.adjustments)
-    return has_marks
+    last = None if whole is None else caching.last_markable(messages)
+    if last is not None and caching.MARK not in last:
+        last[caching.MARK] = whole
+        marked.append(last)
+    if marked or has_marks:
+        caching.limit_marks(tools, system, marked, draft.adjustments)
+    return bool(marked) or has_marks
 
 
 def _asked_mark(request: ChatRequest) -> Block | None:

@@ -10,6 +10,7 @@ from translators.adjustments import Adjustments
 from translators.chat.reasoning import Reasoning
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
+from translators.limits import MAX_STOPS, MAX_USER, check_length, check_text
 from translators.models import ModelRow
 from translators.reading import decode, is_null
 from translators.wire.chat import INTEGER_DECODER, NULL, ChatRequest
@@ -121,6 +122,8 @@ def settings(request: ChatRequest, adjustments: Adjustments) -> dict[str, object
     """Stop sequences, the user's id and the service tier."""
     fields: dict[str, object] = {}
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    if stops:
+        check_length(stops, MAX_STOPS, "stop")
     if kept := [stop for stop in stops if stop.strip()]:
         fields["stop_sequences"] = kept
     if len(kept) < len(stops):
@@ -161,6 +164,7 @@ def _user(request: ChatRequest, adjustments: Adjustments) -> str | None:
     for name in ("safety_identifier", "user"):
         user: str | None = getattr(request, name)
         if user and user.strip():
+            check_text(user, MAX_USER, name)
             return user
         if user:
             adjustments.add(name, "dropped", "blank")

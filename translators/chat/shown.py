@@ -30,6 +30,8 @@ class _Part(Struct):
     input: Raw = Raw(b"{}")
 
 
+# Arguments that are spelled otherwise, every character as an escape in an escaped text, are no longer than that.
+_LONGER: Final = 64
 # What a chat completion tells of, or a client sends back; others may have fields of these names with other values.
 _TOLD: Final = frozenset({"text", "tool_use", *THINKING})
 _PART_DECODER: Final = msgspec.json.Decoder(_Part)
@@ -98,6 +100,9 @@ def _is_same_input(use: _Part, call: FunctionCall | CustomCall) -> bool:
             return _equal(made, {INPUT_PROPERTY: _value(call.input) or ""})
         given = call.arguments
         if is_text(given):
+            if len(given) > _LONGER * (len(use.input) + _LONGER):
+                # However it is spelled.
+                return False
             text = msgspec.json.decode(given, type=str).strip() or "{}"
             if text.encode() == bytes(use.input):
                 return True

@@ -1,6 +1,7 @@
 """Tools in all their forms, and calls of them in the history."""
 
 import re
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -15,10 +16,19 @@ from translators.chat.content import Block
 from translators.chat.names import upstream_tool_name
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.errors import TranslationError
+from translators.limits import (
+    MAX_ARGUMENTS,
+    MAX_NAME,
+    MAX_STRICT_VALUES,
+    MAX_TOOL_VALUES,
+    check_text,
+    too_many_values,
+)
 from translators.reading import decode, is_null
 from translators.remembered import Remembered
 from translators.schema import OutsideSubsetError, schema_hash, structured
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS, may_use
+from translators.weight import count_values, has_more_values
 from translators.wire.chat import (
     CUSTOM_FORMAT_DECODER,
     OBJECT_DECODER,
@@ -62,6 +72,15 @@ _UNIONS: Final = ("anyOf", "oneOf", "allOf")
 _DEFINITIONS: Final = ("$defs", "definitions")
 
 
+class _AnyObject(msgspec.Struct):
+    """An object with whatever fields; none of them is kept."""
+
+
+# These say whether a text is JSON; nothing is made of it.
+_ANY_OBJECT_DECODER: Final = msgspec.json.Decoder(_AnyObject)
+_ANY_DECODER: Final = msgspec.json.Decoder(Raw)
+
+
 @dataclass(slots=True)
 class Tools:
     """The tools of one request, as Messages takes them.
@@ -97,21 +116,21 @@ _OBJECT_BYTES: Final = 2_000
 _REMEMBERED: Final = Remembered[tuple[Tools, Adjustments]](8 * 2**20)
 
 
-def write_tools(
+def tools_in_steps(
     request: ChatRequest,
     adjustments: Adjustments,
     refused_schemas: frozenset[str] = frozenset(),
     *,
     native: frozenset[str] = SERVER_TOOLS,
-) -> Tools:
+) -> Generator[None, None, Tools]:
     """All tools of a request: functions, custom tools, Anthropic's own, web search, and the legacy functions.
 
     `refused_schemas` (hashes) are known to be too much for upstream, so tools with them are not strict. `native` names
     those of Anthropic's own that may be used, beside those that the caller runs.
     """
-    if not request.tools and not request.functions and request.web_search_options is None:
-        return Tools()
-    tools = _listed_tools(request.tools, adjustments, refused_schemas, native) if request.tools else Tools()
+    tools = Tools()
+    if request.tools:
+        tools = yield from _listed_tools(request.tools, adjustments, refused_schemas, native)
     writer = _ToolWriter(tools, adjustments, refused_schemas, native)
     if request.functions:
         if request.tools:
@@ -120,6 +139,7 @@ def write_tools(
             writer.tools.is_legacy = True
             for index, function in enumerate(request.functions):
                 writer.add_function(function, f"functions[{index}]", NULL_MARK)
+                yield
     if request.web_search_options is not None:
         writer.add_web_search(request.web_search_options)
     return writer.tools
@@ -127,7 +147,7 @@ def write_tools(
 
 def _listed_tools(
     listed: list[Raw], adjustments: Adjustments, refused_schemas: frozenset[str], native: frozenset[str]
-) -> Tools:
+) -> Generator[None, None, Tools]:
     """The entries of `tools`, which are the same in every turn: what became of them the last time is remembered."""
     entries = b",".join(listed)
     key = (entries, refused_schemas, native, adjustments.rejects)
@@ -137,6 +157,7 @@ def _listed_tools(
         writer = _ToolWriter(Tools(), notes, refused_schemas, native)
         for index, raw in enumerate(listed):
             writer.add(raw, f"tools[{index}]")
+            yield
         found = (writer.tools, notes)
         _REMEMBERED.put(key, found, _COPIES * len(entries) + _OBJECT_BYTES)
     tools, notes = found
@@ -160,9 +181,12 @@ class _ToolWriter:
         self._strict_tools = 0
         self._optional = 0
         self._unions = 0
+        self._strict_values = 0
 
     def add(self, raw: Raw, path: str) -> None:
         """Add one entry of `tools`."""
+        if has_more_values(raw, MAX_TOOL_VALUES):
+            raise too_many_values(path, MAX_TOOL_VALUES)
         tool = decode(TOOL_DECODER, raw, path)
         if tool.type == "function":
             function = tool.function or _flat_function(tool)
@@ -181,6 +205,8 @@ class _ToolWriter:
     def add_function(self, function: FunctionDefinition, path: str, cache_control: Raw) -> None:
         """Add a function."""
         name = self._name(function.name, path)
+        if has_more_values(function.parameters, MAX_TOOL_VALUES):
+            raise too_many_values(f"{path}.parameters", MAX_TOOL_VALUES)
         schema, is_wrapped = _object_schema(function.parameters, f"{path}.parameters")
         if is_wrapped:
             self.tools.wrapped.add(name)
@@ -252,6 +278,7 @@ class _ToolWriter:
     def _name(self, wanted: str, path: str) -> str:
         if not wanted:
             raise TranslationError("A tool needs a name.", param=f"{path}.name", code="invalid_value")
+        check_text(wanted, MAX_NAME, f"{path}.name")
         name = upstream_tool_name(wanted)
         if name in self.tools.names:
             raise TranslationError(
@@ -262,6 +289,11 @@ class _ToolWriter:
 
     def _strict(self, schema: bytes) -> bytes | None:
         """The schema for a strict tool, or None where the subset or a limit does not allow one more."""
+        # Schemas that turn out not to fit are work as well.
+        self._strict_values += count_values(schema)
+        if self._strict_values > MAX_STRICT_VALUES:
+            self._adjustments.add("tools.strict", "dropped", "limit")
+            return None
         try:
             found = structured(schema)
             digest = schema_hash(found.json)
@@ -292,7 +324,7 @@ def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps
     if wraps and _is_json(text):
         return Fragment(b'{"%b":%b}' % (VALUE_PROPERTY.encode(), text))
     try:
-        OBJECT_DECODER.decode(text)
+        _ANY_OBJECT_DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         adjustments.add("arguments", "wrapped", "not-an-object")
         return Fragment(orjson.dumps({"_arguments": text.decode()}))
@@ -301,6 +333,7 @@ def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps
 
 def custom_input(call: CustomCall, path: str) -> Fragment:
     """The free text of an earlier call, in the property that it came in."""
+    check_text(call.input, MAX_ARGUMENTS, path)
     text = b'""' if is_null(call.input) else orjson.dumps(decode(TEXT_DECODER, call.input, path))
     return Fragment(b'{"%b":%b}' % (INPUT_PROPERTY.encode(), text))
 
@@ -308,6 +341,7 @@ def custom_input(call: CustomCall, path: str) -> Fragment:
 def _arguments_text(arguments: Raw, path: str) -> bytes:
     if is_null(arguments):
         return b""
+    check_text(arguments, MAX_ARGUMENTS, path)
     data = bytes(arguments)
     # Some clients send the object itself where its text belongs.
     return data if data[:1] == b"{" else decode(TEXT_DECODER, arguments, path).encode()
@@ -315,7 +349,7 @@ def _arguments_text(arguments: Raw, path: str) -> bytes:
 
 def _is_json(text: bytes) -> bool:
     try:
-        msgspec.json.decode(text)
+        _ANY_DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

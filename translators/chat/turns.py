@@ -105,11 +105,11 @@ class Past(Struct, frozen=True):
     left_out: LeftOut | None = None
     origin: Origin | None = None
 
-    def thinking(self, message: ChatMessage) -> list[Block]:
+    def thinking(self, message: ChatMessage, path: str | None = None) -> list[Block]:
         """The signed thinking that the client has sent back with a message, and that goes on."""
         if self.is_bare:
             return []
-        sent = signed_thinking(message)
+        sent = signed_thinking(message, path)
         return [block for block in sent if signature_digest(block) not in self.refused] if self.refused else sent
 
 
