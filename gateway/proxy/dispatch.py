@@ -172,7 +172,7 @@ class Dispatcher:
         self._stir()
 
     def refused(self, name: str) -> None:
-        """Upstream has told the gateway itself that it does not know a key; one that has just served is only doubted."""
+        """Upstream does not know a key, as our own question has shown; one that has just served is only doubted."""
         state = self.pool.state_of(name)
         if state is not None and not state.is_rejected:
             state.doubt(self.clock())

@@ -406,6 +406,32 @@ async def test_other_names_mean_rebinding_and_are_refused(upstream: ScriptedUpst
 
 
 @pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("host.docker.internal", 200),
+        ("HOST.docker.internal:8080", 200),
+        ("localhost", 200),
+        ("evil.example", 403),
+        ("evil.host.docker.internal", 403),
+        ("host.docker.internal.evil.example", 403),
+    ],
+)
+async def test_names_that_the_operator_allows_may_ask(upstream: ScriptedUpstream, host: str, status: int) -> None:
+    upstream.always(SERVED)
+    config = serving(upstream, allowed_hosts=("host.docker.internal",))
+
+    assert (await status_of(upstream, config, host=host))[0] == status
+
+
+async def test_a_page_from_elsewhere_is_not_let_in_by_an_allowed_name(upstream: ScriptedUpstream) -> None:
+    upstream.always(SERVED)
+    config = serving(upstream, allowed_hosts=("host.docker.internal",))
+    headers = {"host": "host.docker.internal", "origin": "http://host.docker.internal:3000"}
+
+    assert (await status_of(upstream, config, **headers))[0] == 403
+
+
+@pytest.mark.parametrize(
     "origin",
     [
         "http://localhost:3000",

@@ -59,7 +59,8 @@ async def test_long_hosts_and_origins_are_refused_and_forgotten(upstream: Script
     async with quick_gateway(key(upstream.base_url)) as running:
         response = await running.http().get("/v1/models", headers=headers)
 
-    assert response.status_code == 403
+    # What is no host at all is refused before anybody asks whose it is.
+    assert response.status_code == (400 if name == "host" else 403)
     assert len(response.content) < 1000
     assert _name_of.cache_info().currsize <= 1
 
