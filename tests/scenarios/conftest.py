@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -40,8 +41,12 @@ def read_log() -> Iterator[Callable[[], str]]:
 @pytest.fixture
 def read_json_log() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """The same as JSON, line by line."""
+
+    def parsed(read: Callable[[], str]) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in read().splitlines()]
+
     for read in _reading("json"):
-        yield lambda read=read: [json.loads(line) for line in read().splitlines()]
+        yield partial(parsed, read)
 
 
 def _reading(form: str) -> Iterator[Callable[[], str]]:
