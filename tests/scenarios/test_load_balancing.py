@@ -66,7 +66,7 @@ async def two_workers(
     await asyncio.to_thread(file.write_text, json.dumps({"keys": keys, "pool": pool, "log": {"level": "warning"}}))
     async with (
         started("serve", "--config", str(file), "--workers", "2") as running,
-        httpx2.AsyncClient(base_url=running.url, timeout=10) as http,
+        httpx2.AsyncClient(base_url=running.url, timeout=60) as http,
     ):
         yield Fleet(running), http
 
@@ -200,7 +200,7 @@ async def test_when_all_are_down_callers_are_told_and_when_they_are_back_they_ar
         for trouble in troubles:
             upstream.behave(trouble)
         async with asyncio.timeout(10):
-            while (await http.post(PATH, json=asking("Back"))).status_code != 200:
+            while (await http.post(PATH, json=asking("Back"))).status_code != 200:  # noqa: ASYNC110
                 # An answer without asking takes no time.
                 await asyncio.sleep(0.1)
         await no_lease_is_out(running)

@@ -17,7 +17,7 @@ from unittest.mock import patch
 from gateway.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 # What the commands keep goes here, and away with the tests.
 _STATE = tempfile.TemporaryDirectory()
 _LOGS = ("dragoman", "uvicorn.error", "asyncio")

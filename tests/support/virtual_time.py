@@ -1,8 +1,8 @@
 """Time that passes only while nothing else happens: a test with real sockets that no machine is too slow for.
 
 The loop's clock stands still as long as there is anything to do, and goes on to the next timer when there is nothing.
-So an upstream's pause of two seconds takes no time, and a busy machine delays nobody. All that takes part has to live in
-one process and go by the loop's clock.
+So an upstream's pause of two seconds takes no time, and a busy machine delays nobody. All that takes part has to live
+in one process and go by the loop's clock.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._selecting.now
 
 
-class _Selecting(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _Selecting(selectors.DefaultSelector):
     """Where a loop would wait for its next timer, this one lets the time pass."""
 
     now = 1000.0
