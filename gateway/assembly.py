@@ -94,6 +94,7 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
         Shortcut(hot, router),
         guards_loopback=is_open,
         allowed_origins=origins,
+        allowed_hosts=config.server.allowed_hosts,
         addresses=Addresses(config.server.trusted_proxies),
     )
     return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge

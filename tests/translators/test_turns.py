@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -457,7 +457,6 @@ def _edited(history: list[dict[str, Any]], edit: str | None) -> list[dict[str, A
     return history
 
 
-@settings(max_examples=200)
 @given(st.lists(_answers, min_size=2, max_size=7), st.sampled_from([BOUND, UNBOUND]))
 def test_a_request_repeats_the_one_before_it_with_all_thinking(answers: list[Any], model: str) -> None:
     loop = Sealing(model)
@@ -468,7 +467,6 @@ def test_a_request_repeats_the_one_before_it_with_all_thinking(answers: list[Any
         assert flat(later)[: len(flat(earlier))] == flat(earlier)
 
 
-@settings(max_examples=300)
 @given(st.lists(_events, min_size=2, max_size=7))
 def test_no_seal_is_ever_broken_whatever_is_lost_or_changed_or_fails_over(events: list[dict[str, Any]]) -> None:
     loop = Sealing(BOUND)
