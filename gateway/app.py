@@ -24,8 +24,9 @@ from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.makers import Makers
 from gateway.proxy.memory import TurnMemory
+from gateway.proxy.outages import Outage, Outages
 from gateway.proxy.own_keys import OwnLimits
-from gateway.proxy.probing import Prober
+from gateway.proxy.probing import Prober, is_of_key
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
 from gateway.proxy.sightings import Sightings
@@ -44,7 +45,11 @@ from translators.models import ModelTable, model_table
 _RETRY_LIST_SECONDS: Final = 60.0
 # A request that another key has answered is no warning; that a key is lost is one.
 _CHANGES: Final = {
-    Change.REJECTED: (logging.WARNING, "Upstream rejects a key, it is left alone until upstream accepts it again"),
+    Change.REJECTED: (
+        logging.WARNING,
+        "Upstream rejects a key, it is left alone until upstream accepts it again: correct its secret, "
+        "or ask `dragoman doctor`",
+    ),
     Change.ACCEPTED: (logging.INFO, "A key that was rejected is accepted again"),
     Change.OUT_OF_FUNDS: (logging.WARNING, "An organisation is out of funds, all its keys are left alone"),
     Change.WORKSPACE_RESTS: (logging.WARNING, "A workspace cannot be used, all its keys are left alone"),
@@ -219,6 +224,7 @@ class Gateway:
         chores = [
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),
+            asyncio.create_task(Outages(self._dispatcher, _log_outage).run()),
             asyncio.create_task(self._store.current.start()),
         ]
         try:
@@ -249,6 +255,11 @@ class Gateway:
                 entries |= {entry.id: entry for entry in await fetch_models(self._upstream, host)}
             except FailedError as error:
                 is_complete = False
+                if is_of_key(error.failure):
+                    # Told as a change of the key, which other keys' requests need not meet.
+                    self._dispatcher.refused(host.name)
+                    self._on_refused(host.name)
+                    continue
                 log_event(
                     logging.WARNING,
                     "The list of models could not be fetched",
@@ -264,6 +275,14 @@ def _log_change(change: Change, state: KeyState) -> None:
     level, message = _CHANGES[change]
     organisation = state.organisation
     log_event(level, message, key=state.key.name, organisation=organisation.name if organisation.is_known else None)
+
+
+def _log_outage(outage: Outage) -> None:
+    about = {"host": outage.host, "models": outage.models, "why": outage.why}
+    if outage.seconds is None:
+        log_event(logging.WARNING, "Upstream fails and is left alone, but for a trial now and then", **about)
+    else:
+        log_event(logging.INFO, "Upstream answers again", **about, seconds=round(outage.seconds, 1))
 
 
 def endpoints_of(config: Config) -> dict[str, HostEndpoint]:

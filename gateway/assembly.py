@@ -94,6 +94,7 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
         Shortcut(hot, router),
         guards_loopback=is_open,
         allowed_origins=origins,
+        allowed_hosts=config.server.allowed_hosts,
         addresses=Addresses(config.server.trusted_proxies),
     )
     return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge
@@ -117,7 +118,11 @@ def _generator(kind: type[G], config: Config, parts: Parts) -> G:
         aliases=parts.aliases,
         models=parts.models,
         settings=GenerationSettings(
-            options, config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks
+            options,
+            config.server.max_body_bytes,
+            config.streaming.keepalive_seconds,
+            config.models.fallbacks,
+            Allowed(betas=frozenset(config.native.betas)),
         ),
         interrupts=parts.interrupts,
         lessons=parts.lessons,

@@ -22,19 +22,31 @@ def banner(gateway: Gateway, url: str, version: str, *, file: str | None = None,
     """The text for standard output, once the gateway can be reached; `file` is the configuration's."""
     workers = gateway.config.server.workers
     base_url = f"{_BOLD}{url}/v1{_PLAIN}" if in_colour else f"{url}/v1"
+    facts = _facts(gateway, file)
     return "\n".join(
         [
             f"Dragoman {version} listens on {base_url}" + (f" with {workers} workers" if workers > 1 else ""),
             "",
-            *([f"  config   {file}"] if file else []),
-            f"  keys     {_keys(gateway)}",
-            f"  callers  {_callers(gateway)}",
-            f"  models   {_models(gateway)}",
-            f"  store    {place_in_words(gateway.config.store)}",
+            *(f"  {name:<8} {words}" for name, words in facts.items()),
             "",
             f'Use it: OpenAI(base_url="{base_url}", api_key="{_api_key(gateway)}"). Stop it with Ctrl-C.',
         ]
     )
+
+
+def fields(gateway: Gateway, url: str, version: str, *, file: str | None = None) -> dict[str, object]:
+    """The same for a line of the log."""
+    return {"url": f"{url}/v1", "version": version, "workers": gateway.config.server.workers, **_facts(gateway, file)}
+
+
+def _facts(gateway: Gateway, file: str | None) -> dict[str, str]:
+    return {
+        **({"config": file} if file else {}),
+        "keys": _keys(gateway),
+        "callers": _callers(gateway),
+        "models": _models(gateway),
+        "store": place_in_words(gateway.config.store),
+    }
 
 
 def _keys(gateway: Gateway) -> str:

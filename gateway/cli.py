@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -14,9 +15,8 @@ from pathlib import Path
 import orjson
 from msgspec.structs import replace
 
-from gateway import overview
+from gateway import banner, overview
 from gateway.app import Gateway, endpoints_of
-from gateway.banner import banner, takes_colour
 from gateway.config import (
     Config,
     ConfigError,
@@ -38,8 +38,8 @@ from gateway.doctor import examine, report
 from gateway.reloading import Reloader, reloading
 from gateway.secret import Secret
 from gateway.serving import CannotListenError, check_exposure, listen, run, serve, url_of
-from gateway.store import how_to_share, is_shared, place_in_words
-from gateway.telemetry.logs import log_event, set_up_logging
+from gateway.store import how_to_share, is_shared, place_in_words, try_store
+from gateway.telemetry.logs import announce, is_json, log_event, set_up_logging
 from gateway.upstream.client import upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"The configuration has mistakes:\n{_indented(str(error))}", file=sys.stderr)
     except (CannotListenError, UsageError, overview.NotSeenError) as error:
-        print(error, file=sys.stderr)
+        announce(logging.ERROR, str(error), str(error))
     return 1
 
 
@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> int:
     loaded = _loaded(options)
+    _begin_log(loaded)
     check_exposure(loaded.config)
     if loaded.config.server.workers == 1:
         return run(_serve_alone(loaded, lambda: _loaded(options)))
@@ -134,7 +135,9 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    config = _loaded(options).config
+    loaded = _loaded(options)
+    config = loaded.config
+    _begin_log(loaded)
     check_exposure(config)
     # What the simulated upstream has said is not worth keeping.
     store = StoreConfig(kind="memory", memory_bytes=config.store.memory_bytes)
@@ -145,10 +148,15 @@ def _check(options: argparse.Namespace) -> int:
     if options.schema:
         print(orjson.dumps(config_schema(), option=orjson.OPT_INDENT_2).decode())
         return 0
-    config = load_config(options.config, os.environ)
+    loaded = load(options.config, os.environ)
+    config = loaded.config
     check_exposure(config)
     print("\n".join(describe_config(config)))
+    trial = run(try_store(config.store))
     print(f"the store: {place_in_words(config.store)}")
+    print(f"the store: {trial.words}" if trial.is_well else f"WARNING: the store cannot be used now: {trial.words}")
+    for notice in loaded.notices:
+        print(f"WARNING: {notice}")
     print(f"OK: {config_path(options.config, os.environ) or 'the environment; there is no configuration file'}")
     return 0
 
@@ -224,14 +232,8 @@ async def _serve_alone(loaded: Loaded, read: Callable[[], Loaded]) -> int:
 
 async def _serve_until_stopped(gateway: Gateway, notice: str = "", file: str | None = None) -> int:
     config = gateway.config
-    set_up_logging(config.log.level, config.log.format)
     with listen(config.server.host, config.server.port) as listener:
-        url = url_of(listener)
-
-        def say() -> None:
-            print(notice + _banner(gateway, url, file), flush=True)
-
-        is_orderly = await serve(gateway, listener, say)
+        is_orderly = await serve(gateway, listener, _greeting(gateway, listener, notice, file))
     return 0 if is_orderly else 1
 
 
@@ -240,20 +242,18 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
     from gateway.workers.supervisor import Supervisor
 
     config = loaded.config
-    set_up_logging(config.log.level, config.log.format)
     if not is_shared(config.store) and config.store.kind != "off":
         message = "Workers do not share what they keep of conversations, which is in the memory of each"
         log_event(logging.WARNING, message, advice=how_to_share(config.store))
     # Not to serve: it knows what the banner says, and finds what is wrong before any process is started.
     gateway = _gateway(config)
     with listen(config.server.host, config.server.port) as listener:
-        words = _banner(gateway, url_of(listener), loaded.path)
         supervisor = Supervisor(
             config,
             loaded.key_sources,
             environment_base_url(os.environ),
             listener,
-            on_ready=lambda: print(words, flush=True),
+            on_ready=_greeting(gateway, listener, file=loaded.path),
         )
 
         def apply(config: Config, key_sources: Mapping[str, Source]) -> None:
@@ -264,8 +264,24 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
             return 0 if await supervisor.run() else 1
 
 
-def _banner(gateway: Gateway, url: str, file: str | None) -> str:
-    return banner(gateway, url, version("dragoman"), file=file, in_colour=takes_colour(sys.stdout))
+def _begin_log(loaded: Loaded) -> None:
+    """From here on the log has its form, and what else is said to whoever starts the process is said in it."""
+    set_up_logging(loaded.config.log.level, loaded.config.log.format)
+    for notice in loaded.notices:
+        log_event(logging.WARNING, notice)
+
+
+def _greeting(
+    gateway: Gateway, listener: socket.socket, notice: str = "", file: str | None = None
+) -> Callable[[], None]:
+    """Says that the gateway can be reached: on standard output, or where the log is JSON, in a line of that."""
+    url, release = url_of(listener), version("dragoman")
+    if is_json():
+        about = banner.fields(gateway, url, release, file=file)
+        return lambda: log_event(logging.INFO, "The gateway listens", **about)
+    colour = banner.takes_colour(sys.stdout)
+    words = notice + banner.banner(gateway, url, release, file=file, in_colour=colour)
+    return lambda: print(words, flush=True)
 
 
 def _own_url(server: ServerConfig) -> str:

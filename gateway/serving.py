@@ -25,7 +25,7 @@ from gateway.config import Config, ServerConfig, is_loopback
 from gateway.server import descriptors
 from gateway.server.limits import ServerLimits
 from gateway.server.protocol import HttpProtocol
-from gateway.telemetry.logs import log_event
+from gateway.telemetry.logs import announce, log_event
 from gateway.workers.load import PULSE_SECONDS
 
 # An event loop that has not turned for so long is stuck, for whoever has asked it to stop and asks again.
@@ -206,8 +206,7 @@ class Server(uvicorn.Server):
             said = f"Stopping: {count} open requests may finish ({patience})."
             if is_repeated and sig == signal.SIGINT:
                 said = f"Stopping at once: {count} open requests are cut off."
-            with contextlib.suppress(OSError):  # a terminal that is gone
-                print(f"\n{said}", file=sys.stderr)  # noqa: T201
+            announce(logging.INFO, said, f"\n{said}", open_requests=count)
 
 
 def give_up(frame: FrameType | None) -> NoReturn:

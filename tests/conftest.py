@@ -1,9 +1,11 @@
 """Settings for the whole suite."""
 
 import asyncio
+import functools
 import os
 from typing import Any
 
+import httpcore2
 import uvicorn.server
 from hypothesis import HealthCheck, settings
 
@@ -29,3 +31,7 @@ class _QuickAsyncio:
 
 # In this process only: servers of their own process are as they are.
 vars(uvicorn.server)["asyncio"] = _QuickAsyncio()
+
+# Each client of a test reads all the certificates of the system otherwise, five sixths of what an ordinary test costs.
+# The gateway's own clients make contexts of their own.
+vars(httpcore2)["default_ssl_context"] = functools.cache(httpcore2.default_ssl_context)

@@ -24,7 +24,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.store": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, {"cryptography", "redis"}),
     "gateway.api": (
         {"translators", "gateway.proxy", "gateway.secret", "gateway.telemetry"},
-        {"starlette", "orjson"},
+        # Zstandard: of the standard library from Python 3.14 on.
+        {"starlette", "orjson", "backports", "compression"},
     ),
     "gateway.server": ({"translators", "gateway.api"}, {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),

@@ -172,7 +172,8 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
 # A grammar could not be made: of the schema at a place that upstream names, or of one, or all, that it does not name.
 _SCHEMA_REFUSED: Final = re.compile(
     r"(?:(?P<tool>tools\.\d{1,6})\.(?:custom\.)?input_schema|(?P<form>output_config\.format))\b"
-    r"|Schema is too complex|Schema type '|For '\w{1,40}' type, |Too many strict tools"
+    r"|Schema is too complex|Schema type '|For '\w{1,40}' type, |Too many strict tools|Schemas contains? too many "
+    r"|(?:Invalid schema: )?(?:The )?[Cc]ompiled grammar is too large"
 )
 
 

@@ -16,6 +16,7 @@ from gateway.api.notes import Notes, attach_notes, notes_of
 from gateway.api.requests import ClientGoneError, connection_of, header
 from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
+from gateway.api.unpacking import ACCEPTED as ACCEPTED_ENCODINGS
 from gateway.telemetry.logs import log_event
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -26,6 +27,12 @@ HOLD_SECONDS: Final = 1.0
 MOST_HELD: Final = 256
 # The longest of ours has forty.
 _LONGEST_PATH: Final = 200
+# Of what callers call their requests themselves.
+_LONGEST_ID: Final = 128
+# From here on it is not the caller who has to change something.
+_FAILED_STATUS: Final = 500
+# What the status alone does not say (RFC 9110, 15.5.16).
+_HEADERS: Final = {ErrorKind.UNSUPPORTED_ENCODING: {"accept-encoding": ACCEPTED_ENCODINGS}}
 _LONGEST_ORIGIN: Final = 300
 _pause: Final = asyncio.sleep
 
@@ -39,6 +46,7 @@ class Edge:
         *,
         guards_loopback: bool,
         allowed_origins: tuple[str, ...] = (),
+        allowed_hosts: tuple[str, ...] = (),
         addresses: Addresses | None = None,
     ) -> None:
         self._app = app
@@ -46,6 +54,7 @@ class Edge:
         self._held = 0
         self._guards_loopback = guards_loopback
         self._allowed_origins = allowed_origins
+        self._allowed_hosts = frozenset(allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; nothing that happens inside leaves without an answer."""
@@ -106,10 +115,10 @@ class Edge:
         A foreign name in `Host` means DNS rebinding, a foreign `Origin` a page from elsewhere.
         """
         host = header(scope, b"host")
-        if host is not None and (len(host) > _LONGEST_ORIGIN or not _is_loopback_host(host)):
+        if host is not None and (len(host) > _LONGEST_ORIGIN or not self._is_answered(host)):
             message = (
                 f"This gateway is open to its own machine only, and '{host[:_LONGEST_ORIGIN]}' is not a name of it. "
-                "Configure clients to be reached under other names."
+                "Configure clients to be reached under other names, or allow this one with server.allowed_hosts."
             )
             raise FailedError(Failure(ErrorKind.FORBIDDEN_ORIGIN, message))
         origin = header(scope, b"origin")
@@ -119,6 +128,10 @@ class Edge:
             f"Pages from '{origin[:_LONGEST_ORIGIN]}' may not use this gateway. Allow them with server.cors_origins."
         )
         raise FailedError(Failure(ErrorKind.FORBIDDEN_ORIGIN, message))
+
+    def _is_answered(self, host: str) -> bool:
+        name = _name_of(host)
+        return is_loopback_name(name) or name in self._allowed_hosts
 
     def _allows(self, origin: str) -> bool:
         return origin in self._allowed_origins or "*" in self._allowed_origins
@@ -131,8 +144,8 @@ def new_request_id() -> str:
 
 
 @lru_cache(maxsize=256)
-def _is_loopback_host(host: str) -> bool:
-    return is_loopback_name(_hostname(f"//{host}"))
+def _name_of(host: str) -> str | None:
+    return _hostname(f"//{host}")
 
 
 def is_loopback_name(host: str | None) -> bool:
@@ -165,8 +178,11 @@ async def _tell(responder: Responder, failure: Failure, scope: Scope, headers: d
         notes.fields["detail"] = failure.detail
     if failure.said:
         notes.words.setdefault("said", failure.said)
+    if responder.has_begun and failure.rule.status >= _FAILED_STATUS:
+        # The caller has a status of 200, and half an answer.
+        notes.level = logging.WARNING
     if not responder.has_begun:
-        await responder.send_failure(failure, headers)
+        await responder.send_failure(failure, {**(headers or {}), **_HEADERS.get(failure.kind, {})})
     elif not responder.has_ended:
         await responder.finish_failed(failure)
 
@@ -178,20 +194,24 @@ def _framework_failure(error: HTTPException, scope: Scope) -> Failure:
     return Failure(ErrorKind.INVALID_REQUEST, str(error.detail))
 
 
-def _shown_path(path: str) -> str:
-    """A path as the log shows it, whatever its caller has put there; 64 KB fit into a head."""
-    if len(path) <= _LONGEST_PATH and path.isprintable():
-        return path
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path[:_LONGEST_PATH])
-    return shown if len(path) <= _LONGEST_PATH else f"{shown}... ({len(path)} characters)"
+def _shown(text: str, most: int = _LONGEST_PATH) -> str:
+    """A text as the log shows it, whatever its caller has put there; 64 KB fit into a head."""
+    if len(text) <= most and text.isprintable():
+        return text
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:most])
+    return shown if len(text) <= most else f"{shown}... ({len(text)} characters)"
 
 
 def _log(scope: Scope, responder: Responder, notes: Notes, seconds: float) -> None:
+    path, own_id = _shown(scope["path"]), header(scope, b"x-request-id")
+    notes.data |= {"method": scope["method"], "path": path, "status": responder.status}
     log_event(
-        logging.WARNING if responder.status >= 500 else notes.level,
-        f"{scope['method']} {_shown_path(scope['path'])} {responder.status}",
+        logging.WARNING if responder.status >= _FAILED_STATUS else notes.level,
+        f"{scope['method']} {path} {responder.status}",
+        notes.data,
         ms=round(seconds * 1000, 1),
         request_id=responder.request_id,
+        client_request_id=None if own_id is None else _shown(own_id, _LONGEST_ID),
         address=address_of(scope),
         **notes.fields,
     )

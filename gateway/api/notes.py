@@ -13,11 +13,13 @@ _KEY: Final = "dragoman.notes"
 class Notes:
     """What the line says beside what all lines say, and how important it is.
 
-    `words` are the caller's own, or may quote them: they stand in a line of their own, at the level `debug`.
+    `words` are the caller's own, or may quote them: they stand in a line of their own, at the level `debug`. `data` is
+    what only programs want, who read the log as JSON.
     """
 
     fields: dict[str, object] = field(default_factory=dict)
     words: dict[str, object] = field(default_factory=dict)
+    data: dict[str, object] = field(default_factory=dict)
     level: int = logging.INFO
 
 

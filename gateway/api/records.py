@@ -28,11 +28,14 @@ def note_records(noted: Notes, records: Sequence[Record], *, caller: Caller, mod
     notes = noted.fields
     notes["caller"] = caller.name
     notes["model"] = model if model == whole.model else f"{model}->{whole.model}"
+    noted.data["model"], noted.data["requested_model"] = whole.model, model
     notes["stream"] = is_stream
     notes["key"] = whole.key
     notes["attempts"] = whole.attempts
     if waited_ms := round(whole.waited_seconds * 1000):
         notes["waited_ms"] = waited_ms
+    if whole.first_token_seconds is not None:
+        notes["first_token_ms"] = round(whole.first_token_seconds * 1000, 1)
     usage = _total(used for _, used in whole.used) if whole.spent else whole.usage
     notes["prompt_tokens"] = usage.prompt_tokens
     if usage.cache_read_tokens or usage.cache_write_tokens:
@@ -88,6 +91,9 @@ def _together(records: Sequence[Record]) -> Record:
         model=records[0].model,
         fallback=_listed(record.fallback for record in records),
         waited_seconds=max(record.waited_seconds for record in records),
+        first_token_seconds=min(
+            (record.first_token_seconds for record in records if record.first_token_seconds is not None), default=None
+        ),
         adjusted=united(record.adjusted for record in records),
         upstream_request_id=_listed(record.upstream_request_id for record in records),
         # Limits are those of one key at one moment: several sets cannot be mixed.

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.api.turns import in_turns
+from gateway.api.unpacking import ACCEPTED, is_known, unpacked_in_steps
 from translators.errors import ErrorKind, FailedError, Failure
 
 # In so much time so many bytes of a body have to come; an uplink of 1 Mbit/s brings fifteen times as many.
@@ -42,6 +44,13 @@ class ClientConnection(Protocol):
 
         Raises `ClientGoneError` if it never ends, `TimeoutError` if it is slower than its `body_pace`, `FailedError`
         where there is no room for it.
+        """
+        ...
+
+    def hold(self, size: int) -> None:
+        """Have the process count so many bytes as held for the request, in place of what it was told before.
+
+        To hold more raises `ClientGoneError` after the client has left, `FailedError` where there is no room.
         """
         ...
 
@@ -112,12 +121,15 @@ _CONNECTION: Final = "dragoman.connection"
 _HEADERS: Final = "dragoman.headers"
 _BOM: Final = b"\xef\xbb\xbf"
 _IDENTITY: Final = ("", "identity")
+_ENCODING: Final = b"content-encoding"
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body; refuses one above `limit` bytes as soon as that is known, `ClientGoneError` if it never ends."""
-    if (header(scope, b"content-encoding") or "").strip().lower() not in _IDENTITY:
-        raise FailedError(Failure(ErrorKind.UNSUPPORTED_ENCODING, "Send the body without a content-encoding."))
+    """The whole body, unpacked; refuses one above `limit` bytes, compressed or not, as soon as that is known.
+
+    Raises `ClientGoneError` if it never ends.
+    """
+    coding = None if header(scope, _ENCODING) is None else _coding(scope)
     announced = header(scope, b"content-length")
     if announced is not None and announced.isdecimal() and int(announced) > limit:
         raise _too_large(limit)
@@ -129,10 +141,41 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             body = await _received(receive, limit)
     except TimeoutError:
         raise FailedError(Failure(ErrorKind.TOO_SLOW, "The request body did not arrive in time.")) from None
+    if coding is not None and len(body) <= limit:
+        body = await _unpacked(coding, body, limit, connection)
     if len(body) > limit:
         raise _too_large(limit)
     # Some editors and shells put a byte order mark in front of the JSON they write.
     return body.removeprefix(_BOM)
+
+
+def _coding(scope: Scope) -> str | None:
+    """How the body is compressed, if it is; one coding at most, since each further one multiplies what comes out."""
+    listed = b",".join(value for name, value in scope["headers"] if name == _ENCODING).decode("latin-1").lower()
+    codings = [coding for coding in map(str.strip, listed.split(",")) if coding not in _IDENTITY]
+    if not codings:
+        return None
+    if len(codings) > 1:
+        message = f"Send the body with one content-encoding, not with {len(codings)}: one of {ACCEPTED}, or none."
+        raise FailedError(Failure(ErrorKind.UNSUPPORTED_ENCODING, message))
+    if not is_known(codings[0]):
+        message = f"This content-encoding is not understood. Use one of {ACCEPTED}, or none."
+        raise FailedError(Failure(ErrorKind.UNSUPPORTED_ENCODING, message))
+    return codings[0]
+
+
+async def _unpacked(coding: str, body: bytes, limit: int, connection: ClientConnection | None) -> bytes:
+    hold = connection.hold if connection is not None else _uncounted
+    compressed = len(body)
+    try:
+        hold(compressed)
+        return await in_turns(unpacked_in_steps(coding, body, limit, lambda size: hold(compressed + size)))
+    finally:
+        hold(0)
+
+
+def _uncounted(_size: int) -> None:
+    return
 
 
 async def _received(receive: Receive, limit: int) -> bytes:

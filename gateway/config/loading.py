@@ -10,6 +10,7 @@ from msgspec import inspect
 from msgspec.structs import replace
 
 from gateway.config.document import Tree, parse
+from gateway.config.environment import set_but_empty, with_environment
 from gateway.config.exposure import ALLOW_HTTP_VARIABLE, check_guessable, check_overhearing, is_open_to_all
 from gateway.config.mistakes import WRONG, Mistakes, path_to
 from gateway.config.reading import Reader
@@ -30,12 +31,14 @@ class Loaded:
     """A configuration with where it came from: its file, if there is one, all files that were read, keys' sources.
 
     `key_sources` has the names of keys, those whose secret is neither in the file itself nor in the environment.
+    `notices` is what is no mistake, and still hardly meant.
     """
 
     config: Config
     key_sources: Mapping[str, Source]
     files: Stamps
     path: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 def config_path(path: str | None, environ: Mapping[str, str]) -> str | None:
@@ -57,7 +60,7 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
     path = config_path(path, environ)
     files = {os.path.abspath(path): stamp_of(path)} if path else {}
     mistakes = Mistakes(source=path or "environment")
-    tree = _tree_of(Path(path), environ, mistakes) if path else None
+    tree = with_environment(_tree_of(Path(path), environ, mistakes) if path else None, environ, mistakes)
     secrets = SecretReader(environ, Path(path or "").parent, mistakes)
     config = Reader(mistakes, secrets.read).read(inspect.type_info(Config), tree, "")
     if config is not WRONG:
@@ -76,7 +79,7 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
     assert isinstance(config, Config)  # what was WRONG has been raised
     names = {f"keys[{index}].api_key": key.name for index, key in enumerate(config.keys)}
     key_sources = {names[place]: source for place, source in secrets.sources.items() if place in names}
-    return Loaded(config, key_sources, files, path)
+    return Loaded(config, key_sources, files, path, set_but_empty(config, environ))
 
 
 def environment_base_url(environ: Mapping[str, str]) -> str:

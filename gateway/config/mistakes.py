@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.config.stamps import Stamps
 from gateway.secret import MASK, Secret, redact
@@ -16,6 +17,9 @@ _PLAIN_NAME = re.compile(r"[^\s\[\]\"']+")
 _NAMES_A_LINE = re.compile(r"\blines? \d")
 # Masking a shorter text would garble the message, and so betray the text.
 _MIN_MASKED = 4
+
+
+T = TypeVar("T")
 
 
 class Wrong(Enum):
@@ -61,19 +65,17 @@ class Mistakes:
         self._source = source
         # Where settings stand in the file, by their paths.
         self.lines: dict[str, int] = {}
+        # Settings that come from the environment instead, by their paths.
+        self.variables: dict[str, str] = {}
         self._found: list[Mistake] = []
         self._secrets: list[Secret] = []
 
     def add(self, path: str, text: str) -> Wrong:
         """Note a mistake, the empty path meaning the whole; gives `WRONG`, to put where the value would have stood."""
-        self._found.append(Mistake(path or self._source, text, self._line_of(path)))
+        variable = _nearest(self.variables, path)
+        said = text if variable is None or variable in text else f"{text} (from {variable})"
+        self._found.append(Mistake(path or self._source, said, _nearest(self.lines, path)))
         return WRONG
-
-    def _line_of(self, path: str) -> int | None:
-        """The line of a setting, or of the nearest one around it that stands in the file."""
-        while path and path not in self.lines:
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        return self.lines.get(path)
 
     def hide(self, secret: Secret) -> None:
         """Never show this secret, wherever in the configuration its value stands as well."""
@@ -90,6 +92,13 @@ class Mistakes:
             return _API_KEY.sub(MASK, redact(text, self._secrets))
 
         return replace(mistake, path=masked(mistake.path), text=masked(mistake.text))
+
+
+def _nearest(known: Mapping[str, T], path: str) -> T | None:
+    """What is known of a setting, or of the nearest one around it."""
+    while path and path not in known:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return known.get(path)
 
 
 def path_to(parent: str, name: str) -> str:

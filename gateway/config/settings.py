@@ -36,6 +36,14 @@ def as_host(text: str) -> str:
     return host.removeprefix("[").removesuffix("]")
 
 
+def as_host_name(text: str) -> str:
+    """A name as clients write it in `Host`, without a port; a `ValueError` says what is wrong with it."""
+    name = text.strip().lower().rstrip(".")
+    if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
+        raise ValueError("expected a name like host.docker.internal, without a port and without wildcards")
+    return name
+
+
 def as_origin(text: str) -> str:
     """`*` or an origin as browsers send it; a `ValueError` says what is wrong with it."""
     if text == "*":
@@ -114,6 +122,13 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cors_origins: Annotated[
         tuple[Annotated[str, Meta(extra={"check": as_origin})], ...],
         Meta(description='Web pages that may call the gateway, like "https://chat.example.com"; "*" is every page.'),
+    ] = ()
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, Meta(extra={"check": as_host_name})], ...],
+        Meta(
+            description="Without clients: names besides localhost under which this machine may be asked, "
+            "like host.docker.internal."
+        ),
     ] = ()
     trusted_proxies: Annotated[
         tuple[Annotated[str, Meta(extra={"check": as_network})], ...],

@@ -1,6 +1,6 @@
 """What an attempt teaches, and about whom: `translators.errors` says who is to blame for what."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.keypool.breaker import LONGEST_OPEN_ALONE_SECONDS, LONGEST_OPEN_SECONDS
@@ -12,7 +12,7 @@ from translators.errors import Blame, ErrorKind
 DEFAULT_COOLING_SECONDS: Final = 5.0
 
 
-def learn(lease: Lease, outcome: Outcome, now: float, hosts: Iterable[Host]) -> None:
+def learn(lease: Lease, outcome: Outcome, now: float, hosts: Mapping[str, Host]) -> None:
     """Take in what has become of an attempt: with its key, its organisation, its limits or its host.
 
     `hosts` are all that there are, among them the one that was asked.
@@ -80,14 +80,14 @@ def _succeeded(lease: Lease, now: float) -> None:
         state.speed_up()
 
 
-def _host_failed(lease: Lease, blame: Blame, now: float, hosts: Iterable[Host]) -> None:
+def _host_failed(lease: Lease, blame: Blame, now: float, hosts: Mapping[str, Host]) -> None:
     host, demand = lease.state.host, lease.demand
     breaker = host.breaker if blame is Blame.HOST else host.breaker_for(demand.limit_class)
     has_blamed = demand.has_blamed(breaker)
     if has_blamed and not lease.is_trial:
         breaker.fail_again(now)
     else:
-        is_alone = not any(other.is_well(demand.limit_class) for other in hosts if other is not host)
+        is_alone = not any(other.is_well(demand.limit_class) for other in hosts.values() if other is not host)
         longest_seconds = LONGEST_OPEN_ALONE_SECONDS if is_alone else LONGEST_OPEN_SECONDS
         breaker.fail(now, is_trial=lease.is_trial, by=demand.blamed, longest_seconds=longest_seconds)
     if demand.blamed is not None and not has_blamed:

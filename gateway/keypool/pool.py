@@ -313,7 +313,7 @@ class KeyPool:
         lease.allowance.settle(lease, outcome.usage, now)
         if outcome.usage is not None and lease.demand.prefix is not None:
             self._warmth.learn(lease.demand, workspace, outcome.usage, now)
-        learn(lease, outcome, now, self._members.hosts.values())
+        learn(lease, outcome, now, self._members.hosts)
         if not state.is_gone:
             state.workspace.ranking.changed(state)
             self._strategy.given_back(state)

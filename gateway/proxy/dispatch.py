@@ -188,6 +188,13 @@ class Dispatcher:
         self.pool.host_probed(host, is_well=is_well, now=self.clock())
         self._stir()
 
+    def refused(self, name: str) -> None:
+        """Upstream does not know a key, as our own question has shown; one that has just served is only doubted."""
+        state = self.pool.state_of(name)
+        if state is not None and not state.is_rejected:
+            state.doubt(self.clock())
+            self.probed(name, is_well=False)
+
     def _stir(self) -> None:
         """Look at the line soon, once for all that happens in one turn of the loop."""
         if len(self._line) and not self._is_stirred:

@@ -107,6 +107,8 @@ class Record(Struct):
     # The model that stood in for the one that was asked for, and how long the request stood in line.
     fallback: str | None = None
     waited_seconds: float = 0.0
+    # Of a stream: from the moment when the request was understood to the first content for the caller.
+    first_token_seconds: float | None = None
 
     @property
     def used(self) -> tuple[tuple[str | None, Usage], ...]:
@@ -199,6 +201,10 @@ class Exchange(Generic[R]):
         self._sent: R | None = None
         self._lease: Lease | None = None
 
+    def belongs_to(self, first: "Exchange[R]") -> None:
+        """They are one request, as several choices are: what upstream fails them with counts once."""
+        self._blamed = first._blamed
+
     def prepare(self) -> R | None:
         """Translate for the first host, so that what cannot be translated fails before anything else is done."""
         endpoint = next(iter(self._services.endpoints.values()), None)
@@ -242,8 +248,11 @@ class Exchange(Generic[R]):
 
     def commit(self) -> None:
         """The caller has seen content: from now on no other key can take over, and nothing is sent again."""
+        if self._is_committed:
+            return
         self._is_committed = True
         self._candidates = self._sent = None
+        self.record.first_token_seconds = self._services.dispatcher.clock() - self._began_at
 
     @property
     def _candidate(self) -> Candidate[R]:

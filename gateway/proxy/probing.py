@@ -11,8 +11,9 @@ from typing import Final
 from gateway.keypool import Host
 from gateway.proxy.dispatch import Dispatcher
 from gateway.proxy.ports import Call, Endpoint, Upstream, UpstreamAnswer
-from translators.errors import FailedError
+from translators.errors import ErrorKind, FailedError, Failure
 from translators.hosts import CURRENT_VERSION
+from translators.upstream_errors import answered_failure
 
 PROBE_PATH: Final = "/v1/models?limit=1"
 _INTERVAL_SECONDS: Final = 1.0
@@ -23,6 +24,8 @@ _MAX_BYTES: Final = 64 * 1024
 _MOST_INTRODUCTIONS: Final = 4
 # Anything else is an answer to the question, or none of the key's business.
 _REFUSALS: Final = frozenset({401, 402, 403})
+
+_NO_SUCH_KEY: Final = 401
 
 _log: Final = logging.getLogger("dragoman")
 
@@ -65,10 +68,15 @@ class Prober:
         if endpoint is None:
             return
         try:
-            async with self._introductions, _asked(upstream, endpoint) as answer:
+            async with self._introductions, _asked(upstream, endpoint) as (answer, body):
                 # The name may stand for another key by now.
-                if answer.status == 200 and self._endpoints().get(name) == endpoint:
+                if self._endpoints().get(name) != endpoint:
+                    return
+                if answer.status == 200:
                     self._dispatcher.introduced(name, answer.headers)
+                elif answer.status == _NO_SUCH_KEY and is_of_key(answered_failure(_NO_SUCH_KEY, body)):
+                    self._dispatcher.refused(name)
+                    self._on_refused(name)
         except FailedError:
             pass
         except Exception:
@@ -80,7 +88,7 @@ class Prober:
         is_well = False
         try:
             if endpoint is not None:
-                async with asyncio.timeout(HOST_PROBE_SECONDS), _asked(upstream, endpoint) as answer:
+                async with asyncio.timeout(HOST_PROBE_SECONDS), _asked(upstream, endpoint) as (answer, _):
                     is_well = answer.status < 500
         except (FailedError, TimeoutError):
             pass
@@ -108,15 +116,19 @@ class Prober:
             self._on_refused(name)
 
 
+def is_of_key(failure: Failure) -> bool:
+    """Whether upstream says in so many words that it does not know the key; a host without the list may refuse that."""
+    return failure.kind is ErrorKind.KEY_REJECTED and failure.upstream_type == "authentication_error"
+
+
 async def _is_accepted(upstream: Upstream, endpoint: Endpoint) -> bool:
-    async with _asked(upstream, endpoint) as answer:
+    async with _asked(upstream, endpoint) as (answer, _):
         return answer.status not in _REFUSALS
 
 
 @asynccontextmanager
-async def _asked(upstream: Upstream, endpoint: Endpoint) -> AsyncIterator[UpstreamAnswer]:
-    """The answer to a question that costs nothing, read to its end."""
+async def _asked(upstream: Upstream, endpoint: Endpoint) -> AsyncIterator[tuple[UpstreamAnswer, bytes]]:
+    """The answer to a question that costs nothing, and its body."""
     call = Call(endpoint.profile.version or CURRENT_VERSION, method="GET", path=PROBE_PATH)
     async with upstream.open(endpoint, call) as answer:
-        await answer.read(_MAX_BYTES)
-        yield answer
+        yield answer, await answer.read(_MAX_BYTES)

@@ -76,6 +76,7 @@ class ServedRequest:
         "_connection",
         "_has_body",
         "_has_ended",
+        "_held",
         "_held_head",
         "_is_chunked",
         "_is_refused",
@@ -110,6 +111,7 @@ class ServedRequest:
         # It grows in one place: pieces of one byte each would take fifty times as much.
         self._body: bytes | bytearray = b""
         self._size = 0
+        self._held = 0
         self._is_refused = False
         self._limit = HIGH_WATER_BYTES
         self._has_ended = False
@@ -185,9 +187,19 @@ class ServedRequest:
         if self.is_gone:
             raise ClientGoneError
         if self._is_refused:
-            message = "The gateway has as many request bodies in memory as it takes. Please try again."
-            raise FailedError(Failure(ErrorKind.GATEWAY_BUSY, message, retry_after_seconds=_RETRY_SECONDS))
+            raise _no_room()
         return self._taken()
+
+    def hold(self, size: int) -> None:
+        """Have so many bytes counted as held for this request besides its body, in place of those before."""
+        grows = size > self._held
+        limits = self._connection.limits
+        limits.buffered_bytes += size - self._held
+        self._held = size
+        if grows and self.is_gone:
+            raise ClientGoneError
+        if grows and not limits.has_room(size):
+            raise _no_room()
 
     @property
     def _is_wanting(self) -> bool:
@@ -361,3 +373,8 @@ class ServedRequest:
     def unwatch(self, on_gone: Callable[[], None]) -> None:
         """Call that off."""
         self._connection.unwatch(on_gone)
+
+
+def _no_room() -> FailedError:
+    message = "The gateway has as many request bodies in memory as it takes. Please try again."
+    return FailedError(Failure(ErrorKind.GATEWAY_BUSY, message, retry_after_seconds=_RETRY_SECONDS))

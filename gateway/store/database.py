@@ -1,5 +1,6 @@
 """One connection to the SQLite file: its schema, what is asked of it, and the room it may take. For one thread."""
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,12 +131,9 @@ class Database:
     def _set_up(self) -> None:
         # Before anything is written, or it has no effect.
         self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        version = self._number("user_version")
-        if version > SCHEMA_VERSION:
-            raise TroubleError(f"the database was made by a newer Dragoman (schema {version}, not {SCHEMA_VERSION})")
         is_new = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if not is_new and self._number("application_id") != _APPLICATION_ID:
-            raise TroubleError("the database is another program's")
+        if not is_new:
+            _check_ours(self._connection)
         self._connection.execute("PRAGMA journal_mode = WAL")
         # What was committed last may be lost when the power fails; what is there is always whole.
         self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -161,6 +159,28 @@ class Database:
 
     def _number(self, pragma: str) -> int:
         return int(self._connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+
+def kept_turns(file: Path) -> int:
+    """How many turns a database holds, without changing anything; raises as `Database` does."""
+    # Without its log, which somebody else who has it open would have there, no other file has to be made to read it.
+    mode = "mode=ro" if file.with_name(f"{file.name}-wal").exists() else "immutable=1"
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=_BUSY_MILLISECONDS / 1000)
+    with contextlib.closing(connection):
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return 0
+        _check_ours(connection)
+        return int(connection.execute("SELECT count(*) FROM turns").fetchone()[0])
+
+
+def _check_ours(connection: sqlite3.Connection) -> None:
+    version, application = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
+    )
+    if application != _APPLICATION_ID:
+        raise TroubleError("the database is another program's")
+    if version > SCHEMA_VERSION:
+        raise TroubleError(f"the database was made by a newer Dragoman (schema {version}, not {SCHEMA_VERSION})")
 
 
 class _Transaction:

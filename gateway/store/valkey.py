@@ -60,6 +60,11 @@ class ValkeyBacking:
         """Ask whether the server is there, and whether others use the same secret."""
         await self._ask(lambda client: client.ping())
 
+    async def reach(self) -> None:
+        """Ask only whether the server is there; raises `TroubleError`."""
+        self._is_introduced = True
+        await self._ask(lambda client: client.ping())
+
     async def read(self, keys: Sequence[bytes]) -> Found:
         """What there is under these keys."""
         names = [self._name(key) for key in keys]

@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import Final, NamedTuple, TextIO
 
 import orjson
 
 LOGGER_NAME: Final = "dragoman"
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+# Whose lines beside ours are written here: the server's, and tasks that have failed with nobody to ask for it.
+_LIBRARIES: Final = ("uvicorn.error", "asyncio")
 # Where `fields=` of a record is kept.
 _FIELDS: Final = "dragoman_fields"
 
@@ -34,6 +37,8 @@ FLUSH_SECONDS: Final = 0.05
 # More than this at once may be torn apart by what other processes write to the same pipe: PIPE_BUF of Linux.
 _MOST_BYTES_A_WRITE: Final = 4096
 
+_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+
 logger: Final = logging.getLogger(LOGGER_NAME)
 
 
@@ -46,7 +51,8 @@ def set_up_logging(level: str, form: str, *, worker: int | None = None) -> None:
     stream = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process
     line_form = _json_line if form == "json" else _text_line
     sink = Sink(stream, line_form if worker is None else _with_fields(line_form, {"worker": worker}))
-    for name, threshold in ((LOGGER_NAME, _LEVELS[level]), ("uvicorn.error", logging.WARNING)):
+    sink.is_json = form == "json"
+    for name, threshold in ((LOGGER_NAME, _LEVELS[level]), *((name, logging.WARNING) for name in _LIBRARIES)):
         log = logging.getLogger(name)
         for earlier in log.handlers:
             earlier.flush()
@@ -55,8 +61,26 @@ def set_up_logging(level: str, form: str, *, worker: int | None = None) -> None:
         log.setLevel(threshold)
 
 
-def log_event(level: int, message: str, **fields: object) -> None:
-    """Write one line, unless nobody listens at that level; fields that are None are left out."""
+def is_json() -> bool:
+    """Whether all that is said goes to the log, as JSON: who reads it takes no other text."""
+    return any(isinstance(handler, Sink) and handler.is_json for handler in logger.handlers)
+
+
+def announce(level: int, message: str, text: str, **fields: object) -> None:
+    """Tell who has started the process: `text` on standard error, or where the log is JSON, a line of that."""
+    if is_json():
+        log_event(level, message, **fields)
+        return
+    with contextlib.suppress(OSError):  # a terminal that is gone
+        print(text, file=sys.stderr)  # noqa: T201
+
+
+def log_event(level: int, message: str, data: Mapping[str, object] = _NOTHING, /, **fields: object) -> None:
+    """Write one line, unless nobody listens at that level; fields that are None are left out.
+
+    `data` stands in JSON only, in place of fields of the same names: it is what programs ask for, and what the message
+    and the fields say to people already.
+    """
     if not logger.isEnabledFor(level):
         return
     given = {name: value for name, value in fields.items() if value is not None}
@@ -64,7 +88,7 @@ def log_event(level: int, message: str, **fields: object) -> None:
     for handler in logger.handlers:
         if isinstance(handler, Sink):
             # A record would be made only to be taken apart again, at the price of several requests' other lines.
-            handler.write(_Line(time.time(), level, message, given))
+            handler.write(_Line(time.time(), level, message, given, data=data))
             is_written = True
     if not is_written:
         logger.log(level, message, extra={_FIELDS: given})
@@ -78,6 +102,7 @@ class _Line(NamedTuple):
     message: str
     fields: Mapping[str, object]
     trace: str = ""
+    data: Mapping[str, object] = _NOTHING
 
     @property
     def moment(self) -> str:
@@ -98,6 +123,7 @@ class Sink(logging.Handler):
     def __init__(self, stream: TextIO, form: Callable[[_Line], str]) -> None:
         super().__init__()
         self.stream = stream
+        self.is_json = False
         self._form = form
         self._lines: list[_Line] = []
         self._due_in: asyncio.AbstractEventLoop | None = None
@@ -188,7 +214,7 @@ def _text_line(line: _Line) -> str:
 
 def _json_line(line: _Line) -> str:
     known: dict[str, object] = {"time": line.moment, "level": line.level_name, "message": _shortened(line.message)}
-    known |= {name: _plain(value) for name, value in line.fields.items()}
+    known |= {name: _plain(value) for name, value in {**line.fields, **line.data}.items() if value is not None}
     if line.trace:
         known["exception"] = _cut(line.trace)
     with contextlib.suppress(TypeError):  # half a surrogate pair, which is no text for orjson

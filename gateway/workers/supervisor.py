@@ -1,19 +1,17 @@
 """The parent of the workers: starts and stops them, tells them what changes, replaces those that die, hang or ask."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
 
 from gateway.config import Config, Source
-from gateway.telemetry.logs import log_event
+from gateway.telemetry.logs import announce, log_event
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import RETIRE, STOP, STOP_NOW
 from gateway.workers.door import Door
@@ -222,8 +220,8 @@ class Supervisor:
         grace = f"at most {self._config.server.shutdown_grace_seconds:g} s"
         patience = "Ctrl-C again stops at once" if number == signal.SIGINT else grace
         if count := sum(worker.load.requests for worker in self._workers):
-            with contextlib.suppress(OSError):  # a terminal that is gone
-                print(f"\nStopping: {count} open requests may finish ({patience}).", file=sys.stderr)  # noqa: T201
+            said = f"Stopping: {count} open requests may finish ({patience})."
+            announce(logging.INFO, said, f"\n{said}", open_requests=count)
 
     def _stop(self) -> None:
         self._stopping.set()

@@ -379,7 +379,7 @@ async def test_leaving_a_stream_in_the_middle_frees_everything(
     await anext(aiter(stream))
     await stream.close()
     await no_lease_is_out(running)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         ending = await next(each for each in simulated.received if each.path == "/v1/messages").finished()
 
     assert ending is Ending.ABANDONED

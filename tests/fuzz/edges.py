@@ -1,6 +1,7 @@
 """What lies around the translation: errors, headers, lists of models, HTTP heads, the configuration."""
 
 import asyncio
+import itertools
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from gateway.api.unpacking import unpacked_in_steps
 from gateway.config import Config, ConfigError, load_config
 from gateway.keypool import SUCCESS, Key
 from gateway.proxy.catalogue import Catalogue, fetch_models
@@ -46,6 +48,27 @@ def _legal_for(row: ModelRow) -> None:
     """A row, whoever has corrected it, still makes legal requests."""
     written = write_request(_SIMPLE, Target(row.id, row), Options())
     assert violations(json_of(written.body), row, written.version, written.betas) == []
+
+
+_CODINGS: Final = ("gzip", "deflate", "zstd")
+_MOST_UNPACKED: Final = 256 * 1024
+_MOST_A_STEP: Final = 64 * 1024
+
+
+def compressed_body(data: bytes, random: Random) -> None:
+    """What calls itself compressed is unpacked within bounds, or refused."""
+    held = [0]
+    steps = unpacked_in_steps(random.choice(_CODINGS), data, _MOST_UNPACKED, held.append)
+    unpacked = b""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        unpacked = end.value
+    except FailedError as error:
+        _assert_failure(error.failure)
+    assert len(unpacked) <= _MOST_UNPACKED + _MOST_A_STEP
+    assert all(after - before <= _MOST_A_STEP for before, after in itertools.pairwise(held))
 
 
 def error_body(data: bytes, random: Random) -> None:

@@ -1,14 +1,22 @@
 """What is damaged: cases of our own writing, and recordings of others where they can be found."""
 
+import gzip
 import json
+import sys
+import zlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 from tests.support.conversations import PNG, called, chat, returned, said, tool
 from tests.support.messages import Block, message_events, sse, text_block, thinking_block, thinking_stream, tool_block
 from tests.support.recordings import Recording, load_recordings
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 CORPUS: Final = Path(__file__).resolve().parents[1] / "corpus"
 # Larger ones only take longer.
@@ -310,6 +318,18 @@ def http_requests() -> tuple[bytes, ...]:
         b"POST /v1/messages?beta=true HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         b"GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer x\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n",
         b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\nabcde",
+    )
+
+
+@cache
+def compressed_bodies() -> tuple[bytes, ...]:
+    """Bodies in each coding, some in several pieces, one that becomes very large."""
+    body = b'{"model":"claude-sonnet-5-5","messages":[{"role":"user","content":"Hello"}]}'
+    packers = (partial(gzip.compress, mtime=0), zlib.compress, zstd.compress)
+    return tuple(
+        packed
+        for pack in packers
+        for packed in (pack(body), pack(body[:20]) + pack(body[20:]), pack(bytes(2**20)), pack(b""))
     )
 
 

@@ -57,6 +57,7 @@ TARGETS: Final = {
         Target("model-list", edges.model_list, sources.model_lists, mutated_json, 800),
         Target("http-answer", edges.http_answer, sources.http_answers, mutated_bytes, 2500),
         Target("http-request", edges.http_request, sources.http_requests, mutated_bytes, 500),
+        Target("compressed-body", edges.compressed_body, sources.compressed_bodies, mutated_bytes, 500),
         Target("configuration", edges.configuration, sources.configurations, mutated_bytes, 500),
     )
 }

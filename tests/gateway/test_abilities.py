@@ -56,7 +56,7 @@ def configured(upstream: ScriptedUpstream, refresh_seconds: float = 3600.0, **ab
 async def refreshed(running: RunningGateway, model: str) -> None:
     """Until upstream's list, which has this model of its own, is known."""
     http = running.http()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await http.get(f"/v1/models/{model}")).status_code != 200:
             pass
 
@@ -118,7 +118,7 @@ async def test_a_level_that_is_null_in_the_list_costs_nothing_but_that_level(ups
     older["capabilities"]["effort"]["xhigh"] = None
     upstream.models(page(older, info("claude-new-7")))
     async with quick_gateway(key(upstream.base_url)) as running:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not upstream.model_requests:
                 await running.http().get("/v1/models")
         for _ in range(5):

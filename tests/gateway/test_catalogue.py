@@ -44,7 +44,7 @@ async def listed(running: Any) -> list[str]:
 
 async def until_listed(running: Any, model: str) -> list[str]:
     """The list as soon as this model is on it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while model not in (ids := await listed(running)):
             pass
         return ids
@@ -239,7 +239,7 @@ BROKEN: dict[str, Answer] = {
 async def test_while_upstream_cannot_list_the_table_stands_in(upstream: ScriptedUpstream, how: str) -> None:
     upstream.models(BROKEN[how])
     async with quick_gateway(key(upstream.base_url)) as running:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not upstream.model_requests:
                 await listed(running)
         for _ in range(3):
@@ -261,7 +261,7 @@ async def test_the_list_is_fetched_again_and_what_was_known_stays_while_it_fails
         await until_listed(running, "claude-first-1")
         upstream.models(BROKEN["html"])
         failed = len(upstream.model_requests) + 2
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(upstream.model_requests) < failed:
                 during = await listed(running)
         upstream.models(page(info("claude-second-2")))
@@ -311,7 +311,7 @@ async def test_an_anthropic_client_gets_anthropics_shape(upstream: ScriptedUpstr
     )
     async with quick_gateway(config=config) as running:
         # The table has this model under an alias as well; only upstream's list has nothing else.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await listed(running) != ["claude-sonnet-5-5", "mine"]:
                 pass
         http = running.http()

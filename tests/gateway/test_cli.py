@@ -11,7 +11,7 @@ import pytest
 
 from gateway.demo import run_simulated_upstream
 from gateway.serving import CannotListenError, listen
-from tests.support.commands import PATIENCE_SECONDS, outcome, started
+from tests.support.commands import PATIENCE_SECONDS, outcome, outcome_of_process, start, started
 from tests.support.messages import text_stream
 from tests.support.scripted import Wait, scripted_upstream, stream_answer
 
@@ -110,7 +110,7 @@ async def test_an_address_that_others_can_reach_needs_clients(host: str) -> None
 async def test_a_port_that_is_taken_is_said_so() -> None:
     async with started("demo") as running:
         port = running.url.rpartition(":")[2]
-        code, _, err = await outcome("serve", "--port", port, ANTHROPIC_API_KEY=SECRET)
+        code, _, err = await outcome_of_process("serve", "--port", port, ANTHROPIC_API_KEY=SECRET)
 
     assert code == 1
     assert err == f"Cannot listen on 127.0.0.1:{port}: address already in use. Choose another port with --port.\n"
@@ -248,3 +248,53 @@ async def test_a_port_that_cannot_be_is_refused(port: str) -> None:
 
     assert code == 1
     assert "--port" in err
+
+
+async def test_with_a_json_log_all_that_is_said_is_json(tmp_path: Path) -> None:
+    file = tmp_path / "dragoman.yaml"
+    file.write_text("log: {format: json}")
+    async with scripted_upstream() as upstream:
+        upstream.script(stream_answer(*text_stream("Hello, world.")[:3], Wait(asyncio.Event())))
+        variables = {"ANTHROPIC_API_KEY": SECRET, "ANTHROPIC_BASE_URL": upstream.base_url, "DRAGOMAN_PORT": "0"}
+        process = await start("serve", "--config", str(file), **variables, DRAGOMAN_ADMIN_KEY="")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        lines: list[dict[str, object]] = []
+
+        async def until_said(words: str) -> dict[str, object]:
+            assert process.stderr is not None
+            while not lines or words not in str(lines[-1]["message"]):
+                lines.append(json.loads(await process.stderr.readline()))
+            return lines[-1]
+
+        async with asyncio.timeout(PATIENCE_SECONDS), httpx2.AsyncClient(verify=False, timeout=None) as client:
+            begun = await until_said("The gateway listens")
+            taken = await outcome_of_process(
+                "serve",
+                "--config",
+                str(file),
+                "--port",
+                str(begun["url"]).split(":")[2].removesuffix("/v1"),
+                **variables,
+            )
+            body = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+            async with client.stream("POST", f"{begun['url']}/chat/completions", json=body) as answer:
+                pieces = answer.aiter_bytes()
+                await anext(pieces)
+                process.send_signal(signal.SIGINT)
+                await until_said("may finish")
+                process.send_signal(signal.SIGINT)
+                [_ async for _ in pieces]
+            out, err = await process.communicate()
+
+    lines += [json.loads(line) for line in err.splitlines()]
+    said = [str(line["message"]) for line in lines]
+    assert out == b""
+    assert begun["store"]
+    assert begun["keys"] == f"1: default ({upstream.base_url})"
+    assert "DRAGOMAN_ADMIN_KEY is set but empty, which means the same as not set" in said
+    assert "Stopping at once: 1 open requests are cut off." in said
+    assert "POST /v1/chat/completions 200" in said
+    assert taken[:2] == (1, "")
+    assert [json.loads(line)["level"] for line in taken[2].splitlines()][-1] == "error"
+    assert SECRET not in str(lines)

@@ -306,6 +306,97 @@ def test_a_file_without_keys_uses_those_of_the_environment(load: Loader) -> None
     assert (config.keys[0].name, config.log.format) == ("default", "json")
 
 
+def test_the_environment_alone_is_enough_for_a_container() -> None:
+    environ = {
+        "ANTHROPIC_API_KEY": "sk-1",
+        "DRAGOMAN_HOST": "0.0.0.0",
+        "DRAGOMAN_PORT": " 9000 ",
+        "DRAGOMAN_CLIENT_KEYS": f"app: {'a' * 16} ,{'b' * 16},,other:{'c:' * 8}",
+    }
+    config = load_config(None, environ)
+
+    assert (config.server.host, config.server.port) == ("0.0.0.0", 9000)
+    assert [(client.name, client.api_key.reveal()) for client in config.clients] == [
+        ("app", "a" * 16),
+        ("client-2", "b" * 16),
+        ("other", "c:" * 8),
+    ]
+
+
+def test_the_file_goes_before_the_environment(load: Loader) -> None:
+    environ = {
+        "ANTHROPIC_API_KEY": "sk-1",
+        "DRAGOMAN_HOST": "127.0.0.2",
+        "DRAGOMAN_PORT": "9000",
+        "DRAGOMAN_CLIENT_KEYS": "theirs",
+    }
+    own = load("server: {port: 1}\nclients: [{name: own, api_key: ours}]", **environ)
+    none = load("server:\nclients:\nlog: {level: debug}", **environ)
+
+    assert (own.server.host, own.server.port, [client.name for client in own.clients]) == ("127.0.0.2", 1, ["own"])
+    assert (none.server.port, [client.name for client in none.clients]) == (9000, ["client-1"])
+
+
+def test_mistakes_in_such_variables_name_them_and_show_nothing(load: Loader) -> None:
+    mistakes = load.mistakes(
+        "log: {level: info}",
+        ANTHROPIC_API_KEY="sk-1",
+        DRAGOMAN_HOST="0.0.0.0:80",
+        DRAGOMAN_PORT="http",
+        DRAGOMAN_CLIENT_KEYS="a:hush hush,:nameless,b:twice,c:twice",
+    )
+
+    assert mistakes == [
+        "server.host: expected an address without a port, which is a setting of its own: server.port "
+        "(from DRAGOMAN_HOST)",
+        "server.port: expected a whole number from 0 to 65535, got the value of ${DRAGOMAN_PORT}",
+        "clients[0].api_key: the secret holds spaces, line ends or characters that an HTTP header cannot carry "
+        "(from DRAGOMAN_CLIENT_KEYS)",
+        "clients[1].name: expected a text, got the value of ${DRAGOMAN_CLIENT_KEYS}",
+        "clients[3].api_key: the same as clients[2].api_key; each needs its own (from DRAGOMAN_CLIENT_KEYS)",
+    ]
+
+
+def test_clients_of_the_environment_need_a_key_as_well() -> None:
+    with pytest.raises(ConfigError, match="no key they could use"):
+        load_config(None, {"DRAGOMAN_CLIENT_KEYS": "a"})
+
+
+def test_short_client_keys_of_the_environment_are_refused_where_others_can_guess() -> None:
+    environ = {"ANTHROPIC_API_KEY": "sk-1", "DRAGOMAN_HOST": "0.0.0.0", "DRAGOMAN_CLIENT_KEYS": "short"}
+    with pytest.raises(ConfigError, match=r"at least 16 characters.*DRAGOMAN_CLIENT_KEYS"):
+        load_config(None, environ)
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"ANTHROPIC_API_KEY": ""}, ["ANTHROPIC_API_KEY"]),
+        ({"ANTHROPIC_API_KEYS": " "}, ["ANTHROPIC_API_KEYS"]),
+        ({"ANTHROPIC_API_KEY": "", "ANTHROPIC_API_KEYS": "sk-1"}, []),
+        ({"ANTHROPIC_API_KEY": "sk-1", "DRAGOMAN_CLIENT_KEYS": ""}, ["DRAGOMAN_CLIENT_KEYS"]),
+        ({"ANTHROPIC_API_KEY": "sk-1", "DRAGOMAN_ADMIN_KEY": "\n"}, ["DRAGOMAN_ADMIN_KEY"]),
+        ({"ANTHROPIC_API_KEY": "sk-1", "DRAGOMAN_PORT": "", "DRAGOMAN_HOST": "", "ANTHROPIC_BASE_URL": ""}, []),
+        ({}, []),
+    ],
+)
+def test_a_variable_that_is_set_but_empty_is_named(environ: dict[str, str], named: list[str]) -> None:
+    notices = load_from(None, environ).notices
+
+    assert notices == tuple(f"{name} is set but empty, which means the same as not set" for name in named)
+
+
+@pytest.mark.parametrize("name", ["*", "host:80", "http://a", "a b", "", "a..b", "*.example.com"])
+def test_an_allowed_host_is_a_plain_name(load: Loader, name: str) -> None:
+    [mistake] = load.mistakes(f"server: {{allowed_hosts: ['{name}']}}")
+
+    assert "expected a name like host.docker.internal" in mistake
+
+
+def test_an_allowed_host_is_known_in_any_spelling(load: Loader) -> None:
+    assert load("server: {allowed_hosts: [Host.Docker.Internal.]}").server.allowed_hosts == ("host.docker.internal",)
+
+
 def test_a_file_with_keys_uses_only_its_own(load: Loader) -> None:
     config = load("keys: [{name: own, api_key: sk-2}]", ANTHROPIC_API_KEY="sk-1", ANTHROPIC_BASE_URL="http://up")
 
@@ -591,8 +682,8 @@ def test_all_mistakes_are_reported_at_once(load: Loader) -> None:
 
     assert mistakes == [
         "streeming: unknown setting, did you mean streaming?",
-        "server.xyz: unknown setting; known here: host, port, max_body_bytes, cors_origins, trusted_proxies, "
-        "shutdown_grace_seconds, max_connections, max_connections_per_address, max_buffered_bytes, "
+        "server.xyz: unknown setting; known here: host, port, max_body_bytes, cors_origins, allowed_hosts, "
+        "trusted_proxies, shutdown_grace_seconds, max_connections, max_connections_per_address, max_buffered_bytes, "
         "client_write_seconds, workers, worker_silence_seconds",
         "server.host: expected a text, got a list",
         'server.port: expected a whole number from 0 to 65535, got "abc"',
@@ -752,8 +843,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
     config = load(EXAMPLE.read_text("utf-8"), **EXAMPLE_ENVIRONMENT)
 
     assert describe_config(config) == [
-        "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], trusted_proxies [], "
-        "shutdown_grace_seconds 30, max_connections not set, max_connections_per_address not set, "
+        "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], allowed_hosts [], "
+        "trusted_proxies [], shutdown_grace_seconds 30, max_connections not set, max_connections_per_address not set, "
         "max_buffered_bytes not set, client_write_seconds 60, workers 1, worker_silence_seconds 30",
         "keys: name main, api_key set, base_url https://api.anthropic.com, allow_http false, weight 1, "
         "priority 0, max_concurrency not set, organization not set, workspace not set, api_version auto",

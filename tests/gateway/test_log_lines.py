@@ -21,9 +21,9 @@ Line = logs._Line
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     stream = io.StringIO()
-    logger = logging.getLogger(LOGGER_NAME)
-    for name in ("handlers", "propagate", "level"):
-        monkeypatch.setattr(logger, name, getattr(logger, name))
+    for logger in map(logging.getLogger, (LOGGER_NAME, "uvicorn.error", "asyncio")):
+        for name in ("handlers", "propagate", "level"):
+            monkeypatch.setattr(logger, name, getattr(logger, name))
     monkeypatch.setattr("sys.stderr", stream)
     set_up_logging("info", "text")
     return stream

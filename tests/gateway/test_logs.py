@@ -17,7 +17,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What has been written so far, in JSON."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    loggers = [logging.getLogger(name) for name in ("dragoman", "uvicorn.error")]
+    loggers = [logging.getLogger(name) for name in ("dragoman", "uvicorn.error", "asyncio")]
     for log in loggers:
         monkeypatch.setattr(log, "handlers", [*log.handlers])
         monkeypatch.setattr(log, "propagate", log.propagate)

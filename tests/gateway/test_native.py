@@ -445,9 +445,9 @@ async def test_a_body_that_is_too_large_is_413(upstream: ScriptedUpstream) -> No
     assert_native_error(response, 413, "request_too_large")
 
 
-async def test_a_compressed_body_is_400_as_at_anthropics(upstream: ScriptedUpstream) -> None:
+async def test_a_body_in_another_coding_is_400_as_at_anthropics(upstream: ScriptedUpstream) -> None:
     async with quick_gateway(key(upstream.base_url)) as running:
-        response = await running.http().post(PATH, json=asking_natively(), headers={"content-encoding": "gzip"})
+        response = await running.http().post(PATH, json=asking_natively(), headers={"content-encoding": "br"})
 
     assert_native_error(response, 400, "invalid_request_error")
 

@@ -1,18 +1,25 @@
 """`dragoman pool`: what it prints, and what it says when there is nothing to print."""
 
+import argparse
 import asyncio
+import contextlib
 import json
 import signal
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
+from gateway import cli
+from gateway.config import AdminConfig
 from gateway.demo import run_simulated_upstream
 from gateway.keypool import Demand, Key, KeyPool, Outcome, PoolSettings, WaitingLine, snapshot
 from gateway.overview import NotSeenError, Overview, Worker, amount, duration, read, report
-from tests.support.commands import PATIENCE_SECONDS, outcome, start, started
+from gateway.upstream.hosts import endpoint
+from tests.scenarios.harness import quick_gateway
+from tests.support.commands import PATIENCE_SECONDS, outcome, start
+from tests.support.gateway import RunningGateway, Secret, config_for, key, with_settings
 from translators.errors import ErrorKind, Failure
 
 ADMIN = "admin-key-of-the-operator"
@@ -139,10 +146,16 @@ def test_what_a_later_version_adds_does_no_harm() -> None:
 # The command
 
 
+def watched(base_url: str) -> AbstractAsyncContextManager[RunningGateway]:
+    """A gateway that its admin can look into."""
+    config = config_for(key(base_url, "simulated"))
+    return quick_gateway(config=with_settings(config, admin=AdminConfig(api_key=Secret(ADMIN))))
+
+
 async def test_the_command_prints_the_running_gateways_pool() -> None:
-    async with started("demo", DRAGOMAN_ADMIN_KEY=ADMIN) as running, httpx2.AsyncClient() as client:
+    async with run_simulated_upstream(pace_seconds=0) as upstream, watched(upstream.base_url) as running:
         body = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hello!"}]}
-        await client.post(f"{running.url}/v1/chat/completions", json=body)
+        await running.http().post("/v1/chat/completions", json=body)
         code, out, _ = await outcome("pool", "--url", running.url, DRAGOMAN_ADMIN_KEY=ADMIN)
         raw_code, raw, _ = await outcome("pool", "--json", "--url", running.url, DRAGOMAN_ADMIN_KEY=ADMIN)
 
@@ -155,10 +168,7 @@ async def test_the_command_prints_the_running_gateways_pool() -> None:
 
 async def test_it_finds_the_gateway_by_its_configuration_whatever_proxy_there_is(tmp_path: Path) -> None:
     file = tmp_path / "dragoman.yaml"
-    async with (
-        run_simulated_upstream(pace_seconds=0) as upstream,
-        started("serve", ANTHROPIC_API_KEY="sk-ant-1", ANTHROPIC_BASE_URL=upstream.base_url) as running,
-    ):
+    async with quick_gateway(key("http://127.0.0.1:9")) as running:
         port = running.url.rpartition(":")[2]
         file.write_text(f"server: {{port: {port}}}\nadmin: {{api_key: other}}\n")
         code, _, err = await outcome("pool", "--config", str(file), HTTP_PROXY="http://127.0.0.1:9")
@@ -167,16 +177,37 @@ async def test_it_finds_the_gateway_by_its_configuration_whatever_proxy_there_is
     assert "has no admin key" in err
 
 
-async def test_watching_ends_well_with_ctrl_c() -> None:
-    async with started("demo", DRAGOMAN_ADMIN_KEY=ADMIN) as running:
-        process = await start("pool", "--watch", "--url", running.url, DRAGOMAN_ADMIN_KEY=ADMIN)
-        assert process.stdout is not None
+async def test_watching_asks_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_WATCH_SECONDS", 0.01)
+    options = argparse.Namespace(url=None, json=False, watch=True)
+    async with watched("http://127.0.0.1:9") as running:
+        watching = asyncio.create_task(cli._show_pool(endpoint("admin", Secret(ADMIN), running.url), options))
+        said = ""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            times = 0
-            while times < 2:
-                times += (await process.stdout.readline()).startswith(running.url.encode())
-            process.send_signal(signal.SIGINT)
-            _, err = await process.communicate()
+            while said.count(running.url) < 3:
+                await asyncio.sleep(0.01)
+                said += capsys.readouterr().out
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+async def test_watching_ends_well_with_ctrl_c() -> None:
+    async with watched("http://127.0.0.1:9") as running:
+        process = await start("pool", "--watch", "--url", running.url, DRAGOMAN_ADMIN_KEY=ADMIN)
+        try:
+            assert process.stdout is not None
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not (await process.stdout.readline()).startswith(running.url.encode()):
+                    pass
+                process.send_signal(signal.SIGINT)
+                _, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
 
     assert (process.returncode, err) == (0, b"")
 
@@ -197,10 +228,7 @@ async def test_it_says_what_is_wrong_when_it_cannot_ask(tmp_path: Path) -> None:
 
 
 async def test_it_says_what_is_wrong_when_it_is_refused() -> None:
-    async with (
-        run_simulated_upstream(pace_seconds=0) as upstream,
-        started("demo", DRAGOMAN_ADMIN_KEY=ADMIN) as running,
-    ):
+    async with run_simulated_upstream(pace_seconds=0) as upstream, watched(upstream.base_url) as running:
         code, _, err = await outcome("pool", "--url", running.url, DRAGOMAN_ADMIN_KEY="wrong")
         elsewhere = await outcome("pool", "--url", upstream.base_url, DRAGOMAN_ADMIN_KEY=ADMIN)
 

@@ -270,7 +270,7 @@ async def test_of_several_values_for_one_key_the_last_one_is_written_and_nobody_
     putting += [asyncio.create_task(store.put(key(1), value)) for value in (b"a", b"b", b"c")]
     await turns()
     shelf.writers.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.gather(*putting)
 
     assert [[change.value for change in batch] for batch in shelf.batches] == [[CONTENT], [b"c"]]

@@ -246,7 +246,7 @@ async def test_a_host_that_reads_slowly_gets_everything_and_holds_nobody_up(
                 return await answer.read(100)
 
         task = asyncio.create_task(upload())
-        async with asyncio.timeout(10), client.open(at(upstream), CALL) as answer:
+        async with asyncio.timeout(60), client.open(at(upstream), CALL) as answer:
             assert await body_of(answer) == b"".join(EVENTS)
         may_read.set()
         assert await task == b"{}"
@@ -271,7 +271,7 @@ async def test_an_answer_may_come_before_the_body_is_sent(name: ClientName, *, c
         if not closes:
             await is_over.wait()
 
-    async with raw_server(handle) as target, opened(name) as client, asyncio.timeout(10):
+    async with raw_server(handle) as target, opened(name) as client, asyncio.timeout(60):
         for _ in range(2):
             async with client.open(target, Call("2026-10-21", body)) as answer:
                 assert answer.status == 413
@@ -784,7 +784,7 @@ async def test_endless_trailers_have_an_end(name: ClientName) -> None:
             writer.write(b"x" * 10_000)
             await writer.drain()
 
-    async with raw_server(handle) as target, opened(name) as client, asyncio.timeout(10):
+    async with raw_server(handle) as target, opened(name) as client, asyncio.timeout(60):
         assert await kind_of_failure(client, target) is ErrorKind.PROTOCOL_ERROR
 
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import io
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -32,14 +35,27 @@ def gate(upstream: ScriptedUpstream) -> asyncio.Event:
 @pytest.fixture
 def read_log() -> Iterator[Callable[[], str]]:
     """What the gateway has written to its log so far, every line and every field of it."""
+    yield from _reading("text")
+
+
+@pytest.fixture
+def read_json_log() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """The same as JSON, line by line."""
+
+    def parsed(read: Callable[[], str]) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in read().splitlines()]
+
+    for read in _reading("json"):
+        yield partial(parsed, read)
+
+
+def _reading(form: str) -> Iterator[Callable[[], str]]:
     loggers = [logging.getLogger(name) for name in _LOGS]
     before = [(log, [*log.handlers], log.propagate, log.level) for log in loggers]
-    set_up_logging("debug", "text")
+    set_up_logging("debug", form)
     (handler,) = logging.getLogger("dragoman").handlers
     assert isinstance(handler, Sink)
     written = handler.stream = io.StringIO()
-    # Tasks whose failure nobody asks for are complained about here.
-    logging.getLogger("asyncio").addHandler(handler)
 
     def read() -> str:
         handler.flush()

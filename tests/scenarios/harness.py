@@ -25,7 +25,7 @@ from tests.support.gateway import (
     with_settings,
 )
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 PATH = "/v1/chat/completions"
 KEY_A = "sk-ant-api03-" + "A" * 40
 KEY_B = "sk-ant-api03-" + "B" * 40

@@ -1,5 +1,6 @@
 """What caching does, end to end: an upstream that bills by marks, and what the gateway tells of it."""
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from tests.support import messages
 from tests.support.gateway import ClientConfig, RunningGateway, Secret, config_for, key
 from tests.support.limited import LimitedUpstream, keys_of, limited_upstream
 from tests.support.scripted import ScriptedUpstream, error_answer, json_answer, stream_answer
+from tests.support.virtual_time import in_virtual_time
 
 MODEL = "claude-sonnet-5-5"
 LIMITS = Limits(requests=100_000, input_tokens=1_000_000_000, output_tokens=1_000_000_000)
@@ -37,6 +39,8 @@ async def caching(setting: Caching | None) -> AsyncIterator[tuple[LimitedUpstrea
         if setting is not None:
             config = replace(config, translation=TranslationConfig(prompt_caching=setting))
         async with quick_gateway(config=config) as running:
+            # The time that upstream lives in.
+            running.gateway.services.dispatcher.clock = asyncio.get_running_loop().time
             yield upstream, running
 
 
@@ -100,6 +104,7 @@ def price(usages: list[Usage]) -> float:
     return sum(dollars(MODEL, dataclasses.replace(usage, output_tokens=0)) for usage in usages)
 
 
+@in_virtual_time
 async def test_single_questions_write_nothing() -> None:
     usages = await usages_of(one_shots, None)
 
@@ -108,6 +113,7 @@ async def test_single_questions_write_nothing() -> None:
 
 
 @pytest.mark.parametrize("workload", [shared_one_shots, documents])
+@in_virtual_time
 async def test_what_single_questions_share_is_written_by_the_second_and_read_by_the_others(workload: Workload) -> None:
     first, second, *others = await usages_of(workload, None)
 
@@ -117,6 +123,7 @@ async def test_what_single_questions_share_is_written_by_the_second_and_read_by_
     assert {(usage.cache_read_tokens, usage.cache_write_tokens) for usage in others} == {(second.cache_write_tokens, 0)}
 
 
+@in_virtual_time
 async def test_each_turn_of_a_chat_from_the_third_on_reads_the_one_before() -> None:
     first, second, *others = await usages_of(chat, None)
 
@@ -128,6 +135,7 @@ async def test_each_turn_of_a_chat_from_the_third_on_reads_the_one_before() -> N
         written += usage.cache_write_tokens
 
 
+@in_virtual_time
 async def test_each_turn_of_an_agent_reads_the_one_before_however_many_results_it_brings() -> None:
     first, *others = await usages_of(agent, None)
 
@@ -138,6 +146,7 @@ async def test_each_turn_of_an_agent_reads_the_one_before_however_many_results_i
         written += usage.cache_write_tokens
 
 
+@in_virtual_time
 async def test_the_next_conversation_reads_the_tools_and_the_system_prompt() -> None:
     async with caching(None) as (upstream, running):
         http = running.http()
@@ -163,6 +172,7 @@ FIGURES = [
 
 
 @pytest.mark.parametrize(("workload", "auto", "always"), FIGURES)
+@in_virtual_time
 async def test_what_each_setting_costs(workload: Workload, auto: float, always: float) -> None:
     off = price(await usages_of(workload, "off"))
 
@@ -259,6 +269,7 @@ async def test_several_answers_to_one_prompt_share_its_cache() -> None:
 
 
 @pytest.mark.parametrize("setting", ["off", "always"])
+@in_virtual_time
 async def test_without_auto_nothing_is_looked_at(setting: Caching) -> None:
     async with caching(setting) as (_, running):
         await shared_one_shots(running.http())

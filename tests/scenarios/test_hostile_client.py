@@ -29,12 +29,13 @@ from tests.scenarios.native_harness import asking_natively
 
 ATTACKS = {**HTTP_ATTACKS, **REQUEST_ATTACKS}
 
-SECONDS = float(os.environ.get("DRAGOMAN_HOSTILE_SECONDS", "20"))
+SECONDS = float(os.environ.get("DRAGOMAN_HOSTILE_SECONDS", "5"))
 SEED = int(os.environ.get("DRAGOMAN_HOSTILE_SEED", random.randrange(10**6)))
 ATTACKERS = 2
-# What nineteen of twenty honest requests may wait longer than the same ones beside nobody.
+# What nineteen of twenty honest requests may wait longer than the same ones beside nobody, besides what those do: on a
+# busy machine they wait as well.
 DELAY_SECONDS = 0.1
-# What even the unluckiest may.
+# What even the unluckiest may, besides what the unluckiest of those does.
 LONGEST_SECONDS = 1.0
 GROWTH_BYTES = 20 * 2**20
 _PAUSE_SECONDS = 0.02
@@ -52,6 +53,7 @@ class Honest:
     # Attacks that run now, and how much later an answer came while they did.
     running: list[str] = field(default_factory=list)
     delays: list[tuple[float, str]] = field(default_factory=list)
+    calm: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     async def ask(self) -> None:
@@ -61,6 +63,7 @@ class Honest:
         attacked, calm = await asyncio.gather(
             *(self._timed(gateway, client, words) for gateway, client in zip(self.gateways, self.clients, strict=True))
         )
+        self.calm.append(calm)
         self.delays.append((attacked - calm, ", ".join(sorted({*before, *self.running}))))
 
     async def go_on(self) -> None:
@@ -131,6 +134,7 @@ async def test_an_honest_client_does_not_notice_a_hostile_one(tmp_path: Path) ->
             await honest.ask()
         descriptors, memory = await attacked.at_rest(), attacked.resident_bytes
         honest.delays.clear()
+        honest.calm.clear()
         asking_on = asyncio.create_task(honest.go_on())
         order = _in_random_order(list(ATTACKS), SECONDS)
         failed = await asyncio.gather(*(_attack(attacked, order, honest) for _ in range(ATTACKERS)))
@@ -143,7 +147,7 @@ async def test_an_honest_client_does_not_notice_a_hostile_one(tmp_path: Path) ->
 
     assert not [line for each in failed for line in each], f"seed {SEED}"
     assert not honest.wrong, f"seed {SEED}"
-    _assert_in_time(honest.delays)
+    _assert_in_time(honest.delays, honest.calm)
     assert settled, f"{left[0]} descriptors, {descriptors} before (seed {SEED})"
     assert freed, f"{left[1]:.1f} MB more than before (seed {SEED})"
     assert pool["in_flight"] == 0
@@ -152,8 +156,8 @@ async def test_an_honest_client_does_not_notice_a_hostile_one(tmp_path: Path) ->
     assert "Traceback" not in log, log[-5000:]
 
 
-def _assert_in_time(delays: list[tuple[float, str]]) -> None:
+def _assert_in_time(delays: list[tuple[float, str]], calm: list[float]) -> None:
     longest = sorted(delays, reverse=True)[:5]
-    most = statistics.quantiles([delay for delay, _ in delays], n=20)[-1]
-    assert most <= DELAY_SECONDS, f"{most:.3f} s (seed {SEED}): {longest}"
-    assert longest[0][0] <= LONGEST_SECONDS, f"seed {SEED}: {longest}"
+    most, usual = (statistics.quantiles(seconds, n=20)[-1] for seconds in ([delay for delay, _ in delays], calm))
+    assert most <= DELAY_SECONDS + usual, f"{most:.3f} s, {usual:.3f} s beside nobody (seed {SEED}): {longest}"
+    assert longest[0][0] <= LONGEST_SECONDS + max(calm), f"seed {SEED}: {longest}"

@@ -169,7 +169,7 @@ LESSONS: dict[str, tuple[str, dict[str, Any], Callable[[Any], Any], str | None]]
         "This model does not support structured outputs.",
         {**PLAIN, "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": CITY}}},
         lambda body: "output_config" in body,
-        "response_format=json_schema->instructions:model",
+        "response_format=json_schema->tool:model",
     ),
     "strict": (
         "tools.0.custom.strict: Extra inputs are not permitted",
@@ -613,6 +613,8 @@ def strict_in(body: Any) -> list[str]:
 
 
 REFUSED = "tools.{}.custom.input_schema: Schema type 'oneOf' is not supported"
+TOO_MANY_UNIONS = "Schemas contains too many parameters with union types (17 parameters with type arrays or anyOf)."
+TOO_LARGE = "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas."
 TOO_MUCH = "Schema is too complex for compilation. Try reducing the number of tools or simplify tool schemas."
 
 
@@ -643,7 +645,7 @@ async def test_a_broken_schema_that_is_the_callers_own_teaches_nothing(upstream:
     assert [strict_in(body) for body in bodies(upstream)] == [["first"], ["first"]]
 
 
-@pytest.mark.parametrize("message", [REFUSED.format(0), TOO_MUCH])
+@pytest.mark.parametrize("message", [REFUSED.format(0), TOO_MUCH, TOO_MANY_UNIONS, TOO_LARGE])
 async def test_one_callers_refused_schemas_change_nothing_for_others(upstream: ScriptedUpstream, message: str) -> None:
     upstream.script(refusing(message))
     upstream.always(served())
@@ -699,6 +701,26 @@ async def test_the_form_of_an_answer_is_refused_by_its_name(upstream: ScriptedUp
 
     assert ["format" in body.get("output_config", {}) for body in bodies(upstream)] == [True, False]
     assert [strict_in(body) for body in bodies(upstream)] == [["first"], ["first"]]
+
+
+@both
+async def test_a_form_that_is_too_large_becomes_a_tool_and_then_words(upstream: ScriptedUpstream, stream: bool) -> None:
+    schema = strict_tool("answer")["function"]["parameters"]
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    answer = served(stream)
+    refused = "tools.0.custom.input_schema: JSON schema is invalid."
+    upstream.script(refusing(f"output_config.format.schema: Invalid schema: {TOO_LARGE}"), refusing(refused), answer)
+    async with quick_gateway(key(upstream.base_url)) as running:
+        asked = {**with_tools(response_format=form), "model": "claude-haiku-4-5", "stream": stream}
+        del asked["tools"]
+        response = await running.http().post(PATH, json=asked)
+
+    first, second, third = bodies(upstream)
+    assert response.status_code == 200, response.text
+    assert "format" in first["output_config"]
+    assert second["tool_choice"] == {"type": "tool", "name": "answer", "disable_parallel_tool_use": True}
+    assert "JSON Schema" in third["system"][-1]["text"]
+    assert "tools" not in third
 
 
 # What is remembered, without a network.

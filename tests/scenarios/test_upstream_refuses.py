@@ -293,6 +293,17 @@ async def test_an_upstream_that_only_fails_is_told_at_once_by_its_status(
     assert len(upstream.received) == received + 1
 
 
+async def test_the_choices_of_one_request_open_no_breaker(upstream: ScriptedUpstream) -> None:
+    upstream.always(lambda request: error_answer(500, "api_error", "No.") if b"BAD" in request.body else served(False))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        without_pauses(running)
+        bad = await running.http().post(PATH, json=asking("BAD", n=8))
+        good = await running.http().post(PATH, json=asking())
+
+    assert_error(bad, 500, "server_error", "upstream_error")
+    assert good.status_code == 200
+
+
 async def test_the_time_in_line_is_bounded_for_all_attempts_together(upstream: ScriptedUpstream) -> None:
     upstream.always(error_answer(429, "rate_limit_error", "Too fast.", headers={"retry-after-ms": "600"}))
     config = with_settings(config_for(key(upstream.base_url)), pool=PoolConfig(queue_timeout_seconds=1.0))

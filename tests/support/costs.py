@@ -1,12 +1,15 @@
 """What work costs, in figures that do not depend on the machine: how time grows with size, and peaks of memory."""
 
 import gc
+import math
 import time
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
-_TRIES = 6
+# A ratio below this is no doubt.
+_LINEAR = 6.0
+_TRIES = 3
 
 
 def growth(work: Callable[[int], object], size: int) -> float:
@@ -14,9 +17,20 @@ def growth(work: Callable[[int], object], size: int) -> float:
 
     It is the smallest of several measurements of processor time, since whatever else happens only adds to them.
     """
-    small = min(_seconds(work, size) for _ in range(_TRIES))
-    large = min(_seconds(work, 4 * size) for _ in range(_TRIES // 2))
-    return large / small
+    gc.collect()
+    # All that other tests have left is none of the collector's business meanwhile.
+    gc.freeze()
+    try:
+        small = min(_seconds(work, size) for _ in range(_TRIES))
+        large = math.inf
+        for _ in range(_TRIES):
+            large = min(large, _seconds(work, 4 * size))
+            if large / small < _LINEAR:
+                break
+            small = min(small, _seconds(work, size))
+        return large / small
+    finally:
+        gc.unfreeze()
 
 
 def peak_bytes(work: Callable[[], object]) -> int:

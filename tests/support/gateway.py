@@ -76,7 +76,7 @@ class RunningGateway:
 
     def http(self) -> httpx2.AsyncClient:
         """A plain HTTP client, for what the official one would hide."""
-        client = httpx2.AsyncClient(base_url=self.url, timeout=10)
+        client = httpx2.AsyncClient(base_url=self.url, timeout=60)
         self.clients.push_async_callback(client.aclose)
         return client
 
@@ -97,7 +97,7 @@ def config_for(*keys: KeyConfig, clients: Sequence[ClientConfig] = ()) -> Config
         keys=tuple(keys),
         clients=tuple(clients),
         pool=PoolConfig(strategy="weighted", queue_timeout_seconds=0.05),
-        timeouts=TimeoutsConfig(connect_seconds=5, first_byte_seconds=10, idle_seconds=10),
+        timeouts=TimeoutsConfig(connect_seconds=30, first_byte_seconds=60, idle_seconds=60),
         store=StoreConfig(kind="memory"),
         log=LogConfig(level="error"),
     )

@@ -65,6 +65,7 @@ _TOOL_FIELDS = {
 }
 MAX_MARKS = 4
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MAGIC = {
     b"\x89PNG": "image/png",
@@ -421,6 +422,8 @@ def _tools(tools: Sequence[Body] | None, betas: Sequence[str]) -> Iterator[str]:
             yield f"tools.{index}.input_schema.type: should be 'object'"
         elif any(union in schema for union in _SCHEMA_UNIONS):
             yield f"tools.{index}.input_schema: no oneOf, allOf or anyOf at the top level"
+        elif isinstance(keys := schema.get("properties"), dict) and not all(map(_PROPERTY.fullmatch, keys)):
+            yield f"tools.{index}.input_schema.properties: keys should match {_PROPERTY.pattern}"
 
 
 def is_tool_forced(body: Body) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, cast
 
 import httptools
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 """How long a test waits for something that should happen at once before it fails instead of hanging."""
 
 REQUEST_ID = "req_011CScriptedUpstream"

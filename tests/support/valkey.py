@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from tests.support.conversations import Request, chat, damaged, said, tool
 from translators import beginnings as beginnings_module
@@ -103,7 +103,6 @@ def test_a_difference_anywhere_in_a_long_document_is_seen() -> None:
     assert shared(chat(said("user", document)), chat(said("user", changed))).depth == 0
 
 
-@settings(max_examples=100, deadline=None)
 @given(request=damaged())
 def test_what_can_be_read_has_beginnings_and_the_longer_history_those_of_the_shorter(request: Any) -> None:
     try:

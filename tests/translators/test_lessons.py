@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from translators.lessons import corrected
+from translators.lessons import corrected, refused_places
 from translators.models import ModelRow, model_table
 
 PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
@@ -283,3 +283,27 @@ def test_a_correction_never_gives_a_model_what_it_is_known_to_lack() -> None:
 @given(text=st.text())
 def test_text_of_any_kind_teaches_nothing(text: str) -> None:
     assert corrected(row_of("claude-sonnet-4-6"), text) is None
+
+
+PLACES = ("tools.0", "tools.2", "output_config.format")
+UNIONS = "Schemas contains too many parameters with union types (17 parameters with type arrays or anyOf)."
+OPTIONAL = "Schemas contains too many optional parameters (87), which would make grammar compilation inefficient."
+LARGE = "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas."
+
+
+@pytest.mark.parametrize(
+    ("message", "places"),
+    [
+        (UNIONS, PLACES),
+        (OPTIONAL, PLACES),
+        (LARGE, PLACES),
+        ("Compiled grammar is too large.", PLACES),
+        (f"output_config.format.schema: Invalid schema: {LARGE}", ("output_config.format",)),
+        (f"tools.2.custom.input_schema: Invalid schema: {LARGE}", ("tools.2",)),
+        (f"messages.0: {UNIONS}", ()),
+        (f"The tool said: {LARGE}", ()),
+        ("Schemas are fine.", ()),
+    ],
+)
+def test_what_upstream_says_of_too_large_schemas_is_about_the_schemas(message: str, places: tuple[str, ...]) -> None:
+    assert refused_places(message, PLACES) == places

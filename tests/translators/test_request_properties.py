@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -80,19 +80,16 @@ def is_json_object(body: bytes) -> bool:
 # Anything at all.
 
 
-@settings(max_examples=150, deadline=None)
 @given(body=st.binary(max_size=60), row=rows)
 def test_arbitrary_bytes_are_refused_and_nothing_else(body: bytes, row: ModelRow) -> None:
     assert isinstance(attempt(body, row), TranslationError)
 
 
-@settings(max_examples=150, deadline=None)
 @given(value=json_values, row=rows)
 def test_arbitrary_json_is_refused_and_nothing_else(value: Any, row: ModelRow) -> None:
     assert isinstance(attempt(json.dumps(value).encode(), row), TranslationError)
 
 
-@settings(max_examples=200, deadline=None)
 @given(request=requests(), row=rows, data=st.data())
 def test_a_request_with_bytes_knocked_out_of_it_gives_a_request_or_a_translation_error(
     request: Request, row: ModelRow, data: st.DataObject
@@ -108,7 +105,6 @@ def test_a_request_with_bytes_knocked_out_of_it_gives_a_request_or_a_translation
         assert violations(json.loads(outcome.body), row, outcome.version) == []
 
 
-@settings(max_examples=400, deadline=None)
 @given(request=damaged(), row=rows)
 def test_a_request_with_one_wrong_value_is_legal_or_its_param_is_named(request: Request, row: ModelRow) -> None:
     outcome = attempt(json.dumps(request).encode(), row)
@@ -261,7 +257,6 @@ def test_a_negative_limit_is_refused_in_few_words(limit: int) -> None:
 # What is written.
 
 
-@settings(max_examples=500, deadline=None)
 @given(request=requests(), row=rows, host=hosts, options=options, data=st.data())
 @example(
     request=chat(said("user", "a"), said("assistant", "b"), said("user", " ")),
@@ -297,7 +292,6 @@ def test_whatever_a_caller_may_send_becomes_a_legal_request_for_every_model(
     assert written.adjusted is None or (written.adjusted.isascii() and len(written.adjusted) <= 2048)
 
 
-@settings(max_examples=150, deadline=None)
 @given(request=requests(), row=rows)
 def test_in_strict_mode_a_request_is_refused_with_a_param_exactly_where_it_would_be_adjusted(
     request: Request, row: ModelRow
@@ -318,7 +312,6 @@ def test_in_strict_mode_a_request_is_refused_with_a_param_exactly_where_it_would
     assert refused_for in changed if changed else refused_for is None
 
 
-@settings(max_examples=150, deadline=None)
 @given(request=st.one_of(requests(), damaged()), row=rows)
 def test_what_is_translated_in_steps_is_the_same(request: Request, row: ModelRow) -> None:
     body = json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass")
@@ -347,7 +340,6 @@ def test_a_long_history_is_written_in_many_steps() -> None:
     assert len(steps) > count
 
 
-@settings(max_examples=150, deadline=None)
 @given(request=requests(), row=rows)
 def test_every_text_of_the_caller_arrives_or_was_blank(request: Request, row: ModelRow) -> None:
     written = json.loads(write_request(read_request(json.dumps(request).encode()), Target(row.id, row), Options()).body)
@@ -367,7 +359,6 @@ def _texts(messages: list[Message]) -> list[str]:
     return texts + [part.get("text") or part.get("refusal") or "" for part in parts]
 
 
-@settings(max_examples=150, deadline=None)
 @given(request=requests(), row=rows)
 def test_tool_names_lead_back_to_the_names_that_the_caller_gave(request: Request, row: ModelRow) -> None:
     written = write_request(read_request(json.dumps(request).encode()), Target(row.id, row), Options())
@@ -433,7 +424,6 @@ def test_unknown_fields_are_counted() -> None:
     assert written.adjusted == "unknown:2"
 
 
-@settings(max_examples=150, deadline=None)
 @given(request=requests())
 def test_a_request_is_read_the_same_whether_or_not_there_is_an_unknown_field(request: Request) -> None:
     request.pop("vendor_extension", None)
@@ -518,7 +508,6 @@ def pieces(body: bytes) -> list[tuple[str, bytes]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
 @given(request=requests(), row=rows, data=st.data())
 def test_the_same_request_gives_the_same_bytes(request: Request, row: ModelRow, data: st.DataObject) -> None:
     body = data.draw(encoded(request))
@@ -557,7 +546,6 @@ def test_remembered_tools_are_refused_as_new_ones_are_where_nothing_may_be_adjus
         assert caught.value.failure.param == "tools.strict"
 
 
-@settings(max_examples=300, deadline=None)
 @given(request=st.one_of(requests(), damaged()), row=rows)
 def test_messages_that_are_texts_and_nothing_else_are_written_like_those_that_could_hold_more(
     request: Request, row: ModelRow
@@ -568,7 +556,6 @@ def test_messages_that_are_texts_and_nothing_else_are_written_like_those_that_co
     assert comparable(looked_into) == comparable(plain)
 
 
-@settings(max_examples=300, deadline=None)
 @given(request=st.one_of(requests(), damaged()), row=rows)
 def test_parts_that_are_texts_and_nothing_else_are_written_like_those_that_could_hold_more(
     request: Request, row: ModelRow
@@ -603,7 +590,6 @@ def is_heard(message: Message) -> bool:
     return message["role"] == "tool" or (isinstance(content, str) and bool(content.strip()))
 
 
-@settings(max_examples=300, deadline=None)
 @given(growing=segments(), settings_of=requests(st.just([said("user", "Hello")])), row=rows, data=st.data())
 def test_a_conversation_that_grows_repeats_the_bytes_of_the_shorter_one(
     growing: list[list[Message]], settings_of: Request, row: ModelRow, data: st.DataObject

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -40,6 +40,11 @@ def asked(*messages: Any, tools: Any = TOOLS, **fields: Any) -> dict[str, Any]:
 
 HELLO = said("system", "You look things up."), said("user", "What is there?")
 ANSWER = (think("Hm."), text("Let me look."), use("toolu_1", at="here"))
+
+
+def values_of_turns(loop: Sealing) -> list[bytes]:
+    """The turns that are kept, without what leads to them by their places."""
+    return [value for value in loop.store.values.values() if value not in loop.store.values]
 
 
 def standard(message: dict[str, Any]) -> dict[str, Any]:
@@ -452,7 +457,6 @@ def _edited(history: list[dict[str, Any]], edit: str | None) -> list[dict[str, A
     return history
 
 
-@settings(max_examples=200)
 @given(st.lists(_answers, min_size=2, max_size=7), st.sampled_from([BOUND, UNBOUND]))
 def test_a_request_repeats_the_one_before_it_with_all_thinking(answers: list[Any], model: str) -> None:
     loop = Sealing(model)
@@ -463,7 +467,6 @@ def test_a_request_repeats_the_one_before_it_with_all_thinking(answers: list[Any
         assert flat(later)[: len(flat(earlier))] == flat(earlier)
 
 
-@settings(max_examples=300)
 @given(st.lists(_events, min_size=2, max_size=7))
 def test_no_seal_is_ever_broken_whatever_is_lost_or_changed_or_fails_over(events: list[dict[str, Any]]) -> None:
     loop = Sealing(BOUND)
@@ -518,7 +521,7 @@ def test_a_turn_that_said_nothing_still_stands_behind_a_system_message() -> None
     loop.ask(asked(*history), [], account="b")
     request, _ = loop.written(asked(*history, said("assistant", ""), said("user", "And?")), account="b")
 
-    assert len(loop.store.values) == 2
+    assert len(values_of_turns(loop)) == 2
     roles = [message["role"] for message in json.loads(request.body)["messages"]]
     assert roles == ["user", "assistant", "user", "system", "assistant", "user"]
 
@@ -629,6 +632,11 @@ def test_thinking_of_the_clients_own_counts_in_the_request_that_has_it(comes_fir
         ({}, "", True),
         ({}, "null", True),
         ({}, "[]", True),
+        ({}, '""', True),
+        ({"at": 1}, "null", False),
+        ({}, "0", False),
+        ({}, "false", False),
+        ({}, "[0]", False),
         ({"at": [1]}, '{"at": ' + "[" * 100_000 + "]" * 100_000 + "}", False),
     ],
 )

@@ -19,7 +19,7 @@ from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_STRICT_VALUES, MAX_TOOLS, check_length, check_text
 from translators.models import FORM, ONE_CALL, ModelRow
 from translators.reading import decode, is_null
-from translators.schema import OutsideSubsetError, schema_hash, structured, with_own_definitions
+from translators.schema import OutsideSubsetError, Structured, schema_hash, structured, with_own_definitions
 from translators.weight import has_more_values
 from translators.wire.chat import (
     LEGACY_CHOICE_DECODER,
@@ -44,20 +44,22 @@ _MAY_CALL: Final = "In this turn, call no other tools than {tools}."
 class Choice:
     """What is sent: the `tool_choice`, words for the end of the conversation, or the form of an answer that is a call.
 
-    `is_forced` says that a forced choice was sent; `expects_call` that one could only be asked for.
+    `is_forced` says that a forced choice was sent; `expects_call` that one could only be asked for. The arguments of
+    `answer_tool` (upstream's name) are the answer.
     """
 
     tool_choice: Block | None = None
     turn_words: str | None = None
-    format: bytes | None = None
+    format: Structured | None = None
     text_call: TextCall | None = None
     is_forced: bool = False
     expects_call: bool = False
+    answer_tool: str | None = None
 
     @property
     def is_special(self) -> bool:
         """Whether this turn was asked for in a way that the next one is not."""
-        return self.turn_words is not None or self.text_call is not None
+        return self.turn_words is not None or self.text_call is not None or self.answer_tool is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,13 @@ def write_choice(
     return choice
 
 
+def for_answer(tools: Tools, row: ModelRow) -> Choice:
+    """The choice of the only tool, whose arguments are the answer."""
+    (name,) = tools.schemas
+    one_call: Block = {} if ONE_CALL in row.refuses else {"disable_parallel_tool_use": True}
+    return Choice({"type": "tool", "name": name, **one_call}, is_forced=True, answer_tool=name)
+
+
 def _unforced(
     wish: _Wish,
     tools: Tools,
@@ -127,8 +136,10 @@ def _unforced(
         if FORM in refused_schemas:
             raise OutsideSubsetError("the model takes no forms")
         form = _form(candidates, tools)
-        if schema_hash(form) in refused_schemas:
+        if schema_hash(form.json) in refused_schemas:
             raise OutsideSubsetError("upstream has refused it")
+        if not form.fits():
+            raise OutsideSubsetError("it is too much for a grammar")
     except OutsideSubsetError:
         adjustments.add("tool_choice", f"{asked}->auto", "model")
         words = _MUST_CALL.format(
@@ -140,25 +151,29 @@ def _unforced(
     return Choice({"type": "none"}, format=form, text_call=TextCall(name))
 
 
-def _form(candidates: tuple[str, ...], tools: Tools) -> bytes:
+def _form(candidates: tuple[str, ...], tools: Tools) -> Structured:
     """The form of an answer that is a call of one of these; raises `OutsideSubsetError`."""
     if not candidates:
         raise OutsideSubsetError("no function to call")
     known = {name: _known_schema(name, tools) for name in candidates}
     if has_more_values(b",".join(known.values()), MAX_STRICT_VALUES):
         raise OutsideSubsetError("the schemas are too large together")
-    schemas = {name: structured(schema).json for name, schema in known.items()}
+    schemas = {name: structured(schema) for name, schema in known.items()}
     if len(candidates) == 1:
         return schemas[candidates[0]]
     definitions: Block = {}
     members = []
-    for number, (name, text) in enumerate(schemas.items()):
-        schema = with_own_definitions(orjson.loads(text), f"t{number}_")
+    for number, (name, found) in enumerate(schemas.items()):
+        schema = with_own_definitions(orjson.loads(found.json), f"t{number}_")
         definitions |= schema.pop("$defs", {})
         call = {"name": {"const": name}, "arguments": schema}
         members.append(_closed_object(call))
     form = _closed_object({CALL_PROPERTY: {"anyOf": members}})
-    return orjson.dumps({**form, "$defs": definitions} if definitions else form)
+    return Structured(
+        orjson.dumps({**form, "$defs": definitions} if definitions else form),
+        sum(found.optional_parameters for found in schemas.values()),
+        sum(found.unions for found in schemas.values()) + 1,
+    )
 
 
 def _known_schema(name: str, tools: Tools) -> bytes:

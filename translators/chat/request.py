@@ -16,10 +16,11 @@ from translators.blocks import Block as RecordedBlock
 from translators.blocks import content_of, is_whole
 from translators.chat import caching
 from translators.chat.automatic import Prompt
-from translators.chat.choice import Choice, write_choice
+from translators.chat.choice import Choice, for_answer, write_choice
 from translators.chat.content import Block
+from translators.chat.echoes import signed_thinking
 from translators.chat.extensions import Extensions, write_extensions
-from translators.chat.formats import Format, write_format
+from translators.chat.formats import Format, tool_hash, write_format
 from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
 from translators.chat.native_shapes import UnreadShapesError, may_have_native_shapes, read_native_shapes
@@ -78,7 +79,8 @@ class Options:
 
     `allowed_fields` are native fields (`speed`, ...) and `file_ids` that may be used with shared keys. `caching` is
     where requests without cache marks are marked, `sharing` how much of the prompt was seen lately, which `auto` goes
-    by. `server_tools` are those of Anthropic's own that may be used.
+    by. `server_tools` are those of Anthropic's own that may be used. `betas` are what the caller asks for in
+    `anthropic-beta` and may have, `refused_betas` the others.
     """
 
     max_output_tokens: int | None = None
@@ -90,6 +92,8 @@ class Options:
     allowed_fields: frozenset[str] = frozenset()
     max_choices: int = 8
     server_tools: frozenset[str] = SERVER_TOOLS
+    betas: tuple[str, ...] = ()
+    refused_betas: tuple[str, ...] = ()
 
 
 class Target(Struct, frozen=True):
@@ -291,9 +295,15 @@ def _decide(
     row, refused = target.row, target.refused
     max_tokens, is_limited = limit
     extensions = write_extensions(request, row, options.allowed_fields, adjustments)
-    form = write_format(request.response_format, adjustments, refused)
-    has_form = form.schema is not None or "format" in extensions.output_config
+    own_form = "format" in extensions.output_config
+    may_force = row.forced_tools and not (tools.definitions or own_form)
+    form = write_format(request.response_format, adjustments, refused, may_force=may_force)
+    has_form = form.schema is not None or own_form
     choice = write_choice(request, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
+    if form.tools is not None:
+        tools, choice, has_form = form.tools, for_answer(form.tools, row), True
+    if tools.strict_schemas and (held := form.schema or choice.format) is not None:
+        tools.make_room(held, adjustments)
     circumstances = Circumstances(
         max_tokens=max_tokens,
         is_limited_by_caller=is_limited,
@@ -333,8 +343,13 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
     streams = bool(request.stream) or draft.max_tokens > MAX_UNSTREAMED_TOKENS or draft.tools.has_server_tools
     body = orjson.dumps(_body(draft, system, sampled, streams=streams))
     drop_without_counterpart(request, adjustments)
-    if draft.past.left_out is not None:
-        adjustments.note("thinking_blocks", "dropped", draft.past.left_out)
+    if (why := draft.past.left_out) is not None:
+        is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, request.messages))
+        # What the gateway has kept by itself, no caller has sent.
+        (adjustments.add if is_own else adjustments.note)("thinking_blocks", "dropped", why)
+    for beta in draft.options.refused_betas:
+        adjustments.add(f"anthropic-beta.{beta}", "dropped", "not-allowed")
+    own_betas = (*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas)
     shape = _shape(draft)
     adjustments.count_unknown(request.unknown_fields)
     version = target.host.sampling_version if sampled else None
@@ -344,7 +359,7 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
         streams,
         shape,
         adjustments.header,
-        tuple(dict.fromkeys((*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas))),
+        tuple(dict.fromkeys((*own_betas, *draft.options.betas))),
         draft.choice.expects_call,
         has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
         _schemas(draft),
@@ -354,9 +369,12 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
 
 
 def _schemas(draft: _Draft) -> dict[str, str]:
-    schemas = {f"tools.{index}": digest for index, digest in draft.tools.strict_schemas.items()}
+    schemas = {f"tools.{index}": schema_hash(found.json) for index, found in draft.tools.strict_schemas.items()}
     if (form := draft.form.schema or draft.choice.format) is not None:
-        schemas["output_config.format"] = schema_hash(form)
+        schemas["output_config.format"] = schema_hash(form.json)
+    if draft.form.tools is not None:
+        # The gateway made a tool of it.
+        schemas["tools.0"] = tool_hash(draft.form.tools)
     return schemas
 
 
@@ -460,7 +478,7 @@ def _thinking_fields(draft: _Draft) -> Block:
     elif not draft.target.row.efforts:
         config.pop("effort", None)
     if (schema := draft.form.schema or draft.choice.format) is not None:
-        config["format"] = {"type": "json_schema", "schema": Fragment(schema)}
+        config["format"] = {"type": "json_schema", "schema": Fragment(schema.json)}
     if config:
         fields["output_config"] = config
     return fields
@@ -474,8 +492,10 @@ def _shape(draft: _Draft) -> AnswerShape:
         tool_names=tools.names,
         custom_tools=frozenset(tools.custom) if tools.custom else PLAIN.custom_tools,
         wrapped_tools=frozenset(tools.wrapped) if tools.wrapped else PLAIN.wrapped_tools,
+        property_names=_restored(tools) if tools.properties else PLAIN.property_names,
         is_legacy=tools.is_legacy,
         text_call=draft.choice.text_call,
+        answer_tool=draft.choice.answer_tool,
         strips_fences=draft.form.strips_fences,
         only_json=draft.form.only_json,
         stops=own_stops(draft.request),
@@ -486,3 +506,8 @@ def _shape(draft: _Draft) -> AnswerShape:
         continues_pauses=tools.has_server_tools,
         keeps_blocks=draft.past.origin is not None and not is_special,
     )
+
+
+def _restored(tools: Tools) -> dict[str, dict[str, str]]:
+    """The caller's names of properties by upstream's, for each tool."""
+    return {tool: {new: given for given, new in names.items()} for tool, names in tools.properties.items()}

@@ -15,6 +15,7 @@ from translators.chat.caching import MARK, mark_of
 from translators.chat.content import Block
 from translators.chat.hosted import HOSTED_TYPES, WEB_SEARCH, hosted_name, hosted_tool, location
 from translators.chat.names import upstream_tool_name
+from translators.chat.properties import Names, with_legal_names, with_names
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.errors import TranslationError
 from translators.limits import (
@@ -28,7 +29,7 @@ from translators.limits import (
 from translators.models import STRICT
 from translators.reading import decode, is_null
 from translators.remembered import Remembered
-from translators.schema import OutsideSubsetError, schema_hash, structured
+from translators.schema import OutsideSubsetError, Structured, schema_hash, structured
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS, may_use
 from translators.weight import count_values, has_more_values
 from translators.wire.chat import (
@@ -36,6 +37,7 @@ from translators.wire.chat import (
     CUSTOM_FORMAT_DECODER,
     FUNCTION_DECODER,
     OBJECT_DECODER,
+    RAW_LIST_DECODER,
     TEXT_DECODER,
     TOOL_DECODER,
     ChatRequest,
@@ -50,8 +52,6 @@ from translators.wire.chat import (
 
 # Section 12 of the Messages reference.
 MAX_STRICT_TOOLS: Final = 20
-MAX_STRICT_OPTIONAL: Final = 24
-MAX_STRICT_UNIONS: Final = 16
 
 # Anthropic's own fields of a tool that the caller runs (section 3.6), each with the beta that it needs.
 BETA_OF_TOOL_FIELD: Final[dict[str, str | None]] = {
@@ -105,8 +105,9 @@ class Tools:
     """The tools of one request, as Messages takes them.
 
     `names` maps upstream's names to the caller's; `custom` (caller's names) take free text; `wrapped` (upstream's
-    names) have their schema inside one property; `schemas` are those of the caller's functions, by upstream's name;
-    `strict_schemas` the hashes of those that upstream makes a grammar of, by the place among `definitions`.
+    names) have their schema inside one property; `properties` (by upstream's name) has upstream's names of a tool's
+    properties by the caller's, where they differ; `schemas` are those of the caller's functions, by upstream's name;
+    `strict_schemas` are those that upstream makes a grammar of, by the place among `definitions`.
     """
 
     definitions: list[Block] = field(default_factory=list)
@@ -114,7 +115,8 @@ class Tools:
     custom: set[str] = field(default_factory=set)
     wrapped: set[str] = field(default_factory=set)
     schemas: dict[str, bytes] = field(default_factory=dict)
-    strict_schemas: dict[int, str] = field(default_factory=dict)
+    properties: dict[str, Names] = field(default_factory=dict)
+    strict_schemas: dict[int, Structured] = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
     has_server_tools: bool = False
     is_legacy: bool = False
@@ -125,7 +127,24 @@ class Tools:
 
     def copy(self) -> "Tools":
         """The same tools, to which others can be added and whose marks can be changed."""
-        return replace(self, definitions=[dict(item) for item in self.definitions], names=dict(self.names))
+        return replace(
+            self,
+            definitions=[dict(item) for item in self.definitions],
+            names=dict(self.names),
+            strict_schemas=dict(self.strict_schemas),
+        )
+
+    def make_room(self, form: Structured, adjustments: Adjustments) -> None:
+        """Take `strict` from the tools that do not fit beside the form of the answer; all share the limits."""
+        optional, unions = form.optional_parameters, form.unions
+        for place, schema in list(self.strict_schemas.items()):
+            if schema.fits(optional, unions):
+                optional, unions = optional + schema.optional_parameters, unions + schema.unions
+                continue
+            definition = self.definitions[place]
+            definition["input_schema"] = Fragment(self.schemas[str(definition["name"])])
+            del definition["strict"], self.strict_schemas[place]
+            adjustments.add("tools.strict", "dropped", "limit")
 
 
 # Read anew, tools cost as much as all the rest of a request. What is kept of them: their text as the key, the schemas,
@@ -184,6 +203,14 @@ def _listed_tools(
     return tools.copy()
 
 
+def answer_tool(name: str, description: str | None, schema: bytes, path: str) -> Tools:
+    """The tool, the only one, whose arguments are the answer."""
+    writer = _ToolWriter(Tools(), Adjustments(), frozenset(), frozenset())
+    function = {"name": name, "description": description, "parameters": Fragment(schema)}
+    writer.add_function(Raw(orjson.dumps(function)), path, {})
+    return writer.tools
+
+
 NULL_MARK: Final = Raw(b"null")
 
 
@@ -240,9 +267,14 @@ class _ToolWriter:
         name = self._name(function.name, path)
         is_anthropics = is_null(function.parameters)
         parameters = function.input_schema if is_anthropics else function.parameters
-        schema, is_wrapped = _object_schema(parameters, f"{path}.{'input_schema' if is_anthropics else 'parameters'}")
+        place = f"{path}.{'input_schema' if is_anthropics else 'parameters'}"
+        schema, is_wrapped = _object_schema(parameters, place)
         if is_wrapped:
             self.tools.wrapped.add(name)
+        else:
+            schema, renamed = with_legal_names(schema, place)
+            if renamed:
+                self.tools.properties[name] = renamed
         definition: Block = {"name": name}
         if function.description:
             definition["description"] = function.description
@@ -259,11 +291,24 @@ class _ToolWriter:
         for fields in levels:
             for field_name, beta in BETA_OF_TOOL_FIELD.items():
                 if not is_null(value := fields.get(field_name, NULL_MARK)):
-                    definition[field_name] = Fragment(bytes(value))
+                    is_example = field_name == _EXAMPLES
+                    written = self._examples(value, str(definition["name"]), path) if is_example else bytes(value)
+                    definition[field_name] = Fragment(written)
                     self.tools.betas += [beta] if beta else []
             if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path)) is not None:
                 definition[MARK] = mark
         self.tools.definitions.append(definition)
+
+    def _examples(self, examples: Raw, name: str, path: str) -> bytes:
+        """Examples of a tool's arguments, in the form that its schema has upstream."""
+        names, is_free = self.tools.properties.get(name), self.tools.schemas[name] is _FREE_TEXT
+        if not (names or is_free or name in self.tools.wrapped):
+            return bytes(examples)
+        listed = decode(RAW_LIST_DECODER, examples, f"{path}.{_EXAMPLES}")
+        if names:
+            return orjson.dumps([Fragment(with_names(item, names)) for item in listed])
+        within = INPUT_PROPERTY if is_free else VALUE_PROPERTY
+        return orjson.dumps([{within: Fragment(bytes(item))} for item in listed])
 
     def add_web_search(self, options: WebSearchOptions) -> None:
         """OpenAI's web search as Anthropic's newest, with plain calls: its results are not filtered by code."""
@@ -353,30 +398,30 @@ class _ToolWriter:
             return None
         try:
             found = structured(schema)
-            digest = schema_hash(found.json)
-            if digest in self._refused_schemas:
+            if schema_hash(found.json) in self._refused_schemas:
                 raise OutsideSubsetError("upstream has refused it")
             if found.json.startswith(b'{"$ref"'):
                 raise OutsideSubsetError("a reference at the root, where Messages insists on an object")
         except OutsideSubsetError:
             self._adjustments.add("tools.strict", "dropped", "schema")
             return None
-        totals = (
-            self._strict_tools + 1,
-            self._optional + found.optional_parameters,
-            self._unions + found.unions,
-        )
-        limits = (MAX_STRICT_TOOLS, MAX_STRICT_OPTIONAL, MAX_STRICT_UNIONS)
-        if any(total > limit for total, limit in zip(totals, limits, strict=True)):
+        if self._strict_tools == MAX_STRICT_TOOLS or not found.fits(self._optional, self._unions):
             self._adjustments.add("tools.strict", "dropped", "limit")
             return None
-        self._strict_tools, self._optional, self._unions = totals
-        self.tools.strict_schemas[len(self.tools.definitions)] = digest
+        self._strict_tools += 1
+        self._optional += found.optional_parameters
+        self._unions += found.unions
+        self.tools.strict_schemas[len(self.tools.definitions)] = found
         return found.json
 
 
-def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps: bool = False) -> Fragment:
-    """The arguments of an earlier call as an object: spliced where they are one, wrapped where they are not."""
+def call_input(
+    call: FunctionCall, path: str, adjustments: Adjustments, *, wraps: bool = False, names: Names | None = None
+) -> Fragment:
+    """The arguments of an earlier call as an object: spliced where they are one, wrapped where they are not.
+
+    `names` are those of its properties that are other ones upstream.
+    """
     text = _arguments_text(call.arguments, path).strip() or b"{}"
     if wraps and _is_json(text):
         return Fragment(b'{"%b":%b}' % (VALUE_PROPERTY.encode(), text))
@@ -387,7 +432,7 @@ def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         adjustments.add("arguments", "wrapped", "not-an-object")
         return Fragment(orjson.dumps({"_arguments": text.decode()}))
-    return Fragment(text)
+    return Fragment(with_names(text, names) if names else text)
 
 
 def custom_input(call: CustomCall, path: str) -> Fragment:

@@ -217,6 +217,7 @@ class JsonSchemaFormat(Struct):
     name: str = ""
     schema: Raw = NULL
     strict: bool | None = None
+    description: str | None = None
 
 
 class ResponseFormat(Struct):
