@@ -102,7 +102,7 @@ def assembled(stream: bytes) -> dict[str, Any]:
 
 def _add(message: dict[str, Any], delta: dict[str, Any], calls: list[dict[str, Any]]) -> None:
     for name, value in delta.items():
-        if name in ("content", "reasoning_content"):
+        if name in ("content", "reasoning_content", "reasoning"):
             message[name] = value if message.get(name) is None else message[name] + (value or "")
         elif name == "tool_calls":
             for piece in value:
