@@ -28,6 +28,7 @@ from gateway.keypool.strategies import StrategyName
 from gateway.proxy.routing import BUILTIN_ALIASES
 from gateway.proxy.totals import ClientTotals
 from tests.support.gateway import key, running_gateway
+from translators import limits
 from translators.chat.extensions import BETA_OF_FIELD, RESTRICTED
 from translators.chat.finish import FINISH_REASONS
 from translators.chat.marking import Caching
@@ -49,9 +50,12 @@ VIEWS = (
 )
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Its programs need clients of their own: tests/contract/test_clients.py runs them.
+CLIENTS = ROOT / "docs/clients.md"
 EXAMPLES = [
     pytest.param(page, code, id=f"{page.name}-{number}")
     for page in PAGES
+    if page != CLIENTS
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
 ]
 
@@ -207,6 +211,13 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_limit_of_a_request_is_documented() -> None:
+    page = (ROOT / "docs/limits.md").read_text("utf-8")
+    rows = dict(re.findall(r"\(`(MAX_\w+)`\) \| ([\d,]+) \|", page))
+
+    assert rows == {name: f"{limit:,}" for name, limit in vars(limits).items() if name.startswith("MAX_")}
 
 
 def test_every_reason_for_leaving_thinking_out_is_documented() -> None:

@@ -7,7 +7,7 @@ of one process (Python's own hash, the quickest there is: 0.25 ms for 1 MB), so 
 sent.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Generator, Hashable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,12 +15,18 @@ from msgspec import Raw
 from msgspec.structs import astuple
 
 from translators.estimate import BYTES_A_TOKEN
+from translators.limits import MAX_PARTS as MAX_PARTS_OF_CONTENT
+from translators.steps import in_one_go
 from translators.wire.chat import RAW_LIST_DECODER, ChatMessage, ChatRequest
 
 # So many parts of the system prompt, and of the first turn, have a boundary of their own; besides there is their end.
 MAX_PARTS: Final = 8
 # Behind so many bytes nothing is compared any more: what would have to be said twice that long is rare, and costs 1 ms.
 MAX_BYTES: Final = 4 * 1024 * 1024
+# What is far longer is one part: where it stands, nothing is compared any more.
+_PARTED_BYTES: Final = 2 * MAX_BYTES
+# So many make a step: about 0.2 ms.
+_PARTS_A_STEP: Final = 512
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
 
@@ -62,17 +68,28 @@ def beginnings(request: ChatRequest, scope: Hashable, minimum_tokens: int) -> Be
 
     `scope` is what requests have to have in common besides: the model, and whose keys they use.
     """
+    return in_one_go(beginnings_in_steps(request, scope, minimum_tokens))
+
+
+def beginnings_in_steps(
+    request: ChatRequest, scope: Hashable, minimum_tokens: int
+) -> Generator[None, None, Beginnings]:
+    """What `beginnings` gives, in steps."""
     system, first_turn = _opening(request.messages)
     shortest = minimum_tokens * BYTES_A_TOKEN
-    tools = [*(request.tools or ()), *(function.parameters for function in request.functions or ())]
+    tools = [*(request.tools or ()), *(request.functions or ())]
     if sum(map(len, tools)) + sum(len(message.content) for message in (*system, *first_turn)) < shortest:
         return NOTHING
-    system_parts, turn_parts = _parts(system), _parts(first_turn)
+    yield
+    system_parts = yield from _parts(system)
+    turn_parts = yield from _parts(first_turn)
     chained = hash((scope, _settings(request)))
     sizes: int = 0
     fingerprints: list[int] = []
     depths: list[int] = []
-    for depth, part, is_boundary in _numbered(b"".join(tools), request, system_parts, turn_parts):
+    for number, (depth, part, is_boundary) in enumerate(_numbered(b"".join(tools), request, system_parts, turn_parts)):
+        if number % _PARTS_A_STEP == _PARTS_A_STEP - 1:
+            yield
         sizes += len(part)
         if sizes > MAX_BYTES:
             break
@@ -105,19 +122,33 @@ def _opening(messages: list[ChatMessage]) -> tuple[list[ChatMessage], list[ChatM
     return messages[:leading], messages[leading:end]
 
 
-def _parts(messages: list[ChatMessage]) -> list[bytes]:
+def _parts(messages: list[ChatMessage]) -> Generator[None, None, list[bytes]]:
     """The parts of messages; where not all of them are of one kind, their order may change, and they are one part."""
     roles = {message.role in _SYSTEM_ROLES for message in messages}
     if len(roles) > 1 or any(message.role in ("tool", "function") for message in messages):
-        return [b"".join(b"%s:%s" % (message.role.encode(), message.content) for message in messages)]
-    return [part for message in messages for part in _parts_of(message.content)]
+        pieces: list[bytes | Raw] = []
+        for message in messages:
+            pieces += (message.role.encode(), b":", message.content)
+            if len(pieces) % _PARTS_A_STEP == 0:
+                yield
+        return [b"".join(pieces)]
+    parts: list[bytes] = []
+    done = 0
+    for message in messages:
+        parts += _parts_of(message.content)
+        if len(parts) - done > _PARTS_A_STEP:
+            done = len(parts)
+            yield
+    return parts
 
 
 def _parts_of(content: Raw) -> Iterable[bytes]:
     whole = bytes(content)
-    if whole[:1] == b"[":
+    if whole[:1] == b"[" and len(whole) <= _PARTED_BYTES:
         try:
-            return [bytes(part) for part in RAW_LIST_DECODER.decode(whole)]
+            parts = RAW_LIST_DECODER.decode(whole)
+            if len(parts) <= MAX_PARTS_OF_CONTENT:
+                return map(bytes, parts)
         except msgspec.DecodeError:
             # The writer says what is wrong with it.
             pass

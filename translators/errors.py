@@ -93,6 +93,8 @@ class Rule:
     one_other: bool = False
 
 
+_MAX_MESSAGE: Final = 2_000
+_MAX_PARAM: Final = 500
 _REQUEST: Final = "invalid_request_error"
 _SERVER: Final = "server_error"
 _BUSY: Final = "service_unavailable_error"
@@ -235,6 +237,9 @@ class TranslationError(FailedError):
     """The caller's request cannot be translated; `param` names the place in the caller's own terms."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        # Both may quote the caller, at any length.
+        message = message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}..."
+        param = param if param is None else param[:_MAX_PARAM]
         super().__init__(Failure(ErrorKind.INVALID_REQUEST, message, param=param, code=code))
 
 

@@ -12,6 +12,8 @@ _SMALL_BYTES: Final = 16 * 1024
 _BASE64: Final = b'"base64"'
 _DATA: Final = b'"data"'
 _NEAR_BYTES: Final = 256
+# More than upstream takes; the words could stand a million times in a schema.
+_MAX_MEDIA: Final = 4_096
 
 
 def estimated_tokens(body: bytes) -> int:
@@ -21,7 +23,9 @@ def estimated_tokens(body: bytes) -> int:
         return size // BYTES_A_TOKEN
     media = tokens = 0
     at = body.find(_BASE64)
-    while at >= 0:
+    for _ in range(_MAX_MEDIA):
+        if at < 0:
+            break
         end = at + len(_BASE64)
         name = body.find(_DATA, end, end + _NEAR_BYTES)
         if name >= 0:

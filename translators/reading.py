@@ -13,6 +13,8 @@ from translators.errors import TranslationError
 from translators.wire.chat import NULL, TEXT_DECODER
 
 _PIECE_BYTES: Final = 64 * 1024
+# A text that is longer, and blank at its beginning, is not looked through to its end: upstream refuses a blank one.
+_LONGEST_BLANK: Final = 2**20
 _QUOTE: Final = ord('"')
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -31,7 +33,10 @@ _SEARCHED_TOKENS: Final = 40_000
 # JSON strings whose beginning shows that they are not blank: nearly all. A first character that is no white space, in
 # ASCII, in a script none of whose characters is (told by its first byte), or as an escape, perhaps behind white space.
 _SEEN: Final = rb"[!#-\[\]-~\xc3-\xe0\xe4-\xf4]"
-SPOKEN: Final = re.compile(rb'"(?:%b|(?: |\\[nrt])*(?:%b|\xe3[\x81-\xbf]|\\["\\/b]|\\u[4-9a-eA-E]))' % (_SEEN, _SEEN))
+# How much white space is looked behind is bounded: the memory of a repetition grows with every round.
+SPOKEN: Final = re.compile(
+    rb'"(?:%b|(?: |\\[nrt]){0,64}(?:%b|\xe3[\x81-\xbf]|\\["\\/b]|\\u[4-9a-eA-E]))' % (_SEEN, _SEEN)
+)
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>.+)`")
 
 
@@ -141,9 +146,14 @@ def text_json(raw: Raw, path: str) -> bytes:
     return data
 
 
+def missing_parameter(path: str) -> TranslationError:
+    """OpenAI's error for a field that has to be there."""
+    return TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
+
+
 def is_blank(text: bytes) -> bool:
-    """Whether a JSON string holds nothing but white space."""
-    return not SPOKEN.match(text) and not TEXT_DECODER.decode(text).strip()
+    """Whether a JSON string holds nothing but white space; of one above 1 MB nobody asks."""
+    return not SPOKEN.match(text) and len(text) <= _LONGEST_BLANK and not TEXT_DECODER.decode(text).strip()
 
 
 def _wrong_value(message: str, path: str) -> TranslationError:
@@ -152,10 +162,7 @@ def _wrong_value(message: str, path: str) -> TranslationError:
     inner = (place["path"] or "") if place else ""
     param = _joined(path, inner)
     if (missing := _MISSING.search(text)) is not None:
-        param = _joined(param, missing["field"])
-        return TranslationError(
-            f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
-        )
+        return missing_parameter(_joined(param, missing["field"]))
     where = f" for '{param}'" if param else ""
     return TranslationError(f"Invalid value{where}: {text}.", param=param or None, code="invalid_type")
 

@@ -13,10 +13,15 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import orjson
 
+from translators.limits import MAX_SCHEMA_PLACES, MAX_SCHEMA_VALUES
 from translators.remembered import Remembered
+from translators.weight import has_more_values
 
 Schema: TypeAlias = dict[str, Any]
 
+# Section 12 of the Messages reference: of all the schemas together that one request holds the model to.
+MAX_OPTIONAL: Final = 24
+MAX_UNIONS: Final = 16
 _MAX_DEPTH: Final = 100
 
 _FORMATS: Final = frozenset(
@@ -61,11 +66,16 @@ class OutsideSubsetError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Structured:
-    """A schema within the subset, and what of it counts towards the limits of strict tools (section 12)."""
+    """A schema within the subset, and what of it counts towards the limits."""
 
     json: bytes
     optional_parameters: int
     unions: int
+
+    def fits(self, optional_parameters: int = 0, unions: int = 0) -> bool:
+        """Whether it is within the limits beside others that have so many already."""
+        optional, all_unions = self.optional_parameters + optional_parameters, self.unions + unions
+        return optional <= MAX_OPTIONAL and all_unions <= MAX_UNIONS
 
 
 def schema_hash(schema: bytes) -> str:
@@ -74,7 +84,7 @@ def schema_hash(schema: bytes) -> str:
 
 
 # Converting is pure, and the same form is asked for with every turn.
-_REMEMBERED: Final = Remembered[Structured](4 * 2**20)
+_REMEMBERED: Final = Remembered[Structured | str](4 * 2**20)
 # Beside the texts.
 _OBJECT_BYTES: Final = 1_500
 
@@ -83,24 +93,29 @@ def structured(schema: bytes) -> Structured:
     """The schema (JSON) within the subset; raises `OutsideSubsetError`."""
     found = _REMEMBERED.get(schema)
     if found is None:
-        found = _converted(schema)
-        _REMEMBERED.put(schema, found, len(schema) + len(found.json) + _OBJECT_BYTES)
+        try:
+            found = _converted(schema)
+        except OutsideSubsetError as error:
+            found = str(error)
+        size = len(found if isinstance(found, str) else found.json)
+        _REMEMBERED.put(schema, found, len(schema) + size + _OBJECT_BYTES)
+    if isinstance(found, str):
+        raise OutsideSubsetError(found)
     return found
 
 
 def _converted(schema: bytes) -> Structured:
+    if has_more_values(schema, MAX_SCHEMA_VALUES):
+        raise OutsideSubsetError("it is too large")
     try:
         read = msgspec.json.decode(schema)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise OutsideSubsetError(f"it cannot be read: {error}") from error
     conversion = _Conversion(read)
     try:
-        converted = conversion.convert(read, is_root=True)
-    except RecursionError as error:
-        raise OutsideSubsetError("it is nested too deeply") from error
-    try:
+        converted = conversion.convert_root()
         return Structured(orjson.dumps(converted), conversion.optional_parameters, conversion.unions)
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise OutsideSubsetError(f"a value cannot be written: {error}") from error
 
 
@@ -135,14 +150,23 @@ class _Conversion:
         self.unions = 0
         self._root = root
         self._depth = 0
+        self._places = 0
+
+    def convert_root(self) -> Schema:
+        """The whole schema."""
+        self._check_recursion()
+        return self.convert(self._root, is_root=True)
 
     def convert(self, schema: Any, *, is_root: bool = False) -> Schema:
         """The schema of one place."""
         if not isinstance(schema, dict):
             raise OutsideSubsetError("a place where anything goes")
         self._depth += 1
+        self._places += 1
         if self._depth > _MAX_DEPTH:
             raise OutsideSubsetError("it is nested too deeply")
+        if self._places > MAX_SCHEMA_PLACES:
+            raise OutsideSubsetError("it is too large")
         try:
             return self._convert(schema, is_root)
         finally:
@@ -152,8 +176,6 @@ class _Conversion:
         for keyword in _BEYOND:
             if keyword in schema:
                 raise OutsideSubsetError(f"'{keyword}'")
-        if is_root:
-            self._check_recursion()
         if "$ref" in schema:
             return self._reference(schema, is_root)
         if "allOf" in schema:
@@ -183,14 +205,17 @@ class _Conversion:
 
     def _object(self, schema: Schema) -> "_Body":
         properties = schema.get("properties")
-        if not isinstance(properties, dict) or not properties:
+        # `{}` is all that a closed object without properties can be. One that is not closed can be anything.
+        is_empty = properties in (None, {}) and schema.get("additionalProperties") is False
+        properties = {} if is_empty else properties
+        if not isinstance(properties, dict) or not (properties or is_empty):
             raise OutsideSubsetError("an object without properties")
         if schema.get("additionalProperties", False) is not False:
             raise OutsideSubsetError("an object with further properties")
         required = schema.get("required") or []
         if not isinstance(required, list) or not all(isinstance(name, str) and name in properties for name in required):
             raise OutsideSubsetError("'required' names something else than properties")
-        self.optional_parameters += sum(name not in required for name in properties)
+        self.optional_parameters += len(properties.keys() - required)
         converted: Schema = {
             "type": "object",
             "properties": {name: self.convert(value) for name, value in properties.items()},
@@ -213,9 +238,12 @@ class _Conversion:
         self.unions += 1
         used = {"type"}
         members = []
+        if not all(isinstance(kind, str) for kind in kinds):
+            raise OutsideSubsetError("a type that is no word")
+        if len(set(kinds)) < len(kinds):
+            # Each would hold all that is inside once more, and that again.
+            raise OutsideSubsetError("the same type twice")
         for kind in kinds:
-            if not isinstance(kind, str):
-                raise OutsideSubsetError("a type that is no word")
             own = {key: schema[key] for key in _KEYWORDS_OF_TYPE.get(kind, ()) if key in schema}
             used |= own.keys()
             members.append(self.convert({"type": kind, **own}))
@@ -237,7 +265,8 @@ class _Conversion:
             raise OutsideSubsetError("'allOf' without members")
         if len(members) == 1 and isinstance(members[0], dict):
             beside = {key: value for key, value in schema.items() if key != "allOf"}
-            return self._convert({**members[0], **beside}, is_root)
+            self._places += len(beside) + 1
+            return self.convert({**members[0], **beside}, is_root=is_root)
         if any(isinstance(member, dict) and "$ref" in member for member in members):
             raise OutsideSubsetError("'allOf' with a reference")
         if any(isinstance(member, dict) and member.get("type") == "object" for member in members):
@@ -252,8 +281,8 @@ class _Conversion:
                 converted[key] = {name: self.convert(value) for name, value in schema[key].items()}
         return converted
 
-    def _definition(self, reference: Any) -> Any:
-        """What a reference leads to; only definitions of the schema itself count."""
+    def _definition(self, reference: Any) -> tuple[tuple[str, str], Any]:
+        """The name of what a reference leads to, and that itself; only definitions of the schema itself count."""
         parts = reference.split("/") if isinstance(reference, str) else []
         if len(parts) != 3 or parts[0] != "#" or parts[1] not in _DEFINITIONS:
             raise OutsideSubsetError(f"the reference {reference!r}")
@@ -261,19 +290,21 @@ class _Conversion:
         name = parts[2].replace("~1", "/").replace("~0", "~")
         if not isinstance(definitions, dict) or name not in definitions:
             raise OutsideSubsetError(f"the reference {reference!r} leads nowhere")
-        return definitions[name]
+        return (parts[1], name), definitions[name]
 
     def _check_recursion(self) -> None:
         """A definition that leads back to itself has no finite grammar."""
-        done: set[str] = set()
+        # By their names: there are many ways to write one reference.
+        done: set[tuple[str, str]] = set()
 
-        def visit(schema: Any, open_references: tuple[str, ...]) -> None:
+        def visit(schema: Any, open_names: tuple[tuple[str, str], ...]) -> None:
             for reference in _references(schema):
-                if reference in open_references or len(open_references) > _MAX_DEPTH:
+                name, definition = self._definition(reference)
+                if name in open_names or len(open_names) > _MAX_DEPTH:
                     raise OutsideSubsetError(f"recursion ({reference})")
-                if reference not in done:
-                    visit(self._definition(reference), (*open_references, reference))
-                    done.add(reference)
+                if name not in done:
+                    visit(definition, (*open_names, name))
+                    done.add(name)
 
         visit(self._root, ())
 

@@ -1,9 +1,8 @@
 """What the endpoints that generate text share: callers, options, exchanges, one answer or a stream of it."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Final, NamedTuple
 
 from starlette.types import Receive, Scope
@@ -34,7 +33,7 @@ from gateway.proxy.routing import Aliases
 from gateway.proxy.sightings import Sightings
 from gateway.proxy.totals import Totals
 from gateway.secret import Secret
-from translators.beginnings import beginnings
+from translators.beginnings import beginnings_in_steps
 from translators.chat.chunks import StreamFrame
 from translators.chat.extensions import RESTRICTED
 from translators.chat.reasoning import with_wishes
@@ -44,6 +43,7 @@ from translators.models import ModelTable
 from translators.prefixes import chat_prefix
 from translators.reading import is_null
 from translators.server_tools import EVERYTHING
+from translators.steps import in_one_go
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
@@ -120,16 +120,19 @@ class Generator:
         # From here on a request is held by those who may have to send it, and by nobody else.
         task.chats.clear()
         exchanges = [
-            Exchange(services, _candidates(own), caller=caller.name, prefix=prefix)
+            Exchange(services, _candidates(own, is_large=task.is_large), caller=caller.name, prefix=prefix)
             for own, prefix in zip(writers, prefixes, strict=True)
         ]
+        for other in exchanges[1:]:
+            other.belongs_to(exchanges[0])
         records = [exchange.record for exchange in exchanges]
         responder.more_headers = lambda: answer_headers(records, names_key=caller.sees_key)
         try:
             async with self._interrupts.watch(scope, receive, responder):
-                if task.is_large:
-                    await _write_in_turns([own[0] for own in writers], services)
                 del writers
+                if task.is_large:
+                    for exchange in exchanges:
+                        await exchange.prepare_in_turns()
                 share_cache = _fills_cache(exchanges)
                 if asked.is_stream:
                     await self._stream(task, asked, exchanges, responder, share_cache)
@@ -150,6 +153,9 @@ class Generator:
         responder: Responder,
         share_cache: bool,
     ) -> None:
+        def is_asking() -> bool:
+            return any(exchange.is_asking for exchange in exchanges)
+
         own_id = f"{task.id_prefix}-{responder.request_id}"
         frame = StreamFrame(int(self._clock()), asked.include_usage, choices=len(exchanges), reports=task.reports)
         if len(exchanges) > 1:
@@ -157,7 +163,8 @@ class Generator:
             frame.id = own_id
         record = exchanges[0].record
         silence = Silence(frame, task.makers(frame), own_id=own_id, model=lambda: record.model or asked.model)
-        with StreamClient(responder, self._settings.keepalive_seconds, silence.sign_of_life) as client:
+        sign, interval = silence.sign_of_life, self._settings.keepalive_seconds
+        with StreamClient(responder, interval, sign, is_asking=is_asking) as client:
             if len(exchanges) == 1:
                 await stream_chat(exchanges[0], client, silence.makers[0])
                 return
@@ -179,7 +186,7 @@ class Generator:
     def _services_for(self, caller: Caller) -> Services:
         if caller.own_key is None:
             return self._services
-        return self._services.for_caller(self._own_endpoint(caller.own_key))
+        return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
 
     async def _writers(self, task: Task, options: Options, caller: Caller) -> list[list[Writer]]:
         """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""
@@ -195,24 +202,27 @@ class Generator:
             if id(asked) not in writers:
                 chat = with_wishes(asked, understood)
                 past = await memory.recollect(chat, scope, rows, in_turns if task.is_large else None)
-                own = self._with_sharing(options, chat, model, caller, task.choices_per_prompt)
+                own = await self._with_sharing(options, chat, model, caller, task)
                 writers[id(asked)] = [
                     Writer(chat, name, row, own, self._lessons, memory, past.get(name), circle)
                     for name, row in rows.items()
                 ]
         return [writers[id(chat)] for chat in task.chats]
 
-    def _with_sharing(self, options: Options, chat: ChatRequest, model: str, caller: Caller, choices: int) -> Options:
+    async def _with_sharing(
+        self, options: Options, chat: ChatRequest, model: str, caller: Caller, task: Task
+    ) -> Options:
         """The options for one prompt, with how much of it was seen lately where that decides about cache marks."""
         if options.caching != "auto":
             return options
         # Who brought a key has caches of their own. What is kept of the key is a hash in a hash.
         scope = (model, hash(caller.own_key.reveal()) if caller.own_key else 0)
-        found = beginnings(chat, scope, self._models.row(model).cache_minimum)
+        steps = beginnings_in_steps(chat, scope, self._models.row(model).cache_minimum)
+        found = await in_turns(steps) if task.is_large else in_one_go(steps)
         if not found.fingerprints:
             return options
         seen = self._sightings.sight(found.fingerprints, self._services.dispatcher.clock())
-        return replace(options, sharing=found.sharing(seen, is_asked_again=choices > 1))
+        return replace(options, sharing=found.sharing(seen, is_asked_again=task.choices_per_prompt > 1))
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options with the caller's own wishes, which come as headers."""
@@ -233,15 +243,17 @@ class Generator:
         return replace(options, reject_unsupported=wish == "reject")
 
 
-def _candidates(writers: Sequence[Writer]) -> list[Candidate[MessagesRequest]]:
-    return [Candidate(writer.model, writer, writer.learn, account=writer.recollection.account) for writer in writers]
-
-
-async def _write_in_turns(writers: Iterable[Writer], services: Services) -> None:
-    """Write large requests for the first host, as their exchanges would in one go."""
-    for endpoint in islice(services.endpoints.values(), 1):
-        for writer in dict.fromkeys(writers):
-            await writer.write_in_turns(endpoint.profile)
+def _candidates(writers: Sequence[Writer], *, is_large: bool) -> list[Candidate[MessagesRequest]]:
+    return [
+        Candidate(
+            writer.model,
+            writer,
+            writer.learn,
+            account=writer.recollection.account,
+            write_in_turns=writer.write_in_turns if is_large else None,
+        )
+        for writer in writers
+    ]
 
 
 def _fills_cache(exchanges: Sequence[ChatExchange]) -> bool:

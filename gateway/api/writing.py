@@ -62,34 +62,42 @@ class Writer:
     def __call__(self, host: HostProfile, is_home: bool) -> MessagesRequest:
         """The request for a host, in one go where it is not known yet; `is_home`: a key of the account that signed."""
         target, past = self._target(host), self.recollection.past_for(is_home=is_home)
+        request = self._find(target, past)
+        if request is None:
+            request = write_request(self._chat, target, self._options, past)
+            self._known.append((target, past, request))
+            if self._is_refused(host, request):
+                return self(host, is_home)
+        return request
+
+    async def write_in_turns(self, host: HostProfile, is_home: bool) -> None:
+        """Write the request for a host, so that it is known when it is asked for; others have their turns meanwhile."""
+        target, past = self._target(host), self.recollection.past_for(is_home=is_home)
+        if self._find(target, past) is None:
+            request = await in_turns(write_in_steps(self._chat, target, self._options, past))
+            self._known.append((target, past, request))
+            if self._is_refused(host, request):
+                await self.write_in_turns(host, is_home)
+
+    def _find(self, target: Target, past: Past) -> MessagesRequest | None:
         for known_target, known_past, request in self._known:
             if known_past is past and known_target == target:
                 return request
-        request = write_request(self._chat, target, self._options, past)
-        self._known.append((target, past, request))
-        return self(host, is_home) if self._is_refused(host, request) else request
-
-    async def write_in_turns(self, host: HostProfile) -> None:
-        """Write the request for a host, so that it is known when it is asked for; others have their turns meanwhile."""
-        target, past = self._target(host), self.recollection.past_for(is_home=True)
-        request = await in_turns(write_in_steps(self._chat, target, self._options, past))
-        self._known.append((target, past, request))
-        if self._is_refused(host, request):
-            await self.write_in_turns(host)
+        return None
 
     def learn(self, host: HostProfile, message: str, sent: MessagesRequest) -> None:
         """Take in a 400 of the host's; what it teaches makes another request of the next call."""
-        if sent.has_thinking and refuses_thinking(message):
+        if self._lessons.learn(host, self.model, self._row, message, self._circle):
+            said = "Upstream has corrected what is known of a model"
+            log_event(logging.WARNING, said, model=self.model)
+            # It may quote the request.
+            log_event(logging.DEBUG, "What taught it", model=self.model, said=message)
+        elif sent.has_thinking and refuses_thinking(message):
             log_event(logging.WARNING, "Upstream refuses thinking that was sent back to it", model=self.model)
             self._memory.refuse(self.recollection, self._chat.messages)
         elif refused := self._lessons.learn_schemas(host, self.model, message, sent.schemas, self._circle):
             self._refused |= refused
             log_event(logging.WARNING, "Upstream has refused schemas", model=self.model, schemas=len(refused))
-        elif self._lessons.learn(host, self.model, self._row, message, self._circle):
-            said = "Upstream has corrected what is known of a model"
-            log_event(logging.WARNING, said, model=self.model)
-            # It may quote the request.
-            log_event(logging.DEBUG, "What taught it", model=self.model, said=message)
         elif self.recollection.past.contents and message.startswith(_ABOUT_MESSAGES):
             self._memory.set_aside(self.recollection)
 

@@ -25,6 +25,7 @@ from translators.errors import FailedError, Failure, TranslationError
 from translators.models import model_table
 from translators.native.answer import usage_of
 from translators.native.errors import error_answer, error_event
+from translators.native.made import made_in
 from translators.native.stream import NativeStream
 from translators.sse import EventDecoder
 from translators.steps import in_one_go
@@ -127,6 +128,7 @@ def completion_stream(data: bytes, random: Random) -> None:
 def whole(data: bytes, random: Random) -> None:
     """A whole answer becomes a completion, the same as if it had been streamed."""
     shape = random.choice(SHAPES)
+    made_in(data)
     try:
         json_of(usage_of(data).as_json())
     except FailedError as error:

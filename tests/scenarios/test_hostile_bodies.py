@@ -62,11 +62,6 @@ CASES = {
     "native_nested_results": _in_bytes(400),
     "native_name": Case(200, MOST_BYTES),
 }
-# What does not hold yet, and the branch that mends it.
-NOT_YET = {
-    **{name: "chat" for name, kind in KINDS.items() if kind.path == PATH and name != "lone_surrogate"},
-    "native_name": "leases",
-}
 
 HELD_UP_SECONDS = 0.05
 TRIES = 4
@@ -106,13 +101,7 @@ async def _held_up(attacked: Target, calm: Target, work: Awaitable[Reply]) -> tu
     return late - usual, reply
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.skip(f"not before {NOT_YET[name]} is merged")] if name in NOT_YET else [])
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 async def test_a_large_body_holds_no_stream_up_and_leaves_no_memory(name: str, tmp_path: Path) -> None:
     case, kind = CASES[name], KINDS[name]
     async with attacked_and_calm(tmp_path) as (attacked, calm):
@@ -139,4 +128,3 @@ async def test_a_large_body_holds_no_stream_up_and_leaves_no_memory(name: str, t
 
 def test_every_kind_of_body_has_a_case() -> None:
     assert CASES.keys() == KINDS.keys()
-    assert NOT_YET.keys() <= CASES.keys()

@@ -8,7 +8,9 @@ from typing import Any
 import openai
 import pytest
 
+from gateway.secret import Secret
 from tests.scenarios.harness import (
+    KEY_A,
     PATH,
     asking,
     assert_error,
@@ -23,14 +25,17 @@ from tests.scenarios.harness import (
     soon,
     without_pauses,
 )
+from tests.scenarios.native_harness import PATH as NATIVE_PATH
+from tests.scenarios.native_harness import asking_natively
 from tests.support import messages
-from tests.support.gateway import key
+from tests.support.gateway import Config, KeyConfig, PoolConfig, key, with_settings
 from tests.support.readers import READERS
 from tests.support.scripted import (
     Answer,
     Reached,
     ScriptedUpstream,
     Send,
+    Silence,
     Wait,
     error_answer,
     json_answer,
@@ -225,6 +230,44 @@ async def test_the_head_does_not_leave_at_message_start_so_that_errors_keep_thei
         response = await asked
 
     assert_error(response, 503, "service_unavailable_error", "server_is_overloaded")
+
+
+def crowded(upstream: ScriptedUpstream, *, keepalive_seconds: float, queue_timeout_seconds: float) -> Config:
+    """A gateway whose only key serves one request at a time."""
+    only = KeyConfig(name="a", api_key=Secret(KEY_A), base_url=upstream.base_url, max_concurrency=1)
+    config = lively(only, keepalive_seconds=keepalive_seconds)
+    return with_settings(config, pool=PoolConfig(queue_timeout_seconds=queue_timeout_seconds))
+
+
+@pytest.mark.parametrize(("path", "request_"), [(PATH, asking), (NATIVE_PATH, asking_natively)])
+async def test_who_waits_in_line_in_vain_is_told_by_a_status(
+    upstream: ScriptedUpstream, path: str, request_: Callable[..., dict[str, Any]]
+) -> None:
+    reached = asyncio.Event()
+    upstream.always(Answer((Reached(reached), Silence())))
+    config = crowded(upstream, keepalive_seconds=1.0, queue_timeout_seconds=1.3)
+    async with quick_gateway(config=config) as running, raw_client(running) as first:
+        first.send(asking(stream=True))
+        await soon(reached)
+        response = await running.http().post(path, json=request_(stream=True))
+
+    assert response.status_code == 429
+    assert "retry-after" in response.headers
+
+
+async def test_the_head_is_not_held_for_ever_for_one_who_waits_in_line(upstream: ScriptedUpstream) -> None:
+    reached = asyncio.Event()
+    upstream.always(Answer((Reached(reached), Silence())))
+    config = crowded(upstream, keepalive_seconds=0.02, queue_timeout_seconds=60)
+    async with quick_gateway(config=config) as running, raw_client(running) as first, raw_client(running) as second:
+        first.send(asking(stream=True))
+        await soon(reached)
+        second.send(asking(stream=True))
+        await second.head()
+        sign = json.loads((await second.chunk()).removeprefix(b"data: "))
+
+    assert second.status == 200
+    assert sign["choices"][0]["delta"] in ({}, {"content": ""}, {"role": "assistant", "content": ""})
 
 
 async def test_an_error_after_the_head_has_left_is_an_event(upstream: ScriptedUpstream) -> None:

@@ -4,9 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.api import writing
 from gateway.api.turns import LARGE_BYTES
+from gateway.config import ModelsConfig
 from tests.scenarios.harness import (
     KEY_A,
     PATH,
@@ -15,9 +17,10 @@ from tests.scenarios.harness import (
     no_lease_is_out,
     quick_gateway,
     raw_client,
+    without_pauses,
 )
 from tests.support import messages
-from tests.support.gateway import key
+from tests.support.gateway import config_for, key
 from tests.support.scripted import ScriptedUpstream, error_answer, json_answer
 
 ANSWER = json_answer(200, messages.message("Hello"))
@@ -68,6 +71,36 @@ async def test_a_large_request_is_corrected_like_any_other(upstream: ScriptedUps
 
     assert response.json()["choices"][0]["message"]["content"] == "Hello"
     assert ["temperature" in request.json for request in upstream.received] == [True, False]
+
+
+async def test_the_corrected_form_is_written_in_turns_as_well(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.script(error_answer(400, "invalid_request_error", NO_TEMPERATURE), ANSWER)
+    # What writes in one go.
+    monkeypatch.delattr(writing, "write_request")
+    request = asking(messages=history(300), model="claude-haiku-4-5", temperature=0.5)
+    async with quick_gateway(key(upstream.base_url, KEY_A)) as running:
+        response = await running.http().post(PATH, json=request)
+
+    assert response.json()["choices"][0]["message"]["content"] == "Hello"
+    assert len(upstream.received) == 2
+
+
+async def test_the_form_for_another_model_is_written_in_turns_as_well(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.script(*[error_answer(529, "overloaded_error", "Overloaded")] * 3, ANSWER)
+    monkeypatch.delattr(writing, "write_request")
+    models = ModelsConfig(fallbacks={"claude-sonnet-5-5": ("claude-haiku-4-5",)})
+    config = replace(config_for(key(upstream.base_url, KEY_A)), models=models)
+    request = asking(messages=history(300), model="claude-sonnet-5-5")
+    async with quick_gateway(config=config) as running:
+        without_pauses(running)
+        response = await running.http().post(PATH, json=request)
+
+    assert response.json()["choices"][0]["message"]["content"] == "Hello"
+    assert response.headers["x-gateway-model"] == "claude-haiku-4-5"
 
 
 async def test_who_leaves_while_a_large_request_is_translated_costs_no_more(

@@ -49,8 +49,22 @@ _OWN_TOOLS = re.compile(
     r"(web_search|web_fetch|code_execution|tool_search_tool_regex|tool_search_tool_bm25|memory|bash|text_editor"
     r"|computer|computer_toolset|browser_toolset|advisor)_20\d{6}|mcp_toolset"
 )
+# Section 3.6: a tool that the caller runs.
+_TOOL_FIELDS = {
+    "name",
+    "description",
+    "input_schema",
+    "strict",
+    "type",
+    "cache_control",
+    "eager_input_streaming",
+    "input_examples",
+    "defer_loading",
+    "allowed_callers",
+}
 MAX_MARKS = 4
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MAGIC = {
     b"\x89PNG": "image/png",
@@ -173,9 +187,11 @@ def _blocks(content: str | Sequence[Body]) -> Sequence[Body]:
 
 _ALLOWED_BLOCKS = {
     "system": ("text",),
-    "user": ("text", "image", "document", "tool_result"),
+    "user": ("text", "image", "document", "search_result", "tool_result"),
     "assistant": ("text", "thinking", "redacted_thinking", "tool_use"),
-    "tool_result": ("text", "image", "document"),
+    "tool_result": ("text", "image", "document", "search_result"),
+    "document": ("text", "image"),
+    "search_result": ("text",),
 }
 
 
@@ -193,6 +209,8 @@ def _block(block: Body, place: str, where: str) -> Iterator[str]:
         yield from _tool_result(block, place)
     elif kind == "document":
         yield from _document(block, place)
+    elif kind == "search_result":
+        yield from _search_result(block, place)
     elif kind in ("thinking", "redacted_thinking"):
         yield from _thinking_block(block, place)
 
@@ -207,8 +225,36 @@ def _document(block: Body, place: str) -> Iterator[str]:
     elif source["type"] == "text":
         if source["media_type"] != "text/plain" or not source["data"].strip():
             yield f"{place}.source: not a text"
+    elif source["type"] == "url":
+        if source.keys() != {"type", "url"} or not source["url"].lower().startswith("https://"):
+            yield f"{place}.source: only HTTPS URLs are supported"
+    elif source["type"] == "content":
+        if not source["content"]:
+            yield f"{place}.source.content: empty"
+        for number, inner in enumerate(_blocks(source["content"])):
+            yield from _block(inner, f"{place}.source.content.{number}", "document")
+            if "cache_control" in inner:
+                yield f"{place}.source.content.{number}: a mark that nobody counts"
     elif source.keys() != {"type", "file_id"}:
         yield f"{place}.source: {source['type']!r}"
+
+
+def _search_result(block: Body, place: str) -> Iterator[str]:
+    if (
+        not {"type", "source", "title", "content"}
+        <= block.keys()
+        <= {
+            "type",
+            "source",
+            "title",
+            "content",
+            "citations",
+            "cache_control",
+        }
+    ):
+        yield f"{place}: unexpected fields in a search result"
+    for number, inner in enumerate(block["content"]):
+        yield from _block(inner, f"{place}.content.{number}", "search_result")
 
 
 def _thinking_block(block: Body, place: str) -> Iterator[str]:
@@ -254,7 +300,7 @@ def _image(block: Body, place: str) -> Iterator[str]:
             yield f"{place}: only HTTPS URLs are supported"
     elif source["type"] == "base64":
         yield from _base64_image(source, place)
-    else:
+    elif source.keys() != {"type", "file_id"}:
         yield f"{place}: unknown source {source['type']!r}"
 
 
@@ -363,7 +409,7 @@ def _tools(tools: Sequence[Body] | None, betas: Sequence[str]) -> Iterator[str]:
             if kind in _BETA_TOOLS and _BETA_TOOLS[kind] not in betas:
                 yield f"tools.{index}: {kind} needs a beta"
             continue
-        if not tool.keys() <= {"name", "description", "input_schema", "strict", "type", "cache_control"}:
+        if not tool.keys() <= _TOOL_FIELDS:
             yield f"tools.{index}: extra inputs"
         if tool.get("strict"):
             for broken in outside_subset(tool["input_schema"]):
@@ -375,6 +421,8 @@ def _tools(tools: Sequence[Body] | None, betas: Sequence[str]) -> Iterator[str]:
             yield f"tools.{index}.input_schema.type: should be 'object'"
         elif any(union in schema for union in _SCHEMA_UNIONS):
             yield f"tools.{index}.input_schema: no oneOf, allOf or anyOf at the top level"
+        elif isinstance(keys := schema.get("properties"), dict) and not all(map(_PROPERTY.fullmatch, keys)):
+            yield f"tools.{index}.input_schema.properties: keys should match {_PROPERTY.pattern}"
 
 
 def is_tool_forced(body: Body) -> bool:

@@ -150,10 +150,16 @@ def test_several_answers_read_the_prompt_that_the_first_of_them_writes() -> None
     assert written.fills_cache
 
 
+# No form of an answer can be made of it.
+ANYTHING = {"type": "object", "additionalProperties": True}
+
+
 def test_words_of_the_gateway_for_one_turn_stand_behind_the_mark() -> None:
     calls = [said("user", LONG), called(("c1", "look", "{}")), returned("c1")]
     written = translate(
-        chat(*calls, tools=[tool("look"), tool("talk")], tool_choice="required"), "claude-fable-5-2", options=AUTO
+        chat(*calls, tools=[tool("look", parameters=ANYTHING), tool("talk")], tool_choice="required"),
+        "claude-fable-5-2",
+        options=AUTO,
     )
 
     *_, result, words = blocks_of(written.body)

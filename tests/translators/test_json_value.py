@@ -78,7 +78,8 @@ def test_an_object_among_words_comes_out_as_it_was_written(
     assert through(data.draw(fragments(before + fence + text + after))) == text
 
 
-@given(value=_values, data=st.data())
+# Arrays of arrays may hold what looks like the object that was asked for among words.
+@given(value=_objects | st.lists(st.text(max_size=8) | st.integers() | st.booleans(), max_size=4), data=st.data())
 def test_what_is_json_already_stays_the_same_value(value: Any, data: st.DataObject) -> None:
     assert json.loads(through(data.draw(fragments(json.dumps(value))))) == value
 

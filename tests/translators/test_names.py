@@ -27,6 +27,13 @@ def test_every_call_id_becomes_one_that_messages_takes(call_id: str) -> None:
     assert re.fullmatch(r"[a-zA-Z0-9_-]+", upstream_call_id(call_id))
 
 
+@given(name=st.text(st.sampled_from("ab_.-ü天 "), max_size=200))
+def test_what_can_be_read_of_a_rewritten_name_is_its_beginning(name: str) -> None:
+    readable, _, digest = upstream_tool_name(f"{name}.").rpartition("_")
+
+    assert readable == re.sub(r"[^a-zA-Z0-9_-]+", "_", f"{name}.")[: 64 - len(digest) - 1]
+
+
 @given(call_id=names)
 def test_every_id_given_out_is_one_that_openai_clients_may_send_back(call_id: str) -> None:
     given_out = caller_call_id(call_id)

@@ -440,7 +440,9 @@ def test_a_request_is_read_the_same_whether_or_not_there_is_an_unknown_field(req
     known = read_request(json.dumps(request).encode())
     unknown = read_request(json.dumps({**request, "vendor_extension": 1}).encode())
 
-    assert msgspec.structs.asdict(unknown) == {**msgspec.structs.asdict(known), "unknown_fields": 1}
+    assert unknown.unknown_fields == 1
+    unknown.unknown_fields = 0
+    assert msgspec.json.encode(unknown) == msgspec.json.encode(known)
 
 
 def test_how_many_fields_are_unknown_is_not_for_the_caller_to_say() -> None:
@@ -631,10 +633,11 @@ def test_a_conversation_that_grows_repeats_the_bytes_of_the_shorter_one(
 def test_words_for_one_turn_stand_behind_everything_that_later_turns_repeat(row: ModelRow, choice: Any) -> None:
     history = [said("user", "Look."), said("system", "Be quick.")]
     calling = [called(("c1", "look", "{}")), returned("c1", "A cat.")]
-    fields = {"tools": [tool()], "tool_choice": choice, "max_tokens": 2000}
+    tools = [tool(parameters={"type": "object"})]
+    fields = {"tools": tools, "tool_choice": choice, "max_tokens": 2000}
 
     shorter = translate(chat(*history, **fields), row.id)
-    longer = translate(chat(*history, *calling, tools=[tool()], max_tokens=2000), row.id)
+    longer = translate(chat(*history, *calling, tools=tools, max_tokens=2000), row.id)
 
     before, after = pieces(shorter.body), pieces(longer.body)
     if not row.forced_tools:

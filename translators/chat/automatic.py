@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final
 
 import orjson
@@ -13,6 +13,8 @@ from translators.chat.marking import Caching, Facts, plan
 from translators.estimate import BYTES_A_TOKEN, estimated_tokens
 
 _TOOLS_DEPTH: Final = 1
+# So many are looked at: what is not long enough by then consists of single letters.
+_MOST_BLOCKS: Final = 16_384
 # What may hold images and documents, whose tokens do not go by their bytes; to look for them elsewhere takes long.
 _MEDIA: Final = frozenset({"image", "document", "tool_result"})
 
@@ -82,7 +84,7 @@ class Prompt:
         tokens = len(orjson.dumps(self._tools)) // BYTES_A_TOKEN if self._tools else 0
         if tokens >= minimum_tokens:
             return len(self._tools)
-        for place, block in enumerate(self._blocks(), len(self._tools) + 1):
+        for place, block in enumerate(islice(self._blocks(), _MOST_BLOCKS), len(self._tools) + 1):
             tokens += _tokens(block)
             if tokens >= minimum_tokens:
                 return place

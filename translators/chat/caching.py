@@ -1,6 +1,6 @@
 """Cache marks: the caller's in any of their spellings, at most four, in an order that Messages accepts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -9,6 +9,7 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
+from translators.models import CACHE_LIFETIME, CACHE_MARKS
 from translators.reading import decode, is_null
 from translators.wire.chat import CacheBreakpoint
 
@@ -16,6 +17,8 @@ Block: TypeAlias = dict[str, Any]
 
 MARK: Final = "cache_control"
 MAX_MARKS: Final = 4
+# So many messages are looked through at a time.
+MESSAGES_A_STEP: Final = 4_096
 SHORT: Final = {"type": "ephemeral"}
 LONG: Final = {"type": "ephemeral", "ttl": "1h"}
 # The same marks where they came in OpenAI's spelling: told apart, so that changes are named in the caller's.
@@ -57,14 +60,13 @@ def lifetime(ttl: str | None) -> Block:
     return _LONG_BREAKPOINT if ttl in _LONG_LIFETIMES else _SHORT_BREAKPOINT
 
 
-def mark_last(messages: list[Block], mark: Block) -> bool:
-    """Mark the last block of the conversation that can carry a mark, if any; one that has its own keeps that."""
+def last_markable(messages: list[Block]) -> Block | None:
+    """The last block of these messages that can carry a mark."""
     for message in reversed(messages):
         for block in reversed(blocks_of(message)):
             if block["type"] not in UNMARKABLE:
-                block.setdefault(MARK, mark)
-                return True
-    return False
+                return block
+    return None
 
 
 def newest_mark(blocks: Sequence[Block]) -> Block | None:
@@ -81,10 +83,12 @@ def blocks_of(message: Block) -> list[Block]:
     return blocks
 
 
-def limit_marks(tools: list[Block], system: list[Block], messages: list[Block], adjustments: Adjustments) -> None:
-    """Keep at most four marks: the last on tools, the last on system, the newest on messages; no long after a short."""
+def limit_marks(tools: list[Block], system: list[Block], in_messages: list[Block], adjustments: Adjustments) -> None:
+    """Keep at most four marks: the last on tools, the last on system, the newest on messages; no long after a short.
+
+    `in_messages` are the marked blocks of the messages.
+    """
     kept = [*_marked(tools)[-1:], *_marked(system)[-1:]]
-    in_messages = _marked(message_blocks(messages))
     kept += in_messages[-(MAX_MARKS - len(kept)) :]
     keep = {id(block) for block in kept}
     dropped = [block for block in (*_marked(tools), *_marked(system), *in_messages) if id(block) not in keep]
@@ -100,20 +104,32 @@ def limit_marks(tools: list[Block], system: list[Block], messages: list[Block], 
         has_short = has_short or not is_long
 
 
+def without_refused(marked: Iterable[Block], refused: Collection[str], adjustments: Adjustments) -> None:
+    """Take off these blocks what a model does not take: their marks, or lifetimes of an hour."""
+    for block in marked:
+        if CACHE_MARKS in refused:
+            adjustments.add(_spelling(block), "dropped", "model")
+            del block[MARK]
+        elif CACHE_LIFETIME in refused and "ttl" in block[MARK]:
+            adjustments.add(_spelling(block), "1h->5m", "model")
+            block[MARK] = SHORT
+
+
 def has_marks(*groups: Iterable[Block]) -> bool:
     """Whether the caller has marked anything."""
     return any(MARK in block for group in groups for block in group)
 
 
-def message_blocks(messages: list[Block]) -> list[Block]:
-    """All blocks of all messages that are written as blocks, those inside of results before them."""
-    blocks: list[Block] = []
+def marked_blocks(messages: list[Block]) -> list[Block]:
+    """All blocks of all messages that are marked, those inside of results before them."""
+    marked: list[Block] = []
     for content in [content for message in messages if isinstance(content := message["content"], list)]:
         for block in content:
             if isinstance(inner := block.get("content"), list):
-                blocks += inner
-            blocks.append(block)
-    return blocks
+                marked += _marked(inner)
+            if MARK in block:
+                marked.append(block)
+    return marked
 
 
 def _spelling(block: Block) -> str:

@@ -9,11 +9,12 @@ from msgspec import Raw
 from orjson import Fragment
 
 from translators.chat.content import Block
+from translators.limits import MAX_PARTS, MAX_THOUGHTS, check_length
 from translators.reading import is_null, is_text
-from translators.wire.chat import PARTS_DECODER, RAW_LIST_DECODER, ChatMessage
+from translators.wire.chat import PARTS_DECODER, ChatMessage
 
 
-class _Echo(msgspec.Struct):
+class _Echo(msgspec.Struct, gc=False):
     """One entry, of Anthropic's own form or of OpenRouter's `reasoning_details`."""
 
     type: str
@@ -25,18 +26,22 @@ class _Echo(msgspec.Struct):
     format: str | None = None
 
 
-_ECHO_DECODER: Final = msgspec.json.Decoder(_Echo)
+_ECHOES_DECODER: Final = msgspec.json.Decoder(list[_Echo])
 _EMPTY: Final = (b'""', b"null")
 
 
-def signed_thinking(message: ChatMessage) -> list[Block]:
-    """The thinking blocks that came back with their signatures, byte for byte; what is not signed is ignored."""
+def signed_thinking(message: ChatMessage, path: str | None = None) -> list[Block]:
+    """The thinking blocks that came back with their signatures, byte for byte; what is not signed is ignored.
+
+    More than can be read is refused where the message's `path` is given, else it counts as none.
+    """
     if is_null(message.reasoning_details) and is_null(message.thinking_blocks) and _is_text_or_null(message.content):
         return []
-    details = _joined(_listed(message.reasoning_details))
-    for entries in (_listed(message.thinking_blocks), details, _parts(message.content)):
-        if blocks := [block for entry in entries if (block := _block(entry)) is not None]:
-            return blocks
+    details = _joined(_listed(message.reasoning_details, path and f"{path}.reasoning_details"))
+    blocks = _listed(message.thinking_blocks, path and f"{path}.thinking_blocks")
+    for entries in (blocks, details, _parts(message.content)):
+        if signed := [block for entry in entries if (block := _block(entry)) is not None]:
+            return signed
     return []
 
 
@@ -46,16 +51,21 @@ def signature_digest(block: Block) -> bytes:
     return blake2b(seal, digest_size=8).digest()
 
 
-def _listed(value: Raw) -> list[_Echo]:
+def _listed(value: Raw, path: str | None) -> list[_Echo]:
     try:
-        return [_ECHO_DECODER.decode(entry) for entry in RAW_LIST_DECODER.decode(value)] if not is_null(value) else []
+        entries = [] if is_null(value) else _ECHOES_DECODER.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
+    if path is not None:
+        check_length(entries, MAX_THOUGHTS, path)
+    return entries if len(entries) <= MAX_THOUGHTS else []
 
 
 def _joined(entries: list[_Echo]) -> list[_Echo]:
     """OpenRouter's details as they were streamed: pieces of text with one index, the signature behind them."""
     joined: list[_Echo] = []
+    # The texts of the last one.
+    pieces: list[bytes] = []
     for entry in entries:
         if entry.format is not None and not entry.format.startswith("anthropic"):
             # Sealed by another maker's model: nothing that Claude could read.
@@ -63,12 +73,25 @@ def _joined(entries: list[_Echo]) -> list[_Echo]:
         before = joined[-1] if joined else None
         is_piece = entry.type == "reasoning.text" and entry.index is not None
         if before is not None and is_piece and (before.type, before.index) == (entry.type, entry.index):
-            text = (_text(before.text) or _EMPTY[0])[:-1] + (_text(entry.text) or _EMPTY[0])[1:]
-            before.text = Raw(text)
+            pieces.append(_inner(entry.text))
             before.signature = entry.signature if _text(entry.signature) is not None else before.signature
         else:
+            _put_together(before, pieces)
             joined.append(entry)
+            pieces = [_inner(entry.text)]
+    _put_together(joined[-1] if joined else None, pieces)
     return joined
+
+
+def _put_together(entry: _Echo | None, pieces: list[bytes]) -> None:
+    """Give an entry its text, where it came in several pieces."""
+    if entry is not None and len(pieces) > 1:
+        entry.text = Raw(b'"%b"' % b"".join(pieces))
+
+
+def _inner(raw: Raw | msgspec.UnsetType) -> bytes:
+    """What stands between the quotes of a text."""
+    return (_text(raw) or _EMPTY[0])[1:-1]
 
 
 def _is_text_or_null(content: Raw) -> bool:
@@ -81,6 +104,9 @@ def _parts(content: Raw) -> list[_Echo]:
     try:
         parts = PARTS_DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    if len(parts) > MAX_PARTS:
+        # Who writes the content refuses it.
         return []
     return [_Echo(part.type, thinking=part.thinking, signature=part.signature, data=part.data) for part in parts]
 

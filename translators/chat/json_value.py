@@ -15,8 +15,9 @@ _KEY: Final = r'"(?:[^"\\\x00-\x1f]|\\.){0,64}+"'
 _OBJECT: Final = rf'(?:\[{_BLANK}){{0,4}}+\{{{_BLANK}{_KEY}{_BLANK}:{_BLANK}(?:["{{\[0-9-]|true|false|null)'
 # An array has no such mark, so it counts at the beginning of the text or of a fence, and only with more than a number.
 _ITEM: Final = rf"(?:-?[0-9][0-9.eE+-]{{0,32}}+|true|false|null){_BLANK},"
+_NESTED: Final = rf'\[{_BLANK}[\]\["{{0-9-]|\{{{_BLANK}[}}"]'
 _FENCE: Final = r"```[a-zA-Z]{0,20}+[ \t]{0,8}+\r?\n"
-_BEGINNING: Final = re.compile(rf'({_OBJECT})|{_FENCE}{_BLANK}(\[{_BLANK}(?:"|{_ITEM}))', re.DOTALL)
+_BEGINNING: Final = re.compile(rf'({_OBJECT})|{_FENCE}{_BLANK}(\[{_BLANK}(?:"|{_ITEM}|{_NESTED}))', re.DOTALL)
 # The longest text that the pattern fits; what has not become a beginning after so many characters will not.
 _LONGEST_BEGINNING: Final = 400
 _CANDIDATE: Final = re.compile(r"[`\[{]")

@@ -8,19 +8,19 @@ Nearly every message is a text and nothing else. Runs of such are taken as they 
 run is looked at message by message, which gives the same for those that hold nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
 import orjson
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import astuple
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.blocks import THINKING
-from translators.chat.caching import MARK, mark_last, mark_of, newest_mark
+from translators.chat.caching import MARK, last_markable, mark_of, newest_mark
 from translators.chat.content import (
     Block,
     Content,
@@ -33,18 +33,24 @@ from translators.chat.names import upstream_call_id
 from translators.chat.tools import Tools, call_input, custom_input
 from translators.chat.turns import UNKNOWN_PAST, Past
 from translators.errors import TranslationError
+from translators.limits import MAX_CALLS, MAX_ID, MAX_NAME, check_length, check_text
 from translators.reading import SPOKEN, is_blank, is_null, is_text
-from translators.wire.chat import ChatMessage, CustomCall, FunctionCall
+from translators.wire.chat import TRUE, ChatMessage, CustomCall, FunctionCall
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 _KNOWN_ROLES: Final = frozenset(ROLES)
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 _SPEAKERS: Final = frozenset({"user", "assistant"})
 # What a message holds besides its role and its content where it holds nothing.
-_NOTHING_ELSE: Final = astuple(ChatMessage("user"))[2:]
+_ALL_ELSE: Final = slice(2, len(ChatMessage.__struct_fields__))
+_NOTHING_ELSE: Final = astuple(ChatMessage("user"))[_ALL_ELSE]
 
-# Of texts so many make a step: about 0.2 ms.
+# Of texts so many make a step: about 0.2 ms. Of all else so many bytes, to which each message adds some: 1 ms, mostly.
 _MESSAGES_A_STEP: Final = 256
+_BYTES_A_STEP: Final = 32 * 1024
+_BYTES_A_MESSAGE: Final = 128
+# So much is looked at of turns that may say nothing.
+_MOST_BLANK_BYTES: Final = 64 * 1024
 
 # A conversation has to begin with a user's message; these stand in where there is none, in every turn the same.
 _OPENING: Final = b'"Begin."'
@@ -84,14 +90,19 @@ class Taken(Struct, frozen=True):
 
 
 class _Placed(Struct, frozen=True, gc=False):
-    """A message and where it stands in the caller's list."""
+    """A message, its index, and the place of its content where that is not the ordinary one."""
 
     index: int
     message: ChatMessage
+    place: str | None = None
 
     @property
     def path(self) -> str:
-        return f"messages[{self.index}]"
+        return f"messages[{self.index}]" if self.place is None else self.place.removesuffix(".content")
+
+    @property
+    def content_path(self) -> str:
+        return self.place or f"messages[{self.index}].content"
 
 
 @dataclass(slots=True)
@@ -114,8 +125,9 @@ class _Call(Struct, frozen=True, gc=False):
     name: str
 
 
-def is_in_tool_loop(messages: list[ChatMessage], past: Past) -> bool:
+def is_in_tool_loop(messages: list[ChatMessage], past: Past, places: Sequence[str] | None = None) -> bool:
     """Whether the model's last turn called tools and its signed thinking does not go back."""
+    looked_at = 0
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
         if message.role == "assistant":
@@ -123,8 +135,11 @@ def is_in_tool_loop(messages: list[ChatMessage], past: Past) -> bool:
                 made = past.contents.get(index)
                 return made[0]["type"] not in THINKING if made else not past.thinking(message)
             # A turn of which nothing is left is none.
-            content, path = message.content, f"messages[{index}].content"
+            content, path = message.content, _Placed(index, message, places[index] if places else None).content_path
             if SPOKEN.match(content) or ContentWriter().assistant(content, path) or _refusal(message):
+                return False
+            looked_at += len(content)
+            if looked_at > _MOST_BLANK_BYTES:
                 return False
     return False
 
@@ -147,45 +162,66 @@ class ConversationWriter:
         taken: Taken,
         adjustments: Adjustments,
         past: Past = UNKNOWN_PAST,
+        places: Sequence[str] | None = None,
     ) -> None:
         self.conversation = Conversation()
         # Whether signed thinking goes back, which upstream may find wrong.
         self.has_thinking = False
         self._past = past
         self._messages = messages
+        # Where the contents stand in the body, as `ChatRequest` has it.
+        self._places = places
         self._tools = tools
         self._taken = taken
         self._adjustments = adjustments
-        self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids)
+        self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids, shapes_are_read=places is not None)
         # Who has spoken by name, up to the run that is being written.
         self._names: set[str] = set()
         # Marks of contents whose first parts vanished, by the index of the message.
         self._orphans: dict[int, Block] = {}
+        # The last block that can carry a mark, of so many messages.
+        self._markable: Block | None = None
+        self._searched = 0
+        # What has been written since others had their turn.
+        self._work = 0
+
+    @property
+    def unknown_fields(self) -> int:
+        """How many fields nobody here knows in the parts of what has been written."""
+        return self._contents.unknown_fields
 
     def steps(self) -> Iterator[None]:
-        """Write the conversation; yields so often that no step takes long, unless a single message does.
+        """Write the conversation; yields so often that no step takes longer than a single message does.
 
         Raises `TranslationError` where calls and results do not belong together.
         """
         messages, written = self._messages, self.conversation.messages
-        _check_messages(messages)
+        _check_messages(messages, self._places)
         leading = _count_leading_system(messages)
-        for index in range(leading):
-            self._write_system(_Placed(index, messages[index]))
+        for item in self._placed(0, leading):
+            self._write_system(item)
+            if self._is_due(item.message):
+                yield
         texts: list[Block] = []
-        for start in range(0, len(messages), _MESSAGES_A_STEP):
-            texts += _texts(messages[start : start + _MESSAGES_A_STEP])
+        while len(texts) < len(messages):
+            _add_texts(messages, texts)
             yield
         for index in self._past.contents:
             texts[index] = {}
         done = leading
         for start, end in _runs_with_more(messages, texts, leading):
             written += texts[done:start]
-            self._write_run(_placed_run(messages, start, end))
+            yield from self._write_run(_run(self._placed(start, end)))
             done = end
             yield
         written += texts[done:]
         self._end()
+
+    def _placed(self, start: int, end: int) -> list[_Placed]:
+        messages, places = self._messages, self._places
+        if not places:
+            return [_Placed(index, messages[index]) for index in range(start, end)]
+        return [_Placed(index, messages[index], places[index]) for index in range(start, end)]
 
     def _write_system(self, item: _Placed) -> None:
         """Write a system message before the first run."""
@@ -193,19 +229,23 @@ class ConversationWriter:
         self._place_orphan(item)
         self.conversation.system.extend(texts)
 
-    def _write_run(self, run: _Run) -> None:
+    def _write_run(self, run: _Run) -> Iterator[None]:
         """Write a run: the assistant's turn, then results first and together, users in order, system messages last."""
         messages = self.conversation.messages
         if run.assistant is None and not run.others:
             self.conversation.add("user", _OPENING)
             return
         calls = self._assistant(run.assistant) if run.assistant else []
-        results = self._results(run, calls)
+        results = yield from self._results(run, calls)
         self.conversation.add("user", results)
         if run.assistant and len(results) == len(run.others):
             return
-        contents = {item.index: self._content(item) for item in run.others if item.message.role == "user"}
         users = [item for item in run.others if item.message.role == "user"]
+        contents: dict[int, Content] = {}
+        for item in users:
+            contents[item.index] = self._content(item)
+            if self._is_due(item.message):
+                yield
         self._names.update(item.message.name for item in users if item.message.name and item.message.name.strip())
         # A system message is taken only behind a user's; and there only as the last of its run.
         stands_late = self._taken.system_messages and bool(results or any(contents.values()))
@@ -217,12 +257,24 @@ class ConversationWriter:
                 late.append(item)
             elif item.message.role in _SYSTEM_ROLES:
                 self._add("user", [_marked_as_system(block) for block in self._system_texts(item)], item)
+            if self._is_due(item.message):
+                yield
         for item in late:
             texts = self._system_texts(item)
             self._place_orphan(item)
             self.conversation.add("system", texts)
+            if self._is_due(item.message):
+                yield
         if run.assistant is None and not messages:
             self.conversation.add("user", _NOTHING)
+
+    def _is_due(self, message: ChatMessage) -> bool:
+        """Whether others should have their turn, now that one more message was looked at."""
+        self._work += len(message.content) + _BYTES_A_MESSAGE
+        if self._work < _BYTES_A_STEP:
+            return False
+        self._work = 0
+        return True
 
     def _end(self) -> None:
         """A conversation whose last words are the model's own is continued by itself where it can, else on request."""
@@ -245,11 +297,11 @@ class ConversationWriter:
         message = item.message
         if (made := self._past.contents.get(item.index)) is not None:
             return self._made(item, made)
-        content = self._contents.assistant(message.content, f"{item.path}.content")
+        content = self._contents.assistant(message.content, item.content_path)
         self._keep_orphan(item)
         if refusal := _refusal(message):
             content = [*as_blocks(content), text_block(refusal)] if content else refusal
-        thinking = self._past.thinking(message)
+        thinking = self._past.thinking(message, item.path)
         self.has_thinking = self.has_thinking or bool(thinking)
         calls, uses = self._calls(item)
         if thinking or uses:
@@ -264,12 +316,12 @@ class ConversationWriter:
 
     def _made(self, item: _Placed, made: Sequence[Block]) -> list[_Call]:
         """Write the model's own turn as it was made: its ids as they are upstream, the marks those of the client."""
-        shown = self._contents.assistant(item.message.content, f"{item.path}.content")
+        shown = self._contents.assistant(item.message.content, item.content_path)
         self._keep_orphan(item)
         content = [dict(block) for block in made]
         self.has_thinking = self.has_thinking or any(block["type"] in THINKING for block in content)
         self._add("assistant", content or self._least(), item)
-        if (mark := newest_mark(as_blocks(shown))) is not None:
+        if (mark := _mark_on_calls(item) or newest_mark(as_blocks(shown))) is not None:
             self._mark_before(mark)
         uses = [block for block in content if block["type"] == "tool_use"]
         ids = [str(orjson.loads(orjson.dumps(block["id"]))) for block in uses]
@@ -281,8 +333,12 @@ class ConversationWriter:
     def _calls(self, item: _Placed) -> tuple[list[_Call], list[Block]]:
         calls: list[_Call] = []
         uses: list[Block] = []
+        if item.message.tool_calls:
+            check_length(item.message.tool_calls, MAX_CALLS, f"{item.path}.tool_calls")
         for number, call in enumerate(item.message.tool_calls or ()):
             path = f"{item.path}.tool_calls[{number}]"
+            if len(call.id) > MAX_ID:
+                check_text(call.id, MAX_ID, f"{path}.id")
             waiting = _Call(call.id, upstream_call_id(call.id), "")
             if call.custom is not None:
                 uses.append(self._custom_use(waiting, call.custom, f"{path}.custom.input"))
@@ -294,6 +350,8 @@ class ConversationWriter:
                     param=f"{path}.function",
                     code="missing_required_parameter",
                 )
+            if call.cache_control is not UNSET and (mark := mark_of(call.cache_control, None, path)) is not None:
+                uses[-1][MARK] = mark
             calls.append(waiting)
         if (legacy := item.message.function_call) is not None and not calls:
             # The old form has no ids; a place in the list is the same in every turn.
@@ -303,23 +361,36 @@ class ConversationWriter:
         return calls, uses
 
     def _function_use(self, call: _Call, function: FunctionCall, path: str) -> Block:
-        name = self._tools.upstream_name(function.name)
-        value = call_input(function, path, self._adjustments, wraps=name in self._tools.wrapped)
+        if len(function.name) > MAX_NAME:
+            check_text(function.name, MAX_NAME, f"{path.rpartition('.')[0]}.name")
+        tools = self._tools
+        name = tools.upstream_name(function.name)
+        names = tools.properties.get(name)
+        value = call_input(function, path, self._adjustments, wraps=name in tools.wrapped, names=names)
         return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": value}
 
     def _custom_use(self, call: _Call, custom: CustomCall, path: str) -> Block:
+        check_text(custom.name, MAX_NAME, f"{path.rpartition('.')[0]}.name")
         name = self._tools.upstream_name(custom.name)
         return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": custom_input(custom, path)}
 
-    def _results(self, run: _Run, calls: list[_Call]) -> list[Block]:
+    def _results(self, run: _Run, calls: list[_Call]) -> Generator[None, None, list[Block]]:
         """The results of one turn in the order of its calls; each call needs exactly one."""
+        waiting: dict[str | None, _Call] = {}
+        for call in calls:
+            waiting.setdefault(call.id, call)
         results: dict[str, Block] = {}
+        work = 0
         for item in run.others:
             if item.message.role in ("tool", "function"):
-                call = _answered(item, calls)
-                if call is None or call.upstream_id in results:
+                answered = _answered(item, waiting)
+                if answered is None or answered.upstream_id in results:
                     raise _unexpected_result(item)
-                results[call.upstream_id] = self._result(item, call)
+                results[answered.upstream_id] = self._result(item, answered)
+                work += len(item.message.content) + _BYTES_A_MESSAGE
+                if work > _BYTES_A_STEP:
+                    work = 0
+                    yield
         _check_answered(run, calls, results)
         return [results[call.upstream_id] for call in calls]
 
@@ -332,12 +403,15 @@ class ConversationWriter:
             result[MARK] = orphaned
         if content:
             result["content"] = Fragment(content) if isinstance(content, bytes) else content
+        if item.message.is_error == TRUE:
+            result["is_error"] = True
         if (mark := _own_mark(item)) is not None:
             result[MARK] = mark
         return result
 
     def _content(self, item: _Placed) -> Content:
-        content = self._contents.content(item.message.content, f"{item.path}.content")
+        write = self._contents.users if item.message.role == "user" else self._contents.content
+        content = write(item.message.content, item.content_path)
         self._keep_orphan(item)
         return content
 
@@ -352,13 +426,19 @@ class ConversationWriter:
 
     def _mark_before(self, mark: Block) -> None:
         """Mark the last that was written: a prompt is tools, then system, then messages."""
-        if not mark_last(self.conversation.messages, mark):
-            for block in (self.conversation.system or self._tools.definitions)[-1:]:
-                block.setdefault(MARK, mark)
+        messages = self.conversation.messages
+        # What was searched in vain is not searched again: there may be a mark on every message.
+        self._markable = last_markable(messages[self._searched :]) or self._markable
+        self._searched = len(messages)
+        if self._markable is not None:
+            self._markable.setdefault(MARK, mark)
+            return
+        for block in (self.conversation.system or self._tools.definitions)[-1:]:
+            block.setdefault(MARK, mark)
 
     def _system_texts(self, item: _Placed) -> list[Block]:
         """A system message's texts, the last of them with the mark of the whole."""
-        texts = self._contents.texts(item.message.content, f"{item.path}.content")
+        texts = self._contents.texts(item.message.content, item.content_path)
         self._keep_orphan(item)
         if (mark := _own_mark(item)) is not None:
             if texts:
@@ -386,7 +466,7 @@ class ConversationWriter:
         return [{"type": "text", "text": f"{name}:"}, *content]
 
 
-def _check_messages(messages: list[ChatMessage]) -> None:
+def _check_messages(messages: list[ChatMessage], places: Sequence[str] | None) -> None:
     if not messages:
         raise TranslationError(
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
@@ -395,11 +475,11 @@ def _check_messages(messages: list[ChatMessage]) -> None:
         )
     if {message.role for message in messages} <= _KNOWN_ROLES:
         return
-    index, role = next((index, item.role) for index, item in enumerate(messages) if item.role not in _KNOWN_ROLES)
+    index, message = next((index, item) for index, item in enumerate(messages) if item.role not in _KNOWN_ROLES)
     roles = ", ".join(f"'{role}'" for role in ROLES)
     raise TranslationError(
-        f"Invalid value: '{role}'. Supported values are: {roles}.",
-        param=f"messages[{index}].role",
+        f"Invalid value: '{message.role}'. Supported values are: {roles}.",
+        param=f"{_Placed(index, message, places[index] if places else None).path}.role",
         code="invalid_value",
     )
 
@@ -411,18 +491,23 @@ def _count_leading_system(messages: list[ChatMessage]) -> int:
     return len(messages)
 
 
-def _texts(messages: list[ChatMessage]) -> list[Block]:
-    """Each message as it is sent, where it is a text or texts and nothing else; empty where it holds more, or less."""
-    texts: list[Block] = []
-    for message in messages:
+def _add_texts(messages: list[ChatMessage], texts: list[Block]) -> None:
+    """Add the next messages as they are sent, as many as a step takes, to the texts of those before.
+
+    One is as it is sent where it is a text or texts and nothing else; it is empty where it holds more, or less.
+    """
+    size = 0
+    for message in messages[len(texts) : len(texts) + _MESSAGES_A_STEP]:
         content = message.content
-        if message.role not in _SPEAKERS or astuple(message)[2:] != _NOTHING_ELSE:
+        if message.role not in _SPEAKERS or astuple(message)[_ALL_ELSE] != _NOTHING_ELSE:
             texts.append({})
         elif SPOKEN.match(content):
             texts.append({"role": message.role, "content": Fragment(bytes(content))})
         else:
+            size += len(content)
             texts.append({"role": message.role, "content": blocks} if (blocks := plain_texts(content)) else {})
-    return texts
+            if size > _BYTES_A_STEP:
+                return
 
 
 def _runs_with_more(messages: list[ChatMessage], texts: list[Block], start: int) -> Iterator[tuple[int, int]]:
@@ -435,8 +520,7 @@ def _runs_with_more(messages: list[ChatMessage], texts: list[Block], start: int)
             yield begin, end
 
 
-def _placed_run(messages: list[ChatMessage], start: int, end: int) -> _Run:
-    placed = [_Placed(index, messages[index]) for index in range(start, end)]
+def _run(placed: list[_Placed]) -> _Run:
     has_assistant = bool(placed) and placed[0].message.role == "assistant"
     return _Run(placed[0], placed[1:]) if has_assistant else _Run(None, placed)
 
@@ -447,20 +531,28 @@ def _own_mark(item: _Placed) -> Block | None:
     return None if is_null(given) else mark_of(given, None, item.path)
 
 
-def _answered(item: _Placed, calls: list[_Call]) -> _Call | None:
+def _mark_on_calls(item: _Placed) -> Block | None:
+    """A mark that a message's calls carry."""
+    for number, call in enumerate(item.message.tool_calls or ()):
+        if call.cache_control is not UNSET:
+            mark = mark_of(call.cache_control, None, f"{item.path}.tool_calls[{number}]")
+            if mark is not None:
+                return mark
+    return None
+
+
+def _answered(item: _Placed, waiting: Mapping[str | None, _Call]) -> _Call | None:
     """The call that a result answers, by its id or, in the old form, by the function's name."""
     if item.message.role == "function":
-        return next((call for call in calls if call.id is None and call.name == item.message.name), None)
+        call = waiting.get(None)
+        return call if call is not None and call.name == item.message.name else None
     if item.message.tool_call_id is None:
         raise TranslationError(
             f"Missing required parameter: '{item.path}.tool_call_id'.",
             param=f"{item.path}.tool_call_id",
             code="missing_required_parameter",
         )
-    for call in calls:
-        if call.id == item.message.tool_call_id:
-            return call
-    return None
+    return waiting.get(item.message.tool_call_id)
 
 
 def _unexpected_result(item: _Placed) -> TranslationError:
@@ -470,7 +562,8 @@ def _unexpected_result(item: _Placed) -> TranslationError:
     return TranslationError(
         "Invalid parameter: messages with role 'tool' must be a response to a preceding message "
         f"with 'tool_calls'; '{item.message.tool_call_id}' has no call that waits for it.",
-        param=f"{item.path}.tool_call_id",
+        # One in Anthropic's form is a part of a content.
+        param=f"{item.path}.{'tool_use_id' if '.' in item.path else 'tool_call_id'}",
         code="invalid_value",
     )
 

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct, UnsetType
 from orjson import Fragment
 
 from translators.blocks import THINKING, Block, BlockRecorder, blocks_of_message, sendable
-from translators.chat.filters import CustomInput, FenceStripper, TextFilter, WrappedArguments
+from translators.chat.filters import CustomInput, FenceStripper, RestoredNames, TextFilter, Unchanged, WrappedArguments
 from translators.chat.finish import finish_reason
 from translators.chat.json_value import JsonValue
 from translators.chat.names import caller_call_id
@@ -76,12 +76,16 @@ _OPEN: Final = State.OPEN
 
 @dataclass(slots=True)
 class Call:
-    """A tool call that is being read: its place among the calls, and what is done to its arguments."""
+    """A tool call that is being read: its place among the calls, and what is done to its arguments.
+
+    One that `is_answer` is no call for the caller: its arguments are the text.
+    """
 
     index: int
     id: str
     name: str
     is_custom: bool = False
+    is_answer: bool = False
     filter: TextFilter | None = None
     whole_input: bytes = b"{}"
     has_arguments: bool = False
@@ -502,6 +506,11 @@ class MessageReader:
             call.is_custom, call.filter = True, CustomInput()
         elif upstream_name in self._shape.wrapped_tools:
             call.filter = WrappedArguments()
+        elif upstream_name in self._shape.property_names:
+            call.filter = RestoredNames(self._shape.property_names[upstream_name])
+        if upstream_name == self._shape.answer_tool:
+            call.is_answer, call.filter = True, call.filter or Unchanged()
+            return call
         self.calls.append(call)
         self.on_call(call)
         return call
@@ -515,18 +524,31 @@ class MessageReader:
             raw = _encoded(call.filter.feed(orjson.loads(raw)))
             if raw is None:
                 return
+            if call.is_answer:
+                call.has_arguments = True
+                self._say(raw)
+                return
         call.has_arguments = True
         self.on_arguments(call, raw)
 
     def _end_call(self, call: Call) -> None:
         """A call whose input came whole, or that has none: clients parse the text, so it has to be an object."""
+        if isinstance(call.filter, RestoredNames) and (rest := call.filter.end()):
+            self._give(call, orjson.dumps(rest))
         if call.has_arguments:
             return
         if call.filter is not None and call.whole_input:
             self._arguments(call, orjson.dumps(call.whole_input.decode()))
         if not call.has_arguments and not call.is_custom:
             call.has_arguments = True
-            self.on_arguments(call, orjson.dumps((b"{}" if call.filter else call.whole_input or b"{}").decode()))
+            self._give(call, orjson.dumps((b"{}" if call.filter else call.whole_input or b"{}").decode()))
+
+    def _give(self, call: Call, raw: bytes) -> None:
+        """The arguments, or the text that they are."""
+        if call.is_answer:
+            self._say(raw)
+        else:
+            self.on_arguments(call, raw)
 
     def _cite(self, block: _TextBlock) -> None:
         """What a text block cites, now that its end is known: with an address for annotations, else verbatim."""

@@ -16,12 +16,14 @@ from translators.blocks import Block as RecordedBlock
 from translators.blocks import content_of, is_whole
 from translators.chat import caching
 from translators.chat.automatic import Prompt
-from translators.chat.choice import Choice, write_choice
+from translators.chat.choice import Choice, for_answer, write_choice
 from translators.chat.content import Block
+from translators.chat.echoes import signed_thinking
 from translators.chat.extensions import Extensions, write_extensions
-from translators.chat.formats import Format, write_format
+from translators.chat.formats import Format, tool_hash, write_format
 from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
+from translators.chat.native_shapes import UnreadShapesError, may_have_native_shapes, read_native_shapes
 from translators.chat.reasoning import Circumstances, Reasoning, speaks_openrouter, write_reasoning
 from translators.chat.settings import (
     drop_without_counterpart,
@@ -32,19 +34,39 @@ from translators.chat.settings import (
     verbosity_words,
 )
 from translators.chat.shape import PLAIN, AnswerShape
-from translators.chat.tools import Tools, write_tools
+from translators.chat.tools import Tools, tools_in_steps
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
+from translators.chat.unknown import unknown_in_steps
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 from translators.hosts import HostProfile
+from translators.limits import (
+    MAX_MESSAGES,
+    MAX_METADATA_BYTES,
+    MAX_TOOLS,
+    MAX_VALUES,
+    check_length,
+    too_many_values,
+    too_much_metadata,
+)
 from translators.models import ModelRow
 from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.schema import schema_hash
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS
-from translators.wire.chat import KNOWN_FIELDS, KNOWN_REQUEST_DECODER, OBJECT_DECODER, REQUEST_DECODER, ChatRequest
+from translators.steps import in_one_go
+from translators.weight import values_in_steps
+from translators.wire.chat import (
+    ECHOING_REQUEST_DECODER,
+    KNOWN_REQUEST_DECODER,
+    OBJECT_DECODER,
+    REQUEST_DECODER,
+    ChatRequest,
+)
 
 # The API wants long answers streamed: the official SDK draws the line where 128,000 tokens an hour would take
 # more than ten minutes (section 8.5 of the Messages reference).
 MAX_UNSTREAMED_TOKENS: Final = 21_333
+# A body that is no larger cannot hold so many values that reading it takes long.
+_WEIGHED_BYTES: Final = 2**20
 # Roughly; good enough to tell a prompt that is cached from one that is too short for it.
 _BYTES_A_TOKEN: Final = 4
 
@@ -79,6 +101,11 @@ class Target(Struct, frozen=True):
     row: ModelRow
     host: HostProfile = HostProfile()
     refused_schemas: frozenset[str] = frozenset()
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """Schemas that upstream has refused, and the uses of schemas that the model does not have."""
+        return self.refused_schemas.union(self.row.refuses) if self.row.refuses else self.refused_schemas
 
 
 class MessagesRequest(Struct, frozen=True):
@@ -119,46 +146,104 @@ class MessagesRequest(Struct, frozen=True):
 
 
 def read_request(body: bytes) -> ChatRequest:
-    """The caller's request; raises `TranslationError` with the `param` that is wrong."""
-    return _read(checked_body(body))
+    """The caller's request, in one go; raises `TranslationError` with the `param` that is wrong."""
+    body = checked_body(body)
+    request = _read_known(body) or in_one_go(_read_again(body))
+    if may_have_native_shapes(request):
+        in_one_go(read_native_shapes(request))
+    return request
 
 
 def read_in_steps(body: bytes) -> Generator[None, None, ChatRequest]:
-    """What `read_request` gives, in steps; the longest is the JSON decoder's, about 1 ms for 1 MB of short texts."""
+    """What `read_request` gives, in steps.
+
+    The longest is the JSON decoder's: about 1 ms for 1 MB of short texts, 25 ms for as many values as are allowed.
+    """
     if not body.isascii():
         yield from check_in_steps(body)
+    if len(body) > _WEIGHED_BYTES and (yield from values_in_steps(body, MAX_VALUES)) > MAX_VALUES:
+        raise too_many_values(None, MAX_VALUES)
     yield
-    return _read(body)
+    request = _read_known(body)
+    if request is None:
+        yield
+        request = yield from _read_again(body)
+    yield
+    if may_have_native_shapes(request):
+        yield from read_native_shapes(request)
+    return request
 
 
-def _read(body: bytes) -> ChatRequest:
+def _read_known(body: bytes) -> ChatRequest | None:
+    """The request; None where something is wrong with it, or a field known to nobody here."""
     try:
         known = KNOWN_REQUEST_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # A mistake, or a field that nobody here knows: reading again tells the one, and counts the other.
-        request = decode(REQUEST_DECODER, body)
-        request.unknown_fields = len(OBJECT_DECODER.decode(body).keys() - KNOWN_FIELDS)
-        return request
-    known.unknown_fields = 0
+        return None
+    known.unknown_fields, known.places = 0, None
+    _check_sizes(known)
     return known
+
+
+def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
+    """Tell the mistake, or count the fields that nobody here knows."""
+    request: ChatRequest
+    try:
+        request, is_known = ECHOING_REQUEST_DECODER.decode(body), True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        request, is_known = decode(REQUEST_DECODER, body), False
+    _check_sizes(request)
+    yield
+    request.unknown_fields, request.places = 0, None
+    if not is_known:
+        request.unknown_fields = yield from unknown_in_steps(body)
+    return request
+
+
+def _check_sizes(request: ChatRequest) -> None:
+    """Refuse what is too long before anything goes through it."""
+    if len(request.messages) > MAX_MESSAGES:
+        check_length(request.messages, MAX_MESSAGES, "messages")
+    if len(request.metadata) > MAX_METADATA_BYTES:
+        raise too_much_metadata(request.metadata)
+    if request.tools:
+        check_length(request.tools, MAX_TOOLS, "tools")
+    if request.functions:
+        check_length(request.functions, MAX_TOOLS, "functions")
 
 
 def write_request(request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST) -> MessagesRequest:
     """The same request for one model at one host; raises `TranslationError` where it cannot be put into Messages."""
-    draft = _decide(request, target, options, past)
-    for _ in draft.writer.steps():
-        pass
-    return _written(draft)
+    return in_one_go(write_in_steps(request, target, options, past))
 
 
 def write_in_steps(
     request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST
 ) -> Generator[None, None, MessagesRequest]:
     """What `write_request` gives, in steps of which none takes long: for who has other things to do meanwhile."""
-    draft = _decide(request, target, options, past)
-    yield from draft.writer.steps()
+    _check_possible(request, options)
+    adjustments = Adjustments(reject=options.reject_unsupported)
+    limit = token_limit(request, target.row, options.max_output_tokens, adjustments)
+    tools = Tools()
+    if request.tools or request.functions or request.web_search_options is not None:
+        native = options.server_tools
+        if "mcp_servers" in options.allowed_fields:
+            native |= {MCP_TOOLSET}
+        tools = yield from tools_in_steps(request, adjustments, target.refused, native=native)
+    draft = _decide(request, target, options, past, adjustments, limit, tools)
+    try:
+        yield from draft.writer.steps()
+    except UnreadShapesError:
+        yield from read_native_shapes(request)
+        return (yield from write_in_steps(request, target, options, past))
     yield
-    return _written(draft)
+    system = _system(draft)
+    has_marks = yield from _write_marks(draft, system)
+    if has_marks and draft.target.row.refuses:
+        has_marks = _unmark_refused(draft, system)
+    if len(request.messages) > caching.MESSAGES_A_STEP:
+        yield
+    return _written(draft, system, has_marks=has_marks)
 
 
 @dataclass(slots=True)
@@ -179,25 +264,33 @@ class _Draft:
     past: Past
 
 
-def _decide(request: ChatRequest, target: Target, options: Options, past: Past) -> _Draft:
-    """Each decision after those it depends on: tools, form, choice, thinking, what the conversation may hold."""
-    _check_possible(request, options)
-    adjustments = Adjustments(reject=options.reject_unsupported)
-    row, refused = target.row, target.refused_schemas
-    max_tokens, is_limited = token_limit(request, row, options.max_output_tokens, adjustments)
-    native = options.server_tools
-    if "mcp_servers" in options.allowed_fields:
-        native |= {MCP_TOOLSET}
-    tools = write_tools(request, adjustments, refused, native=native)
-    extensions = write_extensions(request, options.allowed_fields, adjustments)
-    form = write_format(request.response_format, adjustments, refused)
-    has_form = form.schema is not None or "format" in extensions.output_config
+def _decide(
+    request: ChatRequest,
+    target: Target,
+    options: Options,
+    past: Past,
+    adjustments: Adjustments,
+    limit: tuple[int, bool],
+    tools: Tools,
+) -> _Draft:
+    """Each decision after those it depends on: form, choice, thinking, what the conversation may hold."""
+    row, refused = target.row, target.refused
+    max_tokens, is_limited = limit
+    extensions = write_extensions(request, options.allowed_fields, adjustments, row.refuses)
+    own_form = "format" in extensions.output_config
+    may_force = row.forced_tools and not (tools.definitions or own_form)
+    form = write_format(request.response_format, adjustments, refused, may_force=may_force)
+    has_form = form.schema is not None or own_form
     choice = write_choice(request, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
+    if form.tools is not None:
+        tools, choice, has_form = form.tools, for_answer(form.tools, row), True
+    if tools.strict_schemas and (held := form.schema or choice.format) is not None:
+        tools.make_room(held, adjustments)
     circumstances = Circumstances(
         max_tokens=max_tokens,
         is_limited_by_caller=is_limited,
         is_tool_forced=choice.is_forced,
-        is_in_tool_loop=is_in_tool_loop(request.messages, past),
+        is_in_tool_loop=is_in_tool_loop(request.messages, past, request.places),
         always_show=options.always_show_reasoning,
         own_effort=extensions.effort,
     )
@@ -218,26 +311,26 @@ def _decide(request: ChatRequest, target: Target, options: Options, past: Past) 
         form=form,
         choice=choice,
         reasoning=reasoning,
-        writer=ConversationWriter(request.messages, tools, taken, adjustments, past),
+        writer=ConversationWriter(request.messages, tools, taken, adjustments, past, request.places),
         past=past,
     )
 
 
-def _written(draft: _Draft) -> MessagesRequest:
-    """The request, once its conversation is written: marks, sampling, and the body."""
+def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> MessagesRequest:
+    """The request, once its conversation is written and marked: sampling, and the body."""
     request, target, adjustments = draft.request, draft.target, draft.adjustments
-    system = _system(draft)
-    has_marks = _write_marks(draft, system)
     # Behind the last mark: no cache holds what is said for one turn.
     draft.writer.conversation.add_turn_words(draft.choice.turn_words)
     sampled = sampling(request, target.row, target.host, draft.reasoning, adjustments)
     streams = bool(request.stream) or draft.max_tokens > MAX_UNSTREAMED_TOKENS or draft.tools.has_server_tools
     body = orjson.dumps(_body(draft, system, sampled, streams=streams))
     drop_without_counterpart(request, adjustments)
-    if draft.past.left_out is not None:
-        adjustments.note("thinking_blocks", "dropped", draft.past.left_out)
+    if (why := draft.past.left_out) is not None:
+        is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, request.messages))
+        # What the gateway has kept by itself, no caller has sent.
+        (adjustments.add if is_own else adjustments.note)("thinking_blocks", "dropped", why)
     shape = _shape(draft)
-    adjustments.count_unknown(request.unknown_fields)
+    adjustments.count_unknown(request.unknown_fields + draft.writer.unknown_fields)
     version = target.host.sampling_version if sampled else None
     return MessagesRequest(
         body,
@@ -255,9 +348,12 @@ def _written(draft: _Draft) -> MessagesRequest:
 
 
 def _schemas(draft: _Draft) -> dict[str, str]:
-    schemas = {f"tools.{index}": digest for index, digest in draft.tools.strict_schemas.items()}
+    schemas = {f"tools.{index}": schema_hash(found.json) for index, found in draft.tools.strict_schemas.items()}
     if (form := draft.form.schema or draft.choice.format) is not None:
-        schemas["output_config.format"] = schema_hash(form)
+        schemas["output_config.format"] = schema_hash(form.json)
+    if draft.form.tools is not None:
+        # The gateway made a tool of it.
+        schemas["tools.0"] = tool_hash(draft.form.tools)
     return schemas
 
 
@@ -266,7 +362,7 @@ def _body(draft: _Draft, system: list[Block], sampled: dict[str, object], *, str
     body: Block = {"model": draft.target.model, "max_tokens": draft.max_tokens}
     if streams:
         body["stream"] = True
-    body |= sampled | settings(draft.request, draft.adjustments)
+    body |= sampled | settings(draft.request, draft.adjustments, draft.target.row.refuses)
     body |= _thinking_fields(draft) | draft.extensions.fields
     if draft.tools.definitions:
         body["tools"] = draft.tools.definitions
@@ -297,20 +393,36 @@ def _system(draft: _Draft) -> list[Block]:
     return [*draft.writer.conversation.system, *added]
 
 
-def _write_marks(draft: _Draft, system: list[Block]) -> bool:
+def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bool]:
     """Add the marks that hold for the request, and keep what Messages allows; whether there is any."""
     request, tools, messages = draft.request, draft.tools.definitions, draft.writer.conversation.messages
-    has_marks = caching.has_marks(tools, system, caching.message_blocks(messages))
+    marked: list[Block] = []
+    for start in range(0, len(messages), caching.MESSAGES_A_STEP):
+        if start:
+            yield
+        marked += caching.marked_blocks(messages[start : start + caching.MESSAGES_A_STEP])
+    has_marks = bool(marked) or caching.has_marks(tools, system)
     whole = caching.mark_of(request.cache_control, None, "") if not is_null(request.cache_control) else None
     if whole is None and not has_marks:
         whole = _asked_mark(request)
         if whole is None:
             return not _has_opted_out(request) and _mark_where_it_pays(draft, system)
-    if whole is not None:
-        has_marks = caching.mark_last(messages, whole) or has_marks
-    if has_marks:
-        caching.limit_marks(tools, system, messages, draft.adjustments)
-    return has_marks
+    last = None if whole is None else caching.last_markable(messages)
+    if last is not None and caching.MARK not in last:
+        last[caching.MARK] = whole
+        marked.append(last)
+    if marked or has_marks:
+        caching.limit_marks(tools, system, marked, draft.adjustments)
+    return bool(marked) or has_marks
+
+
+def _unmark_refused(draft: _Draft, system: list[Block]) -> bool:
+    """Take off the marks that the model refuses; whether any is left."""
+    tools, messages = draft.tools.definitions, draft.writer.conversation.messages
+    marked = [block for part in (tools, system) for block in part if caching.MARK in block]
+    marked += caching.marked_blocks(messages)
+    caching.without_refused(marked, draft.target.row.refuses, draft.adjustments)
+    return any(caching.MARK in block for block in marked)
 
 
 def _asked_mark(request: ChatRequest) -> Block | None:
@@ -342,8 +454,10 @@ def _thinking_fields(draft: _Draft) -> Block:
     config: Block = dict(draft.extensions.output_config)
     if draft.reasoning.effort is not None:
         config["effort"] = draft.reasoning.effort
+    elif not draft.target.row.efforts:
+        config.pop("effort", None)
     if (schema := draft.form.schema or draft.choice.format) is not None:
-        config["format"] = {"type": "json_schema", "schema": Fragment(schema)}
+        config["format"] = {"type": "json_schema", "schema": Fragment(schema.json)}
     if config:
         fields["output_config"] = config
     return fields
@@ -357,8 +471,10 @@ def _shape(draft: _Draft) -> AnswerShape:
         tool_names=tools.names,
         custom_tools=frozenset(tools.custom) if tools.custom else PLAIN.custom_tools,
         wrapped_tools=frozenset(tools.wrapped) if tools.wrapped else PLAIN.wrapped_tools,
+        property_names=_restored(tools) if tools.properties else PLAIN.property_names,
         is_legacy=tools.is_legacy,
         text_call=draft.choice.text_call,
+        answer_tool=draft.choice.answer_tool,
         strips_fences=draft.form.strips_fences,
         only_json=draft.form.only_json,
         stops=own_stops(draft.request),
@@ -369,3 +485,8 @@ def _shape(draft: _Draft) -> AnswerShape:
         continues_pauses=tools.has_server_tools,
         keeps_blocks=draft.past.origin is not None and not is_special,
     )
+
+
+def _restored(tools: Tools) -> dict[str, dict[str, str]]:
+    """The caller's names of properties by upstream's, for each tool."""
+    return {tool: {new: given for given, new in names.items()} for tool, names in tools.properties.items()}

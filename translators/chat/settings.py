@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from operator import attrgetter
 from typing import Final, TypeVar
 
@@ -11,7 +11,8 @@ from translators.chat.reasoning import Reasoning
 from translators.chat.stops import blank_stops
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
-from translators.models import ModelRow
+from translators.limits import MAX_STOPS, MAX_USER, check_length, check_text
+from translators.models import METADATA, SERVICE_TIER, STOPS, ModelRow
 from translators.reading import decode, is_null
 from translators.wire.chat import INTEGER_DECODER, NULL, ChatRequest
 
@@ -118,11 +119,16 @@ def _in_range(name: str, value: float, highest: int) -> float:
     )
 
 
-def settings(request: ChatRequest, adjustments: Adjustments) -> dict[str, object]:
-    """Stop sequences, the user's id and the service tier."""
+# What the caller calls a field that the model may refuse.
+_CALLERS_NAMES: Final = {STOPS: "stop", METADATA: "user", SERVICE_TIER: "service_tier"}
+
+
+def settings(request: ChatRequest, adjustments: Adjustments, refused: Collection[str] = ()) -> dict[str, object]:
+    """Stop sequences, the user's id and the service tier; `refused` are fields that the model does not take."""
     fields: dict[str, object] = {}
     if request.stop:
         stops = _stops(request)
+        check_length(stops, MAX_STOPS, "stop")
         if kept := [stop for stop in stops if stop.strip()]:
             fields["stop_sequences"] = kept
         blank = {stop for stop in stops if not stop.strip()}
@@ -132,6 +138,11 @@ def settings(request: ChatRequest, adjustments: Adjustments) -> dict[str, object
         fields["metadata"] = {"user_id": _user_id(user)}
     if request.service_tier is not None:
         fields["service_tier"] = _looked_up(_SERVICE_TIERS, request.service_tier, "service_tier")
+    if refused:
+        for name, callers in _CALLERS_NAMES.items():
+            if name in fields and name in refused:
+                del fields[name]
+                adjustments.add(callers, "dropped", "model")
     return fields
 
 
@@ -173,6 +184,7 @@ def _user(request: ChatRequest, adjustments: Adjustments) -> str | None:
     for name in ("safety_identifier", "user"):
         user: str | None = getattr(request, name)
         if user and user.strip():
+            check_text(user, MAX_USER, name)
             return user
         if user:
             adjustments.add(name, "dropped", "blank")

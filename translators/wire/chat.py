@@ -6,12 +6,14 @@ more than one JSON type, is `Raw`; fields not named here are ignored, as vendor 
 What comes in thousands is `gc=False`: nothing in it can lead back to itself, so the garbage collector need not look.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 NULL: Final = Raw(b"null")
+TRUE: Final = Raw(b"true")
 
 
 class FunctionCall(Struct, gc=False):
@@ -35,6 +37,7 @@ class ToolCall(Struct, gc=False):
     type: str = "function"
     function: FunctionCall | None = None
     custom: CustomCall | None = None
+    cache_control: Raw | UnsetType = UNSET
 
 
 class ChatMessage(Struct, gc=False):
@@ -50,6 +53,7 @@ class ChatMessage(Struct, gc=False):
     thinking_blocks: Raw = NULL
     reasoning_details: Raw = NULL
     cache_control: Raw = NULL
+    is_error: Raw = NULL
 
 
 class ImageUrl(Struct):
@@ -57,14 +61,26 @@ class ImageUrl(Struct):
 
     url: Raw
     detail: Raw = NULL
+    # What other services take beside these, ignored.
+    format: Raw = NULL
+
+
+class DocumentUrl(Struct):
+    """Where a document is: an https address."""
+
+    url: Raw
 
 
 class FileObject(Struct):
-    """A file: its content in base64 (bare, or as a data: URL), or its id."""
+    """A file: its content in base64 (bare, or as a data: URL), its https address, or its id."""
 
     file_data: Raw = NULL
     file_id: str | None = None
     filename: str | None = None
+    file_url: Raw = NULL
+    # What other services take beside these, ignored.
+    format: Raw = NULL
+    detail: Raw = NULL
 
 
 class CacheBreakpoint(Struct):
@@ -87,6 +103,54 @@ class ContentPart(Struct, gc=False):
     data: Raw = NULL
     cache_control: Raw = NULL
     prompt_cache_breakpoint: CacheBreakpoint | None = None
+    # Parts of Mistral's.
+    document_url: Raw = NULL
+    document_name: str | None = None
+    # Parts of the Responses API, which are flat.
+    file_data: Raw = NULL
+    file_url: Raw = NULL
+    file_id: str | None = None
+    filename: str | None = None
+    detail: Raw = NULL
+    # Anthropic's own blocks.
+    source: Raw = NULL
+    title: Raw = NULL
+    context: Raw = NULL
+    citations: Raw = NULL
+    id: str | None = None
+    name: str | None = None
+    input: Raw = NULL
+    tool_use_id: str | None = None
+    content: Raw = NULL
+    is_error: Raw = NULL
+    # Echoes of answers, ignored.
+    annotations: Raw = NULL
+    logprobs: Raw = NULL
+    index: Raw = NULL
+    format: Raw = NULL
+    summary: Raw = NULL
+    caller: Raw = NULL
+
+
+class KnownContentPart(ContentPart, forbid_unknown_fields=True, gc=False):
+    """A part without other fields."""
+
+    file: "KnownFileObject | None" = None
+
+
+class KnownFileObject(FileObject, forbid_unknown_fields=True):
+    """A file without other fields."""
+
+
+class BlockSource(Struct):
+    """Where the content of one of Anthropic's own blocks comes from; which field counts follows from `type`."""
+
+    type: str
+    media_type: str | None = None
+    data: Raw = NULL
+    url: Raw = NULL
+    file_id: str | None = None
+    content: Raw = NULL
 
 
 class TextPart(Struct, forbid_unknown_fields=True, gc=False):
@@ -104,6 +168,7 @@ class FunctionDefinition(Struct):
     parameters: Raw = NULL
     strict: bool | None = None
     cache_control: Raw = NULL
+    input_schema: Raw = NULL
 
 
 class CustomDefinition(Struct):
@@ -112,6 +177,7 @@ class CustomDefinition(Struct):
     name: str
     description: str | None = None
     format: Raw = NULL
+    cache_control: Raw = NULL
 
 
 class Grammar(Struct):
@@ -128,14 +194,12 @@ class CustomFormat(Grammar):
 
 
 class ToolDefinition(Struct):
-    """One entry of `tools`; some clients send a function's fields flat, as the Responses API has them."""
+    """One entry of `tools`; some clients send a function's fields flat, as Responses and Messages have them."""
 
     type: str = "function"
-    function: FunctionDefinition | None = None
-    custom: CustomDefinition | None = None
+    function: Raw = NULL
+    custom: Raw = NULL
     name: str | None = None
-    description: str | None = None
-    parameters: Raw = NULL
     strict: bool | None = None
     input_schema: Raw = NULL
     cache_control: Raw = NULL
@@ -153,6 +217,7 @@ class JsonSchemaFormat(Struct):
     name: str = ""
     schema: Raw = NULL
     strict: bool | None = None
+    description: str | None = None
 
 
 class ResponseFormat(Struct):
@@ -187,8 +252,8 @@ class ApproximateLocation(Struct):
     timezone: str | None = None
 
 
-class UserLocation(Struct):
-    """Where the user is."""
+class UserLocation(ApproximateLocation):
+    """Where the user is; chat has the place in a field of its own."""
 
     approximate: ApproximateLocation | None = None
 
@@ -221,7 +286,7 @@ class ChatRequest(Struct):
     tools: list[Raw] | None = None
     tool_choice: Raw = NULL
     parallel_tool_calls: bool | None = None
-    functions: list[FunctionDefinition] | None = None
+    functions: list[Raw] | None = None
     function_call: Raw = NULL
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
@@ -260,12 +325,83 @@ class ChatRequest(Struct):
     speed: Raw = NULL
     inference_geo: Raw = NULL
     top_k: Raw = NULL
-    # Filled in by the reader, whatever a client may send under this name.
+    system: Raw | UnsetType = UNSET
+    stop_sequences: list[str] | None = None
+    # Filled in by the reader, whatever a client may send under these names: how many fields nobody here knows, and
+    # where the messages' contents stand in the body. The places are empty where all are ordinary
+    # (`messages[i].content`), None where nobody has looked for Anthropic's shapes.
     unknown_fields: int = msgspec.field(default=0, name="(unknown fields)")
+    places: Sequence[str] | None = msgspec.field(default=None, name="(places)")
+
+
+# What has no other fields, as nearly every body: reading it tells that there is nothing to count.
+
+
+class KnownFunctionCall(FunctionCall, forbid_unknown_fields=True, gc=False):
+    """A call of a function without other fields."""
+
+
+class KnownCustomCall(CustomCall, forbid_unknown_fields=True):
+    """A call of a custom tool without other fields."""
+
+
+class KnownToolCall(ToolCall, forbid_unknown_fields=True, gc=False):
+    """A call without other fields."""
+
+    function: KnownFunctionCall | None = None
+    custom: KnownCustomCall | None = None
+
+
+class KnownChatMessage(ChatMessage, forbid_unknown_fields=True, gc=False):
+    """A message without other fields."""
+
+    tool_calls: list[KnownToolCall] | None = None  # type: ignore[assignment]
+    function_call: KnownFunctionCall | None = None
 
 
 class KnownChatRequest(ChatRequest, forbid_unknown_fields=True):
-    """A body without any other fields, as nearly every one is: reading it tells that there is nothing to count."""
+    """A body without other fields, here or in its messages."""
+
+    messages: list[KnownChatMessage]  # type: ignore[assignment]
+
+
+# The same with what clients echo of answers, which says nothing. They are types of their own since messages come in
+# thousands, and each field of one costs time whether it is there or not.
+
+
+class EchoedFunctionCall(FunctionCall, forbid_unknown_fields=True, gc=False):
+    """A call of a function with what the SDKs have put into it."""
+
+    parsed_arguments: Raw = NULL
+
+
+class EchoedToolCall(ToolCall, forbid_unknown_fields=True, gc=False):
+    """A call as a stream has it."""
+
+    function: EchoedFunctionCall | None = None
+    custom: KnownCustomCall | None = None
+    index: Raw = NULL
+
+
+class EchoedMessage(ChatMessage, forbid_unknown_fields=True, gc=False):
+    """A message as answers have it."""
+
+    tool_calls: list[EchoedToolCall] | None = None  # type: ignore[assignment]
+    function_call: EchoedFunctionCall | None = None
+    reasoning_content: Raw = NULL
+    reasoning: Raw = NULL
+    annotations: Raw = NULL
+    citations: Raw = NULL
+    audio: Raw = NULL
+    parsed: Raw = NULL
+    index: Raw = NULL
+    provider_specific_fields: Raw = NULL
+
+
+class EchoingChatRequest(ChatRequest, forbid_unknown_fields=True):
+    """A body without other fields but for echoes of answers."""
+
+    messages: list[EchoedMessage]  # type: ignore[assignment]
 
 
 class NamedTool(Struct):
@@ -291,12 +427,16 @@ class AllowedTools(Struct):
 
 
 class ToolChoice(Struct):
-    """The object form of `tool_choice`."""
+    """The object form of `tool_choice`: OpenAI's, flat as in Responses, or Anthropic's own."""
 
     type: str
     function: NamedTool | None = None
     custom: NamedTool | None = None
     allowed_tools: AllowedTools | None = None
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+    mode: str = "auto"
+    tools: list[AllowedTool] | None = None
 
 
 class LegacyChoice(Struct):
@@ -305,14 +445,35 @@ class LegacyChoice(Struct):
     name: str
 
 
-KNOWN_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs.fields(ChatRequest))
+def field_names(struct: type[Struct]) -> frozenset[str]:
+    """The fields of a struct, as they are called in JSON."""
+    return frozenset(field.encode_name for field in msgspec.structs.fields(struct))
+
+
+# Those that a client can send.
+KNOWN_FIELDS: Final = field_names(ChatRequest)
+MESSAGE_FIELDS: Final = field_names(EchoedMessage)
+CALL_FIELDS: Final = field_names(EchoedToolCall)
+FUNCTION_CALL_FIELDS: Final = field_names(EchoedFunctionCall)
+CUSTOM_CALL_FIELDS: Final = field_names(CustomCall)
+PART_FIELDS: Final = field_names(ContentPart)
+IMAGE_FIELDS: Final = field_names(ImageUrl)
+FILE_FIELDS: Final = field_names(FileObject)
 
 REQUEST_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 KNOWN_REQUEST_DECODER: Final = msgspec.json.Decoder(KnownChatRequest)
+ECHOING_REQUEST_DECODER: Final = msgspec.json.Decoder(EchoingChatRequest)
 PARTS_DECODER: Final = msgspec.json.Decoder(list[ContentPart])
+# Reads what `PARTS_DECODER` reads, where there is nothing to count.
+KNOWN_PARTS_DECODER: Final[msgspec.json.Decoder[list[ContentPart]]] = msgspec.json.Decoder(list[KnownContentPart])
 TEXT_PARTS_DECODER: Final = msgspec.json.Decoder(list[TextPart])
 CUSTOM_FORMAT_DECODER: Final = msgspec.json.Decoder(CustomFormat)
 TOOL_DECODER: Final = msgspec.json.Decoder(ToolDefinition)
+BLOCK_SOURCE_DECODER: Final = msgspec.json.Decoder(BlockSource)
+DOCUMENT_URL_DECODER: Final[msgspec.json.Decoder[DocumentUrl | str]] = msgspec.json.Decoder(DocumentUrl | str)
+FUNCTION_DECODER: Final = msgspec.json.Decoder(FunctionDefinition)
+CUSTOM_DECODER: Final = msgspec.json.Decoder(CustomDefinition)
+USER_LOCATION_DECODER: Final = msgspec.json.Decoder(UserLocation)
 IMAGE_URL_DECODER: Final[msgspec.json.Decoder[ImageUrl | str]] = msgspec.json.Decoder(ImageUrl | str)
 TOOL_CHOICE_DECODER: Final[msgspec.json.Decoder[ToolChoice | str]] = msgspec.json.Decoder(ToolChoice | str)
 LEGACY_CHOICE_DECODER: Final[msgspec.json.Decoder[LegacyChoice | str]] = msgspec.json.Decoder(LegacyChoice | str)

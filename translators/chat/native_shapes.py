@@ -1,0 +1,127 @@
+"""Anthropic's own shapes in a chat request, as the messages that they stand for.
+
+Editors send them for models called claude-...: a `system` beside the messages, calls as `tool_use` parts of the
+assistant's messages, results as `tool_result` parts of the user's. The parts stay in their contents, where the content
+writer passes over them, so that the places of their neighbours are what the caller knows.
+"""
+
+from collections.abc import Generator, Iterator
+from typing import Final
+
+from msgspec import UNSET, Raw
+
+from translators.errors import TranslationError
+from translators.limits import MAX_ID, MAX_PARTS, check_length, check_text
+from translators.reading import decode, is_null, missing_parameter
+from translators.wire.chat import PARTS_DECODER, ChatMessage, ChatRequest, ContentPart, FunctionCall, ToolCall
+
+CALL: Final = "tool_use"
+RESULT: Final = "tool_result"
+# How both types begin, in bytes.
+_SIGN: Final = b'"tool_'
+_ARRAY: Final = ord("[")
+_OBJECT: Final = ord("{")
+# Searched in pieces, each of which takes 0.1 ms.
+_PIECE_BYTES: Final = 256 * 1024
+_MESSAGES_A_STEP: Final = 1_024
+
+
+class UnreadShapesError(Exception):
+    """A request that seemed to have none of Anthropic's shapes has them: it is to be read and written once more."""
+
+
+def may_have_native_shapes(request: ChatRequest) -> bool:
+    """Whether it is worth a closer look; of nearly all requests it is not.
+
+    Calls without tools are rare enough to be found while they are written: `UnreadShapesError`.
+    """
+    if request.system is not UNSET or request.stop_sequences is not None:
+        return True
+    return request.tools is not None and any(memoryview(item.content)[0] == _ARRAY for item in request.messages)
+
+
+def read_native_shapes(request: ChatRequest) -> Generator[None, None, None]:
+    """Put what Anthropic's shapes stand for into the request, in steps; raises `TranslationError` with the place."""
+    if request.stop_sequences is not None:
+        stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
+        request.stop = [*stops, *request.stop_sequences]
+    results: dict[int, list[tuple[ChatMessage, str]]] = {}
+    for index, message in enumerate(request.messages):
+        if index % _MESSAGES_A_STEP == 0:
+            yield
+        if message.role in ("user", "assistant") and (yield from _may_hold_parts(message.content)):
+            path = f"messages[{index}].content"
+            parts = decode(PARTS_DECODER, message.content, path)
+            check_length(parts, MAX_PARTS, path)
+            if message.role == "assistant":
+                _add_calls(message, parts, path)
+            elif found := list(_results(parts, path)):
+                results[index] = found
+            yield
+    request.places = ()
+    if results or request.system is not UNSET:
+        _spread(request, results)
+
+
+def _may_hold_parts(content: Raw) -> Generator[None, None, bool]:
+    """Whether a content may hold calls or results; images of many megabytes are searched as well."""
+    view = memoryview(content)
+    if view[0] != _ARRAY:
+        return False
+    for begin in range(0, len(view), _PIECE_BYTES):
+        if begin:
+            yield
+        if _SIGN in bytes(view[begin : begin + _PIECE_BYTES + len(_SIGN)]):
+            return True
+    return False
+
+
+def _add_calls(message: ChatMessage, parts: list[ContentPart], path: str) -> None:
+    """The calls in a content, behind those that the message has as OpenAI has them; some clients send both."""
+    known = {call.id for call in message.tool_calls or ()}
+    calls = [_call(part, f"{path}[{number}]") for number, part in enumerate(parts) if part.type == CALL]
+    if calls:
+        message.tool_calls = [*(message.tool_calls or ()), *(call for call in calls if call.id not in known)]
+
+
+def _call(part: ContentPart, path: str) -> ToolCall:
+    if part.id is None or part.name is None:
+        raise missing_parameter(f"{path}.{'id' if part.id is None else 'name'}")
+    check_text(part.id, MAX_ID, f"{path}.id")
+    if not is_null(part.input) and memoryview(part.input)[0] != _OBJECT:
+        where = f"{path}.input"
+        raise TranslationError(f"Invalid type for '{where}': expected an object.", param=where, code="invalid_type")
+    mark = UNSET if is_null(part.cache_control) else part.cache_control
+    return ToolCall(part.id, function=FunctionCall(part.name, part.input), cache_control=mark)
+
+
+def _results(parts: list[ContentPart], path: str) -> Iterator[tuple[ChatMessage, str]]:
+    """The results in a content as messages of their own, each with the place of what it says."""
+    for number, part in enumerate(parts):
+        if part.type == RESULT:
+            if part.tool_use_id is None:
+                raise missing_parameter(f"{path}[{number}].tool_use_id")
+            result = ChatMessage(
+                "tool",
+                part.content,
+                tool_call_id=part.tool_use_id,
+                cache_control=part.cache_control,
+                is_error=part.is_error,
+            )
+            yield result, f"{path}[{number}].content"
+
+
+def _spread(request: ChatRequest, results: dict[int, list[tuple[ChatMessage, str]]]) -> None:
+    """Add the system prompt and the results to the messages, and note where all of them come from."""
+    messages: list[ChatMessage] = []
+    places: list[str] = []
+    if request.system is not UNSET and not is_null(request.system):
+        messages.append(ChatMessage("system", request.system))
+        places.append("system")
+    for index, message in enumerate(request.messages):
+        for result, place in results.get(index, ()):
+            messages.append(result)
+            places.append(place)
+        messages.append(message)
+        places.append(f"messages[{index}].content")
+    request.messages, request.places = messages, places

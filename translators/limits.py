@@ -1,0 +1,94 @@
+"""How much of each kind one chat request may hold: the table of limits (docs/limits.md), and the words for what is
+beyond them.
+
+Each is far above what a model can take in, and low enough that no list holds up other requests. What Anthropic or
+OpenAI bound lower is theirs to refuse.
+"""
+
+from collections.abc import Sized
+from typing import Final
+
+from translators.errors import TranslationError
+
+# Values of a whole body: commas and opening brackets outside of strings. Each is about a token.
+MAX_VALUES: Final = 250_000
+# Section 12 of the Messages reference.
+MAX_MESSAGES: Final = 100_000
+# Of one content, of one message.
+MAX_PARTS: Final = 5_000
+MAX_CALLS: Final = 2_000
+# Pieces of thinking of one message: some clients send back each piece that was streamed.
+MAX_THOUGHTS: Final = 10_000
+# Tools, and legacy functions.
+MAX_TOOLS: Final = 5_000
+# One tool with its schema, in values.
+MAX_TOOL_VALUES: Final = 20_000
+# Schemas that the model is held to, in values: one, those of all strict tools together, and those of the tools among
+# which one must be called. OpenAI has 5,000 properties for one; what is beyond is asked for in words.
+MAX_SCHEMA_VALUES: Final = 10_000
+MAX_SCHEMA_PLACES: Final = 5_000
+MAX_STRICT_VALUES: Final = 20_000
+MAX_NAME: Final = 1_024
+# Ids of calls, in which some clients keep signatures; who the user is.
+MAX_ID: Final = 64 * 1024
+MAX_USER: Final = 64 * 1024
+# Arguments and inputs of a call as JSON texts, and text files in base64: both have to be read.
+MAX_ARGUMENTS: Final = 4 * 2**20
+MAX_TEXT_FILE: Final = 10 * 2**20
+# Addresses and files in which something is escaped: `\\/`, or line breaks.
+MAX_ESCAPED: Final = 10 * 2**20
+MAX_STOPS: Final = 1_000
+# Fields that nobody here knows.
+MAX_UNKNOWN_FIELDS: Final = 1_000
+# OpenAI has 16 pairs of 64 and 512 characters, of up to six bytes each.
+MAX_METADATA_BYTES: Final = 64 * 1024
+
+
+def check_length(items: Sized, limit: int, path: str) -> None:
+    """Raise OpenAI's error for an array that is too long."""
+    if len(items) > limit:
+        raise TranslationError(
+            f"Invalid '{path}': array too long. Expected an array with maximum length {limit}, "
+            f"but got an array with length {len(items)} instead.",
+            param=path,
+            code="array_above_max_length",
+        )
+
+
+def check_text(text: Sized, limit: int, path: str) -> None:
+    """Raise OpenAI's error for a string that is too long."""
+    if len(text) > limit:
+        raise TranslationError(
+            f"Invalid '{path}': string too long. Expected a string with maximum length {limit}, "
+            f"but got a string with length {len(text)} instead.",
+            param=path,
+            code="string_above_max_length",
+        )
+
+
+def too_much_metadata(metadata: Sized) -> TranslationError:
+    """The error for `metadata` (JSON) that is more than the log takes."""
+    return TranslationError(
+        f"Invalid 'metadata': object too large. Expected at most {MAX_METADATA_BYTES} bytes of JSON, "
+        f"but got {len(metadata)} instead.",
+        param="metadata",
+        code="object_above_max_properties",
+    )
+
+
+def too_many_values(path: str | None, limit: int) -> TranslationError:
+    """The error for JSON with too many values in all."""
+    where = f"'{path}'" if path else "body"
+    return TranslationError(
+        f"Invalid {where}: too many values. Expected at most {limit} items and properties in all.",
+        param=path,
+        code="array_above_max_length",
+    )
+
+
+def too_many_fields(limit: int) -> TranslationError:
+    """OpenAI's error for an object with too many properties, for the body itself."""
+    return TranslationError(
+        f"Invalid body: too many properties. Expected an object with at most {limit} unknown properties.",
+        code="object_above_max_properties",
+    )
