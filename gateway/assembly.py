@@ -118,7 +118,11 @@ def _generator(kind: type[G], config: Config, parts: Parts) -> G:
         aliases=parts.aliases,
         models=parts.models,
         settings=GenerationSettings(
-            options, config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks
+            options,
+            config.server.max_body_bytes,
+            config.streaming.keepalive_seconds,
+            config.models.fallbacks,
+            Allowed(betas=frozenset(config.native.betas)),
         ),
         interrupts=parts.interrupts,
         lessons=parts.lessons,

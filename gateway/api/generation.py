@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from starlette.types import Receive, Scope
 
 from gateway.api.auth import Authenticator, Caller
+from gateway.api.betas import BETAS, betas_of
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
 from gateway.api.notes import Notes, notes_of
@@ -40,6 +41,7 @@ from translators.chat.reasoning import with_wishes
 from translators.chat.request import MessagesRequest, Options
 from translators.errors import FailedError, TranslationError
 from translators.models import ModelTable
+from translators.native.allowed import Allowed, passing_betas
 from translators.prefixes import chat_prefix
 from translators.reading import is_null
 from translators.server_tools import EVERYTHING
@@ -60,6 +62,7 @@ class GenerationSettings:
     max_body_bytes: int
     keepalive_seconds: float
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    betas: Allowed = field(default_factory=Allowed)
 
 
 class Task(NamedTuple):
@@ -229,6 +232,11 @@ class Generator:
         options = self._settings.options
         if caller.own_key is not None:
             options = replace(options, allowed_fields=_OWNERS_FIELDS, server_tools=_OWNERS_TOOLS)
+        if header(scope, BETAS) is not None:
+            asked = betas_of(scope)
+            passing = asked if caller.own_key is not None else passing_betas(asked, self._settings.betas)[0]
+            refused = tuple(beta for beta in asked if beta not in passing)
+            options = replace(options, betas=passing, refused_betas=refused)
         if header(scope, b"x-gateway-thinking-blocks") == "1":
             options = replace(options, show_thinking_blocks=True)
         wish = header(scope, b"x-gateway-on-unsupported")

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.auth import Authenticator, Caller
+from gateway.api.betas import betas_of, header_values
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
 from gateway.api.native_past import NativeWriter
@@ -45,10 +46,7 @@ from translators.prefixes import session_prefix
 
 # What passes beside `anthropic-version` and `anthropic-beta`: no credentials, nothing that tells who the client is.
 PASSING_HEADERS: Final = (b"anthropic-user-profile-id",)
-# Callers choose them, and heads of calls are kept.
-_MAX_HEADER_BYTES: Final = 2048
 _VERSION: Final = re.compile(r"20\d\d-\d\d-\d\d")
-_BETA: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _SESSIONS: Final = frozenset(SESSION_HEADERS)
 # What keeps a thread's own keys from serving, and no others.
 _OUT_OF_REACH: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.WORKSPACE, Blame.ORGANISATION, Blame.HOST})
@@ -203,8 +201,8 @@ class Messages:
         services = self._services
         if caller.own_key is not None:
             services = services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
-        headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in _values(scope, name)[:1])
-        betas, adjusted = _betas(scope), None
+        headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in header_values(scope, name)[:1])
+        betas, adjusted = betas_of(scope), None
         if caller.own_key is None:
             betas, adjusted = passing_betas(betas, self._settings.allowed)
         if understood.effort or understood.thinks:
@@ -266,27 +264,9 @@ def _same_for_every_host(request: NativeRequest, _host: HostProfile, _is_home: b
     return request
 
 
-def _values(scope: Scope, name: bytes) -> list[str]:
-    """What the headers of that (lower case) name say; they go on, so a header has to be able to carry them."""
-    values = [value.decode("latin-1").strip() for key, value in scope["headers"] if key == name]
-    if not all(value.isascii() and value.isprintable() for value in values):
-        raise TranslationError(f"The header {name.decode()} has to be printable ASCII.")
-    if sum(map(len, values)) > _MAX_HEADER_BYTES:
-        raise TranslationError(f"The header {name.decode()} is longer than {_MAX_HEADER_BYTES} characters.")
-    return [value for value in values if value]
-
-
 def _version(scope: Scope) -> str:
-    for version in _values(scope, b"anthropic-version"):
+    for version in header_values(scope, b"anthropic-version"):
         if not _VERSION.fullmatch(version):
             raise TranslationError("The header anthropic-version has to be a date, as 2023-06-01.")
         return version
     return DEFAULT_VERSION
-
-
-def _betas(scope: Scope) -> tuple[str, ...]:
-    listed = ",".join(_values(scope, b"anthropic-beta")).split(",")
-    betas = tuple(beta.strip() for beta in listed if beta.strip())
-    if not all(map(_BETA.fullmatch, betas)):
-        raise TranslationError("The header anthropic-beta has to list names of betas, as context-1m-2025-08-07.")
-    return betas

@@ -304,7 +304,7 @@ class TranslationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = "auto"
     max_choices: Annotated[int, Meta(ge=1, le=128, description="The most choices (n) in one request.")] = 8
     allow_native: Annotated[
-        tuple[Literal["speed", "inference_geo", "mcp_servers", "container", "file_ids"], ...],
+        tuple[Literal["speed", "inference_geo", "mcp_servers", "container", "fallbacks", "file_ids"], ...],
         Meta(
             description="Of Anthropic's own fields, those that cost more, reach out, or belong to one workspace "
             "and may be used all the same."

@@ -28,6 +28,7 @@ _TOP_LEVEL = frozenset(
         "metadata",
         "service_tier",
         "speed",
+        "fallbacks",
         "inference_geo",
         "container",
         *SAMPLING,

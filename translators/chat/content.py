@@ -140,8 +140,6 @@ class ContentWriter:
         self._shapes_are_read = shapes_are_read
         # The mark of a part of which nothing is left, where nothing stands before it in its content.
         self.orphaned_mark: Block | None = None
-        # Of the parts that were written: fields known to nobody here.
-        self.unknown_fields = 0
 
     def content(self, content: Raw, path: str) -> Content:
         """A user's or tool's content: a string stays a string, parts become blocks."""
@@ -202,7 +200,8 @@ class ContentWriter:
             # A mistake, or a field that nobody here knows.
             parts = decode(PARTS_DECODER, content, path)
             check_length(parts, MAX_PARTS, path)
-            self.unknown_fields += unknown_of_parts(content)
+            if self._adjustments is not None:
+                self._adjustments.count_unknown(unknown_of_parts(content))
             return parts
 
     def take_orphaned_mark(self) -> Block | None:

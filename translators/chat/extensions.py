@@ -1,6 +1,5 @@
 """Fields of Messages itself, sent along by `extra_body`."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
@@ -12,7 +11,7 @@ from orjson import Fragment
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
 from translators.errors import TranslationError
-from translators.models import CONTEXT_MANAGEMENT, FORM
+from translators.models import CONTEXT_MANAGEMENT, FORM, ModelRow
 from translators.reading import decode, is_null
 from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest
 
@@ -23,11 +22,13 @@ BETA_OF_FIELD: Final[dict[str, str | None]] = {
     "mcp_servers": "mcp-client-2025-11-20",
     "speed": "fast-mode-2026-02-01",
     "inference_geo": None,
+    "fallbacks": "server-side-fallback-2026-07-01",
 }
 _native_values: Final = attrgetter(*BETA_OF_FIELD)
 _NO_VALUES: Final = (NULL,) * len(BETA_OF_FIELD)
 # These cost more, reach out, or belong to one workspace: for shared keys only where the operator allows them.
-RESTRICTED: Final = frozenset({"speed", "inference_geo", "mcp_servers", "container"})
+RESTRICTED: Final = frozenset({"speed", "inference_geo", "mcp_servers", "container", "fallbacks"})
+_FAST: Final = b'"fast"'
 _COMPACTION: Final = b"compact_20260112"
 _COMPACTION_BETA: Final = "compact-2026-01-12"
 _TASK_BUDGET_BETA: Final = "task-budgets-2026-03-13"
@@ -45,12 +46,9 @@ class Extensions:
 
 
 def write_extensions(
-    request: ChatRequest, allowed: frozenset[str], adjustments: Adjustments, refused: Collection[str] = ()
+    request: ChatRequest, row: ModelRow, allowed: frozenset[str], adjustments: Adjustments
 ) -> Extensions:
-    """The native fields of a request; `allowed` names those of the restricted ones that may be used.
-
-    `refused` are fields that the model is known not to take.
-    """
+    """The native fields of a request that the model takes; `allowed` names the restricted ones that may be used."""
     extensions = Extensions()
     values: tuple[Raw, ...] = _native_values(request)
     if values == _NO_VALUES and is_null(request.output_config):
@@ -67,7 +65,7 @@ def write_extensions(
         if name in RESTRICTED and name not in allowed:
             adjustments.add(name, "dropped", "not-allowed")
             continue
-        if name in refused and name == CONTEXT_MANAGEMENT:
+        if _is_refused(name, value, row):
             adjustments.add(name, "dropped", "model")
             continue
         extensions.fields[name] = Fragment(bytes(value))
@@ -76,7 +74,7 @@ def write_extensions(
             extensions.betas.append(_COMPACTION_BETA)
     if not is_null(request.output_config):
         config = decode(OBJECT_DECODER, request.output_config, "output_config")
-        if FORM in refused and config.pop("format", None) is not None:
+        if FORM in row.refuses and config.pop("format", None) is not None:
             adjustments.add(FORM, "dropped", "model")
         extensions.output_config = {key: Fragment(bytes(value)) for key, value in config.items()}
         if "effort" in config:
@@ -84,3 +82,10 @@ def write_extensions(
         if "task_budget" in config:
             extensions.betas.append(_TASK_BUDGET_BETA)
     return extensions
+
+
+def _is_refused(name: str, value: Raw, row: ModelRow) -> bool:
+    """Whether the model is known not to take a field with this value."""
+    if name == "speed":
+        return bytes(value) == _FAST and not row.fast
+    return name == CONTEXT_MANAGEMENT and name in row.refuses

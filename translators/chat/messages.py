@@ -8,7 +8,7 @@ Nearly every message is a text and nothing else. Runs of such are taken as they 
 run is looked at message by message, which gives the same for those that hold nothing else.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -175,8 +175,11 @@ class ConversationWriter:
         self._taken = taken
         self._adjustments = adjustments
         self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids, shapes_are_read=places is not None)
-        # Who has spoken by name, up to the run that is being written.
-        self._names: set[str] = set()
+        # Who has spoken by name in each role, up to the run that is being written; whose name the words have, and
+        # whose not.
+        self._names: dict[str, set[str]] = {}
+        self._said: set[str] = set()
+        self._unsaid: set[str] = set()
         # Marks of contents whose first parts vanished, by the index of the message.
         self._orphans: dict[int, Block] = {}
         # The last block that can carry a mark, of so many messages.
@@ -184,11 +187,6 @@ class ConversationWriter:
         self._searched = 0
         # What has been written since others had their turn.
         self._work = 0
-
-    @property
-    def unknown_fields(self) -> int:
-        """How many fields nobody here knows in the parts of what has been written."""
-        return self._contents.unknown_fields
 
     def steps(self) -> Iterator[None]:
         """Write the conversation; yields so often that no step takes longer than a single message does.
@@ -198,7 +196,9 @@ class ConversationWriter:
         messages, written = self._messages, self.conversation.messages
         _check_messages(messages, self._places)
         leading = _count_leading_system(messages)
-        for item in self._placed(0, leading):
+        places = self._places
+        for index in range(leading):
+            item = _Placed(index, messages[index], places[index] if places else None)
             self._write_system(item)
             if self._is_due(item.message):
                 yield
@@ -216,6 +216,8 @@ class ConversationWriter:
             yield
         written += texts[done:]
         self._end()
+        if self._unsaid - self._said:
+            self._adjustments.add("messages.name", "dropped", "single")
 
     def _placed(self, start: int, end: int) -> list[_Placed]:
         messages, places = self._messages, self._places
@@ -225,6 +227,9 @@ class ConversationWriter:
 
     def _write_system(self, item: _Placed) -> None:
         """Write a system message before the first run."""
+        if item.message.name and not self._names:
+            # All of them are there in every turn.
+            self._hear(self._placed(0, _count_leading_system(self._messages)))
         texts = self._system_texts(item)
         self._place_orphan(item)
         self.conversation.system.extend(texts)
@@ -246,13 +251,13 @@ class ConversationWriter:
             contents[item.index] = self._content(item)
             if self._is_due(item.message):
                 yield
-        self._names.update(item.message.name for item in users if item.message.name and item.message.name.strip())
+        self._hear(run.others)
         # A system message is taken only behind a user's; and there only as the last of its run.
         stands_late = self._taken.system_messages and bool(results or any(contents.values()))
         late: list[_Placed] = []
         for item in run.others:
             if item.message.role == "user":
-                self._add("user", self._with_name(contents[item.index], item.message.name), item)
+                self._add("user", self._with_name(contents[item.index], item), item)
             elif item.message.role in _SYSTEM_ROLES and stands_late:
                 late.append(item)
             elif item.message.role in _SYSTEM_ROLES:
@@ -295,12 +300,15 @@ class ConversationWriter:
     def _assistant(self, item: _Placed) -> list[_Call]:
         """Write the model's own turn; gives the calls that the run after it has to answer."""
         message = item.message
+        if message.name:
+            self._hear((item,))
         if (made := self._past.contents.get(item.index)) is not None:
             return self._made(item, made)
         content = self._contents.assistant(message.content, item.content_path)
         self._keep_orphan(item)
         if refusal := _refusal(message):
             content = [*as_blocks(content), text_block(refusal)] if content else refusal
+        content = self._with_name(content, item)
         thinking = self._past.thinking(message, item.path)
         self.has_thinking = self.has_thinking or bool(thinking)
         calls, uses = self._calls(item)
@@ -318,6 +326,8 @@ class ConversationWriter:
         """Write the model's own turn as it was made: its ids as they are upstream, the marks those of the client."""
         shown = self._contents.assistant(item.message.content, item.content_path)
         self._keep_orphan(item)
+        if item.message.name:
+            self._unsaid.add(item.message.name)
         content = [dict(block) for block in made]
         self.has_thinking = self.has_thinking or any(block["type"] in THINKING for block in content)
         self._add("assistant", content or self._least(), item)
@@ -440,6 +450,8 @@ class ConversationWriter:
         """A system message's texts, the last of them with the mark of the whole."""
         texts = self._contents.texts(item.message.content, item.content_path)
         self._keep_orphan(item)
+        if texts and (name := item.message.name) and self._says(item, name):
+            texts[0]["text"] = Fragment(_spliced(f"{name}:\n", orjson.dumps(texts[0]["text"])))
         if (mark := _own_mark(item)) is not None:
             if texts:
                 texts[-1].setdefault(MARK, mark)
@@ -457,9 +469,24 @@ class ConversationWriter:
         if (mark := _own_mark(source)) is not None:
             self._mark_before(mark)
 
-    def _with_name(self, content: Content, name: str | None) -> Content:
-        """Say who speaks, as soon as more than one name has occurred."""
-        if not name or len(self._names) < 2 or not content or not name.strip():
+    def _hear(self, items: Iterable[_Placed]) -> None:
+        """Take note of who speaks; a result has the name of its tool."""
+        for item in items:
+            name = item.message.name
+            if name and item.message.role not in ("tool", "function") and name.strip():
+                self._names.setdefault(_side(item), set()).add(name)
+
+    def _says(self, item: _Placed, name: str) -> bool:
+        """Whether a message's words are to say whose they are: as soon as its role has spoken by more than one name."""
+        if not name.strip():
+            return False
+        is_told = len(self._names.get(_side(item), ())) > 1
+        (self._said if is_told else self._unsaid).add(name)
+        return is_told
+
+    def _with_name(self, content: Content, item: _Placed) -> Content:
+        name = item.message.name
+        if not name or not content or not self._says(item, name):
             return content
         if isinstance(content, bytes):
             return _spliced(f"{name}:\n", content)
@@ -529,6 +556,11 @@ def _own_mark(item: _Placed) -> Block | None:
     """The mark that a message carries as a whole."""
     given = item.message.cache_control
     return None if is_null(given) else mark_of(given, None, item.path)
+
+
+def _side(item: _Placed) -> str:
+    role = item.message.role
+    return "system" if role in _SYSTEM_ROLES else role
 
 
 def _mark_on_calls(item: _Placed) -> Block | None:

@@ -73,6 +73,15 @@ class _Wish:
     beside: str | None = None
     binding: bytes | None = None
 
+    @property
+    def amount_field(self) -> str | None:
+        """The field in which the caller has said how much to think; None where nobody has."""
+        if self.budget is not None:
+            return "thinking.budget_tokens" if self.field == "thinking" else "reasoning.max_tokens"
+        if self.effort is None:
+            return None
+        return "reasoning.effort" if self.field == "reasoning" else "reasoning_effort"
+
 
 class _Thinking(msgspec.Struct):
     """Anthropic's own field."""
@@ -112,8 +121,9 @@ def with_wishes(request: ChatRequest, name: Spelling) -> ChatRequest:
     """The request with what the model's name asks for, as `claude-x-high` does; the request's own fields win."""
     if not (name.effort or name.thinks):
         return request
-    is_asked = not is_null(request.thinking) or request.reasoning_effort or request.reasoning is not None
-    if is_asked:
+    own = request.reasoning
+    says_something = own is not None and (own.enabled is not None or own.effort or own.max_tokens)
+    if not is_null(request.thinking) or request.reasoning_effort or says_something:
         return request
     if name.effort:
         return replace(request, reasoning_effort=name.effort)
@@ -181,14 +191,15 @@ def _wish(request: ChatRequest, circumstances: Circumstances, adjustments: Adjus
         effort = _checked_effort(request.reasoning_effort, "reasoning_effort")
         return _Wish(effort, display="omitted" if hidden else "summarized")
     options = request.reasoning
-    if options is not None and (options.enabled is not False or options.effort or options.max_tokens):
+    if options is not None and (options.enabled or options.effort or options.max_tokens):
         level = _checked_effort(options.effort, "reasoning.effort") if options.effort else None
         if level is None and options.max_tokens:
             level = _effort_of_budget(options.max_tokens)
         display = "omitted" if options.exclude and not circumstances.always_show else "summarized"
         return _Wish(level, options.max_tokens, display, "reasoning")
-    if options is not None:
+    if options is not None and options.enabled is False:
         return _Wish("none", field="reasoning")
+    # OpenRouter's field asks for nothing by itself.
     return _Wish(field="include_reasoning") if request.include_reasoning else None
 
 
@@ -302,5 +313,7 @@ def _budgeted(
     if off_because is not None:
         adjustments.add(wish.field, "thinking-off", off_because)
         return Reasoning(effort=effort)
+    if budget != wanted and (field := wish.amount_field) is not None:
+        adjustments.add(field, f"{wanted}->{budget}", "range" if wanted < budget else "max_tokens")
     thinking: Block = {"type": "enabled", "budget_tokens": budget, "display": wish.display}
     return Reasoning(_bound(wish, thinking), effort, is_thinking=True)

@@ -49,6 +49,7 @@ from translators.limits import (
     too_much_metadata,
 )
 from translators.models import ModelRow
+from translators.other_bodies import mistaken_body
 from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.schema import schema_hash
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS
@@ -57,6 +58,7 @@ from translators.weight import values_in_steps
 from translators.wire.chat import (
     ECHOING_REQUEST_DECODER,
     KNOWN_REQUEST_DECODER,
+    NULL,
     OBJECT_DECODER,
     REQUEST_DECODER,
     ChatRequest,
@@ -77,7 +79,8 @@ class Options:
 
     `allowed_fields` are native fields (`speed`, ...) and `file_ids` that may be used with shared keys. `caching` is
     where requests without cache marks are marked, `sharing` how much of the prompt was seen lately, which `auto` goes
-    by. `server_tools` are those of Anthropic's own that may be used.
+    by. `server_tools` are those of Anthropic's own that may be used. `betas` are what the caller asks for in
+    `anthropic-beta` and may have, `refused_betas` the others.
     """
 
     max_output_tokens: int | None = None
@@ -89,6 +92,8 @@ class Options:
     allowed_fields: frozenset[str] = frozenset()
     max_choices: int = 8
     server_tools: frozenset[str] = SERVER_TOOLS
+    betas: tuple[str, ...] = ()
+    refused_betas: tuple[str, ...] = ()
 
 
 class Target(Struct, frozen=True):
@@ -191,13 +196,26 @@ def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
     try:
         request, is_known = ECHOING_REQUEST_DECODER.decode(body), True
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        request, is_known = decode(REQUEST_DECODER, body), False
+        request, is_known = _decoded(body), False
     _check_sizes(request)
     yield
     request.unknown_fields, request.places = 0, None
     if not is_known:
         request.unknown_fields = yield from unknown_in_steps(body)
     return request
+
+
+def _decoded(body: bytes) -> ChatRequest:
+    try:
+        return decode(REQUEST_DECODER, body)
+    except TranslationError as error:
+        if error.failure.param != "messages":
+            raise
+        # Without a list of messages it may be another endpoint's.
+        fields = decode(OBJECT_DECODER, body)
+        if not is_null(fields.get("messages", NULL)):
+            raise
+        raise mistaken_body(fields.keys(), wanted="messages") or error from error
 
 
 def _check_sizes(request: ChatRequest) -> None:
@@ -276,7 +294,7 @@ def _decide(
     """Each decision after those it depends on: form, choice, thinking, what the conversation may hold."""
     row, refused = target.row, target.refused
     max_tokens, is_limited = limit
-    extensions = write_extensions(request, options.allowed_fields, adjustments, row.refuses)
+    extensions = write_extensions(request, row, options.allowed_fields, adjustments)
     own_form = "format" in extensions.output_config
     may_force = row.forced_tools and not (tools.definitions or own_form)
     form = write_format(request.response_format, adjustments, refused, may_force=may_force)
@@ -329,8 +347,11 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
         is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, request.messages))
         # What the gateway has kept by itself, no caller has sent.
         (adjustments.add if is_own else adjustments.note)("thinking_blocks", "dropped", why)
+    for beta in draft.options.refused_betas:
+        adjustments.add(f"anthropic-beta.{beta}", "dropped", "not-allowed")
+    own_betas = (*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas)
     shape = _shape(draft)
-    adjustments.count_unknown(request.unknown_fields + draft.writer.unknown_fields)
+    adjustments.count_unknown(request.unknown_fields)
     version = target.host.sampling_version if sampled else None
     return MessagesRequest(
         body,
@@ -338,7 +359,7 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
         streams,
         shape,
         adjustments.header,
-        tuple(dict.fromkeys((*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas))),
+        tuple(dict.fromkeys((*own_betas, *draft.options.betas))),
         draft.choice.expects_call,
         has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
         _schemas(draft),

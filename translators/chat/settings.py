@@ -31,6 +31,8 @@ _SERVICE_TIERS: Final = {
     "scale": "auto",
     "default": "standard_only",
     "flex": "standard_only",
+    # Anthropic's own word.
+    "standard_only": "standard_only",
 }
 _VERBOSITY: Final = {
     "low": "Keep your answers short and to the point.",
@@ -49,6 +51,10 @@ WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
     "store": (b"false",),
     "moderation": (),
     "best_of": (b"0", b"1"),
+    "models": (b"[]",),
+    "provider": (b"{}",),
+    "route": (),
+    "transforms": (b"[]",),
 }
 _values_without_counterpart: Final = attrgetter(*WITHOUT_COUNTERPART)
 _NOTHING_TO_DROP: Final = (NULL,) * len(WITHOUT_COUNTERPART)

@@ -8,6 +8,7 @@ import orjson
 from msgspec import Raw
 
 from translators.errors import TranslationError
+from translators.other_bodies import mistaken_body
 from translators.reading import check_in_steps, checked_body, decode, is_null, is_text
 from translators.steps import in_one_go
 from translators.structure import Members, check_values
@@ -54,7 +55,10 @@ def _read(body: bytes, max_choices: int) -> Generator[None, None, Completions]:
         message = "Text cannot be filled in before a suffix: Claude writes what follows, not what comes before."
         raise TranslationError(message, param="suffix", code="unsupported_parameter")
     yield
-    unknown = len(set(Members(body).names) - COMPLETION_FIELDS)
+    names = set(Members(body).names)
+    if is_null(request.prompt) and (mistaken := mistaken_body(names, wanted="prompt")) is not None:
+        raise mistaken
+    unknown = len(names - COMPLETION_FIELDS)
     prompts = yield from _prompts(request.prompt)
     count = 1 if request.n is None else request.n
     _check_count(count, len(prompts), max_choices)

@@ -315,6 +315,10 @@ class ChatRequest(Struct):
     # Extensions of other gateways.
     reasoning: ReasoningOptions | None = None
     include_reasoning: bool | None = None
+    models: Raw = NULL
+    provider: Raw = NULL
+    route: Raw = NULL
+    transforms: Raw = NULL
     cache_control: Raw = NULL
     # Fields of Messages itself, by `extra_body`.
     thinking: Raw = NULL
@@ -324,6 +328,7 @@ class ChatRequest(Struct):
     mcp_servers: Raw = NULL
     speed: Raw = NULL
     inference_geo: Raw = NULL
+    fallbacks: Raw = NULL
     top_k: Raw = NULL
     system: Raw | UnsetType = UNSET
     stop_sequences: list[str] | None = None
