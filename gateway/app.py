@@ -22,8 +22,10 @@ from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.proxy.dispatch import Change, Dispatcher
 from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
+from gateway.proxy.makers import Makers
 from gateway.proxy.memory import TurnMemory
 from gateway.proxy.outages import Outage, Outages
+from gateway.proxy.own_keys import OwnLimits
 from gateway.proxy.probing import Prober, is_of_key
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
@@ -105,9 +107,11 @@ class Gateway:
         self._store = StoreSwitch(open_store(config.store))
         self._store_work: set[asyncio.Task[None]] = set()
         self._turns = TurnMemory(self._store)
+        self._makers = Makers(self._store)
         self.sightings = Sightings()
         self._totals = Totals()
         self._guesses = Guesses()
+        self._own_limits = OwnLimits()
         models = _models_of(config)
         self.aliases = _aliases_of(config, models)
         self._catalogue = Catalogue(self.aliases, models)
@@ -157,7 +161,9 @@ class Gateway:
             budget=self._budget,
             on_refused=self._on_refused,
             memory=self._turns,
+            makers=self._makers,
             models=models,
+            own_limits=self._own_limits,
         )
         parts = Parts(
             services=self.services,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import math
@@ -87,8 +88,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        advice = " Choose another one with --port." if port else ""
-        raise CannotListenError(f"{host}:{port} cannot be listened on: {error.strerror or error}.{advice}") from error
+        raise CannotListenError(_cannot_listen(host, port, error)) from error
     listener.setblocking(False)
     return listener
 
@@ -240,3 +240,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     import uvloop
 
     return uvloop.new_event_loop
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    why = error.strerror or str(error)
+    # Only for these another port would help; for what is left the address is wrong.
+    option = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
+    what = "port" if option == "port" else "address"
+    return f"Cannot listen on {address}: {why[:1].lower()}{why[1:]}. Choose another {what} with --{option}."

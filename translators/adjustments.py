@@ -17,6 +17,7 @@ class Adjustments:
     def __init__(self, *, reject: bool = False) -> None:
         self.rejects = reject
         self._notes: dict[str, str] = {}
+        self._unknown = 0
 
     def branch(self) -> "Adjustments":
         """Notes of their own under the same rules, to be merged once they are complete."""
@@ -25,6 +26,7 @@ class Adjustments:
     def merge(self, branch: "Adjustments") -> None:
         """Take over the notes of a branch."""
         self._notes |= branch._notes
+        self._unknown += branch._unknown
 
     def add(self, field: str, change: str, reason: str) -> None:
         """Note that `field` was changed (`dropped`, `clamped`, `required->auto`) and why (`model`, ...)."""
@@ -42,14 +44,17 @@ class Adjustments:
         self._notes[field] = _printable(f"{field}={change}:{reason}")
 
     def count_unknown(self, count: int) -> None:
-        """Note how many fields nobody here knows; their names stay out of the header, and strict mode does not mind."""
-        if count:
-            self._notes["unknown"] = f"unknown:{count}"
+        """Note so many more fields that nobody here knows.
+
+        Their names stay out of the header, and strict mode does not mind.
+        """
+        self._unknown += count
 
     @property
     def header(self) -> str | None:
         """The value of `x-gateway-adjusted`, at most 2 KB; None when nothing was changed."""
-        return _header_of(self._notes.values())
+        unknown = (f"unknown:{self._unknown}",) if self._unknown else ()
+        return _header_of((*self._notes.values(), *unknown))
 
 
 def _printable(note: str) -> str:

@@ -77,7 +77,7 @@ def beginnings_in_steps(
     """What `beginnings` gives, in steps."""
     system, first_turn = _opening(request.messages)
     shortest = minimum_tokens * BYTES_A_TOKEN
-    tools = [*(request.tools or ()), *(function.parameters for function in request.functions or ())]
+    tools = [*(request.tools or ()), *(request.functions or ())]
     if sum(map(len, tools)) + sum(len(message.content) for message in (*system, *first_turn)) < shortest:
         return NOTHING
     yield

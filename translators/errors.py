@@ -14,6 +14,7 @@ class ErrorKind(Enum):
     # The caller's side.
     INVALID_REQUEST = auto()
     CONTEXT_TOO_LONG = auto()
+    CONTENT_FILTERED = auto()
     MISSING_KEY = auto()
     WRONG_KEY = auto()
     TOO_MANY_WRONG_KEYS = auto()
@@ -103,6 +104,7 @@ _RATE: Final = "rate_limit_error"
 RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.INVALID_REQUEST: Rule(400, _REQUEST),
     ErrorKind.CONTEXT_TOO_LONG: Rule(400, _REQUEST, "context_length_exceeded"),
+    ErrorKind.CONTENT_FILTERED: Rule(400, _REQUEST, "content_filter"),
     ErrorKind.MISSING_KEY: Rule(401, _REQUEST),
     ErrorKind.WRONG_KEY: Rule(401, _REQUEST, "invalid_api_key"),
     ErrorKind.TOO_MANY_WRONG_KEYS: Rule(429, _RATE, "too_many_wrong_keys", sdk_retry=False),

@@ -22,6 +22,19 @@ _HOST_SPELLING: Final = re.compile(r"^(?:[a-z-]+\.)?(?:anthropic[./])?(?P<id>cla
 
 _MOST_NAMES: Final = 5000
 
+# Optional fields that a row may refuse, by these names.
+CACHE_MARKS: Final = "cache_control"
+CACHE_LIFETIME: Final = "cache_control.ttl"
+CONTEXT_MANAGEMENT: Final = "context_management"
+DISPLAY: Final = "thinking.display"
+BINDING: Final = "thinking.block_binding"
+FORM: Final = "output_config.format"
+STRICT: Final = "strict"
+SERVICE_TIER: Final = "service_tier"
+METADATA: Final = "metadata"
+STOPS: Final = "stop_sequences"
+ONE_CALL: Final = "tool_choice.disable_parallel_tool_use"
+
 # Limits are told per family and generation ("Opus 5, Sonnet 5, Haiku 4.5 classes": section 12 of the reference).
 _LIMIT_CLASS: Final = re.compile(
     r"claude-(?:(?P<family>[a-z]+)-(?P<generation>\d+)|(?P<first>\d+)(?:-\d+)?-(?P<old>[a-z]+))"
@@ -50,6 +63,7 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fast: bool = False
     retires: date | None = None
     note: str = ""
+    refuses: tuple[str, ...] = ()
 
     @property
     def can_disable_thinking(self) -> bool:
@@ -98,12 +112,20 @@ class Provenance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fast_prices: tuple[Price, ...] = ()
 
 
+class Older(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A generation that is listed no more: the ids that match `pattern` have this row."""
+
+    pattern: str
+    row: ModelRow
+
+
 class _ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file: all rows, what stands beside each, and the id whose row stands for every id that is not listed."""
+    """The file: all rows, what stands beside each, older models, and the id whose row stands for any other id."""
 
     unknown: str
     models: tuple[ModelRow, ...]
     provenance: tuple[Provenance, ...]
+    older: tuple[Older, ...] = ()
 
 
 class _Flag(Struct, frozen=True):
@@ -181,12 +203,19 @@ def _is_supported(flag: _Flag | None) -> bool:
 class ModelTable:
     """Rows by id; what the operator has said of a model wins over what upstream says, that over the built-in row."""
 
-    def __init__(self, rows: Iterable[ModelRow], unknown: str, provenance: Iterable[Provenance] = ()) -> None:
+    def __init__(
+        self,
+        rows: Iterable[ModelRow],
+        unknown: str,
+        provenance: Iterable[Provenance] = (),
+        older: Iterable[Older] = (),
+    ) -> None:
         self.rows = tuple(rows)
         self._by_id = {name: row for row in self.rows for name in (row.id, *row.aliases)}
         # Beside the rows, not in them: a row stands for other models, too, and rows are compared with each request.
         pairs = zip(self.rows, provenance, strict=False)
         self._provenance = {name: known for row, known in pairs for name in (row.id, *row.aliases)}
+        self._older = tuple((re.compile(each.pattern), each.row) for each in older)
         self._unknown = self._by_id[unknown]
         self._overrides: dict[str, dict[str, Any]] = {}
 
@@ -210,8 +239,14 @@ class ModelTable:
             self._by_id[name] = row
 
     def row(self, model: str) -> ModelRow:
-        """The row of an id; of one that nobody knows, the newest generation's."""
-        return self.find(model) or self._unknown
+        """The row of an id; of an older model its generation's, of one that nobody knows the newest generation's."""
+        return self.find(model) or self._older_row(model) or self._unknown
+
+    def _older_row(self, model: str) -> ModelRow | None:
+        spelled = _HOST_SPELLING.match(model.replace("@", "-"))
+        if spelled is None:
+            return None
+        return next((row for pattern, row in self._older if pattern.fullmatch(spelled["id"])), None)
 
     def find(self, model: str) -> ModelRow | None:
         """The row of an id, of its alias, or of its spelling at another host."""
@@ -251,7 +286,7 @@ def limit_class(model: str) -> str:
 def model_table() -> ModelTable:
     """The table that comes with the package; each one can be refined by itself."""
     file = _model_file()
-    return ModelTable(file.models, file.unknown, file.provenance)
+    return ModelTable(file.models, file.unknown, file.provenance, file.older)
 
 
 @cache
@@ -260,4 +295,5 @@ def _model_file() -> _ModelFile:
     file = tomllib.loads(text)
     beside = Provenance.__struct_fields__
     provenance = [{name: model.pop(name) for name in beside if name in model} for model in file["models"]]
-    return msgspec.convert({**file, "provenance": provenance}, _ModelFile)
+    older = [{"pattern": model.pop("pattern"), "row": model} for model in file.get("older", ())]
+    return msgspec.convert({**file, "provenance": provenance, "older": older}, _ModelFile)

@@ -105,7 +105,7 @@ class JsonExtractor:
         if is_closed:
             self._is_in_string = False
             if self._expects_key:
-                self._keys.append(_decoded("".join(self._key)))
+                self._keys.append(decoded("".join(self._key)))
                 self._expects_key = False
             elif self._value_depth == len(self._open):
                 self._finish(pieces)
@@ -176,10 +176,85 @@ class StringContent:
         end = complete.end() if complete else 0
         self._has_ended = text[end : end + 1] == '"'
         self._held = text[end:]
-        return _decoded(f'"{text[:end]}"') if end else ""
+        return decoded(f'"{text[:end]}"') if end else ""
 
 
-def _decoded(text: str) -> str:
+class NamePiece(NamedTuple):
+    """Some of an object's text: one of its outermost names, as JSON, or anything else."""
+
+    text: str
+    is_name: bool
+
+
+class ObjectNames:
+    """Tells the outermost names of a JSON object that is still arriving from all the rest of its text.
+
+    A name is given when it is whole; each character is looked at once.
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._is_object = False
+        self._is_in_string = False
+        self._is_escaped = False
+        self._expects_name = False
+        # The pieces of a name.
+        self._name: list[str] = []
+
+    def feed(self, text: str) -> list[NamePiece]:
+        """What these characters add."""
+        pieces: list[NamePiece] = []
+        at = begin = 0
+        while at < len(text):
+            if not self._is_in_string:
+                if text[at] == '"' and self._expects_name:
+                    pieces.append(NamePiece(text[begin:at], False))
+                    begin = at
+                at = self._take(text, at)
+                continue
+            inside = _INSIDE.match(text, at + self._is_escaped)
+            end = inside.end() if inside else len(text)
+            self._is_escaped = text[end : end + 1] == "\\"
+            at = min(end + 1, len(text))
+            if text[end : end + 1] == '"':
+                self._is_in_string = False
+                if self._expects_name:
+                    self._expects_name = False
+                    pieces.append(NamePiece("".join((*self._name, text[begin:at])), True))
+                    self._name.clear()
+                    begin = at
+        if self._is_in_string and self._expects_name:
+            self._name.append(text[begin:])
+        else:
+            pieces.append(NamePiece(text[begin:], False))
+        return pieces
+
+    def end(self) -> str:
+        """What has come of a name that never ended."""
+        rest = "".join(self._name)
+        self._name.clear()
+        return rest
+
+    def _take(self, text: str, at: int) -> int:
+        """Something outside of strings; how far it goes."""
+        run = _RUN.match(text, at)
+        assert run is not None, "it takes any character"
+        sign = run[0]
+        if sign == '"':
+            self._is_in_string = True
+        elif sign in "{[":
+            self._depth += 1
+            if self._depth == 1:
+                self._is_object = self._expects_name = sign == "{"
+        elif sign in "}]":
+            self._depth -= 1
+        elif sign == ",":
+            self._expects_name = self._is_object and self._depth == 1
+        return run.end()
+
+
+def decoded(text: str) -> str:
+    """The text of a JSON string; of a broken one what stands between its quotes."""
     try:
         return msgspec.json.decode(text, type=str)
     except msgspec.DecodeError:

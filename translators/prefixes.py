@@ -39,6 +39,13 @@ def messages_prefix(model: str, tools: Raw, system: Raw, messages: Raw) -> bytes
     return digest_of((model.encode(), _start(tools), _start(system), _first_turn(messages)))
 
 
+def session_prefix(model: str, caller: str, session: str) -> bytes:
+    """The digest for all requests of one client's session, however they begin: some write the time into the prompt."""
+    return digest_of(
+        (model.encode(), b"session", *(text.encode("utf-8", "surrogatepass") for text in (caller, session)))
+    )
+
+
 def _chat_pieces(request: ChatRequest) -> Iterable[bytes]:
     yield request.model.encode()
     for tool in request.tools or ():

@@ -19,6 +19,9 @@ from translators.weight import has_more_values
 
 Schema: TypeAlias = dict[str, Any]
 
+# Section 12 of the Messages reference: of all the schemas together that one request holds the model to.
+MAX_OPTIONAL: Final = 24
+MAX_UNIONS: Final = 16
 _MAX_DEPTH: Final = 100
 
 _FORMATS: Final = frozenset(
@@ -63,11 +66,16 @@ class OutsideSubsetError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Structured:
-    """A schema within the subset, and what of it counts towards the limits of strict tools (section 12)."""
+    """A schema within the subset, and what of it counts towards the limits."""
 
     json: bytes
     optional_parameters: int
     unions: int
+
+    def fits(self, optional_parameters: int = 0, unions: int = 0) -> bool:
+        """Whether it is within the limits beside others that have so many already."""
+        optional, all_unions = self.optional_parameters + optional_parameters, self.unions + unions
+        return optional <= MAX_OPTIONAL and all_unions <= MAX_UNIONS
 
 
 def schema_hash(schema: bytes) -> str:
@@ -197,7 +205,10 @@ class _Conversion:
 
     def _object(self, schema: Schema) -> "_Body":
         properties = schema.get("properties")
-        if not isinstance(properties, dict) or not properties:
+        # `{}` is all that a closed object without properties can be. One that is not closed can be anything.
+        is_empty = properties in (None, {}) and schema.get("additionalProperties") is False
+        properties = {} if is_empty else properties
+        if not isinstance(properties, dict) or not (properties or is_empty):
             raise OutsideSubsetError("an object without properties")
         if schema.get("additionalProperties", False) is not False:
             raise OutsideSubsetError("an object with further properties")

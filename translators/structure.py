@@ -8,23 +8,20 @@ import msgspec
 from msgspec import Raw
 
 from translators.errors import TranslationError
+from translators.limits import MAX_VALUES, too_many_values
 from translators.reading import decode
+from translators.weight import values_in_steps
 
-# Far more than fit into any model's context, and few enough to be decoded within some 20 ms.
-MAX_VALUES: Final = 500_000
 MAX_MEMBERS: Final = 1_000
-# The same for upstream's answers, whose texts are not told apart from what stands around them.
+# Of upstream's answers, whose texts are not told apart from what stands around them.
 MAX_SEPARATORS: Final = 2_000_000
 
 # One of these stands before each value and each name.
 _SEPARATORS: Final = b",:[{"
 _ALL_ELSE: Final = bytes(sorted(set(range(256)) - set(_SEPARATORS)))
-_PIECE_BYTES: Final = 256 * 1024
 # Above this members are counted while they are read. Below it there cannot be enough of them to matter.
 _LARGE_BYTES: Final = 64 * 1024
 
-# Escapes in a row with a little text between, as many as take a tenth of a millisecond.
-_ESCAPES: Final = re.compile(rb'(?:\\.[^"\\]{0,64}+){1,1024}+', re.DOTALL)
 # What stands before a member's value. Possessive, since a pattern that may go back remembers each step.
 _NAME: Final = re.compile(rb'[\s{,]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+:\s*+', re.DOTALL)
 
@@ -84,49 +81,9 @@ def separators(data: bytes) -> int:
 
 
 def check_values(body: bytes) -> Generator[None, None, None]:
-    """See to it, in steps, that a body does not have more than `MAX_VALUES` values; linear, and without memory."""
-    # Most bodies do not even have so many separators with those in their texts, and these are quickly counted.
-    count = 0
-    for begin in range(0, len(body), _PIECE_BYTES):
-        count += separators(body[begin : begin + _PIECE_BYTES])
-        yield
-    if count > MAX_VALUES:
-        yield from _check_outside_of_strings(body)
-
-
-def _check_outside_of_strings(body: bytes) -> Generator[None, None, None]:
-    count = at = 0
-    while at < len(body):
-        quote = body.find(b'"', at, at + _PIECE_BYTES)
-        end = quote if quote >= 0 else at + _PIECE_BYTES
-        count += separators(body[at:end])
-        if count > MAX_VALUES:
-            raise TranslationError(f"The body has too many values: expected at most {MAX_VALUES}.")
-        at = end if quote < 0 else (yield from _end_of_string(body, quote + 1))
-        yield
-
-
-def _end_of_string(body: bytes, at: int) -> Generator[None, None, int]:
-    """Where a string has ended whose inside begins there.
-
-    Text without escapes is searched, which is much quicker than to match it, and each byte is searched only once.
-    """
-    quote = -1
-    while at < len(body):
-        if quote < at:
-            quote = body.find(b'"', at, at + _PIECE_BYTES)
-        end = quote if quote >= 0 else at + _PIECE_BYTES
-        escape = body.find(b"\\", at, end)
-        if escape >= 0:
-            found = _ESCAPES.match(body, escape)
-            # A backslash that nothing follows ends a body that is cut off.
-            at = found.end() if found is not None else len(body)
-        elif quote >= 0:
-            return quote + 1
-        else:
-            at = end
-        yield
-    return at
+    """See to it, in steps, that a body does not have more than `MAX_VALUES` values."""
+    if (yield from values_in_steps(body, MAX_VALUES)) > MAX_VALUES:
+        raise too_many_values(None, MAX_VALUES)
 
 
 def _counting_decoder() -> "msgspec.json.Decoder[dict[_Name, Raw]]":

@@ -119,6 +119,7 @@ _CONTEXT_TOO_LONG: Final = re.compile(
 
 # So much of upstream's words is looked at and told: characters, far more than it uses.
 MAX_MESSAGE: Final = 16_384
+_FILTERED: Final = re.compile(r"(?:Input|Output) blocked by content filtering policy")
 
 # Messages name a field at their beginning: `temperature: range: 0..1`, "`top_p` is deprecated ...".
 _FIELD: Final = re.compile(r"[`\"]?([a-z_]+)")
@@ -277,6 +278,8 @@ def _kind_of_400(error_type: str | None, message: str) -> ErrorKind:
             return ErrorKind.WORKSPACE_LIMIT
     if _CONTEXT_TOO_LONG.match(message):
         return ErrorKind.CONTEXT_TOO_LONG
+    if _FILTERED.match(message):
+        return ErrorKind.CONTENT_FILTERED
     return ErrorKind.INVALID_REQUEST
 
 

@@ -62,6 +62,17 @@ class Usage(Struct):
         self.cache_write_tokens += other.cache_write_tokens
         self.cache_read_tokens += other.cache_read_tokens
 
+    def within(self, prompt_tokens: int, output_tokens: int) -> "Usage":
+        """The same counts, each no higher than can be: of what is read, and of what is written."""
+        return Usage(
+            min(self.input_tokens, prompt_tokens),
+            min(self.cache_write_tokens, prompt_tokens),
+            min(self.cache_read_tokens, prompt_tokens),
+            min(self.output_tokens, output_tokens),
+            min(self.thinking_tokens, output_tokens),
+            self.service_tier,
+        )
+
     @property
     def prompt_tokens(self) -> int:
         """Everything that was read: uncached, written to a cache, read from one."""

@@ -14,6 +14,7 @@ from gateway.api.notes import Notes, notes_of
 from gateway.api.records import answer_headers, count_records, note_records
 from gateway.api.requests import header
 from gateway.api.responder import Responder, responder_of
+from gateway.api.silence import Silence
 from gateway.api.turns import in_turns
 from gateway.api.writing import Writer
 from gateway.proxy.chat import (
@@ -122,6 +123,8 @@ class Generator:
             Exchange(services, _candidates(own, is_large=task.is_large), caller=caller.name, prefix=prefix)
             for own, prefix in zip(writers, prefixes, strict=True)
         ]
+        for other in exchanges[1:]:
+            other.belongs_to(exchanges[0])
         records = [exchange.record for exchange in exchanges]
         responder.more_headers = lambda: answer_headers(records, names_key=caller.sees_key)
         try:
@@ -150,17 +153,25 @@ class Generator:
         responder: Responder,
         share_cache: bool,
     ) -> None:
-        frame = StreamFrame(int(self._clock()), asked.include_usage, reports=task.reports)
-        with StreamClient(responder, self._settings.keepalive_seconds) as client:
-            if len(exchanges) == 1:
-                await stream_chat(exchanges[0], client, task.makers(frame)[0])
-                return
+        def is_asking() -> bool:
+            return any(exchange.is_asking for exchange in exchanges)
+
+        own_id = f"{task.id_prefix}-{responder.request_id}"
+        frame = StreamFrame(int(self._clock()), asked.include_usage, choices=len(exchanges), reports=task.reports)
+        if len(exchanges) > 1:
             # Several answers have several ids upstream; the caller's stream has one.
-            shared = replace(frame, id=f"{task.id_prefix}-{responder.request_id}", choices=len(exchanges))
+            frame.id = own_id
+        record = exchanges[0].record
+        silence = Silence(frame, task.makers(frame), own_id=own_id, model=lambda: record.model or asked.model)
+        sign, interval = silence.sign_of_life, self._settings.keepalive_seconds
+        with StreamClient(responder, interval, sign, is_asking=is_asking) as client:
+            if len(exchanges) == 1:
+                await stream_chat(exchanges[0], client, silence.makers[0])
+                return
             await stream_choices(
                 exchanges,
                 client,
-                task.makers(shared),
+                silence.makers,
                 choices_per_prompt=task.choices_per_prompt,
                 share_cache=share_cache,
             )
@@ -175,7 +186,7 @@ class Generator:
     def _services_for(self, caller: Caller) -> Services:
         if caller.own_key is None:
             return self._services
-        return self._services.for_caller(self._own_endpoint(caller.own_key))
+        return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
 
     async def _writers(self, task: Task, options: Options, caller: Caller) -> list[list[Writer]]:
         """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""

@@ -1,26 +1,41 @@
-"""Signs of life in a silent stream: its head after a while, then comments or pings."""
+"""Signs of life in a silent stream: its head after a while, then empty chunks or pings."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
+from typing import Final
 
 from gateway.api.responder import Responder
-from translators.sse import KEEP_ALIVE
+
+# While nobody is asked the answer may still be an error, which has a status of its own: so many intervals at most.
+_HELD_INTERVALS: Final = 3
+_LOOK_SECONDS: Final = 1.0
 
 
 class StreamClient:
     """The caller's side of one stream, as the proxy sees it; inside `with` it is kept alive while it is silent.
 
-    After `interval_seconds` without a write the head leaves, if it has not, and a comment line follows, or what else
-    `sign_of_life` says: any byte resets the read time-outs of clients and proxies. No write waits for a client that
-    does not read: the writer holds a lease, and knows better what to wait for.
+    After `interval_seconds` without a write the head leaves, if it has not, and what `sign_of_life` gives follows: any
+    byte resets the read time-outs of clients and proxies. While upstream is not asked (`is_asking`), as in the waiting
+    line, the head is held so that an error keeps its status, for three intervals at most. No write waits for a client
+    that does not read: the writer holds a lease, and knows better what to wait for.
     """
 
-    def __init__(self, responder: Responder, interval_seconds: float, sign_of_life: bytes = KEEP_ALIVE) -> None:
+    def __init__(
+        self,
+        responder: Responder,
+        interval_seconds: float,
+        sign_of_life: Callable[[], bytes],
+        *,
+        is_asking: Callable[[], bool],
+    ) -> None:
         self._responder = responder
+        self._is_asking = is_asking
         self._interval = interval_seconds
         self._sign_of_life = sign_of_life
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
+        self._held_until = self._last_write + _HELD_INTERVALS * interval_seconds
         self._timer: asyncio.TimerHandle | None = None
         self._sign: asyncio.Task[None] | None = None
 
@@ -78,9 +93,16 @@ class StreamClient:
 
     def _check(self) -> None:
         """The timer is not moved with every write: it looks at the last one when it fires."""
-        silent = self._loop.time() - self._last_write
-        if silent < self._interval:
-            self._wait(self._interval - silent)
+        now = self._loop.time()
+        left = self._interval - (now - self._last_write)
+        if not self._responder.has_begun:
+            if now < self._held_until and not self._is_asking():
+                # Silence counts from when upstream is asked.
+                self._last_write = now
+                left = min(self._interval, _LOOK_SECONDS)
+            left = min(left, self._held_until - now)
+        if left > 0:
+            self._wait(left)
             return
         # A client that does not read is not waiting for a sign of life.
         if self._takes_signs:
@@ -91,7 +113,8 @@ class StreamClient:
         await self.begin()
         if self._takes_signs:
             self._last_write = self._loop.time()
-            await self._responder.write(self._sign_of_life)
+            if sign := self._sign_of_life():
+                await self._responder.write(sign)
 
     @property
     def _takes_signs(self) -> bool:

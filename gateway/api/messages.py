@@ -4,28 +4,30 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.auth import Authenticator, Caller
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
+from gateway.api.native_past import NativeWriter
 from gateway.api.notes import notes_of
 from gateway.api.records import count_records, gateway_headers, note_records
 from gateway.api.requests import read_body
 from gateway.api.responder import Responder, responder_of
 from gateway.api.turns import LARGE_BYTES, in_turns
 from gateway.proxy.exchange import Candidate, Exchange, Services
-from gateway.proxy.native import NativeExchange, fetch_native, native_services, stream_native, telling
+from gateway.proxy.native import Keeper, NativeExchange, fetch_native, native_services, stream_native, telling
 from gateway.proxy.ports import Endpoint
 from gateway.proxy.routing import Aliases
 from gateway.proxy.totals import Totals
 from gateway.secret import Secret
 from translators.adjustments import united
-from translators.errors import TranslationError
+from translators.errors import Blame, ErrorKind, FailedError, Failure, TranslationError
 from translators.hosts import HostProfile
 from translators.native.allowed import Allowed, check_allowed, check_allowed_in_steps, passing_betas
+from translators.native.errors import Refusal
 from translators.native.request import (
     DEFAULT_VERSION,
     Asked,
@@ -35,7 +37,11 @@ from translators.native.request import (
     with_model,
     with_model_in_steps,
 )
+from translators.native.sessions import LONGEST_SESSION, SESSION_HEADERS
 from translators.native.stream import PING
+from translators.native.thinking import Thinking, find_thinking, find_thinking_in_steps, may_hold_thinking
+from translators.native.threads import Thread, read_thread, thread_unsupported
+from translators.prefixes import session_prefix
 
 # What passes beside `anthropic-version` and `anthropic-beta`: no credentials, nothing that tells who the client is.
 PASSING_HEADERS: Final = (b"anthropic-user-profile-id",)
@@ -43,6 +49,9 @@ PASSING_HEADERS: Final = (b"anthropic-user-profile-id",)
 _MAX_HEADER_BYTES: Final = 2048
 _VERSION: Final = re.compile(r"20\d\d-\d\d-\d\d")
 _BETA: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_SESSIONS: Final = frozenset(SESSION_HEADERS)
+# What keeps a thread's own keys from serving, and no others.
+_OUT_OF_REACH: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.WORKSPACE, Blame.ORGANISATION, Blame.HOST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,19 @@ class NativeRoute:
 MESSAGES: Final = NativeRoute("/v1/messages", True, lambda model: model)
 # Counting has limits of its own, and not every host offers it: neither says anything about the model's messages.
 COUNT_TOKENS: Final = NativeRoute("/v1/messages/count_tokens", False, lambda model: f"{model} (count_tokens)")
+
+
+class Pin(NamedTuple):
+    """Where a request has to go since a thread that it continues is there: to no `barred` key.
+
+    `has_way_out` says that another key or model could answer the whole conversation.
+    """
+
+    barred: frozenset[str] = frozenset()
+    has_way_out: bool = False
+
+
+_ANYWHERE: Final = Pin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +121,10 @@ class Messages:
         caller = self._authenticator.caller(scope)
         body = await read_body(scope, receive, self._settings.max_body_bytes)
         asked = await self._read(body, caller)
-        exchange = await self._exchange(scope, caller, asked, body)
+        thread = read_thread(asked.thread) if asked.thread is not None and caller.own_key is None else None
+        pin = await self._pin(caller, asked, thread) if thread is not None else _ANYWHERE
+        exchange = await self._exchange(scope, caller, asked, body, pin)
+        keeper = self._keeper(caller, thread)
         # The exchange holds it for as long as it is needed.
         del body
         # An id of upstream's only when it is certain that its answer is the one that is passed on.
@@ -112,10 +137,12 @@ class Messages:
         )
         try:
             async with self._interrupts.watch(scope, receive, responder):
-                if self._streams(asked):
-                    await self._stream(exchange, responder, passed)
-                else:
-                    await self._complete(exchange, responder, passed)
+                answering = self._stream if self._streams(asked) else self._complete
+                await answering(exchange, responder, passed, keeper)
+        except FailedError as error:
+            if pin.has_way_out and not exchange.is_committed and _is_out_of_reach(error.failure):
+                raise FailedError(thread_unsupported()) from error
+            raise
         finally:
             records = (exchange.record,)
             note_records(notes_of(scope), records, caller=caller, model=asked.model, is_stream=asked.streams)
@@ -135,23 +162,47 @@ class Messages:
             check_allowed(body, self._settings.allowed)
         return asked
 
-    async def _stream(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
-        with StreamClient(responder, self._settings.keepalive_seconds, PING) as client:
-            await stream_native(exchange, client, passed.update)
+    async def _stream(
+        self, exchange: NativeExchange, responder: Responder, passed: dict[str, str], keeper: Keeper | None
+    ) -> None:
+        def is_asking() -> bool:
+            return exchange.is_asking
 
-    async def _complete(self, exchange: NativeExchange, responder: Responder, passed: dict[str, str]) -> None:
-        answer = await fetch_native(exchange, passed.update)
+        with StreamClient(responder, self._settings.keepalive_seconds, lambda: PING, is_asking=is_asking) as client:
+            await stream_native(exchange, client, passed.update, keeper)
+
+    async def _complete(
+        self, exchange: NativeExchange, responder: Responder, passed: dict[str, str], keeper: Keeper | None
+    ) -> None:
+        answer = await fetch_native(exchange, passed.update, keeper)
         await responder.send_body(200, answer.body, answer.content_type)
 
     def _streams(self, asked: Asked) -> bool:
         return asked.streams and self._route.streams
 
-    async def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes) -> NativeExchange:
+    def _keeper(self, caller: Caller, thread: Thread | None) -> Keeper | None:
+        """Who takes down where the answer was made; a key of the caller's own leaves no choice."""
+        if caller.own_key is not None or not self._route.streams:
+            return None
+        return Keeper(self._services.makers, caller.scope, has_thread=thread is not None)
+
+    async def _pin(self, caller: Caller, asked: Asked, thread: Thread) -> Pin:
+        """Where the thread is that a request goes on with; `FailedError` where that is nowhere."""
+        if thread.continues is None:
+            return _ANYWHERE
+        maker = await self._services.makers.maker_of(caller.scope, thread.continues)
+        pool = self._services.pool
+        barred = pool.elsewhere(maker.account, maker.workspace) if maker is not None and maker.account else None
+        if barred is None or len(barred) == len(pool):
+            raise FailedError(thread_unsupported())
+        return Pin(barred, bool(barred or self._settings.fallbacks.get(self._aliases.resolve(asked.model).id)))
+
+    async def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes, pin: Pin) -> NativeExchange:
         understood = self._aliases.resolve(asked.model)
         model = understood.id
         services = self._services
         if caller.own_key is not None:
-            services = services.for_caller(self._own_endpoint(caller.own_key))
+            services = services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
         headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in _values(scope, name)[:1])
         betas, adjusted = _betas(scope), None
         if caller.own_key is None:
@@ -162,20 +213,53 @@ class Messages:
         request = NativeRequest(
             body, streams=self._streams(asked), version=_version(scope), betas=betas, adjusted=adjusted
         )
+        # Where a thread is held no other model goes on with it.
+        models = (model, *(() if pin.has_way_out else self._settings.fallbacks.get(model, ())))
+        candidates = [await self._candidate(request, asked, name, caller, pin) for name in models]
+        session = _session(scope) or asked.session
         return Exchange(
             native_services(services, self._route.path, headers),
-            [await self._candidate(request, asked, name) for name in (model, *self._settings.fallbacks.get(model, ()))],
+            candidates,
             caller=caller.name,
-            prefix=asked.prefix,
+            prefix=asked.prefix if session is None else session_prefix(asked.model, caller.name, session),
         )
 
-    async def _candidate(self, request: NativeRequest, asked: Asked, model: str) -> Candidate[NativeRequest]:
+    async def _candidate(
+        self, request: NativeRequest, asked: Asked, model: str, caller: Caller, pin: Pin
+    ) -> Candidate[NativeRequest]:
         if model != asked.model:
             is_large = len(request.body) > LARGE_BYTES
             body = request.body
             changed = await in_turns(with_model_in_steps(body, model)) if is_large else with_model(body, model)
             request = replace(request, body=changed)
-        return Candidate(model, partial(_same_for_every_host, request), limits=self._route.limits_of(model))
+        limits = self._route.limits_of(model)
+        if caller.own_key is None and may_hold_thinking(request.body):
+            thinking = await _thinking_in(request.body)
+            if thinking is not None:
+                recalled = await self._services.makers.recall(caller.scope, thinking.digests)
+                write = NativeWriter(request, thinking, recalled, self._services.makers, caller.scope)
+                return Candidate(model, write, write.learn, limits, recalled.account, barred=pin.barred)
+        return Candidate(model, partial(_same_for_every_host, request), limits=limits, barred=pin.barred)
+
+
+async def _thinking_in(body: bytes) -> Thinking | None:
+    return await in_turns(find_thinking_in_steps(body)) if len(body) > LARGE_BYTES else find_thinking(body)
+
+
+def _is_out_of_reach(failure: Failure) -> bool:
+    """Whether a thread's keys cannot serve now, so that others had better be asked without it."""
+    if isinstance(failure, Refusal):
+        return False
+    return failure.kind is ErrorKind.OVERLOADED or failure.rule.blame in _OUT_OF_REACH
+
+
+def _session(scope: Scope) -> str | None:
+    """The session that a header names, of several the one that comes first in the list of these headers."""
+    found: dict[bytes, bytes] = {name: value for name, value in scope["headers"] if name in _SESSIONS}
+    for name in SESSION_HEADERS if found else ():
+        if (value := found.get(name)) and len(value) <= LONGEST_SESSION:
+            return value.decode("latin-1")
+    return None
 
 
 def _same_for_every_host(request: NativeRequest, _host: HostProfile, _is_home: bool) -> NativeRequest:

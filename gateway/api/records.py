@@ -36,11 +36,12 @@ def note_records(noted: Notes, records: Sequence[Record], *, caller: Caller, mod
         notes["waited_ms"] = waited_ms
     if whole.first_token_seconds is not None:
         notes["first_token_ms"] = round(whole.first_token_seconds * 1000, 1)
-    notes["prompt_tokens"] = whole.usage.prompt_tokens
-    if whole.usage.cache_read_tokens or whole.usage.cache_write_tokens:
-        notes["cache_read_tokens"] = whole.usage.cache_read_tokens
-        notes["cache_write_tokens"] = whole.usage.cache_write_tokens
-    notes["completion_tokens"] = whole.usage.output_tokens
+    usage = _total(used for _, used in whole.used) if whole.spent else whole.usage
+    notes["prompt_tokens"] = usage.prompt_tokens
+    if usage.cache_read_tokens or usage.cache_write_tokens:
+        notes["cache_read_tokens"] = usage.cache_read_tokens
+        notes["cache_write_tokens"] = usage.cache_write_tokens
+    notes["completion_tokens"] = usage.output_tokens
     notes["adjusted"] = whole.adjusted
     notes["upstream_request_id"] = whole.upstream_request_id or None
     notes["stop_reason"] = whole.stop_reason or None
@@ -52,7 +53,7 @@ def note_records(noted: Notes, records: Sequence[Record], *, caller: Caller, mod
 
 def count_records(totals: Totals, records: Sequence[Record], caller: Caller) -> None:
     """Count a request among its client's."""
-    totals.note(caller.name, [(record.model, record.usage) for record in records])
+    totals.note(caller.name, [used for record in records for used in record.used])
 
 
 def answer_headers(records: Sequence[Record], *, names_key: bool = False) -> dict[str, str]:
@@ -84,9 +85,6 @@ def _together(records: Sequence[Record]) -> Record:
     """One record for those of all choices; nearly always there is one."""
     if len(records) == 1:
         return records[0]
-    usage = Usage()
-    for record in records:
-        usage.add(record.usage)
     return Record(
         attempts=sum(record.attempts for record in records),
         key=_listed(record.key for record in records),
@@ -101,10 +99,18 @@ def _together(records: Sequence[Record]) -> Record:
         # Limits are those of one key at one moment: several sets cannot be mixed.
         upstream_headers=next((record.upstream_headers for record in records if record.upstream_headers), {}),
         stop_reason=_listed(record.stop_reason for record in records),
-        usage=usage,
+        usage=_total(record.usage for record in records),
+        spent=tuple(spent for record in records for spent in record.spent),
         failures=[failure for record in records for failure in record.failures],
         said=[said for record in records for said in record.said],
     )
+
+
+def _total(usages: Iterable[Usage]) -> Usage:
+    total = Usage()
+    for usage in usages:
+        total.add(usage)
+    return total
 
 
 def _listed(values: Iterable[str | None]) -> str | None:

@@ -87,17 +87,17 @@ class Writer:
 
     def learn(self, host: HostProfile, message: str, sent: MessagesRequest) -> None:
         """Take in a 400 of the host's; what it teaches makes another request of the next call."""
-        if sent.has_thinking and refuses_thinking(message):
+        if self._lessons.learn(host, self.model, self._row, message, self._circle):
+            said = "Upstream has corrected what is known of a model"
+            log_event(logging.WARNING, said, model=self.model)
+            # It may quote the request.
+            log_event(logging.DEBUG, "What taught it", model=self.model, said=message)
+        elif sent.has_thinking and refuses_thinking(message):
             log_event(logging.WARNING, "Upstream refuses thinking that was sent back to it", model=self.model)
             self._memory.refuse(self.recollection, self._chat.messages)
         elif refused := self._lessons.learn_schemas(host, self.model, message, sent.schemas, self._circle):
             self._refused |= refused
             log_event(logging.WARNING, "Upstream has refused schemas", model=self.model, schemas=len(refused))
-        elif self._lessons.learn(host, self.model, self._row, message, self._circle):
-            said = "Upstream has corrected what is known of a model"
-            log_event(logging.WARNING, said, model=self.model)
-            # It may quote the request.
-            log_event(logging.DEBUG, "What taught it", model=self.model, said=message)
         elif self.recollection.past.contents and message.startswith(_ABOUT_MESSAGES):
             self._memory.set_aside(self.recollection)
 

@@ -1,23 +1,14 @@
 """What has to be installed for some settings, and how."""
 
 from importlib.util import find_spec
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class _Extra(NamedTuple):
-    name: str
-    modules: tuple[str, ...]
-
-
-_EXTRAS: Final = {
-    "sqlite": _Extra("store", ("cryptography",)),
-    "valkey": _Extra("valkey", ("redis", "cryptography")),
-}
+# By kind of store; packages of the same names as the modules that they bring.
+_PACKAGES: Final = {"sqlite": ("cryptography",), "valkey": ("redis", "cryptography")}
 
 
 def missing_extra(kind: str) -> str | None:
     """The command that installs what a kind of store needs, if anything of it is missing."""
-    extra = _EXTRAS.get(kind)
-    if extra is None or all(find_spec(module) is not None for module in extra.modules):
-        return None
-    return f"pip install 'dragoman[{extra.name}]'"
+    missing = [package for package in _PACKAGES.get(kind, ()) if find_spec(package) is None]
+    # Not our own name with an extra: we are on no package index, and somebody else may be.
+    return f"pip install {' '.join(missing)}" if missing else None

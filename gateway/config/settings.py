@@ -163,7 +163,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One key the gateway uses towards Anthropic."""
 
-    name: Annotated[Name, Meta(description="What logs and metrics call the key; each name once.")]
+    name: Annotated[Name, Meta(description="The name of the key in the log; each name once.")]
     api_key: Annotated[Secret, Meta(description="The key itself: a text, usually ${NAME}, or where it is found.")]
     base_url: Annotated[
         str,
@@ -205,7 +205,7 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "affinity"
     queue_size: Annotated[int, Meta(ge=0, description="Requests that may wait for a key at once; 0 is none.")] = 1000
     queue_timeout_seconds: Annotated[
-        Seconds, Meta(description="How long a request waits for a key before it is answered with 429.")
+        Seconds, Meta(description="How long a request waits for keys, in all, before it is answered with 429.")
     ] = 30.0
 
 
@@ -266,7 +266,7 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class ClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One application that may use the gateway, with the key it shows."""
 
-    name: Annotated[Name, Meta(description="What logs and metrics call the client; each name once.")]
+    name: Annotated[Name, Meta(description="The name of the client in the log; each name once.")]
     api_key: Annotated[
         Secret, Meta(description="What the client sends as its OpenAI key: a text, usually ${NAME}, or where it is.")
     ]
@@ -342,7 +342,7 @@ class StreamingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Seconds,
         Meta(
             description="Silence after which a comment line is sent; "
-            "also the longest wait before the headers of a stream leave."
+            "also the longest wait before the headers of a stream leave, three times that in the waiting line."
         ),
     ] = 15.0
 

@@ -19,6 +19,7 @@ from gateway.demo.orders import ORDERS, read_orders
 from gateway.demo.received import KEPT_REQUESTS, Ending, ReceivedRequest
 from gateway.demo.reply import reply_to
 from gateway.demo.responses import answer, at_once, ordered_error, refusal, streamed
+from gateway.demo.threads import Threads
 from gateway.demo.tokens import input_tokens
 from gateway.demo.validation import read_count_request, read_messages_request
 
@@ -35,6 +36,7 @@ class Upstream:
         self.pace_seconds = pace_seconds
         self.failing: dict[str, int] = {}
         self.received: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
+        self._threads = Threads()
 
     async def about(self, request: Request) -> Response:
         """What this is, to whoever opens it in a browser."""
@@ -51,6 +53,7 @@ class Upstream:
         body, received, account = await self._receive(request)
         if status := self.failing.get(account.organization_id) or self.failing.get(account.workspace_id):
             raise ordered_error(status)
+        body = self._threads.whole(body, account, betas(request.headers))
         wanted, prompt = read_messages_request(
             body, api_version(request.headers), betas(request.headers), account.organization_id
         )
@@ -59,6 +62,7 @@ class Upstream:
             raise ordered_error(orders.error_status)
         reply = reply_to(wanted, prompt, orders)
         received.answered(200, message(reply))
+        self._threads.hold(body, account, received.answer)
         pause = SLOW_SECONDS if orders.slow else self.pace_seconds
         if wanted.stream:
             return streamed(events(reply), orders, received, pause_seconds=pause)

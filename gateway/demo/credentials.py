@@ -12,7 +12,7 @@ from gateway.demo.errors import MessagesError, invalid
 from gateway.demo.validation import VERSIONS
 
 _SHARING_KEY = re.compile(r"sk-ant-demo-(?P<account>[^-]+)-(?P<workspace>[^-]+)(-.*)?")
-_BETA = re.compile(r"[a-z0-9-]+-20\d\d-\d\d-\d\d")
+_BETA = re.compile(r"[a-z0-9-]+-20\d\d-?\d\d-?\d\d")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from gateway.demo.wire import CacheControl, CustomTool, convert
 
 MAX_STRICT_TOOLS = 20
 
+_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _ANTHROPIC_TYPE = re.compile(
     r"(web_search|web_fetch|code_execution|tool_search_tool_regex|tool_search_tool_bm25|memory|bash|text_editor"
     r"|computer|computer_toolset|browser_toolset|advisor)_\d{8}|mcp_toolset"
@@ -71,5 +72,7 @@ def _check_custom_tool(tool: CustomTool, path: str) -> None:
     if any(name in schema for name in ("oneOf", "allOf", "anyOf")):
         raise invalid(f"{path}.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level")
     check_well_formed(schema, f"{path}.input_schema")
+    if not all(map(_PROPERTY.fullmatch, schema.get("properties") or {})):
+        raise invalid(f"{path}.input_schema.properties: Property keys should match pattern '^{_PROPERTY.pattern}$'")
     if tool.strict:
         check_schema(schema, path)

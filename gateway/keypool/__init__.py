@@ -3,18 +3,20 @@
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.budget import RetryBudget
 from gateway.keypool.demand import ABANDONED, SUCCESS, Account, Demand, Key, Lease, Outcome
-from gateway.keypool.domains import KeyState
+from gateway.keypool.domains import Host, KeyState
 from gateway.keypool.line import WaitingLine
 from gateway.keypool.pool import KeyPool, PoolSettings
 from gateway.keypool.snapshot import PoolView, snapshot
-from gateway.keypool.stays import Stay
+from gateway.keypool.stays import MOST_PATIENCE_SECONDS, Stay
 
 __all__ = [
     "ABANDONED",
+    "MOST_PATIENCE_SECONDS",
     "SUCCESS",
     "Account",
     "Breaker",
     "Demand",
+    "Host",
     "Key",
     "KeyPool",
     "KeyState",

@@ -9,6 +9,7 @@ from translators.usage import Usage
 
 if TYPE_CHECKING:
     from gateway.keypool.allowance import Allowance
+    from gateway.keypool.breaker import Breaker
     from gateway.keypool.domains import KeyState, Workspace
 
 
@@ -42,10 +43,11 @@ class Demand:
 
     `prefix` is the same for all requests that begin alike (model, tools, system prompt, first turn), None where that
     is not known. `streams` says that its answer begins at once, however long it takes. `account` is the one that has
-    signed what the request holds: with another it is worth less.
+    signed what the request holds: with another it is worth less. `blamed` is shared by all that one request asks for:
+    the breakers that its failures have counted with.
     """
 
-    __slots__ = ("account", "caller", "input_tokens", "limit_class", "model", "prefix", "streams")
+    __slots__ = ("account", "blamed", "caller", "input_tokens", "limit_class", "model", "prefix", "streams")
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Demand:
         *,
         streams: bool = False,
         account: Account | None = None,
+        blamed: "list[Breaker] | None" = None,
     ) -> None:
         self.model = model
         self.input_tokens = input_tokens
@@ -63,7 +66,18 @@ class Demand:
         self.caller = caller
         self.streams = streams
         self.account = account
+        self.blamed = blamed
         self.limit_class = limit_class(model)
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether its own failures have opened a breaker: others are to show when that is well again."""
+        blamed = self.blamed
+        return bool(blamed) and any(breaker.opened_by is blamed for breaker in blamed or ())
+
+    def has_blamed(self, breaker: "Breaker") -> bool:
+        """Whether an earlier attempt of the same request has counted as a failure there."""
+        return bool(self.blamed) and breaker in (self.blamed or ())
 
 
 class Lease:

@@ -81,6 +81,12 @@ class Host:
     # Streams whose head has not come, and since when none has.
     awaited: int = 0
     silent_since: float = 0.0
+    is_probed: bool = False
+
+    def is_well(self, limit_class: str) -> bool:
+        """Whether no breaker stands open for a class of models."""
+        breaker = self.classes.get(limit_class)
+        return self.breaker.is_closed and (breaker is None or breaker.is_closed)
 
     def breaker_for(self, limit_class: str) -> Breaker:
         """The breaker of a class of models."""

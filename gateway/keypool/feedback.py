@@ -1,17 +1,22 @@
 """What an attempt teaches, and about whom: `translators.errors` says who is to blame for what."""
 
+from collections.abc import Mapping
 from typing import Final
 
+from gateway.keypool.breaker import LONGEST_OPEN_ALONE_SECONDS, LONGEST_OPEN_SECONDS
 from gateway.keypool.demand import Lease, Outcome
-from gateway.keypool.domains import LONGEST_TOLD_SECONDS, Rest, forget_oldest
+from gateway.keypool.domains import LONGEST_TOLD_SECONDS, Host, Rest, forget_oldest
 from translators.errors import Blame, ErrorKind
 
 # A 429 that names no time: a rate limit's bucket refills within seconds.
 DEFAULT_COOLING_SECONDS: Final = 5.0
 
 
-def learn(lease: Lease, outcome: Outcome, now: float) -> None:
-    """Take in what has become of an attempt: with its key, its organisation, its limits or its host."""
+def learn(lease: Lease, outcome: Outcome, now: float, hosts: Mapping[str, Host]) -> None:
+    """Take in what has become of an attempt: with its key, its organisation, its limits or its host.
+
+    `hosts` are all that there are, among them the one that was asked.
+    """
     state, demand, usage = lease.state, lease.demand, outcome.usage
     if outcome.kind is not None and outcome.blame is not Blame.NOBODY:
         state.last_error, state.last_error_at = outcome.kind.name.lower(), now
@@ -25,7 +30,7 @@ def learn(lease: Lease, outcome: Outcome, now: float) -> None:
             rest.end_trial(lease.acquired_at)
     seconds = outcome.retry_after_seconds
     if outcome.blame in (Blame.HOST, Blame.SERVICE):
-        _host_failed(lease, outcome.blame, now)
+        _host_failed(lease, outcome.blame, now, hosts)
         return
     if lease.is_trial:
         # Whatever else there is to say, its host has answered, or nothing was learned.
@@ -75,10 +80,18 @@ def _succeeded(lease: Lease, now: float) -> None:
         state.speed_up()
 
 
-def _host_failed(lease: Lease, blame: Blame, now: float) -> None:
-    host = lease.state.host
-    breaker = host.breaker if blame is Blame.HOST else host.breaker_for(lease.demand.limit_class)
-    breaker.fail(now, is_trial=lease.is_trial)
+def _host_failed(lease: Lease, blame: Blame, now: float, hosts: Mapping[str, Host]) -> None:
+    host, demand = lease.state.host, lease.demand
+    breaker = host.breaker if blame is Blame.HOST else host.breaker_for(demand.limit_class)
+    has_blamed = demand.has_blamed(breaker)
+    if has_blamed and not lease.is_trial:
+        breaker.fail_again(now)
+    else:
+        is_alone = not any(other.is_well(demand.limit_class) for other in hosts.values() if other is not host)
+        longest_seconds = LONGEST_OPEN_ALONE_SECONDS if is_alone else LONGEST_OPEN_SECONDS
+        breaker.fail(now, is_trial=lease.is_trial, by=demand.blamed, longest_seconds=longest_seconds)
+    if demand.blamed is not None and not has_blamed:
+        demand.blamed.append(breaker)
     if blame is Blame.SERVICE:
         # It has answered.
         host.breaker.succeed(lease.acquired_at)

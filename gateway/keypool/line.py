@@ -16,7 +16,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from gateway.keypool.demand import Demand, Lease
 from gateway.keypool.domains import Organisation
@@ -24,6 +24,8 @@ from gateway.keypool.pool import KeyPool
 from gateway.keypool.stays import Stay
 
 W = TypeVar("W", bound=Hashable)
+# A model, keys that are excluded, and who has opened a breaker: at most one for each of these.
+_Needs: TypeAlias = tuple[str, frozenset[str], int]
 _NOBODY: Final[frozenset[str]] = frozenset()
 _ANYWHERE: Final = ""
 # So many requests with a warm cache may come and go at once while somebody waits to go anywhere.
@@ -231,7 +233,7 @@ class WaitingLine(Generic[W]):
             return False
         not_before = math.inf
         # Who waits for certain keys or for its model only: others can be of use to those behind it, but for its like.
-        stuck: set[tuple[str, frozenset[str]]] = set()
+        stuck: set[_Needs] = set()
         for caller, waiter, ticket in _heads(line, stuck):
             moment = None if line is anywhere else self._stays(ticket, now)
             if moment is None:
@@ -243,7 +245,8 @@ class WaitingLine(Generic[W]):
                     # It waits in vain, or has done so for too long.
                     ticket.stays_until = line.stays_until = now
             not_before = min(not_before, moment)
-            if not ticket.exclude and not self._pool.refuses(now, ticket.demand.model):
+            demand = ticket.demand
+            if not (ticket.exclude or demand.waits_for_others or self._pool.refuses(now, demand.model)):
                 self._looked(line, now, not_before)
                 line.lets_pass = False
                 return False
@@ -294,16 +297,17 @@ class WaitingLine(Generic[W]):
             anywhere.passes += 1
 
 
-def _heads(line: _Line[W], stuck: set[tuple[str, frozenset[str]]]) -> Iterator[tuple[str, W, _Ticket]]:
+def _heads(line: _Line[W], stuck: set[_Needs]) -> Iterator[tuple[str, W, _Ticket]]:
     """The first of each caller, and as long as these are stuck those behind them that are not like them."""
     for caller, tickets in line.callers.items():
         while (head := next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)) is not None:
             yield caller, *head
 
 
-def _needs(ticket: _Ticket) -> tuple[str, frozenset[str]]:
+def _needs(ticket: _Ticket) -> _Needs:
     """What keeps a request from some of the keys."""
-    return ticket.demand.model, ticket.exclude
+    demand = ticket.demand
+    return demand.model, ticket.exclude, id(demand.blamed) if demand.waits_for_others else 0
 
 
 def _rounds(line: _Line[W]) -> float:

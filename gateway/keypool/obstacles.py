@@ -37,10 +37,12 @@ def obstacle(state: KeyState, demand: Demand, caches: Sequence[Cache], now: floa
         return state.workspace.rests_for, state.workspace.rest.until
     if state.model_rests and (rest := state.model_rests.get(demand.model)) is not None and rest.until > now:
         return ErrorKind.MODEL_REFUSED, rest.until
-    if not host.breaker.is_closed and (moment := host.breaker.ready_at(now)) > now:
+    if not host.breaker.is_closed and (moment := host.breaker.ready_at(now, demand.blamed)) > now:
         return ErrorKind.UNREACHABLE, moment
-    if host.classes and (breaker := host.classes.get(demand.limit_class)) and (moment := breaker.ready_at(now)) > now:
-        return ErrorKind.OVERLOADED, moment
+    if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None:
+        moment = breaker.ready_at(now, demand.blamed)
+        if moment > now:
+            return ErrorKind.OVERLOADED, moment
     if state.in_flight + 1 > state.room:
         return ErrorKind.RATE_LIMITED, math.inf
     allowance = organisation.allowance(demand.limit_class, demand.model)

@@ -146,10 +146,29 @@ class KeyPool:
             return None
         return stay_for_cache(demand, self._warmth.caches(demand.prefix, now), self._strategy, now)
 
+    def cool(self, limit_class: str, until: float) -> None:
+        """Upstream does not want to be asked for a class of models before a moment, with whatever key."""
+        for organisation in self._members.organisations.values():
+            organisation.allowance(limit_class, limit_class).cool(until)
+
     def account_of(self, lease: Lease) -> Account:
         """The account that a lease's key belongs to, as far as is known now."""
         organisation = lease.state.organisation
         return Account(organisation.name if organisation.is_known else "", lease.key.mark)
+
+    def workspace_of(self, lease: Lease) -> str:
+        """The workspace that a lease's key belongs to, "" where nobody has told yet."""
+        workspace = lease.state.workspace.current()
+        return workspace.name if workspace.is_known else ""
+
+    def elsewhere(self, account: Account, workspace: str) -> frozenset[str]:
+        """The keys that do not reach what a key of that account has left in a workspace ("": not told)."""
+        return frozenset(
+            name
+            for name, state in self._members.states.items()
+            if not (account.key and state.key.mark == account.key)
+            and not (workspace and state.workspace.is_known and state.workspace.name == workspace)
+        )
 
     def is_of(self, lease: Lease, account: Account) -> bool:
         """Whether what that account has signed is valid with a lease's key, as far as is known now."""
@@ -234,9 +253,9 @@ class KeyPool:
         if workspace.rest.refusals:
             workspace.rest.begin_trial(now)
         if host.breaker.failures:
-            lease.is_trial = self._pass(host.breaker, now)
+            lease.is_trial = self._pass(host.breaker, demand, now)
         if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None and breaker.failures:
-            lease.is_trial = self._pass(breaker, now) or lease.is_trial
+            lease.is_trial = self._pass(breaker, demand, now) or lease.is_trial
         if demand.streams:
             if not host.awaited:
                 host.silent_since = now
@@ -245,9 +264,10 @@ class KeyPool:
         self._strategy.taken(state, is_in_order=is_in_order)
         return lease
 
-    def _pass(self, breaker: Breaker, now: float) -> bool:
+    def _pass(self, breaker: Breaker, demand: Demand, now: float) -> bool:
         """Let an attempt through something that has failed lately; whether it is a trial."""
-        breaker.begin_attempt()
+        if not demand.has_blamed(breaker):
+            breaker.begin_attempt()
         if breaker.is_closed:
             return False
         breaker.begin_trial(now)
@@ -293,7 +313,7 @@ class KeyPool:
         lease.allowance.settle(lease, outcome.usage, now)
         if outcome.usage is not None and lease.demand.prefix is not None:
             self._warmth.learn(lease.demand, workspace, outcome.usage, now)
-        learn(lease, outcome, now)
+        learn(lease, outcome, now, self._members.hosts)
         if not state.is_gone:
             state.workspace.ranking.changed(state)
             self._strategy.given_back(state)
@@ -399,6 +419,24 @@ class KeyPool:
         for state in found:
             state.is_probed = True
         return [state.key.name for state in found]
+
+    def down_hosts(self) -> list[tuple[Host, str]]:
+        """The hosts that are left alone, each with a key to ask it with; each once, until `host_probed` is told."""
+        down = {id(host) for host in self.hosts.values() if not (host.breaker.is_closed or host.is_probed)}
+        found: list[tuple[Host, str]] = []
+        for state in self._members.states.values() if down else ():
+            if id(state.host) in down and not state.is_rejected:
+                down.discard(id(state.host))
+                state.host.is_probed = True
+                found.append((state.host, state.key.name))
+        return found
+
+    def host_probed(self, host: Host, *, is_well: bool, now: float) -> None:
+        """What the probe of a host has shown."""
+        host.is_probed = False
+        if is_well and not host.breaker.is_closed:
+            host.breaker.shown_well(now)
+            self.news += 1
 
     def probed(self, name: str, *, is_well: bool | None, now: float) -> None:
         """What a probe has shown; None is nothing, as when upstream could not be reached.

@@ -75,15 +75,15 @@ async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lamb
 
 
 async def _ask_again(exchange: ChatExchange, request: MessagesRequest, first: AnswerFold) -> AnswerFold:
-    """The answer to the same request once more; the first one, which is paid for, where that fails."""
+    """The answer to the same request once more; the first one, which is paid for, where that fails.
+
+    Either is told with what both have used, and so is the record, also where the caller leaves meanwhile.
+    """
     try:
         async with exchange.again(request) as answer:
-            second = await _collect(exchange, answer, request)
+            return await _collect(exchange, answer, request, first.usage)
     except FailedError:
-        exchange.record.usage = first.usage
         return first
-    second.usage.add(first.usage)
-    return second
 
 
 async def _relay(
@@ -106,9 +106,14 @@ async def _relay(
     await relay(answer, stream, client, is_committed=lambda: exchange.is_committed, pass_on=pass_on)
 
 
-async def _collect(exchange: ChatExchange, answer: UpstreamAnswer, request: MessagesRequest) -> AnswerFold:
-    """One whole answer, through its pauses."""
+async def _collect(
+    exchange: ChatExchange, answer: UpstreamAnswer, request: MessagesRequest, used: Usage | None = None
+) -> AnswerFold:
+    """One whole answer, through its pauses; what it uses is added to what was `used` before."""
     fold = AnswerFold(request.shape)
+    if used is not None:
+        used.begin_another()
+        fold.usage = used
     # Counted from the first event on, whatever becomes of the rest.
     exchange.record.usage = fold.usage
     if not request.streams:
@@ -130,7 +135,8 @@ async def _fold(answer: UpstreamAnswer, fold: AnswerFold) -> None:
     while data := await answer.receive():
         fold.feed(data)
         if fold.is_over:
-            await drain(answer)
+            if not fold.is_cut:
+                await drain(answer)
             return
     fold.end()
 

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from gateway.keypool import (
     ABANDONED,
     Demand,
+    Host,
     Key,
     KeyPool,
     KeyState,
@@ -101,12 +102,19 @@ class Dispatcher:
         exclude: frozenset[str] = _NOBODY,
         avoid: frozenset[str] = _NOBODY,
         patience_seconds: float = math.inf,
+        waited_seconds: float = 0.0,
     ) -> Lease | None:
-        """A lease when its turn comes; None where there is no room in the line, no hope, or no time left."""
-        patience = min(patience_seconds, self._queue_timeout_seconds)
+        """A lease when its turn comes; None where there is no room in the line, no hope, or no time left.
+
+        `waited_seconds` is how long the same request has stood in line before.
+        """
+        patience = max(0.0, min(patience_seconds, self._queue_timeout_seconds - waited_seconds))
         now = self.clock()
         kind, seconds = self.pool.why_none(now, demand, exclude)
         if kind not in WORTH_WAITING or math.inf > seconds > patience:
+            return None
+        if kind is ErrorKind.OVERLOADED and seconds == math.inf:
+            # It has opened the breaker itself, and nobody else may ever try.
             return None
         stay = self.pool.stay(now, demand, exclude=exclude, avoid=avoid)
         waiter: _Waiter = asyncio.get_running_loop().create_future()
@@ -177,6 +185,15 @@ class Dispatcher:
         if state is not None and not state.is_rejected:
             state.doubt(self.clock())
             self.probed(name, is_well=False)
+
+    def down_hosts(self) -> list[tuple[Host, str]]:
+        """The hosts to ask whether they are back, each with a key: only while somebody waits."""
+        return self.pool.down_hosts() if len(self._line) else []
+
+    def host_probed(self, host: Host, *, is_well: bool) -> None:
+        """What the probe of a host has shown."""
+        self.pool.host_probed(host, is_well=is_well, now=self.clock())
+        self._stir()
 
     def _stir(self) -> None:
         """Look at the line soon, once for all that happens in one turn of the loop."""

@@ -17,9 +17,11 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct, field
 
-from gateway.keypool import Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget
+from gateway.keypool import MOST_PATIENCE_SECONDS, Account, Breaker, Demand, KeyPool, Lease, Outcome, RetryBudget
 from gateway.proxy.dispatch import WORTH_WAITING, Dispatcher
+from gateway.proxy.makers import Maker, Makers
 from gateway.proxy.memory import TurnMemory
+from gateway.proxy.own_keys import OwnLimits
 from gateway.proxy.ports import Call, Endpoint, Outgoing, Upstream, UpstreamAnswer
 from gateway.proxy.retry import RetryPolicy, delay_before_retry, is_refusal
 from translators.errors import Blame, ErrorKind, FailedError, Failure
@@ -37,6 +39,8 @@ DRAIN_SECONDS: Final = 0.25
 RENEWAL_SECONDS: Final = 10.0
 # Up to this estimate a prompt fits into every model's window.
 _FITS_TOKENS: Final = 100_000
+# Every model writes as much as that.
+_SURE_OUTPUT_TOKENS: Final = 4_096
 # So many corrections of what the gateway wrote are tried for one request.
 MAX_LESSONS: Final = 3
 
@@ -61,6 +65,7 @@ _NO_KEY: Final = {
     ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately; its log names them. "
     "Your key is fine.",
 }
+_OWN_KEY_IS_LIMITED: Final = "Your key is at its rate limit, as upstream has told a moment ago."
 # What may be wrong with a request only because another model than it was written for is asked.
 _NOT_FOR_THIS_MODEL: Final = frozenset(
     {
@@ -73,10 +78,11 @@ _NOT_FOR_THIS_MODEL: Final = frozenset(
     }
 )
 
+# What is said of a model that does not exist; not every host names it.
+_NOT_THERE: Final = frozenset({ErrorKind.MODEL_REFUSED, ErrorKind.NOT_FOUND})
+
 # Each empty one would be another 216 bytes.
 _NO_KEYS: Final[frozenset[str]] = frozenset()
-
-_CALLERS_OWN: Final = b"own"
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Outgoing)
@@ -92,7 +98,9 @@ class Record(Struct):
     upstream_request_id: str | None = None
     upstream_headers: Mapping[str, str] = field(default_factory=dict)
     stop_reason: str | None = None
+    # What the last attempt has used, and what those before it have, each with its model.
     usage: Usage = field(default_factory=Usage)
+    spent: tuple[tuple[str | None, Usage], ...] = ()
     failures: list[str] = field(default_factory=list)
     # What upstream said in refusing, which may quote the request.
     said: list[str] = field(default_factory=list)
@@ -102,13 +110,25 @@ class Record(Struct):
     # Of a stream: from the moment when the request was understood to the first content for the caller.
     first_token_seconds: float | None = None
 
+    @property
+    def used(self) -> tuple[tuple[str | None, Usage], ...]:
+        """What each attempt has used, with its model: those that failed may have cost money, too."""
+        return (*self.spent, (self.model, self.usage))
+
+    def set_usage_aside(self) -> None:
+        """Another attempt begins, or another model is asked."""
+        if self.usage.prompt_tokens or self.usage.output_tokens:
+            self.spent = self.used
+        self.usage = Usage()
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What every exchange works with; `sleep` and `jitter` are for retries.
 
     `on_refused` is told the name of a key that upstream rejects. Where its secret is read anew, it gives back what
-    tells, when that is done, whether there is another one. `models` is what is known of models.
+    tells, when that is done, whether there is another one. `models` is what is known of models, `own_limits` what is
+    known of the keys that callers bring.
     """
 
     dispatcher: Dispatcher
@@ -120,18 +140,18 @@ class Services:
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
     memory: TurnMemory = default(default_factory=TurnMemory)
+    makers: Makers = default(default_factory=Makers)
     models: ModelTable = default(default_factory=model_table)
+    own_limits: OwnLimits = default(default_factory=OwnLimits)
 
     @property
     def pool(self) -> KeyPool:
         """The keys."""
         return self.dispatcher.pool
 
-    def for_caller(self, endpoint: Endpoint) -> "Services":
-        """The same for a caller who brought a key: a pool of that one, and no waiting, since the limits are theirs."""
-        # Whose conversations are theirs is known by the key itself: any mark does.
-        pool = KeyPool([Key(endpoint.name, mark=_CALLERS_OWN)], PoolSettings("weighted"))
-        dispatcher = Dispatcher(pool, clock=self.dispatcher.clock)
+    def for_caller(self, endpoint: Endpoint, digest: bytes) -> "Services":
+        """The same for a caller who brought a key, which has this digest: a pool of that one, without a line."""
+        dispatcher = self.own_limits.dispatcher(endpoint.name, digest, self.dispatcher.clock)
         return replace(self, dispatcher=dispatcher, endpoints={endpoint.name: endpoint}, on_refused=lambda key: None)
 
 
@@ -141,7 +161,7 @@ class Candidate(NamedTuple, Generic[R]):
     What a request holds may be signed by an `account`; `write` is told whether it goes to a key of that. `learn` is
     told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is what the
     pool calls the model, where its limits are not those of its messages. `write_in_turns`, which a large request has,
-    sees to it that `write` knows what it is asked for.
+    sees to it that `write` knows what it is asked for. Keys that are `barred` do not reach what the request is about.
     """
 
     model: str
@@ -150,6 +170,7 @@ class Candidate(NamedTuple, Generic[R]):
     limits: str | None = None
     account: Account | None = None
     write_in_turns: Callable[[HostProfile, bool], Awaitable[None]] | None = None
+    barred: frozenset[str] = _NO_KEYS
 
 
 class Exchange(Generic[R]):
@@ -171,11 +192,18 @@ class Exchange(Generic[R]):
         self._lessons = 0
         self._began_at = services.dispatcher.clock()
         self._is_committed = False
+        # Whether an attempt runs, so that an answer may begin at any moment.
+        self.is_asking = False
         self._tries = 0
+        self._blamed: list[Breaker] = []
         # What the running attempt goes to, and what it has sent there; before it, what it would be.
         self._endpoint: Endpoint | None = None
         self._sent: R | None = None
         self._lease: Lease | None = None
+
+    def belongs_to(self, first: "Exchange[R]") -> None:
+        """They are one request, as several choices are: what upstream fails them with counts once."""
+        self._blamed = first._blamed
 
     def prepare(self) -> R | None:
         """Translate for the first host, so that what cannot be translated fails before anything else is done."""
@@ -201,6 +229,17 @@ class Exchange(Generic[R]):
         """Whose key has answered, as far as is known by now; only inside of an attempt."""
         assert self._lease is not None, "only inside of an attempt"
         return self._services.pool.account_of(self._lease)
+
+    @property
+    def maker(self) -> Maker:
+        """The same, with its workspace."""
+        assert self._lease is not None, "only inside of an attempt"
+        return Maker(*self.account, self._services.pool.workspace_of(self._lease))
+
+    @property
+    def has_other_accounts(self) -> bool:
+        """Whether the keys belong to more than one organisation, as far as is known."""
+        return sum(1 for _ in self._services.pool.organisations) > 1
 
     @property
     def is_committed(self) -> bool:
@@ -247,7 +286,8 @@ class Exchange(Generic[R]):
                     raise FailedError(overloaded) from error
 
     async def _attempt_model(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
-        excluded = avoided = _NO_KEYS
+        barred = self._candidate.barred
+        excluded, avoided = barred, _NO_KEYS
         last: Failure | None = None
         renewal: asyncio.Future[bool] | None = None
         if self._sent is None:
@@ -263,7 +303,7 @@ class Exchange(Generic[R]):
             if lease is None and renewal is not None:
                 is_renewed, renewal = await _outcome_of(renewal), None
                 if is_renewed:
-                    excluded = avoided = _NO_KEYS
+                    excluded, avoided = barred, _NO_KEYS
                     continue
             if lease is None:
                 if is_paid:
@@ -279,7 +319,9 @@ class Exchange(Generic[R]):
                 if await self._has_learned(lease, error.failure):
                     is_paid = False
                     continue
-                if self._may_be_the_request(error.failure):
+                if self._is_about_the_name(error.failure):
+                    raise
+                if error.failure.rule.one_other:
                     if has_asked_other:
                         # Two keys have said so: with a third it would be no different.
                         raise
@@ -296,12 +338,9 @@ class Exchange(Generic[R]):
                 if is_refusal(error.failure):
                     excluded |= failed
 
-    def _may_be_the_request(self, failure: Failure) -> bool:
-        """Whether a refusal may be about what was asked for rather than about the key."""
-        if failure.kind is ErrorKind.MODEL_REFUSED:
-            # Callers choose names; one that is known may be served by some accounts only.
-            return self._services.models.find(self.record.model or "") is None
-        return failure.rule.one_other
+    def _is_about_the_name(self, failure: Failure) -> bool:
+        """Whether a model is refused that nobody knows; one that is known may be served by some accounts only."""
+        return failure.kind in _NOT_THERE and self._services.models.find(self.record.model or "") is None
 
     def _siblings_of(self, lease: Lease) -> frozenset[str]:
         """The keys of the same account: another one tells more."""
@@ -329,7 +368,8 @@ class Exchange(Generic[R]):
             # Another model has another cache.
             prefix = digest_of((candidate.model.encode(), prefix))
         limits = candidate.limits or candidate.model
-        return Demand(limits, tokens, prefix, self._caller, streams=streams, account=candidate.account)
+        account = candidate.account
+        return Demand(limits, tokens, prefix, self._caller, streams=streams, account=account, blamed=self._blamed)
 
     async def _wait(self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> Lease | None:
         """Stand in line, as long as another attempt may be begun."""
@@ -339,9 +379,16 @@ class Exchange(Generic[R]):
             # Another model is ready to answer at once.
             return None
         patience = self._services.policy.deadline_seconds - (now - self._began_at)
-        lease = await dispatcher.wait(demand, exclude=exclude, avoid=avoid, patience_seconds=patience)
-        self.record.waited_seconds += dispatcher.clock() - now
-        return lease
+        if self._candidate.barred:
+            # Others can serve what is asked for in another form.
+            patience = min(patience, MOST_PATIENCE_SECONDS)
+        waited = self.record.waited_seconds
+        try:
+            return await dispatcher.wait(
+                demand, exclude=exclude, avoid=avoid, patience_seconds=patience, waited_seconds=waited
+            )
+        finally:
+            self.record.waited_seconds += dispatcher.clock() - now
 
     def _falls_back(self, failure: Failure) -> bool:
         """Whether another model is asked, since all of this one's class are overloaded."""
@@ -353,6 +400,7 @@ class Exchange(Generic[R]):
         self._place += 1
         self._tries = 0
         self._sent = None
+        self.record.set_usage_aside()
         self.record.model = self.record.fallback = self._candidate.model
         return True
 
@@ -360,9 +408,10 @@ class Exchange(Generic[R]):
         endpoint = self._services.endpoints[lease.key.name]
         self.record.attempts += 1
         self.record.key = lease.key.name
-        self.record.usage = Usage()
+        self.record.set_usage_aside()
         failure: Failure | None = None
         is_done = False
+        self.is_asking = True
         try:
             is_home = self._is_home(lease)
             if self._candidate.write_in_turns is not None:
@@ -383,13 +432,21 @@ class Exchange(Generic[R]):
             failure = error.failure
             raise
         finally:
+            self.is_asking = False
             # A plain call: after the caller has left, an await here would be cancelled again.
             self._services.dispatcher.release(lease, self._outcome(failure, is_done=is_done))
 
     def _outcome(self, failure: Failure | None, *, is_done: bool) -> Outcome:
         """What the attempt that is over teaches; one that the caller has abandoned only what it has used."""
-        usage = self.record.usage
+        usage = self._chargeable(self.record.usage)
         return Outcome.of(failure, usage) if failure is not None else Outcome(is_success=is_done, usage=usage)
+
+    def _chargeable(self, usage: Usage) -> Usage:
+        """What an answer may be charged with: no prompt is longer than the window, no answer than the model writes."""
+        if usage.output_tokens <= _SURE_OUTPUT_TOKENS and usage.prompt_tokens <= _FITS_TOKENS:
+            return usage
+        row = self._services.models.row(self.record.model or "")
+        return usage.within(row.context, row.max_output)
 
     @asynccontextmanager
     async def again(self, request: R) -> AsyncIterator[UpstreamAnswer]:
@@ -466,6 +523,8 @@ class Exchange(Generic[R]):
         """Why no attempt could be made at all."""
         kind, seconds = self._services.pool.why_none(self._services.dispatcher.clock(), demand, exclude)
         message = _NO_KEY[kind].format(model=self._candidate.model)
+        if kind is ErrorKind.RATE_LIMITED and any(found.is_callers_own for found in self._services.endpoints.values()):
+            message = _OWN_KEY_IS_LIMITED
         is_passing = kind in _PASSES and seconds < math.inf
         return Failure(kind, message, retry_after_seconds=seconds if is_passing else None)
 

@@ -1,5 +1,6 @@
 """What is remembered of conversations beyond what clients send: turns with signed thinking, and refusals of it."""
 
+from asyncio import gather
 from collections import OrderedDict
 from collections.abc import Awaitable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +23,10 @@ from translators.chat.turns import (
     Past,
     Recalled,
     is_sealed,
+    kept_place,
     kept_turn,
     keys_in_steps,
+    places_in_steps,
     recall_in_steps,
 )
 from translators.models import ModelRow
@@ -36,6 +39,8 @@ T = TypeVar("T")
 _MOST_REFUSED: Final = 10_000
 # Turns that were compared with what their clients show need not be compared again.
 _KNOWN_BYTES: Final = 8 * 2**20
+# So many places of a conversation are looked at, the latest, before it is taken for one of which nothing is kept.
+_FIRST_PLACES: Final = 8
 
 
 @dataclass(slots=True)
@@ -127,18 +132,49 @@ class TurnMemory:
         refused = await take(self._refused_of(chat.messages))
         recollections = {}
         for model, row in rows.items():
+            there = await take(places_in_steps(history, chat.messages, keys[model], found, model))
+            moved = await self._by_place(there) if there else {}
             steps = recall_in_steps(
-                history, chat.messages, keys[model], found, is_bound=row.binds_thinking, known=self._known
+                history,
+                chat.messages,
+                [moved.get(key, (key, b""))[0] for key in keys[model]],
+                {**found, **dict(moved.values())},
+                is_bound=row.binds_thinking,
+                known=self._known,
             )
-            recollections[model] = _recollection(history, model, refused, await take(steps), self.counts)
+            made, left_out = await take(steps)
+            if moved and left_out in (None, "edited") and _latest(moved) not in (made.keys if made else ()):
+                left_out = "unknown"
+            recollections[model] = _recollection(history, model, refused, (made, left_out), self.counts)
         return recollections
+
+    async def _by_place(self, places: Mapping[bytes, bytes]) -> dict[bytes, tuple[bytes, bytes]]:
+        """Turns that stand at these places: by the keys that they were looked for under, their own and their values.
+
+        Where nothing stands at the latest places, as in a conversation without thinking, the others are not looked at.
+        """
+        latest = [*islice(places, _FIRST_PLACES)]
+        pointers = await self.store.fetch(latest)
+        if not pointers:
+            return {}
+        if len(places) > _FIRST_PLACES:
+            pointers = pointers | await self.store.fetch([*islice(places, _FIRST_PLACES, None)])
+        values = await self.store.fetch([*pointers.values()])
+        kept = [(key, pointers[place]) for place, key in places.items() if pointers.get(place) in values]
+        return {key: (own, values[own]) for key, own in kept}
 
     async def keep(self, origin: Origin, answer: Answer, account: Account) -> None:
         """Keep an answer that its client cannot send back whole; it is kept when this returns."""
         signer = (account.organisation, account.key)
-        kept = kept_turn(origin, answer.blocks, names=answer.call_names, stop_reason=answer.stop_reason, signer=signer)
-        if kept is not None and await self.store.put(*kept):
-            self.counts.kept += 1
+        names = answer.call_names
+        kept = kept_turn(origin, answer.blocks, names=names, stop_reason=answer.stop_reason, signer=signer)
+        if kept is None:
+            return
+        place = kept_place(origin, names)
+        puts = [self.store.put(*kept)] if place is None else [self.store.put(*kept), self.store.put(place, kept[0])]
+        # Together they are written at once.
+        is_kept, *_ = await gather(*puts)
+        self.counts.kept += is_kept
 
     def refuse(self, recollection: Recollection, messages: Sequence[ChatMessage]) -> None:
         """Upstream has refused the thinking of a request: it is not sent again, in this request or a later one."""
@@ -170,6 +206,11 @@ class TurnMemory:
                 sent.update(map(signature_digest, blocks))
                 yield
         return frozenset(sent & self._refused.keys())
+
+
+def _latest(moved: Mapping[bytes, tuple[bytes, bytes]]) -> bytes:
+    """The key of the turn at the latest of the places, which come first."""
+    return next(iter(moved.values()))[0]
 
 
 class StepRunner(Protocol):

@@ -9,11 +9,13 @@ from typing import Final, TypeAlias
 import msgspec
 
 from gateway.proxy.exchange import MAX_ERROR_BYTES, Exchange, Services
+from gateway.proxy.makers import Maker, Makers
 from gateway.proxy.ports import Call, Client, Endpoint, Upstream, UpstreamAnswer
 from gateway.proxy.relay import relay
 from translators.errors import FailedError
 from translators.native.answer import usage_of
 from translators.native.errors import with_answer
+from translators.native.made import Made, made_in
 from translators.native.request import NativeRequest
 from translators.native.stream import NativeStream
 
@@ -37,13 +39,40 @@ class NativeAnswer:
     content_type: str
 
 
-async def stream_native(exchange: NativeExchange, client: Client, on_head: OnHead) -> None:
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Takes down where answers to one request of a client were made; `has_thread` says that one may be continued."""
+
+    makers: Makers
+    scope: bytes
+    has_thread: bool = False
+
+    async def keep(self, exchange: NativeExchange, made: Made, left_out: str) -> None:
+        """An answer is whole: whoever continues it finds where it was made when this returns."""
+        noted = self.note_thoughts(exchange, made, left_out)
+        if self.has_thread and made.id is not None and exchange.record.fallback is None:
+            noted += self.makers.note_message(self.scope, made.id, exchange.maker)
+        if noted:
+            await self.makers.share(noted)
+
+    def note_thoughts(self, exchange: NativeExchange, made: Made, left_out: str) -> list[tuple[bytes, Maker]]:
+        """Take down who has signed the thoughts, where there is anybody else who could be asked."""
+        if not made.digests or not exchange.has_other_accounts:
+            return []
+        maker = msgspec.structs.replace(exchange.maker, left_out=left_out)
+        return self.makers.note_thoughts(self.scope, made.digests, maker)
+
+
+async def stream_native(
+    exchange: NativeExchange, client: Client, on_head: OnHead, keeper: Keeper | None = None
+) -> None:
     """Pass a stream on; raises `FailedError` when nothing, or only a part, reached the caller.
 
     `on_head` is given the headers that go on, when it is certain whose answer the caller gets.
     """
 
     async def consume(answer: UpstreamAnswer, request: NativeRequest) -> None:
+        left_out = request.left_out
         # Nothing of it is sent again.
         del request
         stream = NativeStream()
@@ -51,21 +80,31 @@ async def stream_native(exchange: NativeExchange, client: Client, on_head: OnHea
         on_begin = partial(on_head, passing(answer.headers))
 
         async def pass_on(output: bytes) -> None:
+            if stream.is_done and keeper is not None:
+                # Before the caller can know that the answer is over, and come back with it.
+                await keeper.keep(exchange, stream.made, left_out)
             await _pass_on(exchange, stream, output, client, on_begin)
             if client.takes_pushes:
                 exchange.head_has_left()
 
-        await relay(answer, stream, client, is_committed=lambda: exchange.is_committed, pass_on=pass_on)
+        try:
+            await relay(answer, stream, client, is_committed=lambda: exchange.is_committed, pass_on=pass_on)
+        finally:
+            if keeper is not None and not stream.is_done:
+                # Clients go on with what they have got of an answer that was cut off.
+                keeper.note_thoughts(exchange, stream.made, left_out)
 
     await exchange.attempt(consume)
 
 
-async def fetch_native(exchange: NativeExchange, on_head: OnHead) -> NativeAnswer:
+async def fetch_native(exchange: NativeExchange, on_head: OnHead, keeper: Keeper | None = None) -> NativeAnswer:
     """Fetch a whole answer; raises `FailedError`."""
 
-    async def collect(answer: UpstreamAnswer, _request: NativeRequest) -> NativeAnswer:
+    async def collect(answer: UpstreamAnswer, request: NativeRequest) -> NativeAnswer:
         body = await answer.read(MAX_ANSWER_BYTES)
         exchange.record.usage = usage_of(body)
+        if keeper is not None and (keeper.has_thread or b"thinking" in body):
+            await keeper.keep(exchange, made_in(body), request.left_out)
         on_head(passing(answer.headers))
         return NativeAnswer(body, answer.headers.get("content-type", "application/json"))
 

@@ -1,4 +1,6 @@
-"""Asking about keys what costs nothing: whether a rejected or doubted one is accepted, and whose an unused one is."""
+"""Asking what costs nothing: whether a rejected or doubted key is accepted, whose an unused one is, whether a host is
+back.
+"""
 
 import asyncio
 import logging
@@ -6,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
+from gateway.keypool import Host
 from gateway.proxy.dispatch import Dispatcher
 from gateway.proxy.ports import Call, Endpoint, Upstream, UpstreamAnswer
 from translators.errors import ErrorKind, FailedError, Failure
@@ -14,6 +17,8 @@ from translators.upstream_errors import answered_failure
 
 PROBE_PATH: Final = "/v1/models?limit=1"
 _INTERVAL_SECONDS: Final = 1.0
+# A host that takes longer is asked anew: the connection may have begun while it was away.
+HOST_PROBE_SECONDS: Final = 2.0
 _MAX_BYTES: Final = 64 * 1024
 # So many keys are asked at once whose they are.
 _MOST_INTRODUCTIONS: Final = 4
@@ -29,7 +34,7 @@ class Prober:
     """Asks upstream for a list of models with each key that is rejected or doubted, when the pool says that it is time.
 
     Keys whose organisation nobody has told are asked once: what one of an organisation's keys has signed, or has used
-    of its limits, holds for the others from then on.
+    of its limits, holds for the others from then on. Hosts that are left alone are asked while requests wait.
 
     `on_refused` is told the name of a key that upstream still rejects: its secret may be another one by now.
     """
@@ -53,6 +58,8 @@ class Prober:
                     group.create_task(self.introduce(name, upstream()))
                 for name in self._dispatcher.pool.due_probes(self._dispatcher.clock()):
                     group.create_task(self.probe(name, upstream()))
+                for host, name in self._dispatcher.down_hosts():
+                    group.create_task(self.probe_host(host, name, upstream()))
                 await asyncio.sleep(_INTERVAL_SECONDS)
 
     async def introduce(self, name: str, upstream: Upstream) -> None:
@@ -74,6 +81,21 @@ class Prober:
             pass
         except Exception:
             _log.exception("A key could not be asked whose it is. key=%s", name)
+
+    async def probe_host(self, host: Host, name: str, upstream: Upstream) -> None:
+        """Ask a host once, with this key, and tell the pool whether it is back."""
+        endpoint = self._endpoints().get(name)
+        is_well = False
+        try:
+            if endpoint is not None:
+                async with asyncio.timeout(HOST_PROBE_SECONDS), _asked(upstream, endpoint) as (answer, _):
+                    is_well = answer.status < 500
+        except (FailedError, TimeoutError):
+            pass
+        except Exception:
+            _log.exception("A host could not be asked whether it is back. key=%s", name)
+        finally:
+            self._dispatcher.host_probed(host, is_well=is_well)
 
     async def probe(self, name: str, upstream: Upstream) -> None:
         """Ask once, and tell the pool."""

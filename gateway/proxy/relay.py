@@ -16,6 +16,11 @@ class Stream(Protocol):
         """Whether nothing more is read: it has ended, or failed."""
         ...
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has ended before upstream's answer did, the rest of which nobody wants."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """The caller's bytes for what upstream sent."""
         ...
@@ -64,7 +69,8 @@ async def relay(
         # Nothing of an event is kept until the next one, which may take its time.
         output = b""
         if stream.is_over:
-            await drain(answer)
+            if not stream.is_cut:
+                await drain(answer)
             return
     await pass_on(stream.end())
 

@@ -18,6 +18,7 @@ from openai import AsyncOpenAI
 
 from gateway.demo import ReceivedRequest, RunningUpstream, account_of, run_simulated_upstream
 from tests.scenarios.processes import Fleet
+from tests.support.client_shapes import SHAPES
 from tests.support.commands import PATIENCE_SECONDS, started
 from tests.support.gateway import RunningGateway, running_gateway
 from tests.support.loops import FORMS, ROUNDS, Form, Loop, config_of, forget, hand_built, keeping, names_of
@@ -261,6 +262,46 @@ async def test_another_account_goes_on_without_the_thinking_of_the_first(
     for earlier, later in pairwise(between):
         assert_repeated(earlier.body, later.body)
     assert_nothing_broke(house)
+
+
+shapes = pytest.mark.parametrize("shape", sorted(SHAPES))
+
+
+@models
+@shapes
+async def test_thinking_comes_back_through_clients_that_write_turns_otherwise(
+    house: House, model: str, options: dict[str, Any], shape: str
+) -> None:
+    loop = Loop(model, hand_built, options=options, rewrite=SHAPES[shape])
+    async with house.gateway() as gateway:
+        await loop.go_on(gateway.openai(), rounds=6)
+
+    said = house.conversation
+    assert refusals(house.upstream.received) == []
+    assert len([exchange for exchange in said if exchange.calls]) == 6
+    assert all(exchange.thoughts for exchange in said if exchange.calls)
+    assert_kept(said)
+
+
+@shapes
+async def test_a_429_in_the_middle_breaks_no_client_of_any_shape(house: House, shape: str) -> None:
+    loop = Loop("claude-sonnet-5-5", hand_built, rewrite=SHAPES[shape])
+    async with house.gateway(ACME_EU, UMBRELLA) as gateway:
+        client = gateway.openai()
+        await loop.go_on(client, rounds=3)
+        before = house.conversation
+        house.upstream.failing[_account_of_the_last(house).organization_id] = 429
+        await loop.go_on(client, rounds=3)
+    between = house.conversation[len(before) :]
+
+    assert_kept(before)
+    assert len(between) >= 3
+    if shape != "ever-new-ids":
+        # Turns that stay without their thinking are sent with ids of the client's; where these change, upstream may
+        # refuse the thought behind them, and the request goes once more without.
+        assert refusals(house.upstream.received) == []
+        for earlier, later in pairwise(between):
+            assert_repeated(earlier.body, later.body)
 
 
 def _account_of_the_last(house: House) -> Any:

@@ -25,6 +25,7 @@ from translators.errors import FailedError, Failure, TranslationError
 from translators.models import model_table
 from translators.native.answer import usage_of
 from translators.native.errors import error_answer, error_event
+from translators.native.made import made_in
 from translators.native.stream import NativeStream
 from translators.sse import EventDecoder
 from translators.steps import in_one_go
@@ -37,6 +38,8 @@ SHAPES: Final = (
     AnswerShape(custom_tools=frozenset({"run"}), wrapped_tools=frozenset({"flat"}), tool_names={"look": "a.look"}),
     AnswerShape(is_legacy=True),
     AnswerShape(strips_fences=True, counts_text=True),
+    AnswerShape(only_json=True, shows_reasoning_twice=True),
+    AnswerShape(stops=("\n", " \n"), keeps_blocks=True),
     AnswerShape(text_call=TextCall()),
     AnswerShape(text_call=TextCall("look"), wrapped_tools=frozenset({"look"})),
     AnswerShape(text_call=TextCall("look"), is_legacy=True),
@@ -125,6 +128,7 @@ def completion_stream(data: bytes, random: Random) -> None:
 def whole(data: bytes, random: Random) -> None:
     """A whole answer becomes a completion, the same as if it had been streamed."""
     shape = random.choice(SHAPES)
+    made_in(data)
     try:
         json_of(usage_of(data).as_json())
     except FailedError as error:

@@ -25,6 +25,8 @@ from translators.estimate import estimated_tokens
 from translators.models import ModelRow, model_table
 from translators.native.allowed import Allowed, check_allowed
 from translators.native.request import read_native, with_model
+from translators.native.thinking import find_thinking
+from translators.native.threads import read_thread
 from translators.prefixes import chat_prefix
 from translators.reading import is_null
 from translators.steps import in_one_go
@@ -111,14 +113,23 @@ def completions(data: bytes, random: Random) -> None:
 
 
 def native(data: bytes, random: Random) -> None:
-    """A native request is read, and keeps every byte but its model's."""
+    """A native request is read, and keeps every byte but its model's, and the thinking that is left out."""
     try:
-        read_native(data)
+        asked = read_native(data)
+        if asked.thread is not None:
+            read_thread(asked.thread)
         check_allowed(data, random.choice((Allowed(), Allowed(RESTRICTED | {"file_ids"}, server_tools=frozenset("*")))))
         changed = with_model(data, "claude-another")
+        thinking = find_thinking(data)
     except TranslationError as error:
         assert_error(error.failure.as_json())
         return
+    if thinking is not None:
+        count = len(thinking.digests)
+        left, _ = thinking.without(data, random.randint(0, count))
+        bare, _ = thinking.without(data, count)
+        assert read_native(left).model == read_native(bare).model == asked.model
+        assert find_thinking(bare) is None
     assert read_native(changed).model == "claude-another"
     before, after = json_of(data), json_of(changed)
     if before is not None:

@@ -152,9 +152,28 @@ def native_requests() -> tuple[bytes, ...]:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [image, {"type": "text", "text": "a"}]}
     document = {"type": "document", "source": {"type": "text", "data": "d"}}
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    thoughts = [
+        {"type": "thinking", "thinking": "t", "signature": "s"},
+        {"type": "redacted_thinking", "data": "d"},
+    ]
     return (
         *_files("requests/*/messages.json"),
         *_encoded(
+            {
+                "model": "claude-x",
+                "max_tokens": 10,
+                "messages": [
+                    {"role": "user", "content": "a"},
+                    {"role": "assistant", "content": thoughts},
+                    {"role": "assistant", "content": [thoughts[0], call]},
+                    {"role": "user", "content": [result]},
+                ],
+                "thinking": {"type": "enabled", "budget_tokens": 2000},
+                "context_management": {"edits": [{"type": "clear_thinking_20251015"}]},
+                "metadata": {"user_id": '{"session_id":"s"}'},
+                "thread": {"type": "continue", "previous_message_id": "msg_1"},
+            },
             {
                 "model": "claude-x",
                 "max_tokens": 10,
@@ -171,7 +190,7 @@ def native_requests() -> tuple[bytes, ...]:
                 ],
                 "speed": None,
                 "mcp_servers": None,
-            }
+            },
         )
         * 20,
     )

@@ -17,11 +17,11 @@ from tests.support.gateway import config_for, key, with_settings
 from tests.support.scripted import ScriptedUpstream, json_answer
 from translators.completions.request import MAX_PROMPTS, read_completions, read_completions_in_steps
 from translators.errors import TranslationError
+from translators.limits import MAX_VALUES
 from translators.native import request as native
 from translators.native.allowed import Allowed, check_allowed_in_steps
 from translators.native.request import place_of_file_id, read_native, read_native_in_steps, with_model
 from translators.reading import place_of_lone_surrogate
-from translators.structure import MAX_VALUES
 
 COMPLETIONS_PATH = "/v1/completions"
 DOORS = (CHAT_PATH, COMPLETIONS_PATH, PATH, COUNT_PATH)

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from gateway.demo import run_simulated_upstream
+from gateway.serving import CannotListenError, listen
 from tests.support.commands import PATIENCE_SECONDS, outcome, outcome_of_process, start, started
 from tests.support.messages import text_stream
 from tests.support.scripted import Wait, scripted_upstream, stream_answer
@@ -112,8 +113,16 @@ async def test_a_port_that_is_taken_is_said_so() -> None:
         code, _, err = await outcome_of_process("serve", "--port", port, ANTHROPIC_API_KEY=SECRET)
 
     assert code == 1
-    assert f"127.0.0.1:{port} cannot be listened on" in err
-    assert "Traceback" not in err
+    assert err == f"Cannot listen on 127.0.0.1:{port}: address already in use. Choose another port with --port.\n"
+
+
+@pytest.mark.parametrize(("host", "shown"), [("192.0.2.1", "192.0.2.1:8080"), ("2001:db8::1", "[2001:db8::1]:8080")])
+def test_an_address_of_another_machine_is_said_to_be_the_mistake(host: str, shown: str) -> None:
+    with pytest.raises(CannotListenError) as caught:
+        listen(host, 8080)
+
+    assert str(caught.value).startswith(f"Cannot listen on {shown}: ")
+    assert str(caught.value).endswith(". Choose another address with --host.")
 
 
 async def test_every_mistake_of_the_configuration_is_told_at_once(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, KeyState, Lease, PoolSettings
+from gateway.keypool.breaker import FAILURES_TO_OPEN
 from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from gateway.proxy.dispatch import Change, Dispatcher
 from tests.gateway.keypool.test_stay import LIMIT, asks, two_workspaces
@@ -125,6 +126,38 @@ async def test_where_there_is_no_hope_nobody_waits(kind: ErrorKind, seconds: flo
 
     assert await place.dispatcher.wait(ASK) is None
     assert await Place(KeyPool([])).dispatcher.wait(ASK) is None
+
+
+@pytest.mark.parametrize(("waited", "is_worth_it"), [(0.0, True), (LONG - 20.0, True), (LONG - 19.0, False)])
+async def test_the_time_in_line_is_the_requests_not_that_of_each_wait(waited: float, is_worth_it: bool) -> None:
+    place = Place(pool_of("a"))
+    fail(place.pool, place.clock.now, failed(ErrorKind.RATE_LIMITED, 20.0))
+    waiter = asyncio.create_task(place.dispatcher.wait(ASK, waited_seconds=waited))
+    await turns()
+    is_waiting = not waiter.done()
+    waiter.cancel()
+
+    assert is_waiting is is_worth_it
+
+
+async def test_a_request_that_has_waited_for_long_enough_is_not_kept_for_a_key_that_is_busy() -> None:
+    place = one_at_a_time()
+    place.take()
+
+    assert await asyncio.wait_for(place.dispatcher.wait(ASK, waited_seconds=LONG + 1), 5) is None
+
+
+async def test_who_has_opened_the_breaker_of_a_class_itself_is_told_at_once() -> None:
+    place, own = Place(pool_of("a")), Demand(MODEL, blamed=[])
+    for demand in [*[ASK] * (FAILURES_TO_OPEN - 1), own]:
+        fail(place.pool, place.clock.now, failed(ErrorKind.UPSTREAM_ERROR), demand=demand)
+    waiter = asyncio.create_task(place.dispatcher.wait(Demand(MODEL, blamed=[])))
+    await turns()
+    is_waiting = not waiter.done()
+    waiter.cancel()
+
+    assert await asyncio.wait_for(place.dispatcher.wait(own), 5) is None
+    assert is_waiting
 
 
 async def test_a_busy_key_is_worth_waiting_for_however_long_the_others_cool() -> None:

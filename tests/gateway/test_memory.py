@@ -11,6 +11,7 @@ from gateway.keypool import Account
 from gateway.proxy.memory import Recollection
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.sealed import Sealing
+from translators.chat.history import DIGEST_BYTES
 from translators.chat.request import read_request
 from translators.models import model_table
 
@@ -55,7 +56,7 @@ async def test_a_long_conversation_is_recollected_in_many_steps(sealing: Sealing
     past = await sealing.memory.recollect(chat, b"me", ROWS, run)
 
     assert len(past[MODEL].keys) == 2
-    assert taken == [5, 1, 0, 5]
+    assert taken == [5, 1, 0, 0, 5]
     assert await sealing.memory.recollect(chat, b"me", ROWS) == past
 
 
@@ -124,7 +125,9 @@ def test_refused_thinking_is_forgotten_with_all_turns_and_signatures() -> None:
     loop.memory.refuse(recollection, chat.messages)
     again = recollected(loop, body)
 
-    assert loop.store.values == {}
+    # What led to the turns by their places leads nowhere.
+    assert [*loop.store.values.values()] == [key for key in loop.store.values.values() if key not in loop.store.values]
+    assert {*map(len, loop.store.values.values())} == {DIGEST_BYTES}
     assert recollection.past.is_bare
     assert recollection.account is None
     assert again.past.left_out == "refused"

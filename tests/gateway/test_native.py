@@ -647,7 +647,7 @@ async def test_headers_that_go_on_have_a_form(upstream: ScriptedUpstream, name: 
 
 async def test_a_beta_that_nobody_has_allowed_stays_behind_and_is_named(upstream: ScriptedUpstream) -> None:
     upstream.always(SERVED)
-    headers = {"anthropic-beta": "claude-code-20250219,message-threads-2026-08-12"}
+    headers = {"anthropic-beta": "claude-code-20250219,tomorrow-2026-12-24"}
     own = {"authorization": f"Bearer {OWN_KEY}"}
     async with quick_gateway(key(upstream.base_url)) as running:
         response = await running.http().post(PATH, json=asking_natively(), headers=headers)
@@ -658,7 +658,7 @@ async def test_a_beta_that_nobody_has_allowed_stays_behind_and_is_named(upstream
         "claude-code-20250219",
         headers["anthropic-beta"],
     ]
-    assert response.headers["x-gateway-adjusted"] == "anthropic-beta.message-threads-2026-08-12=dropped:not-allowed"
+    assert response.headers["x-gateway-adjusted"] == "anthropic-beta.tomorrow-2026-12-24=dropped:not-allowed"
     assert "x-gateway-adjusted" not in owned.headers
 
 

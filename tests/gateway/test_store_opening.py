@@ -50,7 +50,7 @@ def test_auto_is_memory_where_nothing_can_be_encrypted_and_says_how_to_change_th
     assert kind_of(StoreConfig()) == "memory"
     assert not is_shared(StoreConfig())
     assert place_in_words(StoreConfig()) == (
-        "in memory, 32 MiB, gone with the process; to keep it: pip install 'dragoman[store]'"
+        "in memory, 32 MiB, gone with the process; to keep it: pip install cryptography"
     )
 
 
@@ -131,15 +131,15 @@ def test_an_address_that_is_none_is_not_shown(tmp_path: Path, url: str) -> None:
     assert "secret" not in told[0]
 
 
-@pytest.mark.parametrize(("kind", "extra"), [("sqlite", "store"), ("valkey", "valkey")])
+@pytest.mark.parametrize(("kind", "packages"), [("sqlite", "cryptography"), ("valkey", "redis cryptography")])
 @pytest.mark.usefixtures("bare")
 def test_what_has_to_be_installed_is_a_mistake_with_the_command_that_mends_it(
-    tmp_path: Path, kind: str, extra: str
+    tmp_path: Path, kind: str, packages: str
 ) -> None:
     more = ", url: 'valkey://host', encryption_key: 0123456789abcdef" if kind == "valkey" else ""
 
     assert mistakes(tmp_path, f"{{kind: {kind}{more}}}") == [
-        f"store.kind: {kind} needs more than is installed: pip install 'dragoman[{extra}]'"
+        f"store.kind: {kind} needs more than is installed: pip install {packages}"
     ]
 
 

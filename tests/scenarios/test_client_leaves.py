@@ -118,7 +118,7 @@ async def test_leaving_between_two_attempts_makes_no_further_one(upstream: Scrip
     assert len(upstream.received) == 1
 
 
-async def test_leaving_while_comments_keep_the_stream_alive(
+async def test_leaving_while_empty_chunks_keep_the_stream_alive(
     upstream: ScriptedUpstream, read_log: Callable[[], str]
 ) -> None:
     upstream.always(stream_answer(EVENTS[0], Silence()))
@@ -126,7 +126,7 @@ async def test_leaving_while_comments_keep_the_stream_alive(
     async with quick_gateway(config=config) as running, raw_client(running) as client:
         client.send(asking(stream=True))
         await client.head()
-        assert [await client.chunk() for _ in range(3)] == [b": keep-alive\n\n"] * 3
+        assert all([b'"delta":{}' in await client.chunk() for _ in range(3)])
         client.leave()
         await upstream.wait_for_disconnects(1)
         await no_lease_is_out(running)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway.config import ModelsConfig
 from gateway.keypool import Demand, Lease
+from gateway.keypool.feedback import DEFAULT_COOLING_SECONDS
 from tests.scenarios.harness import (
     PATH,
     asking,
@@ -258,7 +259,10 @@ async def test_a_rate_limit_that_nobody_can_make_up_for_takes_nothing_from_the_b
     upstream.script(*[limited] * 30, error_answer(529, "overloaded_error", "No."), json_answer(200, messages.message()))
     own_key = {"authorization": "Bearer sk-ant-api03-of-a-caller"}
     async with quick_gateway(config=config_for(), callers_base_url=upstream.base_url) as running:
-        without_pauses(running)
-        statuses = [(await running.http().post(PATH, json=asking(), headers=own_key)).status_code for _ in range(31)]
+        clock = without_pauses(running)
+        statuses: list[int] = []
+        for _ in range(31):
+            statuses.append((await running.http().post(PATH, json=asking(), headers=own_key)).status_code)
+            clock.now += DEFAULT_COOLING_SECONDS
 
     assert statuses == [429] * 30 + [200]

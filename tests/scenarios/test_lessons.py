@@ -46,7 +46,7 @@ NO_PREFILL = "This model does not support assistant message prefill. The convers
 NO_DISABLED = f'"thinking.type.disabled" is not supported for this model. {USE_ADAPTIVE}'
 NO_FORCE = "tool_choice: forced tool use ('tool') is not supported for this model. Use 'auto'."
 USER = {"role": "user", "content": "Hi"}
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -58,6 +58,11 @@ TOOL = {
         },
     },
 }
+
+
+MARK = {"type": "ephemeral"}
+CITY = TOOL["function"]["parameters"]
+PLAIN: dict[str, Any] = {"model": "claude-opus-5", "messages": [USER], "max_tokens": 2000}
 
 
 def refusing(message: str) -> Answer:
@@ -129,6 +134,91 @@ LESSONS: dict[str, tuple[str, dict[str, Any], Callable[[Any], Any], str | None]]
         lambda body: body["max_tokens"] > 8192,
         "max_tokens=20000->8192:model",
     ),
+    "effort-as-such": (
+        "This model does not support the effort parameter.",
+        # A model that nobody knows gets the newest row; a small limit makes the gateway choose an effort.
+        {"model": "claude-nova-3", "messages": [USER], "max_tokens": 100},
+        lambda body: "output_config" in body,
+        None,
+    ),
+    "effort-of-the-callers": (
+        "output_config.effort: Extra inputs are not permitted",
+        {**PLAIN, "output_config": {"effort": "low"}},
+        lambda body: "output_config" in body,
+        "output_config.effort=dropped:model",
+    ),
+    "thinking-as-such": (
+        "thinking: Extra inputs are not permitted",
+        {**PLAIN, "reasoning_effort": "low"},
+        lambda body: "thinking" in body,
+        None,
+    ),
+    "display": (
+        "thinking.adaptive.display: Extra inputs are not permitted",
+        {**PLAIN, "reasoning_effort": "low"},
+        lambda body: "display" in body["thinking"],
+        None,
+    ),
+    "display-of-the-callers": (
+        "Unexpected value(s) `thinking-display-updates-2026-08-18` for the `anthropic-beta` header.",
+        {**PLAIN, "thinking": {"type": "adaptive", "display": "updates"}},
+        lambda body: "display" in body["thinking"],
+        "thinking.display=dropped:model",
+    ),
+    "form": (
+        "This model does not support structured outputs.",
+        {**PLAIN, "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": CITY}}},
+        lambda body: "output_config" in body,
+        "response_format=json_schema->tool:model",
+    ),
+    "strict": (
+        "tools.0.custom.strict: Extra inputs are not permitted",
+        {**PLAIN, "tools": [{"type": "function", "function": {**TOOL["function"], "strict": True}}]},
+        lambda body: "strict" in body["tools"][0],
+        "tools.strict=dropped:model",
+    ),
+    "marks": (
+        "system.0.cache_control: Extra inputs are not permitted",
+        {**PLAIN, "messages": [{"role": "system", "content": "Be brief.", "cache_control": MARK}, USER]},
+        lambda body: "cache_control" in str(body),
+        "cache_control=dropped:model",
+    ),
+    "lifetime-of-a-mark": (
+        "messages.0.content.0.text.cache_control.ephemeral.ttl: Extra inputs are not permitted",
+        {**PLAIN, "messages": [{**USER, "cache_control": {**MARK, "ttl": "1h"}}]},
+        lambda body: "ttl" in str(body),
+        "cache_control=1h->5m:model",
+    ),
+    "context-management": (
+        "context_management: Extra inputs are not permitted",
+        {**PLAIN, "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}},
+        lambda body: "context_management" in body,
+        "context_management=dropped:model",
+    ),
+    "service-tier": (
+        "`service_tier` is not supported for this model.",
+        {**PLAIN, "service_tier": "default"},
+        lambda body: "service_tier" in body,
+        "service_tier=dropped:model",
+    ),
+    "user": (
+        "metadata: Extra inputs are not permitted",
+        {**PLAIN, "user": "u-1"},
+        lambda body: "metadata" in body,
+        "user=dropped:model",
+    ),
+    "stop": (
+        "stop_sequences: Extra inputs are not permitted",
+        {**PLAIN, "stop": ["END"]},
+        lambda body: "stop_sequences" in body,
+        "stop=dropped:model",
+    ),
+    "one-call-at-a-time": (
+        "tool_choice.auto.disable_parallel_tool_use: Extra inputs are not permitted",
+        {**PLAIN, "tools": [TOOL], "parallel_tool_calls": False},
+        lambda body: "tool_choice" in body,
+        "parallel_tool_calls=dropped:model",
+    ),
 }
 
 
@@ -173,6 +263,45 @@ async def test_a_forced_tool_that_is_refused_becomes_a_schema(upstream: Scripted
     assert second["tool_choice"]["type"] == "none"
     assert second["output_config"]["format"]["type"] == "json_schema"
     assert '"name":"get_weather"' in response.text
+
+
+async def test_a_form_that_is_refused_where_no_tool_can_be_forced_becomes_words(upstream: ScriptedUpstream) -> None:
+    upstream.script(
+        refusing("output_config.format: Extra inputs are not permitted"), stream_answer(*messages.text_stream())
+    )
+    asked = {**PLAIN, "model": "claude-opus-5-5", "tools": [TOOL], "tool_choice": "required", "stream": True}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=asked)
+
+    first, second = bodies(upstream)
+    assert response.status_code == 200, response.text
+    assert first["output_config"]["format"]["type"] == "json_schema"
+    assert "output_config" not in second
+    assert response.headers["x-gateway-adjusted"] == "tool_choice=required->auto:model"
+
+
+async def test_a_model_that_nobody_knows_and_that_lacks_much_is_answered_from_then_on(
+    upstream: ScriptedUpstream,
+) -> None:
+    def older(request: Any) -> Answer:
+        body = request.json
+        if "effort" in body.get("output_config", {}):
+            return refusing("This model does not support the effort parameter.")
+        if "output_config" in body:
+            return refusing("This model does not support structured outputs.")
+        if "adaptive" in str(body.get("thinking")):
+            return refusing("adaptive thinking is not supported on this model")
+        return served()
+
+    upstream.always(older)
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": CITY}}
+    asked = {"model": "claude-nova-3", "messages": [USER], "max_tokens": 500, "response_format": schema}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        answers = [await http.post(PATH, json={**asked, "reasoning_effort": "low"}) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert len(upstream.received) == 3 + 3
 
 
 async def test_the_second_body_is_the_first_without_the_field(upstream: ScriptedUpstream) -> None:
@@ -452,7 +581,7 @@ async def test_a_strict_schema_that_is_refused_is_sent_unstrict_and_remembered(
     # `strict` goes out where the gateway believes that the schema it wrote is in the subset (section 1.3 of the design:
     # "A schema that is refused is remembered by its hash").
     upstream.script(refusing(message), served(), served())
-    strict = {"type": "function", "function": {**TOOL["function"], "strict": True}}  # type: ignore[dict-item]
+    strict = {"type": "function", "function": {**TOOL["function"], "strict": True}}
     request = {"model": "claude-sonnet-5-5", "messages": [USER], "max_tokens": 2000, "tools": [strict]}
     async with quick_gateway(key(upstream.base_url)) as running:
         http = running.http()
@@ -484,6 +613,8 @@ def strict_in(body: Any) -> list[str]:
 
 
 REFUSED = "tools.{}.custom.input_schema: Schema type 'oneOf' is not supported"
+TOO_MANY_UNIONS = "Schemas contains too many parameters with union types (17 parameters with type arrays or anyOf)."
+TOO_LARGE = "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas."
 TOO_MUCH = "Schema is too complex for compilation. Try reducing the number of tools or simplify tool schemas."
 
 
@@ -514,7 +645,7 @@ async def test_a_broken_schema_that_is_the_callers_own_teaches_nothing(upstream:
     assert [strict_in(body) for body in bodies(upstream)] == [["first"], ["first"]]
 
 
-@pytest.mark.parametrize("message", [REFUSED.format(0), TOO_MUCH])
+@pytest.mark.parametrize("message", [REFUSED.format(0), TOO_MUCH, TOO_MANY_UNIONS, TOO_LARGE])
 async def test_one_callers_refused_schemas_change_nothing_for_others(upstream: ScriptedUpstream, message: str) -> None:
     upstream.script(refusing(message))
     upstream.always(served())
@@ -570,6 +701,26 @@ async def test_the_form_of_an_answer_is_refused_by_its_name(upstream: ScriptedUp
 
     assert ["format" in body.get("output_config", {}) for body in bodies(upstream)] == [True, False]
     assert [strict_in(body) for body in bodies(upstream)] == [["first"], ["first"]]
+
+
+@both
+async def test_a_form_that_is_too_large_becomes_a_tool_and_then_words(upstream: ScriptedUpstream, stream: bool) -> None:
+    schema = strict_tool("answer")["function"]["parameters"]
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    answer = served(stream)
+    refused = "tools.0.custom.input_schema: JSON schema is invalid."
+    upstream.script(refusing(f"output_config.format.schema: Invalid schema: {TOO_LARGE}"), refusing(refused), answer)
+    async with quick_gateway(key(upstream.base_url)) as running:
+        asked = {**with_tools(response_format=form), "model": "claude-haiku-4-5", "stream": stream}
+        del asked["tools"]
+        response = await running.http().post(PATH, json=asked)
+
+    first, second, third = bodies(upstream)
+    assert response.status_code == 200, response.text
+    assert "format" in first["output_config"]
+    assert second["tool_choice"] == {"type": "tool", "name": "answer", "disable_parallel_tool_use": True}
+    assert "JSON Schema" in third["system"][-1]["text"]
+    assert "tools" not in third
 
 
 # What is remembered, without a network.

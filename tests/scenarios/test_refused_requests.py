@@ -1,5 +1,6 @@
 """A request that upstream refuses costs nobody else a key, a model or the room in a limit."""
 
+import json
 from typing import Any
 
 import pytest
@@ -17,11 +18,12 @@ from tests.scenarios.harness import (
     until,
     without_pauses,
 )
+from tests.scenarios.native_harness import COUNT_PATH, asking_natively, without_native_pauses
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
-from tests.scenarios.native_harness import asking_natively, without_native_pauses
 from tests.support import messages
 from tests.support.gateway import KeyConfig, key
-from tests.support.scripted import Answer, ScriptedUpstream, error_answer, json_answer
+from tests.support.scripted import Answer, ReceivedRequest, ScriptedUpstream, error_answer, json_answer
+from translators.models import ModelInfo
 
 SECRETS = [f"sk-ant-api03-{number}" + "C" * 40 for number in range(5)]
 NO_CREDIT = (
@@ -180,14 +182,39 @@ async def test_a_model_that_stands_in_inside_a_request_takes_the_asked_one_from_
     assert good.status_code == 200
 
 
-async def test_a_model_that_nobody_knows_is_not_asked_of_the_whole_pool(upstream: ScriptedUpstream) -> None:
-    upstream.always(refused(404, "model: claude-nonsense-1"))
+@pytest.mark.parametrize("message", ["model: claude-nonsense-1", "Not found"])
+@pytest.mark.parametrize(
+    ("path", "request_"),
+    [(PATH, asking()), (PATH, asking(stream=True)), (NATIVE_PATH, asking_natively()), (COUNT_PATH, asking_natively())],
+)
+async def test_a_model_that_nobody_knows_is_asked_for_once(
+    upstream: ScriptedUpstream, path: str, request_: dict[str, Any], message: str
+) -> None:
+    upstream.always(refused(404, message))
     async with quick_gateway(*accounts(upstream)) as running:
         without_pauses(running)
-        response = await running.http().post(PATH, json={**asking(), "model": "claude-nonsense-1"})
+        response = await running.http().post(path, json={**request_, "model": "claude-nonsense-1"})
+
+    assert response.status_code == 404
+    assert len(upstream.received) == 1
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-5-5", "anthropic.claude-sonnet-5-5", "claude-of-tomorrow-7"])
+async def test_a_model_that_somebody_knows_is_asked_of_every_account(upstream: ScriptedUpstream, model: str) -> None:
+    asked: list[str] = []
+
+    def refusing(request: ReceivedRequest) -> Answer:
+        asked.append(json.loads(request.body)["model"])
+        return refused(404, f"model: {asked[-1]}")
+
+    upstream.always(refusing)
+    async with quick_gateway(*accounts(upstream)) as running:
+        services_of(running).models.refine([ModelInfo("claude-of-tomorrow-7")])
+        without_pauses(running)
+        response = await running.http().post(PATH, json={**asking(), "model": model})
 
     assert_error(response, 404, "invalid_request_error", "model_not_found")
-    assert len(upstream.received) == 2
+    assert len(asked) == len(SECRETS)
 
 
 async def test_a_large_request_that_an_edge_refuses_leaves_the_limits_as_they_were(upstream: ScriptedUpstream) -> None:

@@ -1,6 +1,7 @@
 """Upstream is dead, dies, falls silent or talks nonsense: what the caller sees, and who takes over."""
 
 import asyncio
+import json
 from typing import Any
 
 import openai
@@ -15,6 +16,7 @@ from tests.scenarios.harness import (
     assert_broken,
     assert_error,
     assert_whole,
+    data_of,
     hasty,
     lively,
     no_lease_is_out,
@@ -288,8 +290,10 @@ async def test_another_attempt_takes_over_although_the_head_has_left(upstream: S
             gate.set()
             rest = [line async for line in lines]
 
-    assert first == ": keep-alive"
+    assert json.loads(first.removeprefix("data: "))["choices"][0]["delta"] == {}
     assert_whole("\n".join(rest))
+    # What was said of the first attempt is still true of the second.
+    assert {event["id"] for event in data_of("\n".join([first, *rest]))[:-1]} == {"chatcmpl-msg_01"}
     assert len(upstream.received) == 2
 
 
@@ -306,7 +310,7 @@ async def test_when_nobody_can_take_over_after_the_head_has_left_the_stream_ends
             gate.set()
             rest = [line async for line in lines]
 
-    assert first == ": keep-alive"
+    assert json.loads(first.removeprefix("data: "))["choices"][0]["delta"] == {}
     assert_broken("\n".join(rest), code="server_is_overloaded", text="")
     assert len(upstream.received) == 3
 

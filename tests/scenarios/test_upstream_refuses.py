@@ -1,5 +1,6 @@
 """Upstream says no: what each status means to the caller, how often it is asked again, and which key it costs."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
+from gateway.keypool.breaker import LONGEST_OPEN_ALONE_SECONDS
 from tests.scenarios.harness import (
     KEY_A,
     KEY_B,
@@ -22,7 +24,7 @@ from tests.scenarios.harness import (
     without_pauses,
 )
 from tests.support import messages
-from tests.support.gateway import RetriesConfig, config_for, key, with_settings
+from tests.support.gateway import PoolConfig, RetriesConfig, config_for, key, with_settings
 from tests.support.scripted import Answer, Reset, ScriptedUpstream, error_answer, json_answer, stream_answer
 
 both = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
@@ -272,6 +274,46 @@ async def test_a_spend_cap_takes_the_account_out_until_its_date(upstream: Script
     assert [request.api_key for request in upstream.received] == [KEY_A, *[KEY_B] * 5]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_upstream_that_only_fails_is_told_at_once_by_its_status(
+    upstream: ScriptedUpstream, stream: bool
+) -> None:
+    upstream.always(error_answer(500, "api_error", "Internal server error"))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        clock = without_pauses(running)
+        http = running.http()
+        before = [await http.post(PATH, json=asking(str(number), stream=stream)) for number in range(5)]
+        received = len(upstream.received)
+        # Its breaker is open by now, and somebody has to try.
+        clock.now += LONGEST_OPEN_ALONE_SECONDS
+        trial = await asyncio.wait_for(http.post(PATH, json=asking("Again", stream=stream)), 5)
+
+    for response in (*before, trial):
+        assert_error(response, 500, "server_error", "upstream_error")
+    assert len(upstream.received) == received + 1
+
+
+async def test_the_choices_of_one_request_open_no_breaker(upstream: ScriptedUpstream) -> None:
+    upstream.always(lambda request: error_answer(500, "api_error", "No.") if b"BAD" in request.body else served(False))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        without_pauses(running)
+        bad = await running.http().post(PATH, json=asking("BAD", n=8))
+        good = await running.http().post(PATH, json=asking())
+
+    assert_error(bad, 500, "server_error", "upstream_error")
+    assert good.status_code == 200
+
+
+async def test_the_time_in_line_is_bounded_for_all_attempts_together(upstream: ScriptedUpstream) -> None:
+    upstream.always(error_answer(429, "rate_limit_error", "Too fast.", headers={"retry-after-ms": "600"}))
+    config = with_settings(config_for(key(upstream.base_url)), pool=PoolConfig(queue_timeout_seconds=1.0))
+    async with quick_gateway(config=config) as running:
+        response = await running.http().post(PATH, json=asking())
+
+    assert_error(response, 429, "rate_limit_error", "rate_limit_exceeded")
+    assert len(upstream.received) == 2
+
+
 async def test_a_limited_key_is_left_alone_until_its_time_and_then_used_again(upstream: ScriptedUpstream) -> None:
     upstream.by_key(KEY_A, refusing(429, headers={"retry-after": "30"}))
     upstream.always(served(False))
@@ -447,7 +489,7 @@ async def test_a_model_that_no_account_has_is_404_in_openais_words(upstream: Scr
 
     assert raised.value.code == "model_not_found"
     assert "claude-nonsense-1" in raised.value.message
-    assert len(upstream.received) == 2
+    assert len(upstream.received) == 1
 
 
 async def test_a_404_of_something_that_is_no_messages_host_is_the_gateways_trouble(upstream: ScriptedUpstream) -> None:

@@ -53,7 +53,7 @@ async def start(*arguments: str, cwd: str = _STATE.name, **more: str) -> asyncio
         "gateway",
         *arguments,
         cwd=cwd,
-        env=environ(PYTHONPATH=str(ROOT), **more),
+        env=environ(PYTHONPATH=os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", ""))), **more),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -190,8 +190,10 @@ _arguments = st.one_of(
             "  ",
             '{"b": 1.0, "a": [12345678901234567890, 1E-7]}',
             ' {"text": "\\u00e9\\n\\ud83d\\ude00"} ',
+            '{"filter[id]": 1, "$top": [{"$top": 2}], "other[]": null}',
             "[1]",
             "null",
+            "[]",
             '"text"',
             '{"cut": "o',
             '{"a": NaN}',
@@ -259,6 +261,7 @@ _schemas = st.sampled_from(
             "properties": {"t": {"$ref": "#/$defs/T"}},
             "additionalProperties": False,
         },
+        {"type": "object", "properties": {"filter[id]": {}, "$top": {}, "\u540d": {}}, "required": ["$top"]},
         {"description": '\u00e9 "quoted"', "type": "object", "properties": {"z": {}, "a": {"default": 1.0}}},
     ]
 )

@@ -49,8 +49,22 @@ _OWN_TOOLS = re.compile(
     r"(web_search|web_fetch|code_execution|tool_search_tool_regex|tool_search_tool_bm25|memory|bash|text_editor"
     r"|computer|computer_toolset|browser_toolset|advisor)_20\d{6}|mcp_toolset"
 )
+# Section 3.6: a tool that the caller runs.
+_TOOL_FIELDS = {
+    "name",
+    "description",
+    "input_schema",
+    "strict",
+    "type",
+    "cache_control",
+    "eager_input_streaming",
+    "input_examples",
+    "defer_loading",
+    "allowed_callers",
+}
 MAX_MARKS = 4
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MAGIC = {
     b"\x89PNG": "image/png",
@@ -363,7 +377,7 @@ def _tools(tools: Sequence[Body] | None, betas: Sequence[str]) -> Iterator[str]:
             if kind in _BETA_TOOLS and _BETA_TOOLS[kind] not in betas:
                 yield f"tools.{index}: {kind} needs a beta"
             continue
-        if not tool.keys() <= {"name", "description", "input_schema", "strict", "type", "cache_control"}:
+        if not tool.keys() <= _TOOL_FIELDS:
             yield f"tools.{index}: extra inputs"
         if tool.get("strict"):
             for broken in outside_subset(tool["input_schema"]):
@@ -375,6 +389,8 @@ def _tools(tools: Sequence[Body] | None, betas: Sequence[str]) -> Iterator[str]:
             yield f"tools.{index}.input_schema.type: should be 'object'"
         elif any(union in schema for union in _SCHEMA_UNIONS):
             yield f"tools.{index}.input_schema: no oneOf, allOf or anyOf at the top level"
+        elif not all(map(_PROPERTY.fullmatch, schema.get("properties") or {})):
+            yield f"tools.{index}.input_schema.properties: keys should match {_PROPERTY.pattern}"
 
 
 def is_tool_forced(body: Body) -> bool:

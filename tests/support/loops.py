@@ -72,7 +72,10 @@ FORMS: tuple[Form, ...] = (as_it_came, dumped, hand_built)
 
 @dataclass(slots=True)
 class Loop:
-    """One conversation in the usual loop: ask, append the message, append the results of tools, ask again."""
+    """One conversation in the usual loop: ask, append the message, append the results of tools, ask again.
+
+    `rewrite` makes what is sent of all messages, for clients that keep them otherwise.
+    """
 
     model: str
     form: Form = as_it_came
@@ -80,6 +83,7 @@ class Loop:
     options: dict[str, Any] = field(default_factory=dict)
     messages: list[Any] = field(default_factory=lambda: [{"role": "system", "content": "Speak like a guide."}])
     rounds: int = 0
+    rewrite: Callable[[list[Any]], list[Any]] | None = None
     _questions: list[str] = field(default_factory=lambda: [*QUESTIONS])
     _in_turn: bool = False
 
@@ -109,7 +113,8 @@ class Loop:
         self.rounds += bool(calls)
 
     async def _answer(self, client: AsyncOpenAI) -> ChatCompletionMessage:
-        asked: dict[str, Any] = {"model": self.model, "messages": self.messages, "tools": TOOLS, **self.options}
+        messages = self.rewrite(self.messages) if self.rewrite else self.messages
+        asked: dict[str, Any] = {"model": self.model, "messages": messages, "tools": TOOLS, **self.options}
         if not self.stream:
             completion: ChatCompletion = await client.chat.completions.create(**asked)
             return completion.choices[0].message

@@ -67,8 +67,6 @@ def _of_type(schema: dict[str, Any], path: str, definitions: dict[str, Any]) -> 
     if kind == "object":
         if schema.get("additionalProperties") is not False:
             yield f"{path}: additionalProperties must be false"
-        if not schema.get("properties"):
-            yield f"{path}: can only be {{}}"
         for name in schema.get("required", ()):
             if name not in schema.get("properties", {}):
                 yield f"{path}: required {name!r} is no property"

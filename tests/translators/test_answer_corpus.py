@@ -42,6 +42,8 @@ def shape_of(folder: Path) -> AnswerShape:
         fields["text_call"] = TextCall(fields["text_call"] or None)
     for name in SETS & fields.keys():
         fields[name] = frozenset(fields[name])
+    if "stops" in fields:
+        fields["stops"] = tuple(fields["stops"])
     return AnswerShape(**fields)
 
 

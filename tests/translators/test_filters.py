@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.messages import fragments
-from translators.chat.filters import CustomInput, FenceStripper, TextFilter, WrappedArguments
+from translators.chat.filters import CustomInput, FenceStripper, RestoredNames, TextFilter, WrappedArguments
+from translators.chat.names import upstream_property_name
 
 _objects = st.dictionaries(st.text(max_size=4), st.text(max_size=8) | st.integers(), max_size=3)
 # Texts in which fences, or what looks like the beginning of one, are likely.
@@ -95,3 +96,41 @@ def test_the_free_text_of_a_custom_tool_comes_out_whole(text: str, is_ascii: boo
     pieces = data.draw(fragments(json.dumps({"input": text}, ensure_ascii=is_ascii)))
 
     assert through(CustomInput(), pieces) == text
+
+
+# Names with all that may stand in a name, and upstream's for them.
+_odd_names = st.text(max_size=5) | st.sampled_from(["filter[id]", "$top", "@type", "a b", 'q"\\', "\u540d", "plain"])
+_nested = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_odd_names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(arguments=st.dictionaries(_odd_names, _nested, max_size=4), is_ascii=st.booleans(), data=st.data())
+def test_names_of_arguments_are_restored_however_they_are_cut(
+    arguments: dict[str, Any], is_ascii: bool, data: st.DataObject
+) -> None:
+    renamed = {upstream_property_name(name): value for name, value in arguments.items()}
+    names = {upstream_property_name(name): name for name in arguments}
+    text = json.dumps(renamed, ensure_ascii=is_ascii, indent=data.draw(st.sampled_from([None, 1])))
+
+    assert json.loads(through(RestoredNames(names), data.draw(fragments(text)))) == arguments
+
+
+@given(text=st.text(st.sampled_from(list('{}[]",:\\a 1\n')), max_size=30), data=st.data())
+def test_arguments_without_rewritten_names_pass_unchanged_even_where_they_are_no_json(
+    text: str, data: st.DataObject
+) -> None:
+    assert through(RestoredNames({"_top_81bf98e4094e": "$top"}), data.draw(fragments(text))) == text
+
+
+def test_all_but_a_name_that_has_not_ended_leaves_at_once() -> None:
+    restored = RestoredNames({"_top": "$top"})
+
+    assert restored.feed('{"a": "_t') == '{"a": "_t'
+    assert restored.feed('op", "_t') == 'op", '
+    assert restored.feed('op": {"_top') == '"$top": {"_top'
+    assert restored.feed('": 1}, "_to') == '": 1}, '
+    assert restored.end() == '"_to'
+    assert restored.end() == ""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from translators.lessons import corrected
+from translators.lessons import corrected, refused_places
 from translators.models import ModelRow, model_table
 
 PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
@@ -61,6 +61,11 @@ TEACHING: dict[str, tuple[str, str, dict[str, Any]]] = {
         "claude-haiku-5-5",
         {"forced_tools": False},
     ),
+    "forced-tools-quoted": (
+        "`tool_choice` of type `tool` cannot be used here.",
+        "claude-haiku-5-5",
+        {"forced_tools": False},
+    ),
     "thinking-enabled": (
         f'"thinking.type.enabled" is not supported for this model. {USE_ADAPTIVE}',
         "claude-sonnet-4-6",
@@ -81,6 +86,67 @@ TEACHING: dict[str, tuple[str, str, dict[str, Any]]] = {
         "claude-sonnet-4-6",
         {"thinking": ("enabled", "disabled")},
     ),
+    "thinking-of-an-unknown-form": (
+        "thinking: Input tag 'adaptive' found using 'type' does not match any of the expected tags:"
+        " 'disabled', 'enabled'",
+        "claude-sonnet-4-6",
+        {"thinking": ("enabled", "disabled")},
+    ),
+    "no-thinking": (
+        "`thinking` is not supported for this model.",
+        "claude-sonnet-5-5",
+        {"thinking": (), "thinks_by_default": False, "binds_thinking": False},
+    ),
+    "no-effort": (
+        "This model does not support the effort parameter.",
+        "claude-sonnet-5-5",
+        {"efforts": (), "effort": None},
+    ),
+    "no-effort-by-its-place": (
+        "output_config.effort: Extra inputs are not permitted",
+        "claude-sonnet-4-6",
+        {"efforts": (), "effort": None},
+    ),
+    "no-effort-of-a-named-model": (
+        "claude-nova-3 does not support the `effort` parameter.",
+        "claude-opus-5",
+        {"efforts": (), "effort": None},
+    ),
+    "no-output-config": (
+        "output_config: Extra inputs are not permitted",
+        "claude-sonnet-5-5",
+        {"efforts": (), "effort": None, "refuses": ("output_config.format",)},
+    ),
+    "no-top-k": ("top_k: Extra inputs are not permitted", "claude-sonnet-4-6", {"sampling": "none"}),
+    "system-messages-by-their-place": (
+        "messages.2.role: Input should be 'user' or 'assistant'",
+        "claude-opus-5-5",
+        {"system_messages": False},
+    ),
+}
+# Fields that are refused as such, and what the row calls them.
+REFUSED = {
+    "output_config.format: Extra inputs are not permitted": "output_config.format",
+    "This model does not support structured outputs.": "output_config.format",
+    "`output_config.format` is not supported for this model.": "output_config.format",
+    "tools.0.custom.strict: Extra inputs are not permitted": "strict",
+    "This model does not support strict tools.": "strict",
+    "thinking.adaptive.display: Extra inputs are not permitted": "thinking.display",
+    "Unexpected value(s) `thinking-display-updates-2026-08-18` for the `anthropic-beta` header.": "thinking.display",
+    "thinking.enabled.block_binding: Extra inputs are not permitted": "thinking.block_binding",
+    "messages.0.content.1.text.cache_control.ephemeral.ttl: Extra inputs are not permitted": "cache_control.ttl",
+    "tools.3.custom.cache_control: Extra inputs are not permitted": "cache_control",
+    "messages.4.content.0.tool_result.content.1.cache_control: Extra inputs are not permitted": "cache_control",
+    "This model does not support prompt caching.": "cache_control",
+    "context_management: Extra inputs are not permitted": "context_management",
+    "Unexpected value(s) `context-management-2025-06-27` for the `anthropic-beta` header.": "context_management",
+    "service_tier: Extra inputs are not permitted": "service_tier",
+    "metadata is not supported.": "metadata",
+    "This model does not support the `stop_sequences` field.": "stop_sequences",
+    "tool_choice.auto.disable_parallel_tool_use: Extra inputs are not permitted": (
+        "tool_choice.disable_parallel_tool_use"
+    ),
+    "`disable_parallel_tool_use` is not supported for this model.": "tool_choice.disable_parallel_tool_use",
 }
 
 # What the caller wrote, or what no ability of a model would change.
@@ -102,6 +168,10 @@ NOT_TEACHING = (
     "tools: Tool names must be unique.",
     "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
     "`tool_choice` may only be specified while providing `tools`.",
+    "tool_choice: Tool 'look_up is not supported' not found in provided tools",
+    'tool_choice.name: Tool "this may not be" not found in provided tools',
+    "tool_choice.tool.name: Tool `it cannot be` not found in provided tools",
+    "tool_choice: Input tag 'x' is not supported",
     "Tool 'x' not found in provided tools",
     "messages.2: all messages must have non-empty content except for the optional final assistant message",
     "messages: text content blocks must be non-empty",
@@ -118,6 +188,20 @@ NOT_TEACHING = (
     "Unexpected value(s) `x` for the `anthropic-beta` header.",
     "prompt is too long: 1000001 tokens > 1000000 maximum",
     "model: Field required",
+    "metadata.tags: Extra inputs are not permitted",
+    "service_tier: Input should be 'auto' or 'standard_only'",
+    "context_management.edits.0: Extra inputs are not permitted",
+    "tools.0.custom.eager: Extra inputs are not permitted",
+    "messages.0.content.0.thinking.cache_control: Extra inputs are not permitted",
+    "Unexpected value(s) `files-api-2025-04-14` for the `anthropic-beta` header.",
+    "inference_geo: Extra inputs are not permitted",
+    # The names of places inside of a schema, or of a call's input, are the caller's.
+    "tools.0.custom.input_schema.cache_control: Extra inputs are not permitted",
+    "messages.0.content.0.tool_use.input.cache_control: Extra inputs are not permitted",
+    # The caller's own words, wherever they are quoted.
+    "messages.0.content: This model does not support the effort parameter.",
+    "Tool 'This model does not support the effort parameter.' not found in provided tools",
+    "stop_sequences: 'This model does not support prompt caching.' is too long",
     # A field's own message that quotes what the caller wrote is not upstream's word on the model.
     "tools.0.custom.name: `temperature` is deprecated for this model.",
     # An effort of nobody's: the model has all the levels that upstream lists.
@@ -153,6 +237,25 @@ def test_a_message_about_anything_else_teaches_nothing(message: str, model: str)
     assert corrected(row, message) is None
 
 
+@pytest.mark.parametrize("message", REFUSED)
+def test_a_field_that_is_refused_as_such_is_left_out_from_then_on(message: str) -> None:
+    row = row_of("claude-sonnet-4-6")
+
+    better = corrected(row, message)
+
+    assert better == replace(row, refuses=(REFUSED[message],))
+    assert corrected(better, message) is None
+
+
+def test_a_second_field_that_is_refused_does_not_bring_the_first_one_back() -> None:
+    row = row_of("claude-sonnet-4-6")
+    for message in REFUSED:
+        row = corrected(row, message) or row
+
+    assert {*row.refuses} == {*REFUSED.values()}
+    assert (row.thinking, row.forced_tools) == (row_of("claude-sonnet-4-6").thinking, True)
+
+
 def test_a_refused_pair_of_fields_does_not_teach_that_the_model_lacks_one_of_them() -> None:
     # Section 11.2: Haiku 5.5 takes `disabled` up to effort high; that an effort beside it was too high says no more.
     message = f"\"thinking.type.disabled\" is not supported with effort 'xhigh'. {USE_ADAPTIVE}"
@@ -180,3 +283,27 @@ def test_a_correction_never_gives_a_model_what_it_is_known_to_lack() -> None:
 @given(text=st.text())
 def test_text_of_any_kind_teaches_nothing(text: str) -> None:
     assert corrected(row_of("claude-sonnet-4-6"), text) is None
+
+
+PLACES = ("tools.0", "tools.2", "output_config.format")
+UNIONS = "Schemas contains too many parameters with union types (17 parameters with type arrays or anyOf)."
+OPTIONAL = "Schemas contains too many optional parameters (87), which would make grammar compilation inefficient."
+LARGE = "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas."
+
+
+@pytest.mark.parametrize(
+    ("message", "places"),
+    [
+        (UNIONS, PLACES),
+        (OPTIONAL, PLACES),
+        (LARGE, PLACES),
+        ("Compiled grammar is too large.", PLACES),
+        (f"output_config.format.schema: Invalid schema: {LARGE}", ("output_config.format",)),
+        (f"tools.2.custom.input_schema: Invalid schema: {LARGE}", ("tools.2",)),
+        (f"messages.0: {UNIONS}", ()),
+        (f"The tool said: {LARGE}", ()),
+        ("Schemas are fine.", ()),
+    ],
+)
+def test_what_upstream_says_of_too_large_schemas_is_about_the_schemas(message: str, places: tuple[str, ...]) -> None:
+    assert refused_places(message, PLACES) == places

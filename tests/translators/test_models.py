@@ -349,3 +349,42 @@ def test_what_stands_behind_a_space_keeps_its_limits_apart() -> None:
     assert limit_class("claude-sonnet-5-5 count_tokens") == limit_class("claude-sonnet-5 count_tokens")
     assert limit_class("claude-sonnet-5-5 count_tokens") not in {limit_class("claude-sonnet-5-5"), "sonnet-5"}
     assert limit_class("else count_tokens") == "else count_tokens"
+
+
+@pytest.mark.parametrize(
+    ("model", "max_output", "sampling"),
+    [
+        ("claude-opus-4-1", 32_000, "exclusive"),
+        ("claude-opus-4-1-20250805", 32_000, "exclusive"),
+        ("us.anthropic.claude-opus-4-1-20250805-v1:0", 32_000, "exclusive"),
+        ("claude-opus-4@20250514", 32_000, "honoured"),
+        ("claude-opus-4-0", 32_000, "honoured"),
+        ("claude-sonnet-4-20250514", 64_000, "honoured"),
+        ("claude-3-7-sonnet-latest", 64_000, "honoured"),
+        ("claude-3-5-haiku-20241022", 8_192, "honoured"),
+        ("claude-3-haiku-20240307", 4_096, "honoured"),
+    ],
+)
+def test_a_model_of_an_older_generation_is_not_taken_for_one_of_the_newest(
+    model: str, max_output: int, sampling: str
+) -> None:
+    row = model_table().row(model)
+
+    assert (row.max_output, row.sampling, row.efforts) == (max_output, sampling, ())
+    assert not row.has_adaptive_thinking
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-opus-4-9", "claude-opus-40", "claude-sonnet-41", "claude-3-9-opus", "claude-nova-3", "gpt-4"]
+)
+def test_other_ids_that_are_not_listed_have_the_newest_row(model: str) -> None:
+    table = model_table()
+
+    assert table.row(model) is table.row("claude-fable-5-2")
+
+
+def test_older_models_are_not_listed() -> None:
+    table = model_table()
+
+    assert not any("claude-opus-4-1" in (row.id, *row.aliases) for row in table.rows)
+    assert not table.knows("claude-opus-4-1")

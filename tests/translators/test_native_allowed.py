@@ -41,7 +41,7 @@ def with_blocks(text: str) -> bytes:
 @pytest.mark.parametrize(
     "field",
     [
-        *("speed", "inference_geo", "mcp_servers", "container", "fallbacks", "fallback_credit_token", "thread"),
+        *("speed", "inference_geo", "mcp_servers", "container", "fallbacks", "fallback_credit_token"),
         *("billing_policy", "user_profile_id", "workspace_id", "tomorrows"),
     ],
 )
@@ -181,27 +181,27 @@ def test_betas_pass_by_their_names_whatever_their_dates() -> None:
 
 
 def test_other_betas_are_left_out_and_named() -> None:
-    betas = ("effort-2025-11-24", "message-threads-2026-08-12", "oauth-2025-04-20", "context-1m-x")
+    betas = ("effort-2025-11-24", "tomorrow-2026-12-24", "oauth-2025-04-20", "context-1m-x")
 
     passing, adjusted = passing_betas(betas, NOTHING_MORE)
 
     assert passing == ("effort-2025-11-24",)
     assert adjusted == (
-        "anthropic-beta.message-threads-2026-08-12=dropped:not-allowed; "
+        "anthropic-beta.tomorrow-2026-12-24=dropped:not-allowed; "
         "anthropic-beta.oauth-2025-04-20=dropped:not-allowed; anthropic-beta.context-1m-x=dropped:not-allowed"
     )
 
 
-@pytest.mark.parametrize("allowed", ["message-threads", "message-threads-2026-08-12", "*"])
+@pytest.mark.parametrize("allowed", ["tomorrow", "tomorrow-2026-12-24", "*"])
 def test_an_operator_may_allow_more_betas(allowed: str) -> None:
-    betas = ("message-threads-2026-08-12",)
+    betas = ("tomorrow-2026-12-24",)
 
     assert passing_betas(betas, Allowed(betas=frozenset({allowed}))) == (betas, None)
 
 
 def test_every_field_of_anthropics_sdk_is_known_one_way_or_the_other() -> None:
     # Whoever updates the SDK sees what is new, and decides.
-    decided = {"speed", "inference_geo", "mcp_servers", "container", "fallbacks", "fallback_credit_token", "thread"}
+    decided = {"speed", "inference_geo", "mcp_servers", "container", "fallbacks", "fallback_credit_token"}
     in_headers = {"betas", "user_profile_id", "workspace_id"}
     named = set(MessageCreateParamsBase.__annotations__)
 

@@ -60,8 +60,9 @@ class Case:
     def options(self) -> Options:
         """What the operator decided."""
         options = self.notes.get("options", {})
-        if "allowed_fields" in options:
-            options = {**options, "allowed_fields": frozenset(options["allowed_fields"])}
+        for name in ("allowed_fields", "server_tools"):
+            if name in options:
+                options = {**options, name: frozenset(options[name])}
         return Options(**options)
 
     @property
@@ -108,6 +109,8 @@ def shape_field(shape: AnswerShape, name: str) -> Any:
     value = getattr(shape, name)
     if isinstance(value, TextCall):
         return value.name or ""
+    if isinstance(value, tuple):
+        return list(value)
     return sorted(value) if isinstance(value, frozenset) else value
 
 
@@ -183,9 +186,12 @@ def test_a_case_has_only_the_files_and_notes_that_are_looked_at(folder: Path) ->
 
 
 def test_every_model_of_the_corpus_is_in_the_table() -> None:
-    known = {name for row in model_table().rows for name in (row.id, *row.aliases)}
+    table = model_table()
+    known = {name for row in table.rows for name in (row.id, *row.aliases)}
+    models = {read_case(folder).model for folder in FOLDERS}
 
-    assert {read_case(folder).model for folder in FOLDERS} <= known
+    # Older models have rows, but are not listed.
+    assert [model for model in models - known if table.row(model) is table.row("nobody's")] == []
 
 
 # What passes through is spliced: not one byte of it is decoded and encoded again.

@@ -617,10 +617,11 @@ def test_a_conversation_that_grows_repeats_the_bytes_of_the_shorter_one(
 def test_words_for_one_turn_stand_behind_everything_that_later_turns_repeat(row: ModelRow, choice: Any) -> None:
     history = [said("user", "Look."), said("system", "Be quick.")]
     calling = [called(("c1", "look", "{}")), returned("c1", "A cat.")]
-    fields = {"tools": [tool()], "tool_choice": choice, "max_tokens": 2000}
+    tools = [tool(parameters={"type": "object"})]
+    fields = {"tools": tools, "tool_choice": choice, "max_tokens": 2000}
 
     shorter = translate(chat(*history, **fields), row.id)
-    longer = translate(chat(*history, *calling, tools=[tool()], max_tokens=2000), row.id)
+    longer = translate(chat(*history, *calling, tools=tools, max_tokens=2000), row.id)
 
     before, after = pieces(shorter.body), pieces(longer.body)
     if not row.forced_tools:

@@ -14,6 +14,7 @@ from translators.schema import OutsideSubsetError, structured
 TEXT = {"type": "string"}
 POINT = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}
 CLOSED_POINT = {**POINT, "additionalProperties": False}
+CLOSED = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 def converted(schema: Any) -> Any:
@@ -59,6 +60,9 @@ def obj(**properties: Any) -> dict[str, Any]:
             {"$schema": "https://json-schema.org/draft/2020-12/schema", **obj(**{"not": TEXT, "$ref": TEXT})},
             {**obj(**{"not": TEXT, "$ref": TEXT}), "additionalProperties": False},
         ),
+        ({"type": "object", "additionalProperties": False}, CLOSED),
+        ({**CLOSED, "properties": None, "required": []}, CLOSED),
+        ({"type": "array", "items": CLOSED}, {"type": "array", "items": CLOSED}),
     ],
 )
 def test_a_schema_becomes_one_of_the_subset(schema: Any, expected: Any) -> None:
@@ -74,6 +78,9 @@ def test_a_schema_becomes_one_of_the_subset(schema: Any, expected: Any) -> None:
         [],
         {"type": "object"},
         {"type": "object", "properties": {}},
+        {**CLOSED, "additionalProperties": {}},
+        {**CLOSED, "required": ["a"]},
+        {**CLOSED, "properties": []},
         obj(p={"type": "object"}),
         {**POINT, "additionalProperties": True},
         {**POINT, "additionalProperties": TEXT},

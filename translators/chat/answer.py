@@ -21,6 +21,11 @@ class AnswerFold(MessageReader):
         self._arguments_of: dict[int, list[bytes]] = {}
 
     @property
+    def has_content(self) -> bool:
+        """Whether there is anything yet that a client can read."""
+        return super().has_content or self.has_reasoning
+
+    @property
     def text(self) -> str:
         """The text, joined."""
         joined: str = orjson.loads(self.text_json)

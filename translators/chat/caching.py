@@ -1,6 +1,6 @@
 """Cache marks: the caller's in any of their spellings, at most four, in an order that Messages accepts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -9,6 +9,7 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
+from translators.models import CACHE_LIFETIME, CACHE_MARKS
 from translators.reading import decode, is_null
 from translators.wire.chat import CacheBreakpoint
 
@@ -101,6 +102,17 @@ def limit_marks(tools: list[Block], system: list[Block], in_messages: list[Block
             adjustments.add(_spelling(block), "1h->5m", "order")
             block[MARK] = SHORT
         has_short = has_short or not is_long
+
+
+def without_refused(marked: Iterable[Block], refused: Collection[str], adjustments: Adjustments) -> None:
+    """Take off these blocks what a model does not take: their marks, or lifetimes of an hour."""
+    for block in marked:
+        if CACHE_MARKS in refused:
+            adjustments.add(_spelling(block), "dropped", "model")
+            del block[MARK]
+        elif CACHE_LIFETIME in refused and "ttl" in block[MARK]:
+            adjustments.add(_spelling(block), "1h->5m", "model")
+            block[MARK] = SHORT
 
 
 def has_marks(*groups: Iterable[Block]) -> bool:

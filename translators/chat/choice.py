@@ -11,25 +11,31 @@ import orjson
 
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
+from translators.chat.hosted import HOSTED_TYPES, hosted_name
 from translators.chat.names import upstream_tool_name
 from translators.chat.shape import CALL_PROPERTY, TextCall
 from translators.chat.tools import Tools
 from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_STRICT_VALUES, MAX_TOOLS, check_length, check_text
-from translators.models import ModelRow
+from translators.models import FORM, ONE_CALL, ModelRow
 from translators.reading import decode, is_null
-from translators.schema import OutsideSubsetError, schema_hash, structured, with_own_definitions
+from translators.schema import OutsideSubsetError, Structured, schema_hash, structured, with_own_definitions
 from translators.weight import has_more_values
 from translators.wire.chat import (
     LEGACY_CHOICE_DECODER,
+    OBJECT_DECODER,
     TOOL_CHOICE_DECODER,
     AllowedTools,
     ChatRequest,
     LegacyChoice,
     ToolChoice,
+    field_names,
 )
 
 _MODES: Final = ("none", "auto", "required")
+# A choice by name: OpenAI's two kinds of tools, in their own field or flat, and Anthropic's only one.
+_KINDS: Final = ("function", "custom", "tool")
+_CHOICE_FIELDS: Final = field_names(ToolChoice)
 _MUST_CALL: Final = "In this turn, answer by calling {tools}, not with text alone."
 _MAY_CALL: Final = "In this turn, call no other tools than {tools}."
 
@@ -38,29 +44,35 @@ _MAY_CALL: Final = "In this turn, call no other tools than {tools}."
 class Choice:
     """What is sent: the `tool_choice`, words for the end of the conversation, or the form of an answer that is a call.
 
-    `is_forced` says that a forced choice was sent; `expects_call` that one could only be asked for.
+    `is_forced` says that a forced choice was sent; `expects_call` that one could only be asked for. The arguments of
+    `answer_tool` (upstream's name) are the answer.
     """
 
     tool_choice: Block | None = None
     turn_words: str | None = None
-    format: bytes | None = None
+    format: Structured | None = None
     text_call: TextCall | None = None
     is_forced: bool = False
     expects_call: bool = False
+    answer_tool: str | None = None
 
     @property
     def is_special(self) -> bool:
         """Whether this turn was asked for in a way that the next one is not."""
-        return self.turn_words is not None or self.text_call is not None
+        return self.turn_words is not None or self.text_call is not None or self.answer_tool is not None
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What the caller wants: a mode, one tool by its upstream name, and the only tools that count (empty: all)."""
+    """What the caller wants: a mode, one tool by its upstream name, and the only tools that count (empty: all).
+
+    `is_single` says that one call at most is wanted.
+    """
 
     mode: str
     name: str | None = None
     allowed: tuple[str, ...] = ()
+    is_single: bool = False
 
 
 def write_choice(
@@ -73,7 +85,7 @@ def write_choice(
     refused_schemas: frozenset[str] = frozenset(),
 ) -> Choice:
     """The choice for one model; `has_format` says that the answer's form is taken already."""
-    wish = _read(request, tools)
+    wish = _read(request, tools, adjustments)
     if not tools.definitions:
         if wish is not None and wish.mode not in ("none", "auto"):
             adjustments.add("tool_choice", "dropped", "no-tools")
@@ -81,7 +93,11 @@ def write_choice(
     if wish is not None and wish.mode == "none":
         return Choice({"type": "none"})
     # The legacy form has place for one call.
-    is_single = request.parallel_tool_calls is False or tools.is_legacy
+    is_single = request.parallel_tool_calls is False or tools.is_legacy or (wish is not None and wish.is_single)
+    if is_single and ONE_CALL in row.refuses:
+        is_single = False
+        if not tools.is_legacy:
+            adjustments.add("parallel_tool_calls", "dropped", "model")
     one_call: Block = {"disable_parallel_tool_use": True} if is_single else {}
     is_forced = wish is not None and (wish.name is not None or wish.mode == "required")
     if wish is None or not is_forced:
@@ -94,6 +110,13 @@ def write_choice(
     if wish is not None and wish.allowed:
         choice.turn_words = _MAY_CALL.format(tools=_listed(wish.allowed))
     return choice
+
+
+def for_answer(tools: Tools, row: ModelRow) -> Choice:
+    """The choice of the only tool, whose arguments are the answer."""
+    (name,) = tools.schemas
+    one_call: Block = {} if ONE_CALL in row.refuses else {"disable_parallel_tool_use": True}
+    return Choice({"type": "tool", "name": name, **one_call}, is_forced=True, answer_tool=name)
 
 
 def _unforced(
@@ -110,9 +133,13 @@ def _unforced(
     try:
         if has_format:
             raise OutsideSubsetError("the answer has a form already")
+        if FORM in refused_schemas:
+            raise OutsideSubsetError("the model takes no forms")
         form = _form(candidates, tools)
-        if schema_hash(form) in refused_schemas:
+        if schema_hash(form.json) in refused_schemas:
             raise OutsideSubsetError("upstream has refused it")
+        if not form.fits():
+            raise OutsideSubsetError("it is too much for a grammar")
     except OutsideSubsetError:
         adjustments.add("tool_choice", f"{asked}->auto", "model")
         words = _MUST_CALL.format(
@@ -124,25 +151,29 @@ def _unforced(
     return Choice({"type": "none"}, format=form, text_call=TextCall(name))
 
 
-def _form(candidates: tuple[str, ...], tools: Tools) -> bytes:
+def _form(candidates: tuple[str, ...], tools: Tools) -> Structured:
     """The form of an answer that is a call of one of these; raises `OutsideSubsetError`."""
     if not candidates:
         raise OutsideSubsetError("no function to call")
     known = {name: _known_schema(name, tools) for name in candidates}
     if has_more_values(b",".join(known.values()), MAX_STRICT_VALUES):
         raise OutsideSubsetError("the schemas are too large together")
-    schemas = {name: structured(schema).json for name, schema in known.items()}
+    schemas = {name: structured(schema) for name, schema in known.items()}
     if len(candidates) == 1:
         return schemas[candidates[0]]
     definitions: Block = {}
     members = []
-    for number, (name, text) in enumerate(schemas.items()):
-        schema = with_own_definitions(orjson.loads(text), f"t{number}_")
+    for number, (name, found) in enumerate(schemas.items()):
+        schema = with_own_definitions(orjson.loads(found.json), f"t{number}_")
         definitions |= schema.pop("$defs", {})
         call = {"name": {"const": name}, "arguments": schema}
         members.append(_closed_object(call))
     form = _closed_object({CALL_PROPERTY: {"anyOf": members}})
-    return orjson.dumps({**form, "$defs": definitions} if definitions else form)
+    return Structured(
+        orjson.dumps({**form, "$defs": definitions} if definitions else form),
+        sum(found.optional_parameters for found in schemas.values()),
+        sum(found.unions for found in schemas.values()) + 1,
+    )
 
 
 def _known_schema(name: str, tools: Tools) -> bytes:
@@ -160,7 +191,7 @@ def _closed_object(properties: Block) -> Block:
     }
 
 
-def _read(request: ChatRequest, tools: Tools) -> _Wish | None:
+def _read(request: ChatRequest, tools: Tools, adjustments: Adjustments) -> _Wish | None:
     if tools.is_legacy:
         return _read_legacy(request, tools)
     if is_null(request.tool_choice):
@@ -168,8 +199,16 @@ def _read(request: ChatRequest, tools: Tools) -> _Wish | None:
     choice = decode(TOOL_CHOICE_DECODER, request.tool_choice, "tool_choice")
     if isinstance(choice, str):
         return _Wish(_mode(choice, "tool_choice"))
-    if choice.type == "allowed_tools" and choice.allowed_tools is not None:
-        return _read_allowed(choice.allowed_tools, tools)
+    if not has_more_values(request.tool_choice, MAX_TOOLS):
+        fields = decode(OBJECT_DECODER, request.tool_choice, "tool_choice")
+        adjustments.count_unknown(len(fields.keys() - _CHOICE_FIELDS))
+    is_single = bool(choice.disable_parallel_tool_use)
+    if choice.type == "allowed_tools":
+        listed = AllowedTools(choice.tools, choice.mode) if choice.tools is not None else None
+        if (allowed := choice.allowed_tools or listed) is not None:
+            return _read_allowed(allowed, tools)
+    if choice.type in (*_MODES, "any"):
+        return _Wish(_mode(choice.type, "tool_choice.type"), is_single=is_single)
     named = _named(choice)
     if named is None:
         raise TranslationError(
@@ -177,7 +216,7 @@ def _read(request: ChatRequest, tools: Tools) -> _Wish | None:
             param="tool_choice",
             code="invalid_value",
         )
-    return _Wish("required", _known(named, tools, "tool_choice"))
+    return _Wish("required", _known(named, tools, "tool_choice"), is_single=is_single)
 
 
 def _read_allowed(allowed: AllowedTools, tools: Tools) -> _Wish:
@@ -226,8 +265,12 @@ def _mode(mode: str, path: str) -> str:
 
 
 def _named(choice: ToolChoice) -> str | None:
-    named = {"function": choice.function, "custom": choice.custom}.get(choice.type)
-    return named.name if named else None
+    if choice.type in HOSTED_TYPES:
+        return hosted_name(HOSTED_TYPES[choice.type])
+    if choice.type not in _KINDS:
+        return None
+    named = choice.function if choice.type == "function" else choice.custom
+    return named.name if named else choice.name
 
 
 def _known(wanted: str, tools: Tools, path: str) -> str:

@@ -10,12 +10,13 @@ from translators.sse import DONE
 from translators.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamFrame:
     """What all choices of one stream have in common; `created` is Unix seconds.
 
     `reports` adds what the gateway has to say about an answer to its finish chunk. With one choice its stream has
-    upstream's id and ends by itself; several share an `id`, and whoever joins them ends the stream.
+    upstream's id and ends by itself; several share an `id`, and whoever joins them ends the stream. An `id` that is set
+    later is that of the streams that begin later.
     """
 
     created: int
@@ -32,12 +33,19 @@ class ChunkStream(MessageReader):
     key takes over is decided elsewhere.
     """
 
+    id_prefix = ""
+
     def __init__(self, frame: StreamFrame, shape: AnswerShape = PLAIN) -> None:
         super().__init__(shape)
         self._frame = frame
         self._chunks: list[bytes] = []
         # What all chunks begin with, up to their choices.
         self._head = b""
+
+    @property
+    def id(self) -> str:
+        """What the chunks are known by, once the message has begun."""
+        return self._frame.id or f"{self.id_prefix}-{self.upstream_id}"
 
     def feed(self, data: bytes) -> bytes:
         """The client's bytes for what upstream sent: everything that one read completes, in one piece."""
@@ -54,15 +62,19 @@ class ChunkStream(MessageReader):
         self.end_pause()
         return self._taken()
 
+    def empty_chunk(self) -> bytes:
+        """A chunk that says nothing; only of a message that has begun."""
+        raise NotImplementedError
+
     def closing(self, usage: Usage) -> bytes:
         """What follows the last choice's finish: the usage of all of them, where it was asked for, and `[DONE]`."""
         if not self._frame.include_usage:
             return DONE
         return self._head + b'],"usage":' + usage.as_json() + b"}\n\n" + DONE
 
-    def _begin(self, kind: str, id_prefix: str, **more: object) -> None:
+    def _begin(self, kind: str, **more: object) -> None:
         head: dict[str, object] = {
-            "id": self._frame.id or f"{id_prefix}-{self.upstream_id}",
+            "id": self.id,
             "object": kind,
             "created": self._frame.created,
             "model": self.model,

@@ -1,5 +1,6 @@
 """Fields of Messages itself, sent along by `extra_body`."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
@@ -11,6 +12,7 @@ from orjson import Fragment
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
 from translators.errors import TranslationError
+from translators.models import CONTEXT_MANAGEMENT, FORM
 from translators.reading import decode, is_null
 from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest
 
@@ -42,8 +44,13 @@ class Extensions:
     effort: str | None = None
 
 
-def write_extensions(request: ChatRequest, allowed: frozenset[str], adjustments: Adjustments) -> Extensions:
-    """The native fields of a request; `allowed` names those of the restricted ones that may be used."""
+def write_extensions(
+    request: ChatRequest, allowed: frozenset[str], adjustments: Adjustments, refused: Collection[str] = ()
+) -> Extensions:
+    """The native fields of a request; `allowed` names those of the restricted ones that may be used.
+
+    `refused` are fields that the model is known not to take.
+    """
     extensions = Extensions()
     values: tuple[Raw, ...] = _native_values(request)
     if values == _NO_VALUES and is_null(request.output_config):
@@ -60,12 +67,17 @@ def write_extensions(request: ChatRequest, allowed: frozenset[str], adjustments:
         if name in RESTRICTED and name not in allowed:
             adjustments.add(name, "dropped", "not-allowed")
             continue
+        if name in refused and name == CONTEXT_MANAGEMENT:
+            adjustments.add(name, "dropped", "model")
+            continue
         extensions.fields[name] = Fragment(bytes(value))
         extensions.betas += [beta] if beta else []
         if name == "context_management" and _COMPACTION in bytes(value):
             extensions.betas.append(_COMPACTION_BETA)
     if not is_null(request.output_config):
         config = decode(OBJECT_DECODER, request.output_config, "output_config")
+        if FORM in refused and config.pop("format", None) is not None:
+            adjustments.add(FORM, "dropped", "model")
         extensions.output_config = {key: Fragment(bytes(value)) for key, value in config.items()}
         if "effort" in config:
             extensions.effort = decode(_EFFORT_DECODER, config["effort"], "output_config.effort")

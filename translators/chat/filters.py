@@ -1,10 +1,13 @@
 """Text that has to be changed on its way to the caller, piece by piece."""
 
 import re
+from collections.abc import Mapping
 from typing import Final, Protocol
 
+import msgspec
+
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
-from translators.partial_json import JsonExtractor, StringContent
+from translators.partial_json import JsonExtractor, ObjectNames, StringContent, decoded
 
 _FENCE: Final = "```"
 _OPENING: Final = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n")
@@ -84,6 +87,18 @@ def _may_be_opening(begun: str) -> bool:
     return _FENCE.startswith(begun[:3]) if len(begun) < 3 else begun.startswith(_FENCE)
 
 
+class Unchanged:
+    """Passes everything on."""
+
+    def feed(self, text: str) -> str:
+        """The same text."""
+        return text
+
+    def end(self) -> str:
+        """Nothing is held back."""
+        return ""
+
+
 class WrappedArguments:
     """The arguments inside `{"value": ...}`."""
 
@@ -97,6 +112,26 @@ class WrappedArguments:
     def end(self) -> str:
         """Nothing is held back."""
         return ""
+
+
+class RestoredNames:
+    """Arguments whose outermost names are replaced; `names` has the new ones by those that come."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+        self._reader = ObjectNames()
+
+    def feed(self, text: str) -> str:
+        """All but a name that has not ended yet."""
+        return "".join(self._restored(piece.text) if piece.is_name else piece.text for piece in self._reader.feed(text))
+
+    def end(self) -> str:
+        """The beginning of a name whose end never came."""
+        return self._reader.end()
+
+    def _restored(self, raw: str) -> str:
+        name = self._names.get(decoded(raw))
+        return raw if name is None else msgspec.json.encode(name).decode()
 
 
 class CustomInput:

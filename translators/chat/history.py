@@ -1,8 +1,9 @@
 """What can be seen of a conversation: digests by which its turns are known again when a client sends it back.
 
 Clients send a turn as they were given it, and once written a message stays as it is: what stood before a turn when it
-was made stands before it in all later requests. Left out is what a client cannot be relied on to send (thinking), and
-what moves without meaning anything (cache marks).
+was made stands before it in all later requests. Left out is what a client cannot be relied on to send (thinking), what
+moves without meaning anything (cache marks), and the ids of calls, which some clients spell anew: a result says by
+its call's place what it answers.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -28,6 +29,7 @@ _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 # What is seen is JSON, and names of roles: no piece holds this.
 _END: Final = b"\0"
 _EMPTY: Final = b'""'
+_PLACE: Final = b"place"
 _encoded: Final = msgspec.json.Encoder().encode
 
 Piece: TypeAlias = bytes | Raw
@@ -73,6 +75,7 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
     hasher = blake2b(blake2b(scope, digest_size=DIGEST_BYTES).digest(), digest_size=DIGEST_BYTES)
     turns: list[SeenTurn] = []
     pieces: list[Piece] = []
+    calls: dict[str, int] = {}
     seen = 0
     for index in range(_leading(messages), len(messages)):
         message = messages[index]
@@ -85,7 +88,7 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
                 hasher.update(seen_before)
             pieces.clear()
             before = hasher.copy().digest()
-        _see(message, pieces)
+        _see(message, pieces, calls)
         seen += len(pieces)
         if is_turn:
             hasher.update(_END.join((b"", *pieces, b"")))
@@ -101,6 +104,11 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
 def turn_key(before: bytes, model: str, names: Iterable[str]) -> bytes:
     """What a turn is kept under: what stood before it, who made it, and the calls in it (ids, or a function's name)."""
     return blake2b(before + _encoded((model, *names)), digest_size=DIGEST_BYTES).digest()
+
+
+def place_key(before: bytes, model: str) -> bytes:
+    """What tells which turn with calls was made last behind `before`, whatever its calls are named by."""
+    return blake2b(before + _encoded(model), digest_size=DIGEST_BYTES, person=_PLACE).digest()
 
 
 def names_of_calls(message: ChatMessage) -> list[str]:
@@ -123,7 +131,7 @@ def _ground(request: ChatRequest) -> Generator[None, None, bytes]:
     pieces.append(_encoded(more))
     for message in request.messages[: _leading(request.messages)]:
         yield
-        _see(message, pieces)
+        _see(message, pieces, {})
     # Mostly tools, and twice as quick as the other on them.
     hasher = sha256()
     yield from _update_in_steps(hasher, _END.join(pieces))
@@ -148,8 +156,8 @@ def _words_of_form(request: ChatRequest) -> str | None:
         return None
 
 
-def _see(message: ChatMessage, pieces: list[Piece]) -> None:
-    """Add what is seen of a message, piece by piece."""
+def _see(message: ChatMessage, pieces: list[Piece], calls: dict[str, int]) -> None:
+    """Add what is seen of a message, piece by piece; `calls` are the places of the latest calls, by their ids."""
     pieces.append(message.role.encode())
     content = message.content
     if is_text(content):
@@ -161,9 +169,12 @@ def _see(message: ChatMessage, pieces: list[Piece]) -> None:
         pieces.append(_EMPTY)
     # What is no content says what it is: a part of the content may look the same.
     if message.tool_call_id is not None:
-        pieces.append(b"answers" + _encoded(message.tool_call_id))
+        pieces.append(b"answers" + _encoded(calls.get(message.tool_call_id, message.tool_call_id)))
     if message.tool_calls:
-        pieces.append(b"calls" + _encoded(message.tool_calls))
+        calls.clear()
+        for call in message.tool_calls:
+            calls.setdefault(call.id, len(calls))
+        pieces.append(b"calls" + _encoded([call.function or call.custom for call in message.tool_calls]))
     if message.name or message.function_call is not None or not is_null(message.refusal):
         pieces.append(b"more" + _encoded((message.name, message.function_call, message.refusal)))
 

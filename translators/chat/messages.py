@@ -341,8 +341,10 @@ class ConversationWriter:
     def _function_use(self, call: _Call, function: FunctionCall, path: str) -> Block:
         if len(function.name) > MAX_NAME:
             check_text(function.name, MAX_NAME, f"{path.rpartition('.')[0]}.name")
-        name = self._tools.upstream_name(function.name)
-        value = call_input(function, path, self._adjustments, wraps=name in self._tools.wrapped)
+        tools = self._tools
+        name = tools.upstream_name(function.name)
+        names = tools.properties.get(name)
+        value = call_input(function, path, self._adjustments, wraps=name in tools.wrapped, names=names)
         return {"type": "tool_use", "id": call.upstream_id, "name": name, "input": value}
 
     def _custom_use(self, call: _Call, custom: CustomCall, path: str) -> Block:

@@ -12,6 +12,9 @@ MAX_CALL_ID: Final = 40
 
 _LEGAL_NAME: Final = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_TOOL_NAME}}}")
 _LEGAL_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
+# What Messages says of the names of a tool's properties: "Property keys should match pattern ...".
+MAX_PROPERTY: Final = 64
+_LEGAL_PROPERTY: Final = re.compile(rf"[a-zA-Z0-9_.-]{{1,{MAX_PROPERTY}}}")
 # What becomes one character: itself, or all that is illegal in a row.
 _LEGAL_OR_ILLEGAL: Final = re.compile(r"[a-zA-Z0-9_-]|[^a-zA-Z0-9_-]+")
 
@@ -19,6 +22,16 @@ _LEGAL_OR_ILLEGAL: Final = re.compile(r"[a-zA-Z0-9_-]|[^a-zA-Z0-9_-]+")
 def upstream_tool_name(name: str) -> str:
     """A name that Messages accepts: the same one where it is legal, else readable with a hash of the original."""
     return name if _LEGAL_NAME.fullmatch(name) else _rewritten(name, MAX_TOOL_NAME)
+
+
+def is_legal_property(name: str) -> bool:
+    """Whether Messages accepts the name of a tool's property."""
+    return _LEGAL_PROPERTY.fullmatch(name) is not None
+
+
+def upstream_property_name(name: str) -> str:
+    """A name of a property that Messages accepts."""
+    return name if is_legal_property(name) else _rewritten(name, MAX_PROPERTY)
 
 
 def upstream_call_id(call_id: str) -> str:

@@ -16,10 +16,13 @@ from msgspec import Raw, Struct, UnsetType
 from orjson import Fragment
 
 from translators.blocks import THINKING, Block, BlockRecorder, blocks_of_message, sendable
-from translators.chat.filters import CustomInput, FenceStripper, TextFilter, WrappedArguments
+from translators.chat.filters import CustomInput, FenceStripper, RestoredNames, TextFilter, Unchanged, WrappedArguments
 from translators.chat.finish import finish_reason
+from translators.chat.json_value import JsonValue
 from translators.chat.names import caller_call_id
+from translators.chat.server_calls import HeldCall, HeldInput, ServerCalls, maker_of
 from translators.chat.shape import CALL_PROPERTY, PLAIN, AnswerShape, TextCall
+from translators.chat.stops import StopCutter
 from translators.deltas import DELTA
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.events import EventReader, MalformedEventError
@@ -40,6 +43,7 @@ from translators.wire.messages import (
     MessageStart,
     MessageStop,
     Ping,
+    StartedBlock,
     StopDetails,
     StreamEvent,
 )
@@ -72,15 +76,23 @@ _OPEN: Final = State.OPEN
 
 @dataclass(slots=True)
 class Call:
-    """A tool call that is being read: its place among the calls, and what is done to its arguments."""
+    """A tool call that is being read: its place among the calls, and what is done to its arguments.
+
+    One that `is_answer` is no call for the caller: its arguments are the text.
+    """
 
     index: int
     id: str
     name: str
     is_custom: bool = False
+    is_answer: bool = False
     filter: TextFilter | None = None
     whole_input: bytes = b"{}"
     has_arguments: bool = False
+
+
+class _StoppedError(Exception):
+    """The text has come to a stop sequence that the gateway looks for."""
 
 
 class Ending(Struct, frozen=True):
@@ -103,7 +115,8 @@ class _TextBlock(Struct):
 class MessageReader:
     """One answer; a subclass says what becomes of its pieces (`on_...`). JSON strings are passed as they stand."""
 
-    # What an answer begins with, and what most of it stays.
+    # What an answer begins with, and what most of it stays. An instance with more than 30 attributes of its own is slow
+    # to look into (CPython's shared keys): what is rarely set has its default here.
     state: State = State.IDLE
     failure: Failure | None = None
     stop_reason: str | None = None
@@ -111,9 +124,13 @@ class MessageReader:
     upstream_id: str | None = None
     has_started_block: bool = False
     has_text: bool = False
+    # Whether the gateway has ended the answer: what upstream goes on to say is not read.
+    is_cut: bool = False
     _reader: EventReader | None = None
     _recorder: BlockRecorder | None = None
-    _text_filter: FenceStripper | None = None
+    _text_filter: TextFilter | None = None
+    _stopper: StopCutter | None = None
+    _server_calls: ServerCalls | None = None
     _call_extractor: JsonExtractor | None = None
     _text_length: int = 0
     _stream_bytes: int = 0
@@ -138,8 +155,10 @@ class MessageReader:
         self._unread_text: list[str] = []
         if shape.shows_thinking_blocks or shape.continues_pauses or shape.keeps_blocks:
             self._recorder = BlockRecorder()
-        if shape.strips_fences:
-            self._text_filter = FenceStripper()
+        if shape.strips_fences or shape.only_json:
+            self._text_filter = JsonValue() if shape.only_json else FenceStripper()
+        if shape.stops:
+            self._text_filter = self._stopper = StopCutter(shape.stops, self._text_filter)
         if shape.text_call is not None:
             self._call_extractor = _call_extractor(shape.text_call)
 
@@ -171,6 +190,11 @@ class MessageReader:
         return self.state is State.DONE or self.state is State.FAILED or self.state is State.PAUSED
 
     @property
+    def has_content(self) -> bool:
+        """Whether there is anything yet that a client can read."""
+        return self.has_text or bool(self.calls)
+
+    @property
     def unknown_events(self) -> int:
         """How many events of types yet unknown were passed over."""
         return self._reader.unknown_events if self._reader is not None else 0
@@ -195,7 +219,10 @@ class MessageReader:
         try:
             if self._stream_bytes > MAX_STREAM_BYTES and not self.is_over:
                 raise MalformedEventError(f"Upstream's answer is larger than {MAX_STREAM_BYTES} bytes.")
-            self._read_all(data, self._reader or self._event_reader())
+            try:
+                self._read_all(data, self._reader or self._event_reader())
+            except _StoppedError:
+                self._stop()
         except MalformedEventError as error:
             self._fail(_broken(error))
 
@@ -219,6 +246,8 @@ class MessageReader:
         """Upstream's body has ended: without a `message_stop`, that is a failure."""
         try:
             self._handle((self._reader or self._event_reader()).end())
+        except _StoppedError:
+            self._stop()
         except MalformedEventError as error:
             self._fail(_broken(error))
         if not self.is_over:
@@ -243,11 +272,18 @@ class MessageReader:
         self._recorded = recorded
         self.stop_reason, self._stop_details = message.stop_reason, message.stop_details
         try:
-            for block in message.content:
-                self._read_block(block)
-            self._complete()
+            self._read_blocks(message.content)
         except MalformedEventError as error:
             raise FailedError(_broken(error)) from error
+
+    def _read_blocks(self, blocks: list[ContentBlock]) -> None:
+        try:
+            for block in blocks:
+                self._read_block(block)
+        except _StoppedError:
+            self._stop()
+        else:
+            self._complete()
 
     def pause(self) -> list[Block]:
         """The content of a paused turn, to be sent back; what upstream says next is read on from here."""
@@ -326,12 +362,14 @@ class MessageReader:
         block = event.content_block
         self._block_types[event.index] = block.type
         if block.type == "tool_use":
-            self._block_calls[event.index] = self._begin_call(block.id or "", block.name or "", bytes(block.input))
+            self._block_calls[event.index] = self._call_in(block)
         elif block.type == "text":
             self._text_blocks.append(_TextBlock(self._text_length))
             self._text(_string(block.text))
         elif block.type == "thinking":
             self._reasoning(_string(block.thinking))
+        elif self._server_calls is not None:
+            self._server_calls.finish(block.tool_use_id or "")
 
     def _on_delta(self, event: ContentBlockDelta) -> None:
         if self.state is not State.OPEN:
@@ -371,7 +409,13 @@ class MessageReader:
             self._complete()
 
     def _on_error(self, event: ErrorEvent) -> None:
-        self._fail(streamed_failure(event.error))
+        failure = streamed_failure(event.error)
+        if failure.kind is ErrorKind.CONTENT_FILTERED and self.has_content and self.state is _OPEN:
+            # An answer that was cut off by a filter has an end of its own at OpenAI.
+            self.stop_reason = self._stop_details = None
+            self._complete("content_filter")
+        else:
+            self._fail(failure)
 
     # What it means.
 
@@ -385,7 +429,9 @@ class MessageReader:
         elif block.type == "thinking":
             self._reasoning(_whole_string(block.thinking))
         elif block.type == "tool_use":
-            self._end_call(self._begin_call(block.id or "", block.name or "", bytes(block.input)))
+            self._end_call(self._call_in(block))
+        elif self._server_calls is not None:
+            self._server_calls.finish(block.tool_use_id or "")
 
     def _text(self, raw: bytes | None) -> None:
         if raw is None:
@@ -396,6 +442,8 @@ class MessageReader:
             self._say(raw)
         else:
             self._say(_encoded(self._text_filter.feed(orjson.loads(raw))))
+            if self._stopper is not None and self._stopper.has_stopped:
+                raise _StoppedError
 
     def _say(self, raw: bytes | None) -> None:
         if raw is None:
@@ -431,6 +479,26 @@ class MessageReader:
             arguments, self._early_arguments = self._early_arguments, []
             self._arguments(self.calls[0], _encoded("".join(arguments)))
 
+    def _call_in(self, block: StartedBlock | ContentBlock) -> Call:
+        """The call that a block holds; one that a server tool has made is held until it is known to be due."""
+        call_id, name, whole_input = block.id or "", block.name or "", bytes(block.input)
+        maker = maker_of(block.caller)
+        if not maker:
+            return self._begin_call(call_id, name, whole_input)
+        if self._server_calls is None:
+            self._server_calls = ServerCalls()
+        held = HeldInput()
+        self._server_calls.hold(maker, HeldCall(call_id, name, whole_input, held))
+        # Its input goes nowhere for now, and its end says nothing.
+        return Call(0, call_id, name, filter=held, has_arguments=True)
+
+    def _release_calls(self, held: list[HeldCall]) -> None:
+        """The calls of a server tool that the client has to make after all."""
+        for made in held:
+            call = self._begin_call(made.id, made.name, made.whole_input)
+            self._arguments(call, _encoded(made.input.end()))
+            self._end_call(call)
+
     def _begin_call(self, call_id: str, upstream_name: str, whole_input: bytes) -> Call:
         name = self._shape.tool_names.get(upstream_name, upstream_name)
         call = Call(len(self.calls), caller_call_id(call_id), name, whole_input=whole_input)
@@ -438,6 +506,11 @@ class MessageReader:
             call.is_custom, call.filter = True, CustomInput()
         elif upstream_name in self._shape.wrapped_tools:
             call.filter = WrappedArguments()
+        elif upstream_name in self._shape.property_names:
+            call.filter = RestoredNames(self._shape.property_names[upstream_name])
+        if upstream_name == self._shape.answer_tool:
+            call.is_answer, call.filter = True, call.filter or Unchanged()
+            return call
         self.calls.append(call)
         self.on_call(call)
         return call
@@ -451,18 +524,31 @@ class MessageReader:
             raw = _encoded(call.filter.feed(orjson.loads(raw)))
             if raw is None:
                 return
+            if call.is_answer:
+                call.has_arguments = True
+                self._say(raw)
+                return
         call.has_arguments = True
         self.on_arguments(call, raw)
 
     def _end_call(self, call: Call) -> None:
         """A call whose input came whole, or that has none: clients parse the text, so it has to be an object."""
+        if isinstance(call.filter, RestoredNames) and (rest := call.filter.end()):
+            self._give(call, orjson.dumps(rest))
         if call.has_arguments:
             return
         if call.filter is not None and call.whole_input:
             self._arguments(call, orjson.dumps(call.whole_input.decode()))
         if not call.has_arguments and not call.is_custom:
             call.has_arguments = True
-            self.on_arguments(call, orjson.dumps((b"{}" if call.filter else call.whole_input or b"{}").decode()))
+            self._give(call, orjson.dumps((b"{}" if call.filter else call.whole_input or b"{}").decode()))
+
+    def _give(self, call: Call, raw: bytes) -> None:
+        """The arguments, or the text that they are."""
+        if call.is_answer:
+            self._say(raw)
+        else:
+            self.on_arguments(call, raw)
 
     def _cite(self, block: _TextBlock) -> None:
         """What a text block cites, now that its end is known: with an address for annotations, else verbatim."""
@@ -483,8 +569,17 @@ class MessageReader:
             }
             self._annotations.append({"type": "url_citation", "url_citation": cited})
 
-    def _complete(self) -> None:
+    def _stop(self) -> None:
+        """The answer ends here, whatever upstream goes on to say."""
+        self.is_cut = True
+        self.stop_reason = self._stop_details = None
+        self._complete()
+
+    def _complete(self, reason: str | None = None) -> None:
+        """The answer has ended as upstream says, or for another `reason`."""
         self.state = State.DONE
+        if self._server_calls is not None:
+            self._release_calls(self._server_calls.due(self.stop_reason))
         if self._text_filter is not None:
             self._say(_encoded(self._text_filter.end()))
         if self._unread_text and not self.calls:
@@ -500,7 +595,7 @@ class MessageReader:
         if self._shape.shows_thinking_blocks:
             thinking = [Fragment(block.json) for block in self.blocks if block.type in THINKING]
         ending = Ending(
-            finish_reason(self.stop_reason, has_tool_calls=bool(self.calls)),
+            reason or finish_reason(self.stop_reason, has_tool_calls=bool(self.calls)),
             (explanation or None) if self.stop_reason == "refusal" else None,
             self._annotations,
             self._citations,

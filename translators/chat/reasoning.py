@@ -12,7 +12,7 @@ from translators.adjustments import Adjustments
 from translators.chat.content import Block
 from translators.errors import TranslationError
 from translators.model_names import Spelling
-from translators.models import EFFORT_LEVELS, ModelRow
+from translators.models import BINDING, DISPLAY, EFFORT_LEVELS, ModelRow
 from translators.reading import decode, is_null
 from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest, ReasoningOptions
 
@@ -92,7 +92,20 @@ def write_reasoning(
     """The thinking mode and effort for one model."""
     wish = _wish(request, circumstances, adjustments)
     decided = _unasked(row, circumstances) if wish is None else _decided(wish, row, circumstances, adjustments)
+    if row.refuses and decided.thinking is not None:
+        decided = _without_refused(decided, decided.thinking, row, adjustments)
     return _with_allowed_effort(decided, request, row, circumstances.own_effort, adjustments)
+
+
+def _without_refused(decided: Reasoning, thinking: Block, row: ModelRow, adjustments: Adjustments) -> Reasoning:
+    """The same without parts of `thinking` that the model refuses."""
+    fields = dict(thinking)
+    # That thinking is summarised is what the gateway asks for by itself.
+    if DISPLAY in row.refuses and fields.pop("display", "summarized") != "summarized":
+        adjustments.add(DISPLAY, "dropped", "model")
+    if BINDING in row.refuses and fields.pop(_BINDING, None) is not None:
+        adjustments.add(BINDING, "dropped", "model")
+    return replace(decided, thinking=fields)
 
 
 def with_wishes(request: ChatRequest, name: Spelling) -> ChatRequest:
@@ -105,6 +118,11 @@ def with_wishes(request: ChatRequest, name: Spelling) -> ChatRequest:
     if name.effort:
         return replace(request, reasoning_effort=name.effort)
     return replace(request, reasoning=ReasoningOptions(enabled=True))
+
+
+def speaks_openrouter(request: ChatRequest) -> bool:
+    """Whether a request is in OpenRouter's dialect, whose clients look for reasoning in a field of its own."""
+    return request.reasoning is not None or request.include_reasoning is not None
 
 
 def _decided(wish: _Wish, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments) -> Reasoning:
@@ -133,6 +151,9 @@ def _with_allowed_effort(
     decided: Reasoning, request: ChatRequest, row: ModelRow, own: str | None, adjustments: Adjustments
 ) -> Reasoning:
     """The same with the caller's own effort, and not with more than the model takes beside thinking switched off."""
+    if own is not None and not row.efforts:
+        adjustments.add("output_config.effort", "dropped", "model")
+        own = None
     effort = decided.effort if own is None else own
     if own is not None and request.reasoning_effort not in (None, "none", own):
         adjustments.add("reasoning_effort", f"{request.reasoning_effort}->{own}", "output_config")

@@ -16,14 +16,22 @@ from translators.blocks import Block as RecordedBlock
 from translators.blocks import content_of, is_whole
 from translators.chat import caching
 from translators.chat.automatic import Prompt
-from translators.chat.choice import Choice, write_choice
+from translators.chat.choice import Choice, for_answer, write_choice
 from translators.chat.content import Block
+from translators.chat.echoes import signed_thinking
 from translators.chat.extensions import Extensions, write_extensions
-from translators.chat.formats import Format, write_format
+from translators.chat.formats import Format, tool_hash, write_format
 from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
-from translators.chat.reasoning import Circumstances, Reasoning, write_reasoning
-from translators.chat.settings import drop_without_counterpart, sampling, settings, token_limit, verbosity_words
+from translators.chat.reasoning import Circumstances, Reasoning, speaks_openrouter, write_reasoning
+from translators.chat.settings import (
+    drop_without_counterpart,
+    own_stops,
+    sampling,
+    settings,
+    token_limit,
+    verbosity_words,
+)
 from translators.chat.shape import PLAIN, AnswerShape
 from translators.chat.tools import Tools, tools_in_steps
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
@@ -87,6 +95,11 @@ class Target(Struct, frozen=True):
     row: ModelRow
     host: HostProfile = HostProfile()
     refused_schemas: frozenset[str] = frozenset()
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """Schemas that upstream has refused, and the uses of schemas that the model does not have."""
+        return self.refused_schemas.union(self.row.refuses) if self.row.refuses else self.refused_schemas
 
 
 class MessagesRequest(Struct, frozen=True):
@@ -203,12 +216,14 @@ def write_in_steps(
         native = options.server_tools
         if "mcp_servers" in options.allowed_fields:
             native |= {MCP_TOOLSET}
-        tools = yield from tools_in_steps(request, adjustments, target.refused_schemas, native=native)
+        tools = yield from tools_in_steps(request, adjustments, target.refused, native=native)
     draft = _decide(request, target, options, past, adjustments, limit, tools)
     yield from draft.writer.steps()
     yield
     system = _system(draft)
     has_marks = yield from _write_marks(draft, system)
+    if has_marks and draft.target.row.refuses:
+        has_marks = _unmark_refused(draft, system)
     if len(request.messages) > caching.MESSAGES_A_STEP:
         yield
     return _written(draft, system, has_marks=has_marks)
@@ -242,12 +257,18 @@ def _decide(
     tools: Tools,
 ) -> _Draft:
     """Each decision after those it depends on: form, choice, thinking, what the conversation may hold."""
-    row, refused = target.row, target.refused_schemas
+    row, refused = target.row, target.refused
     max_tokens, is_limited = limit
-    extensions = write_extensions(request, options.allowed_fields, adjustments)
-    form = write_format(request.response_format, adjustments, refused)
-    has_form = form.schema is not None or "format" in extensions.output_config
+    extensions = write_extensions(request, options.allowed_fields, adjustments, row.refuses)
+    own_form = "format" in extensions.output_config
+    may_force = row.forced_tools and not (tools.definitions or own_form)
+    form = write_format(request.response_format, adjustments, refused, may_force=may_force)
+    has_form = form.schema is not None or own_form
     choice = write_choice(request, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
+    if form.tools is not None:
+        tools, choice, has_form = form.tools, for_answer(form.tools, row), True
+    if tools.strict_schemas and (held := form.schema or choice.format) is not None:
+        tools.make_room(held, adjustments)
     circumstances = Circumstances(
         max_tokens=max_tokens,
         is_limited_by_caller=is_limited,
@@ -287,8 +308,10 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
     streams = bool(request.stream) or draft.max_tokens > MAX_UNSTREAMED_TOKENS or draft.tools.has_server_tools
     body = orjson.dumps(_body(draft, system, sampled, streams=streams))
     drop_without_counterpart(request, adjustments)
-    if draft.past.left_out is not None:
-        adjustments.note("thinking_blocks", "dropped", draft.past.left_out)
+    if (why := draft.past.left_out) is not None:
+        is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, request.messages))
+        # What the gateway has kept by itself, no caller has sent.
+        (adjustments.add if is_own else adjustments.note)("thinking_blocks", "dropped", why)
     shape = _shape(draft)
     adjustments.count_unknown(request.unknown_fields)
     version = target.host.sampling_version if sampled else None
@@ -308,9 +331,12 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
 
 
 def _schemas(draft: _Draft) -> dict[str, str]:
-    schemas = {f"tools.{index}": digest for index, digest in draft.tools.strict_schemas.items()}
+    schemas = {f"tools.{index}": schema_hash(found.json) for index, found in draft.tools.strict_schemas.items()}
     if (form := draft.form.schema or draft.choice.format) is not None:
-        schemas["output_config.format"] = schema_hash(form)
+        schemas["output_config.format"] = schema_hash(form.json)
+    if draft.form.tools is not None:
+        # The gateway made a tool of it.
+        schemas["tools.0"] = tool_hash(draft.form.tools)
     return schemas
 
 
@@ -319,7 +345,7 @@ def _body(draft: _Draft, system: list[Block], sampled: dict[str, object], *, str
     body: Block = {"model": draft.target.model, "max_tokens": draft.max_tokens}
     if streams:
         body["stream"] = True
-    body |= sampled | settings(draft.request, draft.adjustments)
+    body |= sampled | settings(draft.request, draft.adjustments, draft.target.row.refuses)
     body |= _thinking_fields(draft) | draft.extensions.fields
     if draft.tools.definitions:
         body["tools"] = draft.tools.definitions
@@ -373,6 +399,15 @@ def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bo
     return bool(marked) or has_marks
 
 
+def _unmark_refused(draft: _Draft, system: list[Block]) -> bool:
+    """Take off the marks that the model refuses; whether any is left."""
+    tools, messages = draft.tools.definitions, draft.writer.conversation.messages
+    marked = [block for part in (tools, system) for block in part if caching.MARK in block]
+    marked += caching.marked_blocks(messages)
+    caching.without_refused(marked, draft.target.row.refuses, draft.adjustments)
+    return any(caching.MARK in block for block in marked)
+
+
 def _asked_mark(request: ChatRequest) -> Block | None:
     """The mark that OpenAI's cache settings ask for."""
     asked = request.prompt_cache_options
@@ -402,8 +437,10 @@ def _thinking_fields(draft: _Draft) -> Block:
     config: Block = dict(draft.extensions.output_config)
     if draft.reasoning.effort is not None:
         config["effort"] = draft.reasoning.effort
+    elif not draft.target.row.efforts:
+        config.pop("effort", None)
     if (schema := draft.form.schema or draft.choice.format) is not None:
-        config["format"] = {"type": "json_schema", "schema": Fragment(schema)}
+        config["format"] = {"type": "json_schema", "schema": Fragment(schema.json)}
     if config:
         fields["output_config"] = config
     return fields
@@ -417,12 +454,22 @@ def _shape(draft: _Draft) -> AnswerShape:
         tool_names=tools.names,
         custom_tools=frozenset(tools.custom) if tools.custom else PLAIN.custom_tools,
         wrapped_tools=frozenset(tools.wrapped) if tools.wrapped else PLAIN.wrapped_tools,
+        property_names=_restored(tools) if tools.properties else PLAIN.property_names,
         is_legacy=tools.is_legacy,
         text_call=draft.choice.text_call,
+        answer_tool=draft.choice.answer_tool,
         strips_fences=draft.form.strips_fences,
+        only_json=draft.form.only_json,
+        stops=own_stops(draft.request),
+        shows_reasoning_twice=speaks_openrouter(draft.request),
         shows_thinking_blocks=draft.options.show_thinking_blocks and not is_special,
         # Only what upstream looks up by itself is cited with an address.
         counts_text=tools.has_server_tools,
         continues_pauses=tools.has_server_tools,
         keeps_blocks=draft.past.origin is not None and not is_special,
     )
+
+
+def _restored(tools: Tools) -> dict[str, dict[str, str]]:
+    """The caller's names of properties by upstream's, for each tool."""
+    return {tool: {new: given for given, new in names.items()} for tool, names in tools.properties.items()}

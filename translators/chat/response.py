@@ -56,6 +56,8 @@ def _message(answer: AnswerFold, shape: AnswerShape) -> bytes:
     members = _MESSAGE % (content, orjson.dumps(ending.refusal), orjson.dumps(ending.annotations))
     if answer.has_reasoning:
         members += b',"reasoning_content":' + answer.reasoning_json
+        if shape.shows_reasoning_twice:
+            members += b',"reasoning":' + answer.reasoning_json
     if ending.citations:
         members += b',"citations":' + orjson.dumps(ending.citations)
     if ending.thinking_blocks:

@@ -2,16 +2,17 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from operator import attrgetter
 from typing import Final, TypeVar
 
 from translators.adjustments import Adjustments
 from translators.chat.reasoning import Reasoning
+from translators.chat.stops import blank_stops
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
 from translators.limits import MAX_STOPS, MAX_USER, check_length, check_text
-from translators.models import ModelRow
+from translators.models import METADATA, SERVICE_TIER, STOPS, ModelRow
 from translators.reading import decode, is_null
 from translators.wire.chat import INTEGER_DECODER, NULL, ChatRequest
 
@@ -118,21 +119,36 @@ def _in_range(name: str, value: float, highest: int) -> float:
     )
 
 
-def settings(request: ChatRequest, adjustments: Adjustments) -> dict[str, object]:
-    """Stop sequences, the user's id and the service tier."""
+# What the caller calls a field that the model may refuse.
+_CALLERS_NAMES: Final = {STOPS: "stop", METADATA: "user", SERVICE_TIER: "service_tier"}
+
+
+def settings(request: ChatRequest, adjustments: Adjustments, refused: Collection[str] = ()) -> dict[str, object]:
+    """Stop sequences, the user's id and the service tier; `refused` are fields that the model does not take."""
     fields: dict[str, object] = {}
-    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
-    if stops:
+    if request.stop:
+        stops = _stops(request)
         check_length(stops, MAX_STOPS, "stop")
-    if kept := [stop for stop in stops if stop.strip()]:
-        fields["stop_sequences"] = kept
-    if len(kept) < len(stops):
-        adjustments.add("stop", "dropped", "blank")
+        if kept := [stop for stop in stops if stop.strip()]:
+            fields["stop_sequences"] = kept
+        blank = {stop for stop in stops if not stop.strip()}
+        if len(own_stops(request)) < len(blank):
+            adjustments.add("stop", "dropped", "blank" if "" in blank else "limit")
     if (user := _user(request, adjustments)) is not None:
         fields["metadata"] = {"user_id": _user_id(user)}
     if request.service_tier is not None:
         fields["service_tier"] = _looked_up(_SERVICE_TIERS, request.service_tier, "service_tier")
+    if refused:
+        for name, callers in _CALLERS_NAMES.items():
+            if name in fields and name in refused:
+                del fields[name]
+                adjustments.add(callers, "dropped", "model")
     return fields
+
+
+def own_stops(request: ChatRequest) -> tuple[str, ...]:
+    """The stop sequences that Messages refuses, since they are white space only; the gateway looks for them itself."""
+    return blank_stops(_stops(request)) if request.stop else ()
 
 
 def verbosity_words(request: ChatRequest) -> str | None:
@@ -150,6 +166,10 @@ def drop_without_counterpart(request: ChatRequest, adjustments: Adjustments) -> 
     for (name, neutral), value in zip(WITHOUT_COUNTERPART.items(), values, strict=True):
         if not is_null(value) and bytes(value) not in neutral:
             adjustments.add(name, "dropped", "unsupported")
+
+
+def _stops(request: ChatRequest) -> list[str]:
+    return [request.stop] if isinstance(request.stop, str) else request.stop or []
 
 
 def _shown(number: int) -> str:

@@ -10,8 +10,9 @@ from msgspec import Raw, Struct
 from translators.blocks import THINKING, Block
 from translators.chat.content import TEXT_TYPES
 from translators.chat.echoes import signed_thinking
-from translators.chat.filters import FenceStripper
-from translators.chat.names import caller_call_id, upstream_tool_name
+from translators.chat.filters import FenceStripper, TextFilter
+from translators.chat.json_value import JsonValue
+from translators.chat.names import is_legal_property, upstream_property_name, upstream_tool_name
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.reading import is_null, is_text
 from translators.wire.chat import PARTS_DECODER, ChatMessage, CustomCall, FunctionCall
@@ -32,22 +33,45 @@ class _Part(Struct):
 
 # Arguments that are spelled otherwise, every character as an escape in an escaped text, are no longer than that.
 _LONGER: Final = 64
+# How clients write down that there are no arguments.
+_NOTHING: Final[tuple[object, ...]] = (None, [], "", {})
 # What a chat completion tells of, or a client sends back; others may have fields of these names with other values.
 _TOLD: Final = frozenset({"text", "tool_use", *THINKING})
 _PART_DECODER: Final = msgspec.json.Decoder(_Part)
 
 
-def shows(blocks: Sequence[Block], message: ChatMessage) -> bool:
-    """Whether a message says what these blocks do: the same words, calls and arguments, and no other thinking."""
+def shows(blocks: Sequence[Block], message: ChatMessage, previous: ChatMessage | None = None) -> bool:
+    """Whether a message says what these blocks do: the same words, calls and arguments, and no other thinking.
+
+    Beside the same calls the words may be missing, or stand behind those of the assistant's `previous` message: some
+    clients drop the one, some repeat the other. What the calls' ids are does not count: whose they are, the key says.
+    """
     parts = [_PART_DECODER.decode(block.json) for block in blocks if block.type in _TOLD]
     said = _said(message)
     if said is None:
         return False
     words = "".join([part.text for part in parts if part.type == "text"])
-    if said.strip() != words.strip() and said.strip() != _without_fences(words):
-        return False
     uses = [part for part in parts if part.type == "tool_use"]
-    return _calls_are_same(uses, message) and _thinks_same(parts, message)
+    return (
+        (_are_same_words(said.strip(), words) or (bool(uses) and _are_words_of_a_call(said.strip(), words, previous)))
+        and _calls_are_same(uses, message)
+        and _thinks_same(parts, message)
+    )
+
+
+def _are_same_words(said: str, words: str) -> bool:
+    return said == words.strip() or said in _as_json(words)
+
+
+def _are_words_of_a_call(said: str, words: str, previous: ChatMessage | None) -> bool:
+    """Whether nothing is said, or the last words of the message before and perhaps these."""
+    if not said:
+        return True
+    earlier = _said(previous) if previous is not None else None
+    if earlier is None:
+        return False
+    # What was there before is at the front: where these words end alike, they may as well be part of it.
+    return any(earlier.strip().endswith(rest) for rest in {said, said.removesuffix(words.strip()).strip()} if rest)
 
 
 def _said(message: ChatMessage) -> str | None:
@@ -68,10 +92,10 @@ def _said(message: ChatMessage) -> str | None:
         return None
 
 
-def _without_fences(words: str) -> str:
-    """The words as they were given out where JSON was asked for."""
-    stripper = FenceStripper()
-    return (stripper.feed(words) + stripper.end()).strip()
+def _as_json(words: str) -> tuple[str, ...]:
+    """The words as they may have been given out where JSON was asked for."""
+    filters: tuple[TextFilter, ...] = (FenceStripper(), JsonValue())
+    return tuple([(text_filter.feed(words) + text_filter.end()).strip() for text_filter in filters])
 
 
 def _calls_are_same(uses: Sequence[_Part], message: ChatMessage) -> bool:
@@ -83,8 +107,7 @@ def _calls_are_same(uses: Sequence[_Part], message: ChatMessage) -> bool:
         return len(uses) == 1 and _is_same_call(uses[0], message.function_call)
     calls = message.tool_calls or ()
     return len(uses) == len(calls) and all(
-        call.id == caller_call_id(use.id) and _is_same_call(use, call.function or call.custom)
-        for use, call in zip(uses, calls, strict=True)
+        _is_same_call(use, call.function or call.custom) for use, call in zip(uses, calls, strict=True)
     )
 
 
@@ -108,10 +131,22 @@ def _is_same_input(use: _Part, call: FunctionCall | CustomCall) -> bool:
                 return True
             arguments = msgspec.json.decode(text)
         else:
-            arguments = _value(given) or {}
-        return _equal(made, arguments) or _equal(made, {VALUE_PROPERTY: arguments})
+            arguments = _value(given)
+        if arguments in _NOTHING:
+            # Languages without a notation for an empty map write it so; wrapped values are values.
+            return made == {} or _equal(made, {VALUE_PROPERTY: arguments})
+        return _equal(_with_legal_names(made), _with_legal_names(arguments)) or _equal(
+            made, {VALUE_PROPERTY: arguments}
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
+
+
+def _with_legal_names(value: object) -> object:
+    """Arguments by the names that their properties have upstream: a client has its own for some of them."""
+    if not isinstance(value, dict) or all(map(is_legal_property, value)):
+        return value
+    return {upstream_property_name(name): item for name, item in value.items()}
 
 
 def _equal(made: object, given: object) -> bool:

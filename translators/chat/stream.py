@@ -4,6 +4,8 @@
 arguments are spliced: the JSON string that upstream sent is the JSON string that the client gets.
 """
 
+from typing import Final
+
 import orjson
 
 from translators.chat.chunks import ChunkStream, StreamFrame
@@ -11,24 +13,38 @@ from translators.chat.finish import legacy_reason
 from translators.chat.reader import Call, Ending, State
 from translators.chat.shape import PLAIN, AnswerShape
 
+_REASONING: Final = (b'"reasoning_content":', b"")
+_REASONING_TWICE: Final = (b'"reasoning_content":', b',"reasoning":', b"")
+
 __all__ = ["ChatStream", "State", "StreamFrame"]
 
 
 class ChatStream(ChunkStream):
     """Translates one upstream stream into `chat.completion.chunk` objects."""
 
+    id_prefix = "chatcmpl"
+    # What stands around the text of a piece of reasoning.
+    _reasoning_fields: tuple[bytes, ...] = _REASONING
+
     def __init__(self, frame: StreamFrame, shape: AnswerShape = PLAIN, *, index: int = 0) -> None:
         super().__init__(frame, shape)
         self._index = index
         self._is_opened = False
+        if shape.shows_reasoning_twice:
+            self._reasoning_fields = _REASONING_TWICE
         self._delta_head = b""
         # With usage asked for, every chunk but the last says `null`; else the key is absent.
         self._usage_null = b',"usage":null' if frame.include_usage else b""
         self._delta_tail = b'},"logprobs":null,"finish_reason":null}]' + self._usage_null + b"}\n\n"
 
+    @property
+    def has_content(self) -> bool:
+        """Whether there is anything yet that a client can read."""
+        return self._is_opened
+
     def on_begin(self) -> None:
         """Prepare what all chunks have in common."""
-        self._begin("chat.completion.chunk", "chatcmpl", service_tier=self.usage.service_tier)
+        self._begin("chat.completion.chunk", service_tier=self.usage.service_tier)
         self._delta_head = self._head + b'{"index":%d,"delta":{' % self._index
 
     def on_text(self, raw: bytes) -> None:
@@ -41,7 +57,7 @@ class ChatStream(ChunkStream):
         """A chunk with reasoning."""
         # Whether there will be text is not known yet: null becomes a text with the first one.
         self._open(b"null")
-        self._delta(b'"reasoning_content":' + raw)
+        self._delta(raw.join(self._reasoning_fields))
 
     def on_call(self, call: Call) -> None:
         """The head of a call: the only chunk with its id, type and name."""
@@ -89,6 +105,10 @@ class ChatStream(ChunkStream):
         self._chunks.append(self._delta_head + delta + tail)
         if self._frame.choices == 1:
             self._chunks.append(self.closing(self.usage))
+
+    def empty_chunk(self) -> bytes:
+        """A chunk that says nothing; only of a message that has begun."""
+        return self._delta_head + self._delta_tail
 
     def _open(self, content: bytes) -> None:
         """The first chunk of the choice, once: both SDKs add up what they get twice."""

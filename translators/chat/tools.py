@@ -1,7 +1,7 @@
 """Tools in all their forms, and calls of them in the history."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,7 +13,9 @@ from orjson import Fragment
 from translators.adjustments import Adjustments
 from translators.chat.caching import MARK, mark_of
 from translators.chat.content import Block
+from translators.chat.hosted import HOSTED_TYPES, WEB_SEARCH, hosted_name, hosted_tool, location
 from translators.chat.names import upstream_tool_name
+from translators.chat.properties import Names, with_legal_names, with_names
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.errors import TranslationError
 from translators.limits import (
@@ -24,14 +26,18 @@ from translators.limits import (
     check_text,
     too_many_values,
 )
+from translators.models import STRICT
 from translators.reading import decode, is_null
 from translators.remembered import Remembered
-from translators.schema import OutsideSubsetError, schema_hash, structured
+from translators.schema import OutsideSubsetError, Structured, schema_hash, structured
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS, may_use
 from translators.weight import count_values, has_more_values
 from translators.wire.chat import (
+    CUSTOM_DECODER,
     CUSTOM_FORMAT_DECODER,
+    FUNCTION_DECODER,
     OBJECT_DECODER,
+    RAW_LIST_DECODER,
     TEXT_DECODER,
     TOOL_DECODER,
     ChatRequest,
@@ -41,15 +47,24 @@ from translators.wire.chat import (
     FunctionDefinition,
     ToolDefinition,
     WebSearchOptions,
+    field_names,
 )
 
 # Section 12 of the Messages reference.
 MAX_STRICT_TOOLS: Final = 20
-MAX_STRICT_OPTIONAL: Final = 24
-MAX_STRICT_UNIONS: Final = 16
 
-WEB_SEARCH: Final = "web_search_20260318"
-_WEB_SEARCH_NAME: Final = "web_search"
+# Anthropic's own fields of a tool that the caller runs (section 3.6), each with the beta that it needs.
+BETA_OF_TOOL_FIELD: Final[dict[str, str | None]] = {
+    "eager_input_streaming": None,
+    "input_examples": None,
+    "defer_loading": None,
+    "allowed_callers": None,
+}
+_EXAMPLES: Final = "input_examples"
+# Of a flat tool, a function's fields stand among its own.
+_TOOL_FIELDS: Final = field_names(ToolDefinition) | BETA_OF_TOOL_FIELD.keys()
+_FUNCTION_FIELDS: Final = field_names(FunctionDefinition) | BETA_OF_TOOL_FIELD.keys()
+_CUSTOM_FIELDS: Final = field_names(CustomDefinition) | BETA_OF_TOOL_FIELD.keys()
 # Anthropic's own tools are named by their type and its date; those in beta need a header.
 _NATIVE_TYPE: Final = re.compile(r"[a-z_]+_20\d{6}|mcp_toolset")
 _BETA_OF_TYPE: Final = {
@@ -60,6 +75,8 @@ _BETA_OF_TYPE: Final = {
     "mcp_toolset": "mcp-client-2025-11-20",
 }
 _NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
+# The same where the model is held to it.
+_NO_ARGUMENTS_AT_ALL: Final = b'{"type":"object","properties":{},"additionalProperties":false}'
 _FREE_TEXT: Final = orjson.dumps(
     {
         "type": "object",
@@ -68,6 +85,8 @@ _FREE_TEXT: Final = orjson.dumps(
         "additionalProperties": False,
     }
 )
+# How clients write down that there are no arguments: a map that is missing, or empty in a language that has no maps.
+NOTHING: Final = re.compile(rb"null|\[[ \t\r\n]*+\]|\"\"")
 _UNIONS: Final = ("anyOf", "oneOf", "allOf")
 _DEFINITIONS: Final = ("$defs", "definitions")
 
@@ -86,8 +105,9 @@ class Tools:
     """The tools of one request, as Messages takes them.
 
     `names` maps upstream's names to the caller's; `custom` (caller's names) take free text; `wrapped` (upstream's
-    names) have their schema inside one property; `schemas` are those of the caller's functions, by upstream's name;
-    `strict_schemas` the hashes of those that upstream makes a grammar of, by the place among `definitions`.
+    names) have their schema inside one property; `properties` (by upstream's name) has upstream's names of a tool's
+    properties by the caller's, where they differ; `schemas` are those of the caller's functions, by upstream's name;
+    `strict_schemas` are those that upstream makes a grammar of, by the place among `definitions`.
     """
 
     definitions: list[Block] = field(default_factory=list)
@@ -95,7 +115,8 @@ class Tools:
     custom: set[str] = field(default_factory=set)
     wrapped: set[str] = field(default_factory=set)
     schemas: dict[str, bytes] = field(default_factory=dict)
-    strict_schemas: dict[int, str] = field(default_factory=dict)
+    properties: dict[str, Names] = field(default_factory=dict)
+    strict_schemas: dict[int, Structured] = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
     has_server_tools: bool = False
     is_legacy: bool = False
@@ -106,7 +127,24 @@ class Tools:
 
     def copy(self) -> "Tools":
         """The same tools, to which others can be added and whose marks can be changed."""
-        return replace(self, definitions=[dict(item) for item in self.definitions], names=dict(self.names))
+        return replace(
+            self,
+            definitions=[dict(item) for item in self.definitions],
+            names=dict(self.names),
+            strict_schemas=dict(self.strict_schemas),
+        )
+
+    def make_room(self, form: Structured, adjustments: Adjustments) -> None:
+        """Take `strict` from the tools that do not fit beside the form of the answer; all share the limits."""
+        optional, unions = form.optional_parameters, form.unions
+        for place, schema in list(self.strict_schemas.items()):
+            if schema.fits(optional, unions):
+                optional, unions = optional + schema.optional_parameters, unions + schema.unions
+                continue
+            definition = self.definitions[place]
+            definition["input_schema"] = Fragment(self.schemas[str(definition["name"])])
+            del definition["strict"], self.strict_schemas[place]
+            adjustments.add("tools.strict", "dropped", "limit")
 
 
 # Read anew, tools cost as much as all the rest of a request. What is kept of them: their text as the key, the schemas,
@@ -125,8 +163,8 @@ def tools_in_steps(
 ) -> Generator[None, None, Tools]:
     """All tools of a request: functions, custom tools, Anthropic's own, web search, and the legacy functions.
 
-    `refused_schemas` (hashes) are known to be too much for upstream, so tools with them are not strict. `native` names
-    those of Anthropic's own that may be used, beside those that the caller runs.
+    `refused_schemas` (hashes, or `STRICT` for all) are refused by upstream, so tools with them are not strict. `native`
+    names those of Anthropic's own that may be used, beside those that the caller runs.
     """
     tools = Tools()
     if request.tools:
@@ -138,7 +176,7 @@ def tools_in_steps(
         else:
             writer.tools.is_legacy = True
             for index, function in enumerate(request.functions):
-                writer.add_function(function, f"functions[{index}]", NULL_MARK)
+                writer.add_function(function, f"functions[{index}]", {})
                 yield
     if request.web_search_options is not None:
         writer.add_web_search(request.web_search_options)
@@ -165,6 +203,14 @@ def _listed_tools(
     return tools.copy()
 
 
+def answer_tool(name: str, description: str | None, schema: bytes, path: str) -> Tools:
+    """The tool, the only one, whose arguments are the answer."""
+    writer = _ToolWriter(Tools(), Adjustments(), frozenset(), frozenset())
+    function = {"name": name, "description": description, "parameters": Fragment(schema)}
+    writer.add_function(Raw(orjson.dumps(function)), path, {})
+    return writer.tools
+
+
 NULL_MARK: Final = Raw(b"null")
 
 
@@ -187,76 +233,131 @@ class _ToolWriter:
         """Add one entry of `tools`."""
         if has_more_values(raw, MAX_TOOL_VALUES):
             raise too_many_values(path, MAX_TOOL_VALUES)
-        tool = decode(TOOL_DECODER, raw, path)
-        if tool.type == "function":
-            function = tool.function or _flat_function(tool)
-            if function is None:
-                raise _missing(f"{path}.function")
-            place = f"{path}.function" if tool.function else path
-            self.add_function(function, place, tool.cache_control)
-        elif tool.type == "custom" and tool.custom is not None:
-            self._add_custom(tool.custom, path, tool.cache_control)
-        elif _NATIVE_TYPE.fullmatch(tool.type) or (tool.type == "custom" and not is_null(tool.input_schema)):
-            self._add_native(tool, raw, path)
+        tool, fields = decode(TOOL_DECODER, raw, path), decode(OBJECT_DECODER, raw, path)
+        is_anthropics = tool.type == "custom" and not is_null(tool.input_schema)
+        if tool.type == "function" or is_anthropics:
+            self._add_listed_function(tool, raw, fields, path)
+        elif tool.type == "custom" and not is_null(tool.custom):
+            self._adjustments.count_unknown(len(fields.keys() - _TOOL_FIELDS))
+            self._add_custom(tool.custom, f"{path}.custom", fields)
+        elif tool.type in HOSTED_TYPES:
+            self._add_hosted(HOSTED_TYPES[tool.type], fields, path)
+        elif _NATIVE_TYPE.fullmatch(tool.type):
+            self._add_native(tool, fields, path)
         else:
             message = f"Tools of type '{tool.type}' are not known here; 'function', 'custom' and Anthropic's own are."
             raise TranslationError(message, param=f"{path}.type", code="invalid_value")
 
-    def add_function(self, function: FunctionDefinition, path: str, cache_control: Raw) -> None:
-        """Add a function."""
+    def _add_listed_function(self, tool: ToolDefinition, raw: Raw, fields: dict[str, Raw], path: str) -> None:
+        """A function in its field, or flat: as Responses has it, or Messages."""
+        if not is_null(tool.function):
+            self._adjustments.count_unknown(len(fields.keys() - _TOOL_FIELDS))
+            self.add_function(tool.function, f"{path}.function", fields, is_strict=bool(tool.strict))
+        elif tool.name is not None:
+            self.add_function(raw, path, {"type": fields.pop("type", NULL_MARK)})
+        else:
+            raise _missing(f"{path}.function")
+
+    def add_function(self, raw: Raw, path: str, outer: dict[str, Raw], *, is_strict: bool = False) -> None:
+        """Add a function; `outer` are the fields of the tool that it stands in."""
+        if has_more_values(raw, MAX_TOOL_VALUES):
+            raise too_many_values(path, MAX_TOOL_VALUES)
+        function, fields = decode(FUNCTION_DECODER, raw, path), decode(OBJECT_DECODER, raw, path)
+        self._adjustments.count_unknown(len(fields.keys() - _FUNCTION_FIELDS - outer.keys()))
         name = self._name(function.name, path)
-        if has_more_values(function.parameters, MAX_TOOL_VALUES):
-            raise too_many_values(f"{path}.parameters", MAX_TOOL_VALUES)
-        schema, is_wrapped = _object_schema(function.parameters, f"{path}.parameters")
+        is_anthropics = is_null(function.parameters)
+        parameters = function.input_schema if is_anthropics else function.parameters
+        place = f"{path}.{'input_schema' if is_anthropics else 'parameters'}"
+        schema, is_wrapped = _object_schema(parameters, place)
         if is_wrapped:
             self.tools.wrapped.add(name)
+        else:
+            schema, renamed = with_legal_names(schema, place)
+            if renamed:
+                self.tools.properties[name] = renamed
         definition: Block = {"name": name}
         if function.description:
             definition["description"] = function.description
-        if function.strict and (strict := self._strict(schema)) is not None:
+        closed = _NO_ARGUMENTS_AT_ALL if is_null(parameters) else schema
+        if (function.strict or is_strict) and (strict := self._strict(closed)) is not None:
             definition |= {"input_schema": Fragment(strict), "strict": True}
         else:
             definition["input_schema"] = Fragment(schema)
-        self.tools.schemas[name] = schema
-        for source in (cache_control, function.cache_control):
-            if (mark := mark_of(source, None, path)) is not None:
+        self.tools.schemas[name] = closed
+        self._finish(definition, (outer, fields), path)
+
+    def _finish(self, definition: Block, levels: Iterable[dict[str, Raw]], path: str) -> None:
+        """Give a tool Anthropic's own fields and its mark, from both of the levels where clients put them."""
+        for fields in levels:
+            for field_name, beta in BETA_OF_TOOL_FIELD.items():
+                if not is_null(value := fields.get(field_name, NULL_MARK)):
+                    is_example = field_name == _EXAMPLES
+                    written = self._examples(value, str(definition["name"]), path) if is_example else bytes(value)
+                    definition[field_name] = Fragment(written)
+                    self.tools.betas += [beta] if beta else []
+            if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path)) is not None:
                 definition[MARK] = mark
         self.tools.definitions.append(definition)
+
+    def _examples(self, examples: Raw, name: str, path: str) -> bytes:
+        """Examples of a tool's arguments, in the form that its schema has upstream."""
+        names, is_free = self.tools.properties.get(name), self.tools.schemas[name] is _FREE_TEXT
+        if not (names or is_free or name in self.tools.wrapped):
+            return bytes(examples)
+        listed = decode(RAW_LIST_DECODER, examples, f"{path}.{_EXAMPLES}")
+        if names:
+            return orjson.dumps([Fragment(with_names(item, names)) for item in listed])
+        within = INPUT_PROPERTY if is_free else VALUE_PROPERTY
+        return orjson.dumps([{within: Fragment(bytes(item))} for item in listed])
 
     def add_web_search(self, options: WebSearchOptions) -> None:
         """OpenAI's web search as Anthropic's newest, with plain calls: its results are not filtered by code."""
         if not may_use(WEB_SEARCH, self._native):
             self._adjustments.add("web_search_options", "dropped", "not-allowed")
             return
-        if _WEB_SEARCH_NAME in self.tools.names:
+        name = hosted_name(WEB_SEARCH)
+        if name in self.tools.names:
             # A tool of the caller's own has the name, or the search is there already.
             self._adjustments.add("web_search_options", "dropped", "name-taken")
             return
-        self.tools.names[_WEB_SEARCH_NAME] = _WEB_SEARCH_NAME
-        search: Block = {"type": WEB_SEARCH, "name": _WEB_SEARCH_NAME, "allowed_callers": ["direct"]}
-        place = options.user_location.approximate if options.user_location else None
-        if place is not None:
-            given = {name: value for name, value in msgspec.structs.asdict(place).items() if value}
-            if given:
-                search["user_location"] = {"type": "approximate", **given}
+        self.tools.names[name] = name
+        search: Block = {"type": WEB_SEARCH, "name": name, "allowed_callers": ["direct"]}
+        if options.user_location and (place := location(options.user_location)) is not None:
+            search["user_location"] = place
         if options.search_context_size not in (None, "medium"):
             self._adjustments.add("web_search_options.search_context_size", "dropped", "unsupported")
         self.tools.definitions.append(search)
         self.tools.has_server_tools = True
 
-    def _add_custom(self, custom: CustomDefinition, path: str, cache_control: Raw) -> None:
+    def _add_custom(self, raw: Raw, path: str, outer: dict[str, Raw]) -> None:
         """A tool for free text is one with a single text property."""
-        name = self._name(custom.name, f"{path}.custom")
+        custom, fields = decode(CUSTOM_DECODER, raw, path), decode(OBJECT_DECODER, raw, path)
+        self._adjustments.count_unknown(len(fields.keys() - _CUSTOM_FIELDS))
+        name = self._name(custom.name, path)
         definition: Block = {"name": name, "input_schema": Fragment(_FREE_TEXT)}
-        if description := _custom_description(custom, f"{path}.custom.format"):
+        if description := _custom_description(custom, f"{path}.format"):
             definition["description"] = description
-        if (mark := mark_of(cache_control, None, path)) is not None:
-            definition[MARK] = mark
         self.tools.custom.add(custom.name)
         self.tools.schemas[name] = _FREE_TEXT
-        self.tools.definitions.append(definition)
+        self._finish(definition, (outer, fields), path)
 
-    def _add_native(self, tool: ToolDefinition, raw: Raw, path: str) -> None:
+    def _add_hosted(self, kind: str, fields: dict[str, Raw], path: str) -> None:
+        """A tool of Anthropic's by a plain name."""
+        if not may_use(kind, self._native):
+            self._adjustments.add("tools.type", "dropped", "not-allowed")
+            return
+        name = hosted_name(kind)
+        if name in self.tools.names:
+            self._adjustments.add("tools.type", "dropped", "name-taken")
+            return
+        self.tools.names[name] = name
+        definition = hosted_tool(fields, kind, path, self._adjustments)
+        if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path)) is not None:
+            definition[MARK] = mark
+        self.tools.definitions.append(definition)
+        self.tools.has_server_tools = True
+
+    def _add_native(self, tool: ToolDefinition, fields: dict[str, Raw], path: str) -> None:
         if not may_use(tool.type, self._native):
             if tool.type == MCP_TOOLSET:
                 self._adjustments.add("tools.mcp_toolset", "dropped", "not-allowed")
@@ -265,13 +366,11 @@ class _ToolWriter:
             return
         if tool.name is not None:
             self._name(tool.name, path)
-        fields = decode(OBJECT_DECODER, raw, path)
         definition: Block = {key: Fragment(bytes(value)) for key, value in fields.items() if key != MARK}
         if (mark := mark_of(tool.cache_control, None, path)) is not None:
             definition[MARK] = mark
         self.tools.definitions.append(definition)
-        if tool.type != "custom":
-            self.tools.has_server_tools = True
+        self.tools.has_server_tools = True
         if (beta := _BETA_OF_TYPE.get(tool.type)) is not None:
             self.tools.betas.append(beta)
 
@@ -289,6 +388,9 @@ class _ToolWriter:
 
     def _strict(self, schema: bytes) -> bytes | None:
         """The schema for a strict tool, or None where the subset or a limit does not allow one more."""
+        if STRICT in self._refused_schemas:
+            self._adjustments.add("tools.strict", "dropped", "model")
+            return None
         # Schemas that turn out not to fit are work as well.
         self._strict_values += count_values(schema)
         if self._strict_values > MAX_STRICT_VALUES:
@@ -296,45 +398,47 @@ class _ToolWriter:
             return None
         try:
             found = structured(schema)
-            digest = schema_hash(found.json)
-            if digest in self._refused_schemas:
+            if schema_hash(found.json) in self._refused_schemas:
                 raise OutsideSubsetError("upstream has refused it")
             if found.json.startswith(b'{"$ref"'):
                 raise OutsideSubsetError("a reference at the root, where Messages insists on an object")
         except OutsideSubsetError:
             self._adjustments.add("tools.strict", "dropped", "schema")
             return None
-        totals = (
-            self._strict_tools + 1,
-            self._optional + found.optional_parameters,
-            self._unions + found.unions,
-        )
-        limits = (MAX_STRICT_TOOLS, MAX_STRICT_OPTIONAL, MAX_STRICT_UNIONS)
-        if any(total > limit for total, limit in zip(totals, limits, strict=True)):
+        if self._strict_tools == MAX_STRICT_TOOLS or not found.fits(self._optional, self._unions):
             self._adjustments.add("tools.strict", "dropped", "limit")
             return None
-        self._strict_tools, self._optional, self._unions = totals
-        self.tools.strict_schemas[len(self.tools.definitions)] = digest
+        self._strict_tools += 1
+        self._optional += found.optional_parameters
+        self._unions += found.unions
+        self.tools.strict_schemas[len(self.tools.definitions)] = found
         return found.json
 
 
-def call_input(call: FunctionCall, path: str, adjustments: Adjustments, *, wraps: bool = False) -> Fragment:
-    """The arguments of an earlier call as an object: spliced where they are one, wrapped where they are not."""
+def call_input(
+    call: FunctionCall, path: str, adjustments: Adjustments, *, wraps: bool = False, names: Names | None = None
+) -> Fragment:
+    """The arguments of an earlier call as an object: spliced where they are one, wrapped where they are not.
+
+    `names` are those of its properties that are other ones upstream.
+    """
     text = _arguments_text(call.arguments, path).strip() or b"{}"
     if wraps and _is_json(text):
         return Fragment(b'{"%b":%b}' % (VALUE_PROPERTY.encode(), text))
+    if NOTHING.fullmatch(text):
+        return Fragment(b"{}")
     try:
         _ANY_OBJECT_DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         adjustments.add("arguments", "wrapped", "not-an-object")
         return Fragment(orjson.dumps({"_arguments": text.decode()}))
-    return Fragment(text)
+    return Fragment(with_names(text, names) if names else text)
 
 
 def custom_input(call: CustomCall, path: str) -> Fragment:
     """The free text of an earlier call, in the property that it came in."""
     check_text(call.input, MAX_ARGUMENTS, path)
-    text = b'""' if is_null(call.input) else orjson.dumps(decode(TEXT_DECODER, call.input, path))
+    text = b'""' if NOTHING.fullmatch(call.input) else orjson.dumps(decode(TEXT_DECODER, call.input, path))
     return Fragment(b'{"%b":%b}' % (INPUT_PROPERTY.encode(), text))
 
 
@@ -343,6 +447,8 @@ def _arguments_text(arguments: Raw, path: str) -> bytes:
         return b""
     check_text(arguments, MAX_ARGUMENTS, path)
     data = bytes(arguments)
+    if data[:1] == b"[" and NOTHING.fullmatch(data):
+        return b""
     # Some clients send the object itself where its text belongs.
     return data if data[:1] == b"{" else decode(TEXT_DECODER, arguments, path).encode()
 
@@ -353,12 +459,6 @@ def _is_json(text: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
-
-
-def _flat_function(tool: ToolDefinition) -> FunctionDefinition | None:
-    if tool.name is None:
-        return None
-    return FunctionDefinition(tool.name, tool.description, tool.parameters, tool.strict)
 
 
 def _object_schema(parameters: Raw, path: str) -> tuple[bytes, bool]:

@@ -18,7 +18,7 @@ from translators.blocks import Block as RecordedBlock
 from translators.chat.caching import MARK
 from translators.chat.content import Block
 from translators.chat.echoes import signature_digest, signed_thinking
-from translators.chat.history import DIGEST_BYTES, History, names_of_calls, turn_key
+from translators.chat.history import DIGEST_BYTES, History, names_of_calls, place_key, turn_key
 from translators.chat.shown import shows
 from translators.reading import is_null
 from translators.remembered import Remembered
@@ -33,8 +33,8 @@ _NEVER_KEPT: Final = "fallback"
 _WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use"})
 # Why thinking that was kept does not go back, as callers are told: another account answers, other tools or another
 # system prompt, the client shows a turn otherwise than it was said, an earlier turn is not there any more, upstream has
-# refused it.
-LeftOut: TypeAlias = Literal["account", "changed", "edited", "missing", "refused"]
+# refused it, or a turn that was kept at a place is not the one that the client shows there.
+LeftOut: TypeAlias = Literal["account", "changed", "edited", "missing", "refused", "unknown"]
 _FORM: Final = 1
 # So many turns make a step: 2 ms at most, for such as nobody has compared yet; and so many keys: 0.2 ms.
 _TURNS_A_STEP: Final = 32
@@ -155,6 +155,11 @@ def _hides_something(types: Sequence[str]) -> bool:
     return any(kind in THINKING for kind in types) or "text" in types[types.index("tool_use") :]
 
 
+def kept_place(origin: Origin, names: Sequence[str]) -> bytes | None:
+    """The key under which a turn's own key is kept, to be found by its place; None where it calls nothing."""
+    return place_key(origin.before, origin.model) if names else None
+
+
 # Recalling
 
 
@@ -166,6 +171,26 @@ def keys_in_steps(history: History, messages: Sequence[ChatMessage], model: str)
         if len(keys) % _KEYS_A_STEP == 0:
             yield
     return keys
+
+
+def places_in_steps(
+    history: History, messages: Sequence[ChatMessage], keys: Sequence[bytes], found: Mapping[bytes, bytes], model: str
+) -> Generator[None, None, dict[bytes, bytes]]:
+    """Where to look for the turns that were not found by the ids of their calls: keys of places, to the turns' keys.
+
+    There are none where the latest turn that called tools was found: a client that spells ids anew does so with all.
+    The latest places come first.
+    """
+    places: dict[bytes, bytes] = {}
+    for number, (key, turn) in enumerate(zip(reversed(keys), reversed(history.turns), strict=True)):
+        if names_of_calls(messages[turn.index]):
+            if key not in found:
+                places[place_key(turn.before, model)] = key
+            elif not places:
+                return {}
+        if number % _KEYS_A_STEP == _KEYS_A_STEP - 1:
+            yield
+    return places
 
 
 def recall_in_steps(
@@ -188,7 +213,8 @@ def recall_in_steps(
     turns: dict[bytes, _KnownTurn] = {}
     for number, (key, seen) in enumerate(places.items()):
         if (value := found.get(key)) is not None:
-            turn = known.turn(value, seen.after, messages[seen.index])
+            previous = messages[history.turns[number - 1].index] if number else None
+            turn = known.turn(value, seen.after, messages[seen.index], previous)
             if turn is not None:
                 turns[key] = turn
         if number % _TURNS_A_STEP == 0:
@@ -239,27 +265,29 @@ class KnownTurns:
     def __init__(self, max_bytes: int) -> None:
         self._known: Remembered[tuple[bytes, _KnownTurn | None]] = Remembered(max_bytes)
 
-    def turn(self, value: bytes, after: bytes, message: ChatMessage) -> _KnownTurn | None:
+    def turn(
+        self, value: bytes, after: bytes, message: ChatMessage, previous: ChatMessage | None = None
+    ) -> _KnownTurn | None:
         """The turn that is kept in `value`; None where the client does not show it as it was made.
 
-        `after` digests what is seen up to the message and with it.
+        `after` digests what is seen up to the message and with it; `previous` is the assistant's message before.
         """
         if not (is_null(message.thinking_blocks) and is_null(message.reasoning_details)):
             # Thinking of the client's own is not seen, and decides as well.
-            return _compared(value, message)
+            return _compared(value, message, previous)
         known = self._known.get(after)
         if known is not None and known[0] == value:
             return known[1]
-        turn = _compared(value, message)
+        turn = _compared(value, message, previous)
         self._known.put(after, (value, turn), _COPIES * len(value) + _OBJECT_BYTES)
         return turn
 
 
-def _compared(value: bytes, message: ChatMessage) -> _KnownTurn | None:
+def _compared(value: bytes, message: ChatMessage, previous: ChatMessage | None) -> _KnownTurn | None:
     """A turn as it is kept, where a message shows it."""
     try:
         turn = _TURN_DECODER.decode(value)
-        if turn.form != _FORM or not all(map(is_whole, turn.blocks)) or not shows(turn.blocks, message):
+        if turn.form != _FORM or not all(map(is_whole, turn.blocks)) or not shows(turn.blocks, message, previous):
             return None
         content = tuple(map(_spliced, turn.blocks))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -10,6 +10,8 @@ from translators.chat.shape import PLAIN, AnswerShape
 class CompletionStream(ChunkStream):
     """Translates one upstream stream into `text_completion` objects; reasoning has no place in them."""
 
+    id_prefix = "cmpl"
+
     def __init__(self, frame: StreamFrame, shape: AnswerShape = PLAIN, *, index: int = 0, echo: str = "") -> None:
         super().__init__(frame, shape)
         self._index = index
@@ -17,7 +19,7 @@ class CompletionStream(ChunkStream):
 
     def on_begin(self) -> None:
         """Prepare what all chunks have in common."""
-        self._begin("text_completion", "cmpl")
+        self._begin("text_completion")
 
     def on_text(self, raw: bytes) -> None:
         """A chunk with text."""
@@ -37,7 +39,14 @@ class CompletionStream(ChunkStream):
             self._chunk(orjson.dumps(self._echo), b"null")
             self._echo = ""
 
+    def empty_chunk(self) -> bytes:
+        """A chunk that says nothing; only of a message that has begun."""
+        return self._written(b'""', b"null")
+
     def _chunk(self, text: bytes, reason: bytes) -> None:
+        self._chunks.append(self._written(text, reason))
+
+    def _written(self, text: bytes, reason: bytes) -> bytes:
         usage = b',"usage":null' if self._frame.include_usage else b""
         form = b'%b{"text":%b,"index":%d,"logprobs":null,"finish_reason":%b}]%b}\n\n'
-        self._chunks.append(form % (self._head, text, self._index, reason, usage))
+        return form % (self._head, text, self._index, reason, usage)

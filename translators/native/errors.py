@@ -20,6 +20,8 @@ class NativeRule:
     passes: bool = False
 
 
+# `details.error_code` of the one refusal of the gateway's own that has to have one: SDKs act on it.
+THREAD_UNSUPPORTED: Final = "thread_unsupported_request"
 _REQUEST: Final = "invalid_request_error"
 _API: Final = "api_error"
 
@@ -28,6 +30,7 @@ _API: Final = "api_error"
 NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.INVALID_REQUEST: NativeRule(400, _REQUEST, passes=True),
     ErrorKind.CONTEXT_TOO_LONG: NativeRule(400, _REQUEST, passes=True),
+    ErrorKind.CONTENT_FILTERED: NativeRule(400, _REQUEST, passes=True),
     ErrorKind.MISSING_KEY: NativeRule(401, "authentication_error"),
     ErrorKind.WRONG_KEY: NativeRule(401, "authentication_error"),
     ErrorKind.TOO_MANY_WRONG_KEYS: NativeRule(429, "rate_limit_error"),
@@ -135,7 +138,9 @@ def _is_about_request(kind: ErrorKind, status: int) -> bool:
 def _error_json(failure: Failure, request_id: str) -> bytes:
     # The texts come from outside and may hold lone surrogates, which orjson refuses.
     message = failure.message.encode("utf-8", "replace").decode()
-    error = {"type": NATIVE_RULES[failure.kind].type, "message": message}
+    error: dict[str, object] = {"type": NATIVE_RULES[failure.kind].type, "message": message}
+    if failure.code == THREAD_UNSUPPORTED:
+        error = {"details": {"error_code": failure.code}, **error}
     return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
 
 

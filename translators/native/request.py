@@ -11,8 +11,9 @@ from msgspec import Raw
 from translators.errors import TranslationError
 from translators.hosts import SAMPLING_VERSION
 from translators.native.members import OBJECT, each_once
+from translators.native.sessions import session_of
 from translators.prefixes import messages_prefix
-from translators.reading import Decoder, check_in_steps, checked_body, decode
+from translators.reading import Decoder, check_in_steps, checked_body, decode, is_null
 from translators.steps import in_one_go
 from translators.structure import Members, check_values
 from translators.wire.chat import ModelName
@@ -42,6 +43,8 @@ class _Body(msgspec.Struct):
     tools: Raw = _NULL
     system: Raw = _NULL
     messages: Raw = _NULL
+    metadata: Raw = _NULL
+    thread: Raw = _NULL
 
 
 class _History(msgspec.Struct):
@@ -66,22 +69,31 @@ _LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the gateway has to know of a native body; `prefix` is the same for all that begin alike."""
+    """What the gateway has to know of a native body; `prefix` is the same for all that begin alike.
+
+    `session` is what the body itself says that it is part of, `thread` the field of that name as it stands.
+    """
 
     model: str
     streams: bool
     prefix: bytes | None = None
+    session: str | None = None
+    thread: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NativeRequest:
-    """A native request as it goes upstream; the same for every host."""
+    """A native request as it goes upstream; the same for every host.
+
+    `left_out` says why no thinking goes with it that came before some point of its history; "" where all of it does.
+    """
 
     body: bytes
     streams: bool = False
     version: str = DEFAULT_VERSION
     betas: tuple[str, ...] = ()
     adjusted: str | None = None
+    left_out: str = ""
 
 
 def read_native(body: bytes) -> Asked:
@@ -100,7 +112,10 @@ def read_native_in_steps(body: bytes) -> Generator[None, None, Asked]:
 def _read_fields(body: bytes) -> Asked:
     read = decode(_BODY_DECODER, body)
     prefix = messages_prefix(read.model, read.tools, read.system, read.messages)
-    return Asked(read.model, bool(read.stream), prefix)
+    session = None if read.metadata is _NULL else session_of(read.metadata)
+    # A copy: what is taken out of a body holds all of it.
+    thread = None if read.thread is _NULL or is_null(read.thread) else bytes(read.thread)
+    return Asked(read.model, bool(read.stream), prefix, session, thread)
 
 
 def place_of_file_id(body: bytes) -> str | None:

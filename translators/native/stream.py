@@ -4,9 +4,11 @@ import re
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
 from translators.errors import ErrorKind, Failure
 from translators.native.errors import NATIVE_RULES, in_upstreams_words, is_native_error, with_answer
+from translators.native.made import Made
 from translators.sse import DEFAULT_MAX_EVENT_BYTES, Event, EventDecoder, EventTooLargeError
 from translators.upstream_errors import CUT_OFF, streamed_failure
 from translators.usage import Usage
@@ -19,6 +21,7 @@ _CONTENT: Final = frozenset(
     {"content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
 )
 _DELTA: Final = b"content_block_delta"
+_NULL: Final = Raw(b"null")
 # A longer error is not passed on in upstream's words.
 MAX_TOLD_BYTES: Final = 64 * 1024
 # Two line ends in a row, each as long as it can be: CR LF is one.
@@ -28,6 +31,7 @@ _SEAM_BYTES: Final = 3
 
 
 class _StartedMessage(msgspec.Struct):
+    id: Raw = _NULL
     usage: UsageCounts | None = None
 
 
@@ -36,6 +40,7 @@ class _Watched(msgspec.Struct):
 
     type: str
     message: _StartedMessage | None = None
+    content_block: Raw = _NULL
     usage: UsageCounts | None = None
     error: ErrorObject | None = None
 
@@ -50,8 +55,12 @@ class NativeStream:
     upstream says of its keys has to be looked through before anybody else reads it.
     """
 
+    # It goes on to upstream's own end.
+    is_cut = False
+
     def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
         self.usage = Usage()
+        self.made = Made()
         self.failure: Failure | None = None
         self.is_done = False
         self._events = WholeEvents(max_event_bytes)
@@ -110,7 +119,9 @@ class NativeStream:
 
     def _take(self, event: Event) -> None:
         if self._has_passed and event.name == _DELTA:
-            # Nothing in it is the gateway's business.
+            # Nothing in it is the gateway's business, but for whose key has signed it.
+            if self.made.is_thinking:
+                self.made.take_delta(event.data)
             return
         watched = _read(event)
         if watched is None:
@@ -121,9 +132,18 @@ class NativeStream:
         if (counts := watched.message.usage if watched.message else watched.usage) is not None:
             self.usage.update(counts)
         self._has_content = self._has_content or watched.type in _CONTENT
+        self._note_made(watched, event.data)
         self.is_done = watched.type == "message_stop"
         if watched.type == "error":
             self.failure = self._told(streamed_failure(watched.error or ErrorObject()), event.data)
+
+    def _note_made(self, watched: _Watched, data: bytes) -> None:
+        if watched.type == "content_block_start":
+            self.made.begin_block(watched.content_block)
+        elif watched.type == "message_start" and watched.message is not None:
+            self.made.begin(watched.message.id)
+        elif self.made.is_thinking and watched.type == _DELTA.decode():
+            self.made.take_delta(data)
 
     def _told(self, failure: Failure, data: bytes) -> Failure:
         status = NATIVE_RULES[failure.kind].status

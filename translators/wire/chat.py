@@ -104,6 +104,7 @@ class FunctionDefinition(Struct):
     parameters: Raw = NULL
     strict: bool | None = None
     cache_control: Raw = NULL
+    input_schema: Raw = NULL
 
 
 class CustomDefinition(Struct):
@@ -112,6 +113,7 @@ class CustomDefinition(Struct):
     name: str
     description: str | None = None
     format: Raw = NULL
+    cache_control: Raw = NULL
 
 
 class Grammar(Struct):
@@ -128,14 +130,12 @@ class CustomFormat(Grammar):
 
 
 class ToolDefinition(Struct):
-    """One entry of `tools`; some clients send a function's fields flat, as the Responses API has them."""
+    """One entry of `tools`; some clients send a function's fields flat, as Responses and Messages have them."""
 
     type: str = "function"
-    function: FunctionDefinition | None = None
-    custom: CustomDefinition | None = None
+    function: Raw = NULL
+    custom: Raw = NULL
     name: str | None = None
-    description: str | None = None
-    parameters: Raw = NULL
     strict: bool | None = None
     input_schema: Raw = NULL
     cache_control: Raw = NULL
@@ -153,6 +153,7 @@ class JsonSchemaFormat(Struct):
     name: str = ""
     schema: Raw = NULL
     strict: bool | None = None
+    description: str | None = None
 
 
 class ResponseFormat(Struct):
@@ -187,8 +188,8 @@ class ApproximateLocation(Struct):
     timezone: str | None = None
 
 
-class UserLocation(Struct):
-    """Where the user is."""
+class UserLocation(ApproximateLocation):
+    """Where the user is; chat has the place in a field of its own."""
 
     approximate: ApproximateLocation | None = None
 
@@ -221,7 +222,7 @@ class ChatRequest(Struct):
     tools: list[Raw] | None = None
     tool_choice: Raw = NULL
     parallel_tool_calls: bool | None = None
-    functions: list[FunctionDefinition] | None = None
+    functions: list[Raw] | None = None
     function_call: Raw = NULL
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
@@ -291,12 +292,16 @@ class AllowedTools(Struct):
 
 
 class ToolChoice(Struct):
-    """The object form of `tool_choice`."""
+    """The object form of `tool_choice`: OpenAI's, flat as in Responses, or Anthropic's own."""
 
     type: str
     function: NamedTool | None = None
     custom: NamedTool | None = None
     allowed_tools: AllowedTools | None = None
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+    mode: str = "auto"
+    tools: list[AllowedTool] | None = None
 
 
 class LegacyChoice(Struct):
@@ -305,7 +310,12 @@ class LegacyChoice(Struct):
     name: str
 
 
-KNOWN_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs.fields(ChatRequest))
+def field_names(struct: type[Struct]) -> frozenset[str]:
+    """The fields of a struct, as they are called in JSON."""
+    return frozenset(field.encode_name for field in msgspec.structs.fields(struct))
+
+
+KNOWN_FIELDS: Final = field_names(ChatRequest)
 
 REQUEST_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 KNOWN_REQUEST_DECODER: Final = msgspec.json.Decoder(KnownChatRequest)
@@ -313,6 +323,9 @@ PARTS_DECODER: Final = msgspec.json.Decoder(list[ContentPart])
 TEXT_PARTS_DECODER: Final = msgspec.json.Decoder(list[TextPart])
 CUSTOM_FORMAT_DECODER: Final = msgspec.json.Decoder(CustomFormat)
 TOOL_DECODER: Final = msgspec.json.Decoder(ToolDefinition)
+FUNCTION_DECODER: Final = msgspec.json.Decoder(FunctionDefinition)
+CUSTOM_DECODER: Final = msgspec.json.Decoder(CustomDefinition)
+USER_LOCATION_DECODER: Final = msgspec.json.Decoder(UserLocation)
 IMAGE_URL_DECODER: Final[msgspec.json.Decoder[ImageUrl | str]] = msgspec.json.Decoder(ImageUrl | str)
 TOOL_CHOICE_DECODER: Final[msgspec.json.Decoder[ToolChoice | str]] = msgspec.json.Decoder(ToolChoice | str)
 LEGACY_CHOICE_DECODER: Final[msgspec.json.Decoder[LegacyChoice | str]] = msgspec.json.Decoder(LegacyChoice | str)

@@ -81,6 +81,8 @@ class ContentBlock(Struct):
     name: str | None = None
     input: Raw = Raw(b"{}")
     citations: list[Raw] | None = None
+    caller: Raw = Raw(b"null")
+    tool_use_id: str | None = None
 
 
 class Message(Struct):
@@ -118,6 +120,13 @@ class Citation(Struct):
     title: Raw = Raw(b"null")
 
 
+class BlockCaller(Struct):
+    """Who has made a call: the model (`direct`), or the code of a server tool, which is itself a call."""
+
+    type: str = ""
+    tool_id: str = ""
+
+
 class StartedBlock(Struct):
     """A block's beginning; texts are `Raw`, since what is not empty goes on unchanged."""
 
@@ -127,6 +136,8 @@ class StartedBlock(Struct):
     id: str | None = None
     name: str | None = None
     input: Raw = Raw(b"{}")
+    caller: Raw = Raw(b"null")
+    tool_use_id: str | None = None
 
 
 class ContentBlockStart(Struct, tag="content_block_start"):
@@ -210,6 +221,7 @@ class AnyEvent(Struct):
 EVENT_DECODER: Final[msgspec.json.Decoder[StreamEvent]] = msgspec.json.Decoder(StreamEvent)
 ANY_EVENT_DECODER: Final = msgspec.json.Decoder(AnyEvent)
 CITATION_DECODER: Final = msgspec.json.Decoder(Citation)
+CALLER_DECODER: Final = msgspec.json.Decoder(BlockCaller)
 MESSAGE_DECODER: Final = msgspec.json.Decoder(Message)
 ERROR_DECODER: Final = msgspec.json.Decoder(ErrorBody)
 KNOWN_EVENTS: Final = frozenset(

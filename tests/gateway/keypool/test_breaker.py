@@ -2,8 +2,15 @@
 
 import pytest
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease
-from gateway.keypool.breaker import FAILURES_TO_OPEN, LONGEST_OPEN_SECONDS, SUSPICION_SECONDS, TRIAL_SECONDS
+from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, WaitingLine
+from gateway.keypool.breaker import (
+    FAILURES_TO_OPEN,
+    LONGEST_OPEN_ALONE_SECONDS,
+    LONGEST_OPEN_SECONDS,
+    SUSPICION_SECONDS,
+    TRIAL_SECONDS,
+)
+from gateway.keypool.demand import Outcome
 from gateway.keypool.domains import SILENCE_SECONDS
 from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, name_of, pool_of, state_of, taken
 from translators.errors import RULES, Blame, ErrorKind
@@ -96,15 +103,115 @@ def test_a_trial_that_tells_nothing_does_not_keep_others_from_being_one_for_ever
 
 
 def test_each_trial_that_fails_doubles_the_time_up_to_a_bound() -> None:
-    pool, now, waits = opened(), 100.0, []
+    pool, now = pool_of(Key("a", host="x"), Key("b", host="y")), 100.0
+    for _ in range(FAILURES_TO_OPEN):
+        fail(pool, now, UNREACHABLE, only="a")
+
+    assert waits_of(pool, now) == [1, 2, 4, 8, *[LONGEST_OPEN_SECONDS] * 4]
+
+
+@pytest.mark.parametrize("outcome", [UNREACHABLE, OVERLOADED])
+def test_where_there_is_nowhere_else_to_go_it_is_tried_more_often(outcome: Outcome) -> None:
+    alone, together, now = pool_of("a"), pool_of(Key("a", host="x"), Key("b", host="y")), 100.0
+    for _ in range(FAILURES_TO_OPEN):
+        fail(alone, now, outcome)
+        fail(together, now, outcome, only="a")
+        fail(together, now, outcome, only="b")
+
+    assert waits_of(alone, now, outcome) == [1, *[LONGEST_OPEN_ALONE_SECONDS] * 7]
+    assert waits_of(together, now, outcome) == [1, *[LONGEST_OPEN_ALONE_SECONDS] * 7]
+
+
+def waits_of(pool: KeyPool, now: float, outcome: Outcome = UNREACHABLE) -> list[float]:
+    """How long the host of `a` is left alone before each of eight trials that fail."""
+    waits, others = [], frozenset("b")
     for _ in range(8):
-        seconds = pool.why_none(now, ASK)[1]
+        seconds = pool.why_none(now, ASK, others)[1]
         waits.append(seconds)
         now += seconds
-        assert pool.acquire(now - 0.001, ASK) is None
-        fail(pool, now, UNREACHABLE)
+        assert pool.acquire(now - 0.001, ASK, exclude=others) is None
+        fail(pool, now, outcome, only="a")
+    return waits
 
-    assert waits == [1, 2, 4, 8, *[LONGEST_OPEN_SECONDS] * 4]
+
+# One request's attempts
+
+
+def request(model: str = MODEL) -> Demand:
+    """What the attempts of one request ask for."""
+    return Demand(model, blamed=[])
+
+
+@pytest.mark.parametrize("outcome", [UNREACHABLE, OVERLOADED])
+def test_one_request_counts_once_however_often_it_fails(outcome: Outcome) -> None:
+    pool, own = pool_of("a"), request()
+    for _ in range(3 * FAILURES_TO_OPEN):
+        fail(pool, 100, outcome, demand=own)
+    for _ in range(FAILURES_TO_OPEN - 2):
+        fail(pool, 100, outcome, demand=request())
+    still = pool.acquire(100, ASK)
+    fail(pool, 100, outcome, demand=request())
+
+    assert still is not None
+    assert pool.acquire(100, ASK) is None
+
+
+def test_what_a_request_repeats_does_not_hide_that_most_attempts_fail() -> None:
+    pool = pool_of("a")
+    for own in [request() for _ in range(FAILURES_TO_OPEN)]:
+        for _ in range(3):
+            if (lease := pool.acquire(100, own)) is not None:
+                pool.release(lease, UNREACHABLE, 100)
+
+    assert pool.acquire(100, ASK) is None
+
+
+@pytest.mark.parametrize("outcome", [UNREACHABLE, OVERLOADED])
+def test_a_request_is_no_trial_of_what_it_has_opened(outcome: Outcome) -> None:
+    pool, own = pool_of("a"), request()
+    for demand in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
+        fail(pool, 100, outcome, demand=demand)
+    before = pool.acquire(101, own)
+    reason = pool.why_none(101, own)
+    fail(pool, 101, SUCCESS, demand=request())
+
+    assert before is None
+    assert reason == (outcome.kind, float("inf"))
+    assert name_of(pool.acquire(101, own)) == "a"
+
+
+@pytest.mark.parametrize("outcome", [UNREACHABLE, OVERLOADED])
+def test_a_trial_that_fails_is_its_requests_last(outcome: Outcome) -> None:
+    pool, own = pool_of("a"), request()
+    for _ in range(FAILURES_TO_OPEN):
+        fail(pool, 100, outcome, demand=request())
+    fail(pool, 101, outcome, demand=own)
+    trial = pool.acquire(103, own)
+    fail(pool, 103, outcome, demand=request())
+
+    assert trial is None
+    # Others have opened it since.
+    assert name_of(pool.acquire(105, own)) == "a"
+
+
+def test_a_request_that_has_opened_one_hosts_breaker_goes_to_the_other_host() -> None:
+    pool, own = pool_of(Key("a", host="x"), Key("b", host="y")), request()
+    for demand in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
+        fail(pool, 100, UNREACHABLE, only="a", demand=demand)
+
+    assert [name_of(pool.acquire(200, own)) for _ in range(2)] == ["b", "b"]
+
+
+def test_who_waits_for_others_to_try_lets_them_pass() -> None:
+    pool, own = pool_of("a"), request()
+    for demand in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
+        fail(pool, 100, UNREACHABLE, demand=demand)
+    line: WaitingLine[str] = WaitingLine(pool, 10)
+    line.join("own", own)
+    line.join("other", request())
+    early, late = line.serve(100.5), line.serve(101)
+
+    assert (early, [waiter for waiter, _ in late]) == ([], ["other"])
 
 
 def test_stragglers_that_fail_after_it_opened_do_not_keep_it_open_longer() -> None:

@@ -1,0 +1,56 @@
+"""What a silent stream of chunks says: empty chunks, in the place of comments, which not every client reads through.
+
+Some decoders take the blank line behind a comment for an event without data, and fail; some look only at the beginning
+of what stands between two blank lines, and miss an event behind a comment. An empty chunk is read by all of them.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from gateway.proxy.chat import StreamMaker
+from translators.chat.chunks import ChunkStream, StreamFrame
+from translators.chat.reader import State
+from translators.chat.shape import PLAIN, AnswerShape
+
+
+class Silence:
+    """Makes the streams of an answer's choices, and the empty chunk that is due when none of them has anything to say.
+
+    All chunks of an answer have one id: where upstream has not named one yet, `own_id` is fixed for those that follow.
+    """
+
+    def __init__(
+        self, frame: StreamFrame, makers: Sequence[StreamMaker], *, own_id: str, model: Callable[[], str]
+    ) -> None:
+        self._frame = frame
+        self._makers = makers
+        self._own_id = own_id
+        self._model = model
+        self._streams: list[ChunkStream | None] = [None] * len(makers)
+
+    @property
+    def makers(self) -> list[StreamMaker]:
+        """The makers of the streams, which are known here from then on."""
+        return [partial(self._make, index) for index in range(len(self._makers))]
+
+    def sign_of_life(self) -> bytes:
+        """An empty chunk of the first choice that has not ended; choices open in their order, so it may be read."""
+        for index, stream in enumerate(self._streams):
+            if stream is None or stream.state is not State.DONE:
+                return self._chunk(index, stream)
+        return b""
+
+    def _make(self, index: int, shape: AnswerShape) -> ChunkStream:
+        stream = self._streams[index] = self._makers[index](shape)
+        return stream
+
+    def _chunk(self, index: int, stream: ChunkStream | None) -> bytes:
+        if stream is None or stream.upstream_id is None or stream.failure is not None:
+            # Upstream has not begun to answer, or another attempt is due.
+            self._frame.id = self._frame.id or self._own_id
+            stream = self._makers[index](PLAIN)
+            stream.model = self._model()
+            stream.on_begin()
+        # Should another attempt take over, its chunks belong to the same answer.
+        self._frame.id = stream.id
+        return stream.empty_chunk()
