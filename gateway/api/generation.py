@@ -142,8 +142,11 @@ class Generator:
                 else:
                     await self._complete(task, exchanges, responder, share_cache)
         except FailedError as error:
-            renamed = task.param_names.get((error.failure.param or "").partition("[")[0], error.failure.param)
-            raise FailedError(replace(error.failure, param=renamed)) from error
+            failure = error.failure
+            for exchange in exchanges:
+                failure = await exchange.explained(failure)
+            renamed = task.param_names.get((failure.param or "").partition("[")[0], failure.param)
+            raise FailedError(replace(failure, param=renamed)) from error
         finally:
             _note(notes_of(scope), asked, caller, records)
             count_records(self._totals, records, caller)
@@ -259,6 +262,7 @@ def _candidates(writers: Sequence[Writer], *, is_large: bool) -> list[Candidate[
             writer.learn,
             account=writer.recollection.account,
             write_in_turns=writer.write_in_turns if is_large else None,
+            explain=writer.explain,
         )
         for writer in writers
     ]

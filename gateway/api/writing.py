@@ -6,8 +6,10 @@ from gateway.api.turns import in_turns
 from gateway.proxy.lessons import EVERYBODY, Circle, Lessons
 from gateway.proxy.memory import Recollection, TurnMemory
 from gateway.telemetry.logs import log_event
-from translators.chat.request import MessagesRequest, Options, Target, write_in_steps, write_request
+from translators.chat.places import located, names_places
+from translators.chat.request import MessagesRequest, Options, Target, places_in_steps, write_in_steps, write_request
 from translators.chat.turns import Past, refuses_thinking
+from translators.errors import Failure
 from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.wire.chat import ChatRequest
@@ -78,6 +80,15 @@ class Writer:
             self._known.append((target, past, request))
             if self._is_refused(host, request):
                 await self.write_in_turns(host, is_home)
+
+    async def explain(self, failure: Failure, sent: MessagesRequest) -> Failure:
+        """A failure with the places of the caller's own body, where upstream has named those of what was sent."""
+        if not names_places(failure):
+            return failure
+        for target, past, request in self._known:
+            if request is sent:
+                return located(failure, await in_turns(places_in_steps(self._chat, target, self._options, past)))
+        return failure
 
     def _find(self, target: Target, past: Past) -> MessagesRequest | None:
         for known_target, known_past, request in self._known:

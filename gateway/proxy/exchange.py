@@ -162,6 +162,7 @@ class Candidate(NamedTuple, Generic[R]):
     told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is what the
     pool calls the model, where its limits are not those of its messages. `write_in_turns`, which a large request has,
     sees to it that `write` knows what it is asked for. Keys that are `barred` do not reach what the request is about.
+    `explain` tells a failure of what was sent in the caller's terms.
     """
 
     model: str
@@ -171,6 +172,7 @@ class Candidate(NamedTuple, Generic[R]):
     account: Account | None = None
     write_in_turns: Callable[[HostProfile, bool], Awaitable[None]] | None = None
     barred: frozenset[str] = _NO_KEYS
+    explain: Callable[[Failure, R], Awaitable[Failure]] | None = None
 
 
 class Exchange(Generic[R]):
@@ -266,6 +268,12 @@ class Exchange(Generic[R]):
     def head_has_left(self) -> None:
         """The caller has the head of the answer: what upstream said in its own is not asked for again."""
         self.record.upstream_headers = {}
+
+    async def explained(self, failure: Failure) -> Failure:
+        """What the attempts have failed with, in the caller's terms; behind the commit point as it is."""
+        if self._candidates is None or self._sent is None or self._candidate.explain is None:
+            return failure
+        return await self._candidate.explain(failure, self._sent)
 
     async def attempt(self, consume: Callable[[UpstreamAnswer, R], Awaitable[T]]) -> T:
         """Run `consume` on answer after answer until one succeeds or the retries are used up."""

@@ -320,7 +320,7 @@ async def test_the_second_body_is_the_first_without_the_field(upstream: Scripted
     "message",
     [
         "temperature: range: 0..1",
-        "messages.0.content: Input should be a valid string",
+        "messages.9.content: Input should be a valid string",
         "tools.0.custom.input_schema.type: Field required",
         "messages: text content blocks must contain non-whitespace text",
         "Thinking may not be enabled when tool_choice forces tool use.",

@@ -13,6 +13,7 @@ from orjson import Fragment
 from translators.adjustments import Adjustments
 from translators.chat.caching import MARK, mark_of
 from translators.chat.native_shapes import CALL, RESULT, UnreadShapesError
+from translators.chat.places import Places
 from translators.chat.unknown import unknown_of_parts
 from translators.errors import TranslationError
 from translators.limits import MAX_ESCAPED, MAX_PARTS, MAX_TEXT_FILE, check_length, check_text
@@ -138,6 +139,8 @@ class ContentWriter:
         self._adjustments = adjustments
         self._allows_ids = allows_ids
         self._shapes_are_read = shapes_are_read
+        # Where the written blocks come from, for who asks.
+        self.trace: Places | None = None
         # The mark of a part of which nothing is left, where nothing stands before it in its content.
         self.orphaned_mark: Block | None = None
 
@@ -186,6 +189,8 @@ class ContentWriter:
             mark = mark_of(part.cache_control, part.prompt_cache_breakpoint, place)
             if block is not None:
                 blocks.append(block)
+                if self.trace is not None:
+                    self.trace.note(block, place)
             # The mark of a part of which nothing is left moves to the one before.
             if mark is not None and blocks:
                 blocks[-1][MARK] = mark

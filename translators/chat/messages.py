@@ -30,6 +30,8 @@ from translators.chat.content import (
     text_block,
 )
 from translators.chat.names import upstream_call_id
+from translators.chat.native_shapes import call_places
+from translators.chat.places import Places
 from translators.chat.tools import Tools, call_input, custom_input
 from translators.chat.turns import UNKNOWN_PAST, Past
 from translators.errors import TranslationError
@@ -180,6 +182,7 @@ class ConversationWriter:
         self._names: dict[str, set[str]] = {}
         self._said: set[str] = set()
         self._unsaid: set[str] = set()
+        self._trace: Places | None = None
         # Marks of contents whose first parts vanished, by the index of the message.
         self._orphans: dict[int, Block] = {}
         # The last block that can carry a mark, of so many messages.
@@ -187,6 +190,10 @@ class ConversationWriter:
         self._searched = 0
         # What has been written since others had their turn.
         self._work = 0
+
+    def trace(self, places: Places) -> None:
+        """Note in `places` where everything comes from that will be written."""
+        self._trace = self._contents.trace = places
 
     def steps(self) -> Iterator[None]:
         """Write the conversation; yields so often that no step takes longer than a single message does.
@@ -208,6 +215,8 @@ class ConversationWriter:
             yield
         for index in self._past.contents:
             texts[index] = {}
+        if self._trace is not None:
+            self._trace_texts(texts)
         done = leading
         for start, end in _runs_with_more(messages, texts, leading):
             written += texts[done:start]
@@ -233,6 +242,9 @@ class ConversationWriter:
         texts = self._system_texts(item)
         self._place_orphan(item)
         self.conversation.system.extend(texts)
+        if self._trace is not None:
+            for text in texts:
+                self._trace.note(text, item.content_path)
 
     def _write_run(self, run: _Run) -> Iterator[None]:
         """Write a run: the assistant's turn, then results first and together, users in order, system messages last."""
@@ -243,6 +255,8 @@ class ConversationWriter:
         calls = self._assistant(run.assistant) if run.assistant else []
         results = yield from self._results(run, calls)
         self.conversation.add("user", results)
+        if self._trace is not None and results:
+            self._trace.move(results[0], messages[-1])
         if run.assistant and len(results) == len(run.others):
             return
         users = [item for item in run.others if item.message.role == "user"]
@@ -261,13 +275,15 @@ class ConversationWriter:
             elif item.message.role in _SYSTEM_ROLES and stands_late:
                 late.append(item)
             elif item.message.role in _SYSTEM_ROLES:
-                self._add("user", [_marked_as_system(block) for block in self._system_texts(item)], item)
+                self._add("user", list(map(self._as_system, self._system_texts(item))), item)
             if self._is_due(item.message):
                 yield
         for item in late:
             texts = self._system_texts(item)
             self._place_orphan(item)
             self.conversation.add("system", texts)
+            if self._trace is not None and texts:
+                self._trace.note(messages[-1], item.content_path)
             if self._is_due(item.message):
                 yield
         if run.assistant is None and not messages:
@@ -343,6 +359,7 @@ class ConversationWriter:
     def _calls(self, item: _Placed) -> tuple[list[_Call], list[Block]]:
         calls: list[_Call] = []
         uses: list[Block] = []
+        places = {} if self._trace is None else call_places(item.message, item.content_path)
         if item.message.tool_calls:
             check_length(item.message.tool_calls, MAX_CALLS, f"{item.path}.tool_calls")
         for number, call in enumerate(item.message.tool_calls or ()):
@@ -360,6 +377,8 @@ class ConversationWriter:
                     param=f"{path}.function",
                     code="missing_required_parameter",
                 )
+            if self._trace is not None:
+                self._trace.note(uses[-1], places.get(call.id, path))
             if call.cache_control is not UNSET and (mark := mark_of(call.cache_control, None, path)) is not None:
                 uses[-1][MARK] = mark
             calls.append(waiting)
@@ -406,6 +425,8 @@ class ConversationWriter:
 
     def _result(self, item: _Placed, call: _Call) -> Block:
         result: Block = {"type": "tool_result", "tool_use_id": call.upstream_id}
+        if self._trace is not None:
+            self._trace.note(result, item.path)
         content = self._content(item)
         if content:
             self._place_orphan(item)
@@ -466,8 +487,27 @@ class ConversationWriter:
         """
         self._place_orphan(source)
         self.conversation.add(role, content)
+        if self._trace is not None and content:
+            self._trace.note(self.conversation.messages[-1], source.content_path)
         if (mark := _own_mark(source)) is not None:
             self._mark_before(mark)
+
+    def _as_system(self, block: Block) -> Block:
+        marked = _marked_as_system(block)
+        if self._trace is not None:
+            self._trace.move(block, marked)
+        return marked
+
+    def _trace_texts(self, texts: Sequence[Block]) -> None:
+        """Note where the texts come from that are taken as they are."""
+        assert self._trace is not None
+        for item, message in zip(self._placed(0, len(texts)), texts, strict=True):
+            if not message:
+                continue
+            self._trace.note(message, item.content_path)
+            content = message["content"]
+            for number, block in enumerate(content if isinstance(content, list) else ()):
+                self._trace.note(block, f"{item.content_path}[{number}]")
 
     def _hear(self, items: Iterable[_Placed]) -> None:
         """Take note of who speaks; a result has the name of its tool."""

@@ -8,6 +8,7 @@ writer passes over them, so that the places of their neighbours are what the cal
 from collections.abc import Generator, Iterator
 from typing import Final
 
+import msgspec
 from msgspec import UNSET, Raw
 
 from translators.errors import TranslationError
@@ -93,6 +94,15 @@ def _call(part: ContentPart, path: str) -> ToolCall:
         raise TranslationError(f"Invalid type for '{where}': expected an object.", param=where, code="invalid_type")
     mark = UNSET if is_null(part.cache_control) else part.cache_control
     return ToolCall(part.id, function=FunctionCall(part.name, part.input), cache_control=mark)
+
+
+def call_places(message: ChatMessage, path: str) -> dict[str, str]:
+    """Where a content (at `path`) has calls in Anthropic's form, by their ids."""
+    try:
+        parts = PARTS_DECODER.decode(message.content)
+    except msgspec.DecodeError:
+        return {}
+    return {part.id: f"{path}[{number}]" for number, part in enumerate(parts) if part.type == CALL and part.id}
 
 
 def _results(parts: list[ContentPart], path: str) -> Iterator[tuple[ChatMessage, str]]:

@@ -24,6 +24,7 @@ from translators.chat.formats import Format, tool_hash, write_format
 from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
 from translators.chat.native_shapes import UnreadShapesError, may_have_native_shapes, read_native_shapes
+from translators.chat.places import Places
 from translators.chat.reasoning import Circumstances, Reasoning, speaks_openrouter, write_reasoning
 from translators.chat.settings import (
     drop_without_counterpart,
@@ -34,7 +35,7 @@ from translators.chat.settings import (
     verbosity_words,
 )
 from translators.chat.shape import PLAIN, AnswerShape
-from translators.chat.tools import Tools, tools_in_steps
+from translators.chat.tools import Tools, tool_places, tools_in_steps
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
 from translators.chat.unknown import unknown_in_steps
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
@@ -244,10 +245,7 @@ def write_in_steps(
     limit = token_limit(request, target.row, options.max_output_tokens, adjustments)
     tools = Tools()
     if request.tools or request.functions or request.web_search_options is not None:
-        native = options.server_tools
-        if "mcp_servers" in options.allowed_fields:
-            native |= {MCP_TOOLSET}
-        tools = yield from tools_in_steps(request, adjustments, target.refused, native=native)
+        tools = yield from tools_in_steps(request, adjustments, target.refused, native=_native_tools(options))
     draft = _decide(request, target, options, past, adjustments, limit, tools)
     try:
         yield from draft.writer.steps()
@@ -262,6 +260,29 @@ def write_in_steps(
     if len(request.messages) > caching.MESSAGES_A_STEP:
         yield
     return _written(draft, system, has_marks=has_marks)
+
+
+def places_in_steps(
+    request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST
+) -> Generator[None, None, Places]:
+    """Where what `write_request` writes comes from, in steps; for a request that it has written."""
+    adjustments, places = Adjustments(), Places()
+    limit = token_limit(request, target.row, options.max_output_tokens, adjustments)
+    tools = yield from tools_in_steps(request, adjustments, target.refused, native=_native_tools(options))
+    draft = _decide(request, target, options, past, adjustments, limit, tools)
+    draft.writer.trace(places)
+    yield from draft.writer.steps()
+    conversation = draft.writer.conversation
+    if draft.form.tools is None:
+        listed = yield from tool_places(request, _native_tools(options))
+    else:
+        listed = [("response_format", "response_format.json_schema.schema")]
+    places.complete(conversation.system, conversation.messages, listed)
+    return places
+
+
+def _native_tools(options: Options) -> frozenset[str]:
+    return options.server_tools | {MCP_TOOLSET} if "mcp_servers" in options.allowed_fields else options.server_tools
 
 
 @dataclass(slots=True)

@@ -203,6 +203,31 @@ def _listed_tools(
     return tools.copy()
 
 
+def tool_places(
+    request: ChatRequest, native: frozenset[str] = SERVER_TOOLS
+) -> Generator[None, None, list[tuple[str, str]]]:
+    """Where each written tool comes from, and where its schema stands; in the order in which they are sent."""
+    writer = _ToolWriter(Tools(), Adjustments(), frozenset(), native)
+    definitions, places = writer.tools.definitions, list[tuple[str, str]]()
+    for index, raw in enumerate(request.tools or ()):
+        writer.add(raw, f"tools[{index}]")
+        # One that may not be used has left nothing.
+        places += [_places_of(raw, f"tools[{index}]")] * (len(definitions) - len(places))
+        yield
+    if not request.tools:
+        places += [(f"functions[{at}]", f"functions[{at}].parameters") for at in range(len(request.functions or ()))]
+    if request.web_search_options is not None:
+        places.append(("web_search_options", "web_search_options"))
+    return places
+
+
+def _places_of(raw: Raw, path: str) -> tuple[str, str]:
+    fields = OBJECT_DECODER.decode(raw)
+    names = ("function", "custom", "input_schema")
+    inner = next((name for name in names if not is_null(fields.get(name, NULL_MARK))), "parameters")
+    return path, f"{path}.function.parameters" if inner == "function" else f"{path}.{inner}"
+
+
 def answer_tool(name: str, description: str | None, schema: bytes, path: str) -> Tools:
     """The tool, the only one, whose arguments are the answer."""
     writer = _ToolWriter(Tools(), Adjustments(), frozenset(), frozenset())
