@@ -33,6 +33,14 @@ def answered_calls(count: int) -> bytes:
     )
 
 
+def native_calls(count: int, **fields: str) -> bytes:
+    """The same in Anthropic's form."""
+    calls = repeated('{"type":"tool_use","id":"call_#","name":"f","input":{}}', count)
+    results = repeated('{"type":"tool_result","tool_use_id":"call_#","content":"r"}', count)
+    turns = f'{{"role":"assistant","content":[{calls}]}},{{"role":"user","content":[{results}]}}'
+    return body(f'[{{"role":"user","content":"a"}},{turns}]', **fields)
+
+
 def arguments(text: str, count: int) -> bytes:
     """A call whose arguments are an object of so many fields, or a long text."""
     call = f'{{"id":"a","function":{{"name":"f","arguments":"{{{repeated(text, count)}}}"}}}}'
@@ -123,6 +131,36 @@ _THOUGHT: Final = '{"type":"thinking","thinking":"a","signature":"s"}'
 # By their names: a body of so many, and how many make about 50 KB.
 KINDS: Final[dict[str, tuple[Callable[[int], bytes], int]]] = {
     "calls with results": (answered_calls, 400),
+    "calls in Anthropic's form": (lambda n: native_calls(n, tools=_TOOL), 400),
+    "calls in Anthropic's form without tools": (native_calls, 400),
+    "messages with results in Anthropic's form": (
+        lambda n: conversation(
+            '{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]},'
+            '{"role":"user","content":[{"type":"tool_result","tool_use_id":"a"}]}',
+            n,
+            tools=_TOOL,
+        ),
+        350,
+    ),
+    "messages with names": (lambda n: conversation('{"role":"user","name":"n#","content":"a"}', n), 1_000),
+    "messages with answers by name": (
+        lambda n: conversation('{"role":"assistant","name":"n#","content":"a"}', n),
+        1_000,
+    ),
+    "messages with unknown fields": (lambda n: conversation('{"role":"user","content":"a","x#":0}', n), 1_000),
+    "messages with echoes": (lambda n: conversation('{"role":"assistant","content":"a","annotations":[]}', n), 800),
+    "unknown fields of a message": (
+        lambda n: body(f'[{{"role":"user","content":"a",{repeated(_quoted("x#") + ":0", n)}}}]'),
+        240,
+    ),
+    "unknown fields of parts": (
+        lambda n: in_content(repeated('{"type":"text","text":"a","x":0}', n)),
+        1_200,
+    ),
+    "addresses of files": (
+        lambda n: in_content(repeated('{"type":"file","file":{"file_data":"https://a/?' + "/." * 9 + '"}}', n)),
+        700,
+    ),
     "arguments with fields": (lambda n: arguments('\\"x#\\":0', n), 3_500),
     "arguments of escapes": (lambda n: arguments('\\"x\\":\\"' + "\\\\n" * n + '\\"', 1), 16_000),
     "messages": (lambda n: conversation('{"role":"user","content":"a"}', n), 1_500),

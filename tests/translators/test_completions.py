@@ -136,6 +136,20 @@ def test_fields_that_nobody_knows_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "path"),
+    [({"messages": []}, "/v1/chat/completions"), ({"input": "hi", "prompt": None}, "/v1/responses")],
+    ids=["chat", "responses"],
+)
+def test_a_body_of_another_endpoint_is_told_so(body: dict[str, Any], path: str) -> None:
+    with pytest.raises(TranslationError) as caught:
+        read_completions(json.dumps({"model": MODEL, **body}).encode(), 8)
+
+    assert caught.value.failure.code == "unsupported_parameter"
+    assert caught.value.failure.param in body
+    assert path in caught.value.failure.message
+
+
+@pytest.mark.parametrize(
     ("more", "param"),
     [
         ({"suffix": "the end"}, "suffix"),

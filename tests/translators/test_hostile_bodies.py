@@ -147,6 +147,8 @@ AT_BOUND: Final[dict[str, Callable[[], bytes]]] = {
     "values of a tool": lambda: KINDS["one word in a schema"][0](limits.MAX_TOOL_VALUES - 10),
     "properties": lambda: KINDS["properties"][0](limits.MAX_SCHEMA_PLACES - 20),
     "unknown fields": lambda: KINDS["unknown fields"][0](limits.MAX_UNKNOWN_FIELDS),
+    "unknown fields of parts": lambda: KINDS["unknown fields of parts"][0](limits.MAX_PARTS),
+    "calls in Anthropic's form": lambda: KINDS["calls in Anthropic's form"][0](limits.MAX_CALLS),
     "stops": lambda: KINDS["stops"][0](limits.MAX_STOPS),
     "escaped base64": lambda: data_url("A\\n", (limits.MAX_ESCAPED // 12 - 10) * 4),
     "blanks": lambda: KINDS["blanks"][0](16 * 2**20),
@@ -168,6 +170,7 @@ def test_at_the_bound_no_step_holds_others_up(kind: str) -> None:
 
 TOO_LONG: Final = "array_above_max_length"
 TOO_LARGE: Final = "string_above_max_length"
+TOO_MANY: Final = "object_above_max_properties"
 BEYOND: Final[tuple[tuple[Callable[[], bytes], str | None, str], ...]] = (
     (lambda: KINDS["messages with parts"][0](900), None, TOO_LONG),
     (lambda: body("[" + repeated('{"role":""}', limits.MAX_MESSAGES + 1) + "]"), "messages", TOO_LONG),
@@ -183,6 +186,8 @@ BEYOND: Final[tuple[tuple[Callable[[], bytes], str | None, str], ...]] = (
         "messages[0].content",
         TOO_LONG,
     ),
+    (lambda: KINDS["unknown fields of a message"][0](limits.MAX_UNKNOWN_FIELDS + 1), None, TOO_MANY),
+    (lambda: KINDS["calls in Anthropic's form"][0](limits.MAX_PARTS + 1), "messages[1].content", TOO_LONG),
     (lambda: KINDS["tools"][0](limits.MAX_TOOLS + 1), "tools", TOO_LONG),
     (lambda: KINDS["functions"][0](limits.MAX_TOOLS + 1), "functions", TOO_LONG),
     (lambda: KINDS["allowed tools"][0](limits.MAX_TOOLS + 1), "tool_choice.allowed_tools.tools", TOO_LONG),

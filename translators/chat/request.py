@@ -193,16 +193,20 @@ def _read_known(body: bytes) -> ChatRequest | None:
 
 def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
     """Tell the mistake, or count the fields that nobody here knows."""
-    request: ChatRequest
+    request: ChatRequest | None
     try:
-        request, is_known = ECHOING_REQUEST_DECODER.decode(body), True
+        request = ECHOING_REQUEST_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        request, is_known = _decoded(body), False
+        request = None
+    yield
+    if request is not None:
+        _check_sizes(request)
+        request.unknown_fields, request.places = 0, None
+        return request
+    request = _decoded(body)
     _check_sizes(request)
     yield
-    request.unknown_fields, request.places = 0, None
-    if not is_known:
-        request.unknown_fields = yield from unknown_in_steps(body)
+    request.unknown_fields, request.places = (yield from unknown_in_steps(body)), None
     return request
 
 
