@@ -280,6 +280,9 @@ async def test_thinking_comes_back_through_clients_that_write_turns_otherwise(
     assert refusals(house.upstream.received) == []
     assert len([exchange for exchange in said if exchange.calls]) == 6
     assert all(exchange.thoughts for exchange in said if exchange.calls)
+    if shape == "growing":
+        # A turn in words is not kept, so its words are the client's: up to the first one they have to be the same.
+        said = said[: next(place for place, exchange in enumerate(said) if not exchange.calls) + 1]
     assert_kept(said)
 
 
