@@ -341,7 +341,7 @@ class StreamingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     keepalive_seconds: Annotated[
         Seconds,
         Meta(
-            description="Silence after which a comment line is sent; "
+            description="Silence after which an empty chunk is sent; "
             "also the longest wait before the headers of a stream leave, three times that in the waiting line."
         ),
     ] = 15.0

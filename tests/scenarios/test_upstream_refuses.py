@@ -202,7 +202,9 @@ async def test_upstreams_own_words_and_type_reach_the_caller(upstream: ScriptedU
         response = await running.http().post(PATH, json=asking())
 
     error = assert_error(response, 400, "invalid_request_error", None)
-    assert error["message"] == "messages.0.content: Input should be a valid string"
+    # In its own words, but for the place, which is the caller's.
+    assert error["message"] == "messages[0].content: Input should be a valid string"
+    assert error["param"] == "messages[0]"
     assert error["upstream_type"] == "invalid_request_error"
     assert response.headers["x-upstream-request-id"] == "req_011CScriptedUpstream"
 
