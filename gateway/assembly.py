@@ -25,9 +25,9 @@ from gateway.api.models import Models
 from gateway.api.pages import FrontDoor, Health, Shortcut, UnknownUrl, offered_by
 from gateway.config import Config
 from gateway.proxy.catalogue import Catalogue
-from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.routing import Aliases
+from gateway.proxy.services import Services
 from gateway.proxy.sightings import Sightings
 from gateway.proxy.totals import Totals
 from gateway.secret import Secret

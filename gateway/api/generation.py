@@ -11,8 +11,8 @@ from gateway.api.auth import Authenticator, Caller
 from gateway.api.betas import BETAS, betas_of
 from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
-from gateway.api.notes import Notes, notes_of
-from gateway.api.records import answer_headers, count_records, note_records
+from gateway.api.notes import notes_of
+from gateway.api.records import answer_headers, note_record
 from gateway.api.requests import header
 from gateway.api.responder import Responder, responder_of
 from gateway.api.silence import Silence
@@ -27,10 +27,12 @@ from gateway.proxy.chat import (
     stream_choices,
     usage_of_choices,
 )
-from gateway.proxy.exchange import Candidate, Exchange, Record, Services
+from gateway.proxy.exchange import Exchange
 from gateway.proxy.lessons import Circle, Lessons
 from gateway.proxy.ports import Endpoint
+from gateway.proxy.record import record_of
 from gateway.proxy.routing import Aliases
+from gateway.proxy.services import Candidate, Services
 from gateway.proxy.sightings import Sightings
 from gateway.proxy.totals import Totals
 from gateway.secret import Secret
@@ -128,8 +130,8 @@ class Generator:
         ]
         for other in exchanges[1:]:
             other.belongs_to(exchanges[0])
-        records = [exchange.record for exchange in exchanges]
-        responder.more_headers = lambda: answer_headers(records, names_key=caller.sees_key)
+        progress = [exchange.progress for exchange in exchanges]
+        responder.more_headers = lambda: answer_headers(record_of(progress), names_key=caller.sees_key)
         try:
             async with self._interrupts.watch(scope, receive, responder):
                 del writers
@@ -148,8 +150,12 @@ class Generator:
             renamed = task.param_names.get((failure.param or "").partition("[")[0], failure.param)
             raise FailedError(replace(failure, param=renamed)) from error
         finally:
-            _note(notes_of(scope), asked, caller, records)
-            count_records(self._totals, records, caller)
+            record = record_of(progress)
+            notes = notes_of(scope)
+            note_record(notes, record, caller=caller, model=asked.model, is_stream=asked.is_stream)
+            if asked.metadata is not None:
+                notes.words["metadata"] = asked.metadata
+            self._totals.note(caller.name, record.used)
 
     async def _stream(
         self,
@@ -167,8 +173,8 @@ class Generator:
         if len(exchanges) > 1:
             # Several answers have several ids upstream; the caller's stream has one.
             frame.id = own_id
-        record = exchanges[0].record
-        silence = Silence(frame, task.makers(frame), own_id=own_id, model=lambda: record.model or asked.model)
+        progress = exchanges[0].progress
+        silence = Silence(frame, task.makers(frame), own_id=own_id, model=lambda: progress.model)
         sign, interval = silence.sign_of_life, self._settings.keepalive_seconds
         with StreamClient(responder, interval, sign, is_asking=is_asking) as client:
             if len(exchanges) == 1:
@@ -287,9 +293,3 @@ def _asked(request: ChatRequest) -> _Asked:
     options = request.stream_options
     metadata = None if is_null(request.metadata) else bytes(request.metadata).decode()
     return _Asked(request.model, bool(request.stream), bool(options and options.include_usage), metadata)
-
-
-def _note(notes: Notes, asked: _Asked, caller: Caller, records: Sequence[Record]) -> None:
-    note_records(notes, records, caller=caller, model=asked.model, is_stream=asked.is_stream)
-    if asked.metadata is not None:
-        notes.words["metadata"] = asked.metadata

@@ -14,14 +14,16 @@ from gateway.api.interrupts import Interrupts
 from gateway.api.keepalive import StreamClient
 from gateway.api.native_past import NativeWriter
 from gateway.api.notes import notes_of
-from gateway.api.records import count_records, gateway_headers, note_records
+from gateway.api.records import gateway_headers, note_record
 from gateway.api.requests import read_body
 from gateway.api.responder import Responder, responder_of
 from gateway.api.turns import LARGE_BYTES, in_turns
-from gateway.proxy.exchange import Candidate, Exchange, Services
+from gateway.proxy.exchange import Exchange
 from gateway.proxy.native import Keeper, NativeExchange, fetch_native, native_services, stream_native, telling
 from gateway.proxy.ports import Endpoint
+from gateway.proxy.record import record_of
 from gateway.proxy.routing import Aliases
+from gateway.proxy.services import Candidate, Services
 from gateway.proxy.totals import Totals
 from gateway.secret import Secret
 from translators.adjustments import united
@@ -128,10 +130,11 @@ class Messages:
         # An id of upstream's only when it is certain that its answer is the one that is passed on.
         passed = {"request-id": responder.request_id}
         is_callers_key = caller.own_key is not None
+        progress = (exchange.progress,)
         responder.more_headers = lambda: (
             passed
-            | gateway_headers(exchange.record, names_key=caller.sees_key)
-            | telling(exchange.record.upstream_headers, is_callers_key=is_callers_key)
+            | gateway_headers(record_of(progress), names_key=caller.sees_key)
+            | telling(exchange.progress.upstream_headers, is_callers_key=is_callers_key)
         )
         try:
             async with self._interrupts.watch(scope, receive, responder):
@@ -142,11 +145,11 @@ class Messages:
                 raise FailedError(thread_unsupported()) from error
             raise
         finally:
-            records = (exchange.record,)
-            note_records(notes_of(scope), records, caller=caller, model=asked.model, is_stream=asked.streams)
+            record = record_of(progress)
+            note_record(notes_of(scope), record, caller=caller, model=asked.model, is_stream=asked.streams)
             if self._route.streams:
                 # To count tokens is to use none.
-                count_records(self._totals, records, caller)
+                self._totals.note(caller.name, record.used)
 
     async def _read(self, body: bytes, caller: Caller) -> Asked:
         """What is asked for, if this caller may ask for it."""
