@@ -1,6 +1,6 @@
 """What the record of a request says: in its log line, and in the headers of its answer."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.api.auth import Caller
 from gateway.api.notes import Notes
@@ -19,13 +19,26 @@ _SEPARATOR: Final = ","
 _JOINT: Final = " | "
 
 
-def note_record(noted: Notes, record: Record, *, caller: Caller, model: str, is_stream: bool) -> None:
+class Asked(NamedTuple):
+    """What is to be known of a request up to the end of its answer.
+
+    `metadata` is in the caller's own words; who is not `is_counted` has used nothing, whatever upstream says.
+    """
+
+    model: str
+    is_stream: bool
+    include_usage: bool = False
+    metadata: str | None = None
+    is_counted: bool = True
+
+
+def note_record(noted: Notes, record: Record, asked: Asked, caller: Caller) -> None:
     """Put into the log line who asked for which model, and what became of it."""
-    notes = noted.fields
+    notes, model = noted.fields, asked.model
     notes["caller"] = caller.name
     notes["model"] = model if model == record.model else f"{model}->{record.model}"
     noted.data["model"], noted.data["requested_model"] = record.model, model
-    notes["stream"] = is_stream
+    notes["stream"] = asked.is_stream
     notes["key"] = record.key
     notes["attempts"] = record.attempts
     if waited_ms := round(record.waited_seconds * 1000):
@@ -45,6 +58,8 @@ def note_record(noted: Notes, record: Record, *, caller: Caller, model: str, is_
         notes["failures"] = _JOINT.join(record.failures)
     if record.said:
         noted.words["said"] = _JOINT.join(record.said)
+    if asked.metadata is not None:
+        noted.words["metadata"] = asked.metadata
 
 
 def answer_headers(record: Record, *, names_key: bool = False) -> dict[str, str]:
