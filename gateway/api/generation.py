@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
 from starlette.types import Scope
 
 from gateway.api.auth import Caller
@@ -61,7 +62,7 @@ class GenerationSettings:
     betas: Allowed = field(default_factory=Allowed)
 
 
-class Task(NamedTuple):
+class Task(Struct, frozen=True):
     """What one request asks for, in the terms of its endpoint: a chat request for each choice, and the answer's form.
 
     `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time; the choices
@@ -74,7 +75,7 @@ class Task(NamedTuple):
     is_large: bool = False
 
 
-class AnswerForm(NamedTuple):
+class AnswerForm(Struct, frozen=True):
     """The form of an answer; what outlives the request."""
 
     makers: Callable[[StreamFrame], Sequence[StreamMaker]]

@@ -1,6 +1,8 @@
 """What the record of a request says: in its log line, and in the headers of its answer."""
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from gateway.api.auth import Caller
 from gateway.api.notes import Notes
@@ -19,7 +21,7 @@ _SEPARATOR: Final = ","
 _JOINT: Final = " | "
 
 
-class Asked(NamedTuple):
+class Asked(Struct, frozen=True):
     """What is to be known of a request up to the end of its answer.
 
     `metadata` is in the caller's own words; who is not `is_counted` has used nothing, whatever upstream says.

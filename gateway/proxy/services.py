@@ -4,7 +4,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from gateway.keypool import Account, KeyPool, RetryBudget
 from gateway.proxy.dispatch import Dispatcher
@@ -56,7 +58,7 @@ class Services:
         return replace(self, dispatcher=dispatcher, endpoints={endpoint.name: endpoint}, on_refused=lambda key: None)
 
 
-class Candidate(NamedTuple, Generic[R]):
+class Candidate(Struct, Generic[R], frozen=True):
     """A model that may answer; `write` gives the request's Messages form for a kind of host.
 
     What a request holds may be signed by an `account`; `write` is told whether it goes to a key of that. `learn` is
