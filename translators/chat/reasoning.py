@@ -140,10 +140,12 @@ def _decided(wish: _Wish, row: ModelRow, circumstances: Circumstances, adjustmen
     if wish.mode == "between_tools" and wish.mode in row.thinking:
         return Reasoning({"type": "between_tools"}, _beside(wish, row, adjustments), is_thinking=True)
     if wish.effort == "none":
+        if wish.budget is not None and wish.field == "reasoning":
+            adjustments.add("reasoning.max_tokens", "dropped", "reasoning.effort")
         return _none(wish, row, adjustments)
     is_manual = wish.mode == "enabled" and "enabled" in row.thinking
     # A budget is as good as an effort, where the model takes one; else the nearest effort stands for it.
-    effort = _beside(wish, row, adjustments) if is_manual else _nearest(wish.effort, wish.field, row, adjustments)
+    effort = _beside(wish, row, adjustments) if is_manual else _effort(wish, row, adjustments)
     if not row.can_think:
         if wish.field != "reasoning_effort" or effort is None:
             adjustments.add(wish.field, "dropped", "model")
@@ -185,22 +187,32 @@ def _is_allowed_without_thinking(effort: str | None, row: ModelRow) -> bool:
 def _wish(request: ChatRequest, circumstances: Circumstances, adjustments: Adjustments) -> _Wish | None:
     """Anthropic's own field wins over OpenAI's, which wins over OpenRouter's."""
     if not is_null(request.thinking):
+        _name_overruled(request.reasoning, "thinking", None, adjustments)
         return _wish_of_thinking(request, adjustments)
     if request.reasoning_effort is not None:
+        _name_overruled(request.reasoning, "reasoning_effort", request.reasoning_effort, adjustments)
         hidden = request.include_reasoning is False and not circumstances.always_show
         effort = _checked_effort(request.reasoning_effort, "reasoning_effort")
         return _Wish(effort, display="omitted" if hidden else "summarized")
     options = request.reasoning
     if options is not None and (options.enabled or options.effort or options.max_tokens):
         level = _checked_effort(options.effort, "reasoning.effort") if options.effort else None
-        if level is None and options.max_tokens:
-            level = _effort_of_budget(options.max_tokens)
         display = "omitted" if options.exclude and not circumstances.always_show else "summarized"
         return _Wish(level, options.max_tokens, display, "reasoning")
     if options is not None and options.enabled is False:
         return _Wish("none", field="reasoning")
     # OpenRouter's field asks for nothing by itself.
     return _Wish(field="include_reasoning") if request.include_reasoning else None
+
+
+def _name_overruled(options: ReasoningOptions | None, by: str, effort: str | None, adjustments: Adjustments) -> None:
+    """Name the amounts of OpenRouter's field that another field overrules; `effort` is the one that both may say."""
+    if options is None:
+        return
+    if options.max_tokens:
+        adjustments.add("reasoning.max_tokens", "dropped", by)
+    if options.effort and options.effort != effort:
+        adjustments.add("reasoning.effort", "dropped", by)
 
 
 def _wish_of_thinking(request: ChatRequest, adjustments: Adjustments) -> _Wish:
@@ -284,16 +296,38 @@ def _bound(wish: _Wish, thinking: Block) -> Block:
     return thinking if wish.binding is None else {**thinking, _BINDING: Fragment(wish.binding)}
 
 
+def _effort(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
+    """The effort for a wish; OpenRouter's budget, where the model takes none, is named with what stands for it."""
+    effort = _nearest(wish.effort, wish.field, row, adjustments)
+    if wish.field != "reasoning" or wish.budget is None:
+        return effort
+    if effort is None and row.efforts:
+        effort = _lowered(_effort_of_budget(wish.budget), row)
+    if row.has_adaptive_thinking and effort is None:
+        adjustments.add("reasoning.max_tokens", "dropped", "model")
+    elif row.has_adaptive_thinking:
+        adjustments.add("reasoning.max_tokens", f"{wish.budget}->{effort}", "model")
+    elif wish.effort is not None and not row.efforts:
+        # The budget decides, and there is no effort beside it.
+        adjustments.add("reasoning.effort", "dropped", "model")
+    return effort
+
+
 def _nearest(wanted: str | None, field: str, row: ModelRow, adjustments: Adjustments) -> str | None:
     """The level itself, or the nearest lower one that the model has; None for a model without levels."""
     if not row.efforts or wanted is None:
         return None
     level = "low" if wanted == "minimal" else wanted
-    rank = EFFORT_LEVELS.index(level)
-    effort = next((name for name in reversed(row.efforts) if EFFORT_LEVELS.index(name) <= rank), row.efforts[0])
+    effort = _lowered(level, row)
     if effort != level:
         adjustments.add(field, f"{level}->{effort}", "model")
     return effort
+
+
+def _lowered(level: str, row: ModelRow) -> str:
+    """The nearest level at or below this one that the model has, else its lowest."""
+    rank = EFFORT_LEVELS.index(level)
+    return next((name for name in reversed(row.efforts) if EFFORT_LEVELS.index(name) <= rank), row.efforts[0])
 
 
 def _budgeted(
