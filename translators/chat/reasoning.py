@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
+from translators.chat.unknown import read_counted
 from translators.errors import TranslationError
 from translators.model_names import Spelling
 from translators.models import BINDING, DISPLAY, EFFORT_LEVELS, ModelRow
 from translators.reading import decode, is_null
 from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest, ReasoningOptions
+from translators.wire.known import Counted
 
 OPENAI_EFFORTS: Final = ("none", "minimal", *EFFORT_LEVELS)
 # Where thinking is a budget in tokens; 1,024 is the least that Messages takes.
@@ -83,7 +84,7 @@ class _Wish:
         return "reasoning.effort" if self.field == "reasoning" else "reasoning_effort"
 
 
-class _Thinking(msgspec.Struct):
+class _Thinking(Struct):
     """Anthropic's own field."""
 
     type: str
@@ -92,7 +93,7 @@ class _Thinking(msgspec.Struct):
     block_binding: Raw = NULL
 
 
-_THINKING_DECODER: Final = msgspec.json.Decoder(_Thinking)
+_THINKING: Final[Counted[_Thinking]] = Counted(_Thinking)
 
 
 def write_reasoning(
@@ -217,7 +218,7 @@ def _name_overruled(options: ReasoningOptions | None, by: str, effort: str | Non
 
 def _wish_of_thinking(request: ChatRequest, adjustments: Adjustments) -> _Wish:
     """Anthropic's field in whichever of its generations; each model gets it in the one it takes."""
-    given = decode(_THINKING_DECODER, request.thinking, "thinking")
+    given = read_counted(_THINKING, request.thinking, "thinking", adjustments)
     asked = request.reasoning_effort
     effort = None if asked is None else _checked_effort(asked, "reasoning_effort")
     display = "summarized" if given.display is None else given.display
