@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anthropic import AsyncAnthropic, beta_async_tool
+from anthropic import AsyncAnthropic, BadRequestError, beta_async_tool
 
 from gateway.demo import ReceivedRequest, RunningUpstream, account_of, run_simulated_upstream
 from tests.support.gateway import RunningGateway, running_gateway
@@ -145,6 +145,40 @@ async def test_without_its_organisation_a_thread_goes_on_with_the_whole_conversa
     kinds = [(each.body.get("thread") or {}).get("type") for each in asked(simulated) if each.status == 200]
 
     assert kinds == ["create", "continue", "continue"] + [None] * 4
+
+
+async def talk_without_its_organisation(running: RunningGateway, simulated: RunningUpstream, **options: Any) -> None:
+    """Two turns of a thread of the SDK's; whoever has answered the first is limited before the second."""
+    async with AsyncAnthropic(base_url=running.url, api_key="any", max_retries=0) as client:
+        thread = client.beta.messages.thread(model="claude-sonnet-5-5", max_tokens=500, **options)
+        await thread.send({"role": "user", "content": "My name is Ada."})
+        account = asked(simulated)[-1].account
+        assert account is not None
+        simulated.failing[account.organization_id] = 429
+        await thread.send({"role": "user", "content": "What is my name?"})
+
+
+async def test_a_plain_thread_goes_on_with_the_whole_conversation_where_it_may(
+    running: RunningGateway, simulated: RunningUpstream
+) -> None:
+    await talk_without_its_organisation(running, simulated, unsupported_request_behavior="continue_unthreaded")
+    *_, first, last = [each for each in asked(simulated) if each.status == 200]
+
+    assert first.body["thread"] == {"type": "create"}
+    assert "thread" not in last.body
+    assert [message["role"] for message in last.body["messages"]] == ["user", "assistant", "user"]
+
+
+async def test_a_plain_thread_is_told_by_default_what_to_do(
+    running: RunningGateway, simulated: RunningUpstream
+) -> None:
+    with pytest.raises(BadRequestError) as raised:
+        await talk_without_its_organisation(running, simulated)
+
+    error = raised.value.body["error"]  # type: ignore[index]
+    assert error["type"] == "invalid_request_error"
+    assert error["details"] == {"error_code": "thread_unsupported_request"}
+    assert "Send the full conversation without `thread`" in error["message"]
 
 
 def claude_code(text: str, model: str) -> dict[str, Any]:
