@@ -184,12 +184,13 @@ async def test_a_plain_thread_is_told_by_default_what_to_do(
 def claude_code(text: str, model: str) -> dict[str, Any]:
     """A request as Claude Code makes them."""
     mark = {"cache_control": {"type": "ephemeral"}}
+    shared = {"cache_control": {"type": "ephemeral", "scope": "global"}}
     user_id = json.dumps({"device_id": "d" * 64, "account_uuid": "", "session_id": "54c1eb09-bc4c-4d2f-98eb-6d2ab2d5"})
     return {
         "model": model,
         "max_tokens": 32000,
         "system": [
-            {"type": "text", "text": "You are Claude Code, Anthropic's official CLI for Claude."},
+            {"type": "text", "text": "You are Claude Code, Anthropic's official CLI for Claude.", **shared},
             {"type": "text", "text": "Be brief.", **mark},
         ],
         "messages": [
@@ -199,7 +200,8 @@ def claude_code(text: str, model: str) -> dict[str, Any]:
                     {"type": "text", "text": "<system-reminder>\nToday is a day.\n</system-reminder>"},
                     {"type": "text", "text": text, **mark},
                 ],
-            }
+            },
+            {"role": "system", "content": [], "output_config": {"effort": "high"}},
         ],
         "tools": [
             {
@@ -220,7 +222,8 @@ def claude_code(text: str, model: str) -> dict[str, Any]:
 
 HEADERS = {
     "anthropic-version": "2023-06-01",
-    "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27",
+    "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
+    "prompt-caching-scope-2026-01-05,mid-conversation-output-config-2026-07-01",
     "x-claude-code-session-id": "54c1eb09-bc4c-4d2f-98eb-6d2ab2d5",
     "x-app": "cli",
 }
