@@ -193,8 +193,8 @@ class HttpProtocol(WatchedConnection):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of its head, or a trailer, which nobody reads."""
-        if self._is_in_head:
+        """A header of its head, or a trailer, which nobody reads; of too many only so many are kept as show that."""
+        if self._is_in_head and len(self._headers) <= MAX_HEADERS:
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
