@@ -398,14 +398,15 @@ class Attempt(Generic[R]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        failure = error.failure if isinstance(error, FailedError) else None
         if self._opening is not None:
             try:
                 await self._opening.__aexit__(kind, error, trace)
             except FailedError as redacted:
-                error = redacted
+                # The error itself knows this frame: kept in it, both would hold the request until the collector's turn.
+                failure = redacted.failure
         exchange = self._exchange
         exchange.is_asking = False
-        failure = error.failure if isinstance(error, FailedError) else None
         # A plain call: after the caller has left, an await here would be cancelled again.
         exchange.services.dispatcher.release(self._lease, self._outcome(failure, is_done=error is None))
         if failure is not None:
