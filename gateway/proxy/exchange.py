@@ -433,7 +433,9 @@ class Attempt(Generic[R]):
     @asynccontextmanager
     async def again(self, request: R) -> AsyncIterator[UpstreamAnswer]:
         """Another call with the same key, for a turn that takes more than one."""
-        async with self._exchange.services.upstream.open(self.endpoint, _call(request)) as answer:
+        services = self._exchange.services
+        spent_seconds = services.dispatcher.clock() - self._lease.acquired_at
+        async with services.upstream.open(self.endpoint, _call(request, spent_seconds)) as answer:
             yield await self._accepted(answer, streams=request.streams)
 
     @property
@@ -504,5 +506,5 @@ async def _outcome_of(renewal: "asyncio.Future[bool]") -> bool:
     return bool(done) and not renewal.cancelled() and renewal.exception() is None and renewal.result()
 
 
-def _call(request: Outgoing) -> Call:
-    return Call(request.version, request.body, request.streams, request.betas)
+def _call(request: Outgoing, spent_seconds: float = 0.0) -> Call:
+    return Call(request.version, request.body, request.streams, request.betas, spent_seconds=spent_seconds)
