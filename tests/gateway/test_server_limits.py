@@ -1,6 +1,7 @@
 """What clients may take of the process before anybody knows them, and what a half-closed or a dead one costs."""
 
 import asyncio
+import os
 import resource
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from gateway.server.request import HIGH_WATER_BYTES, ServedRequest
 from gateway.serving import set_limits
 from tests.gateway.test_server import GET, LAST, POST, Served, body_of, echo, read_answer, served, tell, until
 from tests.scenarios.harness import PATIENCE_SECONDS
+from tests.support.commands import ROOT
 from translators.errors import FailedError
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -140,6 +142,31 @@ def test_the_process_takes_all_the_descriptors_that_it_may_have() -> None:
     said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
 
     assert said.split() == [str(hard)] * 2
+
+
+# glibc's name among the variables of `confstr`.
+_GLIBC = "CS_GNU_LIBC_VERSION"
+
+
+@pytest.mark.skipif(_GLIBC not in os.confstr_names, reason="the allocator is another")
+def test_the_memory_of_large_bodies_goes_back_to_the_system_when_it_is_free() -> None:
+    check = (
+        "import resource\n"
+        "from pathlib import Path\n"
+        "from gateway.serving import run\n"
+        "def pages(): return int(Path('/proc/self/statm').read_text().split()[1])\n"
+        "def hold(*megabytes): return [bytes([1]) * (each * 2**20) for each in megabytes]\n"
+        "async def left():\n"
+        "    before = pages()\n"
+        "    hold(31)\n"
+        "    hold(8, 8, 8, 8, 8)\n"
+        "    print((pages() - before) * resource.getpagesize())\n"
+        "run(left())"
+    )
+    said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    # By itself it would keep the latter forty.
+    assert int(said) < 5 * 2**20
 
 
 # Heads.
