@@ -25,6 +25,9 @@ _MARGIN: Final = 0.02
 _LOW: Final = 0.1
 # Moments come in whole seconds, of the answer as of the reset.
 _RESOLUTION_SECONDS: Final = 1.0
+# What is owed beyond the refill of so long is forgiven. Upstream's own buckets are full again within a minute; a debt
+# of hours comes of estimates, or of figures that upstream was made to tell, and would keep everybody else waiting.
+MOST_OWED_SECONDS: Final = 300.0
 # What full is does not change from one answer to the next.
 _MEASURE_SECONDS: Final = 1.0
 # What an answer is taken to need before any was seen, and how fast this follows what is seen.
@@ -37,7 +40,7 @@ _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
 class Bucket:
-    """One limit, refilled steadily; all in this process's share. The level may fall below zero.
+    """One limit, refilled steadily; all in this process's share. The level may fall below zero, by some minutes' worth.
 
     `limit` is what a minute allows, `capacity` what is there at most: upstream may hold less than a minute's worth.
     """
@@ -88,6 +91,9 @@ class Bucket:
         missing = cost + capacity * _MARGIN - level
         if missing <= 0:
             return 0.0
+        if level < (most_owed := -MOST_OWED_SECONDS * self.per_second):
+            missing += level - most_owed
+            self.level = level = most_owed
         return max(0.0, min(missing, capacity - level)) / self.per_second
 
 

@@ -398,14 +398,15 @@ class Attempt(Generic[R]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        failure = error.failure if isinstance(error, FailedError) else None
         if self._opening is not None:
             try:
                 await self._opening.__aexit__(kind, error, trace)
             except FailedError as redacted:
-                error = redacted
+                # The error itself knows this frame: kept in it, both would hold the request until the collector's turn.
+                failure = redacted.failure
         exchange = self._exchange
         exchange.is_asking = False
-        failure = error.failure if isinstance(error, FailedError) else None
         # A plain call: after the caller has left, an await here would be cancelled again.
         exchange.services.dispatcher.release(self._lease, self._outcome(failure, is_done=error is None))
         if failure is not None:
@@ -432,7 +433,9 @@ class Attempt(Generic[R]):
     @asynccontextmanager
     async def again(self, request: R) -> AsyncIterator[UpstreamAnswer]:
         """Another call with the same key, for a turn that takes more than one."""
-        async with self._exchange.services.upstream.open(self.endpoint, _call(request)) as answer:
+        services = self._exchange.services
+        spent_seconds = services.dispatcher.clock() - self._lease.acquired_at
+        async with services.upstream.open(self.endpoint, _call(request, spent_seconds)) as answer:
             yield await self._accepted(answer, streams=request.streams)
 
     @property
@@ -503,5 +506,5 @@ async def _outcome_of(renewal: "asyncio.Future[bool]") -> bool:
     return bool(done) and not renewal.cancelled() and renewal.exception() is None and renewal.result()
 
 
-def _call(request: Outgoing) -> Call:
-    return Call(request.version, request.body, request.streams, request.betas)
+def _call(request: Outgoing, spent_seconds: float = 0.0) -> Call:
+    return Call(request.version, request.body, request.streams, request.betas, spent_seconds=spent_seconds)
