@@ -33,6 +33,7 @@ from gateway.proxy.retry import delay_before_retry, is_refusal
 from gateway.proxy.services import NO_KEYS, Candidate, Services
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.estimate import estimated_tokens
+from translators.hosts import HostProfile
 from translators.prefixes import digest_of
 from translators.usage import Usage
 
@@ -78,6 +79,8 @@ class Exchange(Generic[R]):
         self._blamed: list[Breaker] = []
         # The latest form of the request: what the running attempt has sent; before it, what it would send.
         self._sent: R | None = None
+        # For which kind of host that was written ahead, while nothing can have been learned since.
+        self._prepared_for: HostProfile | None = None
         self._round: _Round | None = None
         # Why the models before the present one were left.
         self._overloaded: Failure | None = None
@@ -92,6 +95,7 @@ class Exchange(Generic[R]):
         if endpoint is not None:
             # Nearly always it is the account that has signed what the request holds.
             self._sent = self._written(endpoint, is_home=True)
+            self._prepared_for = endpoint.profile
         return self._sent
 
     async def prepare_in_turns(self) -> None:
@@ -161,6 +165,7 @@ class Exchange(Generic[R]):
 
     async def _wait(self, now: "_Round") -> Lease | None:
         """Wait in the queue, as long as another attempt may be begun."""
+        self._prepared_for = None
         dispatcher = self.services.dispatcher
         began_at = dispatcher.clock()
         if self._has_fallback and dispatcher.pool.why_none(began_at, now.demand, now.excluded)[0] is _OVERLOADED:
@@ -207,6 +212,7 @@ class Exchange(Generic[R]):
         """Decide what follows: returns where another attempt is due, else raises what the caller is told."""
         now = self._round
         assert now is not None, "attempts belong to a round"
+        self._prepared_for = None
         self.progress.note(lease.key.name, failure)
         now.tries += not is_refusal(failure)
         if failure.kind is ErrorKind.KEY_REJECTED:
@@ -331,7 +337,9 @@ class Exchange(Generic[R]):
 
     def written_for(self, lease: Lease, endpoint: Endpoint) -> R:
         """The request in the form for a lease's key."""
-        self._sent = self._written(endpoint, is_home=self._is_home(lease))
+        is_home = self._is_home(lease)
+        if self._sent is None or self._prepared_for is not endpoint.profile or not is_home:
+            self._sent = self._written(endpoint, is_home=is_home)
         return self._sent
 
     @property
