@@ -25,7 +25,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.api": (
         {"translators", "gateway.proxy", "gateway.secret", "gateway.telemetry"},
         # Zstandard: of the standard library from Python 3.14 on.
-        {"starlette", "orjson", "backports", "compression"},
+        {"starlette", "orjson", "msgspec", "backports", "compression"},
     ),
     "gateway.server": ({"translators", "gateway.api"}, {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
