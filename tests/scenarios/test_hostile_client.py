@@ -23,7 +23,7 @@ import pytest
 
 from tests.scenarios.harness import PATH, asking, content_of, data_of
 from tests.scenarios.hostile.http_attacks import HTTP_ATTACKS
-from tests.scenarios.hostile.request_attacks import REQUEST_ATTACKS
+from tests.scenarios.hostile.request_attacks import REQUEST_ATTACKS, make_bodies
 from tests.scenarios.hostile.target import HONEST_KEY, Target, attacked_and_calm, can_attack
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively
@@ -126,6 +126,7 @@ async def _attack(attacked: Target, order: Iterator[str], honest: Honest) -> lis
 
 
 async def test_an_honest_client_does_not_notice_a_hostile_one(tmp_path: Path) -> None:
+    make_bodies()
     async with (
         attacked_and_calm(tmp_path) as (attacked, calm),
         attacked.client(HONEST_KEY) as first,
