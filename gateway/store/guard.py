@@ -95,5 +95,5 @@ def reason_of(error: Exception) -> str:
         return str(error)
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    # The text of an error that nobody expected may hold anything.
-    return type(error).__name__
+    # The text of an unexpected error could quote what was read or written.
+    return f"unexpected error ({type(error).__name__})"

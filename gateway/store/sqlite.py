@@ -174,7 +174,5 @@ def _write(database: Database, sealer: Sealer, changes: Sequence[Change], used: 
 
 
 def _text_of(error: Exception) -> str:
-    """What an error says, without the path that is said already."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return str(error)
+    """The reason for an error, without the path, which the log line has already."""
+    return getattr(error, "strerror", None) or str(error)

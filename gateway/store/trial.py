@@ -28,7 +28,7 @@ async def try_store(config: StoreConfig, environ: Mapping[str, str] = _environ) 
         if kind == "valkey":
             return Trial(True, await _found_in_valkey(config))
     except (OSError, ValueError, TroubleError) as error:
-        reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         return Trial(False, reason)
     return Trial(True, "nothing to open")
 

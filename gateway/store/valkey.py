@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import re
+import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -171,10 +174,18 @@ def _client_of(url: Secret) -> Redis:
 
 
 def _text_of(error: Exception, url: Secret) -> str:
-    """What an error says, on one line and without the password."""
+    """The reason for an error, on one line and without the password."""
     password = urlsplit(url.reveal()).password or ""
-    text = " ".join(str(error).split())
-    return redact(
-        f"{type(error).__name__}: {text}" if text else "no answer in time",
-        [url, Secret(password), Secret(unquote(password))],
-    )
+    text = _system_words(error) or " ".join(str(error).split()) or "no answer in time"
+    return redact(text, [url, Secret(password), Secret(unquote(password))])
+
+
+def _system_words(error: BaseException) -> str:
+    """What the system says, without its error number; "" for an error that is the client library's own."""
+    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    if isinstance(cause, socket.gaierror):
+        return "the host's name could not be resolved"
+    if isinstance(cause, ssl.SSLError) or not isinstance(cause, OSError) or cause.errno is None:
+        return ""
+    words = os.strerror(cause.errno)
+    return words[:1].lower() + words[1:]

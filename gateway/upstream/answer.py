@@ -6,7 +6,7 @@ from typing import Final
 
 import httptools
 
-from gateway.upstream.failures import cut_off, unanswered, undecodable
+from gateway.upstream.failures import cut_off, in_words, unanswered, undecodable
 from translators.errors import FailedError, Failure
 
 # Real heads have about 2 KB; proxies in front of hosts add to that.
@@ -160,7 +160,7 @@ class DirectAnswer:
             # Already refused, with its head.
             self._parser = None
         except httptools.HttpParserError as error:
-            self.fail(self._broken(f"{type(error).__name__}: {error}"))
+            self.fail(self._broken(f"not valid HTTP: {in_words(error)}"))
         if self._unfruitful_bytes > MAX_HEAD_BYTES and not self.is_complete:
             what = "trailers are" if self.has_head else "head is"
             self.fail(undecodable(f"the {what} larger than {MAX_HEAD_BYTES} bytes"))
@@ -196,7 +196,7 @@ class DirectAnswer:
         if self.has_head and not self._has_framing and error is None:
             self.is_complete = True
         elif not self.is_complete:
-            detail = f"{type(error).__name__}: {error}" if error is not None else "the connection was closed"
+            detail = in_words(error) if error is not None else "the connection was closed"
             self.fail(cut_off(detail) if self.has_head else unanswered(detail))
         self._wake()
 

@@ -55,7 +55,7 @@ async def connect(
         raise FailedError(unreachable_in_time(f"no connection after {limit_seconds:g} s")) from error
     except (OSError, UnicodeError) as error:
         # Certificates that do not fit are `OSError`s too; names with impossible labels are `UnicodeError`s.
-        raise FailedError(unconnected(error, f"{type(error).__name__}: {error}")) from error
+        raise FailedError(unconnected(error)) from error
 
 
 async def _dial(host: str, port: int) -> tuple[socket.socket, float]:

@@ -12,6 +12,7 @@ import httpx2
 from gateway.proxy.ports import Call, Endpoint, UpstreamAnswer
 from gateway.upstream.failures import (
     cut_off,
+    in_words,
     too_slow,
     unanswered,
     unconnected,
@@ -192,13 +193,13 @@ class _Httpx2Answer:
 
 
 def _failure(error: httpx2.HTTPError, *, has_head: bool) -> Failure:
-    detail = f"{type(error).__name__}: {error}"
+    detail = in_words(error)
     if isinstance(error, httpx2.ConnectTimeout):
         return unreachable_in_time(detail)
     if isinstance(error, httpx2.TimeoutException):
         return too_slow(detail)
     if isinstance(error, httpx2.ConnectError):
-        return unconnected(error, detail)
+        return unconnected(error)
     if isinstance(error, httpx2.DecodingError):
         return undecodable(detail)
     return cut_off(detail) if has_head else unanswered(detail)
