@@ -71,7 +71,7 @@ async def test_what_is_in_the_way_is_said(tmp_path: Path) -> None:
 
     assert [trial.is_well for trial in trials] == [False] * 4
     words = [trial.words for trial in trials]
-    assert "is no folder" in words[0]
+    assert "is not a folder" in words[0]
     assert "not a database" in words[1]
     assert "another program's" in words[2]
     assert "symbolic link" in words[3]

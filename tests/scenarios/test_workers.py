@@ -245,4 +245,4 @@ async def test_a_number_of_workers_that_cannot_be_is_refused() -> None:
     code, _, err = await outcome("serve", "--workers", "0")
 
     assert code == 1
-    assert "--workers has to be a number from 1 to 64, not 0" in err
+    assert "--workers must be a number from 1 to 64, not 0" in err
