@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 from gateway.secret import Secret
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
-# What people copy from the documentation of an endpoint.
+# Paths that people copy from the documentation of an endpoint.
 _API_PATH = re.compile(r"/v1(/[a-z_/]+)?$")
 
 
@@ -30,7 +30,7 @@ def as_host(text: str) -> str:
     host = text.strip()
     if "//" in host or "/" in host:
         raise ValueError("expected an address like 127.0.0.1, without http:// and without a path")
-    # An IPv6 address has several colons; one alone begins a port.
+    # An IPv6 address has several colons; a single one precedes a port.
     if re.fullmatch(r"[^:]*:\d*", host):
         raise ValueError("expected an address without a port, which is a setting of its own: server.port")
     return host.removeprefix("[").removesuffix("]")

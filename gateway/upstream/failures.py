@@ -37,7 +37,7 @@ def is_exhaustion(error: BaseException) -> bool:
 def in_words(error: BaseException) -> str:
     """The reason for an exception, as a log can quote it: "connection refused", no class name, no error number."""
     words = next(filter(None, map(_system_words, _causes(error))), "") or str(error).strip().rstrip(".")
-    # Only the first letter: what follows may be a name.
+    # Lower only the first letter of a word, not abbreviations like TLS.
     return words[:1].lower() + words[1:] if words[1:2].islower() else words or "the connection failed"
 
 
