@@ -181,8 +181,8 @@ _SCHEMA_REFUSED: Final = re.compile(
 def refused_places(message: str, places: Iterable[str]) -> tuple[str, ...]:
     """Which of the places with enforced schemas a 400 is about.
 
-    That is the named one, such as `tools.3` or `output_config.format`, or all if the message is about a schema and names
-    none. If it names a place that is not among them, the result is empty.
+    That is the named one, such as `tools.3` or `output_config.format`, or all if the message is about a schema and
+    names none. If it names a place that is not among them, the result is empty.
     """
     found = _SCHEMA_REFUSED.match(message)
     if found is None:

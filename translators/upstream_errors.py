@@ -181,8 +181,8 @@ def answered_failure(
 ) -> Failure:
     """The failure of an error answer. Proxies answer with anything, so the body need not be Anthropic's.
 
-    Header names are lower case. `model` is the one that was asked for: a request can name other models, and a refusal of
-    these does not count as one of `model`. Errors about a key that the caller brought are told to the caller.
+    Header names are lower case. `model` is the one that was asked for: a request can name other models, and a refusal
+    of these does not count as one of `model`. Errors about a key that the caller brought are told to the caller.
     """
     try:
         error = ERROR_DECODER.decode(body).error
