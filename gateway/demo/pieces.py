@@ -12,7 +12,7 @@ from gateway.demo.tokens import CHARACTERS, text_tokens
 
 @dataclass(frozen=True, slots=True)
 class ThoughtPiece:
-    """A thinking block; its text is billed even if it is not shown. `seal` is its signature, or its data if redacted."""
+    """A thinking block; its text is billed even if not shown. `seal` is its signature, or its data if redacted."""
 
     thought: str
     display: str
