@@ -116,7 +116,7 @@ def _completed(config: Config, tree: Tree, environ: Mapping[str, str], mistakes:
         )
     variable, texts = _environment_key_texts(environ)
     if config.clients and not texts:
-        mistakes.add("clients", "there is no key they could use: add keys, or set ANTHROPIC_API_KEY")
+        mistakes.add("clients", "there is no Anthropic key for them to use: add keys, or set ANTHROPIC_API_KEY")
     return replace(config, keys=_environment_keys(variable, texts, url, mistakes))
 
 
@@ -170,7 +170,7 @@ def _check_admin(config: Config, mistakes: Mistakes) -> None:
     for index, client in enumerate(config.clients):
         # A client, or its key, can be `WRONG`.
         if config.admin.api_key is not None and getattr(client, "api_key", WRONG) == config.admin.api_key:
-            mistakes.add("admin.api_key", f"the same as clients[{index}].api_key; the admin's is for nobody else")
+            mistakes.add("admin.api_key", f"the same as clients[{index}].api_key; the admin key must not be a client's")
 
 
 def _check_fallbacks(fallbacks: Mapping[str, tuple[str, ...]], mistakes: Mistakes) -> None:

@@ -30,7 +30,7 @@ def secret_of(text: str) -> Secret:
     if not value:
         raise ValueError("the secret is empty")
     if not _FIT_FOR_HEADER.fullmatch(value):
-        raise ValueError("the secret holds spaces, line ends or characters that an HTTP header cannot carry")
+        raise ValueError("the secret contains spaces, line ends or characters that an HTTP header cannot carry")
     return Secret(value)
 
 

@@ -27,14 +27,14 @@ def with_absolute_path(store: StoreConfig, folder: Path) -> StoreConfig:
 def check_store(store: StoreConfig, mistakes: Mistakes) -> None:
     """Report what the kind of store needs and does not have."""
     if command := missing_extra(store.kind):
-        mistakes.add("store.kind", f"{store.kind} needs more than is installed: {command}")
+        mistakes.add("store.kind", f"{store.kind} needs packages that are not installed: {command}")
     if store.kind == "valkey":
         if store.url is None:
             mistakes.add("store.url", "missing, kind valkey needs a server, like valkey://localhost:6379/0")
         if store.encryption_key is None:
             mistakes.add("store.encryption_key", "missing, kind valkey needs one, the same on all machines")
     elif store.url is not None:
-        mistakes.add("store.url", f"of no use for kind {store.kind}; for a server set store.kind to valkey")
+        mistakes.add("store.url", f"not used by kind {store.kind}; for a server set store.kind to valkey")
     if store.url is not None and (problem := _problem_of(store.url)):
         mistakes.add("store.url", problem)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 OTHER_KEY: Final = (
-    "The store was written with another encryption key: what it holds is not found any more, and leaves with time"
+    "The store was written with another encryption key: its turns are not found any more, and will expire"
 )
 
 

@@ -22,7 +22,7 @@ _WITH_LOG: Final = ("", "-wal", "-shm")
 # One corrupt database is kept for inspection; the next one replaces it.
 _ASIDE: Final = ".corrupt"
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-MOVED_ASIDE: Final = "The store's database was broken; it was moved aside, and a new one begun"
+MOVED_ASIDE: Final = "The store's database was corrupt; it was moved aside, and a new one was created"
 
 _Identity: TypeAlias = tuple[int, int] | None
 

@@ -31,7 +31,7 @@ class Report:
         now = self._clock()
         if now - self._unreadable_at >= QUIET_SECONDS:
             self._unreadable_at = now
-            message = "Values in the store were changed, or sealed in another way, and cannot be opened"
+            message = "Values in the store cannot be decrypted: they were changed, or encrypted in another way"
             log_event(logging.WARNING, message, store=self._place, count=count)
 
     def failed(self, work: str, why: str) -> None:
@@ -47,7 +47,7 @@ class Report:
             self._told_at.clear()
         self._told_at[why] = now
         self._is_told = True
-        message = "The store cannot be used as it should, the gateway goes on with its memory"
+        message = "The store cannot be used, the gateway continues with its memory"
         log_event(logging.WARNING, message, store=self._place, work=work, why=why)
 
     def succeeded(self, work: str) -> None:

@@ -65,14 +65,14 @@ def check_folder(folder: Path) -> None:
         if status.st_uid not in _owners():
             raise ValueError(f"{folder} belongs to another user (uid {status.st_uid}): choose another store.path")
     if status.st_mode & _EVERYBODY_WRITES and not status.st_mode & stat.S_ISVTX:
-        raise ValueError(f"everybody may exchange the files in {folder}: chmod o-w {folder}")
+        raise ValueError(f"other users can replace files in {folder}: chmod o-w {folder}")
 
 
 def _check(file: Path, status: os.stat_result) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise _is_link(file)
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{file} is no regular file: remove it")
+        raise ValueError(f"{file} is not a regular file: remove it")
     if _has_owners() and status.st_uid not in _owners():
         raise ValueError(f"{file} belongs to another user (uid {status.st_uid}): remove it, or chown it to this one")
 

@@ -165,7 +165,7 @@ class Supervisor:
             return
         log_event(
             logging.WARNING,
-            "A worker is stuck, it is ended",
+            "A worker is stuck and is being ended",
             worker=worker.number,
             pid=worker.process.pid,
             silent_seconds=round(worker.load.silent_seconds, 1),
@@ -199,7 +199,9 @@ class Supervisor:
         elif old not in self._workers:
             self._do(self._refill(old.number))
         else:
-            log_event(logging.ERROR, "A worker stays, its successor did not start", worker=old.number)
+            log_event(
+                logging.ERROR, "The replacement of a worker did not start, the old worker stays", worker=old.number
+            )
 
     # Stopping
 

@@ -101,7 +101,7 @@ class WorkerServer(Server):
     def _reload(self, assignment: Assignment) -> None:
         set_up_logging(assignment.config.log.level, assignment.config.log.format, worker=assignment.number)
         self._gateway.reload(assignment.config, assignment.key_sources)
-        log_event(logging.INFO, "This worker serves by the new configuration")
+        log_event(logging.INFO, "This worker uses the new configuration")
 
     def _take(self, connection: socket.socket) -> None:
         task = asyncio.create_task(self._connect(connection))
