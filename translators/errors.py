@@ -241,6 +241,15 @@ class TranslationError(FailedError):
         super().__init__(Failure(ErrorKind.INVALID_REQUEST, message, param=param, code=code))
 
 
+def json_problem(error: Exception) -> str:
+    """Why JSON cannot be decoded, in words for callers and logs: Python's own errors speak of codecs and recursion."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "a text that is not valid Unicode"
+    return str(error)
+
+
 def _printable(value: object) -> object:
     """The value with lone surrogates replaced."""
     if isinstance(value, str):

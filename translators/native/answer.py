@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from translators.errors import ErrorKind, FailedError, Failure
+from translators.errors import ErrorKind, FailedError, Failure, json_problem
 from translators.usage import Usage
 from translators.wire.messages import UsageCounts
 
@@ -25,7 +25,7 @@ def usage_of(body: bytes) -> Usage:
         # Usage in an unknown format is no reason to withhold an answer.
         return usage
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = f"not JSON: {error}"
+        detail = f"not JSON: {json_problem(error)}"
         failure = Failure(ErrorKind.PROTOCOL_ERROR, "Upstream's answer cannot be read.", detail=detail)
         raise FailedError(failure) from error
     if counts is not None:

@@ -8,7 +8,7 @@ import msgspec
 import orjson
 from msgspec import Raw
 
-from translators.errors import TranslationError
+from translators.errors import TranslationError, json_problem
 from translators.hosts import SAMPLING_VERSION
 from translators.native.members import OBJECT, each_once
 from translators.native.sessions import session_of
@@ -139,7 +139,7 @@ def place_of_file_id_in_steps(body: bytes) -> Generator[None, None, str | None]:
             if (place := (yield from search.place_in(content, path))) is not None:
                 return place
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TranslationError(f"The body is not valid JSON: {error}") from error
+        raise TranslationError(f"The body is not valid JSON: {json_problem(error)}") from error
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 from msgspec import Raw
 
-from translators.errors import TranslationError
+from translators.errors import TranslationError, json_problem
 from translators.reading import Decoder
 from translators.steps import in_one_go
 from translators.structure import Members
@@ -266,4 +266,4 @@ def _read(decoder: Decoder[_T], raw: Raw) -> _T | None:
     except msgspec.ValidationError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TranslationError(f"The body is not valid JSON: {error}") from error
+        raise TranslationError(f"The body is not valid JSON: {json_problem(error)}") from error
