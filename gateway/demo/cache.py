@@ -25,7 +25,7 @@ class InputUsage:
 
 
 def check_marks(prompt: Prompt, *, allows_scopes: bool) -> None:
-    """Refuse too many marks, marks on empty blocks, marks of an hour after shorter ones, and scopes without their beta."""
+    """Refuse too many marks, marks on empty blocks, hour-long marks after shorter ones, scopes without their beta."""
     for block in _all_blocks(prompt):
         if isinstance(block, Text) and block.cache_control and not block.text:
             raise invalid("cache_control cannot be set for empty text blocks")
