@@ -120,11 +120,8 @@ class Tools:
     strict_schemas: dict[int, Structured] = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
     has_server_tools: bool = False
+    has_marks: bool = False
     is_legacy: bool = False
-
-    def upstream_name(self, name: str) -> str:
-        """What upstream calls a tool of the caller's."""
-        return upstream_tool_name(name)
 
     def copy(self) -> "Tools":
         """The same tools, to which others can be added and whose marks can be changed."""
@@ -148,6 +145,9 @@ class Tools:
             adjustments.add("tools.strict", "dropped", "limit")
 
 
+# Of a request that has none; there is nothing in it to be changed.
+NO_TOOLS: Final = Tools()
+
 # Read anew, tools cost as much as all the rest of a request. What is kept of them: their text as the key, the schemas,
 # the descriptions (as Python texts), and some objects however short the text is.
 _COPIES: Final = 3
@@ -167,10 +167,12 @@ def tools_in_steps(
     `refused_schemas` (hashes, or `STRICT` for all) are refused by upstream, so tools with them are not strict. `native`
     names those of Anthropic's own that may be used, beside those that the caller runs.
     """
-    tools = Tools()
+    tools = NO_TOOLS
     if request.tools:
         tools = yield from _listed_tools(request.tools, adjustments, refused_schemas, native)
-    writer = _ToolWriter(tools, adjustments, refused_schemas, native)
+    if not request.functions and request.web_search_options is None:
+        return tools
+    writer = _ToolWriter(tools if request.tools else Tools(), adjustments, refused_schemas, native)
     if request.functions:
         if request.tools:
             adjustments.add("functions", "dropped", "tools")
@@ -323,6 +325,7 @@ class _ToolWriter:
                     self.tools.betas += [beta] if beta else []
             if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path, self._adjustments)) is not None:
                 definition[MARK] = mark
+                self.tools.has_marks = True
         self.tools.definitions.append(definition)
 
     def _examples(self, examples: Raw, name: str, path: str) -> bytes:
@@ -380,6 +383,7 @@ class _ToolWriter:
         definition = hosted_tool(fields, kind, path, self._adjustments)
         if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path, self._adjustments)) is not None:
             definition[MARK] = mark
+            self.tools.has_marks = True
         self.tools.definitions.append(definition)
         self.tools.has_server_tools = True
 
@@ -395,6 +399,7 @@ class _ToolWriter:
         definition: Block = {key: Fragment(bytes(value)) for key, value in fields.items() if key != MARK}
         if (mark := mark_of(tool.cache_control, None, path, self._adjustments)) is not None:
             definition[MARK] = mark
+            self.tools.has_marks = True
         self.tools.definitions.append(definition)
         self.tools.has_server_tools = True
         if (beta := _BETA_OF_TYPE.get(tool.type)) is not None:
@@ -439,6 +444,20 @@ class _ToolWriter:
         self._unions += found.unions
         self.tools.strict_schemas[len(self.tools.definitions)] = found
         return found.json
+
+
+def plain_input(arguments: Raw) -> bytes | None:
+    """The arguments of an earlier call where they are the text of an object, as they nearly always are; else None."""
+    if len(arguments) > MAX_ARGUMENTS:
+        return None
+    try:
+        text = TEXT_DECODER.decode(arguments).encode().strip()
+        if text[:1] != b"{":
+            return None
+        _ANY_OBJECT_DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return text
 
 
 def call_input(
