@@ -77,8 +77,10 @@ def beginnings_in_steps(
     """What `beginnings` gives, in steps."""
     system, first_turn = _opening(request.messages)
     shortest = minimum_tokens * BYTES_A_TOKEN
-    tools = [*(request.tools or ()), *(request.functions or ())]
-    if sum(map(len, tools)) + sum(len(message.content) for message in (*system, *first_turn)) < shortest:
+    tools = request.tools_text() if request.tools else b""
+    if request.functions:
+        tools = b",".join((tools, *request.functions))
+    if len(tools) + sum([len(message.content) for message in (*system, *first_turn)]) < shortest:
         return NOTHING
     yield
     system_parts = yield from _parts(system)
@@ -87,7 +89,7 @@ def beginnings_in_steps(
     sizes: int = 0
     fingerprints: list[int] = []
     depths: list[int] = []
-    for number, (depth, part, is_boundary) in enumerate(_numbered(b"".join(tools), request, system_parts, turn_parts)):
+    for number, (depth, part, is_boundary) in enumerate(_numbered(tools, request, system_parts, turn_parts)):
         if number % _PARTS_A_STEP == _PARTS_A_STEP - 1:
             yield
         sizes += len(part)

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Raw
 
 from translators.marks import without_marks
+from translators.tool_digests import digest_of_tools
 from translators.wire.chat import ChatRequest
 
 # Enough to tell conversations apart, and little enough to cost nothing.
@@ -48,8 +49,8 @@ def session_prefix(model: str, caller: str, session: str) -> bytes:
 
 def _chat_pieces(request: ChatRequest) -> Iterable[bytes]:
     yield request.model.encode()
-    for tool in request.tools or ():
-        yield _start(tool)
+    if request.tools:
+        yield digest_of_tools(request).digest()
     for message in request.messages:
         yield message.role.encode()
         yield _start(message.content)

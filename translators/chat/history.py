@@ -20,6 +20,7 @@ from translators.chat.formats import write_format
 from translators.errors import TranslationError
 from translators.marks import without_marks
 from translators.reading import is_null
+from translators.tool_digests import digest_of_tools
 from translators.wire.chat import (
     NULL,
     RAW_LIST_DECODER,
@@ -89,12 +90,11 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
     """
     messages = request.messages
     leading = count_leading_system(messages)
-    pieces = _ground(request)
+    # Mostly tools, and twice as quick as the other on them.
+    ground, pieces = digest_of_tools(request).copy() if request.tools else sha256(), _ground(request)
     for index in range(leading):
         yield
         _see(messages[index], pieces, {})
-    # Mostly tools, and twice as quick as the other on them.
-    ground = sha256()
     yield from _update_in_steps(ground, _END.join(pieces))
     hasher = _hasher(scope).copy()
     turns: list[SeenTurn] = []
@@ -156,8 +156,9 @@ def names_of_calls(message: ChatMessage) -> list[str]:
 
 
 def _ground(request: ChatRequest) -> list[Piece]:
-    """What all the messages stand on besides the system prompt: tools, and what adds words of the gateway's to it."""
-    pieces: list[Piece] = [without_marks(_END.join(request.tools))] if request.tools else []
+    """What all messages stand on besides the tools and the system prompt: what adds words of the gateway's to that."""
+    # Behind tools there is an end.
+    pieces: list[Piece] = [b""] if request.tools else []
     more = (request.functions, request.web_search_options, _words_of_form(request), request.verbosity)
     pieces.append(_NOTHING_MORE if more == _NOTHING else _encoded(more))
     return pieces

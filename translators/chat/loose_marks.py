@@ -3,17 +3,17 @@
 from translators.chat.caching import MARK, last_markable
 from translators.chat.content import Block
 from translators.chat.conversation import Conversation
-from translators.chat.tools import Tools
 
 
 class LooseMarks:
     """The marks of one conversation that still need a place."""
 
-    __slots__ = ("_conversation", "_markable", "_orphans", "_searched", "_tools")
+    __slots__ = ("_conversation", "_markable", "_orphans", "_searched", "for_tools")
 
-    def __init__(self, conversation: Conversation, tools: Tools) -> None:
+    def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._tools = tools
+        # The mark that belongs on the last tool, as nothing else stands before it.
+        self.for_tools: Block | None = None
         # Marks of contents whose first parts vanished, by the index of the message.
         self._orphans: dict[int, Block] = {}
         # The last block that can carry a mark, of so many messages.
@@ -41,6 +41,7 @@ class LooseMarks:
         self._searched = len(messages)
         if self._markable is not None:
             self._markable.setdefault(MARK, mark)
-            return
-        for block in (self._conversation.system or self._tools.definitions)[-1:]:
-            block.setdefault(MARK, mark)
+        elif self._conversation.system:
+            self._conversation.system[-1].setdefault(MARK, mark)
+        elif self.for_tools is None:
+            self.for_tools = mark

@@ -111,7 +111,7 @@ class ConversationWriter:
         self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids, shapes_are_read=places is not None)
         self._calls = CallWriter(tools, adjustments)
         self._speakers = Speakers()
-        self._marks = LooseMarks(self.conversation, tools)
+        self._marks = LooseMarks(self.conversation)
         self._has_own_marks = False
         self._trace: Places | None = None
         # What has been written since others had their turn.
@@ -121,6 +121,11 @@ class ConversationWriter:
     def has_marks(self) -> bool:
         """Whether anything in the messages is marked."""
         return self._has_own_marks or self._contents.has_marks or self._calls.has_marks
+
+    @property
+    def tool_mark(self) -> Block | None:
+        """The mark of a message that belongs on the last tool, as nothing else stands before it."""
+        return self._marks.for_tools
 
     def trace(self, places: Places) -> None:
         """Note in `places` where everything comes from that will be written."""

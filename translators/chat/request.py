@@ -189,8 +189,8 @@ def _read_known(body: bytes) -> ChatRequest | None:
         known = KNOWN_REQUEST_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    known.unknown_fields, known.places = 0, None
     _check_sizes(known)
+    known.unknown_fields, known.places, known.joined_tools = 0, None, None
     return known
 
 
@@ -204,12 +204,12 @@ def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
     yield
     if request is not None:
         _check_sizes(request)
-        request.unknown_fields, request.places = 0, None
+        request.unknown_fields, request.places, request.joined_tools = 0, None, None
         return request
     request = _decoded(body)
     _check_sizes(request)
     yield
-    request.unknown_fields, request.places = (yield from unknown_in_steps(body)), None
+    request.unknown_fields, request.places, request.joined_tools = (yield from unknown_in_steps(body)), None, None
     return request
 
 
@@ -343,6 +343,7 @@ def _decide(
     if form.tools is not None:
         tools, choice, has_form = form.tools, for_answer(form.tools, row), True
     if tools.strict_schemas and (held := form.schema or choice.format) is not None:
+        tools = tools.own()
         tools.make_room(held, adjustments)
     circumstances = Circumstances(
         max_tokens,
@@ -448,7 +449,7 @@ def _body(draft: _Draft, system: list[Block], sampled: Block, *, streams: bool) 
     if draft.extensions.fields:
         body |= draft.extensions.fields
     if draft.tools.definitions:
-        body["tools"] = draft.tools.definitions
+        body["tools"] = Fragment(draft.tools.json) if draft.tools.json else draft.tools.definitions
     if draft.choice.tool_choice is not None:
         body["tool_choice"] = draft.choice.tool_choice
     if system:
@@ -481,9 +482,8 @@ def _system(draft: _Draft) -> list[Block]:
 
 def _write_marks(draft: _Draft, system: list[Block], marked: list[Block]) -> bool:
     """Add the marks that hold for the request, and keep what Messages allows; whether there is any."""
-    request, tools, messages = draft.request, draft.tools.definitions, draft.writer.conversation.messages
-    may_be_marked = draft.writer.has_marks or draft.tools.has_marks
-    has_marks = may_be_marked and (bool(marked) or caching.has_marks(tools, system))
+    request, messages = draft.request, draft.writer.conversation.messages
+    has_marks = _take_marks(draft, system, marked)
     given = request.cache_control
     whole = caching.mark_of(given, None, "", draft.adjustments) if not is_null(given) else None
     if whole is None and not has_marks:
@@ -495,12 +495,26 @@ def _write_marks(draft: _Draft, system: list[Block], marked: list[Block]) -> boo
         last[caching.MARK] = whole
         marked.append(last)
     if marked or has_marks:
-        caching.limit_marks(tools, system, marked, draft.adjustments)
+        caching.limit_marks(draft.tools.definitions, system, marked, draft.adjustments)
     return bool(marked) or has_marks
+
+
+def _take_marks(draft: _Draft, system: list[Block], marked: list[Block]) -> bool:
+    """Put a mark of the messages that found no place there on the last tool; whether the caller has marked anything."""
+    loose = draft.writer.tool_mark if draft.tools.definitions else None
+    if loose is not None or draft.tools.has_marks:
+        # Marks change from request to request.
+        draft.tools = draft.tools.own()
+        if loose is not None:
+            draft.tools.definitions[-1].setdefault(caching.MARK, loose)
+        return True
+    return draft.writer.has_marks and (bool(marked) or caching.has_marks(system))
 
 
 def _unmark_refused(draft: _Draft, system: list[Block]) -> bool:
     """Take off the marks that the model refuses; whether any is left."""
+    if draft.tools.has_marks:
+        draft.tools = draft.tools.own()
     tools, messages = draft.tools.definitions, draft.writer.conversation.messages
     marked = [block for part in (tools, system) for block in part if caching.MARK in block]
     marked += caching.marked_blocks(messages)
@@ -526,8 +540,14 @@ def _mark_where_it_pays(draft: _Draft, system: list[Block]) -> bool:
     options, conversation = draft.options, draft.writer.conversation
     if options.caching == "off":
         return False
-    prompt = Prompt(draft.tools.definitions, len(conversation.system), system, conversation.messages)
-    return prompt.mark(options.caching, draft.target.row.cache_minimum, options.sharing)
+    count, size = len(draft.tools.definitions), draft.tools.size
+    prompt = Prompt(count, size, len(conversation.system), system, conversation.messages)
+    places = prompt.places(options.caching, draft.target.row.cache_minimum, options.sharing)
+    is_on_tools = bool(places) and places[0] == count
+    if is_on_tools:
+        draft.tools = draft.tools.marked(caching.SHORT)
+    prompt.mark(places[is_on_tools:])
+    return bool(places)
 
 
 def _add_thinking(body: Block, draft: _Draft) -> None:
