@@ -17,7 +17,7 @@ from translators.chat.places import Places
 from translators.chat.unknown import read_counted, unknown_of_parts
 from translators.errors import TranslationError
 from translators.limits import MAX_ESCAPED, MAX_PARTS, MAX_TEXT_FILE, check_length, check_text
-from translators.reading import SPOKEN, decode, is_blank, is_null, is_text, missing_parameter, spoken_text, text_json
+from translators.reading import decode, is_blank, is_null, is_text, missing_parameter, spoken_text, text_json
 from translators.wire.chat import (
     BLOCK_SOURCE,
     DOCUMENT_URL,
@@ -409,9 +409,9 @@ def plain_texts(content: Raw) -> list[Block]:
         return []
     blocks: list[Block] = []
     for part in parts:
-        if not SPOKEN.match(part.text):
+        if not (text := spoken_text(part.text)):
             return []
-        blocks.append({"type": "text", "text": Fragment(bytes(part.text))})
+        blocks.append({"type": "text", "text": Fragment(text)})
     return blocks
 
 

@@ -146,6 +146,8 @@ class ConversationWriter:
         made = self._past.contents
         # Where the run that is being looked at begins in what is written, as long as it holds only texts.
         is_only_texts, start = True, 0
+        # How much was read of parts since others had their turn.
+        size = 0
         for index in range(begin, len(messages)):
             message = messages[index]
             role = message.role
@@ -160,28 +162,24 @@ class ConversationWriter:
                 elif text := spoken_text(message.content):
                     written.append({"role": role, "content": Fragment(text)})
                 else:
-                    is_only_texts = self._add_parts(message)
-                    if self._is_due(message):
-                        yield
+                    if blocks := plain_texts(message.content):
+                        written.append({"role": role, "content": blocks})
+                    else:
+                        is_only_texts = False
+                    size += len(message.content)
                 if not is_only_texts:
                     # Each message of such a run is looked at by itself.
                     del written[start:]
                 elif self._trace is not None:
                     self._trace_texts(self._placed(index), written[-1])
-            if index % _MESSAGES_A_STEP == 0:
+            if index % _MESSAGES_A_STEP == 0 or size > _BYTES_A_STEP:
+                size = 0
                 yield
         if begin == len(messages) or not is_only_texts:
             yield from self._write_run(begin, len(messages))
         self._end()
         if self._speakers.has_lost_names:
             self._adjustments.add("messages.name", "dropped", "single")
-
-    def _add_parts(self, message: ChatMessage) -> bool:
-        """Add a message as it is sent, where it consists of texts and nothing else; whether it does."""
-        if not (blocks := plain_texts(message.content)):
-            return False
-        self.conversation.messages.append({"role": message.role, "content": blocks})
-        return True
 
     def _placed(self, index: int) -> Placed:
         places = self._places
