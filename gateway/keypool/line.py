@@ -18,8 +18,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
-from gateway.keypool.demand import Demand, Lease
+from gateway.keypool.demand import Demand
 from gateway.keypool.domains import Organisation
+from gateway.keypool.lease import Lease
 from gateway.keypool.pool import KeyPool
 from gateway.keypool.stays import Stay
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from gateway.keypool.demand import Demand
-from gateway.keypool.domains import KeyState, Workspace
-from gateway.keypool.warmth import Cache
+from gateway.keypool.domains import KeyState
+from gateway.keypool.warmth import Cache, uncached
 from translators.errors import ErrorKind
 
 # A moment of infinity is when something happens, as when another request ends.
@@ -45,8 +45,8 @@ def obstacle(state: KeyState, demand: Demand, caches: Sequence[Cache], now: floa
             return ErrorKind.OVERLOADED, moment
     if state.in_flight + 1 > state.room:
         return ErrorKind.RATE_LIMITED, math.inf
-    allowance = organisation.allowance(demand.limit_class, demand.model)
-    moment = allowance.ready_at(uncached(demand, state.workspace, caches), now)
+    tokens = uncached(demand, state.workspace, caches) if caches else demand.input_tokens
+    moment = organisation.allowance(demand.limit_class, demand.model).ready_at(tokens, now)
     return (ErrorKind.RATE_LIMITED, moment) if moment > now else None
 
 
@@ -78,11 +78,3 @@ def most_hopeful(found: Iterable[Obstacle], now: float) -> Obstacle:
         if kind in soonest:
             return kind, max(0.0, soonest[kind] - now)
     return ErrorKind.KEY_REJECTED, math.inf
-
-
-def uncached(demand: Demand, workspace: Workspace, caches: Sequence[Cache]) -> int:
-    """The tokens of a prompt that a workspace has not in its cache."""
-    for cache in caches:
-        if cache.workspace.current() is workspace:
-            return max(0, demand.input_tokens - cache.tokens)
-    return demand.input_tokens

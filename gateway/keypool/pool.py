@@ -6,19 +6,21 @@ handed in.
 """
 
 import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.keypool.breaker import Breaker
-from gateway.keypool.demand import Account, Demand, Key, Lease, Outcome
-from gateway.keypool.domains import Host, KeyState, Organisation
+from gateway.keypool.demand import Account, Demand, Key, Outcome
+from gateway.keypool.domains import KeyState, Organisation
 from gateway.keypool.feedback import learn
+from gateway.keypool.host import Host
+from gateway.keypool.lease import Lease
 from gateway.keypool.members import Members
-from gateway.keypool.obstacles import Obstacle, most_hopeful, obstacle, obstacles, uncached
+from gateway.keypool.obstacles import Obstacle, most_hopeful, obstacle, obstacles
 from gateway.keypool.stays import Stay, stay_for_account, stay_for_cache
-from gateway.keypool.strategies import StrategyName, strategy_of
-from gateway.keypool.warmth import Cache, Warmth
+from gateway.keypool.strategies import COLD_SLACK, StrategyName, strategy_of
+from gateway.keypool.warmth import Cache, Warmth, uncached
 from translators.errors import ErrorKind
 
 # After a probe that has shown nothing.
@@ -45,8 +47,9 @@ class KeyPool:
     def __init__(self, keys: Iterable[Key], settings: PoolSettings = PoolSettings()) -> None:
         self._settings = settings
         self._warmth = Warmth()
-        self._in_flight = 0
-        self._strategy = strategy_of(settings.strategy, lambda: self._in_flight)
+        # How many leases are out.
+        self.in_flight = 0
+        self._strategy = strategy_of(settings.strategy)
         self._members = Members(self._strategy, settings.share)
         # Grows when something may have made a key ready before the time that was foreseen.
         self.news = 0
@@ -54,11 +57,6 @@ class KeyPool:
 
     def __len__(self) -> int:
         return len(self._members.states)
-
-    @property
-    def in_flight(self) -> int:
-        """How many leases are out."""
-        return self._in_flight
 
     @property
     def leaving(self) -> set[str]:
@@ -98,7 +96,7 @@ class KeyPool:
         """
         if settings is not None and settings != self._settings:
             self._settings = settings
-            self._strategy = strategy_of(settings.strategy, lambda: self._in_flight)
+            self._strategy = strategy_of(settings.strategy)
             self._members.rank_by(self._strategy, settings.share)
         self._members.update(keys)
         self.news += 1
@@ -113,20 +111,23 @@ class KeyPool:
         Of the keys that can serve those of the demand's account come first.
         """
         caches = self._warmth.caches(demand.prefix, now)
-        if demand.account is not None:
-            state = self._in_account(now, demand, caches, exclude, avoid)
+        if demand.account is not None and (organisation := self._account_apart(demand.account)) is not None:
+            state = self._in_account(organisation, now, demand, caches, exclude, avoid)
             if state is not None:
-                return self._lease(state, demand, caches, now, is_in_order=False)
-        state = self._strategy.best(demand, caches)
+                return self._lease(state, demand, caches, now)
+        state = self._strategy.first(demand, caches)
         if (
             state is None
             or (exclude and state.key.name in exclude)
             or obstacle(state, demand, caches, now) is not None
             or self._doubt(state, demand, caches, now, avoid)
         ):
-            candidates = self._strategy.candidates(demand, caches)
-            state = self._look_around(candidates, now, demand, caches, exclude, avoid)
-        return None if state is None else self._lease(state, demand, caches, now)
+            state = self._look_around(self._strategy.candidates(demand, caches), now, demand, caches, exclude, avoid)
+            if state is None:
+                return None
+        if self._strategy.counts_turns:
+            self._strategy.pass_over(state)
+        return self._lease(state, demand, caches, now)
 
     def stay(
         self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
@@ -135,16 +136,21 @@ class KeyPool:
 
         For its account also one that has failed already, for a cache not.
         """
-        organisation = self._members.organisation_of(demand.account) if demand.account is not None else None
-        # Where all keys are of the account there is nowhere else to go.
-        if organisation is not None and len(organisation.states) < len(self):
-            caches = self._warmth.caches(demand.prefix, now)
+        caches = self._warmth.caches(demand.prefix, now)
+        if demand.account is not None and (organisation := self._account_apart(demand.account)) is not None:
             stay = stay_for_account(organisation, demand, caches, now, exclude)
             if stay is not None:
                 return stay
-        if exclude or avoid or not self._strategy.heeds_caches:
+        if not caches or exclude or avoid or not self._strategy.heeds_caches:
             return None
-        return stay_for_cache(demand, self._warmth.caches(demand.prefix, now), self._strategy, now)
+        return stay_for_cache(
+            demand, caches, lambda workspace: self._strategy.is_crowded(workspace, caches, self.in_flight), now
+        )
+
+    def _account_apart(self, account: Account) -> Organisation | None:
+        """Whose keys can read what an account has signed; None where that is nobody here, or everybody."""
+        organisation = self._members.organisation_of(account)
+        return organisation if organisation is not None and len(organisation.states) < len(self) else None
 
     def cool(self, limit_class: str, until: float) -> None:
         """Upstream does not want to be asked for a class of models before a moment, with whatever key."""
@@ -180,13 +186,15 @@ class KeyPool:
         return self._members.organisation_of(account) is organisation
 
     def _in_account(
-        self, now: float, demand: Demand, caches: Sequence[Cache], exclude: frozenset[str], avoid: frozenset[str]
+        self,
+        organisation: Organisation,
+        now: float,
+        demand: Demand,
+        caches: Sequence[Cache],
+        exclude: frozenset[str],
+        avoid: frozenset[str],
     ) -> KeyState | None:
         """The key of a demand's account to use; None where there is none, or where it is of less use than others."""
-        assert demand.account is not None
-        organisation = self._members.organisation_of(demand.account)
-        if organisation is None:
-            return None
         own = self._strategy.candidates_of(organisation, demand, caches)
         # Little headroom is no reason to look on: all its keys have the same.
         state = self._look_around(own, now, demand, caches, exclude, avoid, bearable=_HEADROOM)
@@ -207,7 +215,7 @@ class KeyPool:
 
     def _look_around(
         self,
-        candidates: Generator[KeyState],
+        candidates: Iterable[KeyState],
         now: float,
         demand: Demand,
         caches: Sequence[Cache],
@@ -232,24 +240,20 @@ class KeyPool:
                 doubtful.add(alike)
             if doubt <= bearable or len(doubtful) > _LOOKS:
                 break
-        candidates.close()
         return chosen
 
-    def _lease(
-        self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float, *, is_in_order: bool = True
-    ) -> Lease:
-        workspace, host = state.workspace, state.host
-        allowance = state.organisation.allowance(demand.limit_class, demand.model)
-        lease = Lease(state, workspace, allowance, demand, now)
-        lease.input_tokens, lease.output_tokens = allowance.reserve(uncached(demand, workspace, caches))
-        if (bucket := allowance.output or allowance.tokens) is not None:
-            lease.output_mark = bucket.lost
-        self._in_flight += 1
+    def _lease(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
+        organisation, workspace, host = state.organisation, state.workspace, state.host
+        allowance = organisation.allowance(demand.limit_class, demand.model)
+        lease = Lease(state, allowance, demand, now)
+        lease.reserve(allowance, uncached(demand, workspace, caches) if caches else demand.input_tokens)
+        self.in_flight += 1
         workspace.in_flight += 1
         state.in_flight += 1
         state.turns += 1
-        if state.organisation.rest.refusals:
-            state.organisation.rest.begin_trial(now)
+        state.order.move(state)
+        if organisation.rest.refusals:
+            organisation.rest.begin_trial(now)
         if workspace.rest.refusals:
             workspace.rest.begin_trial(now)
         if host.breaker.failures:
@@ -260,8 +264,6 @@ class KeyPool:
             if not host.awaited:
                 host.silent_since = now
             host.awaited += 1
-        workspace.ranking.changed(state)
-        self._strategy.taken(state, is_in_order=is_in_order)
         return lease
 
     def _pass(self, breaker: Breaker, demand: Demand, now: float) -> bool:
@@ -275,50 +277,49 @@ class KeyPool:
 
     def answered(self, lease: Lease, headers: Mapping[str, str], now: float, *, status: int = 200) -> None:
         """An answer's head has come, whatever its status; header names are lower case."""
-        state = lease.state
+        state, demand = lease.state, lease.demand
         lease.is_answered = True
         is_good = status == 200
         self._head_came(lease, is_good, now)
         if not state.is_gone:
             self._members.discover(state, headers)
-        demand = lease.demand
-        allowance = state.organisation.allowance(demand.limit_class, demand.model)
-        if allowance.differs_for(demand.model, headers):
-            allowance = state.organisation.split(demand.model, allowance.cooling_until)
+        organisation = state.organisation
+        allowance = organisation.allowance(demand.limit_class, demand.model)
+        if allowance.told_for != demand.model and allowance.differs_for(demand.model, headers):
+            allowance = organisation.split(demand.model, allowance.cooling_until)
         if allowance is not lease.allowance:
             # It was reserved of limits that turn out not to be those it counts against.
             lease.allowance.never_sent(lease.input_tokens)
             lease.allowance.give_back(lease.output_tokens)
-            lease.allowance = allowance
-            lease.input_tokens, lease.output_tokens = allowance.reserve(lease.input_tokens)
-            bucket = allowance.output or allowance.tokens
-            lease.output_mark = bucket.lost if bucket is not None else 0.0
+            lease.reserve(allowance, lease.input_tokens)
         lease.answered_at = now
         allowance.answered(lease.input_tokens, headers, now, is_counted=is_good)
-        if not state.is_gone and state.organisation.learn_limit(demand.limit_class, allowance):
-            self._members.weigh(state.organisation)
-        self.news += 1
-        state.organisation.news += 1
+        if allowance.limit != organisation.limits.get(demand.limit_class) and not state.is_gone:
+            self._members.learn_limit(organisation, demand.limit_class, allowance.limit)
+        self._is_news_of(state)
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
         """Give a lease back, with what became of it."""
-        state = lease.state
+        state, usage = lease.state, outcome.usage
         workspace = lease.workspace.current()
-        self._in_flight -= 1
+        self.in_flight -= 1
         workspace.in_flight -= 1
         state.in_flight -= 1
         if not lease.is_answered:
             state.host.awaited -= lease.demand.streams
             lease.allowance.never_sent(lease.input_tokens)
-        lease.allowance.settle(lease, outcome.usage, now)
-        if outcome.usage is not None and lease.demand.prefix is not None:
-            self._warmth.learn(lease.demand, workspace, outcome.usage, now)
+        lease.allowance.settle(lease, usage, now)
+        if usage is not None and lease.demand.prefix is not None:
+            self._warmth.learn(lease.demand, workspace, usage, now)
         learn(lease, outcome, now, self._members.hosts)
         if not state.is_gone:
-            state.workspace.ranking.changed(state)
-            self._strategy.given_back(state)
+            state.order.move(state)
         elif not state.in_flight:
             self._members.leaving.discard(state)
+        self._is_news_of(state)
+
+    def _is_news_of(self, state: KeyState) -> None:
+        """A key may have become ready before the time that was foreseen."""
         self.news += 1
         state.organisation.news += 1
 
@@ -354,16 +355,16 @@ class KeyPool:
             (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(demand.limit_class, now)
         ):
             doubt += _SUSPECT
-        strategy = self._strategy
-        if strategy.is_crowded(state, caches):
+        strategy, workspace = self._strategy, state.workspace
+        if workspace.in_flight >= COLD_SLACK and strategy.is_crowded(workspace, caches, self.in_flight):
             doubt += _CROWDED
         organisation = state.organisation
         if (organisation.awaited and demand.limit_class in organisation.awaited) or (
             strategy.heeds_headroom
             and organisation.allowance(demand.limit_class, demand.model).is_low
-            and not any(cache.workspace.current() is state.workspace for cache in caches)
+            and not any(cache.workspace is workspace for cache in caches)
         ):
-            # Others need what little there is more than who has a choice.
+            # Others need what little there is more than a request that has a choice.
             doubt += _HEADROOM
         return doubt
 
@@ -405,8 +406,7 @@ class KeyPool:
         """An answer that counts against no limit has told whose a key is."""
         if (state := self._members.states.get(name)) is not None:
             self._members.discover(state, headers)
-            self.news += 1
-            state.organisation.news += 1
+            self._is_news_of(state)
 
     def due_probes(self, now: float) -> list[str]:
         """The rejected and the doubted keys that it is time to look at; each is given once, until `probed` is told."""
@@ -468,5 +468,4 @@ class KeyPool:
             return
         state.accept(now)
         self._members.welcome_back(state)
-        self.news += 1
-        state.organisation.news += 1
+        self._is_news_of(state)

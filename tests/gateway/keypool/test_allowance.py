@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 
 from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, Outcome
-from gateway.keypool.allowance import Allowance, Bucket
+from gateway.keypool.allowance import Allowance
+from gateway.keypool.bucket import Bucket
 from tests.support.pools import (
     ASK,
     MODEL,

@@ -10,8 +10,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
 from gateway.keypool.allowance import Allowance
-from gateway.keypool.domains import LONGEST_TOLD_SECONDS, Host, KeyState, Workspace
+from gateway.keypool.domains import KeyState, Workspace
+from gateway.keypool.host import Host
 from gateway.keypool.obstacles import obstacle
+from gateway.keypool.rest import LONGEST_TOLD_SECONDS
 from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from tests.support.pools import MODEL, OTHER, SIBLING, STRATEGIES, failed, head
 from translators.errors import RULES, Blame, ErrorKind
@@ -134,6 +136,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.rejected: set[KeyState] = set()
         self.doubted: set[KeyState] = set()
         self.shut: dict[tuple[KeyState, str], float] = {}
+        # The same, of what another configuration may have put right.
+        self.resting: dict[tuple[KeyState, str], float] = {}
 
     @initialize(
         keys=lists_of_keys,
@@ -225,6 +229,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert ceiling is None or before + 1 <= max(1, ceiling * self.share)
         assert before + 1 <= max(1, state.window)
         assert self.shut.get((state, model), 0.0) <= self.now
+        assert self.resting.get((state, model), 0.0) <= self.now
         out = Out(lease, state)
         self.out.append(out)
         self._touch(lease)
@@ -328,7 +333,8 @@ class PoolMachine(RuleBasedStateMachine):
             self._shut(out.state, out.lease.demand.model, 1.0)
         elif blame in (Blame.ORGANISATION, Blame.WORKSPACE) and not out.lease.key.mark.endswith(SECOND):
             for model in MODELS:
-                self._shut(out.state, model, max(1.0, min(seconds or 0.0, LONGEST_TOLD_SECONDS)))
+                moment = self.now + max(1.0, min(seconds or 0.0, LONGEST_TOLD_SECONDS))
+                self.resting[out.state, model] = max(self.resting.get((out.state, model), 0.0), moment)
 
     def _shut(self, state: KeyState, model: str, seconds: float) -> None:
         self.shut[state, model] = max(self.shut.get((state, model), 0.0), self.now + seconds)
@@ -342,24 +348,28 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(keys=lists_of_keys, strategy=st.sampled_from(STRATEGIES), is_changed=st.booleans())
     def reconfigure(self, keys: list[Key], strategy: str, is_changed: bool) -> None:
-        self.pool.update(keys, PoolSettings(strategy, self.share) if is_changed else None)  # type: ignore[arg-type]
+        self._update(keys, PoolSettings(strategy, self.share) if is_changed else None)  # type: ignore[arg-type]
         assert [state.key for state in self.pool.states] == keys
+
+    def _update(self, keys: list[Key], new: PoolSettings | None = None) -> None:
+        self.pool.update(keys, new)
+        self.resting.clear()
 
     @rule(key=keys_of_any_kind)
     def put_key(self, key: Key) -> None:
-        self.pool.update([*(state.key for state in self.pool.states if state.key.name != key.name), key])
+        self._update([*(state.key for state in self.pool.states if state.key.name != key.name), key])
 
     @rule(place=st.integers(0, 4), weight=st.integers(1, 5), ceiling=st.none() | st.integers(1, 5))
     def change_key(self, place: int, weight: int, ceiling: int | None) -> None:
         keys = [state.key for state in self.pool.states]
         if place < len(keys):
             keys[place] = replace(keys[place], weight=weight, max_concurrency=ceiling)
-            self.pool.update(keys)
+            self._update(keys)
 
     @rule(place=st.integers(0, 4))
     def drop_key(self, place: int) -> None:
         keys = [state.key for state in self.pool.states]
-        self.pool.update(keys[:place] + keys[place + 1 :])
+        self._update(keys[:place] + keys[place + 1 :])
 
     @rule(demand=demands, count=st.integers(2, 6), outcome=st.sampled_from([SUCCESS, ABANDONED]) | bad_outcomes)
     def burst(self, demand: Demand, count: int, outcome: Outcome) -> None:
@@ -487,7 +497,7 @@ class PoolMachine(RuleBasedStateMachine):
         )
         for state in states:
             siblings = {other for other in states if other.workspace is state.workspace}
-            assert set(state.workspace.ranking) == siblings
+            assert set(state.workspace.states.values()) == siblings
             assert state.workspace.weight == sum(other.key.weight for other in siblings)
 
     @invariant()
@@ -523,7 +533,7 @@ class PoolMachine(RuleBasedStateMachine):
         """When capacity returns everybody is served, and when all is over nothing is left."""
         if not hasattr(self, "pool"):
             return
-        self.pool.update([*(state.key for state in self.pool.states), Key("spare", host="spare")])
+        self._update([*(state.key for state in self.pool.states), Key("spare", host="spare")])
         # By now nobody waits in one place only.
         self.now += MOST_PATIENCE_SECONDS
         for _ in range(len(self.queue) + 1):
