@@ -9,7 +9,7 @@ what has refilled meanwhile makes up for a long answer. Of several processes eac
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from gateway.keypool.bucket import MARGIN, PERIOD_SECONDS, Bucket
 from translators.moments import http_moment, iso_moment
@@ -28,24 +28,19 @@ _LONGEST_MOMENTS: Final = 200
 _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
-class _Names(NamedTuple):
-    """The headers that tell of one bucket, and the attribute that holds it."""
-
-    limit: str
-    remaining: str
-    reset: str
-    attribute: str
+# The names of the headers that tell of one bucket: its limit, what remains, and when it is full again.
+_Names: TypeAlias = tuple[str, str, str]
 
 
-def _names(kind: str, attribute: str) -> _Names:
+def _names(kind: str) -> _Names:
     start = f"anthropic-ratelimit-{kind}"
-    return _Names(f"{start}-limit", f"{start}-remaining", f"{start}-reset", attribute)
+    return f"{start}-limit", f"{start}-remaining", f"{start}-reset"
 
 
-_REQUESTS: Final = _names("requests", "requests")
-_INPUT: Final = _names("input-tokens", "input")
-_OUTPUT: Final = _names("output-tokens", "output")
-_TOKENS: Final = _names("tokens", "tokens")
+_REQUESTS: Final = _names("requests")
+_INPUT: Final = _names("input-tokens")
+_OUTPUT: Final = _names("output-tokens")
+_TOKENS: Final = _names("tokens")
 
 
 class Reservation:
@@ -162,10 +157,10 @@ class Allowance:
 
     # A request's way: reserved, then answered or never sent, then settled
 
-    def reserve(self, input_tokens: float) -> tuple[int, int]:
+    def reserve(self, reservation: Reservation, input_tokens: float) -> None:
         """Set aside what a request will need: the tokens of input and output, to be given back as they are."""
-        tokens = int(input_tokens * self._input_ratio)
-        answer = int(self._output_a_period)
+        tokens = reservation.input_tokens = int(input_tokens * self._input_ratio)
+        answer = reservation.output_tokens = int(self._output_a_period)
         self._pending_requests += 1
         self._pending_input += tokens
         self._pending_output += answer
@@ -173,11 +168,12 @@ class Allowance:
             self.requests.level -= 1
         if self.input is not None:
             self.input.level -= tokens
-        if self.output is not None:
-            self.output.level -= answer
-        if self.tokens is not None:
-            self.tokens.level -= tokens + answer
-        return tokens, answer
+        if (bucket := self.tokens) is not None:
+            bucket.level -= tokens + answer
+            reservation.output_mark = bucket.lost
+        if (bucket := self.output) is not None:
+            bucket.level -= answer
+            reservation.output_mark = bucket.lost
 
     def answered(self, input_tokens: int, headers: Mapping[str, str], now: float, *, is_counted: bool = True) -> None:
         """An answer has begun: upstream's figures hold its request now, but not the output that is to come.
@@ -186,20 +182,23 @@ class Allowance:
         """
         self._pending_requests -= 1
         self._pending_input -= input_tokens
-        is_told = _REQUESTS.limit in headers and self._tell(_REQUESTS, headers, self._pending_requests, now)
-        if not (is_counted or is_told) and self.requests is not None:
+        pending = self._pending_input + self._pending_output
+        if (told := self._tell(_REQUESTS, self.requests, headers, self._pending_requests, now)) is not None:
+            self.requests = told
+        elif not is_counted and self.requests is not None:
             self.requests.level += 1
-        if _INPUT.limit in headers and self._tell(_INPUT, headers, self._pending_input, now):
-            if self._tell(_OUTPUT, headers, self._pending_output, now):
-                self._output_told(self.output, now)
-        elif _TOKENS.limit in headers and self._tell(_TOKENS, headers, self._pending_input + self._pending_output, now):
-            self._output_told(self.tokens, now)
+        if (told := self._tell(_INPUT, self.input, headers, self._pending_input, now)) is not None:
+            self.input = told
+            if (told := self._tell(_OUTPUT, self.output, headers, self._pending_output, now)) is not None:
+                self.output = told
+                self._output_told_at, self._lost_when_told = now, told.lost
+        elif (told := self._tell(_TOKENS, self.tokens, headers, pending, now)) is not None:
+            self.tokens = told
+            self._output_told_at, self._lost_when_told = now, told.lost
         elif not is_counted:
             self._give_back_input(input_tokens)
-
-    def _output_told(self, bucket: Bucket | None, now: float) -> None:
-        self._output_told_at = now
-        self._lost_when_told = bucket.lost if bucket is not None else 0.0
+        if (told := self.input or self.tokens or self.requests) is not None:
+            self.limit = told.limit
 
     def never_sent(self, input_tokens: int) -> None:
         """There was no answer: as far as can be known nothing was counted."""
@@ -258,7 +257,7 @@ class Allowance:
 
     def learn(self, estimated_input: int, usage: Usage, seconds: float) -> None:
         """Take in what a finished answer has used, and how long it took, for the estimates to come."""
-        self._typical_seconds += ((seconds if seconds > 0.0 else 0.0) - self._typical_seconds) * _LEARNING
+        self._typical_seconds += (max(seconds, 0.0) - self._typical_seconds) * _LEARNING
         self._typical_output += (usage.output_tokens - self._typical_output) * _LEARNING
         self._output_a_period = self._typical_output
         if self._typical_seconds > PERIOD_SECONDS:
@@ -273,37 +272,34 @@ class Allowance:
         if before is None or before == model:
             return False
         buckets = ((_REQUESTS, self.requests), (_INPUT, self.input))
-        told = [(headers.get(names.limit, ""), bucket) for names, bucket in buckets if bucket is not None]
+        told = [(headers.get(names[0], ""), bucket) for names, bucket in buckets if bucket is not None]
         return any(_is_count(text) and int(text) * self._share != bucket.limit for text, bucket in told)
 
-    def _tell(self, names: _Names, headers: Mapping[str, str], pending: int, now: float) -> bool:
-        """Take over one bucket from an answer's headers; whether it was told of."""
-        limit_name, remaining_name, reset_name, attribute = names
-        limit_text, remaining_text = headers.get(limit_name, ""), headers.get(remaining_name, "")
-        if not _is_count(remaining_text):
-            return False
+    def _tell(
+        self, names: _Names, bucket: Bucket | None, headers: Mapping[str, str], pending: int, now: float
+    ) -> Bucket | None:
+        """A bucket as an answer's headers have it, less what is pending; None where they do not tell of it."""
+        limit_name, remaining_name, reset_name = names
+        limit_text = headers.get(limit_name)
+        if limit_text is None or not _is_count(remaining_text := headers.get(remaining_name, "")):
+            return None
         remaining, share = int(remaining_text), self._share
-        bucket: Bucket | None = getattr(self, attribute)
+        level = remaining * share - pending
         if bucket is not None and bucket.told == limit_text and now - bucket.measured_at < _MEASURE_SECONDS:
-            bucket.level = remaining * share - pending
-            bucket.updated_at = now
-            return True
+            bucket.level, bucket.updated_at = level, now
+            return bucket
         if not _is_count(limit_text) or not (limit := int(limit_text)):
-            return False
-        if bucket is None:
-            bucket = Bucket()
-            setattr(self, attribute, bucket)
-        bucket.told = limit_text
+            return None
         capacity = float(limit)
         # The reset is when it will be full again, which tells what full is.
         seconds = _seconds_between(headers.get("date"), headers.get(reset_name))
         # A reset before the answer, as of an answer that took long, tells nothing.
         if seconds is not None and seconds > -_RESOLUTION_SECONDS:
             capacity = min(limit, remaining + (seconds + _RESOLUTION_SECONDS) * limit / PERIOD_SECONDS)
-        bucket.tell(limit * share, capacity * share, remaining * share - pending, now)
-        if (telling := self.input or self.tokens or self.requests) is not None:
-            self.limit = telling.limit
-        return True
+        bucket = bucket or Bucket()
+        bucket.told = limit_text
+        bucket.tell(limit * share, capacity * share, level, now)
+        return bucket
 
 
 def _is_count(text: str) -> bool:

@@ -64,9 +64,9 @@ class KeyOrder:
             state.rank = new
             if len(ranks) == 1:
                 ranks[0] = new
-            else:
-                del ranks[bisect_left(ranks, old)]
-                insort(ranks, new)
+                return
+            del ranks[0 if ranks[0] is old else bisect_left(ranks, old)]
+            insort(ranks, new)
 
 
 def least_busy(state: "KeyState") -> Rank:

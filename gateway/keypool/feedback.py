@@ -9,21 +9,17 @@ from gateway.keypool.host import Host, forget_oldest
 from gateway.keypool.lease import Lease
 from gateway.keypool.rest import LONGEST_TOLD_SECONDS, Rest
 from translators.errors import Blame, ErrorKind
+from translators.usage import Usage
 
 # A 429 that names no time: a rate limit's bucket refills within seconds.
 DEFAULT_COOLING_SECONDS: Final = 5.0
 
 
-def learn(lease: Lease, outcome: Outcome, now: float, hosts: Mapping[str, Host]) -> None:
-    """Take in what has become of an attempt: with its key, its organisation, its limits or its host.
+def learn_failure(lease: Lease, outcome: Outcome, now: float, hosts: Mapping[str, Host]) -> None:
+    """Take in what an attempt that did not succeed says of its key, its organisation, its limits or its host.
 
     `hosts` are all that there are, among them the one that was asked.
     """
-    if outcome.is_success:
-        _succeeded(lease, now)
-        if outcome.usage is not None:
-            lease.allowance.learn(lease.demand.input_tokens, outcome.usage, now - lease.acquired_at)
-        return
     state = lease.state
     if outcome.kind is not None and outcome.blame is not Blame.NOBODY:
         state.last_error, state.last_error_at = outcome.kind.name.lower(), now
@@ -64,16 +60,22 @@ def _blame(lease: Lease, outcome: Outcome, now: float) -> None:
                 state.slow_down(lease.acquired_at, now)
 
 
-def _succeeded(lease: Lease, now: float) -> None:
+def learn_success(lease: Lease, usage: Usage | None, now: float) -> None:
+    """Take in that an answer has come to its end."""
     state, host, model = lease.state, lease.state.host, lease.demand.model
-    state.served(model, now)
+    if usage is not None:
+        lease.allowance.learn(lease.demand.input_tokens, usage, now - lease.acquired_at)
+    if state.doubts or model not in state.served_at:
+        state.served(model, now)
+    state.served_at[model] = now
     state.rest.refusals = 0
     if state.is_on_trial:
         state.is_on_trial = False
         state.set_room()
-    for rest in (state.organisation.rest, state.workspace.rest):
-        if rest.refusals:
-            rest.succeed(lease.acquired_at)
+    if state.organisation.rest.refusals:
+        state.organisation.rest.succeed(lease.acquired_at)
+    if state.workspace.rest.refusals:
+        state.workspace.rest.succeed(lease.acquired_at)
     if state.model_rests:
         state.model_rests.pop(model, None)
     if host.breaker.failures:

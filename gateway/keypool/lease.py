@@ -13,6 +13,7 @@ class Lease(Reservation):
     def __init__(self, state: KeyState, allowance: Allowance, demand: Demand, now: float) -> None:
         # Written out: a call of the base's would be a part of what a lease costs.
         self.acquired_at = self.answered_at = now
+        self.output_mark = 0.0
         self.key = state.key
         self.state = state
         self.workspace: Workspace = state.workspace
@@ -20,10 +21,3 @@ class Lease(Reservation):
         self.demand = demand
         self.is_answered = False
         self.is_trial = False
-
-    def reserve(self, allowance: Allowance, input_tokens: float) -> None:
-        """Set aside what the request will need of an allowance."""
-        self.allowance = allowance
-        self.input_tokens, self.output_tokens = allowance.reserve(input_tokens)
-        bucket = allowance.output or allowance.tokens
-        self.output_mark = bucket.lost if bucket is not None else 0.0

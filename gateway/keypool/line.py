@@ -89,16 +89,17 @@ class WaitingLine(Generic[W]):
         self.size = size
         # By class of models and place.
         self._lines: dict[str, dict[str, _Line[W]]] = {}
-        self._where: dict[W, _Where] = {}
+        # Everybody who waits, and where.
+        self.waiters: dict[W, _Where] = {}
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self.waiters)
 
     @property
     def waiting(self) -> dict[str, dict[str, int]]:
         """How many wait for each class of models, by caller."""
         counts: dict[str, dict[str, int]] = {}
-        for name, _, caller in self._where.values():
+        for name, _, caller in self.waiters.values():
             callers = counts.setdefault(name, {})
             callers[caller] = callers.get(caller, 0) + 1
         return counts
@@ -112,6 +113,24 @@ class WaitingLine(Generic[W]):
         if anywhere is None or self._lets_pass(anywhere):
             return stay is not None and stay.place in lines
         return stay is None or stay.place in lines or not _passes(anywhere)
+
+    def acquire(
+        self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
+    ) -> Lease | None:
+        """A lease at once; None where no key is ready, others have waited longer, or it pays to wait in one place."""
+        if demand.limit_class not in self._lines:
+            return self._pool.acquire(now, demand, exclude=exclude, avoid=avoid, waits=True)
+        stay = self._pool.stay(now, demand, exclude=exclude, avoid=avoid)
+        if self.has_line(demand, stay) or (stay is not None and stay.ready_at > now):
+            return None
+        lease = self._pool.acquire(now, demand, exclude=exclude, avoid=avoid)
+        if lease is not None and stay is not None and (anywhere := self._anywhere(demand)) is not None:
+            # Its cache is warm, or its account ready: it is served although others wait.
+            anywhere.passes += 1
+        return lease
+
+    def _anywhere(self, demand: Demand) -> _Line[W] | None:
+        return self._lines.get(demand.limit_class, {}).get(_ANYWHERE)
 
     def _lets_pass(self, line: _Line[W]) -> bool:
         """Whether what is ready now is of no use to anybody in a line."""
@@ -143,7 +162,7 @@ class WaitingLine(Generic[W]):
             organisation = None if stay is None else stay.organisation
             line = lines[place] = _Line(organisation=organisation, rounds=rounds)
         line.callers.setdefault(demand.caller, OrderedDict())[waiter] = ticket
-        self._where[waiter] = _Where(demand.limit_class, place, demand.caller)
+        self.waiters[waiter] = _Where(demand.limit_class, place, demand.caller)
         if (organisation := line.organisation) is not None:
             line.stays_until = min(line.stays_until, ticket.stays_until)
             organisation.awaited[demand.limit_class] = organisation.awaited.get(demand.limit_class, 0) + 1
@@ -152,7 +171,7 @@ class WaitingLine(Generic[W]):
 
     def leave(self, waiter: W) -> None:
         """Go away; whoever is not in line may do that as well."""
-        if (where := self._where.pop(waiter, None)) is not None:
+        if (where := self.waiters.pop(waiter, None)) is not None:
             self._remove(waiter, where)
 
     def _remove(self, waiter: W, where: _Where) -> None:
@@ -185,7 +204,7 @@ class WaitingLine(Generic[W]):
                 if ticket.stays_until <= now:
                     has_moved = True
                     ticket.stays_until = math.inf
-                    where = self._where[waiter]
+                    where = self.waiters[waiter]
                     self._stand(waiter, ticket, None)
                     self._remove(waiter, where)
         return has_moved
@@ -290,12 +309,6 @@ class WaitingLine(Generic[W]):
         if caller in line.callers:
             line.callers.move_to_end(caller)
         return True
-
-    def passed(self, demand: Demand) -> None:
-        """A request was served at once although others wait: its cache was warm."""
-        lines = self._lines.get(demand.limit_class)
-        if lines is not None and (anywhere := lines.get(_ANYWHERE)) is not None:
-            anywhere.passes += 1
 
 
 def _heads(line: _Line[W], stuck: set[_Needs]) -> Iterator[tuple[str, W, _Ticket]]:

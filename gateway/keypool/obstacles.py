@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
+from gateway.keypool.allowance import Allowance
 from gateway.keypool.demand import Demand
 from gateway.keypool.domains import KeyState
 from gateway.keypool.warmth import Cache, uncached
@@ -26,8 +27,10 @@ _HOPEFUL_FIRST: Final = (
 PASSING: Final = _HOPEFUL_FIRST[:3]
 
 
-def obstacle(state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Obstacle | None:
-    """What keeps a key from serving, and until when; None if it is ready."""
+def obstacle(
+    state: KeyState, allowance: Allowance, demand: Demand, caches: Sequence[Cache], now: float
+) -> Obstacle | None:
+    """What keeps a key from serving, and until when; None if it is ready. `allowance` holds its limits."""
     if state.is_rejected:
         return ErrorKind.KEY_REJECTED, math.inf
     organisation, host = state.organisation, state.host
@@ -46,7 +49,7 @@ def obstacle(state: KeyState, demand: Demand, caches: Sequence[Cache], now: floa
     if state.in_flight + 1 > state.room:
         return ErrorKind.RATE_LIMITED, math.inf
     tokens = uncached(demand, state.workspace, caches) if caches else demand.input_tokens
-    moment = organisation.allowance(demand.limit_class, demand.model).ready_at(tokens, now)
+    moment = allowance.ready_at(tokens, now)
     return (ErrorKind.RATE_LIMITED, moment) if moment > now else None
 
 
@@ -56,9 +59,9 @@ def obstacles(
     """What keeps each key that is not excluded, with the limits that come after it; a ready one is ready `now`."""
     for state in states:
         if state.key.name not in exclude:
-            kind, until = obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
+            allowance = state.organisation.allowance(demand.limit_class, demand.model)
+            kind, until = obstacle(state, allowance, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
             if now < until < math.inf and kind is not ErrorKind.RATE_LIMITED:
-                allowance = state.organisation.allowance(demand.limit_class, demand.model)
                 until = max(until, allowance.ready_at(uncached(demand, state.workspace, caches), now))
             yield kind, until
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.keypool.allowance import Allowance
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.demand import Account, Demand, Key, Outcome
 from gateway.keypool.domains import KeyState, Organisation
-from gateway.keypool.feedback import learn
+from gateway.keypool.feedback import learn_failure, learn_success
 from gateway.keypool.host import Host
 from gateway.keypool.lease import Lease
 from gateway.keypool.members import Members
@@ -104,30 +105,42 @@ class KeyPool:
     # Leases
 
     def acquire(
-        self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
+        self,
+        now: float,
+        demand: Demand,
+        *,
+        exclude: frozenset[str] = _NOBODY,
+        avoid: frozenset[str] = _NOBODY,
+        waits: bool = False,
     ) -> Lease | None:
         """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other.
 
-        Of the keys that can serve those of the demand's account come first.
+        Of the keys that can serve those of the demand's account come first. Who `waits` gets none where it had better
+        wait a little for one place (see `stay`).
         """
         caches = self._warmth.caches(demand.prefix, now)
         if demand.account is not None and (organisation := self._account_apart(demand.account)) is not None:
             state = self._in_account(organisation, now, demand, caches, exclude, avoid)
             if state is not None:
-                return self._lease(state, demand, caches, now)
-        state = self._strategy.first(demand, caches)
-        if (
-            state is None
-            or (exclude and state.key.name in exclude)
-            or obstacle(state, demand, caches, now) is not None
-            or self._doubt(state, demand, caches, now, avoid)
-        ):
-            state = self._look_around(self._strategy.candidates(demand, caches), now, demand, caches, exclude, avoid)
-            if state is None:
+                return self._lease_of(state, demand, caches, now)
+            if waits and self._pays_to_wait(now, demand, exclude, avoid):
                 return None
+        state = self._strategy.first(demand, caches)
+        if state is not None and not (exclude and state.key.name in exclude):
+            allowance = state.organisation.allowance(demand.limit_class, demand.model)
+            if obstacle(state, allowance, demand, caches, now) is None and not self._doubt(
+                state, allowance, demand, caches, now, avoid
+            ):
+                return self._lease(state, allowance, demand, caches, now)
+        if waits and self._pays_to_wait(now, demand, exclude, avoid):
+            return None
+        candidates = self._strategy.candidates(demand, caches)
+        state = self._look_around(candidates, now, demand, caches, exclude, avoid)
+        if state is None:
+            return None
         if self._strategy.counts_turns:
             self._strategy.pass_over(state)
-        return self._lease(state, demand, caches, now)
+        return self._lease_of(state, demand, caches, now)
 
     def stay(
         self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
@@ -146,6 +159,10 @@ class KeyPool:
         return stay_for_cache(
             demand, caches, lambda workspace: self._strategy.is_crowded(workspace, caches, self.in_flight), now
         )
+
+    def _pays_to_wait(self, now: float, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> bool:
+        stay = self.stay(now, demand, exclude=exclude, avoid=avoid)
+        return stay is not None and stay.ready_at > now
 
     def _account_apart(self, account: Account) -> Organisation | None:
         """Whose keys can read what an account has signed; None where that is nobody here, or everybody."""
@@ -202,7 +219,9 @@ class KeyPool:
             return state
         others = self._strategy.candidates(demand, caches)
         other = self._look_around(others, now, demand, caches, exclude, avoid)
-        return state if other is None or self._doubt(other, demand, caches, now, avoid) >= _SUSPECT else None
+        if other is None or other.key.name in avoid or self._is_suspect(other, demand, now):
+            return state
+        return None
 
     def _is_in_trouble(self, state: KeyState, demand: Demand, now: float, avoid: frozenset[str]) -> bool:
         """Whether a request had better go to another account's key on a host that is well, if there is one.
@@ -231,9 +250,12 @@ class KeyPool:
         for state in candidates:
             alike = id(state.workspace), id(state.host)
             is_tried = state.key.name in exclude or (alike in doubtful and state.key.name not in avoid)
-            if is_tried or obstacle(state, demand, caches, now) is not None:
+            if is_tried:
                 continue
-            doubt = self._doubt(state, demand, caches, now, avoid)
+            allowance = state.organisation.allowance(demand.limit_class, demand.model)
+            if obstacle(state, allowance, demand, caches, now) is not None:
+                continue
+            doubt = self._doubt(state, allowance, demand, caches, now, avoid)
             if doubt < least_doubt:
                 chosen, least_doubt = state, doubt
             if state.key.name not in avoid:
@@ -242,11 +264,15 @@ class KeyPool:
                 break
         return chosen
 
-    def _lease(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
+    def _lease_of(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
+        return self._lease(state, state.organisation.allowance(demand.limit_class, demand.model), demand, caches, now)
+
+    def _lease(
+        self, state: KeyState, allowance: Allowance, demand: Demand, caches: Sequence[Cache], now: float
+    ) -> Lease:
         organisation, workspace, host = state.organisation, state.workspace, state.host
-        allowance = organisation.allowance(demand.limit_class, demand.model)
         lease = Lease(state, allowance, demand, now)
-        lease.reserve(allowance, uncached(demand, workspace, caches) if caches else demand.input_tokens)
+        allowance.reserve(lease, uncached(demand, workspace, caches) if caches else demand.input_tokens)
         self.in_flight += 1
         workspace.in_flight += 1
         state.in_flight += 1
@@ -280,7 +306,11 @@ class KeyPool:
         state, demand = lease.state, lease.demand
         lease.is_answered = True
         is_good = status == 200
-        self._head_came(lease, is_good, now)
+        if demand.streams:
+            state.host.awaited -= 1
+            state.host.silent_since = now
+        if is_good:
+            self._good_head_came(lease)
         if not state.is_gone:
             self._members.discover(state, headers)
         organisation = state.organisation
@@ -291,17 +321,19 @@ class KeyPool:
             # It was reserved of limits that turn out not to be those it counts against.
             lease.allowance.never_sent(lease.input_tokens)
             lease.allowance.give_back(lease.output_tokens)
-            lease.reserve(allowance, lease.input_tokens)
+            lease.allowance, lease.output_mark = allowance, 0.0
+            allowance.reserve(lease, lease.input_tokens)
         lease.answered_at = now
         allowance.answered(lease.input_tokens, headers, now, is_counted=is_good)
         if allowance.limit != organisation.limits.get(demand.limit_class) and not state.is_gone:
             self._members.learn_limit(organisation, demand.limit_class, allowance.limit)
-        self._is_news_of(state)
+        self.news += 1
+        organisation.news += 1
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
         """Give a lease back, with what became of it."""
         state, usage = lease.state, outcome.usage
-        workspace = lease.workspace.current()
+        workspace = lease.workspace if lease.workspace.merged_into is None else lease.workspace.current()
         self.in_flight -= 1
         workspace.in_flight -= 1
         state.in_flight -= 1
@@ -311,58 +343,64 @@ class KeyPool:
         lease.allowance.settle(lease, usage, now)
         if usage is not None and lease.demand.prefix is not None:
             self._warmth.learn(lease.demand, workspace, usage, now)
-        learn(lease, outcome, now, self._members.hosts)
+        if outcome.is_success:
+            learn_success(lease, usage, now)
+        else:
+            learn_failure(lease, outcome, now, self._members.hosts)
         if not state.is_gone:
             state.order.move(state)
         elif not state.in_flight:
             self._members.leaving.discard(state)
-        self._is_news_of(state)
+        self.news += 1
+        state.organisation.news += 1
 
     def _is_news_of(self, state: KeyState) -> None:
         """A key may have become ready before the time that was foreseen."""
         self.news += 1
         state.organisation.news += 1
 
-    def _head_came(self, lease: Lease, is_good: bool, now: float) -> None:
+    def _good_head_came(self, lease: Lease) -> None:
+        """What was on trial with this attempt is well."""
         state = lease.state
-        host = state.host
-        if lease.demand.streams:
-            host.awaited -= 1
-            host.silent_since = now
-        if not is_good:
-            return
-        if state.organisation.rest.refusals:
-            state.organisation.rest.end_trial(lease.acquired_at, is_well=True)
-        if state.workspace.rest.refusals:
-            state.workspace.rest.end_trial(lease.acquired_at, is_well=True)
+        for rest in (state.organisation.rest, state.workspace.rest):
+            if rest.refusals:
+                rest.end_trial(lease.acquired_at, is_well=True)
         if lease.is_trial:
             # Others need not wait for the end of this answer.
-            host.breaker.half_close()
-            if (breaker := host.classes.get(lease.demand.limit_class)) is not None:
+            state.host.breaker.half_close()
+            if (breaker := state.host.classes.get(lease.demand.limit_class)) is not None:
                 breaker.half_close()
 
     # What stands in the way
 
+    def _is_suspect(self, state: KeyState, demand: Demand, now: float) -> bool:
+        host = state.host
+        if state.avoided_until > now:
+            return True
+        has_trouble = host.awaited or host.breaker.suspect_until or host.classes
+        return bool(has_trouble) and host.is_suspect(demand.limit_class, now)
+
     def _doubt(
-        self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float, avoid: frozenset[str]
+        self,
+        state: KeyState,
+        allowance: Allowance,
+        demand: Demand,
+        caches: Sequence[Cache],
+        now: float,
+        avoid: frozenset[str],
     ) -> int:
         """How much speaks for looking at the next one as well; 0 is nothing."""
         doubt = 0
         if avoid and state.key.name in avoid:
             doubt += _AVOIDED
-        host = state.host
-        if state.avoided_until > now or (
-            (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(demand.limit_class, now)
-        ):
+        if self._is_suspect(state, demand, now):
             doubt += _SUSPECT
         strategy, workspace = self._strategy, state.workspace
         if workspace.in_flight >= COLD_SLACK and strategy.is_crowded(workspace, caches, self.in_flight):
             doubt += _CROWDED
         organisation = state.organisation
         if (organisation.awaited and demand.limit_class in organisation.awaited) or (
-            strategy.heeds_headroom
-            and organisation.allowance(demand.limit_class, demand.model).is_low
-            and not any(cache.workspace is workspace for cache in caches)
+            strategy.heeds_headroom and allowance.is_low and not any(cache.workspace is workspace for cache in caches)
         ):
             # Others need what little there is more than a request that has a choice.
             doubt += _HEADROOM

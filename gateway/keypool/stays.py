@@ -42,10 +42,11 @@ def stay_for_cache(
         if state is None or state.host.is_suspect(demand.limit_class, now):
             continue
         place = f"workspace {workspace.name}"
-        bucket = state.organisation.allowance(demand.limit_class, demand.model).input
+        allowance = state.organisation.allowance(demand.limit_class, demand.model)
+        bucket = allowance.input
         saved_seconds = min(cache.tokens, demand.input_tokens) / bucket.per_second if bucket is not None else 0.0
         until = now + min(MOST_PATIENCE_SECONDS, _PATIENCE * saved_seconds)
-        kind, ready_at = obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
+        kind, ready_at = obstacle(state, allowance, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
         if ready_at <= now:
             return Stay(place, now, until)
         if kind is not ErrorKind.RATE_LIMITED or is_crowded(workspace):

@@ -111,7 +111,7 @@ class Affinity(Strategy):
         place = self._ring.home(demand.prefix)
         if caches and not any(cache.workspace is place for cache in caches):
             place = caches[0].workspace
-        return None if place is None else place.order.first()
+        return place.order.ranks[0][3] if place is not None and place.order.ranks else None
 
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Iterable[KeyState]:
         """The keys, best first; `caches` hold the request's prefix."""

@@ -51,13 +51,14 @@ class Warmth:
             return
         # In the measure of estimates, which err for the next turn as they did for this one.
         tokens = demand.input_tokens * cached // usage.prompt_tokens
+        until = now + WARM_SECONDS
         known = self._caches.get(prefix)
         if known is None:
-            if len(self._caches) >= _MOST_PREFIXES:
+            self._caches[prefix] = [Cache(workspace, until, tokens)]
+            if len(self._caches) > _MOST_PREFIXES:
                 self._caches.popitem(last=False)
-            known = self._caches[prefix] = []
+            return
         self._caches.move_to_end(prefix)
-        until = now + WARM_SECONDS
         for cache in known:
             if cache.workspace.current() is workspace:
                 cache.until, cache.tokens = until, tokens

@@ -213,10 +213,14 @@ class PoolMachine(RuleBasedStateMachine):
     def _ready(self, demand: Demand, exclude: frozenset[str]) -> list[KeyState]:
         """All keys that could serve, looked at one by one."""
         caches = self.pool._warmth.caches(demand.prefix, self.now)
+
+        def limits(state: KeyState) -> Allowance:
+            return state.organisation.allowance(demand.limit_class, demand.model)
+
         return [
             state
             for state in self.pool.states
-            if state.key.name not in exclude and obstacle(state, demand, caches, self.now) is None
+            if state.key.name not in exclude and obstacle(state, limits(state), demand, caches, self.now) is None
         ]
 
     def _took(self, lease: Lease) -> Out:
@@ -444,8 +448,8 @@ class PoolMachine(RuleBasedStateMachine):
         pinned = [waiter for waiter in self.queue if waiter.pinned_until > -NEVER]
         # Whoever has waited for its account for long enough goes anywhere, and whoever has not is looked at by then.
         late = [waiter for waiter in pinned if waiter.pinned_until <= self.now]
-        assert all(self.line._where[waiter].place == "" for waiter in late)
-        staying = [waiter.pinned_until for waiter in pinned if self.line._where[waiter].place]
+        assert all(self.line.waiters[waiter].place == "" for waiter in late)
+        staying = [waiter.pinned_until for waiter in pinned if self.line.waiters[waiter].place]
         assert self.line.wake_at() <= min(staying, default=NEVER)
         return found
 
