@@ -8,6 +8,7 @@ what has refilled meanwhile makes up for a long answer. Of several processes eac
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -57,56 +58,35 @@ class Reservation:
         self.output_mark = 0.0
 
 
+@dataclass(slots=True, eq=False)
 class Allowance:
     """The buckets of one organisation and class of models, as far as upstream has told of them."""
 
-    __slots__ = (
-        "_input_ratio",
-        "_lost_when_told",
-        "_output_a_period",
-        "_output_told_at",
-        "_pending_input",
-        "_pending_output",
-        "_pending_requests",
-        "_share",
-        "_typical_output",
-        "_typical_seconds",
-        "cooling_until",
-        "input",
-        "is_low",
-        "limit",
-        "output",
-        "requests",
-        "tokens",
-        "told_for",
-    )
-
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self.requests: Bucket | None = None
-        self.input: Bucket | None = None
-        self.output: Bucket | None = None
-        # Input and output together, where upstream does not tell them apart.
-        self.tokens: Bucket | None = None
-        # What a minute allows, of the bucket that tells most about the size of it all.
-        self.limit: float | None = None
-        # Whether one of the buckets was nearly empty when it was last looked at.
-        self.is_low = False
-        # The moment before which upstream does not want to be asked.
-        self.cooling_until = 0.0
-        # The model that upstream's figures came with last.
-        self.told_for: str | None = None
-        self._pending_requests = 0
-        self._pending_input = 0
-        self._pending_output = 0
-        self._typical_output = _FIRST_OUTPUT_TOKENS
-        self._typical_seconds = _FIRST_ANSWER_SECONDS
-        # What an answer takes of a minute's worth: all of it, unless it goes on for longer than a minute.
-        self._output_a_period = _FIRST_OUTPUT_TOKENS
-        self._input_ratio = 1.0
-        # When upstream last told how much output is left, and how much refill was lost by then.
-        self._output_told_at = -math.inf
-        self._lost_when_told = 0.0
+    share: float
+    requests: Bucket | None = None
+    input: Bucket | None = None
+    output: Bucket | None = None
+    # Input and output together, where upstream does not tell them apart.
+    tokens: Bucket | None = None
+    # What a minute allows, of the bucket that tells most about the size of it all.
+    limit: float | None = None
+    # Whether one of the buckets was nearly empty when it was last looked at.
+    is_low: bool = False
+    # The moment before which upstream does not want to be asked.
+    cooling_until: float = 0.0
+    # The model that upstream's figures came with last.
+    told_for: str | None = None
+    _pending_requests: int = 0
+    _pending_input: int = 0
+    _pending_output: int = 0
+    _typical_output: float = _FIRST_OUTPUT_TOKENS
+    _typical_seconds: float = _FIRST_ANSWER_SECONDS
+    # What an answer takes of a minute's worth: all of it, unless it goes on for longer than a minute.
+    _output_a_period: float = _FIRST_OUTPUT_TOKENS
+    _input_ratio: float = 1.0
+    # When upstream last told how much output is left, and how much refill was lost by then.
+    _output_told_at: float = -math.inf
+    _lost_when_told: float = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -273,7 +253,7 @@ class Allowance:
             return False
         buckets = ((_REQUESTS, self.requests), (_INPUT, self.input))
         told = [(headers.get(names[0], ""), bucket) for names, bucket in buckets if bucket is not None]
-        return any(_is_count(text) and int(text) * self._share != bucket.limit for text, bucket in told)
+        return any(_is_count(text) and int(text) * self.share != bucket.limit for text, bucket in told)
 
     def _tell(
         self, names: _Names, bucket: Bucket | None, headers: Mapping[str, str], pending: int, now: float
@@ -283,7 +263,7 @@ class Allowance:
         limit_text = headers.get(limit_name)
         if limit_text is None or not _is_count(remaining_text := headers.get(remaining_name, "")):
             return None
-        remaining, share = int(remaining_text), self._share
+        remaining, share = int(remaining_text), self.share
         level = remaining * share - pending
         if bucket is not None and bucket.told == limit_text and now - bucket.measured_at < _MEASURE_SECONDS:
             bucket.level, bucket.updated_at = level, now

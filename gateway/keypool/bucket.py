@@ -1,6 +1,7 @@
 """A token bucket that upstream keeps, as its answers tell of it."""
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 # Limits are per minute (section 1.5 of the Messages reference).
@@ -11,27 +12,25 @@ MARGIN: Final = 0.02
 _LOW: Final = 0.1
 
 
+@dataclass(slots=True, eq=False)
 class Bucket:
     """One limit, refilled steadily, as this process's share of it. The level may fall below zero.
 
     `limit` is what a minute allows. `capacity` is what the bucket holds at most, which may be less.
     """
 
-    __slots__ = ("capacity", "is_low", "level", "limit", "lost", "measured_at", "per_second", "told", "updated_at")
-
-    def __init__(self) -> None:
-        self.limit = 0.0
-        self.capacity = 0.0
-        self.level = 0.0
-        self.per_second = 0.0
-        self.updated_at = 0.0
-        self.measured_at = -math.inf
-        # The limit in upstream's own digits.
-        self.told = ""
-        # The refill, in all, that found the bucket full.
-        self.lost = 0.0
-        # Whether it was nearly empty when it was last looked at.
-        self.is_low = False
+    limit: float = 0.0
+    capacity: float = 0.0
+    level: float = 0.0
+    per_second: float = 0.0
+    updated_at: float = 0.0
+    measured_at: float = -math.inf
+    # The limit in upstream's own digits.
+    told: str = ""
+    # The refill, in all, that found the bucket full.
+    lost: float = 0.0
+    # Whether it was nearly empty when it was last looked at.
+    is_low: bool = False
 
     def tell(self, limit: float, capacity: float, level: float, now: float) -> None:
         """Take over what upstream says."""

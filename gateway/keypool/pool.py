@@ -12,26 +12,18 @@ from typing import Final
 
 from gateway.keypool.allowance import Allowance
 from gateway.keypool.breaker import Breaker
+from gateway.keypool.choosing import NOBODY, KeyChooser
 from gateway.keypool.demand import Account, Demand, Key, Outcome
-from gateway.keypool.domains import KeyState, Organisation
+from gateway.keypool.domains import KeyState
 from gateway.keypool.feedback import learn_failure, learn_success
 from gateway.keypool.host import Host
 from gateway.keypool.lease import Lease
-from gateway.keypool.members import Members
-from gateway.keypool.obstacles import Obstacle, most_hopeful, obstacle, obstacles
-from gateway.keypool.stays import Stay, stay_for_account, stay_for_cache
-from gateway.keypool.strategies import COLD_SLACK, StrategyName, strategy_of
-from gateway.keypool.warmth import Cache, Warmth, uncached
+from gateway.keypool.strategies import StrategyName, strategy_of
+from gateway.keypool.warmth import Cache, uncached
 from translators.errors import ErrorKind
 
 # After a probe that has shown nothing.
 PROBE_AGAIN_SECONDS: Final = 5.0
-# How many more workspaces and hosts are looked at once there is a key that would do.
-_LOOKS: Final = 8
-# What may speak against a key; each outweighs all that come after it.
-_AVOIDED, _SUSPECT, _CROWDED, _HEADROOM = 8, 4, 2, 1
-
-_NOBODY: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,51 +34,15 @@ class PoolSettings:
     share: float = 1.0
 
 
-class KeyPool:
-    """All keys, and what is known of them and around them."""
+class KeyPool(KeyChooser):
+    """All keys, and what is known of them and around them: gives out leases, and learns from what becomes of them."""
 
     def __init__(self, keys: Iterable[Key], settings: PoolSettings = PoolSettings()) -> None:
-        self._settings = settings
-        self._warmth = Warmth()
-        # How many leases are out.
-        self.in_flight = 0
-        self._strategy = strategy_of(settings.strategy)
-        self._members = Members(self._strategy, settings.share)
+        super().__init__(strategy_of(settings.strategy), settings.share)
+        self.settings = settings
         # Grows when something may have made a key ready before the time that was foreseen.
         self.news = 0
         self.update(keys)
-
-    def __len__(self) -> int:
-        return len(self._members.states)
-
-    @property
-    def leaving(self) -> set[str]:
-        """The keys that are no longer configured but still in use."""
-        return {state.key.name for state in self._members.leaving} - self._members.states.keys()
-
-    @property
-    def settings(self) -> PoolSettings:
-        """What the operator decided."""
-        return self._settings
-
-    @property
-    def states(self) -> Iterable[KeyState]:
-        """What is known of each key."""
-        return self._members.states.values()
-
-    def state_of(self, name: str) -> KeyState | None:
-        """What is known of a key."""
-        return self._members.states.get(name)
-
-    @property
-    def organisations(self) -> Iterable[Organisation]:
-        """The organisations that keys belong to."""
-        return self._members.organisations.values()
-
-    @property
-    def hosts(self) -> Mapping[str, Host]:
-        """The hosts by their addresses."""
-        return self._members.hosts
 
     # Keys come and go
 
@@ -95,8 +51,8 @@ class KeyPool:
 
         Those that leave keep their leases. A key with another secret or host, or that belongs elsewhere, is a new one.
         """
-        if settings is not None and settings != self._settings:
-            self._settings = settings
+        if settings is not None and settings != self.settings:
+            self.settings = settings
             self._strategy = strategy_of(settings.strategy)
             self._members.rank_by(self._strategy, settings.share)
         self._members.update(keys)
@@ -109,8 +65,8 @@ class KeyPool:
         now: float,
         demand: Demand,
         *,
-        exclude: frozenset[str] = _NOBODY,
-        avoid: frozenset[str] = _NOBODY,
+        exclude: frozenset[str] = NOBODY,
+        avoid: frozenset[str] = NOBODY,
         waits: bool = False,
     ) -> Lease | None:
         """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other.
@@ -118,56 +74,8 @@ class KeyPool:
         Of the keys that can serve those of the demand's account come first. Who `waits` gets none where it had better
         wait a little for one place (see `stay`).
         """
-        caches = self._warmth.caches(demand.prefix, now)
-        if demand.account is not None and (organisation := self._account_apart(demand.account)) is not None:
-            state = self._in_account(organisation, now, demand, caches, exclude, avoid)
-            if state is not None:
-                return self._lease_of(state, demand, caches, now)
-            if waits and self._pays_to_wait(now, demand, exclude, avoid):
-                return None
-        state = self._strategy.first(demand, caches)
-        if state is not None and not (exclude and state.key.name in exclude):
-            allowance = state.organisation.allowance(demand.limit_class, demand.model)
-            if obstacle(state, allowance, demand, caches, now) is None and not self._doubt(
-                state, allowance, demand, caches, now, avoid
-            ):
-                return self._lease(state, allowance, demand, caches, now)
-        if waits and self._pays_to_wait(now, demand, exclude, avoid):
-            return None
-        candidates = self._strategy.candidates(demand, caches)
-        state = self._look_around(candidates, now, demand, caches, exclude, avoid)
-        if state is None:
-            return None
-        if self._strategy.counts_turns:
-            self._strategy.pass_over(state)
-        return self._lease_of(state, demand, caches, now)
-
-    def stay(
-        self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
-    ) -> Stay | None:
-        """Where a request had better wait than go elsewhere; None where that does not pay.
-
-        For its account also one that has failed already, for a cache not.
-        """
-        caches = self._warmth.caches(demand.prefix, now)
-        if demand.account is not None and (organisation := self._account_apart(demand.account)) is not None:
-            stay = stay_for_account(organisation, demand, caches, now, exclude)
-            if stay is not None:
-                return stay
-        if not caches or exclude or avoid or not self._strategy.heeds_caches:
-            return None
-        return stay_for_cache(
-            demand, caches, lambda workspace: self._strategy.is_crowded(workspace, caches, self.in_flight), now
-        )
-
-    def _pays_to_wait(self, now: float, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> bool:
-        stay = self.stay(now, demand, exclude=exclude, avoid=avoid)
-        return stay is not None and stay.ready_at > now
-
-    def _account_apart(self, account: Account) -> Organisation | None:
-        """Whose keys can read what an account has signed; None where that is nobody here, or everybody."""
-        organisation = self._members.organisation_of(account)
-        return organisation if organisation is not None and len(organisation.states) < len(self) else None
+        found = self._choose(now, demand, exclude, avoid, waits=waits)
+        return None if found is None else self._lease(*found, demand, now)
 
     def cool(self, limit_class: str, until: float) -> None:
         """Upstream does not want to be asked for a class of models before a moment, with whatever key."""
@@ -202,73 +110,8 @@ class KeyPool:
             return True
         return self._members.organisation_of(account) is organisation
 
-    def _in_account(
-        self,
-        organisation: Organisation,
-        now: float,
-        demand: Demand,
-        caches: Sequence[Cache],
-        exclude: frozenset[str],
-        avoid: frozenset[str],
-    ) -> KeyState | None:
-        """The key of a demand's account to use; None where there is none, or where it is of less use than others."""
-        own = self._strategy.candidates_of(organisation, demand, caches)
-        # Little headroom is no reason to look on: all its keys have the same.
-        state = self._look_around(own, now, demand, caches, exclude, avoid, bearable=_HEADROOM)
-        if state is None or not self._is_in_trouble(state, demand, now, avoid):
-            return state
-        others = self._strategy.candidates(demand, caches)
-        other = self._look_around(others, now, demand, caches, exclude, avoid)
-        if other is None or other.key.name in avoid or self._is_suspect(other, demand, now):
-            return state
-        return None
-
-    def _is_in_trouble(self, state: KeyState, demand: Demand, now: float, avoid: frozenset[str]) -> bool:
-        """Whether a request had better go to another account's key on a host that is well, if there is one.
-
-        Once its host has failed this very request, or where no stream begins, which may take long to notice.
-        """
-        if state.host.is_silent(now):
-            return True
-        return state.key.name in avoid and state.host.is_suspect(demand.limit_class, now)
-
-    def _look_around(
-        self,
-        candidates: Iterable[KeyState],
-        now: float,
-        demand: Demand,
-        caches: Sequence[Cache],
-        exclude: frozenset[str],
-        avoid: frozenset[str],
-        bearable: int = 0,
-    ) -> KeyState | None:
-        """The ready key of which the least speaks against it; of equals, and of those that will do, the first one."""
-        chosen: KeyState | None = None
-        least_doubt = math.inf
-        # Keys of one workspace and host are alike in nearly all that speaks against them.
-        doubtful: set[tuple[int, int]] = set()
-        for state in candidates:
-            alike = id(state.workspace), id(state.host)
-            is_tried = state.key.name in exclude or (alike in doubtful and state.key.name not in avoid)
-            if is_tried:
-                continue
-            allowance = state.organisation.allowance(demand.limit_class, demand.model)
-            if obstacle(state, allowance, demand, caches, now) is not None:
-                continue
-            doubt = self._doubt(state, allowance, demand, caches, now, avoid)
-            if doubt < least_doubt:
-                chosen, least_doubt = state, doubt
-            if state.key.name not in avoid:
-                doubtful.add(alike)
-            if doubt <= bearable or len(doubtful) > _LOOKS:
-                break
-        return chosen
-
-    def _lease_of(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
-        return self._lease(state, state.organisation.allowance(demand.limit_class, demand.model), demand, caches, now)
-
     def _lease(
-        self, state: KeyState, allowance: Allowance, demand: Demand, caches: Sequence[Cache], now: float
+        self, state: KeyState, allowance: Allowance, caches: Sequence[Cache], demand: Demand, now: float
     ) -> Lease:
         organisation, workspace, host = state.organisation, state.workspace, state.host
         lease = Lease(state, allowance, demand, now)
@@ -370,63 +213,6 @@ class KeyPool:
             state.host.breaker.half_close()
             if (breaker := state.host.classes.get(lease.demand.limit_class)) is not None:
                 breaker.half_close()
-
-    # What stands in the way
-
-    def _is_suspect(self, state: KeyState, demand: Demand, now: float) -> bool:
-        host = state.host
-        if state.avoided_until > now:
-            return True
-        has_trouble = host.awaited or host.breaker.suspect_until or host.classes
-        return bool(has_trouble) and host.is_suspect(demand.limit_class, now)
-
-    def _doubt(
-        self,
-        state: KeyState,
-        allowance: Allowance,
-        demand: Demand,
-        caches: Sequence[Cache],
-        now: float,
-        avoid: frozenset[str],
-    ) -> int:
-        """How much speaks for looking at the next one as well; 0 is nothing."""
-        doubt = 0
-        if avoid and state.key.name in avoid:
-            doubt += _AVOIDED
-        if self._is_suspect(state, demand, now):
-            doubt += _SUSPECT
-        strategy, workspace = self._strategy, state.workspace
-        if workspace.in_flight >= COLD_SLACK and strategy.is_crowded(workspace, caches, self.in_flight):
-            doubt += _CROWDED
-        organisation = state.organisation
-        if (organisation.awaited and demand.limit_class in organisation.awaited) or (
-            strategy.heeds_headroom and allowance.is_low and not any(cache.workspace is workspace for cache in caches)
-        ):
-            # Others need what little there is more than a request that has a choice.
-            doubt += _HEADROOM
-        return doubt
-
-    def why_none(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> tuple[ErrorKind, float]:
-        """Why no key is ready, the most hopeful reason there is, and in how many seconds one is.
-
-        Infinity: when something happens, as when another request ends.
-        """
-        return most_hopeful(self._obstacles(now, demand, exclude), now)
-
-    def ready_at(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> float:
-        """The first moment at which a key is ready even if nothing happens until then; infinity if there is none."""
-        return min((until for _, until in self._obstacles(now, demand, exclude)), default=math.inf)
-
-    def _obstacles(self, now: float, demand: Demand, exclude: frozenset[str]) -> Iterable[Obstacle]:
-        return obstacles(self._members.states.values(), demand, self._warmth.caches(demand.prefix, now), now, exclude)
-
-    def refuses(self, now: float, model: str) -> bool:
-        """Whether a key has refused a model lately, so that its requests wait for others only."""
-        return any(
-            (rest := state.model_rests.get(model)) is not None and rest.until > now
-            for state in self._members.states.values()
-            if state.model_rests
-        )
 
     # Probes
 
