@@ -162,23 +162,31 @@ class Allowance:
         """
         self._pending_requests -= 1
         self._pending_input -= input_tokens
-        pending = self._pending_input + self._pending_output
-        if (told := self._tell(_REQUESTS, self.requests, headers, self._pending_requests, now)) is not None:
-            self.requests = told
-        elif not is_counted and self.requests is not None:
+        get = headers.get
+        told = output = None
+        if (limit := get(_REQUESTS[0])) is not None:
+            told = self._tell(_REQUESTS, limit, self.requests, headers, self._pending_requests, now)
+            self.requests = told or self.requests
+        if not is_counted and told is None and self.requests is not None:
             self.requests.level += 1
-        if (told := self._tell(_INPUT, self.input, headers, self._pending_input, now)) is not None:
+        told = None
+        if (limit := get(_INPUT[0])) is not None:
+            told = self._tell(_INPUT, limit, self.input, headers, self._pending_input, now)
+        if told is not None:
             self.input = told
-            if (told := self._tell(_OUTPUT, self.output, headers, self._pending_output, now)) is not None:
-                self.output = told
-                self._output_told_at, self._lost_when_told = now, told.lost
-        elif (told := self._tell(_TOKENS, self.tokens, headers, pending, now)) is not None:
-            self.tokens = told
-            self._output_told_at, self._lost_when_told = now, told.lost
-        elif not is_counted:
+            if (limit := get(_OUTPUT[0])) is not None:
+                output = self._tell(_OUTPUT, limit, self.output, headers, self._pending_output, now)
+                self.output = output or self.output
+        elif (limit := get(_TOKENS[0])) is not None:
+            pending = self._pending_input + self._pending_output
+            told = output = self._tell(_TOKENS, limit, self.tokens, headers, pending, now)
+            self.tokens = told or self.tokens
+        if output is not None:
+            self._output_told_at, self._lost_when_told = now, output.lost
+        if told is None and not is_counted:
             self._give_back_input(input_tokens)
-        if (told := self.input or self.tokens or self.requests) is not None:
-            self.limit = told.limit
+        if (telling := self.input or self.tokens or self.requests) is not None:
+            self.limit = telling.limit
 
     def never_sent(self, input_tokens: int) -> None:
         """There was no answer: as far as can be known nothing was counted."""
@@ -207,11 +215,9 @@ class Allowance:
         left = reservation.output_tokens - used
         is_plain = left >= 0 and self._output_told_at <= reservation.answered_at
         for bucket in (self.output, self.tokens):
-            if bucket is None:
-                continue
-            if is_plain:
+            if bucket is not None and is_plain:
                 bucket.level += left
-            else:
+            elif bucket is not None:
                 self._draw(bucket, used, reservation, now)
 
     def _draw(self, bucket: Bucket, tokens: float, reservation: Reservation, now: float) -> None:
@@ -237,13 +243,17 @@ class Allowance:
 
     def learn(self, estimated_input: int, usage: Usage, seconds: float) -> None:
         """Take in what a finished answer has used, and how long it took, for the estimates to come."""
-        self._typical_seconds += (max(seconds, 0.0) - self._typical_seconds) * _LEARNING
-        self._typical_output += (usage.output_tokens - self._typical_output) * _LEARNING
-        self._output_a_period = self._typical_output
-        if self._typical_seconds > PERIOD_SECONDS:
-            self._output_a_period *= PERIOD_SECONDS / self._typical_seconds
+        # Conditions rather than min and max, which would be half of what this costs.
+        typical = self._typical_seconds
+        typical += ((seconds if seconds > 0.0 else 0.0) - typical) * _LEARNING
+        output = self._typical_output
+        output += (usage.output_tokens - output) * _LEARNING
+        self._typical_seconds, self._typical_output = typical, output
+        self._output_a_period = output if typical <= PERIOD_SECONDS else output * PERIOD_SECONDS / typical
         if estimated_input and (prompt_tokens := usage.prompt_tokens):
-            ratio = min(max(prompt_tokens / estimated_input, _MIN_RATIO), _MAX_RATIO)
+            ratio = prompt_tokens / estimated_input
+            if not _MIN_RATIO < ratio < _MAX_RATIO:
+                ratio = min(max(ratio, _MIN_RATIO), _MAX_RATIO)
             self._input_ratio += (ratio - self._input_ratio) * _LEARNING
 
     def differs_for(self, model: str, headers: Mapping[str, str]) -> bool:
@@ -256,12 +266,18 @@ class Allowance:
         return any(_is_count(text) and int(text) * self.share != bucket.limit for text, bucket in told)
 
     def _tell(
-        self, names: _Names, bucket: Bucket | None, headers: Mapping[str, str], pending: int, now: float
+        self,
+        names: _Names,
+        limit_text: str,
+        bucket: Bucket | None,
+        headers: Mapping[str, str],
+        pending: int,
+        now: float,
     ) -> Bucket | None:
-        """A bucket as an answer's headers have it, less what is pending; None where they do not tell of it."""
-        limit_name, remaining_name, reset_name = names
-        limit_text = headers.get(limit_name)
-        if limit_text is None or not _is_count(remaining_text := headers.get(remaining_name, "")):
+        """A bucket as an answer's headers have it, less what is pending; None where they make no sense."""
+        _, remaining_name, reset_name = names
+        remaining_text = headers.get(remaining_name, "")
+        if not _is_count(remaining_text):
             return None
         remaining, share = int(remaining_text), self.share
         level = remaining * share - pending

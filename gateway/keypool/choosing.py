@@ -73,33 +73,35 @@ class KeyChooser:
     # Choosing
 
     def _choose(
-        self, now: float, demand: Demand, exclude: frozenset[str], avoid: frozenset[str], *, waits: bool
-    ) -> tuple[KeyState, Allowance, Sequence[Cache]] | None:
-        """A ready key, the limits that the request counts against with it, and where its prompt is cached."""
-        caches = self._warmth.caches(demand.prefix, now)
+        self,
+        now: float,
+        demand: Demand,
+        caches: Sequence[Cache],
+        exclude: frozenset[str],
+        avoid: frozenset[str],
+        *,
+        waits: bool,
+    ) -> KeyState | None:
+        """A ready key: of the demand's account if possible, else nearly always the first one in order."""
         if demand.account is not None and (organisation := self._account_apart(demand.account)) is not None:
             state = self._in_account(organisation, _Search(now, demand, caches, exclude, avoid))
             if state is not None:
-                return state, state.organisation.allowance(demand.limit_class, demand.model), caches
+                return state
             if waits and self._pays_to_wait(now, demand, exclude, avoid):
                 return None
         state = self._strategy.first(demand, caches)
         if state is not None and not (exclude and state.key.name in exclude):
             allowance = state.organisation.allowance(demand.limit_class, demand.model)
-            if obstacle(state, allowance, demand, caches, now) is None and not self._doubt(
-                state, allowance, demand, caches, now, avoid
-            ):
-                return state, allowance, caches
+            is_ready = obstacle(state, allowance, demand, caches, now) is None
+            if is_ready and not self._doubt(state, allowance, demand, caches, now, avoid):
+                return state
         if waits and self._pays_to_wait(now, demand, exclude, avoid):
             return None
-        state = self._look_around(
-            self._strategy.candidates(demand, caches), _Search(now, demand, caches, exclude, avoid)
-        )
-        if state is None:
-            return None
-        if self._strategy.counts_turns:
+        search = _Search(now, demand, caches, exclude, avoid)
+        state = self._look_around(self._strategy.candidates(demand, caches), search)
+        if state is not None and self._strategy.counts_turns:
             self._strategy.pass_over(state)
-        return state, state.organisation.allowance(demand.limit_class, demand.model), caches
+        return state
 
     def _in_account(self, organisation: Organisation, search: _Search) -> KeyState | None:
         """The key of a demand's account to use; None where there is none, or where it is of less use than others."""
@@ -109,10 +111,9 @@ class KeyChooser:
         if state is None or not _is_in_trouble(state, search):
             return state
         other = self._look_around(self._strategy.candidates(search.demand, search.caches), search)
-        has_better = other is not None and not (
-            other.key.name in search.avoid or _is_suspect(other, search.demand, search.now)
-        )
-        return None if has_better else state
+        if other is None or other.key.name in search.avoid or other.avoided_until > search.now:
+            return state
+        return state if other.host.is_suspect(search.demand.limit_class, search.now) else None
 
     def _look_around(self, candidates: Iterable[KeyState], search: _Search, *, bearable: int = 0) -> KeyState | None:
         """The ready key of which the least speaks against it; of equals, and of those that will do, the first one."""
@@ -150,7 +151,10 @@ class KeyChooser:
         doubt = 0
         if avoid and state.key.name in avoid:
             doubt += _AVOIDED
-        if _is_suspect(state, demand, now):
+        host = state.host
+        if state.avoided_until > now or (
+            (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(demand.limit_class, now)
+        ):
             doubt += _SUSPECT
         strategy, workspace = self._strategy, state.workspace
         if workspace.in_flight >= COLD_SLACK and strategy.is_crowded(workspace, caches, self.in_flight):
@@ -213,15 +217,6 @@ class KeyChooser:
             for state in self._members.states.values()
             if state.model_rests
         )
-
-
-def _is_suspect(state: KeyState, demand: Demand, now: float) -> bool:
-    """Whether there are reasons to ask another key first."""
-    host = state.host
-    if state.avoided_until > now:
-        return True
-    has_trouble = host.awaited or host.breaker.suspect_until or host.classes
-    return bool(has_trouble) and host.is_suspect(demand.limit_class, now)
 
 
 def _is_in_trouble(state: KeyState, search: _Search) -> bool:

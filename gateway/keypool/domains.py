@@ -72,6 +72,8 @@ class KeyOrder:
 def least_busy(state: "KeyState") -> Rank:
     """By what is in flight, and among equals by whose turn was longest ago; both for its weight."""
     weight = state.key.weight
+    if weight == 1:
+        return state.in_flight + 1.0, state.turns, state.place, state
     return (state.in_flight + 1) / weight, state.turns / weight, state.place, state
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.keypool.allowance import Allowance
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.choosing import NOBODY, KeyChooser
 from gateway.keypool.demand import Account, Demand, Key, Outcome
@@ -74,8 +73,9 @@ class KeyPool(KeyChooser):
         Of the keys that can serve those of the demand's account come first. Who `waits` gets none where it had better
         wait a little for one place (see `stay`).
         """
-        found = self._choose(now, demand, exclude, avoid, waits=waits)
-        return None if found is None else self._lease(*found, demand, now)
+        caches = self._warmth.caches(demand.prefix, now)
+        state = self._choose(now, demand, caches, exclude, avoid, waits=waits)
+        return None if state is None else self._lease(state, demand, caches, now)
 
     def cool(self, limit_class: str, until: float) -> None:
         """Upstream does not want to be asked for a class of models before a moment, with whatever key."""
@@ -110,10 +110,9 @@ class KeyPool(KeyChooser):
             return True
         return self._members.organisation_of(account) is organisation
 
-    def _lease(
-        self, state: KeyState, allowance: Allowance, caches: Sequence[Cache], demand: Demand, now: float
-    ) -> Lease:
+    def _lease(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
         organisation, workspace, host = state.organisation, state.workspace, state.host
+        allowance = organisation.allowance(demand.limit_class, demand.model)
         lease = Lease(state, allowance, demand, now)
         allowance.reserve(lease, uncached(demand, workspace, caches) if caches else demand.input_tokens)
         self.in_flight += 1
@@ -126,23 +125,14 @@ class KeyPool(KeyChooser):
         if workspace.rest.refusals:
             workspace.rest.begin_trial(now)
         if host.breaker.failures:
-            lease.is_trial = self._pass(host.breaker, demand, now)
+            lease.is_trial = _pass(host.breaker, demand, now)
         if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None and breaker.failures:
-            lease.is_trial = self._pass(breaker, demand, now) or lease.is_trial
+            lease.is_trial = _pass(breaker, demand, now) or lease.is_trial
         if demand.streams:
             if not host.awaited:
                 host.silent_since = now
             host.awaited += 1
         return lease
-
-    def _pass(self, breaker: Breaker, demand: Demand, now: float) -> bool:
-        """Let an attempt through something that has failed lately; whether it is a trial."""
-        if not demand.has_blamed(breaker):
-            breaker.begin_attempt()
-        if breaker.is_closed:
-            return False
-        breaker.begin_trial(now)
-        return True
 
     def answered(self, lease: Lease, headers: Mapping[str, str], now: float, *, status: int = 200) -> None:
         """An answer's head has come, whatever its status; header names are lower case."""
@@ -152,11 +142,12 @@ class KeyPool(KeyChooser):
         if demand.streams:
             state.host.awaited -= 1
             state.host.silent_since = now
-        if is_good:
-            self._good_head_came(lease)
+        organisation = state.organisation
+        if is_good and (lease.is_trial or organisation.rest.refusals or state.workspace.rest.refusals):
+            _trial_went_well(lease)
         if not state.is_gone:
             self._members.discover(state, headers)
-        organisation = state.organisation
+            organisation = state.organisation
         allowance = organisation.allowance(demand.limit_class, demand.model)
         if allowance.told_for != demand.model and allowance.differs_for(demand.model, headers):
             allowance = organisation.split(demand.model, allowance.cooling_until)
@@ -201,18 +192,6 @@ class KeyPool(KeyChooser):
         """A key may have become ready before the time that was foreseen."""
         self.news += 1
         state.organisation.news += 1
-
-    def _good_head_came(self, lease: Lease) -> None:
-        """What was on trial with this attempt is well."""
-        state = lease.state
-        for rest in (state.organisation.rest, state.workspace.rest):
-            if rest.refusals:
-                rest.end_trial(lease.acquired_at, is_well=True)
-        if lease.is_trial:
-            # Others need not wait for the end of this answer.
-            state.host.breaker.half_close()
-            if (breaker := state.host.classes.get(lease.demand.limit_class)) is not None:
-                breaker.half_close()
 
     # Probes
 
@@ -293,3 +272,24 @@ class KeyPool(KeyChooser):
         state.accept(now)
         self._members.welcome_back(state)
         self._is_news_of(state)
+
+
+def _trial_went_well(lease: Lease) -> None:
+    """An answer has begun: what was on trial with it is well, and others need not wait for its end."""
+    state = lease.state
+    state.organisation.rest.end_trial(lease.acquired_at, is_well=True)
+    state.workspace.rest.end_trial(lease.acquired_at, is_well=True)
+    if lease.is_trial:
+        state.host.breaker.half_close()
+        if (breaker := state.host.classes.get(lease.demand.limit_class)) is not None:
+            breaker.half_close()
+
+
+def _pass(breaker: Breaker, demand: Demand, now: float) -> bool:
+    """Let an attempt through something that has failed lately; whether it is a trial."""
+    if not demand.has_blamed(breaker):
+        breaker.attempts += 1
+    if breaker.is_closed:
+        return False
+    breaker.begin_trial(now)
+    return True
