@@ -53,16 +53,13 @@ class KeyChooser:
 
     @property
     def states(self) -> Iterable[KeyState]:
-        """What is known of each key."""
         return self._members.states.values()
 
     def state_of(self, name: str) -> KeyState | None:
-        """What is known of a key."""
         return self._members.states.get(name)
 
     @property
     def organisations(self) -> Iterable[Organisation]:
-        """The organisations that keys belong to."""
         return self._members.organisations.values()
 
     @property

@@ -44,17 +44,14 @@ class KeyOrder:
         return (rank[3] for rank in self.ranks)
 
     def first(self) -> "KeyState | None":
-        """The best of them."""
         return self.ranks[0][3] if self.ranks else None
 
     def add(self, state: "KeyState") -> None:
-        """One more key."""
         state.order = self
         state.rank = self._rank(state)
         insort(self.ranks, state.rank)
 
     def remove(self, state: "KeyState") -> None:
-        """One key less."""
         del self.ranks[bisect_left(self.ranks, state.rank)]
 
     def move(self, state: "KeyState") -> None:

@@ -35,7 +35,7 @@ class Members:
         # The limit of a class that others are measured by.
         self._measures: dict[str, float] = {}
         # What the configuration calls them, to what upstream does.
-        self._known_as: dict[str, str] = {}
+        self._known_as: dict[tuple[str, str], str] = {}
 
     def rank_by(self, strategy: Strategy, share: float) -> None:
         """Go on with another strategy."""
@@ -203,7 +203,7 @@ class Members:
         if new is None and not old.is_known:
             # All that was put beside it by the configuration is the same organisation.
             del self.organisations[old.name]
-            self._known_as[f"organisation {old.name}"] = name
+            self._known_as["organisation", old.name] = name
             old.name, old.is_known = name, True
             self.organisations[name] = old
             return
@@ -211,7 +211,7 @@ class Members:
             new = self.organisations[name] = Organisation(name, self._share, is_known=True)
         movers = [state]
         if not old.is_known:
-            self._known_as[f"organisation {old.name}"] = name
+            self._known_as["organisation", old.name] = name
             movers = list(old.states.values())
             new.take_over(old)
             for leaving in self.leaving:
@@ -233,7 +233,7 @@ class Members:
             new = self._workspaces[name] = Workspace(name, is_known=True)
         movers = [state]
         if not old.is_known:
-            self._known_as[f"workspace {old.name}"] = name
+            self._known_as["workspace", old.name] = name
             movers = list(old.states.values())
             if old.rest.until > new.rest.until:
                 new.rest, new.rests_for = old.rest, old.rests_for
@@ -247,12 +247,12 @@ class Members:
         self.weigh(state.organisation)
 
     def _organisation(self, name: str) -> Organisation:
-        known = self._known_as.get(f"organisation {name}")
+        known = self._known_as.get(("organisation", name))
         name = known or name
         return self.organisations.get(name) or Organisation(name, self._share, is_known=known is not None)
 
     def _workspace(self, name: str) -> Workspace:
-        known = self._known_as.get(f"workspace {name}")
+        known = self._known_as.get(("workspace", name))
         name = known or name
         return self._workspaces.get(name) or Workspace(name, is_known=known is not None)
 

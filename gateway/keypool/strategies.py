@@ -46,11 +46,9 @@ class Strategy:
         self._order = KeyOrder(rank)
 
     def add(self, state: KeyState) -> None:
-        """One more key."""
         self._order.add(state)
 
     def remove(self, state: KeyState) -> None:
-        """One key less."""
         state.order.remove(state)
 
     def settle(self, workspace: Workspace) -> None:
@@ -90,17 +88,14 @@ class Affinity(Strategy):
         self._ring = Ring()
 
     def add(self, state: KeyState) -> None:
-        """One more key."""
         state.workspace.order.add(state)
         self._ring.put(state.workspace)
 
     def remove(self, state: KeyState) -> None:
-        """One key less."""
         super().remove(state)
         self._ring.put(state.workspace)
 
     def settle(self, workspace: Workspace) -> None:
-        """Take in what has become of a workspace: its keys, and how much it can take."""
         self._ring.put(workspace)
 
     def first(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
@@ -114,7 +109,6 @@ class Affinity(Strategy):
         return place.order.ranks[0][3] if place is not None and place.order.ranks else None
 
     def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Iterable[KeyState]:
-        """The keys, best first; `caches` hold the request's prefix."""
         if demand.prefix is None:
             # Rare: nothing is known of how the request begins.
             ranks = [rank for workspace in self._ring.workspaces for rank in workspace.order.ranks]
@@ -123,7 +117,6 @@ class Affinity(Strategy):
         return (state for workspace in places for state in workspace.order)
 
     def candidates_of(self, organisation: Organisation, demand: Demand, caches: Sequence[Cache]) -> Iterable[KeyState]:
-        """The same of one organisation's keys, those where the prefix is cached before all others."""
         if demand.prefix is None:
             return sorted(organisation.states.values(), key=lambda state: state.rank)
         places = _warm_first(self._ring.nearest(demand.prefix, organisation.workspaces), caches)
@@ -131,7 +124,6 @@ class Affinity(Strategy):
         return (state for workspace in places for state in workspace.order if state.organisation is organisation)
 
     def is_crowded(self, workspace: Workspace, caches: Sequence[Cache], in_flight: int) -> bool:
-        """Whether a workspace has so much of all that is in flight that the next in order is asked first."""
         bound, slack = _COLD_BOUND, COLD_SLACK
         if any(cache.workspace is workspace for cache in caches):
             bound, slack = _WARM_BOUND, _WARM_SLACK
