@@ -461,8 +461,8 @@ class PoolMachine(RuleBasedStateMachine):
             return
         assert self.pool.in_flight == len(self.out)
         by_state = Counter(out.state for out in self.out)
-        stay = {state.key.name for state in self.pool.states}
-        assert {state.key.name for state in by_state if state.is_gone} - stay == self.pool.leaving
+        configured = {state.key.name for state in self.pool.states}
+        assert {state.key.name for state in by_state if state.is_gone} - configured == self.pool.leaving
         assert all(state.in_flight == by_state[state] for state in self.pool.states)
         workspaces = [thing for thing in self.touched.values() if isinstance(thing, Workspace)]
         assert sum(workspace.in_flight for workspace in workspaces if workspace.merged_into is None) == len(self.out)
@@ -522,9 +522,9 @@ class PoolMachine(RuleBasedStateMachine):
     def an_account_knows_who_waits_for_it(self) -> None:
         if not hasattr(self, "pool"):
             return
-        lines = [line for lines in self.line._lines.values() for line in lines.values()]
-        awaited = {id(line.organisation): line.organisation for line in lines if line.organisation is not None}
-        standing = sum(len(tickets) for line in lines if line.organisation for tickets in line.callers.values())
+        lanes = [lane for lanes in self.line._lines.values() for lane in lanes.values()]
+        awaited = {id(lane.organisation): lane.organisation for lane in lanes if lane.organisation is not None}
+        standing = sum(len(tickets) for lane in lanes if lane.organisation for tickets in lane.callers.values())
         assert sum(sum(organisation.awaited.values()) for organisation in awaited.values()) == standing
         assert all(not each.awaited for each in self.pool.organisations if id(each) not in awaited)
 
