@@ -20,7 +20,6 @@ from gateway.config import Changes, Config, KeyConfig, Source, changes_between
 from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
 from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.proxy.dispatch import Change, Dispatcher
-from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.makers import Makers
 from gateway.proxy.memory import TurnMemory
@@ -29,6 +28,7 @@ from gateway.proxy.own_keys import OwnLimits
 from gateway.proxy.probing import Prober, is_of_key
 from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
+from gateway.proxy.services import Services
 from gateway.proxy.sightings import Sightings
 from gateway.proxy.totals import Totals
 from gateway.rotation import Rotation

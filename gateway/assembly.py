@@ -16,18 +16,19 @@ from gateway.api.auth import Authenticator
 from gateway.api.chat import ChatCompletions
 from gateway.api.completions import Completions
 from gateway.api.cors import CrossOrigin
+from gateway.api.door import DoorSettings, Shared
 from gateway.api.generation import GenerationSettings, Generator
 from gateway.api.guesses import Guesses
 from gateway.api.interrupts import Interrupts
-from gateway.api.messages import COUNT_TOKENS, MESSAGES, Messages, NativeRoute, NativeSettings
+from gateway.api.messages import COUNT_TOKENS, MESSAGES, Messages
 from gateway.api.middleware import Edge
 from gateway.api.models import Models
 from gateway.api.pages import FrontDoor, Health, Shortcut, UnknownUrl, offered_by
 from gateway.config import Config
 from gateway.proxy.catalogue import Catalogue
-from gateway.proxy.exchange import Services
 from gateway.proxy.lessons import Lessons
 from gateway.proxy.routing import Aliases
+from gateway.proxy.services import Services
 from gateway.proxy.sightings import Sightings
 from gateway.proxy.totals import Totals
 from gateway.secret import Secret
@@ -60,9 +61,10 @@ class Parts:
 
 def assemble(config: Config, parts: Parts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]) -> ASGIApp:
     """The routes, each with and without /v1, inside the layers that every request passes."""
-    chat = _generator(ChatCompletions, config, parts)
-    completions = _generator(Completions, config, parts)
-    messages, count_tokens = _native(MESSAGES, config, parts), _native(COUNT_TOKENS, config, parts)
+    shared, allowed = _shared(config, parts), _native_allowed(config)
+    chat = _generator(ChatCompletions, config, parts, shared)
+    completions = _generator(Completions, config, parts, shared)
+    messages, count_tokens = (Messages(route, shared, allowed) for route in (MESSAGES, COUNT_TOKENS))
     models = Models(parts.authenticator, parts.catalogue)
     admin = partial(AdminView, config.admin.api_key, parts.worker, parts.guesses)
     services, turns = parts.services, parts.services.memory.counts
@@ -100,8 +102,22 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
     return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge
 
 
-def _generator(kind: type[G], config: Config, parts: Parts) -> G:
-    """An endpoint that generates text."""
+def _shared(config: Config, parts: Parts) -> Shared:
+    """What all doors have in common."""
+    settings = DoorSettings(config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks)
+    return Shared(
+        authenticator=parts.authenticator,
+        services=parts.services,
+        own_endpoint=parts.own_endpoint,
+        aliases=parts.aliases,
+        settings=settings,
+        interrupts=parts.interrupts,
+        totals=parts.totals,
+    )
+
+
+def _generator(kind: type[G], config: Config, parts: Parts, shared: Shared) -> G:
+    """An endpoint that translates."""
     options = Options(
         max_output_tokens=config.models.max_output_tokens,
         always_show_reasoning=config.translation.show_reasoning == "always",
@@ -112,43 +128,18 @@ def _generator(kind: type[G], config: Config, parts: Parts) -> G:
         server_tools=frozenset(config.native.server_tools),
     )
     return kind(
-        authenticator=parts.authenticator,
-        services=parts.services,
-        own_endpoint=parts.own_endpoint,
-        aliases=parts.aliases,
+        shared,
         models=parts.models,
-        settings=GenerationSettings(
-            options,
-            config.server.max_body_bytes,
-            config.streaming.keepalive_seconds,
-            config.models.fallbacks,
-            Allowed(betas=frozenset(config.native.betas)),
-        ),
-        interrupts=parts.interrupts,
+        generation=GenerationSettings(options, Allowed(betas=frozenset(config.native.betas))),
         lessons=parts.lessons,
         sightings=parts.sightings,
-        totals=parts.totals,
     )
 
 
-def _native(route: NativeRoute, config: Config, parts: Parts) -> Messages:
-    """An endpoint for callers who speak Messages."""
-    return Messages(
-        route,
-        authenticator=parts.authenticator,
-        services=parts.services,
-        own_endpoint=parts.own_endpoint,
-        aliases=parts.aliases,
-        settings=NativeSettings(
-            config.server.max_body_bytes,
-            config.streaming.keepalive_seconds,
-            Allowed(
-                fields=frozenset(config.translation.allow_native) | frozenset(config.native.fields),
-                betas=frozenset(config.native.betas),
-                server_tools=frozenset(config.native.server_tools),
-            ),
-            config.models.fallbacks,
-        ),
-        interrupts=parts.interrupts,
-        totals=parts.totals,
+def _native_allowed(config: Config) -> Allowed:
+    """What callers who speak Messages may use with the pool's keys."""
+    return Allowed(
+        fields=frozenset(config.translation.allow_native) | frozenset(config.native.fields),
+        betas=frozenset(config.native.betas),
+        server_tools=frozenset(config.native.server_tools),
     )

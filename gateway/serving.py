@@ -22,7 +22,7 @@ import uvicorn
 from gateway.api.addresses import Addresses
 from gateway.app import Gateway
 from gateway.config import Config, ServerConfig, is_loopback
-from gateway.server import descriptors
+from gateway.server import allocator, descriptors
 from gateway.server.limits import ServerLimits
 from gateway.server.protocol import HttpProtocol
 from gateway.telemetry.logs import announce, log_event
@@ -230,6 +230,7 @@ async def serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[]
 def run(main: Coroutine[object, object, T]) -> T:
     """Run a coroutine on uvloop, where the platform has it, with all the file descriptors that it allows."""
     descriptors.raise_limit()
+    allocator.give_back_what_is_free()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 

@@ -8,11 +8,11 @@ sent.
 """
 
 from collections.abc import Generator, Hashable, Iterable, Iterator
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
-from msgspec.structs import astuple
 
 from translators.estimate import BYTES_A_TOKEN
 from translators.limits import MAX_PARTS as MAX_PARTS_OF_CONTENT
@@ -155,13 +155,16 @@ def _parts_of(content: Raw) -> Iterable[bytes]:
     return [whole]
 
 
+_amounts: Final = attrgetter("effort", "max_tokens", "exclude", "enabled")
+
+
 def _settings(request: ChatRequest) -> Hashable:
     """What is no part of the prompt, and separates caches all the same, or adds words to the system prompt."""
     form = request.response_format
     return (
         request.reasoning_effort,
         request.verbosity,
-        None if request.reasoning is None else astuple(request.reasoning),
+        None if request.reasoning is None else _amounts(request.reasoning),
         None if form is None else (form.type, bytes(form.json_schema.schema) if form.json_schema else b""),
         *(bytes(field) for field in (request.thinking, request.output_config, request.speed, request.mcp_servers)),
         request.web_search_options is not None,

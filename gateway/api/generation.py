@@ -1,20 +1,20 @@
-"""What the endpoints that generate text share: callers, options, exchanges, one answer or a stream of it."""
+"""What the endpoints share that translate: options, models, exchanges, one answer or a stream of it."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Final
 
-from starlette.types import Receive, Scope
+from msgspec import Struct
+from starlette.types import Scope
 
-from gateway.api.auth import Authenticator, Caller
+from gateway.api.auth import Caller
 from gateway.api.betas import BETAS, betas_of
-from gateway.api.interrupts import Interrupts
+from gateway.api.door import Door, Shared
 from gateway.api.keepalive import StreamClient
-from gateway.api.notes import Notes, notes_of
-from gateway.api.records import answer_headers, count_records, note_records
-from gateway.api.requests import header
-from gateway.api.responder import Responder, responder_of
+from gateway.api.records import Asked, answer_headers
+from gateway.api.requests import headers_of
+from gateway.api.responder import Responder
 from gateway.api.silence import Silence
 from gateway.api.turns import in_turns
 from gateway.api.writing import Writer
@@ -27,19 +27,17 @@ from gateway.proxy.chat import (
     stream_choices,
     usage_of_choices,
 )
-from gateway.proxy.exchange import Candidate, Exchange, Record, Services
+from gateway.proxy.exchange import Exchange
 from gateway.proxy.lessons import Circle, Lessons
-from gateway.proxy.ports import Endpoint
-from gateway.proxy.routing import Aliases
+from gateway.proxy.record import Progress, Record
+from gateway.proxy.services import Candidate
 from gateway.proxy.sightings import Sightings
-from gateway.proxy.totals import Totals
-from gateway.secret import Secret
 from translators.beginnings import beginnings_in_steps
 from translators.chat.chunks import StreamFrame
 from translators.chat.extensions import RESTRICTED
 from translators.chat.reasoning import with_wishes
 from translators.chat.request import MessagesRequest, Options
-from translators.errors import FailedError, TranslationError
+from translators.errors import Failure, TranslationError
 from translators.models import ModelTable
 from translators.native.allowed import Allowed, passing_betas
 from translators.prefixes import chat_prefix
@@ -52,175 +50,107 @@ from translators.wire.chat import ChatRequest
 # What callers with a key of their own may use: it is their bill, and their workspace.
 _OWNERS_FIELDS: Final = RESTRICTED | {"file_ids"}
 _OWNERS_TOOLS: Final = frozenset({EVERYTHING})
+_THINKING_BLOCKS: Final = b"x-gateway-thinking-blocks"
+_ON_UNSUPPORTED: Final = b"x-gateway-on-unsupported"
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
-    """What the operator decided about generated text."""
+    """What the operator decided about translated requests."""
 
     options: Options
-    max_body_bytes: int
-    keepalive_seconds: float
-    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     betas: Allowed = field(default_factory=Allowed)
 
 
-class Task(NamedTuple):
+class Task(Struct, frozen=True):
     """What one request asks for, in the terms of its endpoint: a chat request for each choice, and the answer's form.
 
-    `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time;
-    `is_large` says that the request takes more than a turn of
-    the loop, `param_names` what the endpoint calls fields that chat completions call otherwise.
+    `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time; the choices
+    of a prompt follow one another. `is_large` says that the request takes more than a turn of the loop, `param_names`
+    what the endpoint calls fields that chat completions call otherwise.
     """
 
-    chats: list[ChatRequest]
+    chats: Sequence[ChatRequest]
+    form: "AnswerForm"
+    is_large: bool = False
+
+
+class AnswerForm(Struct, frozen=True):
+    """The form of an answer; what outlives the request."""
+
     makers: Callable[[StreamFrame], Sequence[StreamMaker]]
     body: Callable[[Sequence[Answered], Usage, int], bytes]
     id_prefix: str
     choices_per_prompt: int = 1
     reports: bool = False
-    is_large: bool = False
     param_names: Mapping[str, str] = {}
 
 
-class Generator:
-    """The base of the endpoints that generate text."""
+class Generator(Door):
+    """The base of the endpoints that translate; each says how it reads a body to a `Task`."""
 
     def __init__(
         self,
+        shared: Shared,
         *,
-        authenticator: Authenticator,
-        services: Services,
-        own_endpoint: Callable[[Secret], Endpoint],
-        aliases: Aliases,
         models: ModelTable,
-        settings: GenerationSettings,
-        interrupts: Interrupts,
+        generation: GenerationSettings,
         lessons: Lessons,
         sightings: Sightings,
-        totals: Totals,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._authenticator = authenticator
-        self._services = services
-        self._own_endpoint = own_endpoint
-        self._aliases = aliases
+        super().__init__(shared)
         self._models = models
-        self._settings = settings
-        self._interrupts = interrupts
+        self._generation = generation
         self._lessons = lessons
         self._sightings = sightings
-        self._totals = totals
         self._clock = clock
 
-    async def _answer(self, scope: Scope, receive: Receive, caller: Caller, task: Task) -> None:
-        """Answer a task, streamed or whole."""
-        responder = responder_of(scope)
+    async def _task(self, scope: Scope, body: bytes) -> Task:
+        raise NotImplementedError
+
+    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> "_GenerationJob":
+        task = await self._task(scope, body)
         services = self._services_for(caller)
-        asked = _asked(task.chats[0])
-        writers = await self._writers(task, self._options(scope, caller), caller)
-        prefixes = [chat_prefix(chat) for chat in task.chats]
-        # From here on a request is held by those who may have to send it, and by nobody else.
-        task.chats.clear()
-        exchanges = [
-            Exchange(services, _candidates(own, is_large=task.is_large), caller=caller.name, prefix=prefix)
-            for own, prefix in zip(writers, prefixes, strict=True)
-        ]
-        for other in exchanges[1:]:
-            other.belongs_to(exchanges[0])
-        records = [exchange.record for exchange in exchanges]
-        responder.more_headers = lambda: answer_headers(records, names_key=caller.sees_key)
-        try:
-            async with self._interrupts.watch(scope, receive, responder):
-                del writers
-                if task.is_large:
-                    for exchange in exchanges:
-                        await exchange.prepare_in_turns()
-                share_cache = _fills_cache(exchanges)
-                if asked.is_stream:
-                    await self._stream(task, asked, exchanges, responder, share_cache)
-                else:
-                    await self._complete(task, exchanges, responder, share_cache)
-        except FailedError as error:
-            failure = error.failure
-            for exchange in exchanges:
-                failure = await exchange.explained(failure)
-            renamed = task.param_names.get((failure.param or "").partition("[")[0], failure.param)
-            raise FailedError(replace(failure, param=renamed)) from error
-        finally:
-            _note(notes_of(scope), asked, caller, records)
-            count_records(self._totals, records, caller)
+        options = self._options(scope, caller)
+        exchanges: list[ChatExchange] = []
+        previous: ChatRequest | None = None
+        for chat in task.chats:
+            if chat is not previous:
+                # The choices of one prompt share how it is written.
+                candidates = await self._candidates(chat, task, options, caller)
+                prefix, previous = chat_prefix(chat), chat
+            exchange = Exchange(services, candidates, caller=caller.name, prefix=prefix)
+            if exchanges:
+                exchange.belongs_to(exchanges[0])
+            exchanges.append(exchange)
+        return _GenerationJob(_asked(task.chats[0]), task.form, exchanges, self, caller, is_large=task.is_large)
 
-    async def _stream(
-        self,
-        task: Task,
-        asked: "_Asked",
-        exchanges: Sequence[ChatExchange],
-        responder: Responder,
-        share_cache: bool,
-    ) -> None:
-        def is_asking() -> bool:
-            return any(exchange.is_asking for exchange in exchanges)
-
-        own_id = f"{task.id_prefix}-{responder.request_id}"
-        frame = StreamFrame(int(self._clock()), asked.include_usage, choices=len(exchanges), reports=task.reports)
-        if len(exchanges) > 1:
-            # Several answers have several ids upstream; the caller's stream has one.
-            frame.id = own_id
-        record = exchanges[0].record
-        silence = Silence(frame, task.makers(frame), own_id=own_id, model=lambda: record.model or asked.model)
-        sign, interval = silence.sign_of_life, self._settings.keepalive_seconds
-        with StreamClient(responder, interval, sign, is_asking=is_asking) as client:
-            if len(exchanges) == 1:
-                await stream_chat(exchanges[0], client, silence.makers[0])
-                return
-            await stream_choices(
-                exchanges,
-                client,
-                silence.makers,
-                choices_per_prompt=task.choices_per_prompt,
-                share_cache=share_cache,
-            )
-
-    async def _complete(
-        self, task: Task, exchanges: Sequence[ChatExchange], responder: Responder, share_cache: bool
-    ) -> None:
-        answers = await fetch_choices(exchanges, choices_per_prompt=task.choices_per_prompt, share_cache=share_cache)
-        usage = usage_of_choices([answer.usage for answer, _ in answers], task.choices_per_prompt)
-        await responder.send_json(200, task.body(answers, usage, int(self._clock())))
-
-    def _services_for(self, caller: Caller) -> Services:
-        if caller.own_key is None:
-            return self._services
-        return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
-
-    async def _writers(self, task: Task, options: Options, caller: Caller) -> list[list[Writer]]:
-        """Who writes each request for each model that may answer it; the choices of one prompt share theirs."""
-        understood = self._aliases.resolve(task.chats[0].model)
+    async def _candidates(
+        self, asked: ChatRequest, task: Task, options: Options, caller: Caller
+    ) -> list[Candidate[MessagesRequest]]:
+        """Each model that may answer a prompt, with who writes it for that."""
+        understood = self._aliases.resolve(asked.model)
         model = understood.id
         rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
-        memory = self._services.memory
+        chat = with_wishes(asked, understood)
         scope = caller.scope
+        memory = self._services.memory
+        past = await memory.recollect(chat, scope, rows, in_turns if task.is_large else None)
+        if options.caching == "auto":
+            options = await self._with_sharing(options, chat, model, caller, task)
         # Whoever brings a key has limits of its account's own, and teaches nobody else.
         circle = Circle(scope, b"" if caller.own_key is None else scope)
-        writers: dict[int, list[Writer]] = {}
-        for asked in task.chats:
-            if id(asked) not in writers:
-                chat = with_wishes(asked, understood)
-                past = await memory.recollect(chat, scope, rows, in_turns if task.is_large else None)
-                own = await self._with_sharing(options, chat, model, caller, task)
-                writers[id(asked)] = [
-                    Writer(chat, name, row, own, self._lessons, memory, past.get(name), circle)
-                    for name, row in rows.items()
-                ]
-        return [writers[id(chat)] for chat in task.chats]
+        writers = [
+            Writer(chat, name, row, options, self._lessons, memory, past.get(name), circle)
+            for name, row in rows.items()
+        ]
+        return [_candidate(writer, is_large=task.is_large) for writer in writers]
 
     async def _with_sharing(
         self, options: Options, chat: ChatRequest, model: str, caller: Caller, task: Task
     ) -> Options:
-        """The options for one prompt, with how much of it was seen lately where that decides about cache marks."""
-        if options.caching != "auto":
-            return options
+        """The options for one prompt, with how much of it was seen lately, by which cache marks are set."""
         # Who brought a key has caches of their own. What is kept of the key is a hash in a hash.
         scope = (model, hash(caller.own_key.reveal()) if caller.own_key else 0)
         steps = beginnings_in_steps(chat, scope, self._models.row(model).cache_minimum)
@@ -228,68 +158,133 @@ class Generator:
         if not found.fingerprints:
             return options
         seen = self._sightings.sight(found.fingerprints, self._services.dispatcher.clock())
-        return replace(options, sharing=found.sharing(seen, is_asked_again=task.choices_per_prompt > 1))
+        return replace(options, sharing=found.sharing(seen, is_asked_again=task.form.choices_per_prompt > 1))
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options with the caller's own wishes, which come as headers."""
-        options = self._settings.options
+        options = self._generation.options
+        headers = headers_of(scope)
         if caller.own_key is not None:
             options = replace(options, allowed_fields=_OWNERS_FIELDS, server_tools=_OWNERS_TOOLS)
-        if header(scope, BETAS) is not None:
+        if BETAS in headers:
             asked = betas_of(scope)
-            passing = asked if caller.own_key is not None else passing_betas(asked, self._settings.betas)[0]
+            passing = asked if caller.own_key is not None else passing_betas(asked, self._generation.betas)[0]
             refused = tuple(beta for beta in asked if beta not in passing)
             options = replace(options, betas=passing, refused_betas=refused)
-        if header(scope, b"x-gateway-thinking-blocks") == "1":
+        if headers.get(_THINKING_BLOCKS) == b"1":
             options = replace(options, show_thinking_blocks=True)
-        wish = header(scope, b"x-gateway-on-unsupported")
+        wish = headers.get(_ON_UNSUPPORTED)
         if wish is None:
             return options
-        if wish not in ("adjust", "reject"):
+        if wish not in (b"adjust", b"reject"):
             raise TranslationError(
                 "The header x-gateway-on-unsupported has to be 'adjust' or 'reject'.",
                 param="x-gateway-on-unsupported",
                 code="invalid_value",
             )
-        return replace(options, reject_unsupported=wish == "reject")
+        return replace(options, reject_unsupported=wish == b"reject")
+
+    @property
+    def keepalive_seconds(self) -> float:
+        """How long a stream is silent at most."""
+        return self._settings.keepalive_seconds
+
+    def now(self) -> int:
+        """The time as answers tell it, in seconds of Unix."""
+        return int(self._clock())
 
 
-def _candidates(writers: Sequence[Writer], *, is_large: bool) -> list[Candidate[MessagesRequest]]:
-    return [
-        Candidate(
-            writer.model,
-            writer,
-            writer.learn,
-            account=writer.recollection.account,
-            write_in_turns=writer.write_in_turns if is_large else None,
-            explain=writer.explain,
-        )
-        for writer in writers
-    ]
+class _GenerationJob:
+    """One request of a translating endpoint on its way: its choices, each with its exchange."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        form: AnswerForm,
+        exchanges: Sequence[ChatExchange],
+        door: Generator,
+        caller: Caller,
+        *,
+        is_large: bool,
+    ) -> None:
+        self.asked = asked
+        self.progress: Sequence[Progress] = [exchange.progress for exchange in exchanges]
+        self._form = form
+        self._exchanges = exchanges
+        self._door = door
+        self._names_key = caller.sees_key
+        self._is_large = is_large
+
+    def headers(self, record: Record) -> Mapping[str, str]:
+        """How the gateway came to the answer, and the limits of the key that gave it."""
+        return answer_headers(record, names_key=self._names_key)
+
+    async def deliver(self, responder: Responder) -> None:
+        """Answer, streamed or whole."""
+        if self._is_large:
+            for exchange in self._exchanges:
+                await exchange.prepare_in_turns()
+        share_cache = _fills_cache(self._exchanges)
+        if self.asked.is_stream:
+            await self._stream(responder, share_cache=share_cache)
+        else:
+            await self._complete(responder, share_cache=share_cache)
+
+    async def explained(self, failure: Failure) -> Failure:
+        """With the places and names of the caller's own body."""
+        for exchange in self._exchanges:
+            failure = await exchange.explained(failure)
+        renamed = self._form.param_names.get((failure.param or "").partition("[")[0], failure.param)
+        return replace(failure, param=renamed)
+
+    async def _stream(self, responder: Responder, *, share_cache: bool) -> None:
+        exchanges, form = self._exchanges, self._form
+
+        def is_asking() -> bool:
+            return any(exchange.is_asking for exchange in exchanges)
+
+        own_id = f"{form.id_prefix}-{responder.request_id}"
+        frame = StreamFrame(self._door.now(), self.asked.include_usage, choices=len(exchanges), reports=form.reports)
+        if len(exchanges) > 1:
+            # Several answers have several ids upstream; the caller's stream has one.
+            frame.id = own_id
+        progress = self.progress[0]
+        silence = Silence(frame, form.makers(frame), own_id=own_id, model=lambda: progress.model)
+        interval = self._door.keepalive_seconds
+        with StreamClient(responder, interval, silence.sign_of_life, is_asking=is_asking) as client:
+            if len(exchanges) == 1:
+                await stream_chat(exchanges[0], client, silence.makers[0])
+                return
+            per_prompt = form.choices_per_prompt
+            await stream_choices(
+                exchanges, client, silence.makers, choices_per_prompt=per_prompt, share_cache=share_cache
+            )
+
+    async def _complete(self, responder: Responder, *, share_cache: bool) -> None:
+        per_prompt = self._form.choices_per_prompt
+        answers = await fetch_choices(self._exchanges, choices_per_prompt=per_prompt, share_cache=share_cache)
+        usage = usage_of_choices([answer.usage for answer, _ in answers], per_prompt)
+        await responder.send_json(200, self._form.body(answers, usage, self._door.now()))
 
 
 def _fills_cache(exchanges: Sequence[ChatExchange]) -> bool:
     """Translate all, and say whether the first fills a cache that the others, once it has, can share."""
-    written, *_ = [exchange.prepare() for exchange in exchanges]
-    return written is not None and written.fills_cache
+    written = [exchange.prepare() for exchange in exchanges]
+    return written[0] is not None and written[0].fills_cache
 
 
-class _Asked(NamedTuple):
-    """What is to be known of a request up to the end of its answer."""
+def _candidate(writer: Writer, *, is_large: bool) -> Candidate[MessagesRequest]:
+    return Candidate(
+        writer.model,
+        writer,
+        writer.learn,
+        account=writer.recollection.account,
+        write_in_turns=writer.write_in_turns if is_large else None,
+        explain=writer.explain,
+    )
 
-    model: str
-    is_stream: bool
-    include_usage: bool
-    metadata: str | None
 
-
-def _asked(request: ChatRequest) -> _Asked:
+def _asked(request: ChatRequest) -> Asked:
     options = request.stream_options
     metadata = None if is_null(request.metadata) else bytes(request.metadata).decode()
-    return _Asked(request.model, bool(request.stream), bool(options and options.include_usage), metadata)
-
-
-def _note(notes: Notes, asked: _Asked, caller: Caller, records: Sequence[Record]) -> None:
-    note_records(notes, records, caller=caller, model=asked.model, is_stream=asked.is_stream)
-    if asked.metadata is not None:
-        notes.words["metadata"] = asked.metadata
+    return Asked(request.model, bool(request.stream), bool(options and options.include_usage), metadata)

@@ -1,29 +1,26 @@
 """`POST /v1/messages` and `POST /v1/messages/count_tokens`: for callers who speak Messages themselves."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
-from gateway.api.auth import Authenticator, Caller
+from gateway.api.auth import Caller
 from gateway.api.betas import betas_of, header_values
-from gateway.api.interrupts import Interrupts
+from gateway.api.door import Door, Shared
 from gateway.api.keepalive import StreamClient
 from gateway.api.native_past import NativeWriter
-from gateway.api.notes import notes_of
-from gateway.api.records import count_records, gateway_headers, note_records
-from gateway.api.requests import read_body
-from gateway.api.responder import Responder, responder_of
+from gateway.api.records import Asked as NotedAsked
+from gateway.api.records import gateway_headers
+from gateway.api.responder import Responder
 from gateway.api.turns import LARGE_BYTES, in_turns
-from gateway.proxy.exchange import Candidate, Exchange, Services
+from gateway.proxy.exchange import Exchange
 from gateway.proxy.native import Keeper, NativeExchange, fetch_native, native_services, stream_native, telling
-from gateway.proxy.ports import Endpoint
-from gateway.proxy.routing import Aliases
-from gateway.proxy.totals import Totals
-from gateway.secret import Secret
+from gateway.proxy.record import Progress, Record
+from gateway.proxy.services import Candidate
 from translators.adjustments import united
 from translators.errors import Blame, ErrorKind, FailedError, Failure, TranslationError
 from translators.hosts import HostProfile
@@ -79,101 +76,40 @@ class Pin(NamedTuple):
 _ANYWHERE: Final = Pin()
 
 
-@dataclass(frozen=True, slots=True)
-class NativeSettings:
-    """What the operator decided about native requests."""
-
-    max_body_bytes: int
-    keepalive_seconds: float
-    allowed: Allowed
-    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-class Messages:
+class Messages(Door):
     """The endpoint: the caller's request with the pool's key and the model's alias, and upstream's answer as it is."""
 
-    def __init__(
-        self,
-        route: NativeRoute,
-        *,
-        authenticator: Authenticator,
-        services: Services,
-        own_endpoint: Callable[[Secret], Endpoint],
-        aliases: Aliases,
-        settings: NativeSettings,
-        interrupts: Interrupts,
-        totals: Totals,
-    ) -> None:
+    def __init__(self, route: NativeRoute, shared: Shared, allowed: Allowed) -> None:
+        super().__init__(shared)
         self._route = route
-        self._authenticator = authenticator
-        self._services = services
-        self._own_endpoint = own_endpoint
-        self._aliases = aliases
-        self._settings = settings
-        self._interrupts = interrupts
-        self._totals = totals
+        self._allowed = allowed
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        responder = responder_of(scope)
-        caller = self._authenticator.caller(scope)
-        body = await read_body(scope, receive, self._settings.max_body_bytes)
-        asked = await self._read(body, caller)
+    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> "_NativeJob":
+        asked = await self._asked(body, caller)
         thread = read_thread(asked.thread) if asked.thread is not None and caller.own_key is None else None
         pin = await self._pin(caller, asked, thread) if thread is not None else _ANYWHERE
         exchange = await self._exchange(scope, caller, asked, body, pin)
-        keeper = self._keeper(caller, thread)
-        # The exchange holds it for as long as it is needed.
-        del body
-        # An id of upstream's only when it is certain that its answer is the one that is passed on.
-        passed = {"request-id": responder.request_id}
-        is_callers_key = caller.own_key is not None
-        responder.more_headers = lambda: (
-            passed
-            | gateway_headers(exchange.record, names_key=caller.sees_key)
-            | telling(exchange.record.upstream_headers, is_callers_key=is_callers_key)
+        return _NativeJob(
+            asked=NotedAsked(asked.model, asked.streams, is_counted=self._route.streams),
+            exchange=exchange,
+            keeper=self._keeper(caller, thread),
+            caller=caller,
+            streams=self._streams(asked),
+            has_way_out=pin.has_way_out,
+            keepalive_seconds=self._settings.keepalive_seconds,
         )
-        try:
-            async with self._interrupts.watch(scope, receive, responder):
-                answering = self._stream if self._streams(asked) else self._complete
-                await answering(exchange, responder, passed, keeper)
-        except FailedError as error:
-            if pin.has_way_out and not exchange.is_committed and _is_out_of_reach(error.failure):
-                raise FailedError(thread_unsupported()) from error
-            raise
-        finally:
-            records = (exchange.record,)
-            note_records(notes_of(scope), records, caller=caller, model=asked.model, is_stream=asked.streams)
-            if self._route.streams:
-                # To count tokens is to use none.
-                count_records(self._totals, records, caller)
 
-    async def _read(self, body: bytes, caller: Caller) -> Asked:
+    async def _asked(self, body: bytes, caller: Caller) -> Asked:
         """What is asked for, if this caller may ask for it."""
         is_large = len(body) > LARGE_BYTES
         asked = await in_turns(read_native_in_steps(body)) if is_large else read_native(body)
         if caller.own_key is not None:
             return asked
         if is_large:
-            await in_turns(check_allowed_in_steps(body, self._settings.allowed))
+            await in_turns(check_allowed_in_steps(body, self._allowed))
         else:
-            check_allowed(body, self._settings.allowed)
+            check_allowed(body, self._allowed)
         return asked
-
-    async def _stream(
-        self, exchange: NativeExchange, responder: Responder, passed: dict[str, str], keeper: Keeper | None
-    ) -> None:
-        def is_asking() -> bool:
-            return exchange.is_asking
-
-        with StreamClient(responder, self._settings.keepalive_seconds, lambda: PING, is_asking=is_asking) as client:
-            await stream_native(exchange, client, passed.update, keeper)
-
-    async def _complete(
-        self, exchange: NativeExchange, responder: Responder, passed: dict[str, str], keeper: Keeper | None
-    ) -> None:
-        answer = await fetch_native(exchange, passed.update, keeper)
-        await responder.send_body(200, answer.body, answer.content_type)
 
     def _streams(self, asked: Asked) -> bool:
         return asked.streams and self._route.streams
@@ -198,13 +134,11 @@ class Messages:
     async def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes, pin: Pin) -> NativeExchange:
         understood = self._aliases.resolve(asked.model)
         model = understood.id
-        services = self._services
-        if caller.own_key is not None:
-            services = services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
+        services = self._services_for(caller)
         headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in header_values(scope, name)[:1])
         betas, adjusted = betas_of(scope), None
         if caller.own_key is None:
-            betas, adjusted = passing_betas(betas, self._settings.allowed)
+            betas, adjusted = passing_betas(betas, self._allowed)
         if understood.effort or understood.thinks:
             # The body says how much to think; a name that says it as well is only a name here.
             adjusted = united((adjusted, "model=suffix-dropped"))
@@ -238,6 +172,62 @@ class Messages:
                 write = NativeWriter(request, thinking, recalled, self._services.makers, caller.scope)
                 return Candidate(model, write, write.learn, limits, recalled.account, barred=pin.barred)
         return Candidate(model, partial(_same_for_every_host, request), limits=limits, barred=pin.barred)
+
+
+class _NativeJob:
+    """One native request on its way."""
+
+    def __init__(
+        self,
+        *,
+        asked: NotedAsked,
+        exchange: NativeExchange,
+        keeper: Keeper | None,
+        caller: Caller,
+        streams: bool,
+        has_way_out: bool,
+        keepalive_seconds: float,
+    ) -> None:
+        self.asked = asked
+        self.progress: Sequence[Progress] = (exchange.progress,)
+        self._exchange = exchange
+        self._keeper = keeper
+        self._caller = caller
+        self._streams = streams
+        self._has_way_out = has_way_out
+        self._keepalive_seconds = keepalive_seconds
+        # What passes of the head of an answer, when it is certain that the caller gets that answer.
+        self._passed: dict[str, str] = {}
+
+    def headers(self, record: Record) -> Mapping[str, str]:
+        """Upstream's own where its answer is passed on, and how the gateway came to it."""
+        is_callers_key = self._caller.own_key is not None
+        return {
+            **gateway_headers(record, names_key=self._caller.sees_key),
+            **telling(record.upstream_headers, is_callers_key=is_callers_key),
+            **self._passed,
+        }
+
+    async def deliver(self, responder: Responder) -> None:
+        """Pass upstream's answer on."""
+        self._passed["request-id"] = responder.request_id
+        exchange, keeper = self._exchange, self._keeper
+        if not self._streams:
+            answer = await fetch_native(exchange, self._passed.update, keeper)
+            await responder.send_body(200, answer.body, answer.content_type)
+            return
+
+        def is_asking() -> bool:
+            return exchange.is_asking
+
+        with StreamClient(responder, self._keepalive_seconds, lambda: PING, is_asking=is_asking) as client:
+            await stream_native(exchange, client, self._passed.update, keeper)
+
+    async def explained(self, failure: Failure) -> Failure:
+        """As it is; where a thread is out of reach, so that the client goes on without it."""
+        if self._has_way_out and not self._exchange.is_committed and _is_out_of_reach(failure):
+            return thread_unsupported()
+        return failure
 
 
 async def _thinking_in(body: bytes) -> Thinking | None:

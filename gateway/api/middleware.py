@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from functools import lru_cache
 from random import getrandbits
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,11 +12,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.addresses import Addresses, address_of
 from gateway.api.notes import Notes, attach_notes, notes_of
-from gateway.api.requests import ClientGoneError, connection_of, header
+from gateway.api.requests import ClientGoneError, connection_of, headers_of
 from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
 from gateway.api.unpacking import ACCEPTED as ACCEPTED_ENCODINGS
-from gateway.telemetry.logs import log_event
+from gateway.telemetry.logs import log_event, log_fields
 from translators.errors import ErrorKind, FailedError, Failure
 
 # What nginx logs for a client that has hung up; nobody receives it.
@@ -34,6 +33,8 @@ _FAILED_STATUS: Final = 500
 # What the status alone does not say (RFC 9110, 15.5.16).
 _HEADERS: Final = {ErrorKind.UNSUPPORTED_ENCODING: {"accept-encoding": ACCEPTED_ENCODINGS}}
 _LONGEST_ORIGIN: Final = 300
+# Names and ports that `Host` has named are known; there are as many as callers make up.
+_MOST_HOSTS: Final = 256
 _pause: Final = asyncio.sleep
 
 
@@ -55,6 +56,8 @@ class Edge:
         self._guards_loopback = guards_loopback
         self._allowed_origins = allowed_origins
         self._allowed_hosts = frozenset(allowed_hosts)
+        # What `Host` has said that is answered, as it was written.
+        self._answered: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; nothing that happens inside leaves without an answer."""
@@ -114,24 +117,33 @@ class Edge:
 
         A foreign name in `Host` means DNS rebinding, a foreign `Origin` a page from elsewhere.
         """
-        host = header(scope, b"host")
-        if host is not None and (len(host) > _LONGEST_ORIGIN or not self._is_answered(host)):
+        headers = headers_of(scope)
+        named = headers.get(b"host")
+        if named is not None and named not in self._answered and not self._is_answered(named):
+            host = named.decode("latin-1")
             message = (
                 f"This gateway is open to its own machine only, and '{host[:_LONGEST_ORIGIN]}' is not a name of it. "
                 "Configure clients to be reached under other names, or allow this one with server.allowed_hosts."
             )
             raise FailedError(Failure(ErrorKind.FORBIDDEN_ORIGIN, message))
-        origin = header(scope, b"origin")
-        if origin is None or self._allows(origin) or is_loopback_name(_hostname(origin)):
+        if b"origin" not in headers:
+            return
+        origin = headers[b"origin"].decode("latin-1")
+        if self._allows(origin) or is_loopback_name(_hostname(origin)):
             return
         message = (
             f"Pages from '{origin[:_LONGEST_ORIGIN]}' may not use this gateway. Allow them with server.cors_origins."
         )
         raise FailedError(Failure(ErrorKind.FORBIDDEN_ORIGIN, message))
 
-    def _is_answered(self, host: str) -> bool:
-        name = _name_of(host)
-        return is_loopback_name(name) or name in self._allowed_hosts
+    def _is_answered(self, host: bytes) -> bool:
+        if len(host) > _LONGEST_ORIGIN:
+            return False
+        name = _hostname(f"//{host.decode('latin-1')}")
+        is_answered = is_loopback_name(name) or name in self._allowed_hosts
+        if is_answered and len(self._answered) < _MOST_HOSTS:
+            self._answered.add(host)
+        return is_answered
 
     def _allows(self, origin: str) -> bool:
         return origin in self._allowed_origins or "*" in self._allowed_origins
@@ -141,11 +153,6 @@ def new_request_id() -> str:
     """An id in the form of OpenAI's, which is also that of Anthropic's."""
     # Nobody is to guess anything from it, and nothing depends on that: no system call for each.
     return f"req_{getrandbits(128):032x}"
-
-
-@lru_cache(maxsize=256)
-def _name_of(host: str) -> str | None:
-    return _hostname(f"//{host}")
 
 
 def is_loopback_name(host: str | None) -> bool:
@@ -203,17 +210,17 @@ def _shown(text: str, most: int = _LONGEST_PATH) -> str:
 
 
 def _log(scope: Scope, responder: Responder, notes: Notes, seconds: float) -> None:
-    path, own_id = _shown(scope["path"]), header(scope, b"x-request-id")
-    notes.data |= {"method": scope["method"], "path": path, "status": responder.status}
-    log_event(
-        logging.WARNING if responder.status >= _FAILED_STATUS else notes.level,
-        f"{scope['method']} {path} {responder.status}",
-        notes.data,
-        ms=round(seconds * 1000, 1),
-        request_id=responder.request_id,
-        client_request_id=None if own_id is None else _shown(own_id, _LONGEST_ID),
-        address=address_of(scope),
+    method, path, status = scope["method"], _shown(scope["path"]), responder.status
+    own_id = headers_of(scope).get(b"x-request-id")
+    notes.data |= {"method": method, "path": path, "status": status}
+    fields = {
+        "ms": round(seconds * 1000, 1),
+        "request_id": responder.request_id,
+        "client_request_id": None if own_id is None else _shown(own_id.decode("latin-1"), _LONGEST_ID),
+        "address": address_of(scope),
         **notes.fields,
-    )
+    }
+    level = logging.WARNING if status >= _FAILED_STATUS else notes.level
+    log_fields(level, f"{method} {path} {status}", fields, notes.data)
     if notes.words:
         log_event(logging.DEBUG, "What was said", request_id=responder.request_id, **notes.words)

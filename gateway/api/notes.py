@@ -1,16 +1,15 @@
 """What a request's line in the log says, put together by whoever knows it."""
 
 import logging
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct, field
 from starlette.types import Scope
 
 _KEY: Final = "dragoman.notes"
 
 
-@dataclass(slots=True)
-class Notes:
+class Notes(Struct):
     """What the line says beside what all lines say, and how important it is.
 
     `words` are the caller's own, or may quote them: they stand in a line of their own, at the level `debug`. `data` is

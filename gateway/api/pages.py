@@ -1,7 +1,7 @@
 """What is not an API call: the front door, health, and the answer to everything that is not offered."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -35,12 +35,12 @@ class Shortcut:
         self._hot = hot
         self._app = router
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass on."""
         endpoint = self._hot.get(scope.get("path", ""))
         if endpoint is None or scope.get("method") != "POST":
             endpoint = self._app
-        await endpoint(scope, receive, send)
+        return endpoint(scope, receive, send)
 
 
 class FrontDoor:

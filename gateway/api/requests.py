@@ -1,7 +1,7 @@
 """Reading HTTP requests: headers, and bodies up to a limit."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -107,13 +107,18 @@ def connection_of(scope: Scope) -> ClientConnection | None:
     return scope.get(_CONNECTION)
 
 
-def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of that (lower case) name."""
+def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """The headers by their (lower case) names, of several with the same name the first."""
     headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
     if headers is None:
-        # Asked a dozen times a request; read backwards, so that the first of several stays.
+        # Read backwards, so that the first of several stays.
         headers = scope[_HEADERS] = dict(reversed(scope["headers"]))
-    value = headers.get(name)
+    return headers
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of that (lower case) name."""
+    value = headers_of(scope).get(name)
     return None if value is None else value.decode("latin-1")
 
 
@@ -129,9 +134,10 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
     Raises `ClientGoneError` if it never ends.
     """
-    coding = None if header(scope, _ENCODING) is None else _coding(scope)
-    announced = header(scope, b"content-length")
-    if announced is not None and announced.isdecimal() and int(announced) > limit:
+    headers = headers_of(scope)
+    coding = _coding(scope) if _ENCODING in headers else None
+    announced = headers.get(b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
     connection = connection_of(scope)
     try:
@@ -182,7 +188,9 @@ async def _received(receive: Receive, limit: int) -> bytes:
     """The body by ASGI alone, or so much of it that it is above the limit."""
     body = bytearray()
     pace = body_pace(limit)
-    async with asyncio.timeout(pace.total_seconds), asyncio.timeout(pace.window_seconds) as window:
+    # One timer for both limits: the end of a window comes before the end of all, but for the last one.
+    ends_at = asyncio.get_running_loop().time() + pace.total_seconds
+    async with asyncio.timeout(pace.window_seconds) as window:
         size = 0
         while True:
             message = await receive()
@@ -193,7 +201,7 @@ async def _received(receive: Receive, limit: int) -> bytes:
                 return bytes(body)
             if len(body) - size >= pace.least_bytes:
                 size = len(body)
-                window.reschedule(asyncio.get_running_loop().time() + pace.window_seconds)
+                window.reschedule(min(ends_at, asyncio.get_running_loop().time() + pace.window_seconds))
 
 
 def _too_large(limit: int) -> FailedError:

@@ -96,6 +96,41 @@ class ServerToolResult(Marked, kw_only=True):
     caller: dict[str, Any] | None = None
 
 
+class McpToolUse(ServerToolUse, kw_only=True):
+    """A call of a tool of an MCP server's, which the API makes."""
+
+    server_name: str
+
+
+class McpToolResult(ServerToolResult, kw_only=True):
+    """What the MCP server has said."""
+
+    content: str | list[dict[str, Any]] = ""  # type: ignore[assignment]
+    is_error: bool = False
+
+
+class Compaction(Marked, kw_only=True):
+    """A `compaction` block, sent back."""
+
+    content: str | None = None
+    encrypted_content: str | None = None
+    signature: str | None = None
+    tool_changes: list[dict[str, Any]] | None = None
+
+
+class Fallback(Block, kw_only=True):
+    """Where another model has taken over, sent back."""
+
+    to: dict[str, Any]
+    trigger: Any = None
+
+
+class ToolChange(Marked, kw_only=True):
+    """A tool that comes or goes from here on."""
+
+    tool: dict[str, Any]
+
+
 class ContainerUpload(Marked, kw_only=True):
     """A `container_upload` block, sent back."""
 
@@ -130,8 +165,14 @@ _BY_ROLE: dict[str, dict[str, type[Block]]] = {
         "bash_code_execution_tool_result": ServerToolResult,
         "text_editor_code_execution_tool_result": ServerToolResult,
         "tool_search_tool_result": ServerToolResult,
+        "advisor_tool_result": ServerToolResult,
+        "mcp_tool_use": McpToolUse,
+        "mcp_tool_result": McpToolResult,
+        "container_upload": ContainerUpload,
+        "compaction": Compaction,
+        "fallback": Fallback,
     },
-    "system": {"text": Text},
+    "system": {"text": Text, "tool_addition": ToolChange, "tool_removal": ToolChange},
     "tool_result": {
         "text": Text,
         "image": Image,

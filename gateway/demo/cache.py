@@ -24,8 +24,8 @@ class InputUsage:
     written_1h: int
 
 
-def check_marks(prompt: Prompt) -> None:
-    """Refuse too many cache marks, marks on nothing, and hour-long ones after shorter ones."""
+def check_marks(prompt: Prompt, *, allows_scopes: bool) -> None:
+    """Refuse too many cache marks, marks on nothing, and hour-long ones after shorter ones; scopes are a beta."""
     for block in _all_blocks(prompt):
         if isinstance(block, Text) and block.cache_control and not block.text:
             raise invalid("cache_control cannot be set for empty text blocks")
@@ -38,6 +38,8 @@ def check_marks(prompt: Prompt) -> None:
     marks = [mark for mark in places if mark is not None]
     if len(marks) > MAX_MARKS:
         raise invalid(f"A maximum of {MAX_MARKS} blocks with cache_control may be provided. Found {len(marks)}.")
+    if not allows_scopes and any(mark.scope is not None for mark in marks):
+        raise invalid("cache_control.ephemeral.scope: Extra inputs are not permitted")
     _check_lifetimes(marks)
 
 

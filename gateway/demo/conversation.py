@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from msgspec import UNSET
+
 from gateway.demo.blocks import Block, ServerToolResult, Text, ToolResult, ToolUse, read_blocks
 from gateway.demo.errors import invalid
 from gateway.demo.models import Model
@@ -43,6 +45,10 @@ def read_turns(messages: Sequence[Message]) -> list[Turn]:
     for number, message in enumerate(messages):
         if message.role not in _ROLES:
             raise invalid(f"messages.{number}.role: Input should be 'user', 'assistant' or 'system'")
+        if message.is_effort_only:
+            continue
+        if message.content is UNSET:
+            raise invalid(f"messages.{number}.content: Field required")
         if not turns or turns[-1].role != message.role:
             turns.append(Turn(message.role))
         place = len(turns) - 1

@@ -17,7 +17,7 @@ from gateway.demo.parameters import check_parameters
 from gateway.demo.prompt import FORCED, Prompt, read_prompt
 from gateway.demo.schemas import check_schema, check_well_formed
 from gateway.demo.tokens import input_tokens
-from gateway.demo.wire import CountRequest, MessagesRequest, Thinking, decode
+from gateway.demo.wire import CountRequest, MessagesRequest, OutputConfig, Thinking, decode
 
 VERSIONS = ("2023-06-01", "2026-10-21")
 NEWEST_VERSION = VERSIONS[-1]
@@ -30,9 +30,18 @@ _BETA_FIELDS = {
     "fallbacks": ("server-side-fallback-",),
     "fallback_credit_token": ("fallback-credit-",),
     "thread": ("message-threads-",),
+    "output_format": ("structured-outputs-",),
     "billing_policy": ("user-profiles-billing-",),
 }
+# The same of fields of system messages, and of the blocks that they may hold.
+_BETA_MESSAGE_FIELDS = {
+    "output_config": "mid-conversation-output-config-",
+    "clear_at": "mid-conversation-system-clear-at-",
+}
+_TOOL_CHANGES_BETAS = ("mid-conversation-tool-changes-", "inline-tools-")
+_SCOPES_BETA = "prompt-caching-scope-"
 _BINDING_BETA = "thinking-binding-controls-"
+_EFFORT_WORDS = "output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'"
 _USE_ADAPTIVE = 'Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
 
 
@@ -41,6 +50,7 @@ def read_messages_request(
 ) -> tuple[MessagesRequest, Prompt]:
     """A request to be answered, and its prompt; any broken rule is a `MessagesError`."""
     request = decode(body, MessagesRequest)
+    _move_format(request)
     prompt = _checked_prompt(request, version, betas, account)
     check_parameters(request, prompt, newest=version == NEWEST_VERSION)
     return request, prompt
@@ -48,13 +58,23 @@ def read_messages_request(
 
 def read_count_request(body: bytes, version: str, betas: Collection[str], account: str) -> Prompt:
     """A prompt that only wants to be counted."""
-    return _checked_prompt(decode(body, CountRequest), version, betas, account)
+    request = decode(body, CountRequest)
+    _move_format(request)
+    return _checked_prompt(request, version, betas, account)
+
+
+def _move_format(request: CountRequest) -> None:
+    """What `output_config` has now was a field of its own before; it is taken still."""
+    config = request.output_config or OutputConfig()
+    if request.output_format and config.format is None:
+        config.format, request.output_config = request.output_format, config
 
 
 def _checked_prompt(request: CountRequest, version: str, betas: Collection[str], account: str) -> Prompt:
     for name, prefixes in _BETA_FIELDS.items():
         if getattr(request, name, UNSET) is not UNSET and not any(beta.startswith(prefixes) for beta in betas):
             raise invalid(f"{name}: Extra inputs are not permitted")
+    _check_system_messages(request, betas)
     prompt = read_prompt(request, account)
     _check_thinking(prompt)
     _check_block_binding(prompt, betas)
@@ -63,7 +83,7 @@ def _checked_prompt(request: CountRequest, version: str, betas: Collection[str],
     for place, turn in enumerate(prompt.turns):
         for number, block in enumerate(turn.blocks):
             check_media(block, f"messages.{place}.content.{number}")
-    check_marks(prompt)
+    check_marks(prompt, allows_scopes=any(beta.startswith(_SCOPES_BETA) for beta in betas))
     check_turns(prompt.turns, prompt.model)
     check_ending(prompt.turns, prompt.model, thinks=prompt.thinking_type != "disabled")
     if prompt.thinking_type == "enabled":
@@ -74,6 +94,25 @@ def _checked_prompt(request: CountRequest, version: str, betas: Collection[str],
     if (tokens := input_tokens(prompt)) > prompt.model.context:
         raise invalid(f"prompt is too long: {tokens} tokens > {prompt.model.context} maximum")
     return prompt
+
+
+def _check_system_messages(request: CountRequest, betas: Collection[str]) -> None:
+    """Their own fields, and blocks that change the tools."""
+    for number, message in enumerate(request.messages):
+        for name, prefix in _BETA_MESSAGE_FIELDS.items():
+            is_allowed = message.role == "system" and any(beta.startswith(prefix) for beta in betas)
+            if getattr(message, name) is not None and not is_allowed:
+                raise invalid(f"messages.{number}.{name}: Extra inputs are not permitted")
+        if message.clear_at not in (None, "next_user_message", "never"):
+            raise invalid(f"messages.{number}.clear_at: Input should be 'next_user_message' or 'never'")
+        if message.output_config is not None and message.output_config.effort not in (None, *EFFORTS):
+            raise invalid(f"messages.{number}.{_EFFORT_WORDS}")
+        changes = message.role == "system" and isinstance(message.content, list) and message.content
+        if changes and not any(beta.startswith(_TOOL_CHANGES_BETAS) for beta in betas):
+            for place, block in enumerate(changes):
+                if block.get("type") in ("tool_addition", "tool_removal"):
+                    tag = f"Input tag '{block['type']}' found using 'type' does not match any of the expected tags"
+                    raise invalid(f"messages.{number}.content.{place}: {tag}: 'text'")
 
 
 def _check_thinking(prompt: Prompt) -> None:
@@ -141,7 +180,7 @@ def _check_output(prompt: Prompt) -> None:
 
 def _check_effort(effort: str, supported: Collection[str]) -> None:
     if effort not in EFFORTS:
-        raise invalid("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
+        raise invalid(_EFFORT_WORDS)
     if not supported:
         raise invalid("This model does not support the effort parameter.")
     if effort not in supported:

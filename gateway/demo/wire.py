@@ -22,13 +22,27 @@ class CacheControl(Exact):
 
     type: str
     ttl: str | None = None
+    scope: str | None = None
+
+
+class MessageOutputConfig(Exact):
+    """What a system message changes of the `output_config` from there on."""
+
+    effort: str | None = None
 
 
 class Message(Exact):
-    """One entry of `messages`."""
+    """One entry of `messages`; the last two fields are for system messages."""
 
     role: str
-    content: str | list[dict[str, Any]]
+    content: str | list[dict[str, Any]] | UnsetType = UNSET
+    output_config: MessageOutputConfig | None = None
+    clear_at: str | None = None
+
+    @property
+    def is_effort_only(self) -> bool:
+        """Whether a system message changes the effort and says nothing."""
+        return self.role == "system" and bool(self.output_config and self.output_config.effort) and not self.content
 
 
 class BlockBinding(Exact):
@@ -100,6 +114,7 @@ class CountRequest(Exact, kw_only=True):
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+    output_format: OutputFormat | UnsetType | None = UNSET
     cache_control: CacheControl | None = None
     speed: str | None = None
     context_management: dict[str, Any] | UnsetType | None = UNSET

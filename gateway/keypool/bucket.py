@@ -8,13 +8,16 @@ from typing import Final
 PERIOD_SECONDS: Final = 60.0
 # This part of a bucket is never planned with: upstream's figures are rounded, and ours are estimates.
 MARGIN: Final = 0.02
+# What is owed beyond the refill of so long is forgiven. Upstream's own buckets are full again within a minute; a debt
+# of hours comes of estimates, or of figures that upstream was made to tell, and would keep everybody else waiting.
+MOST_OWED_SECONDS: Final = 300.0
 # Below this part of its capacity a bucket is low, and requests that have a choice go elsewhere.
 _LOW: Final = 0.1
 
 
 @dataclass(slots=True, eq=False)
 class Bucket:
-    """One limit, refilled steadily, as this process's share of it. The level may fall below zero.
+    """One limit, refilled steadily, in this process's share. The level may fall below zero, by some minutes' worth.
 
     `limit` is what a minute allows. `capacity` is what the bucket holds at most, which may be less.
     """
@@ -58,4 +61,7 @@ class Bucket:
         missing = cost + capacity * MARGIN - level
         if missing <= 0:
             return 0.0
+        if level < (most_owed := -MOST_OWED_SECONDS * self.per_second):
+            missing += level - most_owed
+            self.level = level = most_owed
         return max(0.0, min(missing, capacity - level)) / self.per_second

@@ -5,9 +5,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-from gateway.proxy.exchange import Exchange, drain
+from gateway.proxy.exchange import Attempt, Exchange, NoAnswerError
 from gateway.proxy.ports import Client, UpstreamAnswer
-from gateway.proxy.relay import relay
+from gateway.proxy.refusals import drain
+from gateway.proxy.relay import pass_on, relay
 from translators.chat.answer import AnswerFold
 from translators.chat.chunks import ChunkStream
 from translators.chat.reader import State
@@ -22,92 +23,115 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 MAX_PAUSES: Final = 10
 
 ChatExchange: TypeAlias = Exchange[MessagesRequest]
+ChatAttempt: TypeAlias = Attempt[MessagesRequest]
 Answered: TypeAlias = tuple[AnswerFold, AnswerShape]
 # Makes the stream of one choice, in the form of the endpoint that was asked.
 StreamMaker: TypeAlias = Callable[[AnswerShape], ChunkStream]
 T = TypeVar("T")
 
 
+class _Delivery:
+    """A stream on its way: its turn is kept before the caller can know that it is over, and come back with it."""
+
+    __slots__ = ("_attempt", "_on_begin", "_origin", "stream")
+
+    def __init__(
+        self, attempt: ChatAttempt, stream: ChunkStream, on_begin: Callable[[], None], origin: Origin | None
+    ) -> None:
+        self._attempt = attempt
+        self.stream = stream
+        self._on_begin = on_begin
+        self._origin = origin
+
+    @property
+    def is_done(self) -> bool:
+        return self.stream.state is State.DONE
+
+    @property
+    def is_silent(self) -> bool:
+        return self.stream.has_started_block and self.stream.failure is None
+
+    def begins(self) -> None:
+        return
+
+    async def ends(self) -> None:
+        self._attempt.progress.stop_reason = self.stream.stop_reason
+        if self._origin is not None:
+            await self._attempt.memory.keep(self._origin, self.stream, self._attempt.account)
+
+    def passed(self) -> None:
+        self._on_begin()
+
+
 async def stream_chat(
     exchange: ChatExchange, client: Client, make: StreamMaker, on_begin: Callable[[], None] = lambda: None
 ) -> ChunkStream:
     """Answer one choice with a stream; raises `FailedError` when nothing, or only a part, reached the caller."""
+    async for attempt in exchange:
+        async with attempt:
+            return await _stream(attempt, client, make, on_begin)
+    raise NoAnswerError
 
-    async def consume(answer: UpstreamAnswer, request: MessagesRequest) -> ChunkStream:
-        stream = make(request.shape)
-        exchange.record.usage = stream.usage
-        origin = request.origin
-        # What is not sent again is not kept while the stream goes on.
-        paused = request if request.shape.continues_pauses else None
-        del request
-        await _relay(exchange, answer, stream, client, on_begin, origin)
-        for _ in range(MAX_PAUSES):
-            if paused is None or stream.state is not State.PAUSED:
-                return stream
-            paused = paused.continued(stream.pause())
-            async with exchange.again(paused) as more:
-                await _relay(exchange, more, stream, client, on_begin, origin)
-        if stream.state is State.PAUSED:
-            # Enough: what there is, is the answer.
-            await _pass_on(exchange, stream, stream.give_up(), client, origin)
-        return stream
 
-    return await exchange.attempt(consume)
+async def _stream(attempt: ChatAttempt, client: Client, make: StreamMaker, on_begin: Callable[[], None]) -> ChunkStream:
+    """Pass one answer on, through its pauses."""
+    answer = await attempt.open()
+    request = attempt.request
+    stream = make(request.shape)
+    attempt.record.usage = stream.usage
+    delivery = _Delivery(attempt, stream, on_begin, request.origin)
+    # What is not sent again is not kept while the stream goes on.
+    paused = request if request.shape.continues_pauses else None
+    del request
+    await relay(attempt, answer, delivery, client)
+    for _ in range(MAX_PAUSES):
+        if paused is None or stream.state is not State.PAUSED:
+            return stream
+        paused = paused.continued(stream.pause())
+        async with attempt.again(paused) as more:
+            await relay(attempt, more, delivery, client)
+    if stream.state is State.PAUSED:
+        # Enough: what there is, is the answer.
+        await pass_on(attempt, delivery, stream.give_up(), client)
+    return stream
 
 
 async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lambda: None) -> Answered:
-    """Answer in one piece, with the shape the caller wants it in; raises `FailedError`.
-
-    Where the model could only be asked to call a tool and has not, it is asked once more.
-    """
-
-    async def collect(answer: UpstreamAnswer, request: MessagesRequest) -> Answered:
-        on_begin()
-        fold = await _collect(exchange, answer, request)
-        if request.expects_call and not fold.calls:
-            fold = await _ask_again(exchange, request, fold)
-        if request.origin is not None:
-            await exchange.memory.keep(request.origin, fold, exchange.account)
-        exchange.record.stop_reason = fold.stop_reason
-        return fold, request.shape
-
-    return await exchange.attempt(collect)
+    """Answer in one piece, with the shape the caller wants it in; raises `FailedError`."""
+    async for attempt in exchange:
+        async with attempt:
+            return await _fetch(attempt, on_begin)
+    raise NoAnswerError
 
 
-async def _ask_again(exchange: ChatExchange, request: MessagesRequest, first: AnswerFold) -> AnswerFold:
+async def _fetch(attempt: ChatAttempt, on_begin: Callable[[], None]) -> Answered:
+    """One whole answer. Where the model could only be asked to call a tool and has not, it is asked once more."""
+    answer = await attempt.open()
+    on_begin()
+    request = attempt.request
+    fold = await _collect(attempt, answer, request)
+    if request.expects_call and not fold.calls:
+        fold = await _ask_again(attempt, request, fold)
+    if request.origin is not None:
+        await attempt.memory.keep(request.origin, fold, attempt.account)
+    attempt.progress.stop_reason = fold.stop_reason
+    return fold, request.shape
+
+
+async def _ask_again(attempt: ChatAttempt, request: MessagesRequest, first: AnswerFold) -> AnswerFold:
     """The answer to the same request once more; the first one, which is paid for, where that fails.
 
     Either is told with what both have used, and so is the record, also where the caller leaves meanwhile.
     """
     try:
-        async with exchange.again(request) as answer:
-            return await _collect(exchange, answer, request, first.usage)
+        async with attempt.again(request) as answer:
+            return await _collect(attempt, answer, request, first.usage)
     except FailedError:
         return first
 
 
-async def _relay(
-    exchange: ChatExchange,
-    answer: UpstreamAnswer,
-    stream: ChunkStream,
-    client: Client,
-    on_begin: Callable[[], None],
-    origin: Origin | None,
-) -> None:
-    """Pass one body on, up to its end or to a pause."""
-
-    async def pass_on(output: bytes) -> None:
-        exchange.record.stop_reason = stream.stop_reason
-        await _pass_on(exchange, stream, output, client, origin)
-        on_begin()
-        if client.takes_pushes:
-            exchange.head_has_left()
-
-    await relay(answer, stream, client, is_committed=lambda: exchange.is_committed, pass_on=pass_on)
-
-
 async def _collect(
-    exchange: ChatExchange, answer: UpstreamAnswer, request: MessagesRequest, used: Usage | None = None
+    attempt: ChatAttempt, answer: UpstreamAnswer, request: MessagesRequest, used: Usage | None = None
 ) -> AnswerFold:
     """One whole answer, through its pauses; what it uses is added to what was `used` before."""
     fold = AnswerFold(request.shape)
@@ -115,7 +139,7 @@ async def _collect(
         used.begin_another()
         fold.usage = used
     # Counted from the first event on, whatever becomes of the rest.
-    exchange.record.usage = fold.usage
+    attempt.record.usage = fold.usage
     if not request.streams:
         fold.read_whole(await answer.read(MAX_ANSWER_BYTES))
         return fold
@@ -124,7 +148,7 @@ async def _collect(
         if fold.state is not State.PAUSED:
             return fold
         request = request.continued(fold.pause())
-        async with exchange.again(request) as more:
+        async with attempt.again(request) as more:
             await _fold(more, fold)
     if fold.state is State.PAUSED:
         fold.give_up()
@@ -287,22 +311,3 @@ async def _all(choices: Sequence[Coroutine[object, object, T]]) -> list[T]:
     else:
         return [task.result() for task in tasks]
     raise failed
-
-
-async def _pass_on(
-    exchange: ChatExchange, stream: ChunkStream, output: bytes, client: Client, origin: Origin | None
-) -> None:
-    if stream.state is State.DONE:
-        exchange.commit()
-        if origin is not None:
-            # Before the caller can know that the turn is over, and come back with it.
-            await exchange.memory.keep(origin, stream, exchange.account)
-        await client.finish(output)
-    elif output:
-        exchange.commit()
-        await client.write(output)
-    elif stream.has_started_block and stream.failure is None:
-        # Thinking that is not shown: a sign of life for the caller, and still no commitment to this key.
-        await client.begin()
-    if stream.failure is not None:
-        raise FailedError(stream.failure)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from translators.hosts import HostProfile
 from translators.lessons import corrected, refused_places
 from translators.models import ModelRow
@@ -30,8 +32,7 @@ _Until: TypeAlias = float
 _Schemas: TypeAlias = dict[tuple[str, str, str], _Until]
 
 
-@dataclass(frozen=True, slots=True)
-class Circle:
+class Circle(Struct, frozen=True):
     """Who shares what: `caller` learns of schemas; `owner` of models, which is everybody who uses the pool's keys."""
 
     caller: bytes = b""

@@ -23,11 +23,12 @@ from translators.chat.turns import (
     Past,
     Recalled,
     is_sealed,
-    kept_place,
+    kept_places,
     kept_turn,
     keys_in_steps,
     places_in_steps,
     recall_in_steps,
+    run_of,
 )
 from translators.models import ModelRow
 from translators.steps import in_one_go
@@ -133,7 +134,7 @@ class TurnMemory:
         recollections = {}
         for model, row in rows.items():
             there = await take(places_in_steps(history, chat.messages, keys[model], found, model))
-            moved = await self._by_place(there) if there else {}
+            moved = await self._by_place(there, found) if there else {}
             steps = recall_in_steps(
                 history,
                 chat.messages,
@@ -145,11 +146,16 @@ class TurnMemory:
             made, left_out = await take(steps)
             if moved and left_out in (None, "edited") and _latest(moved) not in (made.keys if made else ()):
                 left_out = "unknown"
-            recollections[model] = _recollection(history, model, refused, (made, left_out), self.counts)
+            begin = run_of(history, chat.messages, keys[model], found.keys() | moved.keys())
+            recollections[model] = _recollection(history, model, refused, (made, left_out), self.counts, begin)
         return recollections
 
-    async def _by_place(self, places: Mapping[bytes, bytes]) -> dict[bytes, tuple[bytes, bytes]]:
+    async def _by_place(
+        self, places: Mapping[bytes, bytes], found: Mapping[bytes, bytes]
+    ) -> dict[bytes, tuple[bytes, bytes]]:
         """Turns that stand at these places: by the keys that they were looked for under, their own and their values.
+
+        A turn may stand at the place of its run as well: it counts once, and not where it was `found` by its key.
 
         Where nothing stands at the latest places, as in a conversation without thinking, the others are not looked at.
         """
@@ -159,9 +165,10 @@ class TurnMemory:
             return {}
         if len(places) > _FIRST_PLACES:
             pointers = pointers | await self.store.fetch([*islice(places, _FIRST_PLACES, None)])
-        values = await self.store.fetch([*pointers.values()])
+        values = await self.store.fetch([own for own in pointers.values() if own not in found])
         kept = [(key, pointers[place]) for place, key in places.items() if pointers.get(place) in values]
-        return {key: (own, values[own]) for key, own in kept}
+        latest_of = {own: key for key, own in reversed(kept)}
+        return {key: (own, values[own]) for key, own in kept if latest_of[own] == key}
 
     async def keep(self, origin: Origin, answer: Answer, account: Account) -> None:
         """Keep an answer that its client cannot send back whole; it is kept when this returns."""
@@ -170,8 +177,7 @@ class TurnMemory:
         kept = kept_turn(origin, answer.blocks, names=names, stop_reason=answer.stop_reason, signer=signer)
         if kept is None:
             return
-        place = kept_place(origin, names)
-        puts = [self.store.put(*kept)] if place is None else [self.store.put(*kept), self.store.put(place, kept[0])]
+        puts = [self.store.put(*kept), *(self.store.put(place, kept[0]) for place in kept_places(origin, names))]
         # Together they are written at once.
         is_kept, *_ = await gather(*puts)
         self.counts.kept += is_kept
@@ -229,13 +235,14 @@ def _recollection(
     refused: frozenset[bytes],
     recalled: tuple[Recalled | None, LeftOut | None],
     counts: TurnCounts,
+    run: bytes,
 ) -> Recollection:
     made, left_out = recalled
     left_out = "refused" if refused else left_out
     if left_out is not None:
         counts.leave_out(left_out)
     head = made.head if made else b""
-    origin = Origin(history.end, model, history.ground, head, is_gap=left_out is not None)
+    origin = Origin(history.end, model, history.ground, head, is_gap=left_out is not None, run=run)
     past = Past(made.contents if made else {}, refused, left_out=left_out, origin=origin)
     if made is None:
         return Recollection(past, counts=counts)

@@ -8,10 +8,12 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from gateway.proxy.exchange import MAX_ERROR_BYTES, Exchange, Services
+from gateway.proxy.exchange import Attempt, Exchange, NoAnswerError
 from gateway.proxy.makers import Maker, Makers
 from gateway.proxy.ports import Call, Client, Endpoint, Upstream, UpstreamAnswer
+from gateway.proxy.refusals import MAX_ERROR_BYTES
 from gateway.proxy.relay import relay
+from gateway.proxy.services import Services
 from translators.errors import FailedError
 from translators.native.answer import usage_of
 from translators.native.errors import with_answer
@@ -28,6 +30,7 @@ LIMIT_PREFIXES: Final = ("anthropic-ratelimit-", "anthropic-priority-", "anthrop
 ACCOUNT_HEADERS: Final = ("anthropic-organization-id", "anthropic-workspace-id")
 
 NativeExchange: TypeAlias = Exchange[NativeRequest]
+NativeAttempt: TypeAlias = Attempt[NativeRequest]
 OnHead: TypeAlias = Callable[[Mapping[str, str]], None]
 
 
@@ -47,20 +50,57 @@ class Keeper:
     scope: bytes
     has_thread: bool = False
 
-    async def keep(self, exchange: NativeExchange, made: Made, left_out: str) -> None:
+    async def keep(self, attempt: NativeAttempt, made: Made, left_out: str) -> None:
         """An answer is whole: whoever continues it finds where it was made when this returns."""
-        noted = self.note_thoughts(exchange, made, left_out)
-        if self.has_thread and made.id is not None and exchange.record.fallback is None:
-            noted += self.makers.note_message(self.scope, made.id, exchange.maker)
+        noted = self.note_thoughts(attempt, made, left_out)
+        if self.has_thread and made.id is not None and attempt.progress.fallback is None:
+            noted += self.makers.note_message(self.scope, made.id, attempt.maker)
         if noted:
             await self.makers.share(noted)
 
-    def note_thoughts(self, exchange: NativeExchange, made: Made, left_out: str) -> list[tuple[bytes, Maker]]:
+    def note_thoughts(self, attempt: NativeAttempt, made: Made, left_out: str) -> list[tuple[bytes, Maker]]:
         """Take down who has signed the thoughts, where there is anybody else who could be asked."""
-        if not made.digests or not exchange.has_other_accounts:
+        if not made.digests or not attempt.has_other_accounts:
             return []
-        maker = msgspec.structs.replace(exchange.maker, left_out=left_out)
+        maker = msgspec.structs.replace(attempt.maker, left_out=left_out)
         return self.makers.note_thoughts(self.scope, made.digests, maker)
+
+
+class _Delivery:
+    """A stream on its way; it is taken down where its thoughts were made, also those of an answer that is cut off."""
+
+    def __init__(
+        self, attempt: NativeAttempt, on_begin: Callable[[], None], left_out: str, keeper: Keeper | None
+    ) -> None:
+        self.stream = NativeStream()
+        self._attempt = attempt
+        self._on_begin = on_begin
+        self._left_out = left_out
+        self._keeper = keeper
+
+    @property
+    def is_done(self) -> bool:
+        return self.stream.is_done
+
+    @property
+    def is_silent(self) -> bool:
+        return False
+
+    def begins(self) -> None:
+        self._on_begin()
+
+    async def ends(self) -> None:
+        if self._keeper is not None:
+            # Before the caller can know that the answer is over, and come back with it.
+            await self._keeper.keep(self._attempt, self.stream.made, self._left_out)
+
+    def passed(self) -> None:
+        return
+
+    def is_left(self) -> None:
+        """Nothing more is passed on. Clients go on with what they have got of an answer that was cut off."""
+        if self._keeper is not None and not self.stream.is_done:
+            self._keeper.note_thoughts(self._attempt, self.stream.made, self._left_out)
 
 
 async def stream_native(
@@ -70,45 +110,30 @@ async def stream_native(
 
     `on_head` is given the headers that go on, when it is certain whose answer the caller gets.
     """
-
-    async def consume(answer: UpstreamAnswer, request: NativeRequest) -> None:
-        left_out = request.left_out
-        # Nothing of it is sent again.
-        del request
-        stream = NativeStream()
-        exchange.record.usage = stream.usage
-        on_begin = partial(on_head, passing(answer.headers))
-
-        async def pass_on(output: bytes) -> None:
-            if stream.is_done and keeper is not None:
-                # Before the caller can know that the answer is over, and come back with it.
-                await keeper.keep(exchange, stream.made, left_out)
-            await _pass_on(exchange, stream, output, client, on_begin)
-            if client.takes_pushes:
-                exchange.head_has_left()
-
-        try:
-            await relay(answer, stream, client, is_committed=lambda: exchange.is_committed, pass_on=pass_on)
-        finally:
-            if keeper is not None and not stream.is_done:
-                # Clients go on with what they have got of an answer that was cut off.
-                keeper.note_thoughts(exchange, stream.made, left_out)
-
-    await exchange.attempt(consume)
+    async for attempt in exchange:
+        async with attempt:
+            answer = await attempt.open()
+            on_begin = partial(on_head, passing(answer.headers))
+            delivery = _Delivery(attempt, on_begin, attempt.request.left_out, keeper)
+            attempt.record.usage = delivery.stream.usage
+            try:
+                await relay(attempt, answer, delivery, client)
+            finally:
+                delivery.is_left()
 
 
 async def fetch_native(exchange: NativeExchange, on_head: OnHead, keeper: Keeper | None = None) -> NativeAnswer:
     """Fetch a whole answer; raises `FailedError`."""
-
-    async def collect(answer: UpstreamAnswer, request: NativeRequest) -> NativeAnswer:
-        body = await answer.read(MAX_ANSWER_BYTES)
-        exchange.record.usage = usage_of(body)
-        if keeper is not None and (keeper.has_thread or b"thinking" in body):
-            await keeper.keep(exchange, made_in(body), request.left_out)
-        on_head(passing(answer.headers))
-        return NativeAnswer(body, answer.headers.get("content-type", "application/json"))
-
-    return await exchange.attempt(collect)
+    async for attempt in exchange:
+        async with attempt:
+            answer = await attempt.open()
+            body = await answer.read(MAX_ANSWER_BYTES)
+            attempt.record.usage = usage_of(body)
+            if keeper is not None and (keeper.has_thread or b"thinking" in body):
+                await keeper.keep(attempt, made_in(body), attempt.request.left_out)
+            on_head(passing(answer.headers))
+            return NativeAnswer(body, answer.headers.get("content-type", "application/json"))
+    raise NoAnswerError
 
 
 def native_services(services: Services, path: str, headers: tuple[tuple[str, str], ...]) -> Services:
@@ -119,20 +144,6 @@ def native_services(services: Services, path: str, headers: tuple[tuple[str, str
 def passing(headers: Mapping[str, str]) -> dict[str, str]:
     """Of upstream's headers those that a caller gets."""
     return {name: headers[name] for name in PASSING_HEADERS if name in headers}
-
-
-async def _pass_on(
-    exchange: NativeExchange, stream: NativeStream, output: bytes, client: Client, on_begin: Callable[[], None]
-) -> None:
-    if output:
-        exchange.commit()
-        on_begin()
-        if stream.is_done:
-            await client.finish(output)
-        else:
-            await client.write(output)
-    if stream.failure is not None:
-        raise FailedError(stream.failure)
 
 
 def telling(headers: Mapping[str, str], *, is_callers_key: bool) -> dict[str, str]:

@@ -12,7 +12,8 @@ from translators.hosts import HostProfile
 class Call(Struct, frozen=True, gc=False):
     """One HTTP call to a Messages host; `version` is its `anthropic-version`, `betas` its `anthropic-beta`.
 
-    `headers` are further ones: lower case names, printable ASCII values, never credentials.
+    `headers` are further ones: lower case names, printable ASCII values, never credentials. `spent_seconds` is how long
+    the calls took that it goes on with: the limit for a whole answer is for all of them.
     """
 
     version: str
@@ -22,6 +23,7 @@ class Call(Struct, frozen=True, gc=False):
     method: str = "POST"
     path: str = "/v1/messages"
     headers: tuple[tuple[str, str], ...] = ()
+    spent_seconds: float = 0.0
 
 
 class Outgoing(Protocol):

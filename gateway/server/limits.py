@@ -9,6 +9,8 @@ from typing import Final
 
 # Bodies up to this size may also have the last part of the room, so that large ones do not keep them out.
 SMALL_BODY_BYTES: Final = 64 * 1024
+# Heads up to this size may always be unfinished: nearly all are smaller, and come in several packets all the same.
+SMALL_HEAD_BYTES: Final = 8 * 1024
 # An address of IPv6 is one of the many that its owner has.
 _PREFIX_BITS: Final = 64
 
@@ -32,6 +34,9 @@ class ServerLimits:
     write_seconds: float = 60.0
     is_exempt: Callable[[str], bool] = _nobody
     buffered_bytes: int = 0
+    # Heads that are not complete yet: those that are not small may have the last eighth as well, no more.
+    most_head_bytes: int = 32 * 1024 * 1024
+    head_bytes: int = 0
     connections: int = 0
     # Connections without a place, until they are told.
     turned_away: int = 0
@@ -72,7 +77,8 @@ class ServerLimits:
     def allow_bodies(self, most_bytes: int) -> None:
         """Have so much room for bodies on their way in; the last eighth of it is for small ones."""
         self.max_buffered_bytes = most_bytes
-        self.ample_bytes = most_bytes - most_bytes // 8
+        self.most_head_bytes = most_bytes // 8
+        self.ample_bytes = most_bytes - self.most_head_bytes
 
     def is_news(self, now: float, seconds: float) -> bool:
         """Whether nobody was told for so many seconds that connections are refused."""
@@ -80,6 +86,10 @@ class ServerLimits:
             return False
         self._told_at = now
         return True
+
+    def has_room_for_head(self, size: int) -> bool:
+        """Whether a head of which `size` bytes are here may go on, with what all unfinished ones hold now."""
+        return size <= SMALL_HEAD_BYTES or self.head_bytes <= self.most_head_bytes
 
     def has_room(self, size: int) -> bool:
         """Whether a body of which `size` bytes are here may stay, with what all of them hold now."""

@@ -82,6 +82,8 @@ class HttpProtocol(WatchedConnection):
         self._headers: list[tuple[bytes, bytes]] = []
         self._is_in_head = True
         self._fruitless_bytes = 0
+        # How much of them is counted as an unfinished head.
+        self._head_bytes = 0
         self._reading: ServedRequest | None = None
         # What is being answered, and what has come behind it.
         self._serving: ServedRequest | None = None
@@ -117,6 +119,8 @@ class HttpProtocol(WatchedConnection):
         if self._place is not None:
             self.limits.leave(self._place)
             self._place = None
+        self.limits.head_bytes -= self._head_bytes
+        self._head_bytes = 0
         if self._is_turned_away:
             self.limits.turned_away -= 1
             self._is_turned_away = False
@@ -144,6 +148,8 @@ class HttpProtocol(WatchedConnection):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._stop_reading(error)
             return
+        if self._fruitless_bytes or self._head_bytes:
+            self._count_head()
         if self._serving is not None and not self._fruitless_bytes:
             return
         self._check_head_so_far(is_first_sign=self._fruitless_bytes == len(data))
@@ -193,8 +199,8 @@ class HttpProtocol(WatchedConnection):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of its head, or a trailer, which nobody reads."""
-        if self._is_in_head:
+        """A header of its head, or a trailer, which nobody reads; of too many only so many are kept as show that."""
+        if self._is_in_head and len(self._headers) <= MAX_HEADERS:
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -385,6 +391,11 @@ class HttpProtocol(WatchedConnection):
         message = "The gateway has as many connections as it takes. Please try again."
         self._refuse(Failure(ErrorKind.GATEWAY_BUSY, message, retry_after_seconds=_RETRY_SECONDS))
 
+    def _count_head(self) -> None:
+        held = self._fruitless_bytes if self._is_in_head else 0
+        self.limits.head_bytes += held - self._head_bytes
+        self._head_bytes = held
+
     def _check_head_so_far(self, *, is_first_sign: bool) -> None:
         """Bounds for what is not a whole head, or not a piece of a body, yet."""
         if self.transport.is_closing():
@@ -394,6 +405,9 @@ class HttpProtocol(WatchedConnection):
             self._refuse(Failure(ErrorKind.HEAD_TOO_LARGE, message))
         elif self._is_in_head and self._fruitless_bytes and len(self._headers) > MAX_HEADERS:
             self._refuse(too_many_headers().failure)
+        elif not self.limits.has_room_for_head(self._head_bytes):
+            message = "The gateway has as many unfinished requests in memory as it takes. Please try again."
+            self._refuse(Failure(ErrorKind.GATEWAY_BUSY, message, retry_after_seconds=_RETRY_SECONDS))
         elif self._serving is None and self._is_in_head and is_first_sign and not self.is_new:
             # The first sign of a further request; a connection's first one has its time since it connected.
             self._end_at(self.loop.time() + HEAD_SECONDS)

@@ -81,6 +81,11 @@ def log_event(level: int, message: str, data: Mapping[str, object] = _NOTHING, /
     `data` stands in JSON only, in place of fields of the same names: it is what programs ask for, and what the message
     and the fields say to people already.
     """
+    log_fields(level, message, fields, data)
+
+
+def log_fields(level: int, message: str, fields: Mapping[str, object], data: Mapping[str, object] = _NOTHING) -> None:
+    """Write one line, as `log_event` does, with fields that are there as a mapping."""
     if not logger.isEnabledFor(level):
         return
     given = {name: value for name, value in fields.items() if value is not None}

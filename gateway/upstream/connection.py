@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection to a host: one call after another, each with its answer and its time limits."""
 
 import asyncio
+import math
 import select
 from collections.abc import Callable
 from functools import partial
@@ -38,6 +39,8 @@ class Connection(DialledProtocol):
         self._has_ended = False
         self._is_aborted = False
         self._since = self._loop.time()
+        # When the running call has to be over.
+        self._ends_at = math.inf
         # One timer for all limits: it is not moved with every event, but looks where things stand when it fires.
         self._timer: asyncio.TimerHandle | None = None
 
@@ -60,10 +63,11 @@ class Connection(DialledProtocol):
         """Seconds since the running call began."""
         return self._loop.time() - self._since
 
-    def begin(self, head: bytes, body: bytes) -> DirectAnswer:
-        """Send a call; its answer is to be waited for."""
+    def begin(self, head: bytes, body: bytes, spent_seconds: float = 0.0) -> DirectAnswer:
+        """Send a call; its answer is to be waited for. Of its time in all, so much is over."""
         answer = self._answer = DirectAnswer(self._transport, self._loop)
         self._since = self._loop.time()
+        self._ends_at = self._since + self._limits.total_seconds - spent_seconds
         self._arm()
         if len(body) <= _PIECE_BYTES:
             self._transport.write(head + body)
@@ -169,12 +173,12 @@ class Connection(DialledProtocol):
         else:
             quiet_since = answer.quiet_since if answer.is_awaited else self._loop.time()
             waited = quiet_since + limits.idle_seconds
-        return min(waited, self._since + limits.total_seconds)
+        return min(waited, self._ends_at)
 
     def _why(self, answer: DirectAnswer) -> str:
         """What to say of the limit that is reached."""
         limits = self._limits
-        if self.call_age >= limits.total_seconds:
+        if self._loop.time() >= self._ends_at:
             return f"not complete after {limits.total_seconds:g} s"
         if answer.has_head:
             return f"silent for {limits.idle_seconds:g} s"
@@ -195,7 +199,7 @@ class Connection(DialledProtocol):
             self._timer = self._loop.call_at(due, self._check)
             return
         if (answer := self._answer) is not None:
-            is_unread = answer.is_held_up and self.call_age >= self._limits.total_seconds
+            is_unread = answer.is_held_up and self._loop.time() >= self._ends_at
             answer.fail((unread if is_unread else too_slow)(self._why(answer)))
         self.abort()
 

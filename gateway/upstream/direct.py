@@ -65,7 +65,7 @@ class DirectUpstream:
         head = host.head_of(endpoint, call)
         connection = host.idle() or await host.connect()
         while True:
-            answer = connection.begin(head, call.body)
+            answer = connection.begin(head, call.body, call.spent_seconds)
             try:
                 await answer.wait_for_head()
             except BaseException as error:

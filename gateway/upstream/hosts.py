@@ -1,6 +1,7 @@
 """Hosts that speak Messages: where they are, how a key is shown to them, which API versions they take."""
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from gateway.proxy.ports import Call
@@ -20,8 +21,9 @@ _PROFILES: Final = {
 }
 
 
+@lru_cache(maxsize=64)
 def profile_for(api_version: str, name: str = "") -> HostProfile:
-    """The profile of a host whose versions are left to us (`auto`) or fixed by the operator."""
+    """The profile of a host whose versions are left to us (`auto`) or fixed by the operator; one object for a host."""
     return replace(_PROFILES[api_version], name=name)
 
 

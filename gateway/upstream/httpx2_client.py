@@ -63,7 +63,7 @@ class Httpx2Upstream:
     @asynccontextmanager
     async def _open(self, endpoint: HostEndpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
         client = self._client_for(endpoint.base_url)
-        total = _Total(self._limits.total_seconds)
+        total = _Total(self._limits.total_seconds, call.spent_seconds)
         self._calls += 1
         try:
             async with total.limit():
@@ -112,11 +112,11 @@ class Httpx2Upstream:
 
 
 class _Total:
-    """The limit for the whole of a call."""
+    """The limit for the whole of a call, of which so much is over."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, spent_seconds: float) -> None:
         self._seconds = seconds
-        self._ends_at = asyncio.get_running_loop().time() + seconds
+        self._ends_at = asyncio.get_running_loop().time() + seconds - spent_seconds
 
     @asynccontextmanager
     async def limit(self) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anthropic import AsyncAnthropic, beta_async_tool
+from anthropic import AsyncAnthropic, BadRequestError, beta_async_tool
 
 from gateway.demo import ReceivedRequest, RunningUpstream, account_of, run_simulated_upstream
 from tests.support.gateway import RunningGateway, running_gateway
@@ -147,15 +147,50 @@ async def test_without_its_organisation_a_thread_goes_on_with_the_whole_conversa
     assert kinds == ["create", "continue", "continue"] + [None] * 4
 
 
+async def talk_without_its_organisation(running: RunningGateway, simulated: RunningUpstream, **options: Any) -> None:
+    """Two turns of a thread of the SDK's; whoever has answered the first is limited before the second."""
+    async with AsyncAnthropic(base_url=running.url, api_key="any", max_retries=0) as client:
+        thread = client.beta.messages.thread(model="claude-sonnet-5-5", max_tokens=500, **options)
+        await thread.send({"role": "user", "content": "My name is Ada."})
+        account = asked(simulated)[-1].account
+        assert account is not None
+        simulated.failing[account.organization_id] = 429
+        await thread.send({"role": "user", "content": "What is my name?"})
+
+
+async def test_a_plain_thread_goes_on_with_the_whole_conversation_where_it_may(
+    running: RunningGateway, simulated: RunningUpstream
+) -> None:
+    await talk_without_its_organisation(running, simulated, unsupported_request_behavior="continue_unthreaded")
+    *_, first, last = [each for each in asked(simulated) if each.status == 200]
+
+    assert first.body["thread"] == {"type": "create"}
+    assert "thread" not in last.body
+    assert [message["role"] for message in last.body["messages"]] == ["user", "assistant", "user"]
+
+
+async def test_a_plain_thread_is_told_by_default_what_to_do(
+    running: RunningGateway, simulated: RunningUpstream
+) -> None:
+    with pytest.raises(BadRequestError) as raised:
+        await talk_without_its_organisation(running, simulated)
+
+    error = raised.value.body["error"]  # type: ignore[index]
+    assert error["type"] == "invalid_request_error"
+    assert error["details"] == {"error_code": "thread_unsupported_request"}
+    assert "Send the full conversation without `thread`" in error["message"]
+
+
 def claude_code(text: str, model: str) -> dict[str, Any]:
     """A request as Claude Code makes them."""
     mark = {"cache_control": {"type": "ephemeral"}}
+    shared = {"cache_control": {"type": "ephemeral", "scope": "global"}}
     user_id = json.dumps({"device_id": "d" * 64, "account_uuid": "", "session_id": "54c1eb09-bc4c-4d2f-98eb-6d2ab2d5"})
     return {
         "model": model,
         "max_tokens": 32000,
         "system": [
-            {"type": "text", "text": "You are Claude Code, Anthropic's official CLI for Claude."},
+            {"type": "text", "text": "You are Claude Code, Anthropic's official CLI for Claude.", **shared},
             {"type": "text", "text": "Be brief.", **mark},
         ],
         "messages": [
@@ -165,7 +200,8 @@ def claude_code(text: str, model: str) -> dict[str, Any]:
                     {"type": "text", "text": "<system-reminder>\nToday is a day.\n</system-reminder>"},
                     {"type": "text", "text": text, **mark},
                 ],
-            }
+            },
+            {"role": "system", "content": [], "output_config": {"effort": "high"}},
         ],
         "tools": [
             {
@@ -186,7 +222,8 @@ def claude_code(text: str, model: str) -> dict[str, Any]:
 
 HEADERS = {
     "anthropic-version": "2023-06-01",
-    "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27",
+    "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
+    "prompt-caching-scope-2026-01-05,mid-conversation-output-config-2026-07-01",
     "x-claude-code-session-id": "54c1eb09-bc4c-4d2f-98eb-6d2ab2d5",
     "x-app": "cli",
 }

@@ -82,10 +82,11 @@ async def wire(upstream: RunningUpstream) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def answer(wire: httpx2.AsyncClient, version: str = NEWEST, **changes: Any) -> httpx2.Response:
+async def answer(wire: httpx2.AsyncClient, version: str = NEWEST, *, beta: str = "", **changes: Any) -> httpx2.Response:
+    headers = {"x-api-key": "any", "anthropic-version": version, "anthropic-beta": beta}
     body = {"model": "claude-opus-4-8", "max_tokens": 1000, "messages": [user("Hello")], **changes}
     body = {name: value for name, value in body.items() if value is not ...}
-    return await wire.post("/v1/messages", json=body, headers={"x-api-key": "any", "anthropic-version": version})
+    return await wire.post("/v1/messages", json=body, headers=headers)
 
 
 async def complaint(wire: httpx2.AsyncClient, version: str = NEWEST, **changes: Any) -> str:
@@ -448,6 +449,84 @@ async def test_what_keeps_the_rules_is_answered(
     wire: httpx2.AsyncClient, version: str, changes: dict[str, Any]
 ) -> None:
     response = await answer(wire, version, **changes)
+
+    assert response.status_code == 200, response.text
+
+
+CHANGED = {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "look"}}
+SCOPED = {"cache_control": {"type": "ephemeral", "scope": "global"}}
+FORM = {"type": "json_schema", "schema": STRICT}
+# What Claude Code and Anthropic's SDKs send for such as have the beta; for others it is a mistake.
+WITH_BETA: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "mid-conversation-output-config-2026-07-01",
+        {"messages": [user("Hello"), {"role": "system", "content": [], "output_config": {"effort": "low"}}]},
+        "messages.1.output_config",
+    ),
+    (
+        "mid-conversation-output-config-2026-07-01",
+        {"messages": [{"role": "system", "output_config": {"effort": "low"}}, user("Hello")]},
+        "messages.0.output_config",
+    ),
+    (
+        "mid-conversation-output-config-2026-07-01",
+        {"messages": [user("Hello"), {**system("Be kind."), "output_config": {"effort": "max"}}]},
+        "messages.1.output_config",
+    ),
+    (
+        "mid-conversation-system-clear-at-2026-08-21",
+        {"messages": [user("Hello"), {**system("Be kind."), "clear_at": "next_user_message"}]},
+        "messages.1.clear_at",
+    ),
+    (
+        "mid-conversation-tool-changes-2026-07-01",
+        {"messages": [user("Hello"), {"role": "system", "content": [CHANGED]}], "tools": [TOOL]},
+        "messages.1.content.0: Input tag 'tool_addition'",
+    ),
+    (
+        "prompt-caching-scope-2026-01-05",
+        {"system": [text("Be kind.", **SCOPED)]},
+        "cache_control.ephemeral.scope: Extra inputs are not permitted",
+    ),
+    ("structured-outputs-2025-11-13", {"output_format": FORM}, "output_format: Extra inputs are not permitted"),
+]
+
+
+@pytest.mark.parametrize(("beta", "changes", "mistake"), WITH_BETA)
+async def test_what_a_beta_brings_is_for_those_who_ask_for_it(
+    wire: httpx2.AsyncClient, beta: str, changes: dict[str, Any], mistake: str
+) -> None:
+    allowed = await answer(wire, NEWEST, beta=beta, **changes)
+
+    assert allowed.status_code == 200, allowed.text
+    assert (await complaint(wire, **changes)).startswith(mistake)
+
+
+async def test_fields_of_system_messages_are_no_others(wire: httpx2.AsyncClient) -> None:
+    said = {**user("Hello"), "output_config": {"effort": "low"}}
+    response = await answer(wire, NEWEST, beta="mid-conversation-output-config-2026-07-01", messages=[said])
+
+    assert response.status_code == 400
+    assert response.json()["error"]["message"] == "messages.0.output_config: Extra inputs are not permitted"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "mcp_tool_use", "id": "mcptoolu_1", "name": "look", "server_name": "files", "input": {}},
+        {"type": "compaction", "content": "They have talked."},
+        {"type": "fallback", "to": {"model": "claude-opus-5-5"}},
+        {
+            "type": "advisor_tool_result",
+            "tool_use_id": "srvtoolu_1",
+            "content": {"type": "advisor_result", "text": "a"},
+        },
+        {"type": "container_upload", "file_id": "file_1"},
+    ],
+    ids=lambda block: block["type"],
+)
+async def test_blocks_of_earlier_answers_are_taken_back(wire: httpx2.AsyncClient, block: dict[str, Any]) -> None:
+    response = await answer(wire, NEWEST, messages=[user("a"), assistant(block, text("b")), user("c")])
 
     assert response.status_code == 200, response.text
 

@@ -1,11 +1,14 @@
 """What callers and upstreams choose, and the gateway remembers: bounded in bytes, not only in number."""
 
+import contextlib
 import json
 import ssl
+from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from gateway.api.middleware import _name_of
+from gateway.api.middleware import Edge
 from gateway.keypool.allowance import _seconds, _seconds_between
 from gateway.keypool.members import ORGANISATION_HEADER, WORKSPACE_HEADER
 from gateway.proxy.catalogue import fetch_models
@@ -54,7 +57,6 @@ def test_small_tools_and_schemas_count_as_what_they_take() -> None:
 
 @pytest.mark.parametrize("name", ["host", "origin"])
 async def test_long_hosts_and_origins_are_refused_and_forgotten(upstream: ScriptedUpstream, name: str) -> None:
-    _name_of.cache_clear()
     headers = {name: ("" if name == "host" else "http://") + f"{LONG}.localhost"}
     async with quick_gateway(key(upstream.base_url)) as running:
         response = await running.http().get("/v1/models", headers=headers)
@@ -62,7 +64,22 @@ async def test_long_hosts_and_origins_are_refused_and_forgotten(upstream: Script
     # What is no host at all is refused before anybody asks whose it is.
     assert response.status_code == (400 if name == "host" else 403)
     assert len(response.content) < 1000
-    assert _name_of.cache_info().currsize <= 1
+
+
+async def test_hosts_that_were_answered_are_known_up_to_a_number() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        return
+
+    edge = Edge(app, guards_loopback=True)
+    for number in range(2000):
+        scope = {"type": "http", "path": "/", "method": "GET", "headers": [(b"host", b"n%d.localhost" % number)]}
+        with contextlib.suppress(NotImplementedError):
+            await edge(scope, _nothing, _nothing)
+    assert 0 < sum(map(len, edge._answered)) < 10_000
+
+
+async def _nothing(*_: object) -> Any:
+    raise NotImplementedError
 
 
 def test_what_upstream_says_of_moments_is_short_or_nothing() -> None:

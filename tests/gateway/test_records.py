@@ -1,42 +1,63 @@
-"""What the records of several exchanges say together."""
+"""What the record of a request, which may have had several exchanges, says."""
+
+from typing import Any
 
 from gateway.api.auth import Caller
 from gateway.api.notes import Notes
-from gateway.api.records import answer_headers, note_records
-from gateway.proxy.exchange import Record
+from gateway.api.records import Asked, answer_headers, note_record
+from gateway.proxy.record import AttemptRecord, Progress, record_of
+from translators.usage import Usage
+
+
+def progress(*attempts: AttemptRecord, **fields: Any) -> Progress:
+    return Progress("m", list(attempts), **fields)
+
+
+def attempt(request_id: str | None = None, *, key: str = "a", **usage: Any) -> AttemptRecord:
+    return AttemptRecord(key, "m", request_id, Usage(**usage))
+
+
+def headers_of(*exchanges: Progress) -> dict[str, str]:
+    return answer_headers(record_of(exchanges))
 
 
 def test_a_change_for_any_of_them_is_told() -> None:
-    records = [Record(), Record(adjusted="a=dropped:model"), Record(adjusted="b=dropped:host; a=dropped:model")]
+    changes = (None, "a=dropped:model", "b=dropped:host; a=dropped:model")
 
-    assert answer_headers(records) == {"x-gateway-adjusted": "a=dropped:model; b=dropped:host"}
+    told = headers_of(*(progress(adjusted=adjusted) for adjusted in changes))
+
+    assert told == {"x-gateway-adjusted": "a=dropped:model; b=dropped:host"}
 
 
 def test_ids_are_told_in_order_each_once_and_whole_up_to_two_kilobytes() -> None:
-    few = [Record(upstream_request_id=name) for name in ("req_b", None, "req_a", "req_b")]
-    many = [Record(upstream_request_id=f"req_{number:032}") for number in range(128)]
+    few = headers_of(*(progress(attempt(name)) for name in ("req_b", None, "req_a", "req_b")))
+    many = headers_of(*(progress(attempt(f"req_{number:032}")) for number in range(128)))
 
-    assert answer_headers(few) == {"x-upstream-request-id": "req_b,req_a"}
-    told = answer_headers(many)["x-upstream-request-id"]
+    assert few == {"x-gateway-attempts": "4", "x-upstream-request-id": "req_b,req_a"}
+    told = many["x-upstream-request-id"]
     assert 1900 < len(told) <= 2048
     assert told.split(",") == [f"req_{number:032}" for number in range(told.count(",") + 1)]
 
 
 def test_limits_are_those_of_the_first_that_was_answered() -> None:
-    limits = [Record(), *(Record(upstream_headers={"anthropic-ratelimit-requests-limit": n}) for n in ("5", "7"))]
+    limits = ({}, *({"anthropic-ratelimit-requests-limit": number} for number in ("5", "7")))
 
-    assert answer_headers(limits) == {"x-ratelimit-limit-requests": "5"}
+    assert headers_of(*(progress(upstream_headers=each) for each in limits)) == {"x-ratelimit-limit-requests": "5"}
 
 
 def test_the_log_adds_up_what_can_be_added_and_lists_the_rest() -> None:
     notes = Notes()
-    first = Record(
-        2, "a", "m", "x=dropped:model", "req_1", stop_reason="end_turn", failures=["a: overloaded"], said=["a: Busy."]
+    first = progress(
+        attempt("req_0", output_tokens=1),
+        attempt("req_1", input_tokens=3),
+        adjusted="x=dropped:model",
+        stop_reason="end_turn",
+        failures=["a: overloaded"],
+        said=["a: Busy."],
     )
-    second = Record(1, "b", "m", "y=dropped:model", "req_2", stop_reason="end_turn")
-    first.usage.input_tokens, second.usage.output_tokens = 3, 4
+    second = progress(attempt("req_2", key="b", output_tokens=4), adjusted="y=dropped:model", stop_reason="end_turn")
 
-    note_records(notes, [first, second], caller=Caller("app"), model="alias", is_stream=True)
+    note_record(notes, record_of([first, second]), Asked("alias", is_stream=True), Caller("app"))
 
     assert notes.fields == {
         "caller": "app",
@@ -45,7 +66,7 @@ def test_the_log_adds_up_what_can_be_added_and_lists_the_rest() -> None:
         "key": "a,b",
         "attempts": 3,
         "prompt_tokens": 3,
-        "completion_tokens": 4,
+        "completion_tokens": 5,
         "adjusted": "x=dropped:model; y=dropped:model",
         "upstream_request_id": "req_1,req_2",
         "stop_reason": "end_turn",
@@ -54,14 +75,27 @@ def test_the_log_adds_up_what_can_be_added_and_lists_the_rest() -> None:
     assert notes.words == {"said": "a: Busy."}
 
 
-def test_one_record_is_told_as_it_is() -> None:
-    record = Record(1, "a", "m", "x=dropped:model", "r" * 2049, {"anthropic-ratelimit-tokens-limit": "9"}, "")
+def test_what_each_attempt_has_used_is_there_with_its_model() -> None:
+    first = AttemptRecord("a", "m", usage=Usage(input_tokens=5))
+    second = AttemptRecord("b", "n", usage=Usage(output_tokens=7))
+
+    record = record_of([Progress("n", [first, second])])
+
+    assert record.used == [("m", first.usage), ("n", second.usage)]
+    assert record.usage == Usage(input_tokens=5, output_tokens=7)
+    # The headers tell of the answer alone.
+    assert record.answer_usage == second.usage
+
+
+def test_one_exchange_is_told_as_it_is() -> None:
+    limits = {"anthropic-ratelimit-tokens-limit": "9"}
+    one = progress(attempt("r" * 2049), adjusted="x=dropped:model", upstream_headers=limits, stop_reason="")
     notes = Notes()
 
-    note_records(notes, [record], caller=Caller("app"), model="m", is_stream=False)
+    note_record(notes, record_of([one]), Asked("m", is_stream=False), Caller("app"))
 
     # An id that fits into no header is in the log alone.
-    assert answer_headers([record]) == {
+    assert headers_of(one) == {
         "x-gateway-attempts": "1",
         "x-gateway-adjusted": "x=dropped:model",
         "x-ratelimit-limit-tokens": "9",

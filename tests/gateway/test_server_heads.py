@@ -1,13 +1,17 @@
 """Heads that are not served: they are refused once, in one form, and the connection ends there."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 from starlette.types import Receive, Scope, Send
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from gateway.server.asked import MAX_HEADERS
-from gateway.server.protocol import MAX_WAITING
+from gateway.server.protocol import MAX_WAITING, HttpProtocol
 from tests.gateway.test_server import GET, LAST, POST, body_of, echo, served, tell, whole_body
+from tests.support.costs import peak_bytes
 
 UPGRADE = "connection: upgrade\r\nupgrade: h2c\r\n"
 METHODS = "DELETE GET HEAD POST PUT OPTIONS TRACE COPY LOCK MKCOL PROPFIND SEARCH BIND LINK NOTIFY M-SEARCH PURGE PATCH"
@@ -150,6 +154,26 @@ async def test_before_1_1_there_are_no_chunks() -> None:
 @pytest.mark.parametrize("end", ["\r\n", ""], ids=["whole", "not ended"])
 async def test_more_headers_than_anybody_needs_are_refused(end: str) -> None:
     assert_refused(await refusal_of(GET + "a:b\r\n" * (MAX_HEADERS + 1) + end), 431, "headers_too_large")
+
+
+async def test_headers_that_are_refused_for_their_number_take_no_memory_meanwhile() -> None:
+    text = (GET + "a:\r\n" * 15_000).encode()
+    config = Config(echo, log_config=None)
+    network = Mock()
+    network.get_extra_info.return_value = None
+    network.is_closing.return_value = False
+    network.get_write_buffer_size.return_value = 0
+    connections = [HttpProtocol(config, ServerState(), {}) for _ in range(20)]
+    for connection in connections:
+        connection.connection_made(network)
+
+    def receive() -> None:
+        for connection in connections:
+            connection.data_received(text)
+
+    # Before the network has told anybody that it is closed.
+    assert peak_bytes(receive) < len(connections) * len(text)
+    assert [call.args[0].split()[1] for call in network.write.call_args_list] == [b"431"] * len(connections)
 
 
 async def test_as_many_headers_as_are_allowed_are_taken() -> None:

@@ -1,6 +1,7 @@
 """What clients may take of the process before anybody knows them, and what a half-closed or a dead one costs."""
 
 import asyncio
+import os
 import resource
 import subprocess
 import sys
@@ -19,11 +20,12 @@ from gateway.api.requests import BodyPace, ClientGoneError, body_pace, connectio
 from gateway.config import ServerConfig
 from gateway.server.descriptors import connections_for
 from gateway.server.heads import fields
-from gateway.server.limits import ServerLimits
+from gateway.server.limits import SMALL_HEAD_BYTES, ServerLimits
 from gateway.server.request import HIGH_WATER_BYTES, ServedRequest
 from gateway.serving import set_limits
 from tests.gateway.test_server import GET, LAST, POST, Served, body_of, echo, read_answer, served, tell, until
 from tests.scenarios.harness import PATIENCE_SECONDS
+from tests.support.commands import ROOT
 from translators.errors import FailedError
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -140,6 +142,56 @@ def test_the_process_takes_all_the_descriptors_that_it_may_have() -> None:
     said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
 
     assert said.split() == [str(hard)] * 2
+
+
+# glibc's name among the variables of `confstr`.
+_GLIBC = "CS_GNU_LIBC_VERSION"
+
+
+@pytest.mark.skipif(_GLIBC not in os.confstr_names, reason="the allocator is another")
+def test_the_memory_of_large_bodies_goes_back_to_the_system_when_it_is_free() -> None:
+    check = (
+        "import resource\n"
+        "from pathlib import Path\n"
+        "from gateway.serving import run\n"
+        "def pages(): return int(Path('/proc/self/statm').read_text().split()[1])\n"
+        "def hold(*megabytes): return [bytes([1]) * (each * 2**20) for each in megabytes]\n"
+        "async def left():\n"
+        "    before = pages()\n"
+        "    hold(31)\n"
+        "    hold(8, 8, 8, 8, 8)\n"
+        "    print((pages() - before) * resource.getpagesize())\n"
+        "run(left())"
+    )
+    said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    # By itself it would keep the latter forty.
+    assert int(said) < 5 * 2**20
+
+
+# Heads.
+
+
+async def test_unfinished_heads_share_some_room_and_small_ones_always_have_it() -> None:
+    limits = ServerLimits()
+    limits.allow_bodies(8 * 2 * SMALL_HEAD_BYTES)
+    begun = f"{GET}x-a: {'a' * SMALL_HEAD_BYTES}".encode()
+    async with served(echo, limits=limits) as server, server.connected() as first, server.connected() as second:
+        first[1].write(begun)
+        await until(lambda: limits.head_bytes == len(begun))
+        second[1].write(f"{GET}x-a: ".encode())
+        await until(lambda: limits.head_bytes > len(begun))
+        refused = await server.answer_to(begun)
+        # That one has given its room back.
+        await until(lambda: limits.head_bytes < 2 * SMALL_HEAD_BYTES)
+        for _, writer in (first, second):
+            writer.write(f"1\r\n{LAST}".encode())
+        answers = [await reader.read() for reader, _ in (first, second)]
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"gateway_busy" in refused
+    assert [body_of(answer) for answer in answers] == [b"<GET / >"] * 2
+    assert limits.head_bytes == 0
 
 
 # Bodies.

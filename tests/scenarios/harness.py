@@ -13,7 +13,7 @@ from starlette.routing import Route, Router
 from gateway.api.chat import ChatCompletions
 from gateway.app import Gateway
 from gateway.keypool import KeyPool
-from gateway.proxy.exchange import Services
+from gateway.proxy.services import Services
 from gateway.serving import Server, listen, url_of
 from tests.support.gateway import (
     Config,

@@ -10,7 +10,17 @@ from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively
 from tests.support import messages
 from tests.support.gateway import key
-from tests.support.scripted import Reached, ScriptedUpstream, Wait, stream_answer
+from tests.support.scripted import (
+    Answer,
+    Close,
+    Reached,
+    Reset,
+    ScriptedUpstream,
+    Wait,
+    error_answer,
+    json_answer,
+    stream_answer,
+)
 from translators.chat.request import MessagesRequest, Options, Target, read_request, write_request
 from translators.models import model_table
 from translators.native.request import NativeRequest
@@ -20,9 +30,20 @@ ROW = model_table().rows[0]
 EVENTS = messages.text_stream(pieces=["one ", "two ", "three"])
 
 
-def held() -> list[object]:
+FAILURES = {
+    "a mistake": error_answer(400, "invalid_request_error", "messages: No."),
+    "too large": json_answer(413, b"<html>"),
+    "an overload": error_answer(529, "overloaded_error", "Overloaded"),
+    "a refused key": error_answer(401, "authentication_error", "invalid x-api-key"),
+    "a reset": Answer((Reset(),)),
+    "a cut stream": stream_answer(*EVENTS[:4], Close()),
+}
+
+
+def held(*, collect: bool = True) -> list[object]:
     """The requests that somebody still holds, as they were read or written."""
-    gc.collect()
+    if collect:
+        gc.collect()
     return [found for found in gc.get_objects() if isinstance(found, ChatRequest | MessagesRequest | NativeRequest)]
 
 
@@ -55,6 +76,29 @@ async def test_a_stream_that_has_begun_does_not_hold_its_request(
 
     assert b"three" not in first
     assert b"three" in b"".join(rest)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("path", [PATH, NATIVE_PATH])
+@pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES)
+async def test_a_request_that_has_failed_is_held_by_nobody_even_before_the_collectors_turn(
+    upstream: ScriptedUpstream, path: str, stream: bool, answer: Answer
+) -> None:
+    upstream.always(answer)
+    body = asking(stream=stream) if path == PATH else asking_natively(stream=stream)
+    async with quick_gateway(key(upstream.base_url)) as running:
+        before = len(held())
+        gc.disable()
+        try:
+            response = await running.http().post(path, json=body)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                # As above.
+                while len(held(collect=False)) > before:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()
+
+    assert response.status_code >= 400 or "error" in response.text
 
 
 def test_requests_are_found_where_they_are_held() -> None:

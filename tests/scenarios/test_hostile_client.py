@@ -3,7 +3,8 @@
 Delays are compared with those of the same request at the same moment to a second gateway that nobody attacks: what this
 process adds is in both. The time in which a gateway waits for a core that other processes have does not count.
 
-`DRAGOMAN_HOSTILE_SECONDS=60` attacks longer, `DRAGOMAN_HOSTILE_SEED` repeats an order of attacks.
+Each run has an order of attacks of its own. `DRAGOMAN_HOSTILE_SEED` repeats the one that a failure names,
+`DRAGOMAN_HOSTILE_SECONDS=60` attacks longer.
 """
 
 import asyncio
@@ -30,16 +31,15 @@ from tests.scenarios.native_harness import asking_natively
 ATTACKS = {**HTTP_ATTACKS, **REQUEST_ATTACKS}
 
 SECONDS = float(os.environ.get("DRAGOMAN_HOSTILE_SECONDS", "5"))
-# The same order in each run of the suite; another one is a way to look for more.
-SEED = int(os.environ.get("DRAGOMAN_HOSTILE_SEED", "7"))
+SEED = int(os.environ.get("DRAGOMAN_HOSTILE_SEED") or random.randrange(10**6))
 ATTACKERS = 2
-# What nineteen of twenty honest requests may wait longer than the same ones beside nobody, besides what those do: on a
-# busy machine they wait as well.
+# What nineteen of twenty honest requests may wait longer than the same ones beside nobody.
 DELAY_SECONDS = 0.1
 # What even the unluckiest may, besides what the unluckiest of those does.
 LONGEST_SECONDS = 1.0
-# 20 MB on a quiet machine; what the allocator keeps in pieces depends on the order and the timing.
-GROWTH_BYTES = 40 * 2**20
+# The same runs ended with 4 to 9 MB more than before: some hundred objects in caches, and what the allocator keeps in
+# pieces around them.
+GROWTH_BYTES = 20 * 2**20
 _PAUSE_SECONDS = 0.02
 _NUMBERS = count(1)
 
@@ -152,14 +152,14 @@ async def test_an_honest_client_does_not_notice_a_hostile_one(tmp_path: Path) ->
     _assert_in_time(honest.delays, honest.calm)
     assert settled, f"{left[0]} descriptors, {descriptors} before (seed {SEED})"
     assert freed, f"{left[1]:.1f} MB more than before (seed {SEED})"
-    assert pool["in_flight"] == 0
-    assert [key["standing"]["state"] for key in pool["keys"]] == ["ready", "ready"], pool["keys"]
-    assert not [key["refused_models"] for key in pool["keys"] if key["refused_models"]]
-    assert "Traceback" not in log, log[-5000:]
+    assert pool["in_flight"] == 0, f"seed {SEED}"
+    assert [key["standing"]["state"] for key in pool["keys"]] == ["ready", "ready"], f"seed {SEED}: {pool['keys']}"
+    assert not [key["refused_models"] for key in pool["keys"] if key["refused_models"]], f"seed {SEED}"
+    assert "Traceback" not in log, f"seed {SEED}: {log[-5000:]}"
 
 
 def _assert_in_time(delays: list[tuple[float, str]], calm: list[float]) -> None:
     longest = sorted(delays, reverse=True)[:5]
-    most, usual = (statistics.quantiles(seconds, n=20)[-1] for seconds in ([delay for delay, _ in delays], calm))
-    assert most <= DELAY_SECONDS + usual, f"{most:.3f} s, {usual:.3f} s beside nobody (seed {SEED}): {longest}"
+    most = statistics.quantiles([delay for delay, _ in delays], n=20)[-1]
+    assert most <= DELAY_SECONDS, f"{most:.3f} s (seed {SEED}): {longest}"
     assert longest[0][0] <= LONGEST_SECONDS + max(calm), f"seed {SEED}: {longest}"

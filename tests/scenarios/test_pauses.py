@@ -1,15 +1,30 @@
 """A turn that pauses goes on inside the gateway: the caller sees one answer."""
 
+import asyncio
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pytest
 
+from gateway.config import UpstreamConfig
 from gateway.proxy.chat import MAX_PAUSES
-from tests.scenarios.harness import PATH, asking, content_of, data_of, finish_reasons, no_lease_is_out, quick_gateway
+from tests.scenarios.harness import (
+    PATH,
+    PATIENCE_SECONDS,
+    Clock,
+    asking,
+    content_of,
+    data_of,
+    finish_reasons,
+    hasty,
+    no_lease_is_out,
+    quick_gateway,
+    services_of,
+)
 from tests.support import messages
-from tests.support.gateway import key
-from tests.support.scripted import ScriptedUpstream, error_answer, stream_answer
+from tests.support.gateway import key, with_settings
+from tests.support.scripted import Connection, ScriptedUpstream, Silence, error_answer, stream_answer
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 USAGE = {"input_tokens": 10, "cache_creation_input_tokens": 1, "cache_read_input_tokens": 2, "output_tokens": 4}
@@ -32,6 +47,17 @@ PAUSED = messages.sse(
     )
 )
 ENDED = messages.sse(*messages.message_events(messages.text_block("Rain."), usage=USAGE, message_id="msg_second"))
+
+
+@dataclass
+class Passes:
+    """A step that takes time."""
+
+    clock: Clock
+    seconds: float
+
+    async def play(self, connection: Connection) -> None:
+        self.clock.now += self.seconds
 
 
 def request(*, stream: bool) -> dict[str, Any]:
@@ -128,6 +154,24 @@ async def test_a_failure_behind_a_pause_is_told_in_the_stream(upstream: Scripted
     events = data_of(response.text)
     assert events[-1]["error"]["code"] == "server_is_overloaded"
     assert "[DONE]" not in events
+
+
+@pytest.mark.parametrize("client", ["direct", "httpx2"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_limit_for_a_whole_answer_is_for_all_that_a_paused_turn_takes(
+    upstream: ScriptedUpstream, stream: bool, client: Literal["direct", "httpx2"]
+) -> None:
+    clock = Clock()
+    upstream.script(stream_answer(Passes(clock, 3600.0), PAUSED), stream_answer(Silence()))
+    config = hasty(key(upstream.base_url), total_seconds=3600.0, idle_seconds=600.0)
+    config = with_settings(config, upstream=UpstreamConfig(client=client))
+    async with quick_gateway(config=config) as running:
+        services_of(running).dispatcher.clock = clock
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            response = await running.http().post(PATH, json=request(stream=stream))
+        await no_lease_is_out(running)
+
+    assert "Upstream did not answer in time." in response.text
 
 
 async def test_without_server_tools_a_pause_is_an_end(upstream: ScriptedUpstream) -> None:

@@ -223,5 +223,13 @@ KINDS: Final[dict[str, tuple[Callable[[int], bytes], int]]] = {
     "types twice": (_types, 3),
     "spellings of a reference": (_references, 450),
     "unknown fields": (lambda n: body(**{f"x{number}": "0" for number in range(n)}), 240),
+    "unknown fields of options": (
+        lambda n: body(reasoning="{" + repeated(_quoted("x#") + ":0", n) + "}", tool_choice='{"type":"auto","x":0}'),
+        240,
+    ),
+    "unknown fields of images": (
+        lambda n: in_content(repeated('{"type":"image_url","image_url":{"url":"https://example.com/a.png","x":0}}', n)),
+        1_200,
+    ),
     "stops": (lambda n: body(stop="[" + repeated(_quoted("#"), n) + "]"), 240),
 }

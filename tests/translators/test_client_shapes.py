@@ -1,6 +1,7 @@
 """Thinking comes back through clients that write a turn otherwise than they were given it, and never in silence not."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -33,7 +34,17 @@ def answers(number: int) -> list[dict[str, Any]]:
     return [{"type": "thinking", "thinking": f"Thought {number}."}, *words, *calls]
 
 
-def went_on(loop: Sealing, history: list[Message], shape: Shape, rounds: range, account: str = "a") -> list[Message]:
+Answers: TypeAlias = Callable[[int], list[dict[str, Any]]]
+
+
+def went_on(
+    loop: Sealing,
+    history: list[Message],
+    shape: Shape,
+    rounds: range,
+    account: str = "a",
+    answers: Answers = answers,
+) -> list[Message]:
     """So many more rounds of a loop of tools, as a client of this shape holds them."""
     fields = {"reasoning_effort": "low"} if loop.model != BOUND else {}
     for number in rounds:
@@ -97,6 +108,59 @@ def test_what_cannot_be_found_again_is_named_and_counted(shape: Shape, lost: int
     named = [note for note in loop.adjusted if note is not None and "thinking_blocks=dropped:unknown" in note]
     assert len(named) == lost
     assert loop.memory.counts.left_out == {"unknown": lost}
+
+
+def unthought_at_first(number: int) -> list[dict[str, Any]]:
+    """The same, but the model does not think before its first call."""
+    return answers(number) if number else answers(number)[1:]
+
+
+def whole(history: list[Message]) -> list[Message]:
+    """As it was given."""
+    return [*map(plain, history)]
+
+
+def pairs(history: list[Message]) -> list[Message]:
+    """The first turn stands alone, the two after it are merged."""
+    return [*map(plain, history[:4]), *merged([*history[1:2], *history[4:]])[1:]]
+
+
+@models
+@pytest.mark.parametrize(("shape", "first_lost"), [(merged, 2), (pairs, 3)], ids=["all-in-one", "two-behind-the-first"])
+@pytest.mark.parametrize("answer", [answers, unthought_at_first], ids=["thinks-always", "thinks-later"])
+def test_merged_turns_never_lose_their_thinking_in_silence(
+    shape: Shape, first_lost: int, answer: Answers, model: str
+) -> None:
+    loop = Sealing(model)
+    went_on(loop, BEGIN, shape, range(ROUNDS), answers=answer)
+
+    assert loop.broken == []
+    named = ["thinking_blocks=dropped:unknown" in (note or "") for note in loop.adjusted]
+    assert named == [number >= first_lost for number in range(ROUNDS)]
+    assert loop.memory.counts.left_out == {"unknown": ROUNDS - first_lost}
+
+
+@models
+@pytest.mark.parametrize("answer", [answers, unthought_at_first], ids=["thinks-always", "thinks-later"])
+def test_turns_that_are_merged_only_after_their_run_are_named(answer: Answers, model: str) -> None:
+    loop = Sealing(model)
+    history = went_on(loop, BEGIN, whole, range(3), answers=answer)
+    after = [*merged(history), {"role": "assistant", "content": "A castle."}, said("user", "And there?")]
+    request, _ = loop.written(chat(*after, tools=TOOLS))
+
+    assert "thinking_blocks=dropped:unknown" in (request.adjusted or "")
+
+
+@models
+def test_turns_as_they_were_made_come_back_though_the_first_had_no_thinking(model: str) -> None:
+    loop = Sealing(model)
+    for shape in (whole, SHAPES["agno"], SHAPES["mastra"]):
+        loop = Sealing(model)
+        went_on(loop, BEGIN, shape, range(ROUNDS), answers=unthought_at_first)
+
+        assert loop.broken == []
+        assert [len(thoughts(body)) for body in loop.bodies] == [0, *range(ROUNDS - 1)]
+        assert loop.memory.counts.left_out == {}
 
 
 def test_a_conversation_without_thinking_costs_one_more_look_and_is_not_named() -> None:

@@ -133,6 +133,7 @@ def test_what_asks_for_nothing_is_not_named(neutral: dict[str, Any]) -> None:
 
 def test_fields_that_nobody_knows_are_counted() -> None:
     assert adjusted(messages=[], min_p=0.1) == "unknown:2"
+    assert adjusted(stream=True, stream_options={"include_obfuscation": False, "chunks": 1}) == "unknown:1"
 
 
 @pytest.mark.parametrize(

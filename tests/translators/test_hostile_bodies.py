@@ -148,6 +148,8 @@ AT_BOUND: Final[dict[str, Callable[[], bytes]]] = {
     "properties": lambda: KINDS["properties"][0](limits.MAX_SCHEMA_PLACES - 20),
     "unknown fields": lambda: KINDS["unknown fields"][0](limits.MAX_UNKNOWN_FIELDS),
     "unknown fields of parts": lambda: KINDS["unknown fields of parts"][0](limits.MAX_PARTS),
+    "unknown fields of options": lambda: KINDS["unknown fields of options"][0](limits.MAX_UNKNOWN_FIELDS),
+    "unknown fields of images": lambda: KINDS["unknown fields of images"][0](limits.MAX_PARTS),
     "calls in Anthropic's form": lambda: KINDS["calls in Anthropic's form"][0](limits.MAX_CALLS),
     "stops": lambda: KINDS["stops"][0](limits.MAX_STOPS),
     "escaped base64": lambda: data_url("A\\n", (limits.MAX_ESCAPED // 12 - 10) * 4),
@@ -207,6 +209,8 @@ BEYOND: Final[tuple[tuple[Callable[[], bytes], str | None, str], ...]] = (
     ),
     (lambda: KINDS["unknown fields"][0](limits.MAX_UNKNOWN_FIELDS + 1), None, "object_above_max_properties"),
     (lambda: KINDS["unknown fields"][0](100_000), None, "object_above_max_properties"),
+    (lambda: KINDS["unknown fields of options"][0](limits.MAX_UNKNOWN_FIELDS + 1), None, TOO_MANY),
+    (lambda: KINDS["unknown fields of options"][0](100_000), None, TOO_MANY),
     (lambda: KINDS["stops"][0](limits.MAX_STOPS + 1), "stop", TOO_LONG),
     (
         lambda: body(metadata='{"a":"' + "a" * limits.MAX_METADATA_BYTES + '"}'),

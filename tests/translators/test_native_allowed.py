@@ -1,9 +1,11 @@
 """What of Anthropic's API may be used with the gateway's own keys."""
 
 import json
-from typing import Any
+import re
+from typing import Any, get_args
 
 import pytest
+from anthropic.types.anthropic_beta_param import AnthropicBetaParam
 from anthropic.types.beta.message_create_params import MessageCreateParamsBase
 
 from translators.errors import TranslationError
@@ -199,6 +201,13 @@ def test_an_operator_may_allow_more_betas(allowed: str) -> None:
     assert passing_betas(betas, Allowed(betas=frozenset({allowed}))) == (betas, None)
 
 
+def test_a_field_that_is_allowed_has_its_beta() -> None:
+    betas = ("server-side-fallback-2026-07-01",)
+
+    assert passing_betas(betas, Allowed(fields=frozenset({"fallbacks"}))) == (betas, None)
+    assert passing_betas(betas, NOTHING_MORE)[0] == ()
+
+
 def test_every_field_of_anthropics_sdk_is_known_one_way_or_the_other() -> None:
     # Whoever updates the SDK sees what is new, and decides.
     decided = {"speed", "inference_geo", "mcp_servers", "container", "fallbacks", "fallback_credit_token"}
@@ -207,3 +216,54 @@ def test_every_field_of_anthropics_sdk_is_known_one_way_or_the_other() -> None:
 
     assert named - FIELDS <= decided | in_headers | {"billing_policy"}
     assert {"claude-code", "interleaved-thinking", "context-1m"} <= BETAS
+
+
+# What Claude Code sends beside what Anthropic's SDK names: seen in public captures of its requests, or in recordings.
+SEEN_ELSEWHERE = {
+    "advanced-tool-use",
+    "claude-code",
+    "effort",
+    "mid-conversation-system",
+    "prompt-caching-scope",
+    "redact-thinking",
+    "tool-examples",
+    "tool-search-tool",
+    "web-fetch",
+    # Nothing here shows it; the tool that it was for needs none any more.
+    "web-search",
+}
+# What the SDK names and nobody needs for messages, or what operators allow.
+NOT_FOR_ALL = {
+    "agent-memory",
+    "admin-user-sign-out",
+    "analytics-usage-cost",
+    "ce-claude-code-managed-settings",
+    "ce-plugins",
+    "ce-user-management",
+    "dreaming",
+    "efs",
+    "experimental-claude-tag",
+    "fallback-credit",
+    "google-managed-data-controls",
+    "inline-tools",
+    "managed-agents",
+    "mcp-tunnels",
+    "message-batches",
+    "oauth",
+    "server-side-fallback",
+    "spend-limit-reads",
+    "telemetry-destinations",
+    "user-profiles",
+    "user-profiles-billing",
+    "webhooks",
+}
+
+
+def test_every_beta_that_anthropics_sdk_knows_is_decided_and_every_other_one_was_seen() -> None:
+    literal = next(part for part in get_args(AnthropicBetaParam) if get_args(part))
+    # These stand in the SDK's code only.
+    named = {*get_args(literal), "fine-grained-tool-streaming-2025-05-14", "oauth-2025-04-20"}
+    sdks = {re.sub(r"-20\d\d-\d\d-\d\d$", "", beta) for beta in named}
+
+    assert sdks - BETAS == NOT_FOR_ALL
+    assert BETAS - sdks == SEEN_ELSEWHERE

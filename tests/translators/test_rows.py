@@ -277,10 +277,19 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
     ),
     "unknown fields": (
         "unknown-fields",
-        "unknown-fields-in-messages",
-        "unknown-fields-in-calls",
-        "unknown-fields-in-parts",
         "unknown-fields-echoes",
+        "unknown-fields-in-calls",
+        "unknown-fields-in-choice",
+        "unknown-fields-in-legacy-choice",
+        "unknown-fields-in-marks-of-messages",
+        "unknown-fields-in-messages",
+        "unknown-fields-in-named-choice",
+        "unknown-fields-in-options",
+        "unknown-fields-in-parts",
+        "unknown-fields-in-thinking",
+        "unknown-fields-in-web-search-options",
+        "unknown-fields-inside-parts",
+        "unknown-fields-inside-tools",
     ),
     "anthropic's shapes": (
         "anthropic-calls",
@@ -352,6 +361,9 @@ REQUEST_ROWS: dict[str, tuple[str, ...]] = {
         "cache-calls-wrong",
         "native-fallbacks",
         "native-fallbacks-not-allowed",
+        "native-fallbacks-several",
+        "native-fallbacks-null",
+        "native-fallbacks-rejected",
         "native-speed",
         "native-speed-lacking",
         "native-speed-lacking-standard",
@@ -450,7 +462,12 @@ ANSWER_ROWS: dict[str, tuple[str, ...]] = {
         "stop-blank-before-a-call",
         "stop-blank-before-json",
     ),
-    "OpenRouter's dialect": ("reasoning-in-openrouters-field", "reasoning-openrouter-effort"),
+    "OpenRouter's dialect": (
+        "reasoning-in-openrouters-field",
+        "reasoning-in-openrouters-field-before-a-call",
+        "reasoning-in-openrouters-field-omitted",
+        "reasoning-openrouter-effort",
+    ),
 }
 ROWS = {**REQUEST_ROWS, **FORCED_ROWS, **SCHEMA_ROWS, **ANSWER_ROWS}
 NAMES = {path.name for folder in ("requests", "answers", "streams") for path in (TESTS / "corpus" / folder).iterdir()}

@@ -3,15 +3,16 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
+from translators.chat.unknown import read_counted
 from translators.errors import TranslationError
 from translators.models import CACHE_LIFETIME, CACHE_MARKS
-from translators.reading import decode, is_null
+from translators.reading import is_null
 from translators.wire.chat import CacheBreakpoint
+from translators.wire.known import Counted
 
 Block: TypeAlias = dict[str, Any]
 
@@ -31,18 +32,20 @@ UNMARKABLE: Final = frozenset({"thinking", "redacted_thinking"})
 _LONG_LIFETIMES: Final = frozenset({"30m", "1h", "12h", "24h"})
 
 
-class _Mark(msgspec.Struct):
+class _Mark(Struct):
     type: str = "ephemeral"
     ttl: str | None = None
 
 
-_MARK_DECODER: Final = msgspec.json.Decoder(_Mark)
+_MARK: Final[Counted[_Mark]] = Counted(_Mark)
 
 
-def mark_of(cache_control: Raw, breakpoint: CacheBreakpoint | None, path: str) -> Block | None:
+def mark_of(
+    cache_control: Raw, breakpoint: CacheBreakpoint | None, path: str, adjustments: Adjustments | None = None
+) -> Block | None:
     """The mark that a part, message or tool carries, in Anthropic's spelling or in OpenAI's; None for no mark."""
     if not is_null(cache_control):
-        mark = decode(_MARK_DECODER, cache_control, f"{path}.{MARK}")
+        mark = read_counted(_MARK, cache_control, f"{path}.{MARK}", adjustments)
         if mark.type != "ephemeral" or mark.ttl not in (None, "5m", "1h"):
             raise TranslationError(
                 "A cache mark is {'type': 'ephemeral'}, with a 'ttl' of '5m' or '1h'.",

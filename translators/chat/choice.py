@@ -15,27 +15,25 @@ from translators.chat.hosted import HOSTED_TYPES, hosted_name
 from translators.chat.names import upstream_tool_name
 from translators.chat.shape import CALL_PROPERTY, TextCall
 from translators.chat.tools import Tools
+from translators.chat.unknown import read_counted
 from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_STRICT_VALUES, MAX_TOOLS, check_length, check_text
 from translators.models import FORM, ONE_CALL, ModelRow
-from translators.reading import decode, is_null
+from translators.reading import is_null
 from translators.schema import OutsideSubsetError, Structured, schema_hash, structured, with_own_definitions
 from translators.weight import has_more_values
 from translators.wire.chat import (
-    LEGACY_CHOICE_DECODER,
-    OBJECT_DECODER,
-    TOOL_CHOICE_DECODER,
+    LEGACY_CHOICE,
+    TOOL_CHOICE,
     AllowedTools,
     ChatRequest,
     LegacyChoice,
     ToolChoice,
-    field_names,
 )
 
 _MODES: Final = ("none", "auto", "required")
 # A choice by name: OpenAI's two kinds of tools, in their own field or flat, and Anthropic's only one.
 _KINDS: Final = ("function", "custom", "tool")
-_CHOICE_FIELDS: Final = field_names(ToolChoice)
 _MUST_CALL: Final = "In this turn, answer by calling {tools}, not with text alone."
 _MAY_CALL: Final = "In this turn, call no other tools than {tools}."
 
@@ -193,15 +191,12 @@ def _closed_object(properties: Block) -> Block:
 
 def _read(request: ChatRequest, tools: Tools, adjustments: Adjustments) -> _Wish | None:
     if tools.is_legacy:
-        return _read_legacy(request, tools)
+        return _read_legacy(request, tools, adjustments)
     if is_null(request.tool_choice):
         return None
-    choice = decode(TOOL_CHOICE_DECODER, request.tool_choice, "tool_choice")
+    choice = read_counted(TOOL_CHOICE, request.tool_choice, "tool_choice", adjustments)
     if isinstance(choice, str):
         return _Wish(_mode(choice, "tool_choice"))
-    if not has_more_values(request.tool_choice, MAX_TOOLS):
-        fields = decode(OBJECT_DECODER, request.tool_choice, "tool_choice")
-        adjustments.count_unknown(len(fields.keys() - _CHOICE_FIELDS))
     is_single = bool(choice.disable_parallel_tool_use)
     if choice.type == "allowed_tools":
         listed = AllowedTools(choice.tools, choice.mode) if choice.tools is not None else None
@@ -244,10 +239,10 @@ def _read_allowed(allowed: AllowedTools, tools: Tools) -> _Wish:
     return _Wish(mode, allowed=tuple(names))
 
 
-def _read_legacy(request: ChatRequest, tools: Tools) -> _Wish | None:
+def _read_legacy(request: ChatRequest, tools: Tools, adjustments: Adjustments) -> _Wish | None:
     if is_null(request.function_call):
         return None
-    choice = decode(LEGACY_CHOICE_DECODER, request.function_call, "function_call")
+    choice = read_counted(LEGACY_CHOICE, request.function_call, "function_call", adjustments)
     if isinstance(choice, LegacyChoice):
         return _Wish("required", _known(choice.name, tools, "function_call"))
     return _Wish(_mode(choice, "function_call"))

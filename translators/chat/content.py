@@ -14,14 +14,14 @@ from translators.adjustments import Adjustments
 from translators.chat.caching import MARK, mark_of
 from translators.chat.native_shapes import CALL, RESULT, UnreadShapesError
 from translators.chat.places import Places
-from translators.chat.unknown import unknown_of_parts
+from translators.chat.unknown import read_counted, unknown_of_parts
 from translators.errors import TranslationError
 from translators.limits import MAX_ESCAPED, MAX_PARTS, MAX_TEXT_FILE, check_length, check_text
 from translators.reading import SPOKEN, decode, is_blank, is_null, is_text, missing_parameter, text_json
 from translators.wire.chat import (
-    BLOCK_SOURCE_DECODER,
-    DOCUMENT_URL_DECODER,
-    IMAGE_URL_DECODER,
+    BLOCK_SOURCE,
+    DOCUMENT_URL,
+    IMAGE_URL,
     KNOWN_PARTS_DECODER,
     OBJECT_DECODER,
     PARTS_DECODER,
@@ -186,7 +186,7 @@ class ContentWriter:
                 if not self._shapes_are_read:
                     raise UnreadShapesError
                 continue
-            mark = mark_of(part.cache_control, part.prompt_cache_breakpoint, place)
+            mark = mark_of(part.cache_control, part.prompt_cache_breakpoint, place, self._adjustments)
             if block is not None:
                 blocks.append(block)
                 if self.trace is not None:
@@ -266,7 +266,7 @@ class ContentWriter:
         path = f"{path}.document_url"
         if is_null(part.document_url):
             raise missing_parameter(path)
-        document = decode(DOCUMENT_URL_DECODER, part.document_url, path)
+        document = read_counted(DOCUMENT_URL, part.document_url, path, self._adjustments)
         if isinstance(document, DocumentUrl):
             path = f"{path}.url"
         url = document.url if isinstance(document, DocumentUrl) else part.document_url
@@ -276,7 +276,7 @@ class ContentWriter:
         """An image or a document as Anthropic has it."""
         if is_null(part.source):
             raise missing_parameter(f"{path}.source")
-        source = decode(BLOCK_SOURCE_DECODER, part.source, f"{path}.source")
+        source = read_counted(BLOCK_SOURCE, part.source, f"{path}.source", self._adjustments)
         inner = self._source(source, f"{path}.source", part.type)
         block: Block = {"type": part.type, "source": inner, **_mark_taken_out(inner)}
         if part.type == "document":
@@ -325,7 +325,7 @@ class ContentWriter:
     def _image(self, value: Raw, path: str) -> Block:
         if is_null(value):
             raise missing_parameter(path)
-        image = decode(IMAGE_URL_DECODER, value, path)
+        image = read_counted(IMAGE_URL, value, path, self._adjustments)
         if not isinstance(image, ImageUrl):
             # Some clients send the URL itself where the object belongs.
             return _image_block(bytes(value), path)

@@ -8,8 +8,9 @@ from orjson import Fragment
 from translators.adjustments import Adjustments
 from translators.chat.caching import MARK
 from translators.chat.content import Block
+from translators.chat.unknown import read_counted
 from translators.reading import decode, is_null
-from translators.wire.chat import OBJECT_DECODER, USER_LOCATION_DECODER, ApproximateLocation, UserLocation
+from translators.wire.chat import OBJECT_DECODER, USER_LOCATION, ApproximateLocation, UserLocation
 
 WEB_SEARCH: Final = "web_search_20260318"
 # The newest that needs nothing of a model but server tools.
@@ -59,7 +60,7 @@ def hosted_tool(fields: dict[str, Raw], kind: str, path: str, adjustments: Adjus
         definition[_CALLERS] = ["direct"]
     definition |= {field: Fragment(bytes(value)) for field, value in given.items() if field in own}
     if name == "web_search" and "user_location" in given:
-        where = decode(USER_LOCATION_DECODER, given["user_location"], f"{path}.user_location")
+        where = read_counted(USER_LOCATION, given["user_location"], f"{path}.user_location", adjustments)
         if (place := location(where)) is not None:
             definition["user_location"] = place
     for field in ("search_context_size", "container"):

@@ -379,8 +379,10 @@ class ConversationWriter:
                 )
             if self._trace is not None:
                 self._trace.note(uses[-1], places.get(call.id, path))
-            if call.cache_control is not UNSET and (mark := mark_of(call.cache_control, None, path)) is not None:
-                uses[-1][MARK] = mark
+            if call.cache_control is not UNSET:
+                mark = mark_of(call.cache_control, None, path, self._adjustments)
+                if mark is not None:
+                    uses[-1][MARK] = mark
             calls.append(waiting)
         if (legacy := item.message.function_call) is not None and not calls:
             # The old form has no ids; a place in the list is the same in every turn.
@@ -436,7 +438,7 @@ class ConversationWriter:
             result["content"] = Fragment(content) if isinstance(content, bytes) else content
         if item.message.is_error == TRUE:
             result["is_error"] = True
-        if (mark := _own_mark(item)) is not None:
+        if (mark := _own_mark(item, self._adjustments)) is not None:
             result[MARK] = mark
         return result
 
@@ -473,7 +475,7 @@ class ConversationWriter:
         self._keep_orphan(item)
         if texts and (name := item.message.name) and self._says(item, name):
             texts[0]["text"] = Fragment(_spliced(f"{name}:\n", orjson.dumps(texts[0]["text"])))
-        if (mark := _own_mark(item)) is not None:
+        if (mark := _own_mark(item, self._adjustments)) is not None:
             if texts:
                 texts[-1].setdefault(MARK, mark)
             else:
@@ -489,7 +491,7 @@ class ConversationWriter:
         self.conversation.add(role, content)
         if self._trace is not None and content:
             self._trace.note(self.conversation.messages[-1], source.content_path)
-        if (mark := _own_mark(source)) is not None:
+        if (mark := _own_mark(source, self._adjustments)) is not None:
             self._mark_before(mark)
 
     def _as_system(self, block: Block) -> Block:
@@ -592,10 +594,10 @@ def _run(placed: list[_Placed]) -> _Run:
     return _Run(placed[0], placed[1:]) if has_assistant else _Run(None, placed)
 
 
-def _own_mark(item: _Placed) -> Block | None:
+def _own_mark(item: _Placed, adjustments: Adjustments) -> Block | None:
     """The mark that a message carries as a whole."""
     given = item.message.cache_control
-    return None if is_null(given) else mark_of(given, None, item.path)
+    return None if is_null(given) else mark_of(given, None, item.path, adjustments)
 
 
 def _side(item: _Placed) -> str:

@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.chat.content import Block
+from translators.chat.unknown import read_counted
 from translators.errors import TranslationError
 from translators.model_names import Spelling
 from translators.models import BINDING, DISPLAY, EFFORT_LEVELS, ModelRow
 from translators.reading import decode, is_null
 from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest, ReasoningOptions
+from translators.wire.known import Counted
 
 OPENAI_EFFORTS: Final = ("none", "minimal", *EFFORT_LEVELS)
 # Where thinking is a budget in tokens; 1,024 is the least that Messages takes.
@@ -83,7 +84,7 @@ class _Wish:
         return "reasoning.effort" if self.field == "reasoning" else "reasoning_effort"
 
 
-class _Thinking(msgspec.Struct):
+class _Thinking(Struct):
     """Anthropic's own field."""
 
     type: str
@@ -92,7 +93,7 @@ class _Thinking(msgspec.Struct):
     block_binding: Raw = NULL
 
 
-_THINKING_DECODER: Final = msgspec.json.Decoder(_Thinking)
+_THINKING: Final[Counted[_Thinking]] = Counted(_Thinking)
 
 
 def write_reasoning(
@@ -140,10 +141,12 @@ def _decided(wish: _Wish, row: ModelRow, circumstances: Circumstances, adjustmen
     if wish.mode == "between_tools" and wish.mode in row.thinking:
         return Reasoning({"type": "between_tools"}, _beside(wish, row, adjustments), is_thinking=True)
     if wish.effort == "none":
+        if wish.budget is not None and wish.field == "reasoning":
+            adjustments.add("reasoning.max_tokens", "dropped", "reasoning.effort")
         return _none(wish, row, adjustments)
     is_manual = wish.mode == "enabled" and "enabled" in row.thinking
     # A budget is as good as an effort, where the model takes one; else the nearest effort stands for it.
-    effort = _beside(wish, row, adjustments) if is_manual else _nearest(wish.effort, wish.field, row, adjustments)
+    effort = _beside(wish, row, adjustments) if is_manual else _effort(wish, row, adjustments)
     if not row.can_think:
         if wish.field != "reasoning_effort" or effort is None:
             adjustments.add(wish.field, "dropped", "model")
@@ -185,16 +188,16 @@ def _is_allowed_without_thinking(effort: str | None, row: ModelRow) -> bool:
 def _wish(request: ChatRequest, circumstances: Circumstances, adjustments: Adjustments) -> _Wish | None:
     """Anthropic's own field wins over OpenAI's, which wins over OpenRouter's."""
     if not is_null(request.thinking):
+        _name_overruled(request.reasoning, "thinking", None, adjustments)
         return _wish_of_thinking(request, adjustments)
     if request.reasoning_effort is not None:
+        _name_overruled(request.reasoning, "reasoning_effort", request.reasoning_effort, adjustments)
         hidden = request.include_reasoning is False and not circumstances.always_show
         effort = _checked_effort(request.reasoning_effort, "reasoning_effort")
         return _Wish(effort, display="omitted" if hidden else "summarized")
     options = request.reasoning
     if options is not None and (options.enabled or options.effort or options.max_tokens):
         level = _checked_effort(options.effort, "reasoning.effort") if options.effort else None
-        if level is None and options.max_tokens:
-            level = _effort_of_budget(options.max_tokens)
         display = "omitted" if options.exclude and not circumstances.always_show else "summarized"
         return _Wish(level, options.max_tokens, display, "reasoning")
     if options is not None and options.enabled is False:
@@ -203,9 +206,19 @@ def _wish(request: ChatRequest, circumstances: Circumstances, adjustments: Adjus
     return _Wish(field="include_reasoning") if request.include_reasoning else None
 
 
+def _name_overruled(options: ReasoningOptions | None, by: str, effort: str | None, adjustments: Adjustments) -> None:
+    """Name the amounts of OpenRouter's field that another field overrules; `effort` is the one that both may say."""
+    if options is None:
+        return
+    if options.max_tokens:
+        adjustments.add("reasoning.max_tokens", "dropped", by)
+    if options.effort and options.effort != effort:
+        adjustments.add("reasoning.effort", "dropped", by)
+
+
 def _wish_of_thinking(request: ChatRequest, adjustments: Adjustments) -> _Wish:
     """Anthropic's field in whichever of its generations; each model gets it in the one it takes."""
-    given = decode(_THINKING_DECODER, request.thinking, "thinking")
+    given = read_counted(_THINKING, request.thinking, "thinking", adjustments)
     asked = request.reasoning_effort
     effort = None if asked is None else _checked_effort(asked, "reasoning_effort")
     display = "summarized" if given.display is None else given.display
@@ -284,16 +297,38 @@ def _bound(wish: _Wish, thinking: Block) -> Block:
     return thinking if wish.binding is None else {**thinking, _BINDING: Fragment(wish.binding)}
 
 
+def _effort(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
+    """The effort for a wish; OpenRouter's budget, where the model takes none, is named with what stands for it."""
+    effort = _nearest(wish.effort, wish.field, row, adjustments)
+    if wish.field != "reasoning" or wish.budget is None:
+        return effort
+    if effort is None and row.efforts:
+        effort = _lowered(_effort_of_budget(wish.budget), row)
+    if row.has_adaptive_thinking and effort is None:
+        adjustments.add("reasoning.max_tokens", "dropped", "model")
+    elif row.has_adaptive_thinking:
+        adjustments.add("reasoning.max_tokens", f"{wish.budget}->{effort}", "model")
+    elif wish.effort is not None and not row.efforts:
+        # The budget decides, and there is no effort beside it.
+        adjustments.add("reasoning.effort", "dropped", "model")
+    return effort
+
+
 def _nearest(wanted: str | None, field: str, row: ModelRow, adjustments: Adjustments) -> str | None:
     """The level itself, or the nearest lower one that the model has; None for a model without levels."""
     if not row.efforts or wanted is None:
         return None
     level = "low" if wanted == "minimal" else wanted
-    rank = EFFORT_LEVELS.index(level)
-    effort = next((name for name in reversed(row.efforts) if EFFORT_LEVELS.index(name) <= rank), row.efforts[0])
+    effort = _lowered(level, row)
     if effort != level:
         adjustments.add(field, f"{level}->{effort}", "model")
     return effort
+
+
+def _lowered(level: str, row: ModelRow) -> str:
+    """The nearest level at or below this one that the model has, else its lowest."""
+    rank = EFFORT_LEVELS.index(level)
+    return next((name for name in reversed(row.efforts) if EFFORT_LEVELS.index(name) <= rank), row.efforts[0])
 
 
 def _budgeted(

@@ -448,7 +448,8 @@ def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bo
             yield
         marked += caching.marked_blocks(messages[start : start + caching.MESSAGES_A_STEP])
     has_marks = bool(marked) or caching.has_marks(tools, system)
-    whole = caching.mark_of(request.cache_control, None, "") if not is_null(request.cache_control) else None
+    given = request.cache_control
+    whole = caching.mark_of(given, None, "", draft.adjustments) if not is_null(given) else None
     if whole is None and not has_marks:
         whole = _asked_mark(request)
         if whole is None:

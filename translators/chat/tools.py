@@ -17,6 +17,7 @@ from translators.chat.hosted import HOSTED_TYPES, WEB_SEARCH, hosted_name, hoste
 from translators.chat.names import upstream_tool_name
 from translators.chat.properties import Names, with_legal_names, with_names
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
+from translators.chat.unknown import read_counted
 from translators.errors import TranslationError
 from translators.limits import (
     MAX_ARGUMENTS,
@@ -34,7 +35,7 @@ from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS, may_use
 from translators.weight import count_values, has_more_values
 from translators.wire.chat import (
     CUSTOM_DECODER,
-    CUSTOM_FORMAT_DECODER,
+    CUSTOM_FORMAT,
     FUNCTION_DECODER,
     OBJECT_DECODER,
     RAW_LIST_DECODER,
@@ -47,8 +48,8 @@ from translators.wire.chat import (
     FunctionDefinition,
     ToolDefinition,
     WebSearchOptions,
-    field_names,
 )
+from translators.wire.known import field_names
 
 # Section 12 of the Messages reference.
 MAX_STRICT_TOOLS: Final = 20
@@ -320,7 +321,7 @@ class _ToolWriter:
                     written = self._examples(value, str(definition["name"]), path) if is_example else bytes(value)
                     definition[field_name] = Fragment(written)
                     self.tools.betas += [beta] if beta else []
-            if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path)) is not None:
+            if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path, self._adjustments)) is not None:
                 definition[MARK] = mark
         self.tools.definitions.append(definition)
 
@@ -360,7 +361,7 @@ class _ToolWriter:
         self._adjustments.count_unknown(len(fields.keys() - _CUSTOM_FIELDS))
         name = self._name(custom.name, path)
         definition: Block = {"name": name, "input_schema": Fragment(_FREE_TEXT)}
-        if description := _custom_description(custom, f"{path}.format"):
+        if description := _custom_description(custom, f"{path}.format", self._adjustments):
             definition["description"] = description
         self.tools.custom.add(custom.name)
         self.tools.schemas[name] = _FREE_TEXT
@@ -377,7 +378,7 @@ class _ToolWriter:
             return
         self.tools.names[name] = name
         definition = hosted_tool(fields, kind, path, self._adjustments)
-        if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path)) is not None:
+        if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path, self._adjustments)) is not None:
             definition[MARK] = mark
         self.tools.definitions.append(definition)
         self.tools.has_server_tools = True
@@ -392,7 +393,7 @@ class _ToolWriter:
         if tool.name is not None:
             self._name(tool.name, path)
         definition: Block = {key: Fragment(bytes(value)) for key, value in fields.items() if key != MARK}
-        if (mark := mark_of(tool.cache_control, None, path)) is not None:
+        if (mark := mark_of(tool.cache_control, None, path, self._adjustments)) is not None:
             definition[MARK] = mark
         self.tools.definitions.append(definition)
         self.tools.has_server_tools = True
@@ -512,11 +513,11 @@ def _wrapped(fields: dict[str, Raw]) -> bytes:
     return orjson.dumps(inner)
 
 
-def _custom_description(custom: CustomDefinition, path: str) -> str:
+def _custom_description(custom: CustomDefinition, path: str, adjustments: Adjustments) -> str:
     """A grammar cannot be enforced; the model is told of it."""
     parts = [custom.description or ""]
     if not is_null(custom.format):
-        form = decode(CUSTOM_FORMAT_DECODER, custom.format, path)
+        form = read_counted(CUSTOM_FORMAT, custom.format, path, adjustments)
         grammar = form.grammar or form
         if grammar.definition:
             syntax = grammar.syntax or "given"

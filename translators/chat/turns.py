@@ -5,7 +5,7 @@ that it came after (`parent`), and goes back only together with all of these: wh
 """
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -39,6 +39,8 @@ _FORM: Final = 1
 # So many turns make a step: 2 ms at most, for such as nobody has compared yet; and so many keys: 0.2 ms.
 _TURNS_A_STEP: Final = 32
 _KEYS_A_STEP: Final = 128
+# The turns of a run in which none is kept: nobody calls tools so often without a thought.
+_LONGEST_RUN: Final = 500
 # What is remembered of a turn: its value, the turn that is read from it, and the content that is made of that.
 _COPIES: Final = 4
 _OBJECT_BYTES: Final = 1_000
@@ -69,7 +71,8 @@ class Origin(Struct, frozen=True):
     """What a request is to the answer that will be kept: its place in a conversation, and what was sent before it.
 
     `parent` is the link to the latest turn that goes back as it was made. `is_gap` says that something was left out,
-    which is a reason to keep an answer that hides nothing.
+    which is a reason to keep an answer that hides nothing. `run` is the place of the run of turns that it belongs to,
+    where none of these is kept yet.
     """
 
     before: bytes
@@ -77,6 +80,7 @@ class Origin(Struct, frozen=True):
     ground: bytes
     parent: bytes = b""
     is_gap: bool = False
+    run: bytes = b""
 
 
 class Recalled(Struct, frozen=True):
@@ -155,9 +159,29 @@ def _hides_something(types: Sequence[str]) -> bool:
     return any(kind in THINKING for kind in types) or "text" in types[types.index("tool_use") :]
 
 
-def kept_place(origin: Origin, names: Sequence[str]) -> bytes | None:
-    """The key under which a turn's own key is kept, to be found by its place; None where it calls nothing."""
-    return place_key(origin.before, origin.model) if names else None
+def kept_places(origin: Origin, names: Sequence[str]) -> list[bytes]:
+    """The keys under which a turn's own key is kept, to be found by its place; none where it calls nothing.
+
+    Clients that merge the turns of a run show all of them at the place of the first one.
+    """
+    if not names:
+        return []
+    return [place_key(place, origin.model) for place in (origin.before, origin.run) if place]
+
+
+def run_of(history: History, messages: Sequence[ChatMessage], keys: Sequence[bytes], found: Collection[bytes]) -> bytes:
+    """What stood before the first of the assistant's turns since the user's last message.
+
+    b"" where one of these is kept, or where there are so many that looking for it would take long.
+    """
+    run, begin = b"", len(messages)
+    for number, (turn, key) in enumerate(zip(reversed(history.turns), reversed(keys), strict=True)):
+        if any(message.role == "user" for message in messages[turn.index + 1 : begin]):
+            break
+        if key in found or number == _LONGEST_RUN:
+            return b""
+        run, begin = turn.before, turn.index
+    return run
 
 
 # Recalling

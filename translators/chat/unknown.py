@@ -1,48 +1,45 @@
-"""Fields that nobody here knows: counted at the top of a request, in its messages and calls, and in contents."""
+"""Fields that nobody here knows: counted in a request, and in the objects inside it, however deep."""
 
-from collections.abc import Generator, Iterable, Mapping
-from typing import Final
+from collections.abc import Generator
+from typing import Final, Protocol, TypeVar
 
+import msgspec
 from msgspec import Raw
 
 from translators.limits import MAX_UNKNOWN_FIELDS, too_many_fields
-from translators.reading import is_null
+from translators.reading import decode
 from translators.weight import fields_in_steps
-from translators.wire.chat import (
-    CALL_FIELDS,
-    CUSTOM_CALL_FIELDS,
-    FILE_FIELDS,
-    FUNCTION_CALL_FIELDS,
-    IMAGE_FIELDS,
-    KNOWN_FIELDS,
-    MESSAGE_FIELDS,
-    OBJECT_DECODER,
-    PART_FIELDS,
-    RAW_LIST_DECODER,
-)
+from translators.wire.chat import MESSAGE, OBJECT_DECODER, PART, RAW_LIST_DECODER, REQUEST
+from translators.wire.known import Counted, Shape
+
+V = TypeVar("V")
 
 # What is no larger cannot hold so many fields that reading it takes long.
 _WEIGHED_BYTES: Final = 2**20
 _BYTES_A_STEP: Final = 32 * 1024
 _BYTES_A_MESSAGE: Final = 256
 _OBJECT: Final = ord("{")
-# The objects inside of others that have fields of their own.
-_OF_CALLS: Final = {"function": FUNCTION_CALL_FIELDS, "custom": CUSTOM_CALL_FIELDS}
-_OF_MESSAGES: Final = {"function_call": FUNCTION_CALL_FIELDS}
-_OF_PARTS: Final = {"image_url": IMAGE_FIELDS, "file": FILE_FIELDS}
+_ARRAY: Final = ord("[")
+_MESSAGES: Final = "messages"
+_OPTIONS: Final = Shape(REQUEST.fields, {name: inner for name, inner in REQUEST.inner.items() if name != _MESSAGES})
+
+
+class Count(Protocol):
+    """Who is told of unknown fields."""
+
+    def count_unknown(self, count: int, /) -> None:
+        """Note so many more."""
+        ...
 
 
 def unknown_in_steps(body: bytes) -> Generator[None, None, int]:
     """How many fields of a body (that has been read) nobody knows; too many in one object are refused."""
     fields = yield from _fields(body)
-    count = _unknown(fields, KNOWN_FIELDS)
+    count = _unknown(fields, _OPTIONS)
     work = 0
-    for message in RAW_LIST_DECODER.decode(fields["messages"]):
+    for message in RAW_LIST_DECODER.decode(fields[_MESSAGES]):
         members = yield from _fields(message)
-        count += _unknown(members, MESSAGE_FIELDS) + _inside(members, _OF_MESSAGES)
-        calls = members.get("tool_calls")
-        if calls is not None and not is_null(calls):
-            count += _in_list(RAW_LIST_DECODER.decode(calls), CALL_FIELDS, _OF_CALLS)
+        count += _unknown(members, MESSAGE)
         work += len(message) + _BYTES_A_MESSAGE
         if work > _BYTES_A_STEP:
             work = 0
@@ -52,7 +49,29 @@ def unknown_in_steps(body: bytes) -> Generator[None, None, int]:
 
 def unknown_of_parts(content: Raw) -> int:
     """The same for the parts of a content that has been read."""
-    return _in_list(RAW_LIST_DECODER.decode(content), PART_FIELDS, _OF_PARTS)
+    return unknown_in(content, PART)
+
+
+def read_counted(kind: Counted[V], value: Raw, path: str, count: Count | None) -> V:
+    """The value at `path`, whose unknown fields are counted."""
+    try:
+        return kind.known.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # A mistake, or a field that nobody here knows.
+        found = decode(kind.patient, value, path)
+        if count is not None:
+            count.count_unknown(unknown_in(value, kind.shape))
+        return found
+
+
+def unknown_in(value: bytes | Raw, shape: Shape) -> int:
+    """The unknown fields of an object, or of those of a list; other values, which have been read, have none."""
+    kind = memoryview(value)[0]
+    if kind == _OBJECT:
+        return _unknown(OBJECT_DECODER.decode(value), shape)
+    if kind == _ARRAY:
+        return sum(unknown_in(item, shape) for item in RAW_LIST_DECODER.decode(value))
+    return 0
 
 
 def _fields(value: bytes | Raw) -> Generator[None, None, dict[str, Raw]]:
@@ -62,26 +81,8 @@ def _fields(value: bytes | Raw) -> Generator[None, None, dict[str, Raw]]:
     return OBJECT_DECODER.decode(value)
 
 
-def _in_list(items: Iterable[Raw], known: frozenset[str], inner: Mapping[str, frozenset[str]]) -> int:
-    count = 0
-    for item in items:
-        members = OBJECT_DECODER.decode(item)
-        count += _unknown(members, known) + _inside(members, inner)
-    return count
-
-
-def _unknown(members: Mapping[str, Raw], known: frozenset[str]) -> int:
-    unknown = len(members.keys() - known)
+def _unknown(members: dict[str, Raw], shape: Shape) -> int:
+    unknown = len(members.keys() - shape.fields)
     if unknown > MAX_UNKNOWN_FIELDS:
         raise too_many_fields(MAX_UNKNOWN_FIELDS)
-    return unknown
-
-
-def _inside(members: Mapping[str, Raw], inner: Mapping[str, frozenset[str]]) -> int:
-    """The unknown fields of the objects that stand in another one's fields."""
-    count = 0
-    for name, known in inner.items():
-        value = members.get(name)
-        if value is not None and memoryview(value)[0] == _OBJECT:
-            count += _unknown(OBJECT_DECODER.decode(value), known)
-    return count
+    return unknown + sum(unknown_in(members[name], inner) for name, inner in shape.inner.items() if name in members)

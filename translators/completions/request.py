@@ -7,13 +7,20 @@ from typing import Final
 import orjson
 from msgspec import Raw
 
+from translators.chat.unknown import unknown_in
 from translators.errors import TranslationError
 from translators.other_bodies import mistaken_body
 from translators.reading import check_in_steps, checked_body, decode, is_null, is_text
 from translators.steps import in_one_go
 from translators.structure import Members, check_values
 from translators.wire.chat import TEXT_DECODER, ChatMessage, ChatRequest
-from translators.wire.completions import COMPLETION_DECODER, COMPLETION_FIELDS, PROMPT_DECODER, CompletionRequest
+from translators.wire.completions import (
+    COMPLETION_DECODER,
+    COMPLETION_FIELDS,
+    PROMPT_DECODER,
+    STREAM_OPTIONS,
+    CompletionRequest,
+)
 
 # As many as OpenAI takes.
 MAX_PROMPTS: Final = 2048
@@ -55,10 +62,13 @@ def _read(body: bytes, max_choices: int) -> Generator[None, None, Completions]:
         message = "Text cannot be filled in before a suffix: Claude writes what follows, not what comes before."
         raise TranslationError(message, param="suffix", code="unsupported_parameter")
     yield
-    names = set(Members(body).names)
+    members = Members(body)
+    names = set(members.names)
     if is_null(request.prompt) and (mistaken := mistaken_body(names, wanted="prompt")) is not None:
         raise mistaken
     unknown = len(names - COMPLETION_FIELDS)
+    if request.stream_options is not None:
+        unknown += unknown_in(members.values["stream_options"], STREAM_OPTIONS)
     prompts = yield from _prompts(request.prompt)
     count = 1 if request.n is None else request.n
     _check_count(count, len(prompts), max_choices)

@@ -49,6 +49,7 @@ FIELDS: Final = frozenset(
 BETAS: Final = frozenset(
     {
         "advanced-tool-use",
+        "advisor-tool",
         "cache-diagnosis",
         "claude-code",
         "code-execution",
@@ -66,6 +67,7 @@ BETAS: Final = frozenset(
         "mcp-client",
         "message-threads",
         "mid-conversation-output-config",
+        "mid-conversation-system",
         "mid-conversation-system-clear-at",
         "mid-conversation-tool-changes",
         "model-context-window-exceeded",
@@ -89,6 +91,12 @@ BETAS: Final = frozenset(
         "web-search",
     }
 )
+# What a field that an operator allows cannot do without.
+_BETA_OF_FIELD: Final = {
+    "fallbacks": "server-side-fallback",
+    "fallback_credit_token": "fallback-credit",
+    "billing_policy": "user-profiles-billing",
+}
 _DATE: Final = re.compile(r"-20\d\d-?\d\d-?\d\d$")
 _MOST_TOOLS: Final = 10_000
 # Objects begin with braces, schemas are full of them; twice as many as there is room for in the largest context.
@@ -128,6 +136,8 @@ def check_allowed_in_steps(body: bytes, allowed: Allowed) -> Generator[None, Non
 def passing_betas(betas: Iterable[str], allowed: Allowed) -> tuple[tuple[str, ...], str | None]:
     """The betas that go on, and what is to be said of the others; upstream does without them what it does for all."""
     may_pass = BETAS | allowed.betas
+    if allowed.fields:
+        may_pass |= {beta for field, beta in _BETA_OF_FIELD.items() if field in allowed.fields}
     passing, notes = [], Adjustments()
     for beta in betas:
         if beta in may_pass or _DATE.sub("", beta) in may_pass or EVERYTHING in may_pass:

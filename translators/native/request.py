@@ -161,9 +161,15 @@ class _Search:
         for place, item in _items(content, path):
             yield
             self._count()
-            if not self._may_name_file(item) or (block := _read(_BLOCK_DECODER, item)) is None:
+            if not self._may_name_file(item):
                 continue
+            # An item may be nearly the whole body, and each time that it is read takes a turn.
+            yield
+            if (block := _read(_BLOCK_DECODER, item)) is None:
+                continue
+            yield
             each_once(OBJECT.read(item, place), place)
+            yield
             source = _source_of(block, f"{place}.source")
             if _is(block.type, "container_upload"):
                 return f"{place}.file_id"

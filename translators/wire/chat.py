@@ -12,6 +12,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from translators.wire.known import Counted, Shape, field_names, known, shape
+
 NULL: Final = Raw(b"null")
 TRUE: Final = Raw(b"true")
 
@@ -132,16 +134,6 @@ class ContentPart(Struct, gc=False):
     caller: Raw = NULL
 
 
-class KnownContentPart(ContentPart, forbid_unknown_fields=True, gc=False):
-    """A part without other fields."""
-
-    file: "KnownFileObject | None" = None
-
-
-class KnownFileObject(FileObject, forbid_unknown_fields=True):
-    """A file without other fields."""
-
-
 class BlockSource(Struct):
     """Where the content of one of Anthropic's own blocks comes from; which field counts follows from `type`."""
 
@@ -190,6 +182,7 @@ class Grammar(Struct):
 class CustomFormat(Grammar):
     """The form of a custom tool's input: a grammar, by itself or in a field of its own."""
 
+    type: Raw = NULL
     grammar: Grammar | None = None
 
 
@@ -209,6 +202,8 @@ class StreamOptions(Struct):
     """What a stream should carry."""
 
     include_usage: bool | None = None
+    # Ignored: nothing is added to hide lengths.
+    include_obfuscation: Raw = NULL
 
 
 class JsonSchemaFormat(Struct):
@@ -234,6 +229,15 @@ class ReasoningOptions(Struct):
     max_tokens: int | None = None
     exclude: bool | None = None
     enabled: bool | None = None
+    # How long summaries should be: ignored, as Claude decides.
+    summary: Raw = NULL
+
+
+class AudioOptions(Struct):
+    """What an answer should sound like, which says nothing where none is to be heard."""
+
+    format: Raw = NULL
+    voice: Raw = NULL
 
 
 class PromptCacheOptions(Struct):
@@ -256,6 +260,7 @@ class UserLocation(ApproximateLocation):
     """Where the user is; chat has the place in a field of its own."""
 
     approximate: ApproximateLocation | None = None
+    type: Raw = NULL
 
 
 class WebSearchOptions(Struct):
@@ -364,10 +369,9 @@ class KnownChatMessage(ChatMessage, forbid_unknown_fields=True, gc=False):
     function_call: KnownFunctionCall | None = None
 
 
-class KnownChatRequest(ChatRequest, forbid_unknown_fields=True):
-    """A body without other fields, here or in its messages."""
-
-    messages: list[KnownChatMessage]  # type: ignore[assignment]
+# A body without other fields, here, in its messages or in its options.
+_AUDIO: Final = known(AudioOptions) | None
+KnownChatRequest: Final = known(ChatRequest, messages=list[KnownChatMessage], audio=_AUDIO)
 
 
 # The same with what clients echo of answers, which says nothing. They are types of their own since messages come in
@@ -403,10 +407,8 @@ class EchoedMessage(ChatMessage, forbid_unknown_fields=True, gc=False):
     provider_specific_fields: Raw = NULL
 
 
-class EchoingChatRequest(ChatRequest, forbid_unknown_fields=True):
-    """A body without other fields but for echoes of answers."""
-
-    messages: list[EchoedMessage]  # type: ignore[assignment]
+# The same but for echoes of answers.
+EchoingChatRequest: Final = known(ChatRequest, messages=list[EchoedMessage], audio=_AUDIO)
 
 
 class NamedTool(Struct):
@@ -450,40 +452,33 @@ class LegacyChoice(Struct):
     name: str
 
 
-def field_names(struct: type[Struct]) -> frozenset[str]:
-    """The fields of a struct, as they are called in JSON."""
-    return frozenset(field.encode_name for field in msgspec.structs.fields(struct))
-
-
-# Those that a client can send.
-KNOWN_FIELDS: Final = field_names(ChatRequest)
-MESSAGE_FIELDS: Final = field_names(EchoedMessage)
-CALL_FIELDS: Final = field_names(EchoedToolCall)
-FUNCTION_CALL_FIELDS: Final = field_names(EchoedFunctionCall)
-CUSTOM_CALL_FIELDS: Final = field_names(CustomCall)
-PART_FIELDS: Final = field_names(ContentPart)
-IMAGE_FIELDS: Final = field_names(ImageUrl)
-FILE_FIELDS: Final = field_names(FileObject)
+# What clients can send; in a part's other fields it is counted where they are read.
+REQUEST: Final = Shape(field_names(ChatRequest), {**shape(ChatRequest).inner, "audio": shape(AudioOptions)})
+MESSAGE: Final = shape(EchoedMessage)
+PART: Final = shape(ContentPart)
 
 REQUEST_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 KNOWN_REQUEST_DECODER: Final = msgspec.json.Decoder(KnownChatRequest)
 ECHOING_REQUEST_DECODER: Final = msgspec.json.Decoder(EchoingChatRequest)
 PARTS_DECODER: Final = msgspec.json.Decoder(list[ContentPart])
 # Reads what `PARTS_DECODER` reads, where there is nothing to count.
-KNOWN_PARTS_DECODER: Final[msgspec.json.Decoder[list[ContentPart]]] = msgspec.json.Decoder(list[KnownContentPart])
+KNOWN_PARTS_DECODER: Final[msgspec.json.Decoder[list[ContentPart]]] = msgspec.json.Decoder(
+    list[known(ContentPart)]  # type: ignore[misc]
+)
 TEXT_PARTS_DECODER: Final = msgspec.json.Decoder(list[TextPart])
-CUSTOM_FORMAT_DECODER: Final = msgspec.json.Decoder(CustomFormat)
 TOOL_DECODER: Final = msgspec.json.Decoder(ToolDefinition)
-BLOCK_SOURCE_DECODER: Final = msgspec.json.Decoder(BlockSource)
-DOCUMENT_URL_DECODER: Final[msgspec.json.Decoder[DocumentUrl | str]] = msgspec.json.Decoder(DocumentUrl | str)
 FUNCTION_DECODER: Final = msgspec.json.Decoder(FunctionDefinition)
 CUSTOM_DECODER: Final = msgspec.json.Decoder(CustomDefinition)
-USER_LOCATION_DECODER: Final = msgspec.json.Decoder(UserLocation)
-IMAGE_URL_DECODER: Final[msgspec.json.Decoder[ImageUrl | str]] = msgspec.json.Decoder(ImageUrl | str)
-TOOL_CHOICE_DECODER: Final[msgspec.json.Decoder[ToolChoice | str]] = msgspec.json.Decoder(ToolChoice | str)
-LEGACY_CHOICE_DECODER: Final[msgspec.json.Decoder[LegacyChoice | str]] = msgspec.json.Decoder(LegacyChoice | str)
 # What every reader of JSON holds exactly.
 INTEGER_DECODER: Final = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)])
 TEXT_DECODER: Final = msgspec.json.Decoder(str)
 OBJECT_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 RAW_LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
+
+CUSTOM_FORMAT: Final[Counted[CustomFormat]] = Counted(CustomFormat)
+BLOCK_SOURCE: Final[Counted[BlockSource]] = Counted(BlockSource)
+DOCUMENT_URL: Final[Counted[DocumentUrl | str]] = Counted(DocumentUrl, or_text=True)
+IMAGE_URL: Final[Counted[ImageUrl | str]] = Counted(ImageUrl, or_text=True)
+USER_LOCATION: Final[Counted[UserLocation]] = Counted(UserLocation)
+TOOL_CHOICE: Final[Counted[ToolChoice | str]] = Counted(ToolChoice, or_text=True)
+LEGACY_CHOICE: Final[Counted[LegacyChoice | str]] = Counted(LegacyChoice, or_text=True)

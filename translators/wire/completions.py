@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from translators.wire.chat import NULL, ModelName, StreamOptions
+from translators.wire.known import field_names, shape
 
 
 class CompletionRequest(Struct):
@@ -33,4 +34,5 @@ class CompletionRequest(Struct):
 
 COMPLETION_DECODER: Final = msgspec.json.Decoder(CompletionRequest)
 PROMPT_DECODER: Final[msgspec.json.Decoder[str | list[Raw]]] = msgspec.json.Decoder(str | list[Raw])
-COMPLETION_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs.fields(CompletionRequest))
+COMPLETION_FIELDS: Final = field_names(CompletionRequest)
+STREAM_OPTIONS: Final = shape(StreamOptions)

@@ -5,10 +5,12 @@ import math
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from hypothesis.strategies import DataObject
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, Outcome
+from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, Lease, Outcome
 from gateway.keypool.allowance import Allowance, Reservation
-from gateway.keypool.bucket import Bucket
+from gateway.keypool.bucket import MOST_OWED_SECONDS, Bucket
+from gateway.keypool.rest import LONGEST_TOLD_SECONDS
 from tests.support.pools import (
     ASK,
     MODEL,
@@ -23,10 +25,14 @@ from tests.support.pools import (
     state_of,
     taken,
 )
-from translators.errors import ErrorKind
+from translators.errors import RULES, Blame, ErrorKind
 from translators.usage import Usage
 
 MARGIN = 0.02
+# What is owed, and a whole bucket.
+LONGEST_REFILL = MOST_OWED_SECONDS + 60
+# Sums of floats: a moment that was foretold may be off by that much.
+ROUNDING = 1e-3
 
 
 def told(headers: dict[str, str], now: float = 100.0, share: float = 1.0) -> Allowance:
@@ -202,6 +208,79 @@ def test_any_headers_leave_an_allowance_that_gives_a_time(heads: list[dict[str, 
         pool.release(lease, SUCCESS, now)
 
     assert pool.in_flight == 0
+
+
+# Debts
+
+
+def test_a_reservation_that_no_minute_can_hold_keeps_others_waiting_for_minutes_not_for_hours() -> None:
+    pool = pool_of("a")
+    meet(pool, 0, head("o", "w", input_tokens=(30_000, 30_000)))
+    taken(pool, 60, Demand(MODEL, 1_000_000))
+
+    assert pool.why_none(60, Demand(MODEL, 10))[1] == pytest.approx(MOST_OWED_SECONDS, rel=0.01)
+    assert pool.acquire(60 + MOST_OWED_SECONDS + 60, Demand(MODEL, 10)) is not None
+
+
+def test_figures_that_no_answer_can_have_keep_nobody_waiting_for_longer() -> None:
+    """One answer that said it had 10**12 tokens once made callers be told to come back in five days."""
+    pool = pool_of("a")
+    limits = head("o", "w", output_tokens=(800_000, 800_000), input_tokens=(4_000_000, 4_000_000))
+    now = 0.0
+    for output_tokens in (10**12, *[6] * 42):
+        now += pool.why_none(now, ASK)[1] + ROUNDING
+        meet(pool, now, limits, outcome=Outcome.success(Usage(output_tokens=output_tokens)))
+    now += pool.why_none(now, ASK)[1] + ROUNDING
+    taken(pool, now)
+
+    assert pool.why_none(now, ASK)[1] <= LONGEST_REFILL
+
+
+figures = st.integers(1, 10**15) | st.sampled_from([1, 50, 30_000, 800_000, 10**15])
+counts = st.integers(0, 10**13) | st.integers(0, 1_000)
+two = st.tuples(figures, st.integers(0, 10**15))
+some_heads = st.builds(
+    head,
+    st.sampled_from([None, "o", "o2"]),
+    requests=st.none() | two,
+    input_tokens=st.none() | two,
+    output_tokens=st.none() | two,
+    tokens=st.none() | two,
+    full_in=st.sampled_from([-10.0, 0.0, 1.0, 60.0, 10.0**7]),
+)
+usages = st.builds(Usage, input_tokens=counts, cache_read_tokens=counts, output_tokens=counts)
+outcomes = st.builds(
+    failed,
+    st.sampled_from([kind for kind in ErrorKind if RULES[kind].blame is not Blame.NOBODY]),
+    st.none() | st.floats(0, 10**9),
+    st.none() | usages,
+) | st.builds(Outcome.success, usages)
+
+
+@given(st.data())
+def test_no_history_makes_a_small_request_wait_longer_than_is_documented(data: DataObject) -> None:
+    pool = pool_of("a", "b", share=data.draw(st.sampled_from([1.0, 0.25])))
+    out: list[tuple[Lease, bool]] = []
+    now = 0.0
+    for _ in range(data.draw(st.integers(1, 25))):
+        now += data.draw(st.sampled_from([0.0, 0.1, 10.0, 400.0]))
+        demand = Demand(data.draw(st.sampled_from([MODEL, SIBLING])), data.draw(counts))
+        step = data.draw(st.sampled_from(["ask", "answer", "end"]))
+        if step == "ask" and (lease := pool.acquire(now, demand)) is not None:
+            out.append((lease, False))
+        elif step == "answer" and out and not out[0][1]:
+            lease, _ = out.pop(0)
+            pool.answered(lease, data.draw(some_heads), now, status=data.draw(st.sampled_from([200, 429, 413])))
+            out.append((lease, True))
+        elif step == "end" and out:
+            pool.release(out.pop(0)[0], data.draw(outcomes), now)
+
+        seconds = pool.why_none(now, Demand(MODEL, 10))[1]
+        assert seconds <= LONGEST_TOLD_SECONDS + ROUNDING or seconds == math.inf
+        allowances = [allowance for each in pool.organisations for allowance in each.allowances.values()]
+        assert all(
+            each.ready_at(10, now) <= max(each.cooling_until, now + LONGEST_REFILL + ROUNDING) for each in allowances
+        )
 
 
 # Shares

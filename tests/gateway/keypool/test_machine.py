@@ -136,7 +136,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.rejected: set[KeyState] = set()
         self.doubted: set[KeyState] = set()
         self.shut: dict[tuple[KeyState, str], float] = {}
-        # The same, of what another configuration may have put right.
+        # The same for what is shut since its organisation or workspace rests, which a new configuration ends.
         self.resting: dict[tuple[KeyState, str], float] = {}
 
     @initialize(
@@ -337,8 +337,8 @@ class PoolMachine(RuleBasedStateMachine):
             self._shut(out.state, out.lease.demand.model, 1.0)
         elif blame in (Blame.ORGANISATION, Blame.WORKSPACE) and not out.lease.key.mark.endswith(SECOND):
             for model in MODELS:
-                moment = self.now + max(1.0, min(seconds or 0.0, LONGEST_TOLD_SECONDS))
-                self.resting[out.state, model] = max(self.resting.get((out.state, model), 0.0), moment)
+                until = self.now + max(1.0, min(seconds or 0.0, LONGEST_TOLD_SECONDS))
+                self.resting[out.state, model] = max(self.resting.get((out.state, model), 0.0), until)
 
     def _shut(self, state: KeyState, model: str, seconds: float) -> None:
         self.shut[state, model] = max(self.shut.get((state, model), 0.0), self.now + seconds)
@@ -355,10 +355,6 @@ class PoolMachine(RuleBasedStateMachine):
         self._update(keys, PoolSettings(strategy, self.share) if is_changed else None)  # type: ignore[arg-type]
         assert [state.key for state in self.pool.states] == keys
 
-    def _update(self, keys: list[Key], new: PoolSettings | None = None) -> None:
-        self.pool.update(keys, new)
-        self.resting.clear()
-
     @rule(key=keys_of_any_kind)
     def put_key(self, key: Key) -> None:
         self._update([*(state.key for state in self.pool.states if state.key.name != key.name), key])
@@ -374,6 +370,10 @@ class PoolMachine(RuleBasedStateMachine):
     def drop_key(self, place: int) -> None:
         keys = [state.key for state in self.pool.states]
         self._update(keys[:place] + keys[place + 1 :])
+
+    def _update(self, keys: list[Key], pool_settings: PoolSettings | None = None) -> None:
+        self.pool.update(keys, pool_settings)
+        self.resting.clear()
 
     @rule(demand=demands, count=st.integers(2, 6), outcome=st.sampled_from([SUCCESS, ABANDONED]) | bad_outcomes)
     def burst(self, demand: Demand, count: int, outcome: Outcome) -> None:

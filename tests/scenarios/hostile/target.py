@@ -27,8 +27,6 @@ ADMIN_KEY = "admin-of-this-test-alone"
 HOSTILE_ADDRESS = "127.0.0.2"
 PATIENCE_SECONDS = 60.0
 PIECE_BYTES = 256 * 1024
-# glibc gives back what is free, so that RSS tells what is held.
-_FRUGAL = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
 _CONFIG = """
 keys:
   - {{name: a, api_key: sk-ant-a-of-this-test, base_url: "{url}"}}
@@ -156,7 +154,7 @@ async def target(upstream: ScriptedUpstream, folder: Path) -> AsyncIterator[Targ
     """A gateway with two keys for the upstream, an honest client and a hostile one, and little to keep."""
     config = folder / "config.yaml"
     config.write_text(_CONFIG.format(url=upstream.base_url, honest=HONEST_KEY, hostile=HOSTILE_KEY, admin=ADMIN_KEY))
-    async with started("serve", "--config", str(config), **_FRUGAL) as running:
+    async with started("serve", "--config", str(config)) as running:
         found = Target(running, upstream, Script(upstream))
         reading = asyncio.create_task(_read_log(running, found.log))
         try:

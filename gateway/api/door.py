@@ -1,0 +1,107 @@
+"""What all doors that generate text share: one beginning and one end of a request, whatever is between them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.api.auth import Authenticator, Caller
+from gateway.api.interrupts import Interrupts
+from gateway.api.notes import notes_of
+from gateway.api.records import Asked, note_record
+from gateway.api.requests import read_body
+from gateway.api.responder import Responder, responder_of
+from gateway.proxy.ports import Endpoint
+from gateway.proxy.record import Progress, Record, record_of
+from gateway.proxy.routing import Aliases
+from gateway.proxy.services import Services
+from gateway.proxy.totals import Totals
+from gateway.secret import Secret
+from translators.errors import FailedError, Failure
+
+
+class Job(Protocol):
+    """A request that is understood: what was asked for, and how it is answered."""
+
+    @property
+    def asked(self) -> Asked: ...
+
+    @property
+    def progress(self) -> Sequence[Progress]:
+        """What is known of its exchanges up to now."""
+        ...
+
+    def headers(self, record: Record) -> Mapping[str, str]:
+        """What the head of its answer says, at the moment when that leaves."""
+        ...
+
+    async def deliver(self, responder: Responder) -> None:
+        """Answer it; raises `FailedError` when nothing, or only a part, reached the caller."""
+        ...
+
+    async def explained(self, failure: Failure) -> Failure:
+        """A failure in the terms of the caller."""
+        ...
+
+
+class DoorSettings(NamedTuple):
+    """What the operator decided about requests at any door."""
+
+    max_body_bytes: int
+    keepalive_seconds: float
+    fallbacks: Mapping[str, tuple[str, ...]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all doors have in common."""
+
+    authenticator: Authenticator
+    services: Services
+    own_endpoint: Callable[[Secret], Endpoint]
+    aliases: Aliases
+    settings: DoorSettings
+    interrupts: Interrupts
+    totals: Totals
+
+
+class Door:
+    """The base of the endpoints that generate text: each says how it reads a request to a `Job`."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._authenticator = shared.authenticator
+        self._services = shared.services
+        self._own_endpoint = shared.own_endpoint
+        self._aliases = shared.aliases
+        self._settings = shared.settings
+        self._interrupts = shared.interrupts
+        self._totals = shared.totals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        responder = responder_of(scope)
+        caller = self._authenticator.caller(scope)
+        # Nobody here holds the body: who sends it holds it for as long as it is needed, and a stream may go on for
+        # minutes.
+        job = await self._read(scope, await read_body(scope, receive, self._settings.max_body_bytes), caller)
+        progress = job.progress
+        responder.more_headers = lambda: job.headers(record_of(progress))
+        try:
+            async with self._interrupts.watch(scope, receive, responder):
+                await job.deliver(responder)
+        except FailedError as error:
+            raise FailedError(await job.explained(error.failure)) from error
+        finally:
+            record, asked = record_of(progress), job.asked
+            note_record(notes_of(scope), record, asked, caller)
+            if asked.is_counted:
+                self._totals.note(caller.name, record.used)
+
+    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> Job:
+        raise NotImplementedError
+
+    def _services_for(self, caller: Caller) -> Services:
+        if caller.own_key is None:
+            return self._services
+        return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)

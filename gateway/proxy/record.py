@@ -1,0 +1,135 @@
+"""What became of a request: one entry an attempt, since an attempt that failed may have cost money, too."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+
+from translators.adjustments import united
+from translators.errors import Failure
+from translators.usage import Usage
+
+_SEPARATOR: Final = ","
+
+
+class AttemptRecord(Struct):
+    """One call upstream, and those that went on with its answer: which key, for which model, and what it used."""
+
+    key: str
+    model: str
+    upstream_request_id: str | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+class Progress(Struct):
+    """What is known of one exchange up to now; `fallback` is the model that stands in for the one asked for.
+
+    `upstream_headers` are those of the latest answer's head, until the caller's own head has left. `failures` say what
+    went wrong, `said` what upstream said of it, which may quote the request. `first_token_seconds` is the time from
+    when the request was understood to the first content for the caller.
+    """
+
+    model: str
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    adjusted: str | None = None
+    fallback: str | None = None
+    upstream_headers: Mapping[str, str] = field(default_factory=dict)
+    stop_reason: str | None = None
+    failures: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    waited_seconds: float = 0.0
+    first_token_seconds: float | None = None
+
+    def note(self, whose: str, failure: Failure) -> None:
+        """Take down what a key, or a model, has failed with."""
+        self.failures.append(f"{whose}: {failure.kind.name.lower()} {failure.summary}".rstrip())
+        if failure.said:
+            self.said.append(f"{whose}: {failure.said}")
+
+
+class Record(Struct, frozen=True):
+    """What became of a request, all its exchanges together; complete when the request has ended.
+
+    `used` is the usage of each attempt, with its model.
+    """
+
+    attempts: int
+    key: str | None
+    model: str | None
+    fallback: str | None
+    adjusted: str | None
+    upstream_request_id: str | None
+    upstream_headers: Mapping[str, str]
+    stop_reason: str | None
+    answer_usage: Usage
+    used: Sequence[tuple[str, Usage]]
+    failures: Sequence[str]
+    said: Sequence[str]
+    waited_seconds: float
+    first_token_seconds: float | None
+
+    @property
+    def usage(self) -> Usage:
+        """What all attempts have used."""
+        return self.answer_usage if len(self.used) == 1 else _total(usage for _, usage in self.used)
+
+
+def record_of(exchanges: Sequence[Progress]) -> Record:
+    """One record of all exchanges of a request, as far as they have come; nearly always there is one."""
+    if len(exchanges) != 1:
+        return _record_of_several(exchanges)
+    (progress,) = exchanges
+    attempts = progress.attempts
+    last = attempts[-1] if attempts else None
+    return Record(
+        len(attempts),
+        last.key if last is not None else None,
+        progress.model,
+        progress.fallback,
+        progress.adjusted,
+        last.upstream_request_id if last is not None else None,
+        progress.upstream_headers,
+        progress.stop_reason,
+        last.usage if last is not None else Usage(),
+        [(attempt.model, attempt.usage) for attempt in attempts],
+        progress.failures,
+        progress.said,
+        progress.waited_seconds,
+        progress.first_token_seconds,
+    )
+
+
+def _record_of_several(exchanges: Sequence[Progress]) -> Record:
+    attempts = [attempt for each in exchanges for attempt in each.attempts]
+    last = [each.attempts[-1] for each in exchanges if each.attempts]
+    return Record(
+        attempts=len(attempts),
+        key=_listed(attempt.key for attempt in last),
+        model=exchanges[0].model,
+        fallback=_listed(each.fallback for each in exchanges),
+        adjusted=united(each.adjusted for each in exchanges),
+        upstream_request_id=_listed(attempt.upstream_request_id for attempt in last),
+        # Limits are those of one key at one moment: several sets cannot be mixed.
+        upstream_headers=next((each.upstream_headers for each in exchanges if each.upstream_headers), {}),
+        stop_reason=_listed(each.stop_reason for each in exchanges),
+        answer_usage=_total(attempt.usage for attempt in last),
+        used=[(attempt.model, attempt.usage) for attempt in attempts],
+        failures=[failure for each in exchanges for failure in each.failures],
+        said=[said for each in exchanges for said in each.said],
+        waited_seconds=max(each.waited_seconds for each in exchanges),
+        first_token_seconds=min(
+            (each.first_token_seconds for each in exchanges if each.first_token_seconds is not None), default=None
+        ),
+    )
+
+
+def _total(usages: Iterable[Usage]) -> Usage:
+    total = Usage()
+    for usage in usages:
+        total.add(usage)
+    return total
+
+
+def _listed(values: Iterable[str | None]) -> str | None:
+    """The values that are there, each once; a single one is itself."""
+    return _SEPARATOR.join(dict.fromkeys(value for value in values if value)) or None

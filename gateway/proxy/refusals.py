@@ -1,0 +1,121 @@
+"""What a caller is told where an answer is none, and where no key can be asked."""
+
+import asyncio
+import math
+from dataclasses import replace
+from typing import Final
+
+from gateway.keypool import Demand
+from gateway.proxy.dispatch import WORTH_WAITING
+from gateway.proxy.ports import Endpoint, UpstreamAnswer
+from gateway.proxy.services import Services
+from translators.errors import Blame, ErrorKind, FailedError, Failure
+from translators.upstream_errors import answered_failure
+
+MAX_ERROR_BYTES: Final = 64 * 1024
+# After `message_stop` only the end of the body is due; without it the connection cannot be used again.
+DRAIN_SECONDS: Final = 0.25
+# What a caller is told to wait where all keys are at their ceiling.
+_BUSY_SECONDS: Final = 1.0
+# Never tell a caller to come back sooner than this.
+_SOONEST_SECONDS: Final = 0.1
+
+# What may be wrong with a request only because another model than it was written for is asked.
+NOT_FOR_THIS_MODEL: Final = frozenset(
+    {
+        ErrorKind.INVALID_REQUEST,
+        ErrorKind.CONTEXT_TOO_LONG,
+        ErrorKind.MODEL_REFUSED,
+        ErrorKind.MODEL_NOT_FOUND,
+        ErrorKind.NOT_PERMITTED,
+        ErrorKind.NOT_FOUND,
+    }
+)
+# What is said of a model that does not exist; not every host names it.
+NOT_THERE: Final = frozenset({ErrorKind.MODEL_REFUSED, ErrorKind.NOT_FOUND})
+# What ends by itself, some of it too late to be waited for.
+_PASSES: Final = WORTH_WAITING | {
+    ErrorKind.SPEND_LIMIT,
+    ErrorKind.WORKSPACE_LIMIT,
+    ErrorKind.WORKSPACE_UNAVAILABLE,
+}
+_NO_KEY: Final = {
+    ErrorKind.RATE_LIMITED: "Every upstream key of the gateway is at its rate limit.",
+    ErrorKind.OVERLOADED: "Upstream is overloaded for the model `{model}`, on every key of the gateway.",
+    ErrorKind.UNREACHABLE: "Upstream cannot be reached at the moment.",
+    ErrorKind.MODEL_REFUSED: "The model `{model}` does not exist or you do not have access to it.",
+    ErrorKind.SPEND_LIMIT: "The gateway's upstream account is at its spend limit, out of funds, or on hold.",
+    ErrorKind.WORKSPACE_LIMIT: "The gateway's upstream workspace is at its spend limit.",
+    ErrorKind.WORKSPACE_UNAVAILABLE: "The gateway's upstream workspace cannot be used at the moment.",
+    ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately; its log names them. "
+    "Your key is fine.",
+}
+_OWN_KEY_IS_LIMITED: Final = "Your key is at its rate limit, as upstream has told a moment ago."
+
+
+def no_key(services: Services, model: str, demand: Demand, exclude: frozenset[str]) -> Failure:
+    """Why no attempt could be made at all."""
+    kind, seconds = services.pool.why_none(services.dispatcher.clock(), demand, exclude)
+    message = _NO_KEY[kind].format(model=model)
+    if kind is ErrorKind.RATE_LIMITED and any(found.is_callers_own for found in services.endpoints.values()):
+        message = _OWN_KEY_IS_LIMITED
+    is_passing = kind in _PASSES and seconds < math.inf
+    return Failure(kind, message, retry_after_seconds=seconds if is_passing else None)
+
+
+def when_ready(services: Services, failure: Failure, demand: Demand) -> Failure:
+    """A rate limit as the whole pool has it: with the time when the first key is ready again, also in words."""
+    if failure.rule.blame is not Blame.KEY_LIMIT:
+        return failure
+    kind, seconds = services.pool.why_none(services.dispatcher.clock(), demand)
+    if kind is not ErrorKind.RATE_LIMITED:
+        return failure
+    if seconds == math.inf:
+        # All keys are busy: one is free as soon as some answer ends.
+        seconds = _BUSY_SECONDS
+    elif services.dispatcher.has_line(demand):
+        # Others are served before.
+        seconds = max(seconds, _BUSY_SECONDS)
+    seconds = max(seconds, _SOONEST_SECONDS)
+    # Some clients read the time in the message; the Python SDK ignores headers above 120 seconds.
+    message = f"{failure.message} Please try again in {math.ceil(seconds * 10) / 10:g}s."
+    return replace(failure, message=message, retry_after_seconds=seconds)
+
+
+def more_telling(last: Failure | None, failure: Failure) -> Failure:
+    """Of several failures the one that helps the caller: a limit passes, a refused key of the pool does not."""
+    return last if last is not None and failure.kind is ErrorKind.KEY_REJECTED else failure
+
+
+def is_stream(answer: UpstreamAnswer) -> bool:
+    """Whether an answer is a stream of events."""
+    return answer.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+async def refusal_of(answer: UpstreamAnswer, endpoint: Endpoint, model: str) -> Failure:
+    """What an answer means that is not what was asked for: an answer of this model."""
+    if answer.status != 200:
+        try:
+            body = await answer.read(MAX_ERROR_BYTES)
+        except FailedError:
+            # The status says enough.
+            body = b""
+        return answered_failure(
+            answer.status, body, answer.headers, model=model, is_callers_key=endpoint.is_callers_own
+        )
+    content_type = answer.headers.get("content-type") or "no content type"
+    message = f"Upstream answered with {content_type} where a stream of events was due."
+    return Failure(ErrorKind.PROTOCOL_ERROR, message)
+
+
+async def drain(answer: UpstreamAnswer) -> None:
+    """Read the end of a finished body, which frees its connection for the next call."""
+    if answer.is_complete:
+        return
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while await answer.receive():
+                pass
+    except (TimeoutError, FailedError):
+        # The answer is complete; only the connection is lost.
+        return
