@@ -7,7 +7,7 @@ from benchmarks.pool.balancers import Request
 from benchmarks.pool.caches import Usage
 from benchmarks.pool.signatures import Signatures
 from benchmarks.pool.world import World
-from gateway.keypool import Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget, Stay, WaitingLine
+from gateway.keypool import Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget, WaitingLine
 from gateway.keypool.strategies import StrategyName
 from gateway.proxy.dispatch import WORTH_WAITING
 from gateway.proxy.retry import is_refusal
@@ -40,16 +40,7 @@ class Dragoman:
         if not request.avoided:
             self._budget.request()
         demand = self._demand(request)
-        stay = self._stay(request, demand, now)
-        if self._line.has_line(demand, stay) or (stay is not None and stay.ready_at > now):
-            return None
-        lease = self._pool.acquire(now, demand, exclude=request.excluded, avoid=request.avoided)
-        if lease is not None and stay is not None:
-            self._line.passed(demand)
-        return lease
-
-    def _stay(self, request: Request, demand: Demand, now: float) -> Stay | None:
-        return self._pool.stay(now, demand, exclude=request.excluded, avoid=request.avoided)
+        return self._line.acquire(now, demand, exclude=request.excluded, avoid=request.avoided)
 
     def key_name(self, lease: Lease) -> str:
         return lease.key.name
@@ -83,7 +74,7 @@ class Dragoman:
         kind, seconds = self._pool.why_none(now, demand, request.excluded)
         if kind not in WORTH_WAITING or math.inf > seconds > self._queue_seconds:
             return False
-        stay = self._stay(request, demand, now)
+        stay = self._pool.stay(now, demand, exclude=request.excluded, avoid=request.avoided)
         return self._line.join(request, demand, exclude=request.excluded, avoid=request.avoided, stay=stay)
 
     def leave(self, request: Request) -> None:

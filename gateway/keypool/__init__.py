@@ -2,8 +2,10 @@
 
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.budget import RetryBudget
-from gateway.keypool.demand import ABANDONED, SUCCESS, Account, Demand, Key, Lease, Outcome
-from gateway.keypool.domains import Host, KeyState
+from gateway.keypool.demand import ABANDONED, SUCCESS, Account, Demand, Key, Outcome
+from gateway.keypool.domains import KeyState
+from gateway.keypool.host import Host
+from gateway.keypool.lease import Lease
 from gateway.keypool.line import WaitingLine
 from gateway.keypool.pool import KeyPool, PoolSettings
 from gateway.keypool.snapshot import PoolView, snapshot

@@ -1,34 +1,24 @@
-"""What an organisation may still use of a class of models: buckets that upstream's answers tell of.
+"""The rate limits of one organisation and class of models: buckets that upstream's answers tell of.
 
-Between two answers a bucket is taken to refill steadily. What is in flight and not in upstream's figures yet is
-reserved, and settled when the answer tells more; so a bucket that is nearly empty makes requests wait a little, instead
-of being hit. What no answer confirms is given back. Output is counted as upstream does, as it comes: a long answer is
-made up for by what has refilled meanwhile. With several processes each has its share of what upstream says.
+Between two answers a bucket is taken to refill steadily. What is in flight and not yet in upstream's figures is
+reserved, and settled when the answer tells more, so that a bucket that is nearly empty makes requests wait a little
+rather than be refused. What no answer confirms is given back. Output is counted as upstream counts it, as it comes:
+what has refilled meanwhile makes up for a long answer. Of several processes each has its share of what upstream says.
 """
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeAlias
 
+from gateway.keypool.bucket import MARGIN, PERIOD_SECONDS, Bucket
 from translators.moments import http_moment, iso_moment
 from translators.usage import Usage
 
-if TYPE_CHECKING:
-    from gateway.keypool.demand import Lease
-
-# Limits are per minute (section 1.5 of the Messages reference).
-_PERIOD_SECONDS: Final = 60.0
-# A part that is never planned with: figures are rounded, and estimates are estimates.
-_MARGIN: Final = 0.02
-# Below this part of a limit a bucket is low, and requests that have a choice go elsewhere.
-_LOW: Final = 0.1
-# Moments come in whole seconds, of the answer as of the reset.
+# Upstream tells moments in whole seconds, both of the answer and of the reset.
 _RESOLUTION_SECONDS: Final = 1.0
-# What is owed beyond the refill of so long is forgiven. Upstream's own buckets are full again within a minute; a debt
-# of hours comes of estimates, or of figures that upstream was made to tell, and would keep everybody else waiting.
-MOST_OWED_SECONDS: Final = 300.0
-# What full is does not change from one answer to the next.
+# A capacity does not change from one answer to the next, so it is worked out once in this time.
 _MEASURE_SECONDS: Final = 1.0
 # What an answer is taken to need before any was seen, and how fast this follows what is seen.
 _FIRST_OUTPUT_TOKENS: Final = 400.0
@@ -39,112 +29,64 @@ _LONGEST_MOMENTS: Final = 200
 _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
-class Bucket:
-    """One limit, refilled steadily; all in this process's share. The level may fall below zero, by some minutes' worth.
-
-    `limit` is what a minute allows, `capacity` what is there at most: upstream may hold less than a minute's worth.
-    """
-
-    __slots__ = ("capacity", "is_low", "level", "limit", "lost", "measured_at", "per_second", "told", "updated_at")
-
-    def __init__(self) -> None:
-        self.limit = 0.0
-        self.capacity = 0.0
-        self.level = 0.0
-        self.per_second = 0.0
-        self.updated_at = 0.0
-        self.measured_at = -math.inf
-        # The limit in upstream's own digits.
-        self.told = ""
-        # What would have refilled but found it full, in all.
-        self.lost = 0.0
-        # Whether it was nearly empty when it was last looked at.
-        self.is_low = False
-
-    def tell(self, limit: float, capacity: float, level: float, now: float) -> None:
-        """Take over what upstream says."""
-        self.limit = limit
-        self.capacity = capacity
-        self.measured_at = now
-        self.per_second = limit / _PERIOD_SECONDS
-        self.tell_level(level, now)
-
-    def tell_level(self, level: float, now: float) -> None:
-        """Take over what is left."""
-        self.level = level
-        self.updated_at = now
-
-    def hold_at(self, moment: float, level: float) -> None:
-        """Take it to hold so much at a moment to come, if it would be less."""
-        self.level += max(0.0, level - self.level - (moment - self.updated_at) * self.per_second)
-
-    def seconds_until(self, cost: float, now: float) -> float:
-        """How long until it holds this much and a margin; what is more than the whole bucket waits until it is full."""
-        capacity = self.capacity
-        level = self.level + (now - self.updated_at) * self.per_second
-        self.updated_at = now
-        if level > capacity:
-            self.lost += level - capacity
-            level = capacity
-        self.level = level
-        self.is_low = level < capacity * _LOW
-        missing = cost + capacity * _MARGIN - level
-        if missing <= 0:
-            return 0.0
-        if level < (most_owed := -MOST_OWED_SECONDS * self.per_second):
-            missing += level - most_owed
-            self.level = level = most_owed
-        return max(0.0, min(missing, capacity - level)) / self.per_second
+# The names of the headers that tell of one bucket: its limit, what remains, and when it is full again.
+_Names: TypeAlias = tuple[str, str, str]
 
 
+def _names(kind: str) -> _Names:
+    start = f"anthropic-ratelimit-{kind}"
+    return f"{start}-limit", f"{start}-remaining", f"{start}-reset"
+
+
+_REQUESTS: Final = _names("requests")
+_INPUT: Final = _names("input-tokens")
+_OUTPUT: Final = _names("output-tokens")
+_TOKENS: Final = _names("tokens")
+
+
+class Reservation:
+    """What one request has set aside of an allowance: input until its answer's head comes, output until its end."""
+
+    __slots__ = ("acquired_at", "answered_at", "input_tokens", "output_mark", "output_tokens")
+
+    def __init__(self, acquired_at: float) -> None:
+        self.acquired_at = acquired_at
+        self.answered_at = acquired_at
+        self.input_tokens = 0
+        self.output_tokens = 0
+        # How much refill the bucket of output had lost when the reservation was made.
+        self.output_mark = 0.0
+
+
+@dataclass(slots=True, eq=False)
 class Allowance:
     """The buckets of one organisation and class of models, as far as upstream has told of them."""
 
-    __slots__ = (
-        "_cooling_until",
-        "_input_ratio",
-        "_lost_when_told",
-        "_output_told_at",
-        "_pending_input",
-        "_pending_output",
-        "_pending_requests",
-        "_share",
-        "_told_for",
-        "_typical_output",
-        "_typical_seconds",
-        "input",
-        "is_low",
-        "output",
-        "requests",
-        "tokens",
-    )
-
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self.requests: Bucket | None = None
-        self.input: Bucket | None = None
-        self.output: Bucket | None = None
-        # Input and output together, where upstream does not tell them apart.
-        self.tokens: Bucket | None = None
-        # Whether one of the buckets was nearly empty when it was last looked at.
-        self.is_low = False
-        self._cooling_until = 0.0
-        self._pending_requests = 0
-        self._pending_input = 0
-        self._pending_output = 0
-        self._typical_output = _FIRST_OUTPUT_TOKENS
-        self._typical_seconds = _FIRST_ANSWER_SECONDS
-        self._input_ratio = 1.0
-        # When upstream has told last how much output is left, and how much refill was lost by then.
-        self._output_told_at = -math.inf
-        self._lost_when_told = 0.0
-        # The model that upstream's figures came with last.
-        self._told_for: str | None = None
-
-    @property
-    def cooling_until(self) -> float:
-        """The moment before which upstream does not want to be asked."""
-        return self._cooling_until
+    share: float
+    requests: Bucket | None = None
+    input: Bucket | None = None
+    output: Bucket | None = None
+    # Input and output together, where upstream does not tell them apart.
+    tokens: Bucket | None = None
+    # What a minute allows, of the bucket that tells most about the size of it all.
+    limit: float | None = None
+    # Whether one of the buckets was nearly empty when it was last looked at.
+    is_low: bool = False
+    # The moment before which upstream does not want to be asked.
+    cooling_until: float = 0.0
+    # The model that upstream's figures came with last.
+    told_for: str | None = None
+    _pending_requests: int = 0
+    _pending_input: int = 0
+    _pending_output: int = 0
+    _typical_output: float = _FIRST_OUTPUT_TOKENS
+    _typical_seconds: float = _FIRST_ANSWER_SECONDS
+    # What an answer takes of a minute's worth: all of it, unless it goes on for longer than a minute.
+    _output_a_period: float = _FIRST_OUTPUT_TOKENS
+    _input_ratio: float = 1.0
+    # When upstream last told how much output is left, and how much refill was lost by then.
+    _output_told_at: float = -math.inf
+    _lost_when_told: float = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -153,8 +95,18 @@ class Allowance:
 
     @property
     def is_blank(self) -> bool:
-        """Whether upstream has not told anything of it."""
-        return not (self._cooling_until or any(bucket is not None for bucket in self.buckets.values()))
+        """Whether upstream has told nothing of it."""
+        return not (self.cooling_until or any(self.buckets.values()))
+
+    @property
+    def buckets(self) -> dict[str, Bucket | None]:
+        """The buckets by what they count."""
+        return {
+            "requests": self.requests,
+            "input_tokens": self.input,
+            "output_tokens": self.output,
+            "tokens": self.tokens if self.input is None else None,
+        }
 
     def ready_at(self, input_tokens: float, now: float) -> float:
         """When a request of about so many uncached tokens can be sent; `now` if it can be at once."""
@@ -172,22 +124,23 @@ class Allowance:
             wait = max(wait, tokens.seconds_until(input_tokens * self._input_ratio + self._output_a_period, now))
             is_low = is_low or tokens.is_low
         self.is_low = is_low
-        return max(self._cooling_until, now + wait)
+        ready_at = now + wait
+        return ready_at if ready_at > self.cooling_until else self.cooling_until
 
-    @property
-    def buckets(self) -> dict[str, Bucket | None]:
-        """The buckets by what they count."""
-        return {
-            "requests": self.requests,
-            "input_tokens": self.input,
-            "output_tokens": self.output,
-            "tokens": self.tokens if self.input is None else None,
-        }
+    def cool(self, until: float) -> None:
+        """Upstream does not want to be asked before this moment."""
+        self.cooling_until = max(self.cooling_until, until)
+        for bucket in (self.requests, self.input, self.output, self.tokens):
+            if bucket is not None:
+                # From then on one request may be sent, upstream says: no margin of ours is to add to that.
+                bucket.hold_at(until, bucket.capacity * MARGIN + (bucket is self.requests))
 
-    def reserve(self, input_tokens: float) -> tuple[int, int]:
-        """Set aside what a request will need; gives the tokens of input and output, to be given back as they are."""
-        tokens = int(input_tokens * self._input_ratio)
-        answer = int(self._output_a_period)
+    # A request's way: reserved, then answered or never sent, then settled
+
+    def reserve(self, reservation: Reservation, input_tokens: float) -> None:
+        """Set aside what a request will need: the tokens of input and output, to be given back as they are."""
+        tokens = reservation.input_tokens = int(input_tokens * self._input_ratio)
+        answer = reservation.output_tokens = int(self._output_a_period)
         self._pending_requests += 1
         self._pending_input += tokens
         self._pending_output += answer
@@ -195,36 +148,48 @@ class Allowance:
             self.requests.level -= 1
         if self.input is not None:
             self.input.level -= tokens
-        if self.output is not None:
-            self.output.level -= answer
-        if self.tokens is not None:
-            self.tokens.level -= tokens + answer
-        return tokens, answer
+        if (bucket := self.tokens) is not None:
+            bucket.level -= tokens + answer
+            reservation.output_mark = bucket.lost
+        if (bucket := self.output) is not None:
+            bucket.level -= answer
+            reservation.output_mark = bucket.lost
 
     def answered(self, input_tokens: int, headers: Mapping[str, str], now: float, *, is_counted: bool = True) -> None:
-        """An answer has begun: upstream's figures hold its request now, but not what it is about to answer.
+        """An answer has begun: upstream's figures hold its request now, but not the output that is to come.
 
         An error that tells no figures (not `is_counted`), as an edge sends it, was counted nowhere.
         """
         self._pending_requests -= 1
         self._pending_input -= input_tokens
-        if (
-            not (self._tell("requests", headers, self._pending_requests, now) or is_counted)
-            and self.requests is not None
-        ):
+        get = headers.get
+        told = output = None
+        if (limit := get(_REQUESTS[0])) is not None:
+            told = self._tell(_REQUESTS, limit, self.requests, headers, self._pending_requests, now)
+            self.requests = told or self.requests
+        if not is_counted and told is None and self.requests is not None:
             self.requests.level += 1
-        if self._tell("input-tokens", headers, self._pending_input, now):
-            if self._tell("output-tokens", headers, self._pending_output, now):
-                self._output_told_at = now
-                self._lost_when_told = self.output.lost if self.output is not None else 0.0
-        elif self._tell("tokens", headers, self._pending_input + self._pending_output, now):
-            self._output_told_at = now
-            self._lost_when_told = self.tokens.lost if self.tokens is not None else 0.0
-        elif not is_counted:
+        told = None
+        if (limit := get(_INPUT[0])) is not None:
+            told = self._tell(_INPUT, limit, self.input, headers, self._pending_input, now)
+        if told is not None:
+            self.input = told
+            if (limit := get(_OUTPUT[0])) is not None:
+                output = self._tell(_OUTPUT, limit, self.output, headers, self._pending_output, now)
+                self.output = output or self.output
+        elif (limit := get(_TOKENS[0])) is not None:
+            pending = self._pending_input + self._pending_output
+            told = output = self._tell(_TOKENS, limit, self.tokens, headers, pending, now)
+            self.tokens = told or self.tokens
+        if output is not None:
+            self._output_told_at, self._lost_when_told = now, output.lost
+        if told is None and not is_counted:
             self._give_back_input(input_tokens)
+        if (telling := self.input or self.tokens or self.requests) is not None:
+            self.limit = telling.limit
 
     def never_sent(self, input_tokens: int) -> None:
-        """There was no answer: nothing was counted, as far as we can know."""
+        """There was no answer: as far as can be known nothing was counted."""
         self._pending_requests -= 1
         self._pending_input -= input_tokens
         if self.requests is not None:
@@ -243,31 +208,29 @@ class Allowance:
             if bucket is not None:
                 bucket.level += reserved_output
 
-    def settle(self, lease: "Lease", usage: Usage | None, now: float) -> None:
+    def settle(self, reservation: Reservation, usage: Usage | None, now: float) -> None:
         """An attempt is over: what its answer really needed takes the place of what was set aside for it."""
-        self._pending_output -= lease.output_tokens
+        self._pending_output -= reservation.output_tokens
         used = usage.output_tokens if usage is not None else 0
-        left = lease.output_tokens - used
-        is_plain = left >= 0 and self._output_told_at <= lease.answered_at
+        left = reservation.output_tokens - used
+        is_plain = left >= 0 and self._output_told_at <= reservation.answered_at
         for bucket in (self.output, self.tokens):
-            if bucket is None:
-                continue
-            if is_plain:
+            if bucket is not None and is_plain:
                 bucket.level += left
-            else:
-                self._draw(bucket, used, lease, now)
+            elif bucket is not None:
+                self._draw(bucket, used, reservation, now)
 
-    def _draw(self, bucket: Bucket, tokens: float, lease: "Lease", now: float) -> None:
+    def _draw(self, bucket: Bucket, tokens: float, reservation: Reservation, now: float) -> None:
         """Put what an answer has used in the place of what was reserved for it, as if it had been drawn steadily.
 
         What other answers have told since its own head came holds its part until then. If the rest is more than was
         reserved, the refill that was lost meanwhile makes up for that.
         """
-        mark = lease.output_mark
-        if self._output_told_at > lease.answered_at:
-            tokens *= (now - self._output_told_at) / (now - lease.acquired_at)
+        mark = reservation.output_mark
+        if self._output_told_at > reservation.answered_at:
+            tokens *= (now - self._output_told_at) / (now - reservation.acquired_at)
             mark = max(mark, self._lost_when_told)
-        excess = tokens - lease.output_tokens
+        excess = tokens - reservation.output_tokens
         if excess > 0.0:
             bucket.seconds_until(0.0, now)
             made_up = min(excess, max(0.0, bucket.lost - mark))
@@ -276,81 +239,68 @@ class Allowance:
             excess -= made_up
         bucket.level -= excess
 
-    @property
-    def _output_a_period(self) -> float:
-        """What an answer takes of a minute's worth: the whole of it, unless it goes on for longer."""
-        if self._typical_seconds <= _PERIOD_SECONDS:
-            return self._typical_output
-        return self._typical_output * _PERIOD_SECONDS / self._typical_seconds
+    # What answers teach
 
     def learn(self, estimated_input: int, usage: Usage, seconds: float) -> None:
         """Take in what a finished answer has used, and how long it took, for the estimates to come."""
-        self._typical_seconds += ((seconds if seconds > 0.0 else 0.0) - self._typical_seconds) * _LEARNING
-        self._typical_output += (usage.output_tokens - self._typical_output) * _LEARNING
+        # Conditions rather than min and max, which would be half of what this costs.
+        typical = self._typical_seconds
+        typical += ((seconds if seconds > 0.0 else 0.0) - typical) * _LEARNING
+        output = self._typical_output
+        output += (usage.output_tokens - output) * _LEARNING
+        self._typical_seconds, self._typical_output = typical, output
+        self._output_a_period = output if typical <= PERIOD_SECONDS else output * PERIOD_SECONDS / typical
         if estimated_input and (prompt_tokens := usage.prompt_tokens):
-            ratio = min(max(prompt_tokens / estimated_input, _MIN_RATIO), _MAX_RATIO)
+            ratio = prompt_tokens / estimated_input
+            if not _MIN_RATIO < ratio < _MAX_RATIO:
+                ratio = min(max(ratio, _MIN_RATIO), _MAX_RATIO)
             self._input_ratio += (ratio - self._input_ratio) * _LEARNING
-
-    def cool(self, until: float) -> None:
-        """Upstream does not want to be asked before this moment."""
-        self._cooling_until = max(self._cooling_until, until)
-        for bucket in (self.requests, self.input, self.output, self.tokens):
-            if bucket is not None:
-                # From then on one may be sent, upstream says: no margin of ours is to add to that.
-                bucket.hold_at(until, bucket.capacity * _MARGIN + (bucket is self.requests))
 
     def differs_for(self, model: str, headers: Mapping[str, str]) -> bool:
         """Whether these are the limits of another bucket than those that were told for another model."""
-        before, self._told_for = self._told_for, model
+        before, self.told_for = self.told_for, model
         if before is None or before == model:
             return False
-        buckets = (("requests", self.requests), ("input-tokens", self.input))
-        told = [(headers.get(_NAMES[kind][0], ""), bucket) for kind, bucket in buckets if bucket is not None]
-        return any(_is_count(text) and int(text) * self._share != bucket.limit for text, bucket in told)
+        buckets = ((_REQUESTS, self.requests), (_INPUT, self.input))
+        told = [(headers.get(names[0], ""), bucket) for names, bucket in buckets if bucket is not None]
+        return any(_is_count(text) and int(text) * self.share != bucket.limit for text, bucket in told)
 
-    def _tell(self, kind: str, headers: Mapping[str, str], pending: int, now: float) -> bool:
-        """Take over one bucket from an answer's headers; whether it was told of."""
-        limit_name, remaining_name, reset_name, attribute = _NAMES[kind]
-        if (limit_text := headers.get(limit_name)) is None:
-            return False
+    def _tell(
+        self,
+        names: _Names,
+        limit_text: str,
+        bucket: Bucket | None,
+        headers: Mapping[str, str],
+        pending: int,
+        now: float,
+    ) -> Bucket | None:
+        """A bucket as an answer's headers have it, less what is pending; None where they make no sense."""
+        _, remaining_name, reset_name = names
         remaining_text = headers.get(remaining_name, "")
         if not _is_count(remaining_text):
-            return False
-        remaining, share = int(remaining_text), self._share
-        bucket: Bucket | None = getattr(self, attribute)
+            return None
+        remaining, share = int(remaining_text), self.share
+        level = remaining * share - pending
         if bucket is not None and bucket.told == limit_text and now - bucket.measured_at < _MEASURE_SECONDS:
-            bucket.tell_level(remaining * share - pending, now)
-            return True
+            bucket.level, bucket.updated_at = level, now
+            return bucket
         if not _is_count(limit_text) or not (limit := int(limit_text)):
-            return False
-        if bucket is None:
-            bucket = Bucket()
-            setattr(self, attribute, bucket)
-        bucket.told = limit_text
+            return None
         capacity = float(limit)
         # The reset is when it will be full again, which tells what full is.
         seconds = _seconds_between(headers.get("date"), headers.get(reset_name))
-        # One that was before the answer, as of one that took long, tells nothing.
+        # A reset before the answer, as of an answer that took long, tells nothing.
         if seconds is not None and seconds > -_RESOLUTION_SECONDS:
-            capacity = min(limit, remaining + (seconds + _RESOLUTION_SECONDS) * limit / _PERIOD_SECONDS)
-        bucket.tell(limit * share, capacity * share, remaining * share - pending, now)
-        return True
+            capacity = min(limit, remaining + (seconds + _RESOLUTION_SECONDS) * limit / PERIOD_SECONDS)
+        bucket = bucket or Bucket()
+        bucket.told = limit_text
+        bucket.tell(limit * share, capacity * share, level, now)
+        return bucket
 
 
 def _is_count(text: str) -> bool:
-    # More digits than that are no figure, and not every one could be reckoned with.
+    # More digits than that are no figure, and not every one of them could be reckoned with.
     return text.isdecimal() and len(text) <= _MAX_DIGITS
-
-
-_NAMES: Final = {
-    kind: (*(f"anthropic-ratelimit-{kind}-{what}" for what in ("limit", "remaining", "reset")), attribute)
-    for kind, attribute in {
-        "requests": "requests",
-        "input-tokens": "input",
-        "output-tokens": "output",
-        "tokens": "tokens",
-    }.items()
-}
 
 
 def _seconds_between(sent_at: str | None, reset: str | None) -> float | None:

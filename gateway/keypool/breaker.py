@@ -74,10 +74,6 @@ class Breaker:
             self.open_until = now
             self.opened_by = None
 
-    def begin_attempt(self) -> None:
-        """A request passes."""
-        self.attempts += 1
-
     def succeed(self, began_at: float) -> None:
         """An answer has come; one to a request that began before the failures is no sign of anything."""
         if began_at >= self.failing_since:

@@ -1,16 +1,12 @@
 """What a request asks of the pool, what it is given, and what became of it."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Final, NamedTuple
 
+from gateway.keypool.breaker import Breaker
 from translators.errors import Blame, ErrorKind, Failure
 from translators.models import limit_class
 from translators.usage import Usage
-
-if TYPE_CHECKING:
-    from gateway.keypool.allowance import Allowance
-    from gateway.keypool.breaker import Breaker
-    from gateway.keypool.domains import KeyState, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +34,9 @@ class Account(NamedTuple):
     key: bytes
 
 
+@dataclass(slots=True, eq=False)
 class Demand:
-    """What a request needs: a model, room for about so many tokens of prompt, and if it can be the cache it knows.
+    """What a request needs: a model, room for about so many tokens of prompt, and if possible a cache that has it.
 
     `prefix` is the same for all requests that begin alike (model, tools, system prompt, first turn), None where that
     is not known. `streams` says that its answer begins at once, however long it takes. `account` is the one that has
@@ -47,27 +44,18 @@ class Demand:
     the breakers that its failures have counted with.
     """
 
-    __slots__ = ("account", "blamed", "caller", "input_tokens", "limit_class", "model", "prefix", "streams")
+    model: str
+    input_tokens: int = 0
+    prefix: bytes | None = None
+    caller: str = ""
+    _: KW_ONLY
+    streams: bool = False
+    account: Account | None = None
+    blamed: list[Breaker] | None = None
+    limit_class: str = field(init=False)
 
-    def __init__(
-        self,
-        model: str,
-        input_tokens: int = 0,
-        prefix: bytes | None = None,
-        caller: str = "",
-        *,
-        streams: bool = False,
-        account: Account | None = None,
-        blamed: "list[Breaker] | None" = None,
-    ) -> None:
-        self.model = model
-        self.input_tokens = input_tokens
-        self.prefix = prefix
-        self.caller = caller
-        self.streams = streams
-        self.account = account
-        self.blamed = blamed
-        self.limit_class = limit_class(model)
+    def __post_init__(self) -> None:
+        self.limit_class = limit_class(self.model)
 
     @property
     def waits_for_others(self) -> bool:
@@ -75,46 +63,9 @@ class Demand:
         blamed = self.blamed
         return bool(blamed) and any(breaker.opened_by is blamed for breaker in blamed or ())
 
-    def has_blamed(self, breaker: "Breaker") -> bool:
+    def has_blamed(self, breaker: Breaker) -> bool:
         """Whether an earlier attempt of the same request has counted as a failure there."""
         return bool(self.blamed) and breaker in (self.blamed or ())
-
-
-class Lease:
-    """The right to use a key for one attempt; it has to be released, once."""
-
-    __slots__ = (
-        "acquired_at",
-        "allowance",
-        "answered_at",
-        "demand",
-        "input_tokens",
-        "is_answered",
-        "is_trial",
-        "key",
-        "output_mark",
-        "output_tokens",
-        "state",
-        "workspace",
-    )
-
-    def __init__(
-        self, state: "KeyState", workspace: "Workspace", allowance: "Allowance", demand: Demand, acquired_at: float
-    ) -> None:
-        self.key = state.key
-        self.state = state
-        self.workspace = workspace
-        self.allowance = allowance
-        self.demand = demand
-        self.acquired_at = acquired_at
-        # What is reserved of the allowance until the answer's head, or its end, tells more.
-        self.input_tokens = 0
-        self.output_tokens = 0
-        # How much refill the bucket of output had lost by then, and when the answer's head came.
-        self.output_mark = 0.0
-        self.answered_at = acquired_at
-        self.is_answered = False
-        self.is_trial = False
 
 
 class Outcome(NamedTuple):

@@ -1,27 +1,21 @@
-"""What keys belong to: an organisation, which has limits; a workspace, which has caches; a host, which has a network.
+"""What a key belongs to: an organisation, which has limits; a workspace, which has prompt caches; and the key itself.
 
-Upstream says in its answers whose a key is; until then it is taken to be alone, or with those that the configuration
+Upstream's answers say whose a key is; until then it is taken to be alone, or together with those that the configuration
 puts beside it.
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Final, TypeAlias
 
 from gateway.keypool.allowance import Allowance
-from gateway.keypool.breaker import Breaker
 from gateway.keypool.demand import Key
-from gateway.keypool.ranking import Ranking, least_busy
+from gateway.keypool.host import MAX_NOTED_MODELS, Host, forget_oldest
+from gateway.keypool.rest import FIRST_REST_SECONDS, MAX_COUNTED_REFUSALS, Rest
 from translators.errors import ErrorKind
 
-# A refused key rests, longer with each refusal in a row: a single one may be about one request only, and a key that is
-# really bad is still looked at now and then, since it may have been mended upstream.
-FIRST_REST_SECONDS: Final = 1.0
-LONGEST_REST_SECONDS: Final = 300.0
-# Whatever upstream names, or seems to: after this long one request may try.
-LONGEST_TOLD_SECONDS: Final = 3600.0
-# A trial that has not told anything after this long does not keep others from being one.
-TRIAL_SECONDS: Final = 10.0
 # An answer that is no older than this outweighs a refusal: what was served a moment ago is not gone.
 RECENT_SECONDS: Final = 60.0
 # A key that is doubted and found well is not asked about again sooner, whatever callers make upstream say.
@@ -29,169 +23,115 @@ DOUBT_AGAIN_SECONDS: Final = 5.0
 # A key that so many requests in a row were refused with, though it is found well, comes after the others for a while.
 _DOUBTS_TO_AVOID: Final = 3
 _LONGEST_AVOIDED_SECONDS: Final = 60.0
-_MAX_COUNTED_REFUSALS: Final = 16
-# Callers choose the names of models, so what is kept under them is bounded.
-MAX_NOTED_MODELS: Final = 256
-# A host where streams begin late all at once is not asked first; thinking models answer their head at once, too.
-SILENCE_SECONDS: Final = 5.0
 
-T = TypeVar("T")
+# Smaller is better; the key's place makes it unique.
+Rank: TypeAlias = "tuple[float, float, int, KeyState]"
 
 
-@dataclass(slots=True)
-class Rest:
-    """Something that was refused: until when it rests, and how often in a row."""
+class KeyOrder:
+    """Keys, the best first: a sorted list, in which a key is moved when its rank changes.
 
-    until: float = 0.0
-    refusals: int = 0
-    # When the request that is a trial began.
-    tried_at: float = -math.inf
+    That costs about the same for ten keys as for ten thousand, and the best one is there without a search.
+    """
 
-    def refuse(self, now: float, at_least_seconds: float) -> None:
-        """Rest from now on."""
-        seconds = min(FIRST_REST_SECONDS * 2**self.refusals, LONGEST_REST_SECONDS)
-        self.until = max(self.until, now + max(seconds, min(at_least_seconds, LONGEST_TOLD_SECONDS)))
-        self.refusals = min(self.refusals + 1, _MAX_COUNTED_REFUSALS)
-        self.tried_at = -math.inf
+    __slots__ = ("_rank", "ranks")
 
-    def begin_trial(self, now: float) -> None:
-        """The rest is over, and one request is to show whether the reason for it is."""
-        self.until = now + TRIAL_SECONDS
-        self.tried_at = now
+    def __init__(self, rank: "Callable[[KeyState], Rank]") -> None:
+        self._rank = rank
+        self.ranks: list[Rank] = []
 
-    def end_trial(self, began_at: float, *, is_well: bool = False) -> None:
-        """The request that began then has been answered, or is over; one that was no trial changes nothing."""
-        if self.tried_at == began_at:
-            self.until, self.tried_at = 0.0, -math.inf
-            if is_well:
-                self.refusals = 0
+    def __iter__(self) -> "Iterator[KeyState]":
+        return (rank[3] for rank in self.ranks)
 
-    def succeed(self, began_at: float) -> None:
-        """The request that began then has been answered to its end."""
-        self.end_trial(began_at)
-        self.refusals = 0
+    def first(self) -> "KeyState | None":
+        return self.ranks[0][3] if self.ranks else None
 
+    def add(self, state: "KeyState") -> None:
+        state.order = self
+        state.rank = self._rank(state)
+        insort(self.ranks, state.rank)
 
-@dataclass(slots=True)
-class Host:
-    """Keys behind one address share its network (`breaker`), and its trouble with a class of models (`classes`)."""
+    def remove(self, state: "KeyState") -> None:
+        del self.ranks[bisect_left(self.ranks, state.rank)]
 
-    breaker: Breaker = field(default_factory=Breaker)
-    classes: dict[str, Breaker] = field(default_factory=dict)
-    # Streams whose head has not come, and since when none has.
-    awaited: int = 0
-    silent_since: float = 0.0
-    is_probed: bool = False
-
-    def is_well(self, limit_class: str) -> bool:
-        """Whether no breaker stands open for a class of models."""
-        breaker = self.classes.get(limit_class)
-        return self.breaker.is_closed and (breaker is None or breaker.is_closed)
-
-    def breaker_for(self, limit_class: str) -> Breaker:
-        """The breaker of a class of models."""
-        if (found := self.classes.get(limit_class)) is None:
-            forget_oldest(self.classes)
-            found = self.classes[limit_class] = Breaker()
-        return found
-
-    def is_silent(self, now: float) -> bool:
-        """Whether none of its streams begins: who asks here may wait for very long."""
-        return self.awaited > 0 and now - self.silent_since > SILENCE_SECONDS
-
-    def is_suspect(self, limit_class: str, now: float) -> bool:
-        """Whether there are reasons to ask another host first."""
-        if self.is_silent(now):
-            return True
-        if self.breaker.suspect_until > now:
-            return True
-        return limit_class in self.classes and self.classes[limit_class].suspect_until > now
+    def move(self, state: "KeyState") -> None:
+        """A key of these may have another rank than before."""
+        old, new, ranks = state.rank, self._rank(state), self.ranks
+        if new != old:
+            state.rank = new
+            if len(ranks) == 1:
+                ranks[0] = new
+                return
+            del ranks[0 if ranks[0] is old else bisect_left(ranks, old)]
+            insort(ranks, new)
 
 
+def least_busy(state: "KeyState") -> Rank:
+    """By what is in flight, and among equals by whose turn was longest ago; both for its weight."""
+    weight = state.key.weight
+    if weight == 1:
+        return state.in_flight + 1.0, state.turns, state.place, state
+    return (state.in_flight + 1) / weight, state.turns / weight, state.place, state
+
+
+def next_turn(state: "KeyState") -> Rank:
+    """By turns: in rounds in which each key has as many as its weight says, evenly spread."""
+    return (state.turns + 0.5) / state.key.weight, 0.0, state.place, state
+
+
+def fill_first(state: "KeyState") -> Rank:
+    """By the operator's priorities, lower ones first, and within one by what is in flight."""
+    return float(state.key.priority), (state.in_flight + 1) / state.key.weight, state.place, state
+
+
+@dataclass(slots=True, eq=False)
 class Organisation:
     """Whose keys share limits: an allowance for each class of models."""
 
-    __slots__ = (
-        "_allowances",
-        "_own",
-        "_share",
-        "_workspaces",
-        "awaited",
-        "is_known",
-        "limits",
-        "name",
-        "news",
-        "ranking",
-        "rest",
-        "states",
-    )
-
-    def __init__(self, name: str, share: float, *, is_known: bool) -> None:
-        self.name = name
-        self.is_known = is_known
-        # Its keys by their places.
-        self.states: dict[int, KeyState] = {}
-        # The same in the order of a strategy that has once needed it.
-        self.ranking: Ranking | None = None
-        self._workspaces: frozenset[Workspace] | None = None
-        # How many wait for just its keys, by class of models.
-        self.awaited: dict[str, int] = {}
-        # Grows when one of its keys may have become ready before the time that was foreseen.
-        self.news = 0
-        # Out of money.
-        self.rest = Rest()
-        self._share = share
-        self._allowances: dict[str, Allowance] = {}
-        # Tokens of input a minute by class, as they were told last.
-        self.limits: dict[str, float] = {}
-        # Models that turned out to have limits of their own.
-        self._own: set[str] = set()
-
-    def put(self, state: "KeyState") -> None:
-        """A key is one of its own, from now on or in another workspace."""
-        self.states[state.place] = state
-        self.ranking = self._workspaces = None
-
-    def drop(self, state: "KeyState") -> None:
-        """A key is none of its own any more."""
-        del self.states[state.place]
-        self.ranking = self._workspaces = None
+    name: str
+    # This process's part of every limit.
+    share: float
+    _: KW_ONLY
+    is_known: bool
+    # Its keys by their places.
+    states: "dict[int, KeyState]" = field(default_factory=dict)
+    # How many wait for just its keys, by class of models.
+    awaited: dict[str, int] = field(default_factory=dict)
+    # Grows when one of its keys may have become ready before the time that was foreseen.
+    news: int = 0
+    # Out of money.
+    rest: Rest = field(default_factory=Rest)
+    # By class of models, or by model.
+    allowances: dict[str, Allowance] = field(default_factory=dict)
+    # Tokens of input a minute by class, as they were told last.
+    limits: dict[str, float] = field(default_factory=dict)
+    # Models that turned out to have limits of their own.
+    own_models: set[str] = field(default_factory=set)
 
     @property
-    def workspaces(self) -> "frozenset[Workspace]":
+    def workspaces(self) -> "set[Workspace]":
         """Those that its keys are in."""
-        if self._workspaces is None:
-            self._workspaces = frozenset(state.workspace for state in self.states.values())
-        return self._workspaces
+        return {state.workspace for state in self.states.values()}
 
     def allowance(self, limit_class: str, model: str) -> Allowance:
         """What a model's requests count against."""
-        name = model if self._own and model in self._own else limit_class
-        if (found := self._allowances.get(name)) is None:
-            if len(self._allowances) >= MAX_NOTED_MODELS:
+        name = model if self.own_models and model in self.own_models else limit_class
+        if (found := self.allowances.get(name)) is None:
+            if len(self.allowances) >= MAX_NOTED_MODELS:
                 # Rather one of those that no answer was about.
-                blank = (other for other, allowance in self._allowances.items() if allowance.is_blank)
-                del self._allowances[next(blank, next(iter(self._allowances)))]
-            found = self._allowances[name] = Allowance(self._share)
+                blank = (other for other, allowance in self.allowances.items() if allowance.is_blank)
+                del self.allowances[next(blank, next(iter(self.allowances)))]
+            found = self.allowances[name] = Allowance(self.share)
         return found
 
     def split(self, model: str, cooling_until: float) -> Allowance:
         """Give a model limits of its own, since upstream told of others than its class has; that one cools so long."""
-        if len(self._own) >= MAX_NOTED_MODELS:
-            self._own.clear()
-        self._own.add(model)
+        if len(self.own_models) >= MAX_NOTED_MODELS:
+            self.own_models.clear()
+        self.own_models.add(model)
         own = self.allowance(model, model)
         own.cool(cooling_until)
         return own
-
-    def learn_limit(self, limit_class: str, allowance: Allowance) -> bool:
-        """Take down how much there is at all; whether that is news."""
-        bucket = allowance.input or allowance.tokens or allowance.requests
-        if bucket is None or self.limits.get(limit_class) == bucket.limit:
-            return False
-        forget_oldest(self.limits)
-        self.limits[limit_class] = bucket.limit
-        return True
 
     def take_over(self, other: "Organisation") -> None:
         """It has turned out to be this one: what it is not to be asked for yet, this one is not either."""
@@ -200,29 +140,26 @@ class Organisation:
             if allowance.cooling_until:
                 self.allowance(name, name).cool(allowance.cooling_until)
 
-    @property
-    def allowances(self) -> dict[str, Allowance]:
-        """By class, or by model."""
-        return self._allowances
 
-
+@dataclass(slots=True, eq=False)
 class Workspace:
     """Whose keys share prompt caches."""
 
-    __slots__ = ("capacity", "in_flight", "is_known", "merged_into", "name", "ranking", "rest", "rests_for", "weight")
-
-    def __init__(self, name: str, *, is_known: bool) -> None:
-        self.name = name
-        self.is_known = is_known
-        self.in_flight = 0
-        self.weight = 0
-        # What it can take next to others: its part of its organisation's limits.
-        self.capacity = 1.0
-        self.ranking = Ranking(least_busy)
-        self.merged_into: Workspace | None = None
-        # Out of its own money, or without its own encryption key: which of the two.
-        self.rest = Rest()
-        self.rests_for = ErrorKind.WORKSPACE_LIMIT
+    name: str
+    _: KW_ONLY
+    is_known: bool
+    in_flight: int = 0
+    # The weights of its keys, added up.
+    weight: int = 0
+    # What it can take next to others: its part of its organisation's limits.
+    capacity: float = 1.0
+    # Its keys by their places, and in the order in which `affinity` takes them.
+    states: "dict[int, KeyState]" = field(default_factory=dict)
+    order: KeyOrder = field(default_factory=lambda: KeyOrder(least_busy))
+    merged_into: "Workspace | None" = None
+    # Out of its own money, or without its own encryption key: which of the two.
+    rest: Rest = field(default_factory=Rest)
+    rests_for: ErrorKind = ErrorKind.WORKSPACE_LIMIT
 
     def current(self) -> "Workspace":
         """Itself, or what it has turned out to be."""
@@ -242,6 +179,9 @@ class KeyState:
     workspace: Workspace
     host: Host
     ceiling: float = math.inf
+    # The order that the strategy has put it in, and its rank there.
+    order: KeyOrder = field(init=False)
+    rank: Rank = field(init=False)
     # Adaptive: halved when upstream says slow down, and then a request more for each round that went well.
     window: float = math.inf
     # How many requests at once it may have now.
@@ -292,7 +232,7 @@ class KeyState:
         """It was refused, perhaps for the request's sake: it serves on, and is asked about."""
         if self.probe_at == math.inf:
             self.probe_at = max(now, self.found_well_at + DOUBT_AGAIN_SECONDS)
-        self.doubts = min(self.doubts + 1, _MAX_COUNTED_REFUSALS)
+        self.doubts = min(self.doubts + 1, MAX_COUNTED_REFUSALS)
         if self.doubts >= _DOUBTS_TO_AVOID:
             seconds = FIRST_REST_SECONDS * 2 ** (self.doubts - _DOUBTS_TO_AVOID)
             self.avoided_until = now + min(seconds, _LONGEST_AVOIDED_SECONDS)
@@ -326,9 +266,3 @@ class KeyState:
         """An answer has come to its end, below the ceiling."""
         self.window += 1 / self.window
         self.set_room()
-
-
-def forget_oldest(notes: dict[str, T]) -> None:
-    """Make room for another note under a name that a caller may have chosen."""
-    if len(notes) >= MAX_NOTED_MODELS:
-        del notes[next(iter(notes))]

@@ -4,60 +4,67 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.keypool.breaker import LONGEST_OPEN_ALONE_SECONDS, LONGEST_OPEN_SECONDS
-from gateway.keypool.demand import Lease, Outcome
-from gateway.keypool.domains import LONGEST_TOLD_SECONDS, Host, Rest, forget_oldest
+from gateway.keypool.demand import Outcome
+from gateway.keypool.host import Host, forget_oldest
+from gateway.keypool.lease import Lease
+from gateway.keypool.rest import LONGEST_TOLD_SECONDS, Rest
 from translators.errors import Blame, ErrorKind
+from translators.usage import Usage
 
 # A 429 that names no time: a rate limit's bucket refills within seconds.
 DEFAULT_COOLING_SECONDS: Final = 5.0
 
 
-def learn(lease: Lease, outcome: Outcome, now: float, hosts: Mapping[str, Host]) -> None:
-    """Take in what has become of an attempt: with its key, its organisation, its limits or its host.
+def learn_failure(lease: Lease, outcome: Outcome, now: float, hosts: Mapping[str, Host]) -> None:
+    """Take in what an attempt that did not succeed says of its key, its organisation, its limits or its host.
 
     `hosts` are all that there are, among them the one that was asked.
     """
-    state, demand, usage = lease.state, lease.demand, outcome.usage
+    state = lease.state
     if outcome.kind is not None and outcome.blame is not Blame.NOBODY:
         state.last_error, state.last_error_at = outcome.kind.name.lower(), now
-    if outcome.is_success:
-        _succeeded(lease, now)
-        if usage is not None:
-            lease.allowance.learn(demand.input_tokens, usage, now - lease.acquired_at)
-        return
     for rest in (state.organisation.rest, state.workspace.rest):
-        if rest.refusals:
-            rest.end_trial(lease.acquired_at)
-    seconds = outcome.retry_after_seconds
+        rest.end_trial(lease.acquired_at)
     if outcome.blame in (Blame.HOST, Blame.SERVICE):
         _host_failed(lease, outcome.blame, now, hosts)
         return
     if lease.is_trial:
         # Whatever else there is to say, its host has answered, or nothing was learned.
         _trial_ended(lease, outcome)
-    if outcome.blame is Blame.KEY:
-        state.reject(now, seconds or 0.0)
-    elif outcome.blame is Blame.KEY_IN_DOUBT:
-        state.doubt(now)
-    elif outcome.blame is Blame.WORKSPACE:
-        state.workspace.rest.refuse(now, seconds or 0.0)
-        state.workspace.rests_for = outcome.kind or ErrorKind.WORKSPACE_LIMIT
-    elif outcome.blame is Blame.ORGANISATION:
-        state.organisation.rest.refuse(now, seconds or 0.0)
-    elif outcome.blame is Blame.KEY_AND_MODEL and not state.has_served(now, demand.model):
-        forget_oldest(state.model_rests)
-        state.model_rests.setdefault(demand.model, Rest()).refuse(now, 0.0)
-    elif outcome.blame is Blame.KEY_LIMIT:
-        # Whose it is may have turned out, or changed, since the head came.
-        allowance = state.organisation.allowance(demand.limit_class, demand.model)
-        allowance.cool(now + (DEFAULT_COOLING_SECONDS if seconds is None else min(seconds, LONGEST_TOLD_SECONDS)))
-        if outcome.kind is ErrorKind.RAMPED_TOO_FAST:
-            state.slow_down(lease.acquired_at, now)
+    _blame(lease, outcome, now)
 
 
-def _succeeded(lease: Lease, now: float) -> None:
-    state = lease.state
-    model = lease.demand.model
+def _blame(lease: Lease, outcome: Outcome, now: float) -> None:
+    """Take in a failure that is not its host's."""
+    state, demand, told_seconds = lease.state, lease.demand, outcome.retry_after_seconds
+    seconds = told_seconds or 0.0
+    match outcome.blame:
+        case Blame.KEY:
+            state.reject(now, seconds)
+        case Blame.KEY_IN_DOUBT:
+            state.doubt(now)
+        case Blame.WORKSPACE:
+            state.workspace.rest.refuse(now, seconds)
+            state.workspace.rests_for = outcome.kind or ErrorKind.WORKSPACE_LIMIT
+        case Blame.ORGANISATION:
+            state.organisation.rest.refuse(now, seconds)
+        case Blame.KEY_AND_MODEL if not state.has_served(now, demand.model):
+            forget_oldest(state.model_rests)
+            state.model_rests.setdefault(demand.model, Rest()).refuse(now, 0.0)
+        case Blame.KEY_LIMIT:
+            # Whose it is may have turned out, or changed, since the head came.
+            allowance = state.organisation.allowance(demand.limit_class, demand.model)
+            cooling_seconds = DEFAULT_COOLING_SECONDS if told_seconds is None else told_seconds
+            allowance.cool(now + min(cooling_seconds, LONGEST_TOLD_SECONDS))
+            if outcome.kind is ErrorKind.RAMPED_TOO_FAST:
+                state.slow_down(lease.acquired_at, now)
+
+
+def learn_success(lease: Lease, usage: Usage | None, now: float) -> None:
+    """Take in that an answer has come to its end."""
+    state, host, model = lease.state, lease.state.host, lease.demand.model
+    if usage is not None:
+        lease.allowance.learn(lease.demand.input_tokens, usage, now - lease.acquired_at)
     if state.doubts or model not in state.served_at:
         state.served(model, now)
     state.served_at[model] = now
@@ -71,7 +78,6 @@ def _succeeded(lease: Lease, now: float) -> None:
         state.workspace.rest.succeed(lease.acquired_at)
     if state.model_rests:
         state.model_rests.pop(model, None)
-    host = state.host
     if host.breaker.failures:
         host.breaker.succeed(lease.acquired_at)
     if host.classes and (breaker := host.classes.get(lease.demand.limit_class)) is not None:

@@ -16,10 +16,11 @@ import math
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
-from gateway.keypool.demand import Demand, Lease
+from gateway.keypool.demand import Demand
 from gateway.keypool.domains import Organisation
+from gateway.keypool.lease import Lease
 from gateway.keypool.pool import KeyPool
 from gateway.keypool.stays import Stay
 
@@ -36,22 +37,15 @@ _MOST_ROUNDS: Final = 4.0
 _LOOK_SECONDS: Final = 0.02
 
 
-class _Where(NamedTuple):
-    """Where somebody stands."""
-
-    limit_class: str
-    place: str
-    caller: str
-
-
 @dataclass(slots=True)
 class _Ticket:
-    """What somebody waits for, and until when in one place only."""
+    """What somebody waits for, where, and until when there only."""
 
     demand: Demand
     exclude: frozenset[str]
     avoid: frozenset[str]
     stays_until: float
+    place: str = _ANYWHERE
 
 
 @dataclass(slots=True)
@@ -88,18 +82,19 @@ class WaitingLine(Generic[W]):
         self.size = size
         # By class of models and place.
         self._lines: dict[str, dict[str, _Line[W]]] = {}
-        self._where: dict[W, _Where] = {}
+        # Everybody who waits, and where.
+        self.waiters: dict[W, _Ticket] = {}
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self.waiters)
 
     @property
     def waiting(self) -> dict[str, dict[str, int]]:
         """How many wait for each class of models, by caller."""
         counts: dict[str, dict[str, int]] = {}
-        for name, _, caller in self._where.values():
-            callers = counts.setdefault(name, {})
-            callers[caller] = callers.get(caller, 0) + 1
+        for ticket in self.waiters.values():
+            callers = counts.setdefault(ticket.demand.limit_class, {})
+            callers[ticket.demand.caller] = callers.get(ticket.demand.caller, 0) + 1
         return counts
 
     def has_line(self, demand: Demand, stay: Stay | None = None) -> bool:
@@ -111,6 +106,24 @@ class WaitingLine(Generic[W]):
         if anywhere is None or self._lets_pass(anywhere):
             return stay is not None and stay.place in lines
         return stay is None or stay.place in lines or not _passes(anywhere)
+
+    def acquire(
+        self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
+    ) -> Lease | None:
+        """A lease at once; None where no key is ready, others have waited longer, or it pays to wait in one place."""
+        if demand.limit_class not in self._lines:
+            return self._pool.acquire(now, demand, exclude=exclude, avoid=avoid, waits=True)
+        stay = self._pool.stay(now, demand, exclude=exclude, avoid=avoid)
+        if self.has_line(demand, stay) or (stay is not None and stay.ready_at > now):
+            return None
+        lease = self._pool.acquire(now, demand, exclude=exclude, avoid=avoid)
+        if lease is not None and stay is not None and (anywhere := self._anywhere(demand)) is not None:
+            # Its cache is warm, or its account ready: it is served although others wait.
+            anywhere.passes += 1
+        return lease
+
+    def _anywhere(self, demand: Demand) -> _Line[W] | None:
+        return self._lines.get(demand.limit_class, {}).get(_ANYWHERE)
 
     def _lets_pass(self, line: _Line[W]) -> bool:
         """Whether what is ready now is of no use to anybody in a line."""
@@ -133,8 +146,7 @@ class WaitingLine(Generic[W]):
         return True
 
     def _stand(self, waiter: W, ticket: _Ticket, stay: Stay | None) -> None:
-        place = _ANYWHERE if stay is None else stay.place
-        demand = ticket.demand
+        demand, place = ticket.demand, _ANYWHERE if stay is None else stay.place
         lines = self._lines.setdefault(demand.limit_class, {})
         if (line := lines.get(place)) is None:
             # Who comes later does not make up for what others had.
@@ -142,7 +154,8 @@ class WaitingLine(Generic[W]):
             organisation = None if stay is None else stay.organisation
             line = lines[place] = _Line(organisation=organisation, rounds=rounds)
         line.callers.setdefault(demand.caller, OrderedDict())[waiter] = ticket
-        self._where[waiter] = _Where(demand.limit_class, place, demand.caller)
+        ticket.place = place
+        self.waiters[waiter] = ticket
         if (organisation := line.organisation) is not None:
             line.stays_until = min(line.stays_until, ticket.stays_until)
             organisation.awaited[demand.limit_class] = organisation.awaited.get(demand.limit_class, 0) + 1
@@ -151,42 +164,40 @@ class WaitingLine(Generic[W]):
 
     def leave(self, waiter: W) -> None:
         """Go away; whoever is not in line may do that as well."""
-        if (where := self._where.pop(waiter, None)) is not None:
-            self._remove(waiter, where)
+        if (ticket := self.waiters.pop(waiter, None)) is not None:
+            self._remove(waiter, ticket.demand, ticket.place)
 
-    def _remove(self, waiter: W, where: _Where) -> None:
-        lines = self._lines[where.limit_class]
-        line = lines[where.place]
+    def _remove(self, waiter: W, demand: Demand, place: str) -> None:
+        lines = self._lines[demand.limit_class]
+        line = lines[place]
         if (organisation := line.organisation) is not None:
-            organisation.awaited[where.limit_class] -= 1
-            if not organisation.awaited[where.limit_class]:
-                del organisation.awaited[where.limit_class]
-        tickets = line.callers[where.caller]
+            organisation.awaited[demand.limit_class] -= 1
+            if not organisation.awaited[demand.limit_class]:
+                del organisation.awaited[demand.limit_class]
+        tickets = line.callers[demand.caller]
         del tickets[waiter]
         if not tickets:
-            del line.callers[where.caller]
+            del line.callers[demand.caller]
         if not line.callers:
-            del lines[where.place]
+            del lines[place]
         if not lines:
-            del self._lines[where.limit_class]
+            del self._lines[demand.limit_class]
         # Those behind may need less.
         line.not_before = -math.inf
 
     def _move_on(self, lines: dict[str, _Line[W]], now: float) -> bool:
         """Whoever has waited for its account for long enough goes anywhere; whether there was anybody."""
-        late = [line for line in lines.values() if line.stays_until <= now]
         has_moved = False
-        for line in late:
+        for line in [line for line in lines.values() if line.stays_until <= now]:
             standing = [item for tickets in line.callers.values() for item in tickets.items()]
-            moments = [ticket.stays_until for _, ticket in standing]
-            line.stays_until = min((moment for moment in moments if moment > now), default=math.inf)
-            for waiter, ticket in standing:
-                if ticket.stays_until <= now:
-                    has_moved = True
-                    ticket.stays_until = math.inf
-                    where = self._where[waiter]
-                    self._stand(waiter, ticket, None)
-                    self._remove(waiter, where)
+            late = [(waiter, ticket) for waiter, ticket in standing if ticket.stays_until <= now]
+            moments = [ticket.stays_until for _, ticket in standing if ticket.stays_until > now]
+            line.stays_until = min(moments, default=math.inf)
+            for waiter, ticket in late:
+                has_moved = True
+                place, ticket.stays_until = ticket.place, math.inf
+                self._stand(waiter, ticket, None)
+                self._remove(waiter, ticket.demand, place)
         return has_moved
 
     def serve(self, now: float) -> list[tuple[W, Lease]]:
@@ -289,12 +300,6 @@ class WaitingLine(Generic[W]):
         if caller in line.callers:
             line.callers.move_to_end(caller)
         return True
-
-    def passed(self, demand: Demand) -> None:
-        """A request was served at once although others wait: its cache was warm."""
-        lines = self._lines.get(demand.limit_class)
-        if lines is not None and (anywhere := lines.get(_ANYWHERE)) is not None:
-            anywhere.passes += 1
 
 
 def _heads(line: _Line[W], stuck: set[_Needs]) -> Iterator[tuple[str, W, _Ticket]]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from gateway.keypool.demand import Account, Key
-from gateway.keypool.domains import MAX_NOTED_MODELS, Host, KeyState, Organisation, Workspace
+from gateway.keypool.domains import KeyState, Organisation, Workspace
+from gateway.keypool.host import MAX_NOTED_MODELS, Host, forget_oldest
 from gateway.keypool.strategies import Strategy
 
 ORGANISATION_HEADER: Final = "anthropic-organization-id"
@@ -34,16 +35,14 @@ class Members:
         # The limit of a class that others are measured by.
         self._measures: dict[str, float] = {}
         # What the configuration calls them, to what upstream does.
-        self._known_as: dict[str, str] = {}
+        self._known_as: dict[tuple[str, str], str] = {}
 
     def rank_by(self, strategy: Strategy, share: float) -> None:
         """Go on with another strategy."""
-        self._strategy, self._share = strategy, share
         for state in self.states.values():
-            # The strategy before may have changed turns that only its own ranking knows of.
-            state.workspace.ranking.changed(state)
-            state.organisation.ranking = None
+            self._strategy.remove(state)
             strategy.add(state)
+        self._strategy, self._share = strategy, share
 
     def update(self, keys: Iterable[Key]) -> None:
         """These are the keys from now on; of those that stay everything stays known."""
@@ -79,10 +78,15 @@ class Members:
 
     def discover(self, state: KeyState, headers: Mapping[str, str]) -> None:
         """Take in whose key it is, as its answer says."""
-        organisation = _name(headers.get(ORGANISATION_HEADER))
+        organisation = headers.get(ORGANISATION_HEADER)
         if organisation and organisation != state.organisation.name:
-            self._found_organisation(state, organisation)
-        workspace = _name(headers.get(WORKSPACE_HEADER))
+            if len(organisation) > _LONGEST_NAME:
+                organisation = None
+            else:
+                self._found_organisation(state, organisation)
+        workspace = headers.get(WORKSPACE_HEADER)
+        if workspace and len(workspace) > _LONGEST_NAME:
+            workspace = None
         if workspace is None and organisation and not (state.workspace.is_known or state.key.workspace):
             # A default workspace has no name; its caches are the organisation's.
             workspace = organisation
@@ -90,9 +94,16 @@ class Members:
             self._found_workspace(state, workspace)
 
     def welcome_back(self, state: KeyState) -> None:
-        """A key was out for a while: its turns are other ones now, so its place in all rankings is, too."""
-        self._leave(state)
-        self._enter(state)
+        """A key was out for a while: it goes on with as many turns as the others have had."""
+        self._catch_up(state)
+        state.order.move(state)
+
+    def learn_limit(self, organisation: Organisation, limit_class: str, limit: float | None) -> None:
+        """An answer has told how much an organisation may use at all of a class of models."""
+        if limit is not None:
+            forget_oldest(organisation.limits)
+            organisation.limits[limit_class] = limit
+            self.weigh(organisation)
 
     def weigh(self, organisation: Organisation) -> None:
         """Give the workspaces of an organisation their parts of what its limits are next to others'."""
@@ -136,27 +147,33 @@ class Members:
 
     def _enter(self, state: KeyState) -> None:
         self._catch_up(state)
-        self.organisations[state.organisation.name] = state.organisation
+        organisation = state.organisation
+        organisation.states[state.place] = state
+        self.organisations[organisation.name] = organisation
         self._join(state, state.workspace)
-        self._strategy.add(state)
 
     def _leave(self, state: KeyState) -> None:
-        state.organisation.drop(state)
-        if not state.organisation.states:
-            self.organisations.pop(state.organisation.name, None)
-        workspace = state.workspace
-        workspace.weight -= state.key.weight
-        workspace.ranking.remove(state)
+        self._part(state)
+        organisation, workspace = state.organisation, state.workspace
+        del organisation.states[state.place]
+        if not organisation.states:
+            self.organisations.pop(organisation.name, None)
         if not workspace.weight:
             self._workspaces.pop(workspace.name, None)
-        self._strategy.remove(state)
 
     def _join(self, state: KeyState, workspace: Workspace) -> None:
         state.workspace = workspace
-        state.organisation.put(state)
+        workspace.states[state.place] = state
         workspace.weight += state.key.weight
-        workspace.ranking.add(state)
         self._workspaces[workspace.name] = workspace
+        self._strategy.add(state)
+
+    def _part(self, state: KeyState) -> None:
+        """Take a key out of its workspace."""
+        workspace = state.workspace
+        del workspace.states[state.place]
+        workspace.weight -= state.key.weight
+        self._strategy.remove(state)
 
     def _catch_up(self, state: KeyState) -> None:
         """Whoever comes, or comes back, does not make up for the turns of others."""
@@ -186,7 +203,7 @@ class Members:
         if new is None and not old.is_known:
             # All that was put beside it by the configuration is the same organisation.
             del self.organisations[old.name]
-            self._known_as[f"organisation {old.name}"] = name
+            self._known_as["organisation", old.name] = name
             old.name, old.is_known = name, True
             self.organisations[name] = old
             return
@@ -194,7 +211,7 @@ class Members:
             new = self.organisations[name] = Organisation(name, self._share, is_known=True)
         movers = [state]
         if not old.is_known:
-            self._known_as[f"organisation {old.name}"] = name
+            self._known_as["organisation", old.name] = name
             movers = list(old.states.values())
             new.take_over(old)
             for leaving in self.leaving:
@@ -202,8 +219,7 @@ class Members:
                     leaving.organisation = new
         for mover in movers:
             mover.organisation = new
-            old.drop(mover)
-            new.put(mover)
+            new.states[mover.place] = old.states.pop(mover.place)
         if old.states:
             self.weigh(old)
         else:
@@ -217,35 +233,28 @@ class Members:
             new = self._workspaces[name] = Workspace(name, is_known=True)
         movers = [state]
         if not old.is_known:
-            self._known_as[f"workspace {old.name}"] = name
-            movers = list(old.ranking)
+            self._known_as["workspace", old.name] = name
+            movers = list(old.states.values())
             if old.rest.until > new.rest.until:
                 new.rest, new.rests_for = old.rest, old.rests_for
         for mover in movers:
-            old.ranking.remove(mover)
-            old.weight -= mover.key.weight
+            self._part(mover)
             self._join(mover, new)
         if not old.weight:
             self._workspaces.pop(old.name, None)
             new.in_flight += old.in_flight
             old.merged_into = new
-        self._strategy.settle(old)
         self.weigh(state.organisation)
 
     def _organisation(self, name: str) -> Organisation:
-        known = self._known_as.get(f"organisation {name}")
+        known = self._known_as.get(("organisation", name))
         name = known or name
         return self.organisations.get(name) or Organisation(name, self._share, is_known=known is not None)
 
     def _workspace(self, name: str) -> Workspace:
-        known = self._known_as.get(f"workspace {name}")
+        known = self._known_as.get(("workspace", name))
         name = known or name
         return self._workspaces.get(name) or Workspace(name, is_known=known is not None)
-
-
-def _name(told: str | None) -> str | None:
-    """A name as upstream has told it; one beyond all measure is none."""
-    return told if told is not None and len(told) <= _LONGEST_NAME else None
 
 
 def _identity(key: Key) -> tuple[object, ...]:

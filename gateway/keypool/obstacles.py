@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
+from gateway.keypool.allowance import Allowance
 from gateway.keypool.demand import Demand
-from gateway.keypool.domains import KeyState, Workspace
-from gateway.keypool.warmth import Cache
+from gateway.keypool.domains import KeyState
+from gateway.keypool.warmth import Cache, uncached
 from translators.errors import ErrorKind
 
 # A moment of infinity is when something happens, as when another request ends.
@@ -26,8 +27,10 @@ _HOPEFUL_FIRST: Final = (
 PASSING: Final = _HOPEFUL_FIRST[:3]
 
 
-def obstacle(state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Obstacle | None:
-    """What keeps a key from serving, and until when; None if it is ready."""
+def obstacle(
+    state: KeyState, allowance: Allowance, demand: Demand, caches: Sequence[Cache], now: float
+) -> Obstacle | None:
+    """What keeps a key from serving, and until when; None if it is ready. `allowance` holds its limits."""
     if state.is_rejected:
         return ErrorKind.KEY_REJECTED, math.inf
     organisation, host = state.organisation, state.host
@@ -45,8 +48,8 @@ def obstacle(state: KeyState, demand: Demand, caches: Sequence[Cache], now: floa
             return ErrorKind.OVERLOADED, moment
     if state.in_flight + 1 > state.room:
         return ErrorKind.RATE_LIMITED, math.inf
-    allowance = organisation.allowance(demand.limit_class, demand.model)
-    moment = allowance.ready_at(uncached(demand, state.workspace, caches), now)
+    tokens = uncached(demand, state.workspace, caches) if caches else demand.input_tokens
+    moment = allowance.ready_at(tokens, now)
     return (ErrorKind.RATE_LIMITED, moment) if moment > now else None
 
 
@@ -56,9 +59,9 @@ def obstacles(
     """What keeps each key that is not excluded, with the limits that come after it; a ready one is ready `now`."""
     for state in states:
         if state.key.name not in exclude:
-            kind, until = obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
+            allowance = state.organisation.allowance(demand.limit_class, demand.model)
+            kind, until = obstacle(state, allowance, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
             if now < until < math.inf and kind is not ErrorKind.RATE_LIMITED:
-                allowance = state.organisation.allowance(demand.limit_class, demand.model)
                 until = max(until, allowance.ready_at(uncached(demand, state.workspace, caches), now))
             yield kind, until
 
@@ -78,11 +81,3 @@ def most_hopeful(found: Iterable[Obstacle], now: float) -> Obstacle:
         if kind in soonest:
             return kind, max(0.0, soonest[kind] - now)
     return ErrorKind.KEY_REJECTED, math.inf
-
-
-def uncached(demand: Demand, workspace: Workspace, caches: Sequence[Cache]) -> int:
-    """The tokens of a prompt that a workspace has not in its cache."""
-    for cache in caches:
-        if cache.workspace.current() is workspace:
-            return max(0, demand.input_tokens - cache.tokens)
-    return demand.input_tokens

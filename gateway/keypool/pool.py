@@ -6,29 +6,23 @@ handed in.
 """
 
 import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.keypool.breaker import Breaker
-from gateway.keypool.demand import Account, Demand, Key, Lease, Outcome
-from gateway.keypool.domains import Host, KeyState, Organisation
-from gateway.keypool.feedback import learn
-from gateway.keypool.members import Members
-from gateway.keypool.obstacles import Obstacle, most_hopeful, obstacle, obstacles, uncached
-from gateway.keypool.stays import Stay, stay_for_account, stay_for_cache
+from gateway.keypool.choosing import NOBODY, KeyChooser
+from gateway.keypool.demand import Account, Demand, Key, Outcome
+from gateway.keypool.domains import KeyState
+from gateway.keypool.feedback import learn_failure, learn_success
+from gateway.keypool.host import Host
+from gateway.keypool.lease import Lease
 from gateway.keypool.strategies import StrategyName, strategy_of
-from gateway.keypool.warmth import Cache, Warmth
+from gateway.keypool.warmth import Cache, uncached
 from translators.errors import ErrorKind
 
 # After a probe that has shown nothing.
 PROBE_AGAIN_SECONDS: Final = 5.0
-# How many more workspaces and hosts are looked at once there is a key that would do.
-_LOOKS: Final = 8
-# What may speak against a key; each outweighs all that come after it.
-_AVOIDED, _SUSPECT, _CROWDED, _HEADROOM = 8, 4, 2, 1
-
-_NOBODY: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,55 +33,15 @@ class PoolSettings:
     share: float = 1.0
 
 
-class KeyPool:
-    """All keys, and what is known of them and around them."""
+class KeyPool(KeyChooser):
+    """All keys, and what is known of them and around them: gives out leases, and learns from what becomes of them."""
 
     def __init__(self, keys: Iterable[Key], settings: PoolSettings = PoolSettings()) -> None:
-        self._settings = settings
-        self._warmth = Warmth()
-        self._in_flight = 0
-        self._strategy = strategy_of(settings.strategy, lambda: self._in_flight)
-        self._members = Members(self._strategy, settings.share)
+        super().__init__(strategy_of(settings.strategy), settings.share)
+        self.settings = settings
         # Grows when something may have made a key ready before the time that was foreseen.
         self.news = 0
         self.update(keys)
-
-    def __len__(self) -> int:
-        return len(self._members.states)
-
-    @property
-    def in_flight(self) -> int:
-        """How many leases are out."""
-        return self._in_flight
-
-    @property
-    def leaving(self) -> set[str]:
-        """The keys that are no longer configured but still in use."""
-        return {state.key.name for state in self._members.leaving} - self._members.states.keys()
-
-    @property
-    def settings(self) -> PoolSettings:
-        """What the operator decided."""
-        return self._settings
-
-    @property
-    def states(self) -> Iterable[KeyState]:
-        """What is known of each key."""
-        return self._members.states.values()
-
-    def state_of(self, name: str) -> KeyState | None:
-        """What is known of a key."""
-        return self._members.states.get(name)
-
-    @property
-    def organisations(self) -> Iterable[Organisation]:
-        """The organisations that keys belong to."""
-        return self._members.organisations.values()
-
-    @property
-    def hosts(self) -> Mapping[str, Host]:
-        """The hosts by their addresses."""
-        return self._members.hosts
 
     # Keys come and go
 
@@ -96,9 +50,9 @@ class KeyPool:
 
         Those that leave keep their leases. A key with another secret or host, or that belongs elsewhere, is a new one.
         """
-        if settings is not None and settings != self._settings:
-            self._settings = settings
-            self._strategy = strategy_of(settings.strategy, lambda: self._in_flight)
+        if settings is not None and settings != self.settings:
+            self.settings = settings
+            self._strategy = strategy_of(settings.strategy)
             self._members.rank_by(self._strategy, settings.share)
         self._members.update(keys)
         self.news += 1
@@ -106,45 +60,22 @@ class KeyPool:
     # Leases
 
     def acquire(
-        self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
+        self,
+        now: float,
+        demand: Demand,
+        *,
+        exclude: frozenset[str] = NOBODY,
+        avoid: frozenset[str] = NOBODY,
+        waits: bool = False,
     ) -> Lease | None:
         """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other.
 
-        Of the keys that can serve those of the demand's account come first.
+        Of the keys that can serve those of the demand's account come first. Who `waits` gets none where it had better
+        wait a little for one place (see `stay`).
         """
         caches = self._warmth.caches(demand.prefix, now)
-        if demand.account is not None:
-            state = self._in_account(now, demand, caches, exclude, avoid)
-            if state is not None:
-                return self._lease(state, demand, caches, now, is_in_order=False)
-        state = self._strategy.best(demand, caches)
-        if (
-            state is None
-            or (exclude and state.key.name in exclude)
-            or obstacle(state, demand, caches, now) is not None
-            or self._doubt(state, demand, caches, now, avoid)
-        ):
-            candidates = self._strategy.candidates(demand, caches)
-            state = self._look_around(candidates, now, demand, caches, exclude, avoid)
+        state = self._choose(now, demand, caches, exclude, avoid, waits=waits)
         return None if state is None else self._lease(state, demand, caches, now)
-
-    def stay(
-        self, now: float, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
-    ) -> Stay | None:
-        """Where a request had better wait than go elsewhere; None where that does not pay.
-
-        For its account also one that has failed already, for a cache not.
-        """
-        organisation = self._members.organisation_of(demand.account) if demand.account is not None else None
-        # Where all keys are of the account there is nowhere else to go.
-        if organisation is not None and len(organisation.states) < len(self):
-            caches = self._warmth.caches(demand.prefix, now)
-            stay = stay_for_account(organisation, demand, caches, now, exclude)
-            if stay is not None:
-                return stay
-        if exclude or avoid or not self._strategy.heeds_caches:
-            return None
-        return stay_for_cache(demand, self._warmth.caches(demand.prefix, now), self._strategy, now)
 
     def cool(self, limit_class: str, until: float) -> None:
         """Upstream does not want to be asked for a class of models before a moment, with whatever key."""
@@ -179,215 +110,88 @@ class KeyPool:
             return True
         return self._members.organisation_of(account) is organisation
 
-    def _in_account(
-        self, now: float, demand: Demand, caches: Sequence[Cache], exclude: frozenset[str], avoid: frozenset[str]
-    ) -> KeyState | None:
-        """The key of a demand's account to use; None where there is none, or where it is of less use than others."""
-        assert demand.account is not None
-        organisation = self._members.organisation_of(demand.account)
-        if organisation is None:
-            return None
-        own = self._strategy.candidates_of(organisation, demand, caches)
-        # Little headroom is no reason to look on: all its keys have the same.
-        state = self._look_around(own, now, demand, caches, exclude, avoid, bearable=_HEADROOM)
-        if state is None or not self._is_in_trouble(state, demand, now, avoid):
-            return state
-        others = self._strategy.candidates(demand, caches)
-        other = self._look_around(others, now, demand, caches, exclude, avoid)
-        return state if other is None or self._doubt(other, demand, caches, now, avoid) >= _SUSPECT else None
-
-    def _is_in_trouble(self, state: KeyState, demand: Demand, now: float, avoid: frozenset[str]) -> bool:
-        """Whether a request had better go to another account's key on a host that is well, if there is one.
-
-        Once its host has failed this very request, or where no stream begins, which may take long to notice.
-        """
-        if state.host.is_silent(now):
-            return True
-        return state.key.name in avoid and state.host.is_suspect(demand.limit_class, now)
-
-    def _look_around(
-        self,
-        candidates: Generator[KeyState],
-        now: float,
-        demand: Demand,
-        caches: Sequence[Cache],
-        exclude: frozenset[str],
-        avoid: frozenset[str],
-        bearable: int = 0,
-    ) -> KeyState | None:
-        """The ready key of which the least speaks against it; of equals, and of those that will do, the first one."""
-        chosen: KeyState | None = None
-        least_doubt = math.inf
-        # Keys of one workspace and host are alike in nearly all that speaks against them.
-        doubtful: set[tuple[int, int]] = set()
-        for state in candidates:
-            alike = id(state.workspace), id(state.host)
-            is_tried = state.key.name in exclude or (alike in doubtful and state.key.name not in avoid)
-            if is_tried or obstacle(state, demand, caches, now) is not None:
-                continue
-            doubt = self._doubt(state, demand, caches, now, avoid)
-            if doubt < least_doubt:
-                chosen, least_doubt = state, doubt
-            if state.key.name not in avoid:
-                doubtful.add(alike)
-            if doubt <= bearable or len(doubtful) > _LOOKS:
-                break
-        candidates.close()
-        return chosen
-
-    def _lease(
-        self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float, *, is_in_order: bool = True
-    ) -> Lease:
-        workspace, host = state.workspace, state.host
-        allowance = state.organisation.allowance(demand.limit_class, demand.model)
-        lease = Lease(state, workspace, allowance, demand, now)
-        lease.input_tokens, lease.output_tokens = allowance.reserve(uncached(demand, workspace, caches))
-        if (bucket := allowance.output or allowance.tokens) is not None:
-            lease.output_mark = bucket.lost
-        self._in_flight += 1
+    def _lease(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
+        organisation, workspace, host = state.organisation, state.workspace, state.host
+        allowance = organisation.allowance(demand.limit_class, demand.model)
+        lease = Lease(state, allowance, demand, now)
+        allowance.reserve(lease, uncached(demand, workspace, caches) if caches else demand.input_tokens)
+        self.in_flight += 1
         workspace.in_flight += 1
         state.in_flight += 1
         state.turns += 1
-        if state.organisation.rest.refusals:
-            state.organisation.rest.begin_trial(now)
+        state.order.move(state)
+        if organisation.rest.refusals:
+            organisation.rest.begin_trial(now)
         if workspace.rest.refusals:
             workspace.rest.begin_trial(now)
         if host.breaker.failures:
-            lease.is_trial = self._pass(host.breaker, demand, now)
+            lease.is_trial = _pass(host.breaker, demand, now)
         if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None and breaker.failures:
-            lease.is_trial = self._pass(breaker, demand, now) or lease.is_trial
+            lease.is_trial = _pass(breaker, demand, now) or lease.is_trial
         if demand.streams:
             if not host.awaited:
                 host.silent_since = now
             host.awaited += 1
-        workspace.ranking.changed(state)
-        self._strategy.taken(state, is_in_order=is_in_order)
         return lease
-
-    def _pass(self, breaker: Breaker, demand: Demand, now: float) -> bool:
-        """Let an attempt through something that has failed lately; whether it is a trial."""
-        if not demand.has_blamed(breaker):
-            breaker.begin_attempt()
-        if breaker.is_closed:
-            return False
-        breaker.begin_trial(now)
-        return True
 
     def answered(self, lease: Lease, headers: Mapping[str, str], now: float, *, status: int = 200) -> None:
         """An answer's head has come, whatever its status; header names are lower case."""
-        state = lease.state
+        state, demand = lease.state, lease.demand
         lease.is_answered = True
         is_good = status == 200
-        self._head_came(lease, is_good, now)
+        if demand.streams:
+            state.host.awaited -= 1
+            state.host.silent_since = now
+        organisation = state.organisation
+        if is_good and (lease.is_trial or organisation.rest.refusals or state.workspace.rest.refusals):
+            _trial_went_well(lease)
         if not state.is_gone:
             self._members.discover(state, headers)
-        demand = lease.demand
-        allowance = state.organisation.allowance(demand.limit_class, demand.model)
-        if allowance.differs_for(demand.model, headers):
-            allowance = state.organisation.split(demand.model, allowance.cooling_until)
+            organisation = state.organisation
+        allowance = organisation.allowance(demand.limit_class, demand.model)
+        if allowance.told_for != demand.model and allowance.differs_for(demand.model, headers):
+            allowance = organisation.split(demand.model, allowance.cooling_until)
         if allowance is not lease.allowance:
             # It was reserved of limits that turn out not to be those it counts against.
             lease.allowance.never_sent(lease.input_tokens)
             lease.allowance.give_back(lease.output_tokens)
-            lease.allowance = allowance
-            lease.input_tokens, lease.output_tokens = allowance.reserve(lease.input_tokens)
-            bucket = allowance.output or allowance.tokens
-            lease.output_mark = bucket.lost if bucket is not None else 0.0
+            lease.allowance, lease.output_mark = allowance, 0.0
+            allowance.reserve(lease, lease.input_tokens)
         lease.answered_at = now
         allowance.answered(lease.input_tokens, headers, now, is_counted=is_good)
-        if not state.is_gone and state.organisation.learn_limit(demand.limit_class, allowance):
-            self._members.weigh(state.organisation)
+        if allowance.limit != organisation.limits.get(demand.limit_class) and not state.is_gone:
+            self._members.learn_limit(organisation, demand.limit_class, allowance.limit)
         self.news += 1
-        state.organisation.news += 1
+        organisation.news += 1
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
         """Give a lease back, with what became of it."""
-        state = lease.state
-        workspace = lease.workspace.current()
-        self._in_flight -= 1
+        state, usage = lease.state, outcome.usage
+        workspace = lease.workspace if lease.workspace.merged_into is None else lease.workspace.current()
+        self.in_flight -= 1
         workspace.in_flight -= 1
         state.in_flight -= 1
         if not lease.is_answered:
             state.host.awaited -= lease.demand.streams
             lease.allowance.never_sent(lease.input_tokens)
-        lease.allowance.settle(lease, outcome.usage, now)
-        if outcome.usage is not None and lease.demand.prefix is not None:
-            self._warmth.learn(lease.demand, workspace, outcome.usage, now)
-        learn(lease, outcome, now, self._members.hosts)
+        lease.allowance.settle(lease, usage, now)
+        if usage is not None and lease.demand.prefix is not None:
+            self._warmth.learn(lease.demand, workspace, usage, now)
+        if outcome.is_success:
+            learn_success(lease, usage, now)
+        else:
+            learn_failure(lease, outcome, now, self._members.hosts)
         if not state.is_gone:
-            state.workspace.ranking.changed(state)
-            self._strategy.given_back(state)
+            state.order.move(state)
         elif not state.in_flight:
             self._members.leaving.discard(state)
         self.news += 1
         state.organisation.news += 1
 
-    def _head_came(self, lease: Lease, is_good: bool, now: float) -> None:
-        state = lease.state
-        host = state.host
-        if lease.demand.streams:
-            host.awaited -= 1
-            host.silent_since = now
-        if not is_good:
-            return
-        if state.organisation.rest.refusals:
-            state.organisation.rest.end_trial(lease.acquired_at, is_well=True)
-        if state.workspace.rest.refusals:
-            state.workspace.rest.end_trial(lease.acquired_at, is_well=True)
-        if lease.is_trial:
-            # Others need not wait for the end of this answer.
-            host.breaker.half_close()
-            if (breaker := host.classes.get(lease.demand.limit_class)) is not None:
-                breaker.half_close()
-
-    # What stands in the way
-
-    def _doubt(
-        self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float, avoid: frozenset[str]
-    ) -> int:
-        """How much speaks for looking at the next one as well; 0 is nothing."""
-        doubt = 0
-        if avoid and state.key.name in avoid:
-            doubt += _AVOIDED
-        host = state.host
-        if state.avoided_until > now or (
-            (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(demand.limit_class, now)
-        ):
-            doubt += _SUSPECT
-        strategy = self._strategy
-        if strategy.is_crowded(state, caches):
-            doubt += _CROWDED
-        organisation = state.organisation
-        if (organisation.awaited and demand.limit_class in organisation.awaited) or (
-            strategy.heeds_headroom
-            and organisation.allowance(demand.limit_class, demand.model).is_low
-            and not any(cache.workspace.current() is state.workspace for cache in caches)
-        ):
-            # Others need what little there is more than who has a choice.
-            doubt += _HEADROOM
-        return doubt
-
-    def why_none(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> tuple[ErrorKind, float]:
-        """Why no key is ready, the most hopeful reason there is, and in how many seconds one is.
-
-        Infinity: when something happens, as when another request ends.
-        """
-        return most_hopeful(self._obstacles(now, demand, exclude), now)
-
-    def ready_at(self, now: float, demand: Demand, exclude: frozenset[str] = _NOBODY) -> float:
-        """The first moment at which a key is ready even if nothing happens until then; infinity if there is none."""
-        return min((until for _, until in self._obstacles(now, demand, exclude)), default=math.inf)
-
-    def _obstacles(self, now: float, demand: Demand, exclude: frozenset[str]) -> Iterable[Obstacle]:
-        return obstacles(self._members.states.values(), demand, self._warmth.caches(demand.prefix, now), now, exclude)
-
-    def refuses(self, now: float, model: str) -> bool:
-        """Whether a key has refused a model lately, so that its requests wait for others only."""
-        return any(
-            (rest := state.model_rests.get(model)) is not None and rest.until > now
-            for state in self._members.states.values()
-            if state.model_rests
-        )
+    def _is_news_of(self, state: KeyState) -> None:
+        """A key may have become ready before the time that was foreseen."""
+        self.news += 1
+        state.organisation.news += 1
 
     # Probes
 
@@ -405,8 +209,7 @@ class KeyPool:
         """An answer that counts against no limit has told whose a key is."""
         if (state := self._members.states.get(name)) is not None:
             self._members.discover(state, headers)
-            self.news += 1
-            state.organisation.news += 1
+            self._is_news_of(state)
 
     def due_probes(self, now: float) -> list[str]:
         """The rejected and the doubted keys that it is time to look at; each is given once, until `probed` is told."""
@@ -468,5 +271,25 @@ class KeyPool:
             return
         state.accept(now)
         self._members.welcome_back(state)
-        self.news += 1
-        state.organisation.news += 1
+        self._is_news_of(state)
+
+
+def _trial_went_well(lease: Lease) -> None:
+    """An answer has begun: what was on trial with it is well, and others need not wait for its end."""
+    state = lease.state
+    state.organisation.rest.end_trial(lease.acquired_at, is_well=True)
+    state.workspace.rest.end_trial(lease.acquired_at, is_well=True)
+    if lease.is_trial:
+        state.host.breaker.half_close()
+        if (breaker := state.host.classes.get(lease.demand.limit_class)) is not None:
+            breaker.half_close()
+
+
+def _pass(breaker: Breaker, demand: Demand, now: float) -> bool:
+    """Let an attempt through something that has failed lately; whether it is a trial."""
+    if not demand.has_blamed(breaker):
+        breaker.attempts += 1
+    if breaker.is_closed:
+        return False
+    breaker.begin_trial(now)
+    return True

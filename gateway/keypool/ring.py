@@ -6,7 +6,7 @@ workspaces come and go, and found by one search however many there are.
 
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from gateway.keypool.domains import Workspace
@@ -17,53 +17,45 @@ _FEWEST_POINTS, _MOST_POINTS = 4, 1024
 
 
 class Ring:
-    """Workspaces at many points of a circle each."""
+    """Workspaces at many points of a circle each, the more the larger their capacity is."""
 
     def __init__(self) -> None:
         self._points: list[tuple[int, str]] = []
-        self._workspaces: dict[str, Workspace] = {}
-        self._capacities: dict[str, float] = {}
         self._own_points: dict[str, list[int]] = {}
+        self._capacities: dict[str, float] = {}
+        self._workspaces: dict[str, Workspace] = {}
+        # That of all workspaces.
         self.capacity = 0.0
 
     def __len__(self) -> int:
         return len(self._workspaces)
 
     @property
-    def workspaces(self) -> Iterator[Workspace]:
-        """All of them."""
-        return iter(self._workspaces.values())
+    def workspaces(self) -> Iterable[Workspace]:
+        return self._workspaces.values()
 
     def put(self, workspace: Workspace) -> None:
-        """Add a workspace, or take over what it can take now; one that has no keys any more leaves."""
+        """Add a workspace, or take over its capacity; one that has no keys any more leaves."""
         name, capacity = workspace.name, workspace.capacity
         if workspace.weight and self._capacities.get(name) == capacity:
             self._workspaces[name] = workspace
             return
-        self.remove(workspace)
-        if not workspace.weight:
-            return
-        own = self._own_points[name] = _points(name, capacity)
-        for point in own:
-            insort(self._points, (point, name))
-        self._workspaces[name] = workspace
-        self._capacities[name] = capacity
+        for point in self._own_points.pop(name, ()):
+            del self._points[bisect_left(self._points, (point, name))]
+        self._workspaces.pop(name, None)
+        self._capacities.pop(name, None)
+        if workspace.weight:
+            own = self._own_points[name] = _points(name, capacity)
+            for point in own:
+                insort(self._points, (point, name))
+            self._workspaces[name] = workspace
+            self._capacities[name] = capacity
         self.capacity = sum(self._capacities.values())
 
-    def remove(self, workspace: Workspace) -> None:
-        """Take a workspace away."""
-        name = workspace.name
-        if self._workspaces.pop(name, None) is not None:
-            del self._capacities[name]
-            for point in self._own_points.pop(name):
-                del self._points[bisect_left(self._points, (point, name))]
-            self.capacity = sum(self._capacities.values())
-
     def home(self, prefix: bytes) -> Workspace | None:
-        """Where a prefix is at home."""
+        """The workspace at whose point a prefix arrives first."""
         points = self._points
         if len(self._workspaces) < 2:
-            # Nothing to choose, as with a single key.
             return next(iter(self._workspaces.values()), None)
         at = bisect_left(points, (_place(prefix), ""))
         return self._workspaces[points[at if at < len(points) else 0][1]]

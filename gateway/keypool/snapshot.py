@@ -12,7 +12,8 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from gateway.keypool.allowance import Allowance
 from gateway.keypool.breaker import Breaker
-from gateway.keypool.domains import Host, KeyState, Organisation
+from gateway.keypool.domains import KeyState, Organisation
+from gateway.keypool.host import Host
 from gateway.keypool.line import WaitingLine
 from gateway.keypool.pool import KeyPool
 from translators.models import limit_class

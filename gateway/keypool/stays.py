@@ -1,13 +1,12 @@
 """Where a request had better wait a little than go: its prompt is cached there, or what it holds was signed there."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from gateway.keypool.demand import Demand
-from gateway.keypool.domains import Organisation
+from gateway.keypool.domains import Organisation, Workspace
 from gateway.keypool.obstacles import PASSING, obstacle, obstacles
-from gateway.keypool.strategies import Strategy
 from gateway.keypool.warmth import Cache
 from translators.errors import ErrorKind
 
@@ -28,7 +27,9 @@ class Stay(NamedTuple):
     organisation: Organisation | None = None
 
 
-def stay_for_cache(demand: Demand, caches: Sequence[Cache], strategy: Strategy, now: float) -> Stay | None:
+def stay_for_cache(
+    demand: Demand, caches: Sequence[Cache], is_crowded: Callable[[Workspace], bool], now: float
+) -> Stay | None:
     """The first place where a prompt is cached to be ready; None where waiting does not pay.
 
     What is cheap there costs limits elsewhere: so long as these need to make up for it, waiting takes nothing from
@@ -36,18 +37,19 @@ def stay_for_cache(demand: Demand, caches: Sequence[Cache], strategy: Strategy, 
     """
     best: Stay | None = None
     for cache in caches:
-        workspace = cache.workspace.current()
-        state = workspace.ranking.best()
+        workspace = cache.workspace
+        state = workspace.order.first()
         if state is None or state.host.is_suspect(demand.limit_class, now):
             continue
         place = f"workspace {workspace.name}"
-        bucket = state.organisation.allowance(demand.limit_class, demand.model).input
+        allowance = state.organisation.allowance(demand.limit_class, demand.model)
+        bucket = allowance.input
         saved_seconds = min(cache.tokens, demand.input_tokens) / bucket.per_second if bucket is not None else 0.0
         until = now + min(MOST_PATIENCE_SECONDS, _PATIENCE * saved_seconds)
-        kind, ready_at = obstacle(state, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
+        kind, ready_at = obstacle(state, allowance, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
         if ready_at <= now:
             return Stay(place, now, until)
-        if kind is not ErrorKind.RATE_LIMITED or strategy.is_crowded(state, caches):
+        if kind is not ErrorKind.RATE_LIMITED or is_crowded(workspace):
             continue
         if ready_at <= until and (best is None or ready_at < best.ready_at):
             best = Stay(place, ready_at, until)
@@ -62,7 +64,7 @@ def stay_for_account(
     What is signed is lost anywhere else, however long it is.
     """
     until = now + MOST_PATIENCE_SECONDS
-    cached = max((cache.tokens for cache in caches if cache.workspace.current() in organisation.workspaces), default=0)
+    cached = max((cache.tokens for cache in caches if cache.workspace in organisation.workspaces), default=0)
     allowance = organisation.allowance(demand.limit_class, demand.model)
     # Before that none of its keys is: they share their limits.
     earliest = allowance.ready_at(max(0, demand.input_tokens - cached), now)

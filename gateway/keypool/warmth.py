@@ -1,6 +1,7 @@
 """Which workspace has a prefix in its prompt cache, as far as the usage of answers has told."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,11 +34,14 @@ class Warmth:
     def __len__(self) -> int:
         return len(self._caches)
 
-    def caches(self, prefix: bytes | None, now: float) -> list[Cache]:
+    def caches(self, prefix: bytes | None, now: float) -> Sequence[Cache]:
         """Where a prefix is warm, where it was used first before where it was used later."""
         found = self._caches.get(prefix) if prefix is not None else None
         if found is None:
-            return []
+            return ()
+        for cache in found:
+            if cache.workspace.merged_into is not None:
+                cache.workspace = cache.workspace.current()
         return [cache for cache in found if cache.until > now]
 
     def learn(self, demand: Demand, workspace: Workspace, usage: Usage, now: float) -> None:
@@ -47,16 +51,25 @@ class Warmth:
             return
         # In the measure of estimates, which err for the next turn as they did for this one.
         tokens = demand.input_tokens * cached // usage.prompt_tokens
+        until = now + WARM_SECONDS
         known = self._caches.get(prefix)
         if known is None:
-            if len(self._caches) >= _MOST_PREFIXES:
+            self._caches[prefix] = [Cache(workspace, until, tokens)]
+            if len(self._caches) > _MOST_PREFIXES:
                 self._caches.popitem(last=False)
-            known = self._caches[prefix] = []
+            return
         self._caches.move_to_end(prefix)
-        until = now + WARM_SECONDS
         for cache in known:
             if cache.workspace.current() is workspace:
                 cache.until, cache.tokens = until, tokens
                 return
         known[:] = [cache for cache in known if cache.until > now][: _MOST_CACHES - 1]
         known.append(Cache(workspace, until, tokens))
+
+
+def uncached(demand: Demand, workspace: Workspace, caches: Sequence[Cache]) -> int:
+    """The tokens of a prompt that a workspace does not have in its cache."""
+    for cache in caches:
+        if cache.workspace is workspace:
+            return max(0, demand.input_tokens - cache.tokens)
+    return demand.input_tokens

@@ -86,14 +86,7 @@ class Dispatcher:
         self, demand: Demand, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
     ) -> Lease | None:
         """A lease at once, or None: no key is ready, or others have waited longer."""
-        now = self.clock()
-        stay = self.pool.stay(now, demand, exclude=exclude, avoid=avoid)
-        if self._line.has_line(demand, stay) or (stay is not None and stay.ready_at > now):
-            return None
-        lease = self.pool.acquire(now, demand, exclude=exclude, avoid=avoid)
-        if lease is not None and stay is not None and len(self._line):
-            self._line.passed(demand)
-        return lease
+        return self._line.acquire(self.clock(), demand, exclude=exclude, avoid=avoid)
 
     async def wait(
         self,
@@ -152,6 +145,11 @@ class Dispatcher:
     def release(self, lease: Lease, outcome: Outcome) -> None:
         """Give a lease back."""
         state, now = lease.state, self.clock()
+        if outcome.is_success and not state.is_on_trial:
+            # Nothing to report: the usual case.
+            self.pool.release(lease, outcome, now)
+            self._stir()
+            return
         was_out, was_on_trial = state.is_rejected or state.is_on_trial, state.is_on_trial
         had_funds, had_place = not state.organisation.rest.refusals, not state.workspace.rest.refusals
         self.pool.release(lease, outcome, now)
@@ -197,7 +195,7 @@ class Dispatcher:
 
     def _stir(self) -> None:
         """Look at the line soon, once for all that happens in one turn of the loop."""
-        if len(self._line) and not self._is_stirred:
+        if self._line.waiters and not self._is_stirred:
             self._is_stirred = True
             asyncio.get_running_loop().call_soon(self._serve)
 

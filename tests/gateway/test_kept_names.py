@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.middleware import Edge
-from gateway.keypool import allowance
+from gateway.keypool.allowance import _seconds, _seconds_between
 from gateway.keypool.members import ORGANISATION_HEADER, WORKSPACE_HEADER
 from gateway.proxy.catalogue import fetch_models
 from gateway.proxy.ports import Call
@@ -85,13 +85,13 @@ async def _nothing(*_: object) -> Any:
 def test_what_upstream_says_of_moments_is_short_or_nothing() -> None:
     date = "Wed, 25 Nov 2026 10:00:00 GMT"
     rate_limits._duration_until.cache_clear()
-    allowance._seconds.cache_clear()
+    _seconds.cache_clear()
 
     told = rate_limits.openai_rate_limits({"anthropic-ratelimit-tokens-reset": LONG, "date": date})
-    seconds = allowance._seconds_between(date, LONG)
+    seconds = _seconds_between(date, LONG)
 
     assert (told, seconds) == ({}, None)
-    assert rate_limits._duration_until.cache_info().currsize == allowance._seconds.cache_info().currsize == 0
+    assert rate_limits._duration_until.cache_info().currsize == _seconds.cache_info().currsize == 0
 
 
 def test_upstreams_names_for_accounts_have_a_length() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
-from gateway.keypool.domains import SILENCE_SECONDS
+from gateway.keypool.host import SILENCE_SECONDS
 from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from gateway.keypool.strategies import StrategyName
 from tests.support.pools import MODEL, OTHER, STRATEGIES, fail, failed, head, meet, name_of, pool_of, state_of, taken

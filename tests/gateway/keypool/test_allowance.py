@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis.strategies import DataObject
 
 from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, Lease, Outcome
-from gateway.keypool.allowance import MOST_OWED_SECONDS, Allowance, Bucket
-from gateway.keypool.domains import LONGEST_TOLD_SECONDS
+from gateway.keypool.allowance import Allowance, Reservation
+from gateway.keypool.bucket import MOST_OWED_SECONDS, Bucket
+from gateway.keypool.rest import LONGEST_TOLD_SECONDS
 from tests.support.pools import (
     ASK,
     MODEL,
@@ -37,9 +38,15 @@ ROUNDING = 1e-3
 def told(headers: dict[str, str], now: float = 100.0, share: float = 1.0) -> Allowance:
     """An allowance after one answer without a prompt."""
     allowance = Allowance(share)
-    allowance.give_back(allowance.reserve(0)[1])
+    allowance.give_back(reserved(allowance, 0).output_tokens)
     allowance.answered(0, headers, now)
     return allowance
+
+
+def reserved(allowance: Allowance, input_tokens: int) -> Reservation:
+    reservation = Reservation(100.0)
+    allowance.reserve(reservation, input_tokens)
+    return reservation
 
 
 def pending(allowance: Allowance) -> tuple[int, int, int]:
@@ -167,8 +174,10 @@ def test_a_time_that_cannot_be_read_leaves_the_limit_of_a_minute(change: dict[st
 @pytest.mark.parametrize("garbage", ["", "many", "-1", "1.5", "1e3", "²", "0x10", "9" * 400, "9" * 5000, " 5"])
 def test_figures_that_cannot_be_read_leave_what_was_known(what: str, garbage: str) -> None:
     allowance = told(head(requests=(60, 30)))
-    lease = allowance.reserve(0)
-    allowance.answered(lease[0], head(requests=(60, 0)) | {f"anthropic-ratelimit-requests-{what}": garbage}, 100)
+    lease = reserved(allowance, 0)
+    allowance.answered(
+        lease.input_tokens, head(requests=(60, 0)) | {f"anthropic-ratelimit-requests-{what}": garbage}, 100
+    )
     assert allowance.requests is not None
 
     # The second request is counted, as far as we know.
@@ -346,10 +355,10 @@ def test_the_output_that_was_reserved_is_settled_by_what_was_used(used: int) -> 
     lease = taken(pool, 0)
     pool.answered(lease, head("o", input_tokens=(10_000, 9_000), output_tokens=(10_000, 8_000)), 0)
     allowance = lease.allowance
-    reserved = allowance.output and allowance.output.level
+    left = allowance.output and allowance.output.level
     pool.release(lease, Outcome.success(Usage(output_tokens=used)), 0)
 
-    assert reserved == 8_000 - 400
+    assert left == 8_000 - 400
     assert (allowance.output and allowance.output.level) == 8_000 - used
 
 
@@ -482,9 +491,9 @@ def test_what_answers_tend_to_need_is_learned() -> None:
     for _ in range(200):
         allowance.learn(1_000, Usage(input_tokens=1_500, cache_read_tokens=500, output_tokens=2_000), 5)
 
-    tokens, answer = allowance.reserve(1_000)
-    assert 1_950 < tokens <= 2_000
-    assert 1_950 < answer <= 2_000
+    reservation = reserved(allowance, 1_000)
+    assert 1_950 < reservation.input_tokens <= 2_000
+    assert 1_950 < reservation.output_tokens <= 2_000
 
 
 def test_a_strange_estimate_does_not_spoil_those_to_come() -> None:
@@ -493,7 +502,7 @@ def test_a_strange_estimate_does_not_spoil_those_to_come() -> None:
         allowance.learn(1, Usage(input_tokens=1_000_000), 5)
         allowance.learn(0, Usage(input_tokens=1_000_000), 5)
 
-    assert allowance.reserve(1_000)[0] <= 4_000
+    assert reserved(allowance, 1_000).input_tokens <= 4_000
 
 
 def test_what_is_read_from_a_warm_cache_does_not_count() -> None:
@@ -645,7 +654,6 @@ def test_an_answer_that_takes_minutes_takes_its_tokens_from_several() -> None:
     allowance = told(head(output_tokens=(40_000, 40_000)))
     for _ in range(400):
         allowance.learn(0, Usage(output_tokens=9_000), 180)
-    _, reserved = allowance.reserve(0)
 
     # 9,000 tokens in three minutes are 3,000 of each.
-    assert 2_900 < reserved < 3_100
+    assert 2_900 < reserved(allowance, 0).output_tokens < 3_100

@@ -11,7 +11,7 @@ from gateway.keypool.breaker import (
     TRIAL_SECONDS,
 )
 from gateway.keypool.demand import Outcome
-from gateway.keypool.domains import SILENCE_SECONDS
+from gateway.keypool.host import SILENCE_SECONDS
 from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, name_of, pool_of, state_of, taken
 from translators.errors import RULES, Blame, ErrorKind
 

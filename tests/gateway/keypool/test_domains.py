@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.keypool import SUCCESS, Demand, Key, KeyPool, Outcome
-from gateway.keypool.domains import MAX_NOTED_MODELS, Workspace
+from gateway.keypool.domains import Workspace
+from gateway.keypool.host import MAX_NOTED_MODELS
 from tests.support.pools import ASK, MODEL, OTHER, SIBLING, fail, failed, head, meet, name_of, pool_of, state_of, taken
 from translators.errors import ErrorKind
 from translators.usage import Usage

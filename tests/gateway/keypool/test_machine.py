@@ -10,8 +10,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
 from gateway.keypool.allowance import Allowance
-from gateway.keypool.domains import LONGEST_TOLD_SECONDS, Host, KeyState, Workspace
+from gateway.keypool.domains import KeyState, Workspace
+from gateway.keypool.host import Host
 from gateway.keypool.obstacles import obstacle
+from gateway.keypool.rest import LONGEST_TOLD_SECONDS
 from gateway.keypool.stays import MOST_PATIENCE_SECONDS
 from tests.support.pools import MODEL, OTHER, SIBLING, STRATEGIES, failed, head
 from translators.errors import RULES, Blame, ErrorKind
@@ -211,10 +213,14 @@ class PoolMachine(RuleBasedStateMachine):
     def _ready(self, demand: Demand, exclude: frozenset[str]) -> list[KeyState]:
         """All keys that could serve, looked at one by one."""
         caches = self.pool._warmth.caches(demand.prefix, self.now)
+
+        def limits(state: KeyState) -> Allowance:
+            return state.organisation.allowance(demand.limit_class, demand.model)
+
         return [
             state
             for state in self.pool.states
-            if state.key.name not in exclude and obstacle(state, demand, caches, self.now) is None
+            if state.key.name not in exclude and obstacle(state, limits(state), demand, caches, self.now) is None
         ]
 
     def _took(self, lease: Lease) -> Out:
@@ -442,8 +448,8 @@ class PoolMachine(RuleBasedStateMachine):
         pinned = [waiter for waiter in self.queue if waiter.pinned_until > -NEVER]
         # Whoever has waited for its account for long enough goes anywhere, and whoever has not is looked at by then.
         late = [waiter for waiter in pinned if waiter.pinned_until <= self.now]
-        assert all(self.line._where[waiter].place == "" for waiter in late)
-        staying = [waiter.pinned_until for waiter in pinned if self.line._where[waiter].place]
+        assert all(self.line.waiters[waiter].place == "" for waiter in late)
+        staying = [waiter.pinned_until for waiter in pinned if self.line.waiters[waiter].place]
         assert self.line.wake_at() <= min(staying, default=NEVER)
         return found
 
@@ -455,8 +461,8 @@ class PoolMachine(RuleBasedStateMachine):
             return
         assert self.pool.in_flight == len(self.out)
         by_state = Counter(out.state for out in self.out)
-        stay = {state.key.name for state in self.pool.states}
-        assert {state.key.name for state in by_state if state.is_gone} - stay == self.pool.leaving
+        configured = {state.key.name for state in self.pool.states}
+        assert {state.key.name for state in by_state if state.is_gone} - configured == self.pool.leaving
         assert all(state.in_flight == by_state[state] for state in self.pool.states)
         workspaces = [thing for thing in self.touched.values() if isinstance(thing, Workspace)]
         assert sum(workspace.in_flight for workspace in workspaces if workspace.merged_into is None) == len(self.out)
@@ -495,7 +501,7 @@ class PoolMachine(RuleBasedStateMachine):
         )
         for state in states:
             siblings = {other for other in states if other.workspace is state.workspace}
-            assert set(state.workspace.ranking) == siblings
+            assert set(state.workspace.states.values()) == siblings
             assert state.workspace.weight == sum(other.key.weight for other in siblings)
 
     @invariant()
@@ -516,9 +522,9 @@ class PoolMachine(RuleBasedStateMachine):
     def an_account_knows_who_waits_for_it(self) -> None:
         if not hasattr(self, "pool"):
             return
-        lines = [line for lines in self.line._lines.values() for line in lines.values()]
-        awaited = {id(line.organisation): line.organisation for line in lines if line.organisation is not None}
-        standing = sum(len(tickets) for line in lines if line.organisation for tickets in line.callers.values())
+        lanes = [lane for lanes in self.line._lines.values() for lane in lanes.values()]
+        awaited = {id(lane.organisation): lane.organisation for lane in lanes if lane.organisation is not None}
+        standing = sum(len(tickets) for lane in lanes if lane.organisation for tickets in lane.callers.values())
         assert sum(sum(organisation.awaited.values()) for organisation in awaited.values()) == standing
         assert all(not each.awaited for each in self.pool.organisations if id(each) not in awaited)
 
@@ -531,7 +537,7 @@ class PoolMachine(RuleBasedStateMachine):
         """When capacity returns everybody is served, and when all is over nothing is left."""
         if not hasattr(self, "pool"):
             return
-        self.pool.update([*(state.key for state in self.pool.states), Key("spare", host="spare")])
+        self._update([*(state.key for state in self.pool.states), Key("spare", host="spare")])
         # By now nobody waits in one place only.
         self.now += MOST_PATIENCE_SECONDS
         for _ in range(len(self.queue) + 1):

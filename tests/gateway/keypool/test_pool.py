@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 
 from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, PoolSettings
-from gateway.keypool.domains import LONGEST_REST_SECONDS, LONGEST_TOLD_SECONDS
 from gateway.keypool.feedback import DEFAULT_COOLING_SECONDS
 from gateway.keypool.pool import PROBE_AGAIN_SECONDS
+from gateway.keypool.rest import LONGEST_REST_SECONDS, LONGEST_TOLD_SECONDS
 from gateway.keypool.strategies import StrategyName
 from tests.support.pools import ASK, MODEL, OTHER, STRATEGIES, fail, failed, name_of, pool_of, state_of, taken
 from translators.errors import RULES, Blame, ErrorKind

@@ -127,12 +127,10 @@ def test_small_requests_with_a_cache_do_not_keep_a_large_one_waiting_for_ever() 
     for number in range(400):
         now += 0.1
         demand = asks("p", "loud")
-        stay = pool.stay(now, demand)
-        if line.has_line(demand, stay) or stay is None or stay.ready_at > now:
-            line.join(f"small {number}", demand, stay=stay)
-        elif (lease := pool.acquire(now, demand)) is not None:
-            line.passed(demand)
+        if (lease := line.acquire(now, demand)) is not None:
             pool.release(lease, Outcome.success(CACHED), now)
+        else:
+            line.join(f"small {number}", demand, stay=pool.stay(now, demand))
         for waiter, lease in line.serve(now):
             served.append((waiter, now))
             pool.release(lease, Outcome.success(CACHED), now)
