@@ -30,6 +30,7 @@ from gateway.proxy.retry import RetryPolicy
 from gateway.proxy.routing import Aliases
 from gateway.proxy.services import Services
 from gateway.proxy.sightings import Sightings
+from gateway.proxy.times import REAL_TIMES, Times
 from gateway.proxy.totals import Totals
 from gateway.rotation import Rotation
 from gateway.secret import Redactor, Secret
@@ -75,7 +76,7 @@ class Gateway:
     """The whole gateway as one ASGI application, with what the command line needs to know of it.
 
     `key_sources` says where the secrets of keys can be read again, by the keys' names; `worker` is the number
-    of this process among those that serve together.
+    of this process among those that serve together. `times` is the time that requests live in.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class Gateway:
         callers_base_url: str,
         key_sources: Mapping[str, Source] = _NO_SOURCES,
         worker: int = 1,
+        times: Times = REAL_TIMES,
     ) -> None:
         self.config = config
+        self._times = times
         self._worker = worker
         self.interrupts = Interrupts()
         self._callers_base_url = callers_base_url
@@ -98,12 +101,13 @@ class Gateway:
             KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
+            clock=times.clock,
             report=_log_change,
         )
         self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
         self._redactor = _redactor_of(config)
-        self._lessons = Lessons()
+        self._lessons = Lessons(times.clock)
         self._store = StoreSwitch(open_store(config.store))
         self._store_work: set[asyncio.Task[None]] = set()
         self._turns = TurnMemory(self._store)
@@ -159,6 +163,7 @@ class Gateway:
             upstream=self._upstream,
             policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
             budget=self._budget,
+            sleep=self._times.sleep,
             on_refused=self._on_refused,
             memory=self._turns,
             makers=self._makers,
@@ -183,6 +188,7 @@ class Gateway:
             sightings=self.sightings,
             totals=self._totals,
             guesses=self._guesses,
+            now=self._times.now,
         )
         return assemble(config, parts, self._lifespan)
 

@@ -57,6 +57,7 @@ class Parts:
     sightings: Sightings
     totals: Totals
     guesses: Guesses
+    now: Callable[[], float]
 
 
 def assemble(config: Config, parts: Parts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]) -> ASGIApp:
@@ -133,6 +134,7 @@ def _generator(kind: type[G], config: Config, parts: Parts, shared: Shared) -> G
         generation=GenerationSettings(options, Allowed(betas=frozenset(config.native.betas))),
         lessons=parts.lessons,
         sightings=parts.sightings,
+        now=parts.now,
     )
 
 

@@ -1,6 +1,5 @@
 """What the endpoints share that translate: options, models, exchanges, one answer or a stream of it."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -97,14 +96,14 @@ class Generator(Door):
         generation: GenerationSettings,
         lessons: Lessons,
         sightings: Sightings,
-        clock: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
         super().__init__(shared)
         self._models = models
         self._generation = generation
         self._lessons = lessons
         self._sightings = sightings
-        self._clock = clock
+        self._now = now
 
     async def _task(self, scope: Scope, body: bytes) -> Task:
         raise NotImplementedError
@@ -191,7 +190,7 @@ class Generator(Door):
 
     def now(self) -> int:
         """The time as answers tell it, in seconds of Unix."""
-        return int(self._clock())
+        return int(self._now())
 
 
 class _GenerationJob:

@@ -10,8 +10,7 @@ from anthropic import Anthropic, AsyncAnthropic
 from anthropic.types import Message, TextBlock, ToolUseBlock
 
 from gateway.demo import RunningUpstream, run_simulated_upstream
-from tests.scenarios.harness import no_lease_is_out, quick_gateway
-from tests.scenarios.native_harness import without_native_pauses
+from tests.scenarios.harness import no_lease_is_out, quick_gateway, without_pauses
 from tests.support.gateway import (
     ClientConfig,
     RetriesConfig,
@@ -256,7 +255,7 @@ async def test_the_client_does_not_repeat_what_is_pointless(caplog: pytest.LogCa
     # Its list of models is fine: were that refused as well, the key would sometimes be out before it is asked.
     async with scripted_upstream() as upstream, quick_gateway(key(upstream.base_url)) as running:
         upstream.always(error_answer(401, "authentication_error", "invalid x-api-key"))
-        without_native_pauses(running)
+        without_pauses(running)
         with pytest.raises(anthropic.ServiceUnavailableError):
             await in_a_thread(running, lambda client: client.messages.create(**asking()), max_retries=2)
 

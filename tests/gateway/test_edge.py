@@ -14,7 +14,6 @@ from tests.scenarios.harness import (
     PATH,
     asking,
     assert_error,
-    chat_of,
     no_lease_is_out,
     quick_gateway,
     raw_client,
@@ -214,7 +213,7 @@ async def test_a_failure_of_the_gateway_is_500_with_the_id_that_the_log_has(
 
     upstream.always(SERVED)
     async with quick_gateway(key(upstream.base_url)) as running:
-        chat_of(running.gateway)._clock = broken
+        running.time.now = broken
         response = await running.http().post(PATH, json=asking())
         await no_lease_is_out(running)
     log = read_log()
@@ -231,7 +230,7 @@ async def test_a_failure_of_the_gateway_in_a_stream_gives_the_lease_back(upstrea
         raise ZeroDivisionError
 
     async with quick_gateway(key(upstream.base_url)) as running:
-        chat_of(running.gateway)._clock = broken
+        running.time.now = broken
         response = await running.http().post(PATH, json=asking(stream=True))
         await no_lease_is_out(running)
 

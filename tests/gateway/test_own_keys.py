@@ -8,7 +8,7 @@ from gateway.keypool import SUCCESS, Demand
 from gateway.proxy.own_keys import MAX_CLASSES, OwnLimits
 from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway, without_pauses
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
-from tests.scenarios.native_harness import asking_natively, without_native_pauses
+from tests.scenarios.native_harness import asking_natively
 from tests.support import messages
 from tests.support.gateway import config_for
 from tests.support.pools import MODEL, OTHER, failed
@@ -96,7 +96,7 @@ async def test_upstream_is_not_asked_again_before_the_time_that_it_has_told(
     )
     body: dict[str, Any] = asking() if path == PATH else asking_natively()
     async with quick_gateway(config=config_for(), callers_base_url=upstream.base_url) as running:
-        clock = without_pauses(running) if path == PATH else without_native_pauses(running)
+        clock = without_pauses(running)
         http = running.http()
         mine = {"authorization": "Bearer sk-ant-mine-of-this-test"}
         first, second = [await http.post(path, json=body, headers=mine) for _ in range(2)]

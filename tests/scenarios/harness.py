@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
@@ -17,6 +17,7 @@ from gateway.proxy.services import Services
 from gateway.serving import Server, listen, url_of
 from tests.support.gateway import (
     Config,
+    GatewayTime,
     KeyConfig,
     RunningGateway,
     StreamingConfig,
@@ -40,7 +41,8 @@ async def quick_gateway(
 
     `running_gateway` stops as Ctrl-C does, which takes uvicorn a quarter of a second: too long for so many tests.
     """
-    gateway = Gateway(config or config_for(*keys), callers_base_url=callers_base_url)
+    gateway_time = GatewayTime()
+    gateway = Gateway(config or config_for(*keys), callers_base_url=callers_base_url, times=gateway_time.times())
     listener = listen(gateway.config.server.host, gateway.config.server.port)
     server = Server(gateway)
     server.config.load()
@@ -49,7 +51,7 @@ async def quick_gateway(
     serving = asyncio.create_task(_nothing())
     try:
         async with contextlib.AsyncExitStack() as clients:
-            yield RunningGateway(url_of(listener), gateway, server, serving, clients)
+            yield RunningGateway(url_of(listener), gateway, server, serving, clients, gateway_time)
     finally:
         for listening in server.servers:
             listening.close()
@@ -115,7 +117,7 @@ def chat_of(gateway: Gateway) -> ChatCompletions:
 
 def services_of(running: RunningGateway) -> Services:
     """What the gateway's exchanges work with."""
-    return chat_of(running.gateway)._services
+    return running.gateway.services
 
 
 def pool_of(running: RunningGateway) -> KeyPool:
@@ -124,11 +126,9 @@ def pool_of(running: RunningGateway) -> KeyPool:
 
 
 def without_pauses(running: RunningGateway) -> Clock:
-    """Let the gateway's exchanges live by a clock of the test's own, from now on."""
+    """Let the gateway live by a clock of the test's own, from now on."""
     clock = Clock()
-    services = services_of(running)
-    services.dispatcher.clock = clock
-    chat_of(running.gateway)._services = replace(services, sleep=clock.sleep)
+    running.time.clock, running.time.sleep = clock, clock.sleep
     return clock
 
 

@@ -1,14 +1,12 @@
 """What the scenarios of native requests share."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import httpx2
 from starlette.routing import Route, Router
 
 from gateway.api.messages import Messages
-from tests.scenarios.harness import Clock
 from tests.support.gateway import RunningGateway
 
 PATH = "/v1/messages"
@@ -35,16 +33,6 @@ def messages_of(running: RunningGateway, path: str = PATH) -> Messages:
     endpoint: Any = next(route.endpoint for route in app.routes if isinstance(route, Route) and route.path == path)
     assert isinstance(endpoint, Messages)
     return endpoint
-
-
-def without_native_pauses(running: RunningGateway) -> Clock:
-    """Let native exchanges live by a clock of the test's own, from now on."""
-    clock = Clock()
-    for path in (PATH, COUNT_PATH):
-        endpoint = messages_of(running, path)
-        endpoint._services.dispatcher.clock = clock
-        endpoint._services = replace(endpoint._services, sleep=clock.sleep)
-    return clock
 
 
 def assert_native_error(response: httpx2.Response, status: int, type_: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ async def caching(setting: Caching | None) -> AsyncIterator[tuple[LimitedUpstrea
             config = replace(config, translation=TranslationConfig(prompt_caching=setting))
         async with quick_gateway(config=config) as running:
             # The time that upstream lives in.
-            running.gateway.services.dispatcher.clock = asyncio.get_running_loop().time
+            running.time.clock = asyncio.get_running_loop().time
             yield upstream, running
 
 

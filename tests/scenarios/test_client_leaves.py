@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -12,13 +11,11 @@ from tests.scenarios.harness import (
     PATIENCE_SECONDS,
     asking,
     assert_whole,
-    chat_of,
     lively,
     no_lease_is_out,
     pool_of,
     quick_gateway,
     raw_client,
-    services_of,
     soon,
 )
 from tests.support import messages
@@ -109,7 +106,7 @@ async def test_leaving_between_two_attempts_makes_no_further_one(upstream: Scrip
 
     upstream.always(error_answer(529, "overloaded_error", "Busy"))
     async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
-        chat_of(running.gateway)._services = replace(services_of(running), sleep=sleep)
+        running.time.sleep = sleep
         client.send(asking(stream=stream))
         await soon(pausing)
         client.leave()

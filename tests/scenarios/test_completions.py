@@ -1,18 +1,14 @@
 """Legacy completions through a running gateway, against an upstream that does as the test says."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
-from starlette.routing import Route, Router
 
-from gateway.api.completions import Completions
 from tests.scenarios.harness import (
     KEY_A,
     KEY_B,
-    Clock,
     assert_error,
     data_of,
     finish_reasons,
@@ -20,6 +16,7 @@ from tests.scenarios.harness import (
     quick_gateway,
     raw_client,
     soon,
+    without_pauses,
 )
 from tests.support import messages
 from tests.support.gateway import ClientConfig, RunningGateway, Secret, config_for, key, with_settings
@@ -68,20 +65,6 @@ def texts(response: httpx2.Response, count: int, stream: bool) -> list[str]:
         shown: list[str] = [choice["text"] for choice in response.json()["choices"]]
         return shown
     return [text_of(data_of(response.text), index) for index in range(count)]
-
-
-def without_waiting(running: RunningGateway) -> Clock:
-    """Let the endpoint's exchanges live by a clock of the test's own, from now on."""
-    app: Any = running.gateway.app
-    while not isinstance(app, Router):
-        app = app._app if hasattr(app, "_app") else app.app
-    found = next(route for route in app.routes if isinstance(route, Route) and route.path == PATH)
-    endpoint: Any = found.endpoint
-    assert isinstance(endpoint, Completions)
-    clock = Clock()
-    endpoint._services.dispatcher.clock = clock
-    endpoint._services = replace(endpoint._services, sleep=clock.sleep)
-    return clock
 
 
 async def post(running: RunningGateway, body: object, **more: Any) -> httpx2.Response:
@@ -176,7 +159,7 @@ async def test_upstreams_refusals_are_told_as_in_a_chat(
 ) -> None:
     upstream.always(error_answer(status, type_, "No."))
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_waiting(running)
+        without_pauses(running)
         response = await post(running, asking(stream=stream))
 
     assert response.status_code == told
@@ -198,7 +181,7 @@ async def test_another_key_takes_over_before_the_first_text(upstream: ScriptedUp
     upstream.always(error_answer(529, "overloaded_error", "Busy"), api_key=KEY_A)
     upstream.always(served(stream), api_key=KEY_B)
     async with quick_gateway(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B)) as running:
-        without_waiting(running)
+        without_pauses(running)
         response = await post(running, asking(stream=stream, echo=True))
 
     assert texts(response, 1, stream) == ["HiHello, world."]
@@ -209,7 +192,7 @@ async def test_the_echo_is_said_once_where_another_key_takes_over(upstream: Scri
     begun = messages.text_stream()[:1]
     upstream.script(stream_answer(*begun, messages.error_event()), served(True))
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_waiting(running)
+        without_pauses(running)
         response = await post(running, asking("Say: ", stream=True, echo=True))
 
     events = data_of(response.text)

@@ -20,7 +20,6 @@ from tests.scenarios.harness import (
     quick_gateway,
     without_pauses,
 )
-from tests.scenarios.native_harness import without_native_pauses
 from tests.support import messages
 from tests.support.gateway import (
     ClientConfig,
@@ -139,7 +138,7 @@ async def test_what_a_stand_in_refuses_is_no_fault_of_the_caller(
     )
     async with quick_gateway(config=falling_back(upstream, OTHER)) as running:
         without_pauses(running)
-        without_native_pauses(running)
+        without_pauses(running)
         response = await post(running, path)
         await no_lease_is_out(running)
 
@@ -212,7 +211,7 @@ async def test_an_answer_that_has_begun_is_not_begun_anew_with_another_model(ups
 async def test_native_requests_fall_back_as_well(upstream: ScriptedUpstream) -> None:
     upstream.always(overloaded_for(ASKED, stream=False))
     async with quick_gateway(config=falling_back(upstream, OTHER)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await post(running, "/v1/messages")
 
     assert response.status_code == 200

@@ -50,7 +50,7 @@ async def balancing(
         quick_gateway(config=balanced(upstream, **settings)) as running,
     ):
         # The pool goes by the time that upstream and the loop live in.
-        running.gateway.services.dispatcher.clock = asyncio.get_running_loop().time
+        running.time.clock = asyncio.get_running_loop().time
         yield upstream, running
 
 

@@ -15,17 +15,12 @@ from tests.scenarios.harness import (
     pool_of,
     quick_gateway,
     raw_client,
+    without_pauses,
 )
 from tests.scenarios.harness import (
     PATH as CHAT_PATH,
 )
-from tests.scenarios.native_harness import (
-    COUNT_PATH,
-    PATH,
-    asking_natively,
-    assert_native_error,
-    without_native_pauses,
-)
+from tests.scenarios.native_harness import COUNT_PATH, PATH, asking_natively, assert_native_error
 from tests.support import messages
 from tests.support.gateway import key
 from tests.support.recordings import Recording, recording_params
@@ -101,10 +96,10 @@ async def test_limits_are_told_and_whose_account_it_is_only_to_its_owner(
     served = stream_answer(*messages.text_stream(), headers=headers) if stream else json_answer(200, BODY, headers)
     upstream.always(error_answer(429, "rate_limit_error", "wait", headers=headers) if is_refused else served)
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         pooled = await running.http().post(PATH, json=asking_natively(stream=stream))
     async with quick_gateway(callers_base_url=upstream.base_url) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         owned = await running.http().post(PATH, json=asking_natively(stream=stream), headers={"x-api-key": KEY_A})
 
     assert {pooled.status_code, owned.status_code} == {429 if is_refused else 200}
@@ -134,7 +129,7 @@ async def test_usage_in_a_form_of_tomorrow_keeps_no_answer_back(upstream: Script
 async def test_an_answer_that_is_not_json_is_tried_again(upstream: ScriptedUpstream) -> None:
     upstream.script(json_answer(200, "<html>"), SERVED)
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively())
 
     assert response.json() == messages.message()
@@ -173,7 +168,7 @@ async def test_what_is_the_requests_fault_passes_with_upstreams_status_and_bytes
     body = body.replace(b"%b", type_.encode())
     upstream.always(json_answer(status, body, {"retry-after": "3", "anthropic-organization-id": "org"}))
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively(stream=stream))
 
     assert response.status_code == status
@@ -245,7 +240,7 @@ async def test_the_pools_troubles_are_told_by_the_table(
 ) -> None:
     upstream.always(answer)
     async with quick_gateway(key(upstream.base_url, "a", KEY_A)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively(stream=stream))
 
     error = assert_native_error(response, status, type_)
@@ -258,7 +253,7 @@ async def test_the_pools_troubles_are_told_by_the_table(
 async def test_a_silent_upstream_is_504(upstream: ScriptedUpstream, stream: bool) -> None:
     upstream.always(Answer((Silence(),)))
     async with quick_gateway(config=hasty(key(upstream.base_url), first_byte_seconds=0.05)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively(stream=stream))
 
     assert_native_error(response, 504, "timeout_error")
@@ -268,7 +263,7 @@ async def test_a_silent_upstream_is_504(upstream: ScriptedUpstream, stream: bool
 async def test_an_upstream_that_is_not_there_is_502(stream: bool) -> None:
     with refusing_upstream() as base_url:
         async with quick_gateway(key(base_url)) as running:
-            clock = without_native_pauses(running)
+            clock = without_pauses(running)
             response = await running.http().post(PATH, json=asking_natively(stream=stream))
 
     assert_native_error(response, 502, "api_error")
@@ -281,7 +276,7 @@ async def test_another_key_takes_over(upstream: ScriptedUpstream, status: int, s
     upstream.by_key(KEY_A, error_answer(status, "api_error", "No."))
     upstream.always(SERVED_STREAM if stream else SERVED)
     async with quick_gateway(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively(stream=stream))
 
     assert response.status_code == 200

@@ -10,13 +10,8 @@ from msgspec.structs import replace
 
 from gateway.config import ModelsConfig
 from gateway.keypool import Demand, Lease
-from tests.scenarios.harness import KEY_A, KEY_B, no_lease_is_out, pool_of, quick_gateway
-from tests.scenarios.native_harness import (
-    COUNT_PATH,
-    PATH,
-    asking_natively,
-    without_native_pauses,
-)
+from tests.scenarios.harness import KEY_A, KEY_B, no_lease_is_out, pool_of, quick_gateway, without_pauses
+from tests.scenarios.native_harness import COUNT_PATH, PATH, asking_natively
 from tests.support import messages
 from tests.support.gateway import ClientConfig, Config, RunningGateway, Secret, config_for, key
 from tests.support.messages import message_events, thinking_block, tool_block
@@ -118,7 +113,7 @@ async def test_thinking_stays_with_its_account_and_is_left_behind_for_good_where
 ) -> None:
     accounts = Accounts(upstream, stream=stream)
     async with quick_gateway(config=config(upstream)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         accounts.limited = {"b"}
         history = []
         await ask(running, stream=stream)
@@ -205,7 +200,7 @@ async def test_a_callers_own_key_gets_upstreams_answer_and_nothing_is_changed(up
 async def test_counting_leaves_out_what_the_asked_account_cannot_read(upstream: ScriptedUpstream) -> None:
     accounts = Accounts(upstream)
     async with quick_gateway(config=config(upstream)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         accounts.limited = {"b"}
         await ask(running)
         accounts.limited = {"a"}
@@ -218,7 +213,7 @@ async def test_counting_leaves_out_what_the_asked_account_cannot_read(upstream: 
 async def test_clients_know_nothing_of_each_others_thoughts(upstream: ScriptedUpstream) -> None:
     accounts = Accounts(upstream)
     async with quick_gateway(config=config(upstream)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         accounts.limited = {"b"}
         await ask(running)
         makers = running.gateway.services.makers
@@ -236,7 +231,7 @@ async def test_a_stand_in_for_the_model_leaves_out_the_same(upstream: ScriptedUp
     accounts = Accounts(upstream)
     models = ModelsConfig(fallbacks={MODEL: (OTHER_MODEL,)})
     async with quick_gateway(config=config(upstream, models=models)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         accounts.limited = {"b"}
         await ask(running)
         accounts.limited = {"a"}
@@ -279,7 +274,7 @@ def assert_unsupported(response: httpx2.Response) -> None:
 async def test_a_thread_goes_on_where_its_message_is(upstream: ScriptedUpstream, stream: bool, first: str) -> None:
     accounts = Accounts(upstream, stream=stream)
     async with quick_gateway(config=config(upstream)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         accounts.limited = {"a", "b"} - {first}
         created = await ask(running, stream=stream, thread={"type": "create"})
         accounts.limited = set()
@@ -311,7 +306,7 @@ async def test_a_thread_is_continued_by_its_own_client_only(upstream: ScriptedUp
 async def test_a_thread_whose_workspace_is_limited_goes_on_without(upstream: ScriptedUpstream, stream: bool) -> None:
     accounts = Accounts(upstream, stream=stream)
     async with quick_gateway(config=config(upstream)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         accounts.limited = {"b"}
         created = await ask(running, stream=stream, thread={"type": "create"})
         accounts.limited = {"a"}
@@ -326,7 +321,7 @@ async def test_a_limit_is_told_where_nobody_else_could_answer(upstream: Scripted
     accounts = Accounts(upstream)
     alone = config_for(key(upstream.base_url, "a", KEY_A), clients=CLIENTS)
     async with quick_gateway(config=alone) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         created = await ask(running, thread={"type": "create"})
         accounts.limited = {"a"}
         response = await ask(running, thread=thread_of(created))
@@ -337,7 +332,7 @@ async def test_a_limit_is_told_where_nobody_else_could_answer(upstream: Scripted
 async def test_a_thread_whose_keys_are_gone_goes_on_without(upstream: ScriptedUpstream) -> None:
     accounts = Accounts(upstream)
     async with quick_gateway(config=config(upstream)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         accounts.limited = {"b"}
         created = await ask(running, thread={"type": "create"})
         running.gateway.reload(config_for(key(upstream.base_url, "b", KEY_B), clients=CLIENTS))
@@ -355,7 +350,7 @@ async def test_a_message_of_a_stand_in_continues_no_thread(upstream: ScriptedUps
     upstream.always(answer)
     models = ModelsConfig(fallbacks={MODEL: (OTHER_MODEL,)})
     async with quick_gateway(config=config(upstream, models=models)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         created = await ask(running, thread={"type": "create"})
         response = await ask(running, thread=thread_of(created))
 
@@ -368,7 +363,7 @@ async def test_an_overloaded_model_is_not_replaced_within_a_thread(upstream: Scr
     models = ModelsConfig(fallbacks={MODEL: (OTHER_MODEL,)})
     alone = replace(config_for(key(upstream.base_url, "a", KEY_A), clients=CLIENTS), models=models)
     async with quick_gateway(config=alone) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         created = await ask(running, thread={"type": "create"})
         upstream.always(error_answer(529, "overloaded_error", "Overloaded"))
         response = await ask(running, thread=thread_of(created))

@@ -15,15 +15,9 @@ from tests.scenarios.harness import (
     pool_of,
     quick_gateway,
     raw_client,
+    without_pauses,
 )
-from tests.scenarios.native_harness import (
-    PATH,
-    PING,
-    asking_natively,
-    assert_native_error,
-    last_event,
-    without_native_pauses,
-)
+from tests.scenarios.native_harness import PATH, PING, asking_natively, assert_native_error, last_event
 from tests.support import messages
 from tests.support.gateway import ServerConfig, config_for, key, running_gateway, with_settings
 from tests.support.recordings import Recording, recording_params
@@ -153,7 +147,7 @@ async def test_the_end_does_not_wait_for_an_upstream_that_does_not_end(upstream:
 async def test_a_cut_before_the_first_content_is_not_noticed(upstream: ScriptedUpstream, end: Step, count: int) -> None:
     upstream.script(stream_answer(*[EVENTS[0], PING][:count], end), stream_answer(*EVENTS))
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively(stream=True))
 
     assert response.content == WHOLE
@@ -163,7 +157,7 @@ async def test_a_cut_before_the_first_content_is_not_noticed(upstream: ScriptedU
 async def test_an_error_event_before_the_first_content_is_answered_by_another_key(upstream: ScriptedUpstream) -> None:
     upstream.script(stream_answer(EVENTS[0], PING, BUSY), stream_answer(*EVENTS))
     async with quick_gateway(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively(stream=True))
 
     assert response.content == WHOLE
@@ -173,7 +167,7 @@ async def test_an_error_event_before_the_first_content_is_answered_by_another_ke
 async def test_a_first_block_that_comes_together_with_an_error_is_not_passed_on(upstream: ScriptedUpstream) -> None:
     upstream.script(stream_answer(EVENTS[0] + EVENTS[1] + BUSY), stream_answer(*EVENTS))
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively(stream=True))
 
     assert response.content == WHOLE
@@ -182,7 +176,7 @@ async def test_a_first_block_that_comes_together_with_an_error_is_not_passed_on(
 async def test_an_error_event_that_does_not_go_away_has_its_status(upstream: ScriptedUpstream) -> None:
     upstream.always(stream_answer(EVENTS[0], BUSY))
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively(stream=True))
 
     assert assert_native_error(response, 529, "overloaded_error")["message"] == "Busy"
@@ -277,7 +271,7 @@ async def test_events_of_tomorrow_pass(upstream: ScriptedUpstream) -> None:
 async def test_nonsense_instead_of_events_is_502_after_all_attempts(upstream: ScriptedUpstream) -> None:
     upstream.always(stream_answer(b"data: <html>\n\n"))
     async with quick_gateway(key(upstream.base_url)) as running:
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(PATH, json=asking_natively(stream=True))
 
     assert_native_error(response, 502, "api_error")
@@ -291,7 +285,7 @@ async def test_a_silent_upstream_yields_the_head_and_pings_and_may_still_be_repl
     upstream.script(stream_answer(EVENTS[0], Wait(gate), BUSY, headers={"request-id": "req_a"}), stream_answer(*EVENTS))
     config = lively(key(upstream.base_url), keepalive_seconds=0.02)
     async with quick_gateway(config=config) as running, raw_client(running) as client:
-        without_native_pauses(running)
+        without_pauses(running)
         client.send(asking_natively(stream=True), path=PATH)
         await client.head()
         pings = [await client.chunk() for _ in range(3)]

@@ -20,7 +20,6 @@ from tests.scenarios.harness import (
     hasty,
     no_lease_is_out,
     quick_gateway,
-    services_of,
 )
 from tests.support import messages
 from tests.support.gateway import key, with_settings
@@ -166,7 +165,7 @@ async def test_the_limit_for_a_whole_answer_is_for_all_that_a_paused_turn_takes(
     config = hasty(key(upstream.base_url), total_seconds=3600.0, idle_seconds=600.0)
     config = with_settings(config, upstream=UpstreamConfig(client=client))
     async with quick_gateway(config=config) as running:
-        services_of(running).dispatcher.clock = clock
+        running.time.clock = clock
         async with asyncio.timeout(PATIENCE_SECONDS):
             response = await running.http().post(PATH, json=request(stream=stream))
         await no_lease_is_out(running)

@@ -18,7 +18,7 @@ from tests.scenarios.harness import (
     until,
     without_pauses,
 )
-from tests.scenarios.native_harness import COUNT_PATH, asking_natively, without_native_pauses
+from tests.scenarios.native_harness import COUNT_PATH, asking_natively
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.support import messages
 from tests.support.gateway import KeyConfig, key
@@ -109,7 +109,7 @@ async def test_upstreams_own_words_for_a_request_that_is_not_permitted_are_the_c
     upstream.always(refused(403, "The beta `x-2026` is not enabled."))
     async with quick_gateway(*accounts(upstream)) as running:
         without_pauses(running)
-        without_native_pauses(running)
+        without_pauses(running)
         chat = await running.http().post(PATH, json=asking())
         native = await running.http().post(NATIVE_PATH, json=asking_natively())
 

@@ -19,7 +19,7 @@ from tests.scenarios.harness import (
     without_pauses,
 )
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
-from tests.scenarios.native_harness import asking_natively, without_native_pauses
+from tests.scenarios.native_harness import asking_natively
 from tests.scenarios.test_fallbacks import ASKED, OTHER, falling_back
 from tests.scenarios.test_forced_tools import request as forcing
 from tests.support import messages
@@ -64,7 +64,7 @@ async def test_an_attempt_that_failed_before_its_content_is_counted(
     body = asking(stream=True) if path == PATH else asking_natively(stream=True)
     async with quick_gateway(key(upstream.base_url)) as running:
         without_pauses(running)
-        without_native_pauses(running)
+        without_pauses(running)
         response = await running.http().post(path, json=body)
         await no_lease_is_out(running)
         totals = totals_of(running)

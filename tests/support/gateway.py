@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import httpx2
@@ -22,6 +23,7 @@ from gateway.config import (
     StreamingConfig,
     TimeoutsConfig,
 )
+from gateway.proxy.times import Times
 from gateway.secret import Secret
 from gateway.serving import Server, listen, url_of
 
@@ -54,6 +56,19 @@ class _QuietServer(Server):
 
 
 @dataclass(slots=True)
+class GatewayTime:
+    """The time that a gateway under test lives in: the real one, until a test brings its own."""
+
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def times(self) -> Times:
+        """The same for the gateway, which goes by whatever is set here."""
+        return Times(lambda: self.clock(), lambda: self.now(), lambda seconds: self.sleep(seconds))
+
+
+@dataclass(slots=True)
 class RunningGateway:
     """A gateway that can be reached at `url` until the block ends."""
 
@@ -62,6 +77,7 @@ class RunningGateway:
     server: Server
     serving: "asyncio.Task[None]"
     clients: contextlib.AsyncExitStack
+    time: GatewayTime
 
     @property
     def base_url(self) -> str:
@@ -108,7 +124,8 @@ async def running_gateway(
     *keys: KeyConfig, config: Config | None = None, callers_base_url: str = "http://127.0.0.1:9"
 ) -> AsyncIterator[RunningGateway]:
     """A gateway over these keys (or this whole configuration), stopped the way Ctrl-C stops it."""
-    gateway = Gateway(config or config_for(*keys), callers_base_url=callers_base_url)
+    gateway_time = GatewayTime()
+    gateway = Gateway(config or config_for(*keys), callers_base_url=callers_base_url, times=gateway_time.times())
     listener = listen(gateway.config.server.host, gateway.config.server.port)
     ready = asyncio.Event()
     server = _QuietServer(gateway, ready.set)
@@ -121,7 +138,7 @@ async def running_gateway(
         raise RuntimeError("The gateway did not start.")
     try:
         async with contextlib.AsyncExitStack() as clients:
-            yield RunningGateway(url_of(listener), gateway, server, serving, clients)
+            yield RunningGateway(url_of(listener), gateway, server, serving, clients, gateway_time)
     finally:
         server.should_exit = True
         await serving
