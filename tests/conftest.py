@@ -55,6 +55,11 @@ vars(httpcore2)["default_ssl_context"] = functools.cache(httpcore2.default_ssl_c
 LONGEST = ("tests/scenarios/test_hostile_client.py",)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: some tests wait for processes that start, or for a limit that is seconds."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests first."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))

@@ -17,6 +17,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from gateway.demo import ReceivedRequest, RunningUpstream, account_of, run_simulated_upstream
+from tests.scenarios.harness import pool_of, until
 from tests.scenarios.processes import Fleet
 from tests.support.client_shapes import SHAPES
 from tests.support.commands import PATIENCE_SECONDS, started
@@ -243,6 +244,8 @@ def _client(url: str) -> AsyncOpenAI:
 async def test_keys_of_one_account_read_each_others_thinking(house: House) -> None:
     loop = Loop("claude-sonnet-5-5", hand_built)
     async with house.gateway(ACME_EU, ACME_US) as gateway:
+        # Upstream has said of both keys whose they are.
+        await until(lambda: len({state.organisation.name for state in pool_of(gateway).states}) == 1)
         client = gateway.openai()
         await loop.go_on(client, rounds=5)
         first = _account_of_the_last(house)
