@@ -2,12 +2,21 @@
 
 import asyncio
 import functools
+import gc
 import os
+import sys
 from typing import Any
 
-import httpcore2
-import uvicorn.server
-from hypothesis import HealthCheck, settings
+# Compiled files are kept even where the environment says otherwise, as in many containers: without them, each run
+# rewrites the asserts of all tests once a worker, and each gateway that a test starts compiles the whole program.
+# pytest's own plugins are loaded by now; what comes below is not.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+import httpcore2  # noqa: E402
+import pytest  # noqa: E402
+import uvicorn.server  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 # No deadline: the machine decides how long an example takes, and a timed assertion does not belong into a test.
 # In CI the examples are the same in each run of a commit: what random ones find is found where somebody can mend it.
@@ -41,3 +50,22 @@ vars(uvicorn.server)["asyncio"] = _QuickAsyncio()
 # Each client of a test reads all the certificates of the system otherwise, five sixths of what an ordinary test costs.
 # The gateway's own clients make contexts of their own.
 vars(httpcore2)["default_ssl_context"] = functools.cache(httpcore2.default_ssl_context)
+
+# Begun first, in this order: they take longest, much of it waiting, and none of them should run alone at the end.
+LONGEST = ("tests/scenarios/test_hostile_client.py",)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: some tests wait for processes that start, or for a limit that is seconds."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """Twelve thousand tests and what they import stay until the end: the collector need not look at them each time."""
+    gc.collect()
+    gc.freeze()

@@ -6,6 +6,7 @@ holds threads for one workspace. What comes to the application is answers only.
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from anthropic import AsyncAnthropic, BadRequestError, beta_async_tool
 
 from gateway.demo import ReceivedRequest, RunningUpstream, account_of, run_simulated_upstream
 from tests.support.gateway import RunningGateway, running_gateway
-from tests.support.loops import config_of, keeping
+from tests.support.loops import config_of, gateway_in_virtual_time, keeping
 from tests.support.preserved import exchanges, refusals
+from tests.support.virtual_time import in_virtual_time
 
 ACME = "sk-ant-demo-acme-eu-1"
 UMBRELLA = "sk-ant-demo-umbrella-eu-1"
@@ -44,6 +46,16 @@ async def simulated() -> AsyncIterator[RunningUpstream]:
 async def running(tmp_path: Path, simulated: RunningUpstream) -> AsyncIterator[RunningGateway]:
     async with running_gateway(config=config_of(keeping(tmp_path, simulated.base_url, ACME, UMBRELLA))) as gateway:
         yield gateway
+
+
+@asynccontextmanager
+async def two_organisations(folder: Path) -> AsyncIterator[tuple[RunningGateway, RunningUpstream]]:
+    """The same, where the pauses for which the gateway waits take no time."""
+    async with (
+        run_simulated_upstream(pace_seconds=0) as upstream,
+        gateway_in_virtual_time(folder, upstream.base_url, ACME, UMBRELLA) as running,
+    ):
+        yield running, upstream
 
 
 @beta_async_tool
@@ -87,16 +99,13 @@ async def run_tools(
 @models
 @streamed
 @threaded
+@in_virtual_time
 async def test_the_tool_runner_comes_to_its_end_though_an_organisation_is_limited_in_the_middle(
-    running: RunningGateway,
-    simulated: RunningUpstream,
-    model: str,
-    options: dict[str, Any],
-    stream: bool,
-    threaded: bool,
+    tmp_path: Path, model: str, options: dict[str, Any], stream: bool, threaded: bool
 ) -> None:
     more: dict[str, Any] = {**options, **({} if threaded else {"thread": False})}
-    said = await run_tools(running, simulated, stream=stream, limits_after=3, model=model, **more)
+    async with two_organisations(tmp_path) as (running, simulated):
+        said = await run_tools(running, simulated, stream=stream, limits_after=3, model=model, **more)
 
     assert [message.stop_reason for message in said] == ["tool_use"] * CALLS + ["end_turn"]
     assert refusals(simulated.received) == []
@@ -138,10 +147,10 @@ async def test_a_thread_is_continued_where_it_is(
         assert len(later.body["messages"]) == 1
 
 
-async def test_without_its_organisation_a_thread_goes_on_with_the_whole_conversation(
-    running: RunningGateway, simulated: RunningUpstream
-) -> None:
-    await run_tools(running, simulated, stream=False, limits_after=3, model="claude-sonnet-5-5")
+@in_virtual_time
+async def test_without_its_organisation_a_thread_goes_on_with_the_whole_conversation(tmp_path: Path) -> None:
+    async with two_organisations(tmp_path) as (running, simulated):
+        await run_tools(running, simulated, stream=False, limits_after=3, model="claude-sonnet-5-5")
     kinds = [(each.body.get("thread") or {}).get("type") for each in asked(simulated) if each.status == 200]
 
     assert kinds == ["create", "continue", "continue"] + [None] * 4
@@ -231,29 +240,29 @@ HEADERS = {
 
 @pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-5-5"])
 @pytest.mark.parametrize("size", [0, 300_000], ids=["small", "in-turns"])
-async def test_claude_codes_history_goes_on_in_another_organisation(
-    running: RunningGateway, simulated: RunningUpstream, model: str, size: int
-) -> None:
+@in_virtual_time
+async def test_claude_codes_history_goes_on_in_another_organisation(tmp_path: Path, model: str, size: int) -> None:
     request = claude_code(f"[[tools 6]] [[think]] [[redact]] Look around. {'x' * size}", model)
     adjusted = []
-    client = running.http()
-    for number in range(CALLS + 1):
-        if number == 3:
-            account = asked(simulated)[-1].account
-            assert account is not None
-            simulated.failing[account.organization_id] = 429
-        elif number == 5:
-            simulated.failing.clear()
-        response = await client.post("/v1/messages", json=request, headers=HEADERS)
-        assert response.status_code == 200, response.text
-        adjusted.append(response.headers.get("x-gateway-adjusted"))
-        content = response.json()["content"]
-        results = [
-            {"type": "tool_result", "tool_use_id": block["id"], "content": [{"type": "text", "text": "done"}]}
-            for block in content
-            if block["type"] == "tool_use"
-        ]
-        request["messages"] += [{"role": "assistant", "content": content}, {"role": "user", "content": results}]
+    async with two_organisations(tmp_path) as (running, simulated):
+        client = running.http()
+        for number in range(CALLS + 1):
+            if number == 3:
+                account = asked(simulated)[-1].account
+                assert account is not None
+                simulated.failing[account.organization_id] = 429
+            elif number == 5:
+                simulated.failing.clear()
+            response = await client.post("/v1/messages", json=request, headers=HEADERS)
+            assert response.status_code == 200, response.text
+            adjusted.append(response.headers.get("x-gateway-adjusted"))
+            content = response.json()["content"]
+            results = [
+                {"type": "tool_result", "tool_use_id": block["id"], "content": [{"type": "text", "text": "done"}]}
+                for block in content
+                if block["type"] == "tool_use"
+            ]
+            request["messages"] += [{"role": "assistant", "content": content}, {"role": "user", "content": results}]
     served = [received for received in asked(simulated) if received.status == 200]
 
     assert refusals(simulated.received) == []

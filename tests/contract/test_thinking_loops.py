@@ -6,7 +6,7 @@ So these tests pass only if the gateway puts every block back where it was, or l
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +17,23 @@ import pytest
 from openai import AsyncOpenAI
 
 from gateway.demo import ReceivedRequest, RunningUpstream, account_of, run_simulated_upstream
+from tests.scenarios.harness import pool_of, until
 from tests.scenarios.processes import Fleet
 from tests.support.client_shapes import SHAPES
 from tests.support.commands import PATIENCE_SECONDS, started
 from tests.support.gateway import RunningGateway, running_gateway
-from tests.support.loops import FORMS, ROUNDS, Form, Loop, config_of, forget, hand_built, keeping, names_of
+from tests.support.loops import (
+    FORMS,
+    ROUNDS,
+    Form,
+    Loop,
+    config_of,
+    forget,
+    gateway_in_virtual_time,
+    hand_built,
+    keeping,
+    names_of,
+)
 from tests.support.preserved import (
     Exchange,
     assert_kept,
@@ -30,6 +42,7 @@ from tests.support.preserved import (
     exchanges,
     refusals,
 )
+from tests.support.virtual_time import in_virtual_time
 
 ACME_EU = "sk-ant-demo-acme-eu-1"
 ACME_US = "sk-ant-demo-acme-us-1"
@@ -77,6 +90,16 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path, simulated: RunningUpstream) -> House:
     return House(tmp_path, simulated)
+
+
+@asynccontextmanager
+async def two_accounts(folder: Path) -> AsyncIterator[tuple[House, RunningGateway]]:
+    """A gateway over the keys of two accounts; the pauses for which it waits take no time."""
+    async with (
+        run_simulated_upstream(pace_seconds=0) as upstream,
+        gateway_in_virtual_time(folder, upstream.base_url, ACME_EU, UMBRELLA) as running,
+    ):
+        yield House(folder, upstream), running
 
 
 def assert_all_came_back(house: House) -> None:
@@ -191,21 +214,22 @@ async def test_a_store_that_is_emptied_in_the_middle_only_loses_thinking(
         assert_repeated(earlier.body, later.body)
 
 
-@models
-async def test_two_workers_keep_one_memory(house: House, model: str, options: dict[str, Any]) -> None:
-    loop = Loop(model, hand_built, options=options)
+async def test_two_workers_keep_one_memory(house: House) -> None:
     file = keeping(house.folder, house.upstream.base_url, log_level="info")
     async with started("serve", "--config", str(file), "--workers", "2") as running:
         fleet = Fleet(running)
-        while not loop.is_over:
-            # Each request comes on a connection of its own, which the parent gives to one of its workers.
-            async with _client(running.url) as client:
-                await loop.step(client)
+        for model, options in MODELS:
+            house.upstream.received.clear()
+            loop = Loop(model, hand_built, options=options)
+            while not loop.is_over:
+                # Each request comes on a connection of its own, which the parent gives to one of its workers.
+                async with _client(running.url) as client:
+                    await loop.step(client)
+            assert_all_came_back(house)
         running.process.terminate()
         assert await fleet.end() == 0
 
     assert set(fleet.served()) == {"1", "2"}
-    assert_all_came_back(house)
 
 
 def _client(url: str) -> AsyncOpenAI:
@@ -220,6 +244,8 @@ def _client(url: str) -> AsyncOpenAI:
 async def test_keys_of_one_account_read_each_others_thinking(house: House) -> None:
     loop = Loop("claude-sonnet-5-5", hand_built)
     async with house.gateway(ACME_EU, ACME_US) as gateway:
+        # Upstream has said of both keys whose they are.
+        await until(lambda: len({state.organisation.name for state in pool_of(gateway).states}) == 1)
         client = gateway.openai()
         await loop.go_on(client, rounds=5)
         first = _account_of_the_last(house)
@@ -238,11 +264,12 @@ async def test_keys_of_one_account_read_each_others_thinking(house: House) -> No
 
 @models
 @pytest.mark.parametrize(("status", "stream"), [(429, False), (529, True)], ids=["429-whole", "529-streamed"])
+@in_virtual_time
 async def test_another_account_goes_on_without_the_thinking_of_the_first(
-    house: House, model: str, options: dict[str, Any], stream: bool, status: int
+    tmp_path: Path, model: str, options: dict[str, Any], stream: bool, status: int
 ) -> None:
     loop = Loop(model, hand_built, stream, options)
-    async with house.gateway(ACME_EU, UMBRELLA) as gateway:
+    async with two_accounts(tmp_path) as (house, gateway):
         client = gateway.openai()
         await loop.go_on(client, rounds=5)
         signer = _account_of_the_last(house)
@@ -287,9 +314,10 @@ async def test_thinking_comes_back_through_clients_that_write_turns_otherwise(
 
 
 @shapes
-async def test_a_429_in_the_middle_breaks_no_client_of_any_shape(house: House, shape: str) -> None:
+@in_virtual_time
+async def test_a_429_in_the_middle_breaks_no_client_of_any_shape(tmp_path: Path, shape: str) -> None:
     loop = Loop("claude-sonnet-5-5", hand_built, rewrite=SHAPES[shape])
-    async with house.gateway(ACME_EU, UMBRELLA) as gateway:
+    async with two_accounts(tmp_path) as (house, gateway):
         client = gateway.openai()
         await loop.go_on(client, rounds=3)
         before = house.conversation

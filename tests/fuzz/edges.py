@@ -261,14 +261,17 @@ async def _serve(pieces: list[bytes]) -> None:
     assert not transport.sent or transport.sent.startswith(b"HTTP/1.1 ")
 
 
+# To make one takes longer than to read what is in it.
+_FOLDER: Final = tempfile.TemporaryDirectory()
+
+
 def configuration(data: bytes, random: Random) -> None:
     """A configuration can be used, or everything that is wrong with it is said."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "config.yaml")
-        path.write_bytes(data)
-        try:
-            config = load_config(str(path), {"ANTHROPIC_API_KEY": "sk-ant-0123456789"})
-        except ConfigError as error:
-            assert str(error).encode()  # noqa: PT017
-        else:
-            assert isinstance(config, Config)
+    path = Path(_FOLDER.name, "config.yaml")
+    path.write_bytes(data)
+    try:
+        config = load_config(str(path), {"ANTHROPIC_API_KEY": "sk-ant-0123456789"})
+    except ConfigError as error:
+        assert str(error).encode()  # noqa: PT017
+    else:
+        assert isinstance(config, Config)

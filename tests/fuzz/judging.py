@@ -17,7 +17,7 @@ def json_of(data: bytes) -> Any:
     """
     text = data.decode()
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_int=_integer)
+        value = _DECODER.decode(text)
     except RecursionError:
         return None
     try:
@@ -34,6 +34,9 @@ def _no_constant(name: str) -> Any:
 
 def _integer(text: str) -> float:
     return int(text) if len(text) < 300 else float("inf")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
 
 
 def events_of(stream: bytes) -> list[Any]:

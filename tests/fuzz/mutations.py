@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Any, Final
 
 from tests.fuzz.oddities import DEPTHS, NO_JSON, NUMBERS, TEXTS, WORDS
 from tests.fuzz.trees import Literal, Members, copied, parsed, places, put, value_at, written
 
+# More than there are to begin with, for any one target.
+_SEEDS: Final = 512
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class SentEvent:
     """One event of a stream: its name, and its data as a tree, or as bytes where they are no JSON."""
 
@@ -165,7 +169,7 @@ def _times(random: Random) -> int:
 def mutated_json(data: bytes, random: Random) -> bytes:
     """A JSON text with damage to its values, and sometimes to its bytes."""
     try:
-        tree = mutated_tree(parsed(data), random, _times(random))
+        tree = mutated_tree(_tree_of(data), random, _times(random))
     except (ValueError, RecursionError):
         return mutated_bytes(data, random)
     separators = random.choice(((",", ":"), (",", ":"), (", ", ": "), (" ,\n", "\t: ")))
@@ -178,6 +182,12 @@ def mutated_json(data: bytes, random: Random) -> bytes:
 
 def sent_events(data: bytes) -> list[SentEvent]:
     """The events of a stream."""
+    return [*_events_of(data)]
+
+
+# Of what is damaged over and over: whoever changes a tree copies it first.
+@lru_cache(_SEEDS)
+def _events_of(data: bytes) -> tuple[SentEvent, ...]:
     events = []
     for block in data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n"):
         name, lines = "", []
@@ -189,7 +199,12 @@ def sent_events(data: bytes) -> list[SentEvent]:
                 lines.append(value.removeprefix(b" "))
         if lines:
             events.append(SentEvent(name, _tree_or_bytes(b"\n".join(lines))))
-    return events
+    return tuple(events)
+
+
+@lru_cache(_SEEDS)
+def _tree_of(data: bytes) -> Any:
+    return parsed(data)
 
 
 def _tree_or_bytes(data: bytes) -> Any:

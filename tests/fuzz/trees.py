@@ -1,7 +1,9 @@
 """JSON as a tree that holds what Python's types cannot: names that occur twice, numbers as they are spelled."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 
@@ -16,34 +18,44 @@ class Literal:
     text: str
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=Members, parse_int=Literal, parse_float=Literal, parse_constant=Literal)
+
+
 def parsed(data: bytes) -> Any:
     """The tree of a JSON text; raises `ValueError` for what is none."""
-    return json.loads(data, object_pairs_hook=Members, parse_int=Literal, parse_float=Literal, parse_constant=Literal)
+    return _DECODER.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
 
 
 def written(tree: Any, *, is_ascii: bool = True, separators: tuple[str, str] = (",", ":")) -> bytes:
     """The text of a tree; with `is_ascii` half a surrogate pair is an escape, else it is broken UTF-8."""
     pieces: list[str] = []
-    _write(tree, is_ascii, separators, pieces)
+    _write(tree, encode_basestring_ascii if is_ascii else encode_basestring, separators, pieces)
     return "".join(pieces).encode("utf-8", "surrogatepass")
 
 
-def _write(tree: Any, is_ascii: bool, separators: tuple[str, str], pieces: list[str]) -> None:
+def _write(tree: Any, quoted: Callable[[str], str], separators: tuple[str, str], pieces: list[str]) -> None:
     comma, colon = separators
-    if isinstance(tree, Literal):
+    kind = type(tree)
+    if kind is str:
+        pieces.append(quoted(tree))
+    elif kind is Literal:
         pieces.append(tree.text)
-    elif isinstance(tree, Members):
-        for number, (name, value) in enumerate(tree):
-            pieces += ("," if number else "{", json.dumps(name, ensure_ascii=is_ascii), colon)
-            _write(value, is_ascii, separators, pieces)
+    elif kind is Members:
+        before = "{"
+        for name, value in tree:
+            pieces += (before, quoted(name), colon)
+            _write(value, quoted, separators, pieces)
+            before = ","
         pieces.append("}" if tree else "{}")
-    elif isinstance(tree, list):
-        for number, value in enumerate(tree):
-            pieces.append(comma if number else "[")
-            _write(value, is_ascii, separators, pieces)
+    elif kind is list:
+        before = "["
+        for value in tree:
+            pieces.append(before)
+            _write(value, quoted, separators, pieces)
+            before = comma
         pieces.append("]" if tree else "[]")
     else:
-        pieces.append(json.dumps(tree, ensure_ascii=is_ascii))
+        pieces.append(json.dumps(tree))
 
 
 def places(tree: Any) -> list[tuple[Any, int]]:

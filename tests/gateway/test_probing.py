@@ -143,7 +143,10 @@ async def test_a_host_is_back_when_it_answers(
     assert asked.path == PROBE_PATH
 
 
-async def test_requests_that_wait_are_answered_when_the_only_host_is_back(upstream: ScriptedUpstream) -> None:
+async def test_requests_that_wait_are_answered_when_the_only_host_is_back(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.proxy.probing._INTERVAL_SECONDS", 0.1)
     is_down = True
     upstream.always(lambda _: Answer((Reset(),)) if is_down else json_answer(200, messages.message()))
     upstream.models(lambda _: Answer((Reset(),)) if is_down else json_answer(200, {"data": []}))
@@ -152,12 +155,12 @@ async def test_requests_that_wait_are_answered_when_the_only_host_is_back(upstre
         http = running.http()
         asked = [asyncio.create_task(http.post(PATH, json=asking(str(number)))) for number in range(8)]
         at_start = len(upstream.model_requests)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(upstream.model_requests) < at_start + 4:  # noqa: ASYNC110 - nobody tells the test
                 await asyncio.sleep(0.01)
         received = len(upstream.received)
         is_down = False
-        answers = await asyncio.wait_for(asyncio.gather(*asked), 20)
+        answers = await asyncio.wait_for(asyncio.gather(*asked), 60)
         await no_lease_is_out(running)
 
     # Nobody has to try in vain while it is down, but for a request now and then.

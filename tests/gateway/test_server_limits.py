@@ -358,7 +358,8 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(run: Run, path: st
 def test_a_client_that_goes_on_taking_is_not(run: Run) -> None:
     async def main() -> None:
         async with (
-            served(flood, limits=ServerLimits(write_seconds=0.2)) as server,
+            # Less than all its pauses take together, and much more than one of them on any machine.
+            served(flood, limits=ServerLimits(write_seconds=1.0)) as server,
             server.connected() as (reader, writer),
         ):
             writer.write(f"GET /whole HTTP/1.1\r\nhost: x\r\n{LAST}".encode())

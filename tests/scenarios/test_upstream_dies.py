@@ -28,6 +28,7 @@ from tests.support.gateway import Config, RetriesConfig, config_for, key, with_s
 from tests.support.scripted import (
     Answer,
     Close,
+    ReceivedRequest,
     Reset,
     ScriptedUpstream,
     Send,
@@ -418,9 +419,15 @@ async def test_the_official_client_raises_on_a_stream_that_was_cut(upstream: Scr
 
 @both
 async def test_no_attempt_begins_after_the_deadline(upstream: ScriptedUpstream, stream: bool) -> None:
-    upstream.always(Answer((Reset(),)))
-    config: Config = with_settings(config_for(key(upstream.base_url)), retries=RetriesConfig(deadline_seconds=0.001))
+    config: Config = with_settings(config_for(key(upstream.base_url)), retries=RetriesConfig(deadline_seconds=1))
     async with quick_gateway(config=config) as running:
+        clock = without_pauses(running)
+
+        def late(_: ReceivedRequest) -> Answer:
+            clock.now += 2
+            return Answer((Reset(),))
+
+        upstream.always(late)
         response = await running.http().post(PATH, json=asking(stream=stream))
 
     assert response.status_code == 502

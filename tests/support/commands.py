@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import re
+import resource
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -87,6 +88,7 @@ def _outcome(arguments: tuple[str, ...], cwd: str, variables: dict[str, str]) ->
         patch.dict(os.environ, variables, clear=True),
         contextlib.chdir(cwd),
         _logs_of_its_own(),
+        _limits_of_its_own(),
     ):
         try:
             code = main(arguments)
@@ -108,6 +110,16 @@ def _logs_of_its_own() -> Iterator[None]:
         for log, handlers, propagate, level in before:
             log.handlers, log.propagate = handlers, propagate
             log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _limits_of_its_own() -> Iterator[None]:
+    """A command that serves raises the limit of open files, which tests of the pytest process do not ask for."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @asynccontextmanager

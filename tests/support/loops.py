@@ -1,7 +1,9 @@
 """Conversations with tools as applications hold them over chat completions, and gateways that keep their thinking."""
 
+import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
 
-from gateway.config import Config, load_config
+from gateway.config import Config, StoreConfig, load_config
+from tests.support.gateway import RunningGateway, running_gateway, with_settings
 
 TOOLS: list[dict[str, Any]] = [
     {
@@ -142,6 +145,15 @@ def keeping(folder: Path, base_url: str, *api_keys: str, log_level: str = "error
 def config_of(file: Path) -> Config:
     """What the gateway makes of a configuration file."""
     return load_config(str(file), {})
+
+
+@asynccontextmanager
+async def gateway_in_virtual_time(folder: Path, base_url: str, *api_keys: str) -> AsyncIterator[RunningGateway]:
+    """A gateway over these keys that goes by the loop's clock; it keeps thinking in memory, which needs no thread."""
+    config = with_settings(config_of(keeping(folder, base_url, *api_keys)), store=StoreConfig(kind="memory"))
+    async with running_gateway(config=config) as running:
+        running.gateway.services.dispatcher.clock = asyncio.get_running_loop().time
+        yield running
 
 
 def forget(folder: Path) -> None:

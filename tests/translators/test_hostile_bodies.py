@@ -1,14 +1,14 @@
 """What a chat request may hold at most, and that nothing below that is more work than its size."""
 
 import functools
-import gc
 import time
 import tracemalloc
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Final, TypeVar
 
 import pytest
 
+from tests.support.costs import small_heap
 from tests.support.hostile import (
     KINDS,
     answered_calls,
@@ -49,15 +49,6 @@ UNFORCED: Final = Target("claude-fable-5-2", model_table().row("claude-fable-5-2
 def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (schema, chat_tools):
         monkeypatch.setattr(module, "_REMEMBERED", Remembered[Any](0))
-
-
-@pytest.fixture
-def small_heap() -> Iterator[None]:
-    """What the tests themselves hold is not gone through by the garbage collector: the gateway has much less."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def taken(steps: Generator[None, None, T], costs: list[float]) -> T:
@@ -157,10 +148,10 @@ AT_BOUND: Final[dict[str, Callable[[], bytes]]] = {
 }
 
 
-@pytest.mark.usefixtures("small_heap")
 @pytest.mark.parametrize("kind", AT_BOUND)
 def test_at_the_bound_no_step_holds_others_up(kind: str) -> None:
     data = AT_BOUND[kind]()
+    small_heap()
 
     def longest() -> float:
         costs: list[float] = []
