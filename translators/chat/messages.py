@@ -18,19 +18,21 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.blocks import THINKING
+from translators.chat.blocks import Block, Content, as_blocks, plain_texts, text_block
 from translators.chat.caching import MARK, mark_of, newest_mark
 from translators.chat.calls import Call, CallWriter, answered, check_answered, mark_on_calls, unexpected_result
-from translators.chat.content import Block, Content, ContentWriter, as_blocks, plain_texts, text_block
+from translators.chat.content import ContentWriter
 from translators.chat.conversation import SYSTEM_ROLES, Conversation, Placed, count_leading_system, placed
 from translators.chat.loose_marks import LooseMarks
 from translators.chat.places import Places
 from translators.chat.speakers import Speakers
 from translators.chat.splicing import spliced, stripped
-from translators.chat.tools import Tools
+from translators.chat.tool_set import Tools
 from translators.chat.turns import UNKNOWN_PAST, Past
 from translators.errors import TranslationError
 from translators.reading import SPOKEN, is_blank, is_null, is_text, spoken_text
-from translators.wire.chat import NULL, TRUE, ChatMessage
+from translators.wire.chat import ChatMessage
+from translators.wire.raw import NULL, TRUE
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 _KNOWN_ROLES: Final = frozenset(ROLES)

@@ -9,14 +9,15 @@ from msgspec.structs import replace
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
-from translators.chat.content import Block
+from translators.chat.blocks import Block
 from translators.chat.unknown import read_counted
 from translators.errors import TranslationError
 from translators.model_names import Spelling
 from translators.models import BINDING, DISPLAY, EFFORT_LEVELS, ModelRow
 from translators.reading import decode, is_null
-from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest, ReasoningOptions
+from translators.wire.chat import ChatRequest, ReasoningOptions
 from translators.wire.known import Counted
+from translators.wire.raw import NULL, OBJECT_DECODER
 
 OPENAI_EFFORTS: Final = ("none", "minimal", *EFFORT_LEVELS)
 # Where thinking is a budget in tokens; 1,024 is the least that Messages takes.

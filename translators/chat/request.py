@@ -17,8 +17,8 @@ from translators.blocks import Block as RecordedBlock
 from translators.blocks import content_of, is_whole
 from translators.chat import caching
 from translators.chat.automatic import Prompt
+from translators.chat.blocks import Block
 from translators.chat.choice import Choice, for_answer, write_choice
-from translators.chat.content import Block
 from translators.chat.echoes import signed_thinking
 from translators.chat.extensions import Extensions, write_extensions
 from translators.chat.formats import AS_IT_COMES, Format, tool_hash, write_format
@@ -36,7 +36,8 @@ from translators.chat.settings import (
     verbosity_words,
 )
 from translators.chat.shape import PLAIN, RECORDED, AnswerShape
-from translators.chat.tools import NO_TOOLS, Tools, tool_places, tools_in_steps
+from translators.chat.tool_set import NO_TOOLS, Tools
+from translators.chat.tools import tool_places, tools_in_steps
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
 from translators.chat.unknown import unknown_in_steps
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
@@ -57,14 +58,8 @@ from translators.schema import schema_hash
 from translators.server_tools import MCP_TOOLSET, SERVER_TOOLS
 from translators.steps import in_one_go
 from translators.weight import values_in_steps
-from translators.wire.chat import (
-    ECHOING_REQUEST_DECODER,
-    KNOWN_REQUEST_DECODER,
-    NULL,
-    OBJECT_DECODER,
-    REQUEST_DECODER,
-    ChatRequest,
-)
+from translators.wire.chat import ECHOING_REQUEST_DECODER, KNOWN_REQUEST_DECODER, REQUEST_DECODER, ChatRequest
+from translators.wire.raw import NULL, OBJECT_DECODER
 
 # The API wants long answers streamed: the official SDK draws the line where 128,000 tokens an hour would take
 # more than ten minutes (section 8.5 of the Messages reference).

@@ -15,8 +15,8 @@ from orjson import Fragment
 
 from translators.blocks import THINKING, is_whole, sendable
 from translators.blocks import Block as RecordedBlock
+from translators.chat.blocks import Block
 from translators.chat.caching import MARK
-from translators.chat.content import Block
 from translators.chat.echoes import signature_digest, signed_thinking
 from translators.chat.history import DIGEST_BYTES, History, names_of_calls, place_key, turn_key
 from translators.chat.shown import shows
