@@ -20,7 +20,8 @@ from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_STRICT_VALUES, MAX_TOOLS, check_length, check_text
 from translators.models import FORM, ONE_CALL, ModelRow
 from translators.reading import is_null
-from translators.schema import OutsideSubsetError, Structured, schema_hash, structured, with_own_definitions
+from translators.schema import Structured, schema_hash, structured, with_own_definitions
+from translators.schema_places import OutsideSubsetError
 from translators.weight import has_more_values
 from translators.wire.chat import ChatRequest
 from translators.wire.chat_tools import LEGACY_CHOICE, TOOL_CHOICE, AllowedTools, LegacyChoice, ToolChoice

@@ -14,7 +14,8 @@ from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_TOOL_VALUES
 from translators.models import FORM
 from translators.reading import decode, is_null, is_text
-from translators.schema import OutsideSubsetError, Structured, schema_hash, structured
+from translators.schema import Structured, schema_hash, structured
+from translators.schema_places import OutsideSubsetError
 from translators.weight import has_more_values
 from translators.wire.chat import JsonSchemaFormat, ResponseFormat
 from translators.wire.raw import OBJECT_DECODER, TEXT_DECODER

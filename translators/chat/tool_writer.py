@@ -28,7 +28,8 @@ from translators.limits import (
 )
 from translators.models import STRICT
 from translators.reading import decode, is_null
-from translators.schema import OutsideSubsetError, schema_hash, structured
+from translators.schema import schema_hash, structured
+from translators.schema_places import OutsideSubsetError
 from translators.server_tools import MCP_TOOLSET, may_use
 from translators.weight import count_values, has_more_values
 from translators.wire.chat import WebSearchOptions

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Raw
 
 from translators.errors import TranslationError
+from translators.members import Members
 from translators.reading import Decoder
 from translators.steps import in_one_go
-from translators.structure import Members
 
 # Whatever signed thinking a body holds, one of these stands in it.
 _SIGNED: Final = b'"signature"'
