@@ -17,7 +17,8 @@ from msgspec import Raw
 from translators.estimate import BYTES_A_TOKEN
 from translators.limits import MAX_PARTS as MAX_PARTS_OF_CONTENT
 from translators.steps import in_one_go
-from translators.wire.chat import RAW_LIST_DECODER, ChatMessage, ChatRequest
+from translators.wire.chat import ChatMessage, ChatRequest
+from translators.wire.raw import RAW_LIST_DECODER
 
 # So many parts of the system prompt, and of the first turn, have a boundary of their own; besides there is their end.
 MAX_PARTS: Final = 8

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from translators.errors import TranslationError
-from translators.wire.chat import NULL, TEXT_DECODER
+from translators.wire.raw import NULL, TEXT_DECODER
 
 _PIECE_BYTES: Final = 64 * 1024
 # A text that is longer, and blank at its beginning, is not looked through to its end: upstream refuses a blank one.

@@ -5,33 +5,32 @@ in their order, because prompt caches and the compiled grammar both hang on them
 """
 
 import hashlib
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 import orjson
 
 from translators.limits import MAX_SCHEMA_PLACES, MAX_SCHEMA_VALUES
 from translators.remembered import Remembered
+from translators.schema_places import (
+    DEFINITIONS,
+    Body,
+    OutsideSubsetError,
+    Schema,
+    described,
+    references,
+    string,
+    values,
+)
 from translators.weight import has_more_values
-
-Schema: TypeAlias = dict[str, Any]
 
 # Section 12 of the Messages reference: of all the schemas together that one request holds the model to.
 MAX_OPTIONAL: Final = 24
 MAX_UNIONS: Final = 16
 _MAX_DEPTH: Final = 100
 
-_FORMATS: Final = frozenset(
-    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
-)
 _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
-_ANNOTATIONS: Final = ("title", "description", "default")
-_DEFINITIONS: Final = ("$defs", "definitions")
-# What says nothing about the value.
-_MEANINGLESS: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "id"})
 # What would change its meaning without these, so that a description does not make up for them.
 _BEYOND: Final = (
     "not",
@@ -56,12 +55,6 @@ _KEYWORDS_OF_TYPE: Final = {
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
 }
-# Backreferences, look-around, word boundaries and large repetitions are refused.
-_HARD_PATTERN: Final = re.compile(r"\\[1-9bBkAZ]|\(\?|\{\d{3,}|\{\d*,\d{3,}")
-
-
-class OutsideSubsetError(ValueError):
-    """The schema says something that the grammar cannot hold; the text says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +125,7 @@ def with_own_definitions(schema: Any, prefix: str) -> Any:
         elif key == "properties":
             # Their names are the caller's own, and may be words of JSON Schema.
             renamed[key] = {name: with_own_definitions(item, prefix) for name, item in value.items()}
-        elif key in _DEFINITIONS:
+        elif key in DEFINITIONS:
             own = {prefix + name: with_own_definitions(item, prefix) for name, item in value.items()}
             renamed["$defs"] = {**renamed.get("$defs", {}), **own}
         elif key == "$ref":
@@ -181,18 +174,18 @@ class _Conversion:
         if "allOf" in schema:
             return self._all_of(schema, is_root)
         body = self._body(schema)
-        return self._with_definitions(_described(schema, body), schema) if is_root else _described(schema, body)
+        return self._with_definitions(described(schema, body), schema) if is_root else described(schema, body)
 
-    def _body(self, schema: Schema) -> "_Body":
+    def _body(self, schema: Schema) -> "Body":
         union = schema.get("anyOf", schema.get("oneOf"))
         if union is not None:
             if not isinstance(union, list) or not union:
                 raise OutsideSubsetError("a union without members")
             self.unions += 1
             key = "anyOf" if "anyOf" in schema else "oneOf"
-            return _Body({"anyOf": [self.convert(member) for member in union]}, {key})
+            return Body({"anyOf": [self.convert(member) for member in union]}, {key})
         if "enum" in schema or "const" in schema:
-            return _values(schema)
+            return values(schema)
         kind = schema.get("type")
         if isinstance(kind, list):
             return self._several_types(schema, kind)
@@ -200,10 +193,10 @@ class _Conversion:
             raise OutsideSubsetError("a place where anything goes")
         if kind not in _TYPES:
             raise OutsideSubsetError(f"the type '{kind}'")
-        builder = {"object": self._object, "array": self._array, "string": _string}.get(kind)
-        return builder(schema) if builder else _Body({"type": kind}, {"type"})
+        builder = {"object": self._object, "array": self._array, "string": string}.get(kind)
+        return builder(schema) if builder else Body({"type": kind}, {"type"})
 
-    def _object(self, schema: Schema) -> "_Body":
+    def _object(self, schema: Schema) -> "Body":
         properties = schema.get("properties")
         # `{}` is all that a closed object without properties can be. One that is not closed can be anything.
         is_empty = properties in (None, {}) and schema.get("additionalProperties") is False
@@ -223,17 +216,17 @@ class _Conversion:
         if required:
             converted["required"] = required
         converted["additionalProperties"] = False
-        return _Body(converted, {"type", "properties", "required", "additionalProperties"})
+        return Body(converted, {"type", "properties", "required", "additionalProperties"})
 
-    def _array(self, schema: Schema) -> "_Body":
+    def _array(self, schema: Schema) -> "Body":
         converted: Schema = {"type": "array", "items": self.convert(schema.get("items"))}
         used = {"type", "items"}
         if schema.get("minItems") in (0, 1):
             converted["minItems"] = schema["minItems"]
             used.add("minItems")
-        return _Body(converted, used)
+        return Body(converted, used)
 
-    def _several_types(self, schema: Schema, kinds: list[Any]) -> "_Body":
+    def _several_types(self, schema: Schema, kinds: list[Any]) -> "Body":
         """`type: [string, null]` as a union, each member with the keywords of its own type."""
         self.unions += 1
         used = {"type"}
@@ -249,7 +242,7 @@ class _Conversion:
             members.append(self.convert({"type": kind, **own}))
         if not members:
             raise OutsideSubsetError("a union without members")
-        return _Body({"anyOf": members} if len(members) > 1 else members[0], used)
+        return Body({"anyOf": members} if len(members) > 1 else members[0], used)
 
     def _reference(self, schema: Schema, is_root: bool) -> Schema:
         """References stay; what stands beside one is not read by the grammar and is left out."""
@@ -272,11 +265,11 @@ class _Conversion:
         if any(isinstance(member, dict) and member.get("type") == "object" for member in members):
             # Each would have to be closed, and then none could hold what the others ask for.
             raise OutsideSubsetError("'allOf' with several objects")
-        converted = _described(schema, _Body({"allOf": [self.convert(member) for member in members]}, {"allOf"}))
+        converted = described(schema, Body({"allOf": [self.convert(member) for member in members]}, {"allOf"}))
         return self._with_definitions(converted, schema) if is_root else converted
 
     def _with_definitions(self, converted: Schema, schema: Schema) -> Schema:
-        for key in _DEFINITIONS:
+        for key in DEFINITIONS:
             if isinstance(schema.get(key), dict):
                 converted[key] = {name: self.convert(value) for name, value in schema[key].items()}
         return converted
@@ -284,7 +277,7 @@ class _Conversion:
     def _definition(self, reference: Any) -> tuple[tuple[str, str], Any]:
         """The name of what a reference leads to, and that itself; only definitions of the schema itself count."""
         parts = reference.split("/") if isinstance(reference, str) else []
-        if len(parts) != 3 or parts[0] != "#" or parts[1] not in _DEFINITIONS:
+        if len(parts) != 3 or parts[0] != "#" or parts[1] not in DEFINITIONS:
             raise OutsideSubsetError(f"the reference {reference!r}")
         definitions = self._root.get(parts[1]) if isinstance(self._root, dict) else None
         name = parts[2].replace("~1", "/").replace("~0", "~")
@@ -298,7 +291,7 @@ class _Conversion:
         done: set[tuple[str, str]] = set()
 
         def visit(schema: Any, open_names: tuple[tuple[str, str], ...]) -> None:
-            for reference in _references(schema):
+            for reference in references(schema):
                 name, definition = self._definition(reference)
                 if name in open_names or len(open_names) > _MAX_DEPTH:
                     raise OutsideSubsetError(f"recursion ({reference})")
@@ -307,70 +300,3 @@ class _Conversion:
                     done.add(name)
 
         visit(self._root, ())
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """What the grammar reads of a place, and which of the schema's keywords have gone into it."""
-
-    schema: Schema
-    used: set[str]
-
-
-def _described(schema: Schema, body: _Body) -> Schema:
-    """The place with its annotations; constraints that were not used are told in words."""
-    told = {
-        key: value
-        for key, value in schema.items()
-        if key not in body.used and key not in _ANNOTATIONS and key not in _DEFINITIONS and key not in _MEANINGLESS
-    }
-    annotations: Schema = {
-        key: schema[key] for key in _ANNOTATIONS if key in schema and (key == "default" or isinstance(schema[key], str))
-    }
-    if told:
-        words = "{" + ", ".join(f"{key}: {_json(value)}" for key, value in told.items()) + "}"
-        before = annotations.get("description")
-        annotations["description"] = f"{before}\n\n{words}" if before else words
-    return {**annotations, **body.schema}
-
-
-def _values(schema: Schema) -> _Body:
-    """Listed values say their type themselves."""
-    converted: Schema = {key: schema[key] for key in ("enum", "const") if key in schema}
-    if not isinstance(converted.get("enum", []), list):
-        raise OutsideSubsetError("'enum' is no list")
-    values = [*(converted.get("enum") or ()), *([converted["const"]] if "const" in converted else ())]
-    if not values or any(isinstance(value, dict | list) for value in values):
-        raise OutsideSubsetError("listed values that are objects or lists")
-    return _Body(converted, {"enum", "const", "type"})
-
-
-def _string(schema: Schema) -> _Body:
-    converted: Schema = {"type": "string"}
-    if isinstance(schema.get("pattern"), str) and not _HARD_PATTERN.search(schema["pattern"]):
-        converted["pattern"] = schema["pattern"]
-    if isinstance(schema.get("format"), str) and schema["format"] in _FORMATS:
-        converted["format"] = schema["format"]
-    return _Body(converted, set(converted))
-
-
-def _references(schema: Any) -> Iterator[str]:
-    """Every reference in a schema, its own definitions left out: those are visited by reference."""
-    stack = [schema]
-    while stack:
-        found = stack.pop()
-        if isinstance(found, dict):
-            if isinstance(found.get("$ref"), str):
-                yield found["$ref"]
-            for key, value in found.items():
-                if key == "properties" and isinstance(value, dict):
-                    # Their names are the caller's own, and may be words of JSON Schema.
-                    stack += value.values()
-                elif key not in _DEFINITIONS and key not in ("enum", "const"):
-                    stack.append(value)
-        elif isinstance(found, list):
-            stack += found
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway.proxy.chat import StreamMaker
+from translators.chat.answer_types import State
 from translators.chat.chunks import ChunkStream, StreamFrame
-from translators.chat.reader import State
 from translators.chat.shape import PLAIN, AnswerShape
 
 

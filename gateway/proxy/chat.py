@@ -11,8 +11,8 @@ from gateway.proxy.ports import Client, UpstreamAnswer
 from gateway.proxy.refusals import drain
 from gateway.proxy.relay import pass_on, relay
 from translators.chat.answer import AnswerFold
+from translators.chat.answer_types import State
 from translators.chat.chunks import ChunkStream
-from translators.chat.reader import State
 from translators.chat.request import MessagesRequest
 from translators.chat.shape import AnswerShape
 from translators.chat.turns import Origin

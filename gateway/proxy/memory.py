@@ -16,20 +16,8 @@ from gateway.proxy.ports import Store
 from translators.blocks import Block
 from translators.chat.echoes import signature_digest, signed_thinking
 from translators.chat.history import History, has_history, history_in_steps
-from translators.chat.turns import (
-    UNKNOWN_PAST,
-    KnownTurns,
-    LeftOut,
-    Origin,
-    Past,
-    Recalled,
-    kept_places,
-    kept_turn,
-    keys_in_steps,
-    places_in_steps,
-    recall_in_steps,
-    run_of,
-)
+from translators.chat.recalling import KnownTurns, keys_in_steps, places_in_steps, recall_in_steps, run_of
+from translators.chat.turns import UNKNOWN_PAST, LeftOut, Origin, Past, Recalled, kept_places, kept_turn
 from translators.models import ModelRow
 from translators.steps import in_one_go
 from translators.wire.chat import ChatMessage, ChatRequest

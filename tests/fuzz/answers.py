@@ -12,13 +12,14 @@ from tests.fuzz.requests import check_body
 from tests.fuzz.trees import Literal, Members, parsed, written
 from tests.support.conversations import chat, said, tool
 from translators.chat.answer import AnswerFold, read_message
+from translators.chat.answer_types import State
 from translators.chat.history import history_in_steps
-from translators.chat.reader import State
+from translators.chat.recalling import KnownTurns, keys_in_steps, recall_in_steps
 from translators.chat.request import Options, Target, read_request, write_request
 from translators.chat.response import completion
 from translators.chat.shape import PLAIN, AnswerShape, TextCall
 from translators.chat.stream import ChatStream, StreamFrame
-from translators.chat.turns import KnownTurns, Origin, Past, kept_turn, keys_in_steps, recall_in_steps
+from translators.chat.turns import Origin, Past, kept_turn
 from translators.completions.response import text_completion
 from translators.completions.stream import CompletionStream
 from translators.errors import FailedError, Failure, TranslationError

@@ -9,7 +9,7 @@ import pytest
 from tests.support import messages
 from tests.support.costs import growth, peak_bytes
 from translators.blocks import MAX_FIELDS, BlockRecorder
-from translators.chat import reader
+from translators.chat import pieces, reader
 from translators.chat.answer import AnswerFold, read_message
 from translators.chat.filters import CustomInput, FenceStripper, WrappedArguments
 from translators.chat.shape import AnswerShape, TextCall
@@ -186,7 +186,7 @@ def test_input_that_is_filtered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> 
     begin = block_start(type="tool_use", id="toolu_1", name="run", input={})
     piece = delta("input_json_delta", partial_json='{"input":"')
     more = delta("input_json_delta", partial_json="aaaa")
-    monkeypatch.setattr(reader, "MAX_FILTERED_BYTES", len(json.dumps('{"input":"')) + 6)
+    monkeypatch.setattr(pieces, "MAX_FILTERED_BYTES", len(json.dumps('{"input":"')) + 6)
 
     assert failure_of(begin, piece, more) is None
     assert_bounded(failure_of(begin, piece, more, more), "calls")
@@ -194,7 +194,7 @@ def test_input_that_is_filtered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_whole_input_that_is_filtered_has_the_same_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     call = {"type": "tool_use", "id": "toolu_1", "name": "run", "input": {"input": "x" * 100}}
-    monkeypatch.setattr(reader, "MAX_FILTERED_BYTES", 100)
+    monkeypatch.setattr(pieces, "MAX_FILTERED_BYTES", 100)
 
     with pytest.raises(FailedError):
         read_message(json.dumps(messages.message() | {"content": [call]}).encode(), SHAPE)

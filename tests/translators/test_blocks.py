@@ -17,7 +17,7 @@ from tests.support.oracles import ACCUMULATED
 from tests.support.recordings import Recording, recording_params
 from translators.blocks import Block, BlockRecorder, sendable
 from translators.chat.answer import AnswerFold
-from translators.chat.reader import State
+from translators.chat.answer_types import State
 from translators.chat.shape import AnswerShape
 
 NO_HEADERS = httpx2.Headers()

@@ -14,11 +14,11 @@ from translators.adjustments import Adjustments
 from translators.blocks import Block as RecordedBlock
 from translators.blocks import is_whole
 from translators.chat.answer import AnswerFold, read_message
-from translators.chat.reader import State
+from translators.chat.answer_types import State
+from translators.chat.recalling import KnownTurns
 from translators.chat.response import completion
 from translators.chat.shape import AnswerShape
 from translators.chat.stream import ChatStream, StreamFrame
-from translators.chat.turns import KnownTurns
 from translators.errors import FailedError, TranslationError
 from translators.lessons import corrected
 from translators.models import ModelInfo, model_table, refined

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
 from tests.support.subset import outside_subset
-from translators.schema import OutsideSubsetError, structured
+from translators.schema import structured
+from translators.schema_places import OutsideSubsetError
 
 TEXT = {"type": "string"}
 POINT = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}

@@ -10,8 +10,8 @@ from tests.support import messages
 from tests.support.costs import growth
 from tests.support.messages import fragments
 from translators.chat.answer import AnswerFold
+from translators.chat.answer_types import State
 from translators.chat.chunks import StreamFrame
-from translators.chat.reader import State
 from translators.chat.shape import AnswerShape
 from translators.chat.stops import MAX_BLANK_LENGTH, MAX_BLANK_STOPS, StopCutter, blank_stops
 from translators.chat.stream import ChatStream

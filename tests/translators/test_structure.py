@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.support.costs import exhaust, growth, peak_bytes
 from translators.errors import TranslationError
 from translators.limits import MAX_VALUES
-from translators.structure import MAX_MEMBERS, Members, check_values
+from translators.members import MAX_MEMBERS, Members
+from translators.structure import check_values
 
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(['"}', "]},:", '\\"', "\\"]),

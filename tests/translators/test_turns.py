@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.sealed import Sealing, flat, thoughts
 from translators.blocks import Block
+from translators.chat.recalling import KnownTurns
 from translators.chat.request import Options, read_request
-from translators.chat.turns import KeptTurn, KnownTurns, Origin, kept_turn, refuses_thinking
+from translators.chat.turns import KeptTurn, Origin, kept_turn, refuses_thinking
 from translators.hosts import HostProfile
 from translators.models import model_table
 

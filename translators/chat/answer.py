@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from translators.chat.reader import Call, Ending, MessageReader
+from translators.chat.answer_types import Call, Ending
+from translators.chat.reader import MessageReader
 from translators.chat.shape import PLAIN, AnswerShape
 from translators.errors import FailedError
 

@@ -11,7 +11,7 @@ from translators.chat.unknown import read_counted
 from translators.errors import TranslationError
 from translators.models import CACHE_LIFETIME, CACHE_MARKS
 from translators.reading import is_null
-from translators.wire.chat import CacheBreakpoint
+from translators.wire.chat_parts import CacheBreakpoint
 from translators.wire.known import Counted
 
 Block: TypeAlias = dict[str, Any]

@@ -6,14 +6,15 @@ from msgspec import UNSET, Struct
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
+from translators.chat.blocks import Block
 from translators.chat.caching import MARK, mark_of
-from translators.chat.content import Block
 from translators.chat.conversation import Placed
 from translators.chat.names import upstream_call_id, upstream_tool_name
 from translators.chat.native_shapes import call_places
 from translators.chat.places import Places
 from translators.chat.properties import with_names
-from translators.chat.tools import Tools, call_input, custom_input, plain_input
+from translators.chat.tool_inputs import call_input, custom_input, plain_input
+from translators.chat.tool_set import Tools
 from translators.errors import TranslationError
 from translators.limits import MAX_CALLS, MAX_ID, MAX_NAME, check_length, check_text
 from translators.wire.chat import CustomCall, FunctionCall, ToolCall

@@ -10,26 +10,21 @@ from typing import Final
 import orjson
 
 from translators.adjustments import Adjustments
-from translators.chat.content import Block
+from translators.chat.blocks import Block
 from translators.chat.hosted import HOSTED_TYPES, hosted_name
 from translators.chat.names import upstream_tool_name
 from translators.chat.shape import CALL_PROPERTY, TextCall
-from translators.chat.tools import Tools
+from translators.chat.tool_set import Tools
 from translators.chat.unknown import read_counted
 from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_STRICT_VALUES, MAX_TOOLS, check_length, check_text
 from translators.models import FORM, ONE_CALL, ModelRow
 from translators.reading import is_null
-from translators.schema import OutsideSubsetError, Structured, schema_hash, structured, with_own_definitions
+from translators.schema import Structured, schema_hash, structured, with_own_definitions
+from translators.schema_places import OutsideSubsetError
 from translators.weight import has_more_values
-from translators.wire.chat import (
-    LEGACY_CHOICE,
-    TOOL_CHOICE,
-    AllowedTools,
-    ChatRequest,
-    LegacyChoice,
-    ToolChoice,
-)
+from translators.wire.chat import ChatRequest
+from translators.wire.chat_tools import LEGACY_CHOICE, TOOL_CHOICE, AllowedTools, LegacyChoice, ToolChoice
 
 _MODES: Final = ("none", "auto", "required")
 # A choice by name: OpenAI's two kinds of tools, in their own field or flat, and Anthropic's only one.

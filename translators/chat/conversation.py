@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 from orjson import Fragment
 
-from translators.chat.content import Block, Content
+from translators.chat.blocks import Block, Content
 from translators.wire.chat import ChatMessage
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})

@@ -8,10 +8,11 @@ import orjson
 from msgspec import Raw
 from orjson import Fragment
 
-from translators.chat.content import Block
+from translators.chat.blocks import Block
 from translators.limits import MAX_PARTS, MAX_THOUGHTS, check_length
 from translators.reading import is_null, is_text
-from translators.wire.chat import PARTS_DECODER, ChatMessage
+from translators.wire.chat import ChatMessage
+from translators.wire.chat_parts import PARTS_DECODER
 
 
 class _Echo(msgspec.Struct, gc=False):

@@ -9,11 +9,12 @@ from msgspec import Raw
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
-from translators.chat.content import Block
+from translators.chat.blocks import Block
 from translators.errors import TranslationError
 from translators.models import CONTEXT_MANAGEMENT, FORM, ModelRow
 from translators.reading import decode, is_null
-from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest
+from translators.wire.chat import ChatRequest
+from translators.wire.raw import NULL, OBJECT_DECODER
 
 # What each needs in `anthropic-beta` (section 2 of the Messages reference).
 BETA_OF_FIELD: Final[dict[str, str | None]] = {

@@ -7,15 +7,18 @@ import orjson
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
-from translators.chat.content import Block
-from translators.chat.tools import Tools, answer_tool
+from translators.chat.blocks import Block
+from translators.chat.tool_set import Tools
+from translators.chat.tools import answer_tool
 from translators.errors import TranslationError
 from translators.limits import MAX_NAME, MAX_TOOL_VALUES
 from translators.models import FORM
 from translators.reading import decode, is_null, is_text
-from translators.schema import OutsideSubsetError, Structured, schema_hash, structured
+from translators.schema import Structured, schema_hash, structured
+from translators.schema_places import OutsideSubsetError
 from translators.weight import has_more_values
-from translators.wire.chat import OBJECT_DECODER, TEXT_DECODER, JsonSchemaFormat, ResponseFormat
+from translators.wire.chat import JsonSchemaFormat, ResponseFormat
+from translators.wire.raw import OBJECT_DECODER, TEXT_DECODER
 
 _JSON_WORDS: Final = "Answer with one valid JSON value and nothing else: no words around it, no Markdown code fence."
 _SCHEMA_WORDS: Final = f"{_JSON_WORDS} It has to follow this JSON Schema:\n"

@@ -21,17 +21,9 @@ from translators.errors import TranslationError
 from translators.marks import without_marks
 from translators.reading import is_null
 from translators.tool_digests import digest_of_tools
-from translators.wire.chat import (
-    NULL,
-    RAW_LIST_DECODER,
-    TEXT_PARTS_DECODER,
-    ChatMessage,
-    ChatRequest,
-    CustomCall,
-    EchoedToolCall,
-    FunctionCall,
-    ToolCall,
-)
+from translators.wire.chat import ChatMessage, ChatRequest, CustomCall, EchoedToolCall, FunctionCall, ToolCall
+from translators.wire.chat_parts import TEXT_PARTS_DECODER
+from translators.wire.raw import NULL, RAW_LIST_DECODER
 
 DIGEST_BYTES: Final = 16
 # So many pieces of what is seen make a step: about 0.2 ms; and so many messages, where they come in parts.

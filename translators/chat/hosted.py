@@ -6,11 +6,12 @@ from msgspec import Raw
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
+from translators.chat.blocks import Block
 from translators.chat.caching import MARK
-from translators.chat.content import Block
 from translators.chat.unknown import read_counted
 from translators.reading import decode, is_null
-from translators.wire.chat import OBJECT_DECODER, USER_LOCATION, ApproximateLocation, UserLocation
+from translators.wire.chat import USER_LOCATION, ApproximateLocation, UserLocation
+from translators.wire.raw import OBJECT_DECODER
 
 WEB_SEARCH: Final = "web_search_20260318"
 # The newest that needs nothing of a model but server tools.

@@ -1,7 +1,7 @@
 """Cache marks that nothing in their own message can carry: they move to what stands before it."""
 
+from translators.chat.blocks import Block
 from translators.chat.caching import MARK, last_markable
-from translators.chat.content import Block
 from translators.chat.conversation import Conversation
 
 

@@ -14,7 +14,8 @@ from msgspec import UNSET, Raw
 from translators.errors import TranslationError
 from translators.limits import MAX_ID, MAX_PARTS, check_length, check_text
 from translators.reading import decode, is_null, missing_parameter
-from translators.wire.chat import PARTS_DECODER, ChatMessage, ChatRequest, ContentPart, FunctionCall, ToolCall
+from translators.wire.chat import ChatMessage, ChatRequest, FunctionCall, ToolCall
+from translators.wire.chat_parts import PARTS_DECODER, ContentPart
 
 CALL: Final = "tool_use"
 RESULT: Final = "tool_result"

@@ -12,11 +12,11 @@ import orjson
 from msgspec import Raw
 from orjson import Fragment
 
-from translators.chat.content import Block
+from translators.chat.blocks import Block
 from translators.chat.names import is_legal_property, upstream_property_name
 from translators.errors import TranslationError
 from translators.reading import decode
-from translators.wire.chat import OBJECT_DECODER, RAW_LIST_DECODER, TEXT_DECODER
+from translators.wire.raw import OBJECT_DECODER, RAW_LIST_DECODER, TEXT_DECODER
 
 # New names by the caller's.
 Names: TypeAlias = Mapping[str, str]

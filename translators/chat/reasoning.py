@@ -1,35 +1,33 @@
 """How much a model thinks: `reasoning_effort` and its likes as thinking mode, budget and effort."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
-from translators.chat.content import Block
-from translators.chat.unknown import read_counted
-from translators.errors import TranslationError
+from translators.chat.blocks import Block
+from translators.chat.wishes import (
+    BLOCK_BINDING,
+    BUDGETS,
+    THOUGHTLESS,
+    Circumstances,
+    Wish,
+    effort_of_budget,
+    read_wish,
+)
 from translators.model_names import Spelling
 from translators.models import BINDING, DISPLAY, EFFORT_LEVELS, ModelRow
-from translators.reading import decode, is_null
-from translators.wire.chat import NULL, OBJECT_DECODER, ChatRequest, ReasoningOptions
-from translators.wire.known import Counted
+from translators.reading import is_null
+from translators.wire.chat import ChatRequest, ReasoningOptions
 
-OPENAI_EFFORTS: Final = ("none", "minimal", *EFFORT_LEVELS)
 # Where thinking is a budget in tokens; 1,024 is the least that Messages takes.
 MIN_BUDGET_TOKENS: Final = 1024
-_BUDGETS: Final = {"low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576, "max": 32_768}
 # Below this limit a model that thinks first would have nothing left to answer with.
 SMALL_LIMIT_TOKENS: Final = 1024
-_DISPLAYS: Final = ("summarized", "omitted", "updates")
-# Modes without thinking proper: they take no other field, and some models no high effort beside them.
-_THOUGHTLESS: Final = ("disabled", "between_tools")
 # What parts of `thinking` need in `anthropic-beta` (section 2 of the Messages reference).
 _UPDATES_BETA: Final = "thinking-display-updates-2026-08-18"
-_BINDING: Final = "block_binding"
 _BINDING_BETA: Final = "thinking-binding-controls-2026-08-01"
 
 
@@ -46,63 +44,14 @@ class Reasoning(Struct, frozen=True):
         if (thinking := self.thinking) is None:
             return []
         updates = [_UPDATES_BETA] if thinking.get("display") == "updates" else []
-        return [*updates, _BINDING_BETA] if _BINDING in thinking else updates
-
-
-class Circumstances(Struct, frozen=True):
-    """What besides the caller's wish decides about thinking; `own_effort` is that of `output_config`, which wins."""
-
-    max_tokens: int
-    is_limited_by_caller: bool
-    is_tool_forced: bool
-    is_in_tool_loop: Callable[[], bool]
-    always_show: bool
-    own_effort: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """What the caller asked for: an effort (`none`: no thinking), perhaps a budget, and whether to see it.
-
-    `field` is the name to report under, `mode` the type of Anthropic's own field where that was used, `beside` the
-    `reasoning_effort` beside it.
-    """
-
-    effort: str | None = None
-    budget: int | None = None
-    display: str = "summarized"
-    field: str = "reasoning_effort"
-    mode: str | None = None
-    beside: str | None = None
-    binding: bytes | None = None
-
-    @property
-    def amount_field(self) -> str | None:
-        """The field in which the caller has said how much to think; None where nobody has."""
-        if self.budget is not None:
-            return "thinking.budget_tokens" if self.field == "thinking" else "reasoning.max_tokens"
-        if self.effort is None:
-            return None
-        return "reasoning.effort" if self.field == "reasoning" else "reasoning_effort"
-
-
-class _Thinking(Struct):
-    """Anthropic's own field."""
-
-    type: str
-    budget_tokens: int | None = None
-    display: str | None = None
-    block_binding: Raw = NULL
-
-
-_THINKING: Final[Counted[_Thinking]] = Counted(_Thinking)
+        return [*updates, _BINDING_BETA] if BLOCK_BINDING in thinking else updates
 
 
 def write_reasoning(
     request: ChatRequest, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments
 ) -> Reasoning:
     """The thinking mode and effort for one model."""
-    wish = _wish(request, circumstances, adjustments)
+    wish = read_wish(request, circumstances, adjustments)
     decided = _unasked(row, circumstances) if wish is None else _decided(wish, row, circumstances, adjustments)
     if row.refuses and decided.thinking is not None:
         decided = _without_refused(decided, decided.thinking, row, adjustments)
@@ -115,7 +64,7 @@ def _without_refused(decided: Reasoning, thinking: Block, row: ModelRow, adjustm
     # That thinking is summarised is what the gateway asks for by itself.
     if DISPLAY in row.refuses and fields.pop("display", "summarized") != "summarized":
         adjustments.add(DISPLAY, "dropped", "model")
-    if BINDING in row.refuses and fields.pop(_BINDING, None) is not None:
+    if BINDING in row.refuses and fields.pop(BLOCK_BINDING, None) is not None:
         adjustments.add(BINDING, "dropped", "model")
     return replace(decided, thinking=fields)
 
@@ -138,7 +87,7 @@ def speaks_openrouter(request: ChatRequest) -> bool:
     return request.reasoning is not None or request.include_reasoning is not None
 
 
-def _decided(wish: _Wish, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments) -> Reasoning:
+def _decided(wish: Wish, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments) -> Reasoning:
     """What becomes of a wish, `output_config` left out of account."""
     if wish.mode == "between_tools" and wish.mode in row.thinking:
         return Reasoning({"type": "between_tools"}, _beside(wish, row, adjustments), is_thinking=True)
@@ -173,7 +122,7 @@ def _with_allowed_effort(
     if own is not None and request.reasoning_effort not in (None, "none", own):
         adjustments.add("reasoning_effort", f"{request.reasoning_effort}->{own}", "output_config")
     mode = decided.thinking["type"] if decided.thinking is not None else None
-    if mode in _THOUGHTLESS and not _is_allowed_without_thinking(effort, row):
+    if mode in THOUGHTLESS and not _is_allowed_without_thinking(effort, row):
         name = "reasoning_effort" if own is None else "output_config.effort"
         adjustments.add(name, f"{effort}->{row.disabled_effort}", "thinking")
         effort = row.disabled_effort
@@ -185,80 +134,6 @@ def _is_allowed_without_thinking(effort: str | None, row: ModelRow) -> bool:
     if row.disabled_effort is None or effort not in EFFORT_LEVELS:
         return True
     return EFFORT_LEVELS.index(effort) <= EFFORT_LEVELS.index(row.disabled_effort)
-
-
-def _wish(request: ChatRequest, circumstances: Circumstances, adjustments: Adjustments) -> _Wish | None:
-    """Anthropic's own field wins over OpenAI's, which wins over OpenRouter's."""
-    if not is_null(request.thinking):
-        _name_overruled(request.reasoning, "thinking", None, adjustments)
-        return _wish_of_thinking(request, adjustments)
-    if request.reasoning_effort is not None:
-        _name_overruled(request.reasoning, "reasoning_effort", request.reasoning_effort, adjustments)
-        hidden = request.include_reasoning is False and not circumstances.always_show
-        effort = _checked_effort(request.reasoning_effort, "reasoning_effort")
-        return _Wish(effort, display="omitted" if hidden else "summarized")
-    options = request.reasoning
-    if options is not None and (options.enabled or options.effort or options.max_tokens):
-        level = _checked_effort(options.effort, "reasoning.effort") if options.effort else None
-        display = "omitted" if options.exclude and not circumstances.always_show else "summarized"
-        return _Wish(level, options.max_tokens, display, "reasoning")
-    if options is not None and options.enabled is False:
-        return _Wish("none", field="reasoning")
-    # OpenRouter's field asks for nothing by itself.
-    return _Wish(field="include_reasoning") if request.include_reasoning else None
-
-
-def _name_overruled(options: ReasoningOptions | None, by: str, effort: str | None, adjustments: Adjustments) -> None:
-    """Name the amounts of OpenRouter's field that another field overrules; `effort` is the one that both may say."""
-    if options is None:
-        return
-    if options.max_tokens:
-        adjustments.add("reasoning.max_tokens", "dropped", by)
-    if options.effort and options.effort != effort:
-        adjustments.add("reasoning.effort", "dropped", by)
-
-
-def _wish_of_thinking(request: ChatRequest, adjustments: Adjustments) -> _Wish:
-    """Anthropic's field in whichever of its generations; each model gets it in the one it takes."""
-    given = read_counted(_THINKING, request.thinking, "thinking", adjustments)
-    asked = request.reasoning_effort
-    effort = None if asked is None else _checked_effort(asked, "reasoning_effort")
-    display = "summarized" if given.display is None else given.display
-    if display not in _DISPLAYS:
-        raise _not_a_value(display, _DISPLAYS, "thinking.display")
-    if not is_null(given.block_binding):
-        decode(OBJECT_DECODER, given.block_binding, f"thinking.{_BINDING}")
-    if given.type in _THOUGHTLESS:
-        if given.display is not None:
-            adjustments.add("thinking.display", "dropped", "thinking")
-        if not is_null(given.block_binding):
-            adjustments.add("thinking.block_binding", "dropped", "thinking")
-        return _Wish("none", field="thinking", mode=given.type, beside=effort)
-    if given.type not in ("enabled", "adaptive"):
-        raise _not_a_value(given.type, ("enabled", "adaptive", *_THOUGHTLESS), "thinking.type")
-    level = None if effort == "none" else effort
-    if level is None and given.budget_tokens is not None:
-        level = _effort_of_budget(given.budget_tokens)
-    binding = None if is_null(given.block_binding) else bytes(given.block_binding)
-    return _Wish(level, given.budget_tokens, display, "thinking", given.type, effort, binding)
-
-
-def _checked_effort(effort: str, path: str) -> str:
-    if effort not in OPENAI_EFFORTS:
-        raise _not_a_value(effort, OPENAI_EFFORTS, path)
-    return effort
-
-
-def _not_a_value(value: str, allowed: tuple[str, ...], path: str) -> TranslationError:
-    values = ", ".join(f"'{item}'" for item in allowed)
-    return TranslationError(
-        f"Invalid value: '{value}'. Supported values are: {values}.", param=path, code="invalid_value"
-    )
-
-
-def _effort_of_budget(budget: int) -> str:
-    """The lowest effort whose budget is at least as large."""
-    return next((effort for effort, tokens in _BUDGETS.items() if tokens >= budget), "max")
 
 
 def _unasked(row: ModelRow, circumstances: Circumstances) -> Reasoning:
@@ -274,7 +149,7 @@ def _unasked(row: ModelRow, circumstances: Circumstances) -> Reasoning:
     return Reasoning(is_thinking=True)
 
 
-def _none(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> Reasoning:
+def _none(wish: Wish, row: ModelRow, adjustments: Adjustments) -> Reasoning:
     beside = _beside(wish, row, adjustments)
     if row.can_disable_thinking or not row.thinks_by_default:
         if wish.mode == "between_tools":
@@ -285,7 +160,7 @@ def _none(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> Reasoning:
     return Reasoning(effort=lowest, is_thinking=True)
 
 
-def _beside(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
+def _beside(wish: Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
     """The `reasoning_effort` beside Anthropic's own field, which decides about thinking and leaves the effort."""
     if wish.beside in (None, "none"):
         return None
@@ -294,18 +169,18 @@ def _beside(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
     return _nearest(wish.beside, "reasoning_effort", row, adjustments)
 
 
-def _bound(wish: _Wish, thinking: Block) -> Block:
+def _bound(wish: Wish, thinking: Block) -> Block:
     """The field with the caller's `block_binding`."""
-    return thinking if wish.binding is None else {**thinking, _BINDING: Fragment(wish.binding)}
+    return thinking if wish.binding is None else {**thinking, BLOCK_BINDING: Fragment(wish.binding)}
 
 
-def _effort(wish: _Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
+def _effort(wish: Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
     """The effort for a wish; OpenRouter's budget, where the model takes none, is named with what stands for it."""
     effort = _nearest(wish.effort, wish.field, row, adjustments)
     if wish.field != "reasoning" or wish.budget is None:
         return effort
     if effort is None and row.efforts:
-        effort = _lowered(_effort_of_budget(wish.budget), row)
+        effort = _lowered(effort_of_budget(wish.budget), row)
     if row.has_adaptive_thinking and effort is None:
         adjustments.add("reasoning.max_tokens", "dropped", "model")
     elif row.has_adaptive_thinking:
@@ -334,10 +209,10 @@ def _lowered(level: str, row: ModelRow) -> str:
 
 
 def _budgeted(
-    wish: _Wish, effort: str | None, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments
+    wish: Wish, effort: str | None, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments
 ) -> Reasoning:
     """Manual thinking: a budget below the limit on tokens, or none where the turn does not allow it."""
-    wanted = wish.budget or _BUDGETS["low" if wish.effort == "minimal" else wish.effort or row.effort or "medium"]
+    wanted = wish.budget or BUDGETS["low" if wish.effort == "minimal" else wish.effort or row.effort or "medium"]
     budget = min(max(wanted, MIN_BUDGET_TOKENS), circumstances.max_tokens - 1)
     off_because = None
     if budget < MIN_BUDGET_TOKENS:

@@ -6,8 +6,8 @@ from typing import Final
 import orjson
 
 from translators.chat.answer import AnswerFold
+from translators.chat.answer_types import Call, Ending
 from translators.chat.finish import legacy_reason
-from translators.chat.reader import Call, Ending
 from translators.chat.shape import AnswerShape
 from translators.usage import Usage
 

@@ -14,7 +14,8 @@ from translators.hosts import HostProfile
 from translators.limits import MAX_STOPS, MAX_USER, check_length, check_text
 from translators.models import METADATA, SERVICE_TIER, STOPS, ModelRow
 from translators.reading import decode, is_null
-from translators.wire.chat import INTEGER_DECODER, NULL, ChatRequest
+from translators.wire.chat import ChatRequest
+from translators.wire.raw import INTEGER_DECODER, NULL
 
 T = TypeVar("T")
 

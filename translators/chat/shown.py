@@ -16,7 +16,8 @@ from translators.chat.names import is_legal_property, upstream_property_name, up
 from translators.chat.native_shapes import CALL
 from translators.chat.shape import INPUT_PROPERTY, VALUE_PROPERTY
 from translators.reading import is_null, is_text
-from translators.wire.chat import PARTS_DECODER, ChatMessage, CustomCall, FunctionCall
+from translators.wire.chat import ChatMessage, CustomCall, FunctionCall
+from translators.wire.chat_parts import PARTS_DECODER
 
 
 class _Part(Struct):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from orjson import Fragment
 
-from translators.chat.content import Block, Content
+from translators.chat.blocks import Block, Content
 from translators.chat.conversation import SYSTEM_ROLES
 from translators.chat.splicing import spliced
 from translators.wire.chat import ChatMessage

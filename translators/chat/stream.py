@@ -8,9 +8,9 @@ from typing import Final
 
 import orjson
 
+from translators.chat.answer_types import Call, Ending, State
 from translators.chat.chunks import ChunkStream, StreamFrame
 from translators.chat.finish import legacy_reason
-from translators.chat.reader import Call, Ending, State
 from translators.chat.shape import PLAIN, AnswerShape
 
 _REASONING: Final = (b'"reasoning_content":', b"")

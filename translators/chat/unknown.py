@@ -9,8 +9,10 @@ from msgspec import Raw
 from translators.limits import MAX_UNKNOWN_FIELDS, too_many_fields
 from translators.reading import decode
 from translators.weight import fields_in_steps
-from translators.wire.chat import MESSAGE, OBJECT_DECODER, PART, RAW_LIST_DECODER, REQUEST
+from translators.wire.chat import MESSAGE, REQUEST
+from translators.wire.chat_parts import PART
 from translators.wire.known import Counted, Shape
+from translators.wire.raw import OBJECT_DECODER, RAW_LIST_DECODER
 
 V = TypeVar("V")
 

@@ -9,11 +9,12 @@ from msgspec import Raw
 
 from translators.chat.unknown import unknown_in
 from translators.errors import TranslationError
+from translators.members import Members
 from translators.other_bodies import mistaken_body
 from translators.reading import check_in_steps, checked_body, decode, is_null, is_text
 from translators.steps import in_one_go
-from translators.structure import Members, check_values
-from translators.wire.chat import TEXT_DECODER, ChatMessage, ChatRequest
+from translators.structure import check_values
+from translators.wire.chat import ChatMessage, ChatRequest
 from translators.wire.completions import (
     COMPLETION_DECODER,
     COMPLETION_FIELDS,
@@ -21,6 +22,7 @@ from translators.wire.completions import (
     STREAM_OPTIONS,
     CompletionRequest,
 )
+from translators.wire.raw import TEXT_DECODER
 
 # As many as OpenAI takes.
 MAX_PROMPTS: Final = 2048

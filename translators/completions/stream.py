@@ -2,8 +2,8 @@
 
 import orjson
 
+from translators.chat.answer_types import Ending
 from translators.chat.chunks import ChunkStream, StreamFrame
-from translators.chat.reader import Ending
 from translators.chat.shape import PLAIN, AnswerShape
 
 

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
-from translators.native.members import OBJECT, OBJECTS, each_once
+from translators.members import OBJECT, OBJECTS, each_once
 from translators.native.request import FILE_IDS, place_of_file_id_in_steps
 from translators.reading import is_null
 from translators.server_tools import EVERYTHING, MCP_TOOLSET, SERVER_TOOLS, may_use

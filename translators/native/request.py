@@ -10,12 +10,12 @@ from msgspec import Raw
 
 from translators.errors import TranslationError, json_problem
 from translators.hosts import SAMPLING_VERSION
-from translators.native.members import OBJECT, each_once
+from translators.members import OBJECT, Members, each_once
 from translators.native.sessions import session_of
 from translators.prefixes import messages_prefix
 from translators.reading import Decoder, check_in_steps, checked_body, decode, is_null
 from translators.steps import in_one_go
-from translators.structure import Members, check_values
+from translators.structure import check_values
 from translators.wire.chat import ModelName
 
 # Upstream refuses a request without a version; clients that send none were written when there was only one.

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Raw
 
 from translators.errors import TranslationError, json_problem
+from translators.members import Members
 from translators.reading import Decoder
 from translators.steps import in_one_go
-from translators.structure import Members
 
 # A body with signed thinking contains one of these.
 _SIGNED: Final = b'"signature"'

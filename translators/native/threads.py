@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Raw
 
 from translators.errors import ErrorKind, Failure, TranslationError
+from translators.members import OBJECT, each_once
 from translators.native.errors import THREAD_UNSUPPORTED
-from translators.native.members import OBJECT, each_once
 
 _CREATE: Final = "create"
 _CONTINUE: Final = "continue"

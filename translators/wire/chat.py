@@ -7,15 +7,13 @@ What comes in thousands is `gc=False`: nothing in it can lead back to itself, so
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from translators.wire.known import Counted, Shape, field_names, known, shape
-
-NULL: Final = Raw(b"null")
-TRUE: Final = Raw(b"true")
+from translators.wire.raw import NULL
 
 
 class FunctionCall(Struct, gc=False):
@@ -56,146 +54,6 @@ class ChatMessage(Struct, gc=False):
     reasoning_details: Raw = NULL
     cache_control: Raw = NULL
     is_error: Raw = NULL
-
-
-class ImageUrl(Struct):
-    """Where an image is: an https address, or a data: URL."""
-
-    url: Raw
-    detail: Raw = NULL
-    # What other services take beside these, ignored.
-    format: Raw = NULL
-
-
-class DocumentUrl(Struct):
-    """Where a document is: an https address."""
-
-    url: Raw
-
-
-class FileObject(Struct):
-    """A file: its content in base64 (bare, or as a data: URL), its https address, or its id."""
-
-    file_data: Raw = NULL
-    file_id: str | None = None
-    filename: str | None = None
-    file_url: Raw = NULL
-    # What other services take beside these, ignored.
-    format: Raw = NULL
-    detail: Raw = NULL
-
-
-class CacheBreakpoint(Struct):
-    """OpenAI's cache mark."""
-
-    mode: str | None = None
-    ttl: str | None = None
-
-
-class ContentPart(Struct, gc=False):
-    """One part of a message's content; which field counts follows from `type`."""
-
-    type: str
-    text: Raw = NULL
-    refusal: Raw = NULL
-    image_url: Raw = NULL
-    file: FileObject | None = None
-    thinking: Raw = NULL
-    signature: Raw = NULL
-    data: Raw = NULL
-    cache_control: Raw = NULL
-    prompt_cache_breakpoint: CacheBreakpoint | None = None
-    # Parts of Mistral's.
-    document_url: Raw = NULL
-    document_name: str | None = None
-    # Parts of the Responses API, which are flat.
-    file_data: Raw = NULL
-    file_url: Raw = NULL
-    file_id: str | None = None
-    filename: str | None = None
-    detail: Raw = NULL
-    # Anthropic's own blocks.
-    source: Raw = NULL
-    title: Raw = NULL
-    context: Raw = NULL
-    citations: Raw = NULL
-    id: str | None = None
-    name: str | None = None
-    input: Raw = NULL
-    tool_use_id: str | None = None
-    content: Raw = NULL
-    is_error: Raw = NULL
-    # Echoes of answers, ignored.
-    annotations: Raw = NULL
-    logprobs: Raw = NULL
-    index: Raw = NULL
-    format: Raw = NULL
-    summary: Raw = NULL
-    caller: Raw = NULL
-
-
-class BlockSource(Struct):
-    """Where the content of one of Anthropic's own blocks comes from; which field counts follows from `type`."""
-
-    type: str
-    media_type: str | None = None
-    data: Raw = NULL
-    url: Raw = NULL
-    file_id: str | None = None
-    content: Raw = NULL
-
-
-class TextPart(Struct, forbid_unknown_fields=True, gc=False):
-    """A part that is a text and nothing else, as nearly every one is."""
-
-    type: Literal["text"]
-    text: Raw
-
-
-class FunctionDefinition(Struct):
-    """A function the model may call; `parameters` is a JSON Schema."""
-
-    name: str
-    description: str | None = None
-    parameters: Raw = NULL
-    strict: bool | None = None
-    cache_control: Raw = NULL
-    input_schema: Raw = NULL
-
-
-class CustomDefinition(Struct):
-    """A tool that takes free text."""
-
-    name: str
-    description: str | None = None
-    format: Raw = NULL
-    cache_control: Raw = NULL
-
-
-class Grammar(Struct):
-    """What a custom tool's input has to follow."""
-
-    definition: str | None = None
-    syntax: str | None = None
-
-
-class CustomFormat(Grammar):
-    """The form of a custom tool's input: a grammar, by itself or in a field of its own."""
-
-    type: Raw = NULL
-    grammar: Grammar | None = None
-
-
-class ToolDefinition(Struct):
-    """One entry of `tools`; some clients send a function's fields flat, as Responses and Messages have them."""
-
-    type: str = "function"
-    function: Raw = NULL
-    custom: Raw = NULL
-    name: str | None = None
-    strict: bool | None = None
-    input_schema: Raw = NULL
-    cache_control: Raw = NULL
 
 
 class StreamOptions(Struct):
@@ -419,74 +277,12 @@ class EchoedMessage(ChatMessage, forbid_unknown_fields=True, gc=False):
 EchoingChatRequest: Final = known(ChatRequest, messages=list[EchoedMessage], audio=_AUDIO)
 
 
-class NamedTool(Struct):
-    """A tool chosen by name."""
-
-    name: str
-
-
-class AllowedTool(Struct):
-    """One of the tools among which the model may choose."""
-
-    type: str = "function"
-    function: NamedTool | None = None
-    custom: NamedTool | None = None
-    name: str | None = None
-
-
-class AllowedTools(Struct):
-    """The tools among which the model may choose."""
-
-    tools: list[AllowedTool]
-    mode: str = "auto"
-
-
-class ToolChoice(Struct):
-    """The object form of `tool_choice`: OpenAI's, flat as in Responses, or Anthropic's own."""
-
-    type: str
-    function: NamedTool | None = None
-    custom: NamedTool | None = None
-    allowed_tools: AllowedTools | None = None
-    name: str | None = None
-    disable_parallel_tool_use: bool | None = None
-    mode: str = "auto"
-    tools: list[AllowedTool] | None = None
-
-
-class LegacyChoice(Struct):
-    """The object form of `function_call`."""
-
-    name: str
-
-
 # What clients can send; in a part's other fields it is counted where they are read.
 REQUEST: Final = Shape(field_names(ChatRequest), {**shape(ChatRequest).inner, "audio": shape(AudioOptions)})
 MESSAGE: Final = shape(EchoedMessage)
-PART: Final = shape(ContentPart)
 
 REQUEST_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 KNOWN_REQUEST_DECODER: Final = msgspec.json.Decoder(KnownChatRequest)
 ECHOING_REQUEST_DECODER: Final = msgspec.json.Decoder(EchoingChatRequest)
-PARTS_DECODER: Final = msgspec.json.Decoder(list[ContentPart])
-# Reads what `PARTS_DECODER` reads, where there is nothing to count.
-KNOWN_PARTS_DECODER: Final[msgspec.json.Decoder[list[ContentPart]]] = msgspec.json.Decoder(
-    list[known(ContentPart)]  # type: ignore[misc]
-)
-TEXT_PARTS_DECODER: Final = msgspec.json.Decoder(list[TextPart])
-TOOL_DECODER: Final = msgspec.json.Decoder(ToolDefinition)
-FUNCTION_DECODER: Final = msgspec.json.Decoder(FunctionDefinition)
-CUSTOM_DECODER: Final = msgspec.json.Decoder(CustomDefinition)
-# What every reader of JSON holds exactly.
-INTEGER_DECODER: Final = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)])
-TEXT_DECODER: Final = msgspec.json.Decoder(str)
-OBJECT_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
-RAW_LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
 
-CUSTOM_FORMAT: Final[Counted[CustomFormat]] = Counted(CustomFormat)
-BLOCK_SOURCE: Final[Counted[BlockSource]] = Counted(BlockSource)
-DOCUMENT_URL: Final[Counted[DocumentUrl | str]] = Counted(DocumentUrl, or_text=True)
-IMAGE_URL: Final[Counted[ImageUrl | str]] = Counted(ImageUrl, or_text=True)
 USER_LOCATION: Final[Counted[UserLocation]] = Counted(UserLocation)
-TOOL_CHOICE: Final[Counted[ToolChoice | str]] = Counted(ToolChoice, or_text=True)
-LEGACY_CHOICE: Final[Counted[LegacyChoice | str]] = Counted(LegacyChoice, or_text=True)
