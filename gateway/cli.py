@@ -64,17 +64,17 @@ effective ones.
 
 _WATCH_SECONDS = 2.0
 _POOL_LIMITS = TimeLimits(connect_seconds=5.0, first_byte_seconds=10.0, idle_seconds=10.0)
-# What a terminal takes for: to the upper left corner, and nothing below it.
+# Terminal control: move to the upper left corner, and clear from there.
 _CLEAR = "\x1b[H\x1b[J"
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class UsageError(Exception):
-    """What was asked for cannot be done; the text is for the operator."""
+    """The command cannot be carried out; the text is for the operator."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; gives the exit code (0 done, 1 not possible, 2 misspelled)."""
+    """Run a command; returns the exit code (0 success, 1 failure, 2 wrong usage)."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -115,8 +115,8 @@ def _parser() -> argparse.ArgumentParser:
         "check", parents=[configured], help="check the configuration and print the effective settings"
     )
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of the configuration, for editors")
-    commands.add_parser("doctor", parents=[configured], help="ask upstream what each key may do (free of charge)")
-    pool = commands.add_parser("pool", parents=[configured], help="ask the running gateway how its keys are")
+    commands.add_parser("doctor", parents=[configured], help="test each key against upstream (free of charge)")
+    pool = commands.add_parser("pool", parents=[configured], help="show the state of the running gateway's keys")
     pool.add_argument("--url", help="the gateway to ask, instead of server.host and server.port")
     pool.add_argument("--json", action="store_true", help="print the answer as it is, for programs")
     pool.add_argument("--watch", action="store_true", help=f"ask again every {_WATCH_SECONDS:g} seconds, until Ctrl-C")
@@ -130,7 +130,7 @@ def _serve(options: argparse.Namespace) -> int:
     if loaded.config.server.workers == 1:
         return run(_serve_alone(loaded, lambda: _loaded(options)))
     if sys.platform == "win32":
-        raise UsageError("On Windows there is one process only: leave out --workers, or set server.workers to 1.")
+        raise UsageError("On Windows there is only one process: leave out --workers, or set server.workers to 1.")
     return run(_serve_with_workers(loaded, lambda: _loaded(options)))
 
 
@@ -139,7 +139,7 @@ def _demo(options: argparse.Namespace) -> int:
     config = loaded.config
     _begin_log(loaded)
     check_exposure(config)
-    # What the simulated upstream has said is not worth keeping.
+    # The answers of the simulated upstream are not worth keeping.
     store = StoreConfig(kind="memory", memory_bytes=config.store.memory_bytes)
     return run(_serve_demo(replace(config, server=replace(config.server, workers=1), store=store)))
 
@@ -165,7 +165,7 @@ def _doctor(options: argparse.Namespace) -> int:
     config = load_config(options.config, os.environ)
     endpoints = list(endpoints_of(config).values())
     if not endpoints:
-        raise UsageError("There is no key to examine: set ANTHROPIC_API_KEY, or name keys in a configuration file.")
+        raise UsageError("There is no key to test: set ANTHROPIC_API_KEY, or list keys in a configuration file.")
     limits = TimeLimits(config.timeouts.connect_seconds, first_byte_seconds=30.0, idle_seconds=30.0)
 
     async def ask() -> int:
@@ -183,7 +183,10 @@ def _doctor(options: argparse.Namespace) -> int:
 def _pool(options: argparse.Namespace) -> int:
     config = load_config(options.config, os.environ)
     if config.admin.api_key is None:
-        raise UsageError("There is no admin key to ask with: set admin.api_key, or DRAGOMAN_ADMIN_KEY here and there.")
+        raise UsageError(
+            "There is no admin key: set admin.api_key in the configuration, "
+            "or DRAGOMAN_ADMIN_KEY for the gateway and for this command."
+        )
     try:
         url = _own_url(config.server) if options.url is None else as_base_url(options.url)
     except ValueError as error:
@@ -193,7 +196,7 @@ def _pool(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # Whoever reads (`| head`) has seen enough; Python would complain again when it ends.
+        # The reader (`| head`) has closed the pipe; without this, Python would print an error at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -202,24 +205,24 @@ _COMMANDS = {"serve": _serve, "demo": _demo, "check": _check, "doctor": _doctor,
 
 
 def _loaded(options: argparse.Namespace) -> Loaded:
-    """The configuration, with what the command line says instead."""
+    """The configuration, with the options of the command line applied."""
     loaded = load(options.config, os.environ, host=options.host)
     server = loaded.config.server
     if options.host is not None:
         server = replace(server, host=options.host)
     if options.port is not None:
         if not 0 <= options.port <= 65535:
-            raise UsageError(f"--port has to be a number from 0 to 65535, not {options.port}.")
+            raise UsageError(f"--port must be a number from 0 to 65535, not {options.port}.")
         server = replace(server, port=options.port)
     if (workers := getattr(options, "workers", None)) is not None:
         if not 1 <= workers <= 64:
-            raise UsageError(f"--workers has to be a number from 1 to 64, not {workers}.")
+            raise UsageError(f"--workers must be a number from 1 to 64, not {workers}.")
         server = replace(server, workers=workers)
     return dataclasses.replace(loaded, config=replace(loaded.config, server=server))
 
 
 async def _serve_alone(loaded: Loaded, read: Callable[[], Loaded]) -> int:
-    """Serve from this process, by the configuration as it is at each time."""
+    """Serve from this process, following changes of the configuration."""
     gateway = _gateway(loaded.config, loaded.key_sources)
 
     def apply(config: Config, key_sources: Mapping[str, Source]) -> None:
@@ -238,14 +241,14 @@ async def _serve_until_stopped(gateway: Gateway, notice: str = "", file: str | N
 
 
 async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int:
-    # Windows has not all that this needs, and one process needs nothing of it.
+    # Imported here because Windows lacks modules that it needs.
     from gateway.workers.supervisor import Supervisor
 
     config = loaded.config
     if not is_shared(config.store) and config.store.kind != "off":
-        message = "Workers do not share what they keep of conversations, which is in the memory of each"
+        message = "Workers do not share kept turns: each has its own in memory"
         log_event(logging.WARNING, message, advice=how_to_share(config.store))
-    # Not to serve: it knows what the banner says, and finds what is wrong before any process is started.
+    # Does not serve: it provides the banner, and finds mistakes before any process is started.
     gateway = _gateway(config)
     with listen(config.server.host, config.server.port) as listener:
         supervisor = Supervisor(
@@ -265,7 +268,7 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
 
 
 def _begin_log(loaded: Loaded) -> None:
-    """From here on the log has its form, and what else is said to whoever starts the process is said in it."""
+    """Set up the log, and write the notices of the configuration to it."""
     set_up_logging(loaded.config.log.level, loaded.config.log.format)
     for notice in loaded.notices:
         log_event(logging.WARNING, notice)
@@ -274,7 +277,7 @@ def _begin_log(loaded: Loaded) -> None:
 def _greeting(
     gateway: Gateway, listener: socket.socket, notice: str = "", file: str | None = None
 ) -> Callable[[], None]:
-    """Says that the gateway can be reached: on standard output, or where the log is JSON, in a line of that."""
+    """A function that announces the gateway: on standard output, or in the log if that is JSON."""
     url, release = url_of(listener), version("dragoman")
     if is_json():
         about = banner.fields(gateway, url, release, file=file)
@@ -285,16 +288,16 @@ def _greeting(
 
 
 def _own_url(server: ServerConfig) -> str:
-    """Where a gateway with this configuration can be reached from its own machine."""
+    """The URL of a gateway with this configuration, on this machine."""
     if not server.port:
-        raise UsageError("server.port is 0, which is any free one: say with --url where the gateway listens.")
+        raise UsageError("server.port is 0, which means any free port: name the gateway's address with --url.")
     host = _LOOPBACK_OF.get(server.host, server.host)
     return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
 
 
 async def _show_pool(gateway: HostEndpoint, options: argparse.Namespace) -> int:
-    """Print what the gateway says of its pool, once or until interrupted."""
-    # No proxy stands before the own machine, whatever the environment says.
+    """Print the gateway's pool, once or until interrupted."""
+    # Never use the environment's proxy for this machine.
     upstream = upstream_client(_POOL_LIMITS, "direct" if options.url is None else "auto")
     has_seen = False
     try:
@@ -304,7 +307,7 @@ async def _show_pool(gateway: HostEndpoint, options: argparse.Namespace) -> int:
                 has_seen = True
                 text = body.decode() if options.json else overview.report(overview.read(body), gateway.base_url)
             except overview.NotSeenError as error:
-                # A gateway that is restarted is worth waiting for, by somebody who watches.
+                # With --watch, wait for a gateway that is being restarted.
                 if not (has_seen and options.watch and error.is_passing):
                     raise
                 text = str(error)
@@ -339,10 +342,10 @@ def _demo_notice() -> str:
 
 
 def _command() -> str:
-    """How this command can be typed again, wherever it lies."""
+    """The command as the user can type it again."""
     given = Path(sys.argv[0])
     if given.name != "dragoman":
-        # Started as a module, by its folder's name.
+        # Started as a module, which has its folder's name.
         return f"python -m {given.parent.name}" if given.name == "__main__.py" else "dragoman"
     found = shutil.which("dragoman")
     if found is not None and Path(found).resolve() == given.resolve():

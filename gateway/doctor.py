@@ -1,4 +1,4 @@
-"""`dragoman doctor`: asks upstream what each key may do. Nothing it asks costs anything, so it sends no message."""
+"""`dragoman doctor`: asks upstream what each key may do, with requests that cost nothing: it sends no message."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from translators.errors import FailedError
 from translators.upstream_errors import answered_failure
 
 _HEADINGS: Final = ("key", "host", "models", "tokens counted", "organization", "time")
-# So that a row fits into 120 columns; what is cut stands in full below the table.
+# A row fits into 120 columns; what is cut is printed in full below the table.
 _WIDTHS: Final = (20, 32, 8, 14, 28, 8)
 _NOT_TESTED: Final = (
     "Not tested, since it would cost money: sending a message, each model by itself, the limits and the credit left."
@@ -29,7 +29,7 @@ _MAX_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one key may do; texts begin with `ok` where all is well."""
+    """What one key may do; `models` and `messages` begin with `ok` if the request succeeded."""
 
     key: str
     host: str
@@ -40,7 +40,7 @@ class Finding:
 
     @property
     def is_well(self) -> bool:
-        """Whether requests with this key can be answered, as far as that can be known for nothing."""
+        """Whether requests with this key will be answered, as far as free requests can tell."""
         return self.messages == _OK
 
     @property
@@ -52,17 +52,17 @@ class Finding:
 
     @property
     def troubles(self) -> list[str]:
-        """What did not work, in full, each once."""
+        """What did not work, in full, without repetitions."""
         return [f"{self.key}: {why}" for why in dict.fromkeys((self.models, self.messages)) if not why.startswith(_OK)]
 
 
 async def examine(upstream: Upstream, endpoints: list[HostEndpoint]) -> list[Finding]:
-    """One finding a key, in their order, asked at the same time."""
+    """One finding for each key, in their order; all keys are tested concurrently."""
     return list(await asyncio.gather(*(_examine_one(upstream, endpoint) for endpoint in endpoints)))
 
 
 def report(findings: list[Finding]) -> str:
-    """The findings as a table, what did not work, and what was not tried."""
+    """The findings as a table, then what did not work, then what was not tested."""
     rows = table([_HEADINGS, *(finding.cells for finding in findings)])
     troubles = [trouble for finding in findings for trouble in finding.troubles]
     return "\n".join([rows, *(["", *troubles] if troubles else []), "", _NOT_TESTED])
@@ -76,7 +76,7 @@ async def _examine_one(upstream: Upstream, endpoint: HostEndpoint) -> Finding:
         listed = f"{_OK}, {len(models)}"
         model = next((entry.id for entry in models if "haiku" in entry.id), models[0].id if models else HAIKU)
     except FailedError as error:
-        # Some hosts have no Models API; that alone does not hinder anybody.
+        # Some hosts have no Models API and still answer messages.
         listed = _trouble(error)
     messages, organisation = await _count(upstream, endpoint, model)
     seconds = time.perf_counter() - began_at
@@ -84,7 +84,7 @@ async def _examine_one(upstream: Upstream, endpoint: HostEndpoint) -> Finding:
 
 
 async def _count(upstream: Upstream, endpoint: HostEndpoint, model: str) -> tuple[str, str]:
-    """Count the tokens of a greeting, which needs the same rights as sending it but is free."""
+    """Count the tokens of a greeting: that takes the same permissions as sending it, and is free."""
     body = orjson.dumps({"model": model, **_QUESTION})
     call = Call(endpoint.profile.version, body, path="/v1/messages/count_tokens")
     try:
@@ -99,6 +99,8 @@ async def _count(upstream: Upstream, endpoint: HostEndpoint, model: str) -> tupl
 
 
 def _trouble(error: FailedError) -> str:
-    """What an operator can act on: upstream's own words, or, where nobody answered, ours."""
+    """Upstream's own words, or, if upstream did not answer, what failed on the way to it."""
     failure = error.failure
-    return failure.message if failure.upstream_type is None else failure.in_full
+    if failure.upstream_type is not None:
+        return failure.in_full
+    return f"{failure.message.rstrip('.')}: {failure.detail}." if failure.detail else failure.message

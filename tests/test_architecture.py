@@ -25,7 +25,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.api": (
         {"translators", "gateway.proxy", "gateway.secret", "gateway.telemetry"},
         # Zstandard: of the standard library from Python 3.14 on.
-        {"starlette", "orjson", "backports", "compression"},
+        {"starlette", "orjson", "msgspec", "backports", "compression"},
     ),
     "gateway.server": ({"translators", "gateway.api"}, {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
@@ -140,15 +140,9 @@ def test_the_running_gateway_loads_neither_a_provider_sdk_nor_pydantic() -> None
     assert not re.search(r"'(cryptography|redis|sqlite3)'", loaded)
 
 
+# Not every function: a docstring that only repeats the name says nothing.
 @pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_every_module_and_every_public_definition_says_what_it_is(path: Path) -> None:
+def test_every_module_says_what_it_owns(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
-    missing = [] if ast.get_docstring(tree) or not tree.body else ["the module"]
-    missing += [
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        and not (node.name.startswith("_") or ast.get_docstring(node))
-    ]
 
-    assert missing == []
+    assert ast.get_docstring(tree) or not tree.body

@@ -75,19 +75,21 @@ def beginnings_in_steps(
     request: ChatRequest, scope: Hashable, minimum_tokens: int
 ) -> Generator[None, None, Beginnings]:
     """What `beginnings` gives, in steps."""
-    system, first_turn = _opening(request.messages)
     shortest = minimum_tokens * BYTES_A_TOKEN
-    tools = [*(request.tools or ()), *(request.functions or ())]
-    if sum(map(len, tools)) + sum(len(message.content) for message in (*system, *first_turn)) < shortest:
+    tools = request.tools_text() if request.tools else b""
+    if request.functions:
+        tools = b",".join((tools, *request.functions))
+    if len(tools) + _opening_bytes(request.messages) < shortest:
         return NOTHING
     yield
+    system, first_turn = _opening(request.messages)
     system_parts = yield from _parts(system)
     turn_parts = yield from _parts(first_turn)
     chained = hash((scope, _settings(request)))
     sizes: int = 0
     fingerprints: list[int] = []
     depths: list[int] = []
-    for number, (depth, part, is_boundary) in enumerate(_numbered(b"".join(tools), request, system_parts, turn_parts)):
+    for number, (depth, part, is_boundary) in enumerate(_numbered(tools, request, system_parts, turn_parts)):
         if number % _PARTS_A_STEP == _PARTS_A_STEP - 1:
             yield
         sizes += len(part)
@@ -113,6 +115,16 @@ def _numbered(
         for number, part in enumerate(parts, 1):
             depth += 1
             yield depth, part, number <= MAX_PARTS or number == len(parts)
+
+
+def _opening_bytes(messages: list[ChatMessage]) -> int:
+    """How much is said up to the first answer."""
+    size = 0
+    for message in messages:
+        if message.role == "assistant":
+            break
+        size += len(message.content)
+    return size
 
 
 def _opening(messages: list[ChatMessage]) -> tuple[list[ChatMessage], list[ChatMessage]]:

@@ -1,4 +1,4 @@
-"""Every failure a caller can meet, and the one table that says what each means."""
+"""Every failure a caller can get, and the one table that says what each means."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import orjson
 
 
 class ErrorKind(Enum):
-    """What went wrong, in one word; `RULES` says what follows from it."""
+    """What went wrong; `RULES` says what follows from it."""
 
     # The caller's side.
     INVALID_REQUEST = auto()
@@ -38,7 +38,7 @@ class ErrorKind(Enum):
     WORKSPACE_UNAVAILABLE = auto()
     KEY_REJECTED = auto()
     MODEL_REFUSED = auto()
-    # Upstream's word on one request, which may be about the key as well.
+    # Upstream's answer to one request, which may be about the key as well.
     NOT_PERMITTED = auto()
     NOT_FOUND = auto()
     LINKED_ACCOUNT = auto()
@@ -61,18 +61,18 @@ class ErrorKind(Enum):
 
 
 class Blame(Enum):
-    """What the pool learns from a failure: who is not to be asked again for a while."""
+    """What the pool stops using for a while after a failure."""
 
     NOBODY = auto()
     KEY = auto()
     KEY_LIMIT = auto()
     KEY_AND_MODEL = auto()
-    # It may have been the request: the key goes on serving until a probe has shown that it is refused.
+    # The request may be at fault: the key keeps serving until a probe shows that it is rejected.
     KEY_IN_DOUBT = auto()
     WORKSPACE = auto()
     ORGANISATION = auto()
     HOST = auto()
-    # The host, as far as this class of models is concerned: it answers, but not with what was asked for.
+    # The host, for this class of models only: it answers, but with an error.
     SERVICE = auto()
 
 
@@ -80,8 +80,8 @@ class Blame(Enum):
 class Rule:
     """What one kind of error means to the client (status, type, code) and to the pool (retry, blame).
 
-    `sdk_retry` is sent as `x-should-retry`, which both official SDKs obey over their own rules. `one_other`: one other
-    key is asked, no more, and its answer is the caller's, since it may be the request that is refused.
+    `sdk_retry` is sent as `x-should-retry`, which overrides the official SDKs' own rules. `one_other`: one other
+    key is tried, no more, and the caller gets its answer, since the request may be at fault.
     """
 
     status: int
@@ -100,7 +100,7 @@ _SERVER: Final = "server_error"
 _BUSY: Final = "service_unavailable_error"
 _RATE: Final = "rate_limit_error"
 
-# Statuses, types and codes follow OpenAI's own (section 5.3 of the OpenAI reference): clients branch on them.
+# Statuses, types and codes are OpenAI's (section 5.3 of the OpenAI reference): clients branch on them.
 RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.INVALID_REQUEST: Rule(400, _REQUEST),
     ErrorKind.CONTEXT_TOO_LONG: Rule(400, _REQUEST, "context_length_exceeded"),
@@ -165,10 +165,10 @@ RULES: Final[dict[ErrorKind, Rule]] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure as it will be told: a kind, the caller's words, and what upstream called it.
+    """One failure: its kind, the message for the caller, and upstream's own error type.
 
-    `code` replaces the table's code where a narrower one is known. For the log there are `detail`, in which nothing is
-    quoted that a caller has sent, and `said`, upstream's words as they came.
+    `code` overrides the table's code if a more specific one is known. `detail` and `said` are for the log: `detail`
+    quotes nothing that a caller sent; `said` is upstream's message unchanged.
     """
 
     kind: ErrorKind
@@ -182,26 +182,25 @@ class Failure:
 
     @property
     def summary(self) -> str:
-        """What may be read of it in a log that everybody sees: nothing that a caller can have had quoted."""
-        # What is nobody's fault but the request's is told in words about the request.
+        """What the log shows at every level: nothing that can quote a caller."""
+        # If the request is at fault, the message is about the request and can quote it.
         return self.detail or ("" if self.rule.blame is Blame.NOBODY else self.message)
 
     @property
     def in_full(self) -> str:
-        """All that is known, for the operator who asks."""
+        """The detail and upstream's message, for `dragoman doctor` and the like."""
         return ": ".join(filter(None, (self.detail, self.said))) or self.message
 
     @property
     def rule(self) -> Rule:
-        """What the table says about it."""
         return RULES[self.kind]
 
     def redacted(self, redact: Callable[[str], str]) -> "Failure":
-        """The same with its texts passed through `redact`: some hosts repeat the key they refuse."""
+        """The same, with its texts passed through `redact`: some hosts quote the key that they refuse."""
         return replace(self, message=redact(self.message), detail=redact(self.detail), said=redact(self.said))
 
     def as_object(self) -> dict[str, object]:
-        """OpenAI's error object: always the four keys, and Anthropic's own type where upstream gave one."""
+        """OpenAI's error object: always the four keys, and Anthropic's error type if there is one."""
         error: dict[str, object] = {
             "message": self.message,
             "type": self.rule.type,
@@ -213,20 +212,19 @@ class Failure:
         return {"error": error}
 
     def as_json(self) -> bytes:
-        """The error body."""
-        # The texts come from outside and may hold lone surrogates, which orjson refuses.
+        # The texts come from outside and can contain lone surrogates, which orjson refuses.
         try:
             return orjson.dumps(self.as_object())
         except TypeError:
             return orjson.dumps(_printable(self.as_object()))
 
     def as_event(self) -> bytes:
-        """The same error inside a stream: both official SDKs raise on a truthy top-level `error`."""
+        """The same error within a stream: both official SDKs raise on a truthy top-level `error`."""
         return b"data: " + self.as_json() + b"\n\n"
 
 
 class FailedError(Exception):
-    """A failure on its way to whoever answers the caller."""
+    """Carries a `Failure` to the code that answers the caller."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -234,17 +232,26 @@ class FailedError(Exception):
 
 
 class TranslationError(FailedError):
-    """The caller's request cannot be translated; `param` names the place in the caller's own terms."""
+    """The caller's request cannot be translated; `param` is the place in the caller's body."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        # Both may quote the caller, at any length.
+        # Both can quote the caller, at any length.
         message = message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}..."
         param = param if param is None else param[:_MAX_PARAM]
         super().__init__(Failure(ErrorKind.INVALID_REQUEST, message, param=param, code=code))
 
 
+def json_problem(error: Exception) -> str:
+    """Why JSON cannot be decoded, in words for callers and logs: Python's own errors speak of codecs and recursion."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "a text that is not valid Unicode"
+    return str(error)
+
+
 def _printable(value: object) -> object:
-    """The same value with anything that is not a Unicode scalar replaced."""
+    """The value with lone surrogates replaced."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

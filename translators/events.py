@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from translators.errors import json_problem
 from translators.sse import DEFAULT_MAX_EVENT_BYTES, Event, EventDecoder, EventTooLargeError
 from translators.structure import MAX_SEPARATORS, separators
 from translators.wire.messages import (
@@ -95,9 +96,10 @@ class EventReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if event.name == b"error":
                 return ErrorEvent(ErrorObject(message=event.data[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace")))
-            raise MalformedEventError(f"Upstream sent an event that cannot be read: {error}") from error
+            raise MalformedEventError(f"Upstream sent an event that cannot be read: {json_problem(error)}") from error
         if event_type in KNOWN_EVENTS:
-            raise MalformedEventError(f"Upstream sent a {event_type} event that cannot be read: {error}") from error
+            what = f"Upstream sent a {event_type} event that cannot be read: {json_problem(error)}"
+            raise MalformedEventError(what) from error
         self.unknown_events += 1
         return None
 

@@ -1,8 +1,9 @@
-"""What an upstream 400 teaches about a model: a table of messages that are about fields the gateway itself chose.
+"""What an upstream 400 teaches about a model: a table of messages about fields that the gateway itself chose.
 
-The row of the model is corrected, and the request written anew from it. Only messages of this list count (section 17
-of the Messages reference), and only from their first word on: hosts quote callers, and no caller may teach us anything.
-An optional field that is refused as such is named in one of a few ways; a table says what each of them is to a row.
+The model's row is corrected, and the request is written again from it. Only messages in this table count (section 17
+of the Messages reference), and only if they match from their first word: hosts quote callers, and a caller must not be
+able to teach a lesson. Upstream names a refused optional field in one of a few ways; a table maps these to changes of
+the row.
 """
 
 import re
@@ -30,7 +31,7 @@ from translators.models import (
 def _without_thinking(kind: str) -> Callable[[ModelRow, re.Match[str]], ModelRow]:
     def correct(row: ModelRow, _: re.Match[str]) -> ModelRow:
         kinds = tuple(name for name in row.thinking if name != kind)
-        # A model that thinks and cannot be told not to, does so by default.
+        # A model whose thinking cannot be turned off thinks by default.
         return replace(row, thinking=kinds, thinks_by_default=row.thinks_by_default or kind == "disabled")
 
     return correct
@@ -69,7 +70,7 @@ def _thinks_in_other_ways(row: ModelRow, found: re.Match[str]) -> ModelRow:
 
 
 _IN_A_CONTENT: Final = r"(?:\.(?:content|\d{1,6}|text|image|document|tool_use|tool_result|search_result)){0,8}"
-# Optional fields that the gateway writes, as upstream names them: by their place, or in words.
+# Optional fields that the gateway writes, by the names that upstream uses for them.
 _FIELDS: Final[tuple[tuple[str, Callable[[ModelRow, re.Match[str]], ModelRow]], ...]] = (
     (r"(?:output_config\.)?effort", _is_without_efforts),
     (r"output_config", _is_without_output_config),
@@ -104,7 +105,7 @@ _REFUSED_FIELD: Final = (
     r"(?: (?:for|by|on|with|in) (?:this|the) model)?(?:\.|$)"
     r"|(?:{field}): (?:Extra inputs are not permitted|[Uu]nknown field|Not supported(?: by this model)?)(?:\.|$))"
 )
-# Betas that parts of a request need, and what is left out where a host does not know them.
+# Betas that parts of a request need, and what is left out if a host does not know them.
 _BETAS: Final = {
     r"context-management-[\d-]{10}": CONTEXT_MANAGEMENT,
     r"compact-[\d-]{10}": CONTEXT_MANAGEMENT,
@@ -138,7 +139,7 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
         for beta, field in _BETAS.items()
     ),
     (
-        # Nothing that upstream quotes but the kind of choice, which the gateway has written.
+        # Matches no quoted text but the type of the choice, which the gateway wrote.
         re.compile(
             r"[`\"]?tool_choice[`\"]?(?:[^'\"`]|(?P<quote>['\"`])(?:any|tool)(?P=quote)){0,80}?"
             r"(not supported|may not be|cannot be)"
@@ -169,7 +170,7 @@ _LESSONS: Final[tuple[tuple[re.Pattern[str], Callable[[ModelRow, re.Match[str]],
 )
 
 
-# A grammar could not be made: of the schema at a place that upstream names, or of one, or all, that it does not name.
+# A grammar could not be compiled, for the schema at the named place, or for an unnamed one, or for all together.
 _SCHEMA_REFUSED: Final = re.compile(
     r"(?:(?P<tool>tools\.\d{1,6})\.(?:custom\.)?input_schema|(?P<form>output_config\.format))\b"
     r"|Schema is too complex|Schema type '|For '\w{1,40}' type, |Too many strict tools|Schemas contains? too many "
@@ -178,10 +179,10 @@ _SCHEMA_REFUSED: Final = re.compile(
 
 
 def refused_places(message: str, places: Iterable[str]) -> tuple[str, ...]:
-    """Of the places with a schema that the gateway had promised to hold the model to, those that a 400 is about.
+    """Which of the places with enforced schemas a 400 is about.
 
-    That is the one that it names, as `tools.3` or `output_config.format`, and all where it is about a schema and names
-    none. The name of a place with another kind of schema is about none of them.
+    That is the named one, such as `tools.3` or `output_config.format`, or all if the message is about a schema and
+    names none. If it names a place that is not among them, the result is empty.
     """
     found = _SCHEMA_REFUSED.match(message)
     if found is None:
@@ -191,7 +192,7 @@ def refused_places(message: str, places: Iterable[str]) -> tuple[str, ...]:
 
 
 def corrected(row: ModelRow, message: str) -> ModelRow | None:
-    """The row as upstream's message has it, or None where the message teaches nothing new."""
+    """The row, corrected by upstream's message, or None if the message teaches nothing new."""
     for pattern, correct in _LESSONS:
         if (found := pattern.match(message)) is not None:
             better = correct(row, found)

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Raw
 
 from translators.marks import without_marks
+from translators.tool_digests import digest_of_tools
 from translators.wire.chat import ChatRequest
 
 # Enough to tell conversations apart, and little enough to cost nothing.
@@ -46,19 +47,19 @@ def session_prefix(model: str, caller: str, session: str) -> bytes:
     )
 
 
-def _chat_pieces(request: ChatRequest) -> Iterable[bytes]:
-    yield request.model.encode()
-    for tool in request.tools or ():
-        yield _start(tool)
-    for message in request.messages:
-        yield message.role.encode()
-        yield _start(message.content)
+def _chat_pieces(request: ChatRequest) -> list[bytes]:
+    pieces = [request.model.encode()]
+    if request.tools:
+        pieces.append(digest_of_tools(request).digest())
+    for message in request.messages[:_MAX_PIECES]:
+        pieces += (message.role.encode(), _start(message.content))
         if message.role in ("user", "assistant"):
-            return
+            break
+    return pieces
 
 
 def _start(raw: Raw) -> bytes:
-    return bytes(memoryview(raw)[:_MAX_PIECE_BYTES])
+    return bytes(raw) if len(raw) <= _MAX_PIECE_BYTES else bytes(memoryview(raw)[:_MAX_PIECE_BYTES])
 
 
 def _first_turn(messages: Raw) -> bytes:

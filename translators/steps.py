@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 def in_one_go(steps: Generator[None, None, T]) -> T:
     """What the steps give in the end, where nobody waits meanwhile."""
-    while True:
-        try:
+    try:
+        while True:
             next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    except StopIteration as end:
+        result: T = end.value
+        return result

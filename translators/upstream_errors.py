@@ -1,4 +1,4 @@
-"""What upstream's errors mean: an answer's status and body, or an `error` event, as one of our kinds."""
+"""Classifies upstream's errors: an answer's status and body, or an `error` event."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from translators.wire.messages import ERROR_DECODER, ErrorObject
 
 CUT_OFF: Final = Failure(ErrorKind.CUT_OFF, "Upstream closed the connection before the answer was complete.")
 
-# Section 8.2 of the Messages reference. Of 400, 403 and 404 the message tells more where it is nobody's but upstream's.
+# Section 8.2 of the Messages reference. For 400, 403 and 404 the message tells more, if it quotes nobody.
 _KIND_OF_STATUS: Final = {
     400: ErrorKind.INVALID_REQUEST,
     401: ErrorKind.KEY_REJECTED,
@@ -30,7 +30,7 @@ _KIND_OF_STATUS: Final = {
     504: ErrorKind.UPSTREAM_TIMEOUT,
     529: ErrorKind.OVERLOADED,
 }
-# In a stream there is no status any more; the type says the same.
+# An error within a stream has no status, but its type implies one.
 STATUS_OF_TYPE: Final = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -44,9 +44,9 @@ STATUS_OF_TYPE: Final = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-# `details.error_code` is narrower than the status, and nobody can have quoted it (section 8.3, and section 1.1 of the
-# additions, gone through one by one in tests/translators/test_upstream_errors.py). Those that are not listed mean what
-# their status means.
+# `details.error_code` is more specific than the status, and cannot quote a caller (section 8.3, and section 1.1 of the
+# additions; tests/translators/test_upstream_errors.py covers each one). For codes that are not listed, the status
+# decides.
 _KIND_OF_CODE: Final = {
     # The organisation.
     "enforced_spend_limit_reached": ErrorKind.SPEND_LIMIT,
@@ -58,7 +58,7 @@ _KIND_OF_CODE: Final = {
     "cmek_key_network_blocked": ErrorKind.WORKSPACE_UNAVAILABLE,
     "cmek_context_unavailable": ErrorKind.WORKSPACE_UNAVAILABLE,
     "cmek_key_unreachable": ErrorKind.WORKSPACE_UNAVAILABLE,
-    # The key, or what this one request asks for: who has made the key, and whose account is to be charged.
+    # The key, or this one request: who created the key, and which account is charged.
     "claude_code_key_creator_not_member": ErrorKind.NOT_PERMITTED,
     "linked_organization_billing_unavailable": ErrorKind.LINKED_ACCOUNT,
     "linked_organization_spend_limit_reached": ErrorKind.LINKED_ACCOUNT,
@@ -70,12 +70,12 @@ _KIND_OF_CODE: Final = {
     # One feature of the service.
     "compaction_unavailable": ErrorKind.COMPACTION_UNAVAILABLE,
 }
-# Where the code itself is the caller's to know, beside what the table of errors says.
+# Codes that the caller gets as `code`, in place of the table's.
 _CALLERS: Final = frozenset(
     {ErrorKind.INVALID_REQUEST, ErrorKind.NOT_FOUND, ErrorKind.CALLER_NOT_PERMITTED, ErrorKind.NOT_PERMITTED}
 )
 _CODE: Final = re.compile(r"[a-z_]{1,64}")
-# A key that the caller brought: what is wrong with it is the caller's to know.
+# Errors about a key that the caller brought are told to the caller.
 _KIND_OF_CALLERS_KEY: Final = {
     (ErrorKind.KEY_REJECTED, 401): ErrorKind.CALLER_KEY_REJECTED,
     (ErrorKind.NOT_PERMITTED, 400): ErrorKind.INVALID_REQUEST,
@@ -89,12 +89,12 @@ _KIND_OF_CALLERS_KEY: Final = {
     (ErrorKind.WORKSPACE_UNAVAILABLE, 403): ErrorKind.CALLER_NOT_PERMITTED,
     (ErrorKind.WORKSPACE_UNAVAILABLE, 503): ErrorKind.UPSTREAM_UNAVAILABLE,
 }
-# What is longer is a mistake of the host's, and would not fit into the headers that tell of it.
+# A longer time is the host's mistake, and would not fit into the headers.
 _LONGEST_WAIT_SECONDS: Final = 366 * 86_400.0
 
-# Upstream's messages quote callers: names of fields stand at the beginning ("NAME: Extra inputs are not permitted"),
-# values further on ("Input tag 'VALUE' found ..."). So what is said of anything but the request has to be the whole
-# message, and no `: ` may follow on it. Wordings may change; then the request alone is refused.
+# Upstream's messages quote callers: names of fields at the beginning ("NAME: Extra inputs are not permitted"),
+# values further on ("Input tag 'VALUE' found ..."). So a message about anything but the request must match as a
+# whole, without a `: ` after it. If upstream changes a wording, only the request is refused.
 _REST: Final = r"\.?(?: (?:[^:'\"`]|(?<=\d):(?=\d))*)?"
 _ACCOUNT_IS_OUT: Final = re.compile(
     r"(?:You have reached your specified (?:organization )?API usage limits"
@@ -117,14 +117,14 @@ _CONTEXT_TOO_LONG: Final = re.compile(
     re.IGNORECASE,
 )
 
-# So much of upstream's words is looked at and told: characters, far more than it uses.
+# The part of upstream's message that is read and passed on, in characters: far more than it uses.
 MAX_MESSAGE: Final = 16_384
 _FILTERED: Final = re.compile(r"(?:Input|Output) blocked by content filtering policy")
 
-# Messages name a field at their beginning: `temperature: range: 0..1`, "`top_p` is deprecated ...".
+# Messages begin with the name of a field: `temperature: range: 0..1`, "`top_p` is deprecated ...".
 _FIELD: Final = re.compile(r"[`\"]?([a-z_]+)")
 _TOOL: Final = re.compile(r"tools\.(\d{1,9})(?=[.:])")
-# Indices into the history are left out: upstream counts joined turns, the caller messages.
+# Without indices into the history: upstream counts merged turns, the caller counts messages.
 _PARAM_OF_FIELD: Final = {
     "messages": "messages",
     "system": "messages",
@@ -154,7 +154,7 @@ _POOL_MESSAGES: Final = {
 
 
 def kind_of(status: int, error_type: str | None = None, error_code: str | None = None, message: str = "") -> ErrorKind:
-    """What an upstream error answer means; unknown statuses read as their class does."""
+    """The kind of an upstream error; an unknown status means the same as its class."""
     if error_code in _KIND_OF_CODE:
         return _KIND_OF_CODE[error_code]
     if status == 400:
@@ -166,7 +166,7 @@ def kind_of(status: int, error_type: str | None = None, error_code: str | None =
     if status in _KIND_OF_STATUS:
         return _KIND_OF_STATUS[status]
     if status < 400:
-        # Neither an answer nor an error: nothing that speaks Messages sends this.
+        # Neither a success nor an error: no Messages host sends this.
         return ErrorKind.PROTOCOL_ERROR
     return ErrorKind.UPSTREAM_ERROR if status >= 500 else ErrorKind.INVALID_REQUEST
 
@@ -179,10 +179,10 @@ def answered_failure(
     model: str | None = None,
     is_callers_key: bool = False,
 ) -> Failure:
-    """The failure in an error answer; intermediaries answer with anything, so the body need not be Anthropic's.
+    """The failure of an error answer. Proxies answer with anything, so the body need not be Anthropic's.
 
-    Header names are lower case. `model` is the one that was asked for: a refusal of any other, which a request can name
-    as well, says nothing of it. For a key that the caller brought, what is wrong with it is the caller's to know.
+    Header names are lower case. `model` is the one that was asked for: a request can name other models, and a refusal
+    of these does not count as one of `model`. Errors about a key that the caller brought are told to the caller.
     """
     try:
         error = ERROR_DECODER.decode(body).error
@@ -196,7 +196,7 @@ def answered_failure(
 
 
 def streamed_failure(error: ErrorObject) -> Failure:
-    """The failure in an `error` event: the same as the status that it would have had before the stream."""
+    """The failure of an `error` event: the same as for the status that it would have had before the stream."""
     return _failure(STATUS_OF_TYPE.get(error.type or "", 500), error)
 
 
@@ -211,7 +211,7 @@ def _failure(status: int, error: ErrorObject, model: str | None = None, is_calle
     param = _param(kind, error)
     return Failure(
         kind,
-        # What concerns the pool's keys is not told in upstream's words.
+        # Errors about the pool's keys are not passed on in upstream's words.
         _POOL_MESSAGES.get(kind) or _caller_message(kind, error),
         param=param,
         code=code,
@@ -227,7 +227,7 @@ def _model_in(message: str) -> str | None:
 
 
 def _param(kind: ErrorKind, error: ErrorObject) -> str | None:
-    """The field that upstream complains about, in the caller's terms."""
+    """The field in upstream's error, by its name in the caller's body."""
     message = next(iter(error.paths), error.message or "")
     if kind is ErrorKind.CONTEXT_TOO_LONG:
         return "messages"
@@ -241,7 +241,7 @@ def _param(kind: ErrorKind, error: ErrorObject) -> str | None:
 
 
 def _told_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, as `retry-after-ms` or `retry-after` say."""
+    """The seconds of `retry-after-ms` or `retry-after`."""
     for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers[name]) / divisor
@@ -253,13 +253,13 @@ def _told_wait(headers: Mapping[str, str]) -> float | None:
 
 
 def _wait_for_access(message: str, sent_at: str | None) -> float | None:
-    """Seconds to wait, as the words of a spend limit say."""
+    """The seconds to wait for the date in a spend limit's message."""
     regain = _REGAIN_ACCESS.fullmatch(message)
     return _seconds_until(f"{regain[1]}T{regain[2]}:00Z", sent_at) if regain else None
 
 
 def _seconds_until(moment: str | None, sent_at: str | None) -> float | None:
-    """Seconds from the sending of an answer to a moment it names: by upstream's clock, so ours need not agree."""
+    """The seconds from the sending of an answer to a time that it names, both by upstream's clock."""
     try:
         return max(0.0, (_moment(moment or "") - _moment(sent_at or "")).total_seconds())
     except ValueError:
@@ -285,7 +285,7 @@ def _kind_of_400(error_type: str | None, message: str) -> ErrorKind:
 
 def _kind_of_404(error_type: str | None, message: str) -> ErrorKind:
     if error_type != "not_found_error":
-        # Without Anthropic's error type nothing at that address speaks Messages: a wrong base_url.
+        # Without Anthropic's error type this is not a Messages host: the base_url is wrong.
         return ErrorKind.PROTOCOL_ERROR
     return ErrorKind.MODEL_REFUSED if _MODEL_MISSING.fullmatch(message) else ErrorKind.NOT_FOUND
 
@@ -293,9 +293,9 @@ def _kind_of_404(error_type: str | None, message: str) -> ErrorKind:
 def _caller_message(kind: ErrorKind, error: ErrorObject) -> str:
     message = (error.message or "")[:MAX_MESSAGE]
     if kind is ErrorKind.CONTEXT_TOO_LONG:
-        # Clients look for these very words to know that they have to shorten the history.
+        # Clients look for these words to know that they have to shorten the history.
         return f"This model's maximum context length is exceeded: {message}"
     if error.paths:
-        # They count upstream's turns, of which a caller's messages may be joined.
+        # The paths count upstream's turns, into which messages may have been merged.
         return f"{message} (at {', '.join(error.paths)[:MAX_MESSAGE]} of the request as it was sent upstream)"
     return message or f"Upstream answered with an error ({RULES[kind].status})."

@@ -223,7 +223,7 @@ class _GenerationJob:
         """Answer, streamed or whole."""
         if self._is_large:
             for exchange in self._exchanges:
-                await exchange.prepare_in_turns()
+                await exchange.forms.prepare_in_turns()
         share_cache = _fills_cache(self._exchanges)
         if self.asked.is_stream:
             await self._stream(responder, share_cache=share_cache)
@@ -233,7 +233,7 @@ class _GenerationJob:
     async def explained(self, failure: Failure) -> Failure:
         """With the places and names of the caller's own body."""
         for exchange in self._exchanges:
-            failure = await exchange.explained(failure)
+            failure = await exchange.forms.explained(failure)
         renamed = self._form.param_names.get((failure.param or "").partition("[")[0], failure.param)
         return replace(failure, param=renamed)
 
@@ -241,7 +241,7 @@ class _GenerationJob:
         exchanges, form = self._exchanges, self._form
 
         def is_asking() -> bool:
-            return any(exchange.is_asking for exchange in exchanges)
+            return any(exchange.progress.is_asking for exchange in exchanges)
 
         own_id = f"{form.id_prefix}-{responder.request_id}"
         frame = StreamFrame(self._door.now(), self.asked.include_usage, choices=len(exchanges), reports=form.reports)
@@ -269,7 +269,7 @@ class _GenerationJob:
 
 def _fills_cache(exchanges: Sequence[ChatExchange]) -> bool:
     """Translate all, and say whether the first fills a cache that the others, once it has, can share."""
-    written = [exchange.prepare() for exchange in exchanges]
+    written = [exchange.forms.prepare() for exchange in exchanges]
     return written[0] is not None and written[0].fills_cache
 
 

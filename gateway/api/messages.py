@@ -218,14 +218,14 @@ class _NativeJob:
             return
 
         def is_asking() -> bool:
-            return exchange.is_asking
+            return exchange.progress.is_asking
 
         with StreamClient(responder, self._keepalive_seconds, lambda: PING, is_asking=is_asking) as client:
             await stream_native(exchange, client, self._passed.update, keeper)
 
     async def explained(self, failure: Failure) -> Failure:
         """As it is; where a thread is out of reach, so that the client goes on without it."""
-        if self._has_way_out and not self._exchange.is_committed and _is_out_of_reach(failure):
+        if self._has_way_out and not self._exchange.progress.is_committed and _is_out_of_reach(failure):
             return thread_unsupported()
         return failure
 

@@ -1,4 +1,4 @@
-"""What the operator writes: one YAML file or a few environment variables, read into frozen structs."""
+"""The configuration: one YAML file or a few environment variables, read into frozen structs."""
 
 from gateway.config.changes import Changes, changes_between, keep_fixed
 from gateway.config.describe import describe_config

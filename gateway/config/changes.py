@@ -1,4 +1,4 @@
-"""What differs between two configurations, in words that hold no secret."""
+"""What differs between two configurations, described without secrets."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,13 +7,13 @@ from msgspec.structs import replace
 
 from gateway.config.settings import Config, KeyConfig
 
-# Of the section `server`: what a running process cannot change.
+# Settings of the section `server` that a running process cannot change.
 _FIXED: Final = ("host", "port", "workers")
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Keys by name, the renewed ones being those with another secret or host, and the sections that differ."""
+    """Names of keys (`renewed`: with another secret or host), and the sections that differ."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ class Changes:
         return bool(self.sections)
 
     def as_fields(self) -> dict[str, str | None]:
-        """For a line of the log."""
+        """As fields of a log line."""
         named = {
             "sections": self.sections,
             "keys_added": self.added,
@@ -35,7 +35,7 @@ class Changes:
 
 
 def changes_between(old: Config, new: Config) -> Changes:
-    """What is another by now."""
+    """Compare two configurations."""
     before = {key.name: key for key in old.keys}
     after = {key.name: key for key in new.keys}
     return Changes(
@@ -51,7 +51,7 @@ def _is_renewed(old: KeyConfig, new: KeyConfig) -> bool:
 
 
 def keep_fixed(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
-    """What is wanted, except for what a running process cannot change; and the paths of that."""
+    """The wanted configuration with the settings that a running process cannot change kept, and the paths of these."""
     ours = {name: getattr(running.server, name) for name in _FIXED}
     kept = tuple(f"server.{name}" for name, value in ours.items() if getattr(wanted.server, name) != value)
     return replace(wanted, server=replace(wanted.server, **ours)), kept

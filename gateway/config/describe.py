@@ -1,4 +1,4 @@
-"""A configuration in words, for the operator who asks what was understood."""
+"""A configuration in words, for `dragoman check`."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _NONE = {
 
 
 def describe_config(config: Config) -> list[str]:
-    """One line for each section, and for each key and client; of secrets only that they are set."""
+    """One line for each section, key and client; secrets are shown only as set or not."""
     lines: list[str] = []
     for field in msgspec.structs.fields(config):
         section = getattr(config, field.name)

@@ -1,7 +1,7 @@
-"""The configuration file as a tree of texts, lists and mappings, before anything is known of its meaning.
+"""The configuration file as a tree of texts, lists and mappings, before its meaning is known.
 
-Every scalar stays a text, and the setting it is for decides how it is read: `api_version: 2023-06-01` is no date,
-`name: on` is no truth value, and a client key of digits keeps its leading zeros.
+Every scalar stays a text, and its setting decides how it is read: `api_version: 2023-06-01` is not a date,
+`name: on` is not a boolean, and a client key of digits keeps its leading zeros.
 """
 
 import re
@@ -21,14 +21,14 @@ _NULL = f"{_TAG}null"
 _MERGE = f"{_TAG}merge"
 _TAG_NAMES = ("null", "merge", "value", "str", "int", "float", "bool", "timestamp", "seq", "map")
 _KNOWN_TAGS = {_TAG + name for name in _TAG_NAMES}
-# PyYAML quotes words of the file in some messages; what it quotes of YAML itself is short or in angle brackets.
+# Some messages of PyYAML quote words of the file; quotes of YAML syntax are short or in angle brackets.
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _LONGEST_MARK = len("'---'")
 _QUOTING_HELPS = ("alias", "anchor", "tag", "cannot start any token", "mapping values")
 
 
 def parse(text: str, environ: Mapping[str, str], mistakes: Mistakes) -> Tree:
-    """The tree of a YAML text with its variables put in."""
+    """Parse a YAML text, and replace its variables."""
     try:
         loader = yaml.SafeLoader(hide_variables(text))
         node = loader.get_single_node()
@@ -41,8 +41,8 @@ def parse(text: str, environ: Mapping[str, str], mistakes: Mistakes) -> Tree:
     except RecursionError:
         return mistakes.add("", "nested too deeply")
     except (ValueError, OverflowError):
-        # PyYAML lets Python's own errors through for an escape like "\UFFFFFFFF".
-        return mistakes.add("", "a character by its number (\\U...) that is none")
+        # PyYAML raises Python's own errors for an escape like "\UFFFFFFFF".
+        return mistakes.add("", "an escape (\\U...) that is not a valid character")
 
 
 def _syntax_mistake(error: yaml.MarkedYAMLError) -> str:
@@ -58,7 +58,7 @@ def _without_words_of_the_file(quoted: re.Match[str]) -> str:
 
 
 class _TreeBuilder:
-    """Turns PyYAML's nodes into a tree, each node once, however many aliases lead to it."""
+    """Converts PyYAML's nodes into a tree; each node once, however many aliases refer to it."""
 
     def __init__(self, loader: yaml.SafeLoader, environ: Mapping[str, str], mistakes: Mistakes) -> None:
         self._loader = loader
@@ -68,7 +68,7 @@ class _TreeBuilder:
         self._open: set[int] = set()
 
     def build(self, node: yaml.Node, path: str) -> Tree:
-        """The node's tree; what is wrong with it is reported under `path`."""
+        """Convert a node; mistakes are reported under `path`."""
         identity = id(node)
         if identity in self._open:
             return self._mistakes.add(path, "an alias (*) to something that holds the alias itself")
@@ -107,7 +107,7 @@ class _TreeBuilder:
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> Tree:
         self._report_repeated(node, path)
-        self._loader.flatten_mapping(node)  # puts in what << merges, in front of the mapping's own settings
+        self._loader.flatten_mapping(node)  # inserts merged (<<) settings before the mapping's own
         tree: dict[Text, Tree] = {}
         for key, value in node.value:
             name = self.build(key, path)
@@ -120,7 +120,7 @@ class _TreeBuilder:
         return tree
 
     def _report_repeated(self, node: yaml.MappingNode, path: str) -> None:
-        """PyYAML takes the last of two equal names in silence, and half of a copied block is lost."""
+        """Report duplicate names: PyYAML silently uses the last one, and the rest of a copied block would be lost."""
         lines: dict[Text, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1

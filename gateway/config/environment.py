@@ -1,4 +1,4 @@
-"""Settings from the environment, for those who start the gateway without a file; what the file says goes first."""
+"""Settings from the environment, for a gateway without a file; the file takes precedence."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,7 +18,7 @@ _CLIENTS_PATH: Final = Text("clients")
 
 
 def with_environment(tree: Tree, environ: Mapping[str, str], mistakes: Mistakes) -> Tree:
-    """The file's tree with what the environment says where the file is silent; mistakes name the variables."""
+    """The file's tree, completed from the environment; mistakes name the variables."""
     if not (tree is None or isinstance(tree, dict)):
         return tree
     completed = dict(tree or {})
@@ -34,9 +34,9 @@ def with_environment(tree: Tree, environ: Mapping[str, str], mistakes: Mistakes)
 
 
 def set_but_empty(config: Config, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """What to say of variables that are set and empty, where nothing else gives what they were to give.
+    """Warnings about variables that are set but empty, if nothing else provides their setting.
 
-    Nearly always another variable, which they were made of, is not set where the gateway is started.
+    Usually the variable was made from another one, which is not set where the gateway is started.
     """
     lacks = {
         "ANTHROPIC_API_KEY": not config.keys,
@@ -62,7 +62,7 @@ def _server(server: dict[Text, Tree], environ: Mapping[str, str], mistakes: Mist
 
 
 def _clients(environ: Mapping[str, str]) -> list[Tree]:
-    """The clients of `name:key,name:key`; those without a name get one by their number."""
+    """Parse `name:key,name:key`; clients without a name are numbered."""
     entries = [entry.strip() for entry in environ.get(CLIENTS_VARIABLE, "").split(",") if entry.strip()]
     return [_client(number, entry) for number, entry in enumerate(entries, 1)]
 

@@ -1,4 +1,4 @@
-"""The rules about what others can reach or overhear: keys that can be guessed, and keys sent without TLS."""
+"""Rules about network exposure: keys that can be guessed, and keys sent without TLS."""
 
 import ipaddress
 from typing import Final
@@ -13,7 +13,6 @@ SHORTEST_KEY: Final = 16
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or name can only mean this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -21,10 +20,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_guessable(config: Config, host: str, admin_path: str, mistakes: Mistakes) -> None:
-    """Note the keys that others could guess, where they can reach `host`."""
+    """Report keys that are too short, if other machines can reach `host`."""
     if is_loopback(host):
         return
-    # A client, or its key, may be WRONG.
+    # A client, or its key, can be `WRONG`.
     keys = {
         f"clients[{place}].api_key": getattr(client, "api_key", WRONG) for place, client in enumerate(config.clients)
     }
@@ -38,7 +37,7 @@ def check_guessable(config: Config, host: str, admin_path: str, mistakes: Mistak
 
 
 def check_overhearing(config: Config, mistakes: Mistakes) -> None:
-    """Note the keys that would go over a network without TLS, and nobody has said that they may."""
+    """Report keys that would be sent over a network without TLS, unless `allow_http` permits it."""
     for place, key in enumerate(config.keys):
         if isinstance(key, KeyConfig) and not key.allow_http and is_open_to_all(key.base_url):
             mistakes.add(
@@ -49,6 +48,6 @@ def check_overhearing(config: Config, mistakes: Mistakes) -> None:
 
 
 def is_open_to_all(base_url: str) -> bool:
-    """Whether what goes there goes over a network, and is not encrypted."""
+    """Whether requests to this URL cross a network unencrypted."""
     url = urlsplit(base_url)
     return url.scheme == "http" and not is_loopback(url.hostname or "")

@@ -1,4 +1,4 @@
-"""Putting a configuration together from a file and the environment, and the rules between settings."""
+"""Building a configuration from a file and the environment, and checking the rules between settings."""
 
 import os.path
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ _ADMIN_VARIABLE: Final = "DRAGOMAN_ADMIN_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration with where it came from: its file, if there is one, all files that were read, keys' sources.
+    """A configuration and its origins: its file, if any, all files that were read, and the sources of keys.
 
-    `key_sources` has the names of keys, those whose secret is neither in the file itself nor in the environment.
-    `notices` is what is no mistake, and still hardly meant.
+    `key_sources` has the keys whose secret is neither in the file itself nor in the environment.
+    `notices` are warnings: settings that are valid but probably not intended.
     """
 
     config: Config
@@ -42,21 +42,21 @@ class Loaded:
 
 
 def config_path(path: str | None, environ: Mapping[str, str]) -> str | None:
-    """The configuration file: the one given, that of `DRAGOMAN_CONFIG`, else one of the usual names where we are."""
+    """The configuration file: `path`, `DRAGOMAN_CONFIG`, or a file with a usual name in the working directory."""
     given = path or environ.get("DRAGOMAN_CONFIG")
     return given or next((name for name in USUAL_FILES if os.path.isfile(name)), None)
 
 
 def load_config(path: str | None, environ: Mapping[str, str]) -> Config:
-    """The configuration of the file that `config_path` finds, or of the environment alone.
+    """Load the file that `config_path` finds, or the environment alone.
 
-    Raises `ConfigError` with everything that is wrong.
+    Raises `ConfigError` with all mistakes.
     """
     return load(path, environ).config
 
 
 def load(path: str | None, environ: Mapping[str, str], *, host: str | None = None) -> Loaded:
-    """The same, with where it came from; `host` is the address to listen on, where it is not the file's."""
+    """The same, with its origins; `host` overrides the file's address to listen on."""
     path = config_path(path, environ)
     files = {os.path.abspath(path): stamp_of(path)} if path else {}
     mistakes = Mistakes(source=path or "environment")
@@ -76,14 +76,14 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
         check_store(config.store, mistakes)
     files |= secrets.files
     mistakes.raise_any(files)
-    assert isinstance(config, Config)  # what was WRONG has been raised
+    assert isinstance(config, Config)  # anything `WRONG` has been raised
     names = {f"keys[{index}].api_key": key.name for index, key in enumerate(config.keys)}
     key_sources = {names[place]: source for place, source in secrets.sources.items() if place in names}
     return Loaded(config, key_sources, files, path, set_but_empty(config, environ))
 
 
 def environment_base_url(environ: Mapping[str, str]) -> str:
-    """Where requests go whose key is not from the file; after `load_config` the variable is known to be right."""
+    """The base URL for keys that are not from the file; `load_config` has checked the variable."""
     return as_base_url(environ.get("ANTHROPIC_BASE_URL") or DEFAULT_BASE_URL)
 
 
@@ -98,7 +98,7 @@ def _tree_of(path: Path, environ: Mapping[str, str], mistakes: Mistakes) -> Tree
 
 
 def _completed(config: Config, tree: Tree, environ: Mapping[str, str], mistakes: Mistakes) -> Config:
-    """The configuration with the environment's keys, each unless the file has such of its own."""
+    """The configuration, with keys from the environment where the file has none."""
     config = replace(config, admin=_admin(config.admin, environ, mistakes))
     url = DEFAULT_BASE_URL
     try:
@@ -116,7 +116,7 @@ def _completed(config: Config, tree: Tree, environ: Mapping[str, str], mistakes:
         )
     variable, texts = _environment_key_texts(environ)
     if config.clients and not texts:
-        mistakes.add("clients", "there is no key they could use: add keys, or set ANTHROPIC_API_KEY")
+        mistakes.add("clients", "there is no Anthropic key for them to use: add keys, or set ANTHROPIC_API_KEY")
     return replace(config, keys=_environment_keys(variable, texts, url, mistakes))
 
 
@@ -132,7 +132,7 @@ def _admin(admin: AdminConfig, environ: Mapping[str, str], mistakes: Mistakes) -
 
 
 def _environment_key_texts(environ: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The variable that holds the environment's keys, and what it holds."""
+    """The variable with the environment's keys, and its keys."""
     several = [text for text in environ.get("ANTHROPIC_API_KEYS", "").split(",") if text.strip()]
     if several:
         return "ANTHROPIC_API_KEYS", several
@@ -154,10 +154,10 @@ def _environment_keys(variable: str, texts: list[str], url: str, mistakes: Mista
 def _check_unique(
     section: str, field: str, entries: tuple[KeyConfig, ...] | tuple[ClientConfig, ...], mistakes: Mistakes
 ) -> None:
-    """Note the entries of a section that repeat an earlier one's name or key."""
+    """Report entries of a section that repeat an earlier name or key."""
     first: dict[str, int] = {}
     for index, entry in enumerate(entries):
-        value = getattr(entry, field, WRONG)  # an entry, or its field, may be WRONG
+        value = getattr(entry, field, WRONG)  # an entry, or its field, can be `WRONG`
         if value is WRONG:
             continue
         earlier = first.setdefault(value.reveal() if isinstance(value, Secret) else value, index)
@@ -166,15 +166,15 @@ def _check_unique(
 
 
 def _check_admin(config: Config, mistakes: Mistakes) -> None:
-    """A client who could look into the gateway with its own key would be told more than it should."""
+    """Report an admin key that is also a client's: that client could read `/admin`."""
     for index, client in enumerate(config.clients):
-        # A client, or its key, may be WRONG.
+        # A client, or its key, can be `WRONG`.
         if config.admin.api_key is not None and getattr(client, "api_key", WRONG) == config.admin.api_key:
-            mistakes.add("admin.api_key", f"the same as clients[{index}].api_key; the admin's is for nobody else")
+            mistakes.add("admin.api_key", f"the same as clients[{index}].api_key; the admin key must not be a client's")
 
 
 def _check_fallbacks(fallbacks: Mapping[str, tuple[str, ...]], mistakes: Mistakes) -> None:
-    """Note where a model would stand in for itself, at once or by way of others."""
+    """Report fallbacks that lead back to their own model, directly or through others."""
     for model, others in fallbacks.items():
         for index, other in enumerate(others if isinstance(others, tuple) else ()):
             if isinstance(other, str) and model in _reachable(other, fallbacks):

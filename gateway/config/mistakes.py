@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, collected so that all of it is told at once and no secret with it."""
+"""Mistakes in a configuration, collected so that all are reported together and without secrets."""
 
 import json
 import re
@@ -11,11 +11,11 @@ from typing import Final, TypeVar
 from gateway.config.stamps import Stamps
 from gateway.secret import MASK, Secret, redact
 
-# Anthropic's and OpenAI's keys begin like this; one may stand where no secret was expected.
+# The prefix of Anthropic's and OpenAI's keys, which may appear where no secret was expected.
 _API_KEY = re.compile(r"\bsk-[\w-]+")
 _PLAIN_NAME = re.compile(r"[^\s\[\]\"']+")
 _NAMES_A_LINE = re.compile(r"\blines? \d")
-# Masking a shorter text would garble the message, and so betray the text.
+# Masking a shorter text would garble the message, and so reveal the text.
 _MIN_MASKED = 4
 
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Wrong(Enum):
-    """Stands for a value whose mistake has been reported; it never leaves this package."""
+    """The placeholder for a value whose mistake has been reported; never leaves this package."""
 
     WRONG = "wrong"
 
@@ -33,23 +33,23 @@ WRONG: Final = Wrong.WRONG
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing to correct: where it stands, in the file at which line, and what was expected there."""
+    """One mistake: its path, its line in the file, and what was expected."""
 
     path: str
     text: str
     line: int | None = None
 
     def __str__(self) -> str:
-        # What is wrong with the form of the file says its own place.
+        # Messages about the file's syntax name the line themselves.
         if self.line is None or _NAMES_A_LINE.search(self.text):
             return f"{self.path}: {self.text}"
         return f"{self.path}: {self.text} (line {self.line})"
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; says everything that is wrong with it, one line each.
+    """The configuration cannot be used; the text lists all mistakes, one per line.
 
-    `files` are those that it was read from.
+    `files` are the files that it was read from.
     """
 
     def __init__(self, mistakes: tuple[Mistake, ...], files: Stamps) -> None:
@@ -59,31 +59,31 @@ class ConfigError(Exception):
 
 
 class Mistakes:
-    """Collects mistakes, and the secrets that must not be readable in them."""
+    """Collects mistakes, and the secrets that must not appear in them."""
 
     def __init__(self, source: str) -> None:
         self._source = source
-        # Where settings stand in the file, by their paths.
+        # The line of each setting in the file, by path.
         self.lines: dict[str, int] = {}
-        # Settings that come from the environment instead, by their paths.
+        # The variable of each setting from the environment, by path.
         self.variables: dict[str, str] = {}
         self._found: list[Mistake] = []
         self._secrets: list[Secret] = []
 
     def add(self, path: str, text: str) -> Wrong:
-        """Note a mistake, the empty path meaning the whole; gives `WRONG`, to put where the value would have stood."""
+        """Record a mistake (an empty path means the whole file); returns `WRONG`, to use in place of the value."""
         variable = _nearest(self.variables, path)
         said = text if variable is None or variable in text else f"{text} (from {variable})"
         self._found.append(Mistake(path or self._source, said, _nearest(self.lines, path)))
         return WRONG
 
     def hide(self, secret: Secret) -> None:
-        """Never show this secret, wherever in the configuration its value stands as well."""
+        """Mask this secret in all mistakes, wherever its value appears."""
         if len(secret.reveal()) >= _MIN_MASKED:
             self._secrets.append(secret)
 
     def raise_any(self, files: Stamps) -> None:
-        """Raise `ConfigError` if there was any mistake in what was read from these files."""
+        """Raise `ConfigError` if there are any mistakes."""
         if self._found:
             raise ConfigError(tuple(self._masked(mistake) for mistake in self._found), files)
 
@@ -95,7 +95,7 @@ class Mistakes:
 
 
 def _nearest(known: Mapping[str, T], path: str) -> T | None:
-    """What is known of a setting, or of the nearest one around it."""
+    """The entry of a setting, or of the nearest section around it."""
     while path and path not in known:
         path = path[: max(path.rfind("."), path.rfind("["), 0)]
     return known.get(path)
@@ -109,6 +109,6 @@ def path_to(parent: str, name: str) -> str:
 
 
 def suggestion(written: str, known: tuple[str, ...]) -> str:
-    """`, did you mean ...?` for a word that resembles a known one, else nothing."""
+    """`, did you mean ...?` if the word resembles a known one, else ""."""
     similar = get_close_matches(written, known, n=1)
     return f", did you mean {similar[0]}?" if similar else ""

@@ -1,4 +1,4 @@
-"""From the tree of the file to the settings' structs, led by their types and limits."""
+"""Converts the file's tree into the settings' structs, following their types and limits."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from gateway.config.mistakes import WRONG, Mistakes, path_to, suggestion
 from gateway.config.variables import Text
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+(_[0-9]+)*")
-# More digits mean nothing here, and Python refuses to read very many.
+# No setting needs more digits, and Python refuses to parse very many.
 _MOST_DIGITS = 18
 _BARE = re.compile(r"true|false|[+-]?[0-9.]+")
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -23,14 +23,14 @@ _CONTAINERS = (inspect.StructType, inspect.VarTupleType, inspect.DictType)
 
 
 class Reader:
-    """Reads trees as the types msgspec tells of; each mistake is noted, and `WRONG` stands for the value."""
+    """Reads trees as msgspec's types; each mistake is recorded, and `WRONG` replaces the value."""
 
     def __init__(self, mistakes: Mistakes, read_secret: Callable[[Tree, str], Any]) -> None:
         self._mistakes = mistakes
         self._read_secret = read_secret
 
     def read(self, kind: inspect.Type, tree: Tree, path: str) -> Any:
-        """The value of a setting."""
+        """Read the value of a setting."""
         if tree is WRONG:
             return WRONG
         for of_kind, read in _READERS.items():
@@ -43,7 +43,7 @@ class Reader:
         if not isinstance(tree, dict):
             return self._unexpected(kind, tree, path)
         self._report_unknown(kind, tree, path)
-        # A setting without a value, as one leaves it by commenting out what follows, is as if it were not there.
+        # A setting without a value, for example because what follows is commented out, counts as absent.
         given = {str(name): value for name, value in tree.items() if value is not None}
         values = {field.name: self._field(field, given, path) for field in kind.fields}
         # A setting with a mistake keeps its default, so that the rules between settings can still be checked.
@@ -79,7 +79,7 @@ class Reader:
         }
 
     def _optional(self, kind: inspect.UnionType, tree: Tree, path: str) -> Any:
-        # A variable can only hold a text: MAX_TOKENS=null means what null means in the file.
+        # A variable is always a text: `null` in a variable means the same as null in the file.
         if isinstance(tree, Text) and tree.lower() in _NOTHING:
             return None
         return self.read(_without_none(kind), tree, path)
@@ -104,7 +104,7 @@ class Reader:
         advice = ""
         if isinstance(kind, inspect.LiteralType) and isinstance(tree, Text) and not tree.variables:
             advice = suggestion(tree, tuple(map(str, kind.values)))
-        # A text in place of a whole section is not shown: most likely it is a key.
+        # Do not show a text in place of a whole section: it is probably a key.
         got = "a text" if isinstance(tree, Text) and isinstance(kind, _CONTAINERS) else shown(tree)
         return self._mistakes.add(path, f"expected {_expected(kind)}, got {got}{advice}")
 
@@ -121,7 +121,7 @@ _READERS: dict[type[inspect.Type], Callable[[Reader, Any, Tree, str], Any]] = {
 
 
 def shown(tree: Tree) -> str:
-    """A value as a mistake may show it: never what a variable holds."""
+    """A value as a mistake may show it, without the values of variables."""
     if isinstance(tree, list):
         return "a list" if tree else "an empty list"
     if isinstance(tree, dict):
@@ -180,7 +180,7 @@ _SCALARS: dict[type[inspect.Type], Callable[[Any, Text], Any]] = {
 
 
 def _expected(kind: inspect.Type) -> str:
-    """What a setting of this type looks like, for `expected ..., got ...`."""
+    """What a value of this type looks like, for `expected ..., got ...`."""
     match kind:
         case inspect.Metadata():
             return _expected(kind.type)

@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration file, for editors that complete and check it while one types."""
+"""The JSON Schema of the configuration file, for editors that complete and check it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _ONE_TEXT = {"type": "string", "minLength": 1}
 
 
 def config_schema() -> dict[str, object]:
-    """The JSON Schema of the file as it is written, with the sources of secrets and `${NAME}` wherever it may stand."""
+    """The JSON Schema of the file as written, with the forms of secrets, and `${NAME}` wherever it is allowed."""
     _, definitions = msgspec.json.schema_components([Config], schema_hook=_secret_schema)
     schemas = {name: _as_written(schema) for name, schema in definitions.items()}
     return {
@@ -48,7 +48,7 @@ def _source(name: str, value: dict[str, Any], description: str) -> dict[str, obj
 
 
 def _as_written(schema: Any) -> Any:
-    """The schema with `${NAME}` allowed where msgspec's asks for a number, a truth value or one of a few words."""
+    """The schema with `${NAME}` allowed in place of numbers, booleans and enumerated words."""
     if isinstance(schema, list):
         return [_as_written(item) for item in schema]
     if not isinstance(schema, dict):
@@ -56,7 +56,7 @@ def _as_written(schema: Any) -> Any:
     written = {name: _as_written(part) for name, part in schema.items() if name not in ("default", "required")}
     if schema.get("required"):
         written["required"] = schema["required"]
-    # A section's default is the sum of its settings' defaults, which stand at the settings; a list's is to be empty.
+    # A section's default follows from those of its settings; a list's default is empty.
     if "default" in schema and not isinstance(schema["default"], dict | tuple):
         written["default"] = schema["default"]
     if "enum" not in schema and schema.get("type") not in ("integer", "number", "boolean"):

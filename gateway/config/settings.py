@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 from gateway.secret import Secret
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
-# What people copy from the documentation of an endpoint.
+# Paths that people copy from the documentation of an endpoint.
 _API_PATH = re.compile(r"/v1(/[a-z_/]+)?$")
 
 
@@ -30,7 +30,7 @@ def as_host(text: str) -> str:
     host = text.strip()
     if "//" in host or "/" in host:
         raise ValueError("expected an address like 127.0.0.1, without http:// and without a path")
-    # An IPv6 address has several colons; one alone begins a port.
+    # An IPv6 address has several colons; a single one precedes a port.
     if re.fullmatch(r"[^:]*:\d*", host):
         raise ValueError("expected an address without a port, which is a setting of its own: server.port")
     return host.removeprefix("[").removesuffix("]")
@@ -125,46 +125,45 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = ()
     allowed_hosts: Annotated[
         tuple[Annotated[str, Meta(extra={"check": as_host_name})], ...],
-        Meta(
-            description="Without clients: names besides localhost under which this machine may be asked, "
-            "like host.docker.internal."
-        ),
+        Meta(description="Without clients: host names besides localhost that are answered, like host.docker.internal."),
     ] = ()
     trusted_proxies: Annotated[
         tuple[Annotated[str, Meta(extra={"check": as_network})], ...],
-        Meta(description="Proxies whose x-forwarded-for is believed: addresses, or networks like 10.0.0.0/8."),
+        Meta(description="Proxies whose x-forwarded-for is trusted: addresses, or networks like 10.0.0.0/8."),
     ] = ()
     shutdown_grace_seconds: Annotated[
-        Seconds, Meta(description="How long open streams may go on after Ctrl-C or SIGTERM.")
+        Seconds, Meta(description="How long open streams may continue after Ctrl-C or SIGTERM.")
     ] = 30.0
     max_connections: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Connections of clients at once, for each process; null is what file descriptors allow."),
+        Meta(description="Concurrent connections of clients, per process; null is what file descriptors allow."),
     ] = None
     max_connections_per_address: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Of these, the most from one address but this machine's own; null is half of them."),
+        Meta(description="The most of these from one address, except this machine's own; null is half of them."),
     ] = None
     max_buffered_bytes: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Request bodies on their way in, all together, for each process; null is 8 largest ones."),
+        Meta(
+            description="Bytes of request bodies being received, in all, per process; null is 8 times the largest one."
+        ),
     ] = None
     client_write_seconds: Annotated[
-        Seconds, Meta(description="A client that takes nothing of its answer for so long is cut off.")
+        Seconds, Meta(description="A client that reads nothing of its answer for this long is disconnected.")
     ] = 60.0
     workers: Annotated[
         int, Meta(ge=1, le=64, description="Processes that serve; more than 1 is for more than one CPU core.")
     ] = 1
     worker_silence_seconds: Annotated[
-        float, Meta(ge=3, description="A worker whose event loop has not turned for so long is ended and replaced.")
+        float, Meta(ge=3, description="A worker whose event loop has not run for this long is ended and replaced.")
     ] = 30.0
 
 
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One key the gateway uses towards Anthropic."""
+    """One of the gateway's Anthropic keys."""
 
     name: Annotated[Name, Meta(description="The name of the key in the log; each name once.")]
-    api_key: Annotated[Secret, Meta(description="The key itself: a text, usually ${NAME}, or where it is found.")]
+    api_key: Annotated[Secret, Meta(description="The key itself: a text, usually ${NAME}, or its source.")]
     base_url: Annotated[
         str,
         Meta(
@@ -176,19 +175,19 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow_http: Annotated[
         bool, Meta(description="Whether base_url may be http:// to another machine, where others can read the key.")
     ] = False
-    weight: Annotated[int, Meta(ge=1, description="Its share of the requests, next to the other keys'.")] = 1
+    weight: Annotated[int, Meta(ge=1, description="Its share of the requests, relative to the other keys'.")] = 1
     priority: Annotated[int, Meta(ge=0, description="For pool.strategy priority: lower ones are filled first.")] = 0
     max_concurrency: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Requests at once, at most; null is no ceiling until upstream says to slow down."),
+        Meta(description="The most concurrent requests; null is no limit until upstream says to slow down."),
     ] = None
     organization: Annotated[
         Name | None,
-        Meta(description="Its organisation's id, which upstream's answers tell; said here it is known from the start."),
+        Meta(description="Its organisation's id. Upstream's answers tell it; set here, it is known from the start."),
     ] = None
     workspace: Annotated[
         Name | None,
-        Meta(description="Its workspace's id, which upstream's answers tell; said here it is known from the start."),
+        Meta(description="Its workspace's id. Upstream's answers tell it; set here, it is known from the start."),
     ] = None
     api_version: Annotated[
         Literal["auto", "2023-06-01", "2026-10-21"],
@@ -210,7 +209,7 @@ class PoolConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AbilitiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, repr_omit_defaults=True):
-    """What a model can do, where the built-in table is wrong or silent; what is left out stays as it is known."""
+    """What a model can do, where the built-in table is wrong or has no entry; other facts stay as in the table."""
 
     context: Annotated[int | None, Meta(description="Tokens of the context window.")] = None
     max_output: Annotated[int | None, Meta(description="The most tokens of an answer, thinking included.")] = None
@@ -221,7 +220,7 @@ class AbilitiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     thinks_by_default: Annotated[bool | None, Meta(description="Whether it thinks when thinking is left out.")] = None
     binds_thinking: Annotated[
         bool | None,
-        Meta(description="Whether its thinking holds only behind what it was made after."),
+        Meta(description="Whether its thinking is valid only after an unchanged conversation."),
     ] = None
     efforts: Annotated[
         tuple[Literal["low", "medium", "high", "xhigh", "max"], ...] | None,
@@ -249,10 +248,10 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = True
     max_output_tokens: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Bound for requests that name no limit; null is the model's own maximum."),
+        Meta(description="The limit for requests without one; null is the model's own maximum."),
     ] = None
     abilities: Annotated[
-        dict[Name, AbilitiesConfig], Meta(description="Model to what it can do, over the built-in table.")
+        dict[Name, AbilitiesConfig], Meta(description="Model to what it can do, overriding the built-in table.")
     ] = field(default_factory=dict)
     fallbacks: Annotated[
         dict[ModelId, tuple[ModelId, ...]],
@@ -264,11 +263,11 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One application that may use the gateway, with the key it shows."""
+    """One application that may use the gateway, with its key."""
 
     name: Annotated[Name, Meta(description="The name of the client in the log; each name once.")]
     api_key: Annotated[
-        Secret, Meta(description="What the client sends as its OpenAI key: a text, usually ${NAME}, or where it is.")
+        Secret, Meta(description="What the client sends as its OpenAI key: a text, usually ${NAME}, or its source.")
     ]
     sees_key: Annotated[bool, Meta(description="Whether its answers name the key that was used, in x-gateway-key.")] = (
         False
@@ -276,7 +275,7 @@ class ClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class AdminConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who may look into the running gateway."""
+    """Access to the admin endpoints."""
 
     api_key: Annotated[
         Secret | None,
@@ -285,7 +284,7 @@ class AdminConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class TranslationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What happens to requests that mean something else, or nothing, to Anthropic's API."""
+    """How chat completions are translated for Anthropic's API."""
 
     on_unsupported: Annotated[
         Literal["adjust", "reject"],
@@ -306,8 +305,8 @@ class TranslationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     allow_native: Annotated[
         tuple[Literal["speed", "inference_geo", "mcp_servers", "container", "fallbacks", "file_ids"], ...],
         Meta(
-            description="Of Anthropic's own fields, those that cost more, reach out, or belong to one workspace "
-            "and may be used all the same."
+            description="Which of Anthropic's own fields may be used that cost more, reach other systems, "
+            "or belong to one workspace."
         ),
     ] = ()
 
@@ -316,7 +315,7 @@ _Name = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class NativeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of Anthropic's own API may be used with the gateway's keys, beside what everybody may."""
+    """What of Anthropic's own API may be used with the gateway's keys, in addition to the default."""
 
     fields: Annotated[
         tuple[_Name, ...],
@@ -342,7 +341,7 @@ class StreamingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Seconds,
         Meta(
             description="Silence after which an empty chunk is sent; "
-            "also the longest wait before the headers of a stream leave, three times that in the waiting line."
+            "also the longest wait before a stream's headers are sent, three times that in the queue."
         ),
     ] = 15.0
 
@@ -352,7 +351,7 @@ class RetriesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     max_attempts: Annotated[int, Meta(ge=1, description="Attempts for one request, the first included.")] = 3
     deadline_seconds: Annotated[
-        Seconds, Meta(description="No new attempt is begun later than this after the request came.")
+        Seconds, Meta(description="No attempt begins later than this after the request arrived.")
     ] = 600.0
     budget_percent: Annotated[
         float, Meta(ge=0, le=100, description="What retries may add to the traffic, in percent of it.")
@@ -362,7 +361,7 @@ class RetriesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the gateway waits for upstream."""
 
-    connect_seconds: Annotated[Seconds, Meta(description="Until a connection stands.")] = 10.0
+    connect_seconds: Annotated[Seconds, Meta(description="Until a connection is established.")] = 10.0
     first_byte_seconds: Annotated[Seconds, Meta(description="From the request to the answer's first byte.")] = 600.0
     idle_seconds: Annotated[Seconds, Meta(description="Silence between two reads of an answer.")] = 600.0
     total_seconds: Annotated[Seconds, Meta(description="From the request to the end of the answer.")] = 3600.0
@@ -373,7 +372,9 @@ class UpstreamConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     client: Annotated[
         Literal["auto", "direct", "httpx2"],
-        Meta(description="auto is direct, and httpx2 for hosts that HTTPS_PROXY or its like puts a proxy before."),
+        Meta(
+            description="auto is httpx2 for hosts behind a proxy (HTTPS_PROXY and the like), and direct for all others."
+        ),
     ] = "auto"
     ca_file: Annotated[
         Annotated[str, Meta(min_length=1, extra={"check": as_ca_file})] | None,
@@ -397,14 +398,14 @@ class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = None
     encryption_key: Annotated[
         Secret | None,
-        Meta(description="Any text of 16 characters or more; null makes one, in a file beside the database."),
+        Meta(description="Any text of 16 characters or more; null creates one, in a file beside the database."),
     ] = None
-    memory_bytes: Annotated[int, Meta(ge=1024 * 1024, description="What each process holds in memory, at most.")] = (
+    memory_bytes: Annotated[int, Meta(ge=1024 * 1024, description="The most that each process keeps in memory.")] = (
         32 * 1024 * 1024
     )
-    disk_bytes: Annotated[int, Meta(ge=1024 * 1024, description="What the database's files may take, together.")] = (
-        1024 * 1024 * 1024
-    )
+    disk_bytes: Annotated[
+        int, Meta(ge=1024 * 1024, description="The maximum size of the database's files, in all.")
+    ] = 1024 * 1024 * 1024
     keep_seconds: Annotated[Seconds, Meta(description="How long a turn is kept.")] = 604800.0
 
 
@@ -420,7 +421,7 @@ class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything an operator can set."""
 
-    # `omit_defaults`: workers are sent it, and would refuse an empty list of keys, but not that there is none.
+    # `omit_defaults`: workers decode it, and would refuse an empty list of keys, but not a missing one.
 
     server: ServerConfig = ServerConfig()
     keys: Annotated[tuple[KeyConfig, ...], Meta(min_length=1, description="The keys used towards Anthropic.")] = ()

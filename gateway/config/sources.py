@@ -20,22 +20,22 @@ COMMAND_TIMEOUT_SECONDS = 30.0
 SHORTEST_PASSPHRASE = 16
 
 _EXPECTED = "expected a text, {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT, ...]}"
-# What may stand in an HTTP header as a token: visible ASCII.
+# What an HTTP header can carry as a token: visible ASCII.
 _FIT_FOR_HEADER = re.compile(r"[!-~]+")
 
 
 def secret_of(text: str) -> Secret:
-    """The secret in a text, without the white space around it; a `ValueError` says why it cannot be used."""
+    """The secret in a text, without surrounding white space; a `ValueError` says why it cannot be used."""
     value = text.strip()
     if not value:
         raise ValueError("the secret is empty")
     if not _FIT_FOR_HEADER.fullmatch(value):
-        raise ValueError("the secret holds spaces, line ends or characters that an HTTP header cannot carry")
+        raise ValueError("the secret contains spaces, line ends or characters that an HTTP header cannot carry")
     return Secret(value)
 
 
 def passphrase_of(text: str) -> Secret:
-    """The same for a secret that travels in no header: any text that is long enough."""
+    """The same for a secret that is not sent in a header: any text that is long enough."""
     value = text.strip()
     if len(value) < SHORTEST_PASSPHRASE:
         raise ValueError(f"expected at least {SHORTEST_PASSPHRASE} characters")
@@ -43,18 +43,18 @@ def passphrase_of(text: str) -> Secret:
 
 
 class Source(Struct, frozen=True):
-    """Where a secret may be another one by now: a file, or what a command prints; `shown` is the file in mistakes."""
+    """Where a secret can change: a file, or a command's output; `shown` is the file's name in mistakes."""
 
     file: str | None = None
     shown: str = ""
     command: tuple[str, ...] = ()
 
     def read(self, environ: Mapping[str, str]) -> Secret:
-        """The secret as it is now; a `ValueError` says why there is none."""
+        """Read the current secret; a `ValueError` says why there is none."""
         return secret_of(self.text(environ))
 
     def text(self, environ: Mapping[str, str]) -> str:
-        """What is there now, whatever it is; a `ValueError` says why nothing is."""
+        """Read the current text, valid or not; a `ValueError` says why that failed."""
         return _output(self.command, environ) if self.file is None else self._content(self.file)
 
     def _content(self, path: str) -> str:
@@ -66,9 +66,9 @@ class Source(Struct, frozen=True):
 
 
 class SecretReader:
-    """Fetches secrets from where the file says they are; relative paths start at the file's own folder.
+    """Fetches secrets from their sources; relative paths start at the configuration file's folder.
 
-    `sources` says of which of them, by their settings' paths, they can be read again, and `files` which were read.
+    `sources` has the secrets that can be read again, by their settings' paths; `files` has the files that were read.
     """
 
     def __init__(self, environ: Mapping[str, str], folder: Path, mistakes: Mistakes) -> None:
@@ -79,7 +79,7 @@ class SecretReader:
         self._mistakes = mistakes
 
     def read(self, tree: Tree, path: str) -> Any:
-        """The secret, or `WRONG` after its mistake was noted."""
+        """Read a secret; returns `WRONG` after recording a mistake."""
         if isinstance(tree, Text):
             self._mistakes.hide(Secret(tree.strip()))
         try:
@@ -98,15 +98,15 @@ class SecretReader:
             return kind(source)
         self.sources[path] = source
         if source.file is not None:
-            # Before it is read: what is written in between is seen as a change.
+            # Before reading, so that a write in between counts as a change.
             self.files[source.file] = stamp_of(source.file)
         return kind(source.text(self._environ))
 
     def _source(self, tree: Tree) -> Source | str | Wrong:
-        """The text of a secret, or where it is to be read; `WRONG` if a part of that is wrong and was reported."""
+        """The text of a secret, or its source; `WRONG` after a mistake was reported."""
         if isinstance(tree, Text):
             return tree
-        # Not what was found instead: it may be the secret, a little misplaced.
+        # Do not quote what was found: it may be the misplaced secret.
         if not isinstance(tree, dict) or len(tree) != 1:
             raise ValueError(_EXPECTED)
         [(source, where)] = tree.items()
@@ -134,7 +134,7 @@ class SecretReader:
         return Source(command=tuple(command))
 
 
-# The secrets that are not sent in a header, by their paths.
+# Secrets that are not sent in a header, by path.
 _KINDS: dict[str, Callable[[str], Secret]] = {"store.encryption_key": passphrase_of}
 
 _SOURCES: dict[str, Callable[[SecretReader, Tree], Source | str]] = {
@@ -145,7 +145,7 @@ _SOURCES: dict[str, Callable[[SecretReader, Tree], Source | str]] = {
 
 
 def _output(command: Sequence[str], environ: Mapping[str, str]) -> str:
-    """What a command prints; its output is in no mistake, since it may be the secret, or half of it."""
+    """A command's output. Mistakes do not quote it, since it may contain the secret."""
     try:
         done = subprocess.run(  # noqa: S603 - the operator's own command, and no shell reads it
             command,

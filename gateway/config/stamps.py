@@ -1,4 +1,4 @@
-"""Which files a configuration was read from, and whether they are still the same."""
+"""Detecting changes of the files that a configuration was read from."""
 
 import os
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 
 class Stamp(NamedTuple):
-    """What differs between a file and its successor; symbolic links are followed, since Kubernetes swaps them."""
+    """The properties that change if a file is replaced; symbolic links are followed, since Kubernetes swaps them."""
 
     modified_ns: int
     size: int
@@ -18,7 +18,6 @@ Stamps: TypeAlias = Mapping[str, Stamp | None]
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """A file's stamp as it is now."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -27,5 +26,4 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 def stamps_of(paths: Mapping[str, object]) -> Stamps:
-    """The stamps of these files as they are now."""
     return {path: stamp_of(path) for path in paths}

@@ -1,4 +1,4 @@
-"""The rules between the settings of the store."""
+"""Rules between the settings of the store."""
 
 import os.path
 import re
@@ -18,29 +18,29 @@ _DATABASE: Final = re.compile(r"/?|/\d+")
 
 
 def with_absolute_path(store: StoreConfig, folder: Path) -> StoreConfig:
-    """The same section with a path that starts at the configuration's folder, as those of secrets do."""
+    """The same section with `path` resolved against the configuration file's folder."""
     if store.path is None:
         return store
     return replace(store, path=os.path.abspath(folder / os.path.expanduser(store.path)))
 
 
 def check_store(store: StoreConfig, mistakes: Mistakes) -> None:
-    """Note what the kind of store needs and does not have."""
+    """Report what the kind of store needs and does not have."""
     if command := missing_extra(store.kind):
-        mistakes.add("store.kind", f"{store.kind} needs more than is installed: {command}")
+        mistakes.add("store.kind", f"{store.kind} needs packages that are not installed: {command}")
     if store.kind == "valkey":
         if store.url is None:
             mistakes.add("store.url", "missing, kind valkey needs a server, like valkey://localhost:6379/0")
         if store.encryption_key is None:
             mistakes.add("store.encryption_key", "missing, kind valkey needs one, the same on all machines")
     elif store.url is not None:
-        mistakes.add("store.url", f"of no use for kind {store.kind}; for a server set store.kind to valkey")
+        mistakes.add("store.url", f"not used by kind {store.kind}; for a server set store.kind to valkey")
     if store.url is not None and (problem := _problem_of(store.url)):
         mistakes.add("store.url", problem)
 
 
 def _problem_of(url: Secret) -> str | None:
-    """What is wrong with an address, without anything of it."""
+    """What is wrong with a URL, without quoting it."""
     expected = "expected an address like valkey://host:6379/0, valkeys:// for TLS, or unix:///path/of/socket"
     try:
         parts = urlsplit(url.reveal())
@@ -55,5 +55,5 @@ def _has_socket(parts: SplitResult) -> bool:
 
 
 def _has_host(parts: SplitResult) -> bool:
-    # The client would take a database that is no number for number 0.
+    # The client library would use database 0 for a database that is not a number.
     return bool(parts.hostname) and parts.port != 0 and _DATABASE.fullmatch(parts.path) is not None

@@ -4,18 +4,18 @@ import re
 from collections.abc import Mapping
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-# After $${ only what would be a reference belongs to it; after ${ all up to the brace, so that it can be complained of.
+# $${ includes only what would be a valid reference; ${ everything up to the brace, so that a mistake can quote it.
 _TOKEN = re.compile(rf"\$\$\{{(?:{_NAME}(?::-[^}}\n]*)?\}})?|\$\{{(?:[^}}\n]*\}})?")
 _REFERENCE = re.compile(rf"\$\{{({_NAME})(?::-((?:(?!\$\{{)[^}}])*))?\}}")
 
-# The last private use plane: code points that mean nothing to YAML, nor to anyone else.
+# The last private use plane: code points without a meaning in YAML or elsewhere.
 _PRIVATE = 0x100000
 _HIDING = {code: _PRIVATE + code for code in range(0x80)}
 _SHOWING = {private: code for code, private in _HIDING.items()}
 
 
 class Text(str):
-    """A text of the file after expansion, with the names of the variables it was made of."""
+    """A text of the file after expansion, with the variables that it contained."""
 
     __slots__ = ("variables",)
     variables: tuple[str, ...]
@@ -27,12 +27,12 @@ class Text(str):
 
     @property
     def as_written(self) -> str:
-        """What may be shown of it: a variable's name instead of its value."""
+        """The text with variables' names instead of their values, which may be shown."""
         return "".join(f"${{{name}}}" for name in self.variables) or str(self)
 
 
 class VariableError(Exception):
-    """A text refers to variables that cannot be put in; `problems` says why, one each."""
+    """A text refers to variables that cannot be replaced; `problems` has the reason for each."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("; ".join(problems))
@@ -40,18 +40,18 @@ class VariableError(Exception):
 
 
 def hide_variables(text: str) -> str:
-    """The YAML text with every `${...}` turned into one word without meaning to YAML.
+    """The YAML text with every `${...}` replaced by a word that has no meaning in YAML.
 
-    Inside `{name: my-app, api_key: ${MY_APP_KEY}}` YAML would take the braces for a mapping. Each character is
-    replaced by one, so that the lines and columns of mistakes stay true.
+    Inside `{name: my-app, api_key: ${MY_APP_KEY}}` YAML would read the braces as a mapping. Each character is
+    replaced by one, so that the lines and columns of mistakes stay correct.
     """
     return _TOKEN.sub(lambda token: token[0].translate(_HIDING), text)
 
 
 def expand(text: str, environ: Mapping[str, str]) -> Text:
-    """A value that YAML read from hidden text, with the variables put in.
+    """Replace the variables in a value that YAML read from hidden text.
 
-    This happens after parsing: whatever a variable holds, it never changes the structure of the file.
+    This happens after parsing, so the value of a variable cannot change the structure of the file.
     """
     problems: list[str] = []
     variables: list[str] = []
@@ -67,7 +67,7 @@ def expand(text: str, environ: Mapping[str, str]) -> Text:
         variables.append(name)
         if default is None and name not in environ:
             problems.append(f"the environment variable {name} is not set")
-        # As in a shell, an empty variable takes the default too.
+        # As in a shell, an empty variable uses the default too.
         return environ.get(name, "") or default or ""
 
     expanded = _TOKEN.sub(value_of, text.translate(_SHOWING))

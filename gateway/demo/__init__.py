@@ -1,7 +1,7 @@
-"""A simulated Messages upstream, so that everything runs without a key.
+"""A simulated Messages upstream, so that the gateway can be tried without a key.
 
-It speaks Anthropic's Messages API faithfully, with its validation and its streams, and answers in canned sentences
-that repeat what it understood. What it can be told to do instead, by a word in the last user message, is in `ORDERS`.
+It imitates Anthropic's Messages API, including its validation and its streams, and answers in canned sentences that
+repeat what it understood. Words in the last user message can order other answers: see `ORDERS`.
 """
 
 from gateway.demo.app import simulated_upstream

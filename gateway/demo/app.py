@@ -1,4 +1,4 @@
-"""The HTTP face of the simulated upstream."""
+"""The HTTP endpoints of the simulated upstream."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Upstream:
-    """The endpoints, the requests they were sent, and the accounts that only get an error."""
+    """The endpoints, the requests that they received, and the accounts that only get errors."""
 
     def __init__(self, pace_seconds: float) -> None:
         self.pace_seconds = pace_seconds
@@ -39,7 +39,7 @@ class Upstream:
         self._threads = Threads()
 
     async def about(self, request: Request) -> Response:
-        """What this is, to whoever opens it in a browser."""
+        """A text for people who open it in a browser."""
         about = {
             "name": "Dragoman's simulated upstream",
             "speaks": "Anthropic's Messages API; no model is behind it, any key will do",
@@ -99,7 +99,6 @@ class Upstream:
         raise MessagesError(404, f"Not found: {request.method} {request.url.path}")
 
     def routes(self) -> list[Route]:
-        """Which path leads where."""
         return [
             Route("/", self.about),
             Route("/v1/messages", self.create_message, methods=["POST"]),
@@ -109,7 +108,7 @@ class Upstream:
         ]
 
     async def _receive(self, request: Request) -> tuple[bytes, ReceivedRequest, Account]:
-        """The body of a request from someone with a key; the request is kept whatever becomes of it."""
+        """The body of a request with a valid key; the request is recorded in any case."""
         received = ReceivedRequest(request.method, request.url.path, dict(request.headers))
         self.received.append(received)
         request.state.received = received
@@ -121,7 +120,7 @@ class Upstream:
 
 
 def simulated_upstream(*, pace_seconds: float = 0.03) -> Starlette:
-    """The app; `app.state.received` keeps the last requests it was sent, `failing` says which accounts get an error."""
+    """The app; `app.state.received` has the latest requests, `failing` the accounts that get an error."""
     upstream = Upstream(pace_seconds)
     app = Starlette(
         routes=[*upstream.routes(), Route("/{path:path}", upstream.unknown, methods=_METHODS)],
@@ -137,13 +136,13 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _nobody_there(request: Request, error: Exception) -> Response:
-    """The client left before its request was read; no one will see this answer."""
+    """The client disconnected before its request was read; nobody gets this answer."""
     request.state.received.finish(Ending.ABANDONED)
     return Response(status_code=499)
 
 
 async def _body(request: Request) -> bytes:
-    """The whole body, read to its end even when it is too large: who still sends cannot hear."""
+    """The whole body, read to its end even if it is too large: clients read no answer while they still send."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)

@@ -1,6 +1,6 @@
-"""Thinking in a client's history: whose it is, and whether everything before it is as it was.
+"""Thinking in a client's history: which account it belongs to, and whether everything before it is unchanged.
 
-A block belongs to the account that it was given to. Models with preserved thinking bind it to its prefix as well, and
+A block belongs to the account that received it. Models with preserved thinking bind it to its prefix as well, and
 pass over blocks that other models have made.
 """
 
@@ -19,7 +19,7 @@ from gateway.demo.trail import Trail
 
 
 def with_bound_thoughts(prompt: Prompt) -> Prompt:
-    """The prompt without the thoughts that the model passes over; one that is not as it was given out is refused."""
+    """The prompt without the thoughts that the model skips; a changed thought is refused."""
     if not any(_is_thought(block) for turn in prompt.turns for block in turn.blocks):
         return prompt
     trail = _trail_up_to_messages(prompt)
@@ -41,7 +41,7 @@ def with_bound_thoughts(prompt: Prompt) -> Prompt:
 
 
 def trail_of(prompt: Prompt) -> Trail:
-    """All that an answer to this prompt follows."""
+    """The trail of the whole prompt."""
     trail = _trail_up_to_messages(prompt)
     for turn in prompt.turns:
         trail.turn(turn.role)
@@ -59,7 +59,7 @@ def _is_thought(block: Block) -> bool:
 
 
 def _counts(block: Thought | RedactedThought, prompt: Prompt, trail: Trail, path: str, *, latest: bool) -> bool:
-    """Whether the model reads this block; what it cannot accept is a `MessagesError`."""
+    """Whether the model reads this block; raises `MessagesError` if it is invalid."""
     seal = opened(block.type, block.signature if isinstance(block, Thought) else block.data)
     if seal is None or not seal.is_of(prompt.account):
         raise _broken(block, path)

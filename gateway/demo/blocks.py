@@ -1,4 +1,4 @@
-"""Content blocks: one struct for each type, which role may say it, and reading them."""
+"""Content blocks: one struct for each type, the roles that may send it, and reading them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from gateway.demo.wire import CacheControl, Exact, convert
 
 
 class Block(Exact):
-    """Any content block."""
-
     type: str
 
 
@@ -21,8 +19,6 @@ class Marked(Block, kw_only=True):
 
 
 class Text(Marked, kw_only=True):
-    """A `text` block."""
-
     text: str
     citations: list[dict[str, Any]] | None = None
 
@@ -53,20 +49,20 @@ class SearchResult(Marked, kw_only=True):
 
 
 class Thought(Block, kw_only=True):
-    """A `thinking` block, sent back."""
+    """A `thinking` block that the client sent back."""
 
     thinking: str
     signature: str
 
 
 class RedactedThought(Block, kw_only=True):
-    """A `redacted_thinking` block, sent back."""
+    """A `redacted_thinking` block that the client sent back."""
 
     data: str
 
 
 class ToolUse(Marked, kw_only=True):
-    """A `tool_use` block, sent back."""
+    """A `tool_use` block that the client sent back."""
 
     id: str
     name: str
@@ -85,11 +81,11 @@ class ToolResult(Marked, kw_only=True):
 
 
 class ServerToolUse(ToolUse, kw_only=True):
-    """A call that the API answers itself."""
+    """A call of a server tool."""
 
 
 class ServerToolResult(Marked, kw_only=True):
-    """The API's own result, echoed by the client."""
+    """A server tool's result that the client sent back."""
 
     tool_use_id: str
     content: list[dict[str, Any]] | dict[str, Any]
@@ -132,13 +128,13 @@ class ToolChange(Marked, kw_only=True):
 
 
 class ContainerUpload(Marked, kw_only=True):
-    """A `container_upload` block, sent back."""
+    """A `container_upload` block that the client sent back."""
 
     file_id: str
 
 
 class ToolReference(Marked, kw_only=True):
-    """A `tool_reference` block, sent back."""
+    """A `tool_reference` block that the client sent back."""
 
     tool_name: str
 
@@ -185,14 +181,14 @@ _ROLE_OF = {kind: role for role in ("assistant", "user") for kind in _BY_ROLE[ro
 
 
 def read_blocks(content: str | list[dict[str, Any]], speaker: str, path: str, *, first: int = 0) -> list[Block]:
-    """The blocks of a content field; `speaker` is a role, or `tool_result` for what a result may hold."""
+    """Read the blocks of a content field; `speaker` is a role, or `tool_result` for the content of a result."""
     if isinstance(content, str):
         return [Text(type="text", text=content)] if content else []
     return [_read_block(value, speaker, f"{path}.{place}") for place, value in enumerate(content, first)]
 
 
 def result_blocks(result: ToolResult, path: str = "tool_result") -> list[Block]:
-    """What a tool_result holds."""
+    """The blocks in a tool_result."""
     return read_blocks(result.content, "tool_result", f"{path}.content")
 
 

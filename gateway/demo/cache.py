@@ -1,4 +1,4 @@
-"""Prompt caching: where a prompt may be marked, and what the marks make of its tokens."""
+"""Prompt caching: where a prompt may have marks, and which tokens count as read or written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_MARKS = 4
 
 @dataclass(frozen=True, slots=True)
 class InputUsage:
-    """A prompt's tokens by what became of them; their sum is the whole prompt."""
+    """A prompt's tokens: uncached, read and written; their sum is the whole prompt."""
 
     uncached: int
     read: int
@@ -25,7 +25,7 @@ class InputUsage:
 
 
 def check_marks(prompt: Prompt, *, allows_scopes: bool) -> None:
-    """Refuse too many cache marks, marks on nothing, and hour-long ones after shorter ones; scopes are a beta."""
+    """Refuse too many marks, marks on empty blocks, hour-long marks after shorter ones, scopes without their beta."""
     for block in _all_blocks(prompt):
         if isinstance(block, Text) and block.cache_control and not block.text:
             raise invalid("cache_control cannot be set for empty text blocks")
@@ -44,10 +44,10 @@ def check_marks(prompt: Prompt, *, allows_scopes: bool) -> None:
 
 
 def input_usage(prompt: Prompt) -> InputUsage:
-    """What was read from the cache and written to it.
+    """The tokens that were read from the cache and written to it.
 
-    Nothing is remembered between requests, so that the same request always counts the same: the earlier turns
-    of a conversation read as cached, because a client that keeps its marks has just sent them.
+    Nothing is stored between requests, so that the same request always has the same usage: the earlier turns of a
+    conversation count as read, because a client that keeps its marks has just sent them.
     """
     parts = tokens_of_parts(prompt)
     ends = list(accumulate(parts))
@@ -69,7 +69,7 @@ def input_usage(prompt: Prompt) -> InputUsage:
 
 
 def _seen_before(prompt: Prompt, ends: list[int]) -> int:
-    """The tokens that came before the model's last answer: an earlier request sent exactly these."""
+    """The tokens before the model's last answer, which an earlier request sent."""
     answers = [place for place, turn in enumerate(prompt.turns) if turn.role == "assistant"]
     if not answers:
         return 0

@@ -1,4 +1,4 @@
-"""Which tools the interpreter calls, and with what."""
+"""Which tools the simulated model calls, and with which arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HINTS = ("weather", "tool")
 
 
 def calls_for(prompt: Prompt, orders: Orders) -> list[tuple[str, dict[str, Any]]]:
-    """The calls to make, as names and inputs; none when an answer in words is due."""
+    """The calls to make, as names and inputs; none if the answer is in words."""
     choice = prompt.request.tool_choice
     offered = prompt.own_tools
     if not offered or (choice and choice.type == "none"):
@@ -37,7 +37,7 @@ def calls_for(prompt: Prompt, orders: Orders) -> list[tuple[str, dict[str, Any]]
 
 
 def _chosen(prompt: Prompt, text: str) -> list[CustomTool]:
-    """The named tools in the order of the text, else one when there is a hint or no choice."""
+    """The tools named in the text, in its order; otherwise one, if the text suggests a call or a call is forced."""
     choice, offered = prompt.request.tool_choice, prompt.own_tools
     if choice and choice.type == "tool":
         return [tool for tool in offered if tool.name == choice.name]
@@ -53,7 +53,7 @@ def _chosen(prompt: Prompt, text: str) -> list[CustomTool]:
 
 
 def _mention(tool: CustomTool, lowered: str) -> int:
-    """Where a text names a tool, also with spaces for underscores; -1 where it does not."""
+    """The position of a tool's name in a text, also with spaces for underscores; -1 if it is not there."""
     name = tool.name.lower()
     pattern = "|".join(re.escape(form) for form in (name, re.sub(r"[_-]+", " ", name)))
     match = re.search(rf"(?<![\w-])(?:{pattern})(?![\w-])", lowered)
@@ -61,7 +61,7 @@ def _mention(tool: CustomTool, lowered: str) -> int:
 
 
 def _several(tool: CustomTool, allowed: list[CustomTool], *, places: int) -> list[CustomTool]:
-    """Several calls out of one: the same tool for every place, else with another tool beside it, else twice."""
+    """Turn one call into several: one for each place in the text, else with another tool, else the same call twice."""
     if places > 1:
         return [tool] * places
     others = [other for other in allowed if other is not tool]

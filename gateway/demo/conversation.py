@@ -1,4 +1,4 @@
-"""The turns of a conversation, and the rules of who may say what after whom."""
+"""The turns of a conversation, and the rules for their order."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _ROLES = ("user", "assistant", "system")
 
 @dataclass(slots=True)
 class Turn:
-    """Consecutive messages of one role, as one."""
+    """Consecutive messages of one role, merged."""
 
     role: str
     blocks: list[Block] = field(default_factory=list)
 
     def texts(self) -> list[str]:
-        """What is said in plain text."""
+        """The texts of text blocks."""
         return [block.text for block in self.blocks if isinstance(block, Text)]
 
     def calls(self) -> list[ToolUse]:
-        """The client's tools that are called."""
+        """The calls of the client's tools."""
         return [block for block in self.blocks if isinstance(block, ToolUse) and block.type == "tool_use"]
 
     def results(self) -> list[ToolResult]:
-        """The results of tools that are handed in."""
+        """The tool results."""
         return [block for block in self.blocks if isinstance(block, ToolResult)]
 
 
 def read_turns(messages: Sequence[Message]) -> list[Turn]:
-    """The messages as turns; places in error messages count these joined turns, as upstream's do."""
+    """Merge messages into turns; places in error messages count turns, as upstream's do."""
     if not messages:
         raise invalid("messages: at least one message is required")
     turns: list[Turn] = []
@@ -64,7 +64,6 @@ def read_turns(messages: Sequence[Message]) -> list[Turn]:
 
 
 def check_turns(turns: Sequence[Turn], model: Model) -> None:
-    """Refuse a conversation that breaks a rule of order."""
     for place, turn in enumerate(turns):
         before = turns[place - 1] if place else None
         after = turns[place + 1] if place + 1 < len(turns) else None
@@ -78,7 +77,7 @@ def check_turns(turns: Sequence[Turn], model: Model) -> None:
 
 
 def check_thought_before_calls(turns: Sequence[Turn]) -> None:
-    """With manual thinking, an answer to be continued has to start with its thinking block."""
+    """With a thinking budget, an answer with open calls has to start with its thinking block."""
     assistant = turns[-2] if len(turns) > 1 and turns[-1].results() else turns[-1]
     if assistant.role != "assistant" or not assistant.blocks:
         return
@@ -92,7 +91,7 @@ def check_thought_before_calls(turns: Sequence[Turn]) -> None:
 
 
 def check_ending(turns: Sequence[Turn], model: Model, *, thinks: bool) -> None:
-    """Refuse to continue an assistant's words, unless the model can."""
+    """Refuse a final assistant message, unless the model supports prefill."""
     last = turns[-1]
     if last.role != "assistant" or any(isinstance(block, ServerToolResult) for block in last.blocks[-1:]):
         return
@@ -127,7 +126,7 @@ def _check_system_turn(before: Turn | None, after: Turn | None, place: int, mode
 
 
 def _check_calls(turn: Turn, after: Turn | None, place: int) -> None:
-    """Every call is answered at the very start of the next turn."""
+    """Check that every call has its result at the start of the next turn."""
     ids = [call.id for call in turn.calls()]
     for tool_use_id in ids:
         if not IDENTIFIER.fullmatch(tool_use_id):
@@ -164,7 +163,7 @@ def _check_results(turn: Turn, before: Turn | None, place: int) -> None:
 
 
 def _leading_results(turn: Turn | None) -> set[str]:
-    """Results count only where nothing else comes before them."""
+    """The results at the start of a turn; later ones do not count."""
     ids: set[str] = set()
     for block in turn.blocks if turn else []:
         if not isinstance(block, ToolResult):

@@ -1,4 +1,4 @@
-"""What a request must say about itself before it is read: a key and its account, an API version, betas that can be."""
+"""The headers that are checked before a body is read: the key and its account, the API version, the betas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BETA = re.compile(r"[a-z0-9-]+-20\d\d-?\d\d-?\d\d")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom a key belongs to."""
+    """The organization and the workspace of a key."""
 
     organization_id: str
     workspace_id: str
@@ -34,7 +34,7 @@ def account_of(key: str) -> Account:
 
 
 def account_for(headers: Mapping[str, str]) -> Account:
-    """Let in anyone with a key, but for keys that call themselves invalid; of two keys `x-api-key` counts."""
+    """Accept every key except those that call themselves invalid; `x-api-key` takes precedence."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
     name, key = ("x-api-key", headers["x-api-key"]) if headers.get("x-api-key") else ("bearer token", bearer)
@@ -46,7 +46,7 @@ def account_for(headers: Mapping[str, str]) -> Account:
 
 
 def api_version(headers: Mapping[str, str]) -> str:
-    """The API version asked for, which has no default."""
+    """The requested API version; there is no default."""
     version = headers.get("anthropic-version")
     if version is None:
         raise invalid("anthropic-version: header is required")
@@ -56,7 +56,7 @@ def api_version(headers: Mapping[str, str]) -> str:
 
 
 def betas(headers: Mapping[str, str]) -> list[str]:
-    """The betas asked for; which of them exist is not known here, only what a name looks like."""
+    """The requested betas; only the form of their names is checked."""
     names = [name.strip() for name in headers.get("anthropic-beta", "").split(",") if name.strip()]
     if unknown := [name for name in names if not _BETA.fullmatch(name)]:
         values = ", ".join(f"`{name}`" for name in unknown)

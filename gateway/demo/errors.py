@@ -1,4 +1,4 @@
-"""How the simulated upstream says no: a status, a type, a message, in Anthropic's error body."""
+"""The simulated upstream's errors: a status, a type and a message, in Anthropic's error body."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ERROR_TYPES = {
 
 
 class MessagesError(Exception):
-    """A request that gets an error body instead of a message."""
+    """The request gets an error body instead of a message."""
 
     def __init__(self, status: int, message: str, *, error_code: str | None = None) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class MessagesError(Exception):
 
 
 def error_type(status: int) -> str:
-    """The `error.type` of a status; one without its own is a client's or a server's mistake in general."""
+    """The `error.type` of a status; unknown ones have the general type of a client or server error."""
     return ERROR_TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
 
 

@@ -1,4 +1,4 @@
-"""A reply as a message, and as the events of a stream, which assemble to the same message."""
+"""A reply as a message, and as the events of a stream that assemble to the same message."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def events(reply: Reply) -> list[Event]:
     final = {name: reply.usage[name] for name in _FINAL_USAGE}
     stop = {name: getattr(reply, name) for name in ("stop_reason", "stop_sequence", "stop_details")}
     blocks = [event for index, piece in enumerate(reply.pieces) for event in _block_events(index, piece)]
-    # Upstream's first sign of life comes after the first block has begun.
+    # Upstream sends its first ping after the start of the first block.
     blocks.insert(1, {"type": "ping"})
     return [
         {"type": "message_start", "message": _beginning(reply)},
@@ -57,13 +57,13 @@ def events(reply: Reply) -> list[Event]:
 
 
 def first_half(stream: list[Event]) -> list[Event]:
-    """The events up to the middle one of the deltas, where a broken stream breaks off."""
+    """The events up to the middle of the deltas, where an interrupted stream ends."""
     deltas = [place for place, event in enumerate(stream) if event["type"] == "content_block_delta"]
     return stream[: deltas[len(deltas) // 2] + 1] if deltas else stream[:1]
 
 
 def server_sent(stream: Iterable[Event]) -> Iterator[bytes]:
-    """Events as they stand on the wire, some of them padded before the final brace, as upstream's are."""
+    """The bytes of events, some of them padded before the final brace, as upstream's are."""
     for number, event in enumerate(stream):
         name = event["type"]
         if name == "ping":
@@ -89,7 +89,7 @@ def _block_events(index: int, piece: Piece) -> list[Event]:
 
 
 def _skeleton(piece: Piece) -> dict[str, Any]:
-    """A block as it begins, still empty."""
+    """A block at its start, without its content."""
     match piece:
         case TextPiece():
             return {"type": "text", "text": ""}
@@ -117,5 +117,5 @@ def _deltas(piece: Piece) -> Iterator[dict[str, Any]]:
 
 
 def _parts(text: str) -> list[str]:
-    """A text in pieces the size of a few tokens, between words where it can be."""
+    """Cut a text into pieces of a few tokens, between words if possible."""
     return _SMALL_GROUP.findall(text)

@@ -1,4 +1,4 @@
-"""Images and documents: which sources are taken, and what is seen in them."""
+"""Images and documents: which sources are accepted, and what is read from them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _SHAPES: dict[str, type[Exact]] = {
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An image or a document as the interpreter sees it."""
+    """An image or a document as the simulated model sees it."""
 
     kind: str
     media_type: str
@@ -65,7 +65,7 @@ class Attachment:
 
 
 def attachments(blocks: list[Block]) -> list[Attachment]:
-    """Everything attached to these blocks, inside tool results too."""
+    """The images and documents in these blocks, including those in tool results."""
     found = []
     for block in blocks:
         if isinstance(block, Image | Document):
@@ -76,7 +76,7 @@ def attachments(blocks: list[Block]) -> list[Attachment]:
 
 
 def check_media(block: Block, path: str) -> None:
-    """Refuse a source that cannot be fetched, decoded or recognised."""
+    """Refuse a source that cannot be downloaded, decoded or recognised."""
     if isinstance(block, ToolResult):
         for place, inner in enumerate(result_blocks(block, f"{path}.tool_result")):
             check_media(inner, f"{path}.tool_result.content.{place}")

@@ -1,4 +1,4 @@
-"""What each simulated model accepts: the one table of model facts in this room."""
+"""What each simulated model accepts: the only table of model facts in this package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model's facts; a default is what holds for the newest generation."""
+    """One model's facts; the defaults are those of the newest generation."""
 
     id: str
     name: str
@@ -20,19 +20,19 @@ class Model:
     max_output: int = 128_000
     thinking: tuple[str, ...] = ("adaptive",)
     thinks_unasked: bool = True
-    # Above effort `high` these models refuse to have their thinking switched off.
+    # These models refuse `thinking: disabled` with an effort above `high`.
     quiet_up_to_high: bool = False
     display: Literal["omitted", "summarized"] = "omitted"
     efforts: tuple[str, ...] = EFFORTS
     forced_tools: bool = True
     thinks_when_forced: bool = True
     prefill: bool = False
-    # `defaults`: only the values the model has anyway; `one_of`: temperature or top_p, not both.
+    # `defaults`: only the default values are accepted; `one_of`: temperature or top_p, not both.
     sampling: Literal["defaults", "honoured", "one_of"] = "defaults"
     system_messages: bool = True
     cache_minimum: int = 512
     fast: bool = False
-    # Thinking counts only after exactly what it was thought after, and that of other models is passed over.
+    # Thinking is valid only after an unchanged prefix, and that of other models is skipped.
     preserved_thinking: bool = False
     reads_thinking_of: tuple[str, ...] = ()
     alias: str | None = None
@@ -237,5 +237,4 @@ _ALIASES = {model.alias: model for model in _ROWS if model.alias}
 
 
 def find_model(name: str) -> Model | None:
-    """The model with this id or alias."""
     return MODELS.get(name) or _ALIASES.get(name)

@@ -1,4 +1,4 @@
-"""Ids and names: what may be one, and new ones."""
+"""Ids and names: which are valid, and generating new ones."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from uuid import uuid4
 
 IDENTIFIER = re.compile(r"^[a-zA-Z0-9_-]+$")
-# The API's own message speaks of 128 characters; its documentation, the stricter of the two, of 64.
+# The API's error message says 128 characters; its documentation, which is stricter, says 64.
 TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 
 _LETTERS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 def new_id(prefix: str) -> str:
-    """An id in Anthropic's form, `msg_01XFDUDYJgAACzvnptvVoYEL`."""
+    """A new id in Anthropic's format, `msg_01XFDUDYJgAACzvnptvVoYEL`."""
     number = uuid4().int
     letters = []
     for _ in range(22):

@@ -1,6 +1,6 @@
-"""What a user can order by a word in double brackets, anywhere in the last message.
+"""Orders: words in double brackets, anywhere in the last message, that change the answer.
 
-An order holds for the whole run of tool calls that follows it, until the user says something else.
+An order applies to the whole run of tool calls that follows it, until the user sends another text.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ _WORD = re.compile(
 
 @dataclass(slots=True)
 class Orders:
-    """The orders in one text."""
-
     error_status: int | None = None
     mid_stream: bool = False
     cut: bool = False
@@ -49,7 +47,7 @@ class Orders:
 
 
 def read_orders(text: str) -> Orders:
-    """The orders in a text; of two that contradict each other, the later one."""
+    """The orders in a text; if two contradict each other, the later one counts."""
     orders = Orders()
     for match in _WORD.finditer(text):
         if match["status"]:
@@ -64,5 +62,5 @@ def read_orders(text: str) -> Orders:
 
 
 def without_orders(text: str) -> str:
-    """The text as it would read to one who takes no orders."""
+    """The text without its orders."""
     return re.sub(r" {2,}", " ", _WORD.sub("", text)).strip()

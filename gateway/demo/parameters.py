@@ -1,4 +1,4 @@
-"""The rules of a request's plain parameters: lengths, stops, sampling."""
+"""The rules for a request's simple parameters: lengths, stop sequences, sampling."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from gateway.demo.errors import invalid
 from gateway.demo.prompt import Prompt
 from gateway.demo.wire import MessagesRequest
 
-# From 4.7 on a model takes only the values it has anyway. Sources confirm these for Haiku 5.5.
+# From 4.7 on models accept only the default values. Sources confirm these for Haiku 5.5.
 _ONLY_VALUES = {"temperature": 1.0, "top_p": 0.99, "top_k": None}
 
 
 def check_parameters(request: MessagesRequest, prompt: Prompt, *, newest: bool) -> None:
-    """Refuse parameters that the model or the API version does not take."""
+    """Refuse parameters that the model or the API version does not accept."""
     _check_max_tokens(request, prompt)
     _check_sampling(request, prompt, newest=newest)
     if any(not sequence.strip() for sequence in request.stop_sequences):
@@ -42,7 +42,7 @@ def _check_max_tokens(request: MessagesRequest, prompt: Prompt) -> None:
 
 
 def _check_pre_warming(request: MessagesRequest, prompt: Prompt) -> None:
-    """`max_tokens: 0` only writes the prompt cache, so nothing may be asked of the answer."""
+    """`max_tokens: 0` only writes the prompt cache: refuse parameters that are about the answer."""
     conflicts = {
         "`stream`": request.stream,
         "`thinking.type.enabled`": prompt.thinking_type == "enabled",

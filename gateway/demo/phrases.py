@@ -1,4 +1,4 @@
-"""What the interpreter says: canned, polite, and full of what it understood."""
+"""The texts of the simulated model: canned sentences that repeat what it understood."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FILLER = (
 
 
 def answer_text(prompt: Prompt) -> str:
-    """The answer to plain words, with the results of tools and what was attached."""
+    """The answer to a text, with the results of tools and the attachments."""
     turn = prompt.last_user_turn
     sentences = []
     if text := without_orders(prompt.last_text):
@@ -55,7 +55,7 @@ def long_text(tokens: int) -> str:
 
 
 def thought_text(prompt: Prompt) -> str:
-    """What goes on before an answer."""
+    """The text of a thought."""
     if prompt.last_user_turn.results():
         return "The results of the tools are here. I only have to put them into words."
     text = without_orders(prompt.last_text)
@@ -63,12 +63,12 @@ def thought_text(prompt: Prompt) -> str:
 
 
 def calls_preamble(names: list[str]) -> str:
-    """What is said before tools are called."""
+    """The text before tool calls."""
     return f"Let me ask {' and '.join(dict.fromkeys(names))}."
 
 
 def quoted(text: str, longest: int = _LONGEST_QUOTE) -> str:
-    """The text in quotation marks, its end left out when it is long."""
+    """The text in quotation marks, shortened if it is long."""
     return f"“{text}”" if len(text) <= longest else f"“{text[:longest]}…”"
 
 

@@ -1,4 +1,4 @@
-"""The pieces an answer is made of, and where stop sequences and limits cut them."""
+"""The pieces of an answer, and cutting them at stop sequences and limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.demo.tokens import CHARACTERS, text_tokens
 
 @dataclass(frozen=True, slots=True)
 class ThoughtPiece:
-    """A thinking block; what is thought counts, shown or not. `seal` is its signature, or its data when redacted."""
+    """A thinking block; its text is billed even if not shown. `seal` is its signature, or its data if redacted."""
 
     thought: str
     display: str
@@ -37,7 +37,7 @@ class TextPiece:
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """A tool_use block; `json` is its input as it was written, which a limit may have cut."""
+    """A tool_use block; `json` is its input as generated, which a limit may have cut."""
 
     id: str
     name: str
@@ -49,7 +49,7 @@ Piece = ThoughtPiece | TextPiece | CallPiece
 
 
 def block_of(piece: Piece) -> dict[str, Any]:
-    """A piece as the content block that it is in a message."""
+    """A piece as the content block of a message."""
     match piece:
         case TextPiece():
             return {"type": "text", "text": piece.text}
@@ -63,7 +63,7 @@ def block_of(piece: Piece) -> dict[str, Any]:
 
 
 def up_to_stop(pieces: list[Piece], sequences: list[str]) -> tuple[list[Piece], str | None]:
-    """The pieces up to the first stop sequence in a text, and that sequence."""
+    """The pieces up to the first stop sequence in a text, and the sequence."""
     for place, piece in enumerate(pieces):
         if not isinstance(piece, TextPiece):
             continue
@@ -75,7 +75,7 @@ def up_to_stop(pieces: list[Piece], sequences: list[str]) -> tuple[list[Piece], 
 
 
 def within_limit(pieces: list[Piece], max_tokens: int) -> list[Piece]:
-    """The pieces that fit, the last of them cut where the tokens ran out."""
+    """The pieces that fit; the last one is cut at the limit."""
     kept: list[Piece] = []
     left = max_tokens
     for piece in pieces:
@@ -90,7 +90,7 @@ def within_limit(pieces: list[Piece], max_tokens: int) -> list[Piece]:
 
 
 def _cut(piece: Piece, tokens: int) -> Piece | None:
-    """As much of a piece as this many tokens hold."""
+    """A piece cut to this many tokens."""
     length = tokens * CHARACTERS
     match piece:
         case TextPiece():
@@ -104,13 +104,13 @@ def _cut(piece: Piece, tokens: int) -> Piece | None:
 
 
 def as_written(value: dict[str, Any]) -> str:
-    """An input as a model writes it, with a space after each comma and colon."""
+    """An input as models write it, with a space after each comma and colon."""
     properties = [f"{_json(name)}: {_json(each)}" for name, each in value.items()]
     return f"{{{', '.join(properties)}}}" if properties else ""
 
 
 def _whole_properties(value: dict[str, Any], written: str) -> dict[str, Any]:
-    """The properties that a cut input still holds whole: all that may be read from it."""
+    """The properties that are complete in a cut input; a message shows only these."""
     kept: dict[str, Any] = {}
     for name, each in value.items():
         if not written.startswith(as_written(longer := {**kept, name: each})[:-1]):
@@ -120,7 +120,7 @@ def _whole_properties(value: dict[str, Any], written: str) -> dict[str, Any]:
 
 
 def piece_tokens(piece: Piece) -> int:
-    """The tokens that a piece is billed as."""
+    """The billed tokens of a piece."""
     match piece:
         case TextPiece():
             return text_tokens(piece.text)

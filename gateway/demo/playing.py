@@ -1,4 +1,4 @@
-"""An answer played out in time: pieces with pauses between them, until the end, a cut, or a client that left."""
+"""Sending an answer over time: pieces with pauses, until the end, an ordered cut, or a disconnect."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.demo.received import Ending, ReceivedRequest
 
-# uvicorn says this loudly when an app drops a connection, which here is done on purpose.
+# uvicorn logs this if an app drops a connection, which the demo does on purpose.
 DROPPED_ON_PURPOSE = "ASGI callable returned without completing response."
 
 
 class Performance(Response):
-    """A response whose body takes its time; what became of it is noted in the received request."""
+    """A response that is sent over time; how it ended is recorded in the received request."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Performance(Response):
         pause_seconds: float,
         cut: bool = False,
     ) -> None:
-        # As StreamingResponse does it: without a body here, only the caller can state its length.
+        # As in StreamingResponse: there is no body here, so only the caller knows its length.
         self.status_code = 200
         self.background = None
         self.init_headers(headers)
@@ -52,7 +52,7 @@ class Performance(Response):
             return Ending.ABANDONED
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         for piece in self.pieces:
-            # The pause comes first: a client that leaves after the last piece has heard everything.
+            # Pause first: a client that leaves after the last piece has received everything.
             await _pause(gone, self.pause_seconds)
             if gone.done():
                 return Ending.ABANDONED
@@ -64,11 +64,11 @@ class Performance(Response):
 
 
 async def _departure(receive: Receive) -> None:
-    """Returns when the client has left."""
+    """Wait until the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _pause(gone: asyncio.Future[None], seconds: float) -> None:
-    """Wait this long, or until the client has left."""
+    """Wait this long, or until the client has disconnected."""
     await asyncio.wait({gone}, timeout=seconds)

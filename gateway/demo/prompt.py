@@ -1,4 +1,4 @@
-"""A request read once: what the rules are checked against and the answer is made from."""
+"""A request as the model reads it: the input of the rules and of the answer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ FORCED = ("any", "tool")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Everything in a request that the model would read."""
-
     model: Model
     request: CountRequest
     system: list[Block]
@@ -29,33 +27,33 @@ class Prompt:
 
     @property
     def own_tools(self) -> list[CustomTool]:
-        """The tools that the client runs, and that have a schema."""
+        """The tools with a schema, which the client runs."""
         return [tool for tool in self.tools if isinstance(tool, CustomTool)]
 
     @property
     def last_user_turn(self) -> Turn:
-        """What is to be answered; a system message after it does not change that."""
+        """The turn to be answered; a system message after it does not change that."""
         return next((turn for turn in reversed(self.turns) if turn.role == "user"), Turn("user"))
 
     @property
     def last_text(self) -> str:
-        """The user's last words, without the results of tools."""
+        """The user's last text, without tool results."""
         return "\n".join(self.last_user_turn.texts())
 
     @property
     def question(self) -> str:
-        """The words that a run of tool calls goes back to: the last ones, or those before the first call of the run."""
+        """The text that a run of tool calls answers: the last one, or the one before the first call of the run."""
         return "\n".join(self.turns[place].texts()) if (place := self._place_of_the_question) is not None else ""
 
     @property
     def rounds(self) -> int:
-        """How often tools were called since the question."""
+        """How many answers with tool calls followed the question."""
         later = self.turns[self._place_of_the_question or 0 :]
         return sum(turn.role == "assistant" and bool(turn.calls()) for turn in later)
 
     @property
     def _place_of_the_question(self) -> int | None:
-        """The last turn of the user that does more than hand in results."""
+        """The index of the last user turn that contains more than results."""
         for place in range(len(self.turns) - 1, -1, -1):
             turn = self.turns[place]
             if turn.role == "user" and (turn.texts() or not turn.results()):
@@ -70,26 +68,26 @@ class Prompt:
 
     @property
     def forces_a_tool(self) -> bool:
-        """Whether `tool_choice` leaves the model no way around a call."""
+        """Whether `tool_choice` forces a call."""
         choice = self.request.tool_choice
         return choice is not None and choice.type in FORCED
 
     @property
     def thinking_type(self) -> str:
-        """The way of thinking in force: what was asked for, else what the model does unasked."""
+        """The effective type of thinking: the requested one, else the model's default."""
         if self.request.thinking is not None:
             return self.request.thinking.type
         return "adaptive" if self.model.thinks_unasked else "disabled"
 
     @property
     def drops_mismatched_thinking(self) -> bool:
-        """Whether thinking whose prefix has changed is left out, and not refused."""
+        """Whether thinking whose prefix has changed is skipped instead of refused."""
         binding = self.request.thinking.block_binding if self.request.thinking else UNSET
         return binding is not UNSET and binding.prefix_mismatch_behavior == "drop_block"
 
 
 def read_prompt(request: CountRequest, account: str) -> Prompt:
-    """The prompt in a request whose shape is right, from a key of this account."""
+    """The prompt of a well-formed request with a key of this account."""
     model = find_model(request.model)
     if model is None:
         raise MessagesError(404, f"model: {request.model}")

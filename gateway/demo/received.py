@@ -1,4 +1,4 @@
-"""What the simulated upstream was sent, kept for tests and for the curious."""
+"""The requests that the simulated upstream received, for tests and for inspection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _THOUGHTS = ("thinking", "redacted_thinking")
 
 
 class Ending(Enum):
-    """What became of an answer."""
+    """How an answer ended."""
 
     COMPLETE = "complete"
     CUT = "cut"
@@ -23,9 +23,9 @@ class Ending(Enum):
 
 @dataclass(slots=True, eq=False)
 class ReceivedRequest:
-    """One request as it arrived, and its answer; `body` is None when it was no JSON.
+    """One request as it arrived, and its answer; `body` is None if it was not JSON.
 
-    `answer` is the whole message or error that was to be said, however far that came.
+    `answer` is the whole message or error, even if only a part of it was sent.
     """
 
     method: str
@@ -40,22 +40,22 @@ class ReceivedRequest:
 
     @property
     def thoughts(self) -> list[dict[str, Any]]:
-        """The thinking blocks that the conversation carries, redacted ones too."""
+        """The thinking blocks in the conversation, including redacted ones."""
         messages = _field(self.body, "messages")
         blocks = [block for message in _listed(messages) for block in _listed(_field(message, "content"))]
         return [block for block in blocks if _field(block, "type") in _THOUGHTS]
 
     def answered(self, status: int, answer: Any) -> None:
-        """Note what is said to it."""
+        """Record the answer."""
         self.status, self.answer = status, answer
 
     def finish(self, ending: Ending) -> None:
-        """Note that nothing more will be sent."""
+        """Record how the answer ended; nothing more is sent."""
         self.ending = ending
         self._finished.set()
 
     async def finished(self) -> Ending | None:
-        """How the answer ended, once it has."""
+        """Wait for the end of the answer."""
         await self._finished.wait()
         return self.ending
 

@@ -1,4 +1,4 @@
-"""The answer to a prompt: its pieces, where it stops and why, and what it is billed."""
+"""The answer to a prompt: its pieces, its stop reason and its usage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REDACTED_THOUGHT = "What nobody may read."
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer, before it takes the form of a message or a stream."""
+    """A whole answer, before it becomes a message or a stream."""
 
     id: str
     model: str
@@ -53,7 +53,7 @@ class Reply:
 
 
 def reply_to(request: MessagesRequest, prompt: Prompt, orders: Orders) -> Reply:
-    """The answer; but for ids, the same to the same request."""
+    """The answer; the same request gets the same answer, except for ids."""
     pieces, sequence = up_to_stop(_pieces(request, prompt, orders), request.stop_sequences)
     stop_reason = "tool_use" if any(isinstance(piece, CallPiece) for piece in pieces) else "end_turn"
     if sequence is not None:
@@ -98,7 +98,7 @@ def _pieces(request: MessagesRequest, prompt: Prompt, orders: Orders) -> list[Pi
 
 
 def _interleaved(thoughts: list[Piece], called: list[CallPiece], *, starts_thinking: bool) -> list[Piece]:
-    """Text before each call, and thinking behind the first text; also in front of it where a turn must begin so."""
+    """Text before each call, and thinking after the first text, or before it if the turn must begin with thinking."""
     pieces = [*thoughts] if starts_thinking else []
     for number, call in enumerate(called):
         between = thoughts if number == 0 else []
@@ -107,7 +107,7 @@ def _interleaved(thoughts: list[Piece], called: list[CallPiece], *, starts_think
 
 
 def _sealed(pieces: list[Piece], prompt: Prompt) -> list[Piece]:
-    """The pieces with each thought bound to everything that it follows."""
+    """The pieces, with each thought signed for everything before it."""
     if not any(isinstance(piece, ThoughtPiece) for piece in pieces):
         return pieces
     trail = trail_of(prompt)
@@ -129,7 +129,7 @@ def _thoughts(request: MessagesRequest, prompt: Prompt, orders: Orders) -> list[
         return []
     thought = thought_text(prompt)
     if not ordered:
-        # Adaptive thinking suits its length to the room there is.
+        # Adaptive thinking fits its length to the limit.
         thought = thought[: request.max_tokens // 4 * CHARACTERS]
     asked = request.thinking.display if request.thinking else None
     display = asked if isinstance(asked, str) else prompt.model.display

@@ -1,4 +1,4 @@
-"""Answers on the wire: with the headers that Anthropic sends, at once or played out in time."""
+"""HTTP answers with Anthropic's headers, sent in one piece or over time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MESSAGES_OF_STATUSES = {
 def answer(
     value: Any, received: ReceivedRequest | None = None, *, status: int = 200, request_id: str | None = None
 ) -> Response:
-    """A value as JSON, all of it at once."""
+    """A JSON answer in one piece."""
     if received is not None:
         received.answered(status, value)
         received.finish(Ending.COMPLETE)
@@ -42,7 +42,7 @@ def answer(
 
 
 def refusal(error: MessagesError, received: ReceivedRequest | None) -> Response:
-    """An error as the answer that it is."""
+    """The answer for an error."""
     request_id = new_id("req")
     response = answer(error_body(error, request_id), received, status=error.status, request_id=request_id)
     if error.status == 401 and "anthropic-workspace-id" in response.headers:
@@ -54,7 +54,7 @@ def refusal(error: MessagesError, received: ReceivedRequest | None) -> Response:
 
 
 def streamed(stream: list[Event], orders: Orders, received: ReceivedRequest, *, pause_seconds: float) -> Response:
-    """An answer as its events, one after the other, as far as the orders let it come."""
+    """A streamed answer, up to where the orders interrupt it."""
     request_id = new_id("req")
     if orders.cut or orders.error_status:
         stream = first_half(stream)
@@ -72,7 +72,7 @@ def streamed(stream: list[Event], orders: Orders, received: ReceivedRequest, *, 
 
 
 def at_once(body: bytes, orders: Orders, received: ReceivedRequest, *, lead_seconds: float) -> Response:
-    """An answer in one piece, after the time that writing it takes; half of it when a cut is ordered."""
+    """An unstreamed answer, after the time that generating it takes; half of it if a cut is ordered."""
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     return Performance(
         [body[: len(body) // 2] if orders.cut else body],
@@ -85,13 +85,13 @@ def at_once(body: bytes, orders: Orders, received: ReceivedRequest, *, lead_seco
 
 
 def ordered_error(status: int) -> MessagesError:
-    """The error that someone asked for."""
+    """An error that was ordered."""
     kind = error_type(status).replace("_", " ")
     return MessagesError(status, _MESSAGES_OF_STATUSES.get(status, f"Simulated {kind}"))
 
 
 def _headers(request_id: str, received: ReceivedRequest | None) -> dict[str, str]:
-    """The headers of every answer. The allowances are always those of someone who has just begun."""
+    """The headers of every answer. The rate limits are always those of an account without earlier requests."""
     reset = datetime.fromtimestamp(int(time.time()) + 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     headers = {
         "date": formatdate(usegmt=True),

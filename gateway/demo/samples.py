@@ -1,4 +1,4 @@
-"""Values made up to fit a JSON Schema, out of the words of a prompt where they suit."""
+"""Sample values for a JSON Schema, made of words of the prompt if possible."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a prompt offers to fill values with."""
+    """The parts of a prompt that can fill values."""
 
     text: str
     places: list[str] = field(default_factory=list)
     place: str = "Paris"
 
     def at(self, number: int) -> Words:
-        """The same words, seen from the prompt's nth place."""
+        """The same words, for the nth place in the prompt."""
         return Words(self.text, self.places, self.places[number % len(self.places)] if self.places else self.place)
 
 
 def words_of(text: str) -> Words:
-    """The words of a prompt, its places first to last: `in Paris and New York` has two."""
+    """The words of a prompt, with its places in order: `in Paris and New York` has two."""
     found = [place for match in _PLACES.findall(text) for place in _BETWEEN_PLACES.split(match)]
     places = list(dict.fromkeys(found))
     return Words(text, places, places[0] if places else "Paris")
 
 
 def sample(schema: dict[str, Any], words: Words, *, everything: bool) -> Any:
-    """A value for a schema: with all of an object's properties, or only the required ones."""
+    """A value for a schema, with all properties of objects or only the required ones."""
     return _Sampler(schema, words, everything).value(schema, "", 0)
 
 
@@ -59,7 +59,7 @@ class _Sampler:
     root: dict[str, Any]
     words: Words
     everything: bool
-    # A schema that refers to itself may never end, and grow with each level.
+    # A recursive schema may never end, and grows with each level.
     values_left: int = _MAX_VALUES
 
     def value(self, schema: Any, name: str, depth: int) -> Any:
@@ -104,7 +104,7 @@ class _Sampler:
         properties: dict[str, Any] = schema.get("properties") or {}
         required = [name for name in schema.get("required") or [] if name in properties]
         names = list(properties) if self.everything else required
-        # The grammar of structured outputs writes the required properties first.
+        # Structured outputs write required properties first.
         ordered = sorted(names, key=lambda name: name not in required)
         return {name: self.value(properties[name], name, depth + 1) for name in ordered}
 
@@ -129,7 +129,7 @@ class _Sampler:
         return text[:200] or "simulated"
 
     def _target(self, reference: object) -> Any:
-        """What an internal reference points to; anything else reads as a plain string's schema."""
+        """The target of an internal reference; for any other reference, the schema of a string."""
         target: Any = self.root
         for step in str(reference).removeprefix("#").strip("/").split("/"):
             if not isinstance(target, dict) or (step and step not in target):

@@ -24,10 +24,10 @@ _COMBINERS = ("oneOf", "not", "if", "then", "else")
 
 
 class _Keywords(msgspec.Struct):
-    """The keywords whose values are looked at here, as draft 2020-12 shapes them."""
+    """The keywords that are checked, with their types in draft 2020-12."""
 
     type: _Type | list[_Type] = "object"
-    # The API's own types allow null for these two.
+    # The API permits null for these two.
     properties: dict[str, bool | dict[str, Any]] | None = None
     required: list[str] | None = None
     items: bool | dict[str, Any] = True
@@ -44,13 +44,13 @@ class _Keywords(msgspec.Struct):
     min_items: Annotated[int, msgspec.Meta(ge=0)] = msgspec.field(name="minItems", default=0)
 
     def inner(self) -> list[bool | dict[str, Any]]:
-        """The schemas inside."""
+        """The nested schemas."""
         named = [*(self.properties or {}).values(), *self.defs.values(), *self.definitions.values()]
         return [*named, *self.any_of, *self.one_of, *self.all_of, self.items]
 
 
 def check_well_formed(schema: bool | dict[str, Any], path: str) -> None:
-    """Refuse what is no JSON Schema at all."""
+    """Refuse what is not a JSON Schema."""
     if isinstance(schema, bool):
         return
     try:
@@ -62,7 +62,7 @@ def check_well_formed(schema: bool | dict[str, Any], path: str) -> None:
 
 
 def check_schema(schema: bool | dict[str, Any], path: str) -> None:
-    """Refuse a schema that cannot be turned into a grammar; it is well-formed, and `path` opens the message."""
+    """Refuse a well-formed schema that cannot become a grammar; the message begins with `path`."""
     if isinstance(schema, bool):
         raise invalid(f"{path}: Boolean schemas are not supported")
     for name in _COMBINERS:

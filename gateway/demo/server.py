@@ -1,4 +1,4 @@
-"""The simulated upstream on a real socket, inside the running event loop."""
+"""Running the simulated upstream on a real socket, in the current event loop."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _logger.addFilter(lambda record: record.getMessage() != DROPPED_ON_PURPOSE)
 
 @dataclass(frozen=True, slots=True)
 class RunningUpstream:
-    """A simulated upstream that listens.
+    """A running simulated upstream.
 
-    `received` holds the last requests, newest last. An organization or a workspace whose id is put into `failing` gets
-    that status as its only answer.
+    `received` has the latest requests, newest last. An organization or a workspace whose id is in `failing` gets only
+    answers with that status.
     """
 
     base_url: str
@@ -39,7 +39,7 @@ class RunningUpstream:
 async def run_simulated_upstream(
     *, host: str = "127.0.0.1", port: int = 0, pace_seconds: float = 0.03
 ) -> AsyncIterator[RunningUpstream]:
-    """Serve until the block is left; port 0 takes a free one. Answers still going out then are cut off."""
+    """Serve until the block ends; port 0 uses a free one. Answers that are still being sent are cut off."""
     app = simulated_upstream(pace_seconds=pace_seconds)
     with _listener(host, port) as listener:
         server = await _started(app, listener)
@@ -53,7 +53,7 @@ async def run_simulated_upstream(
 
 
 class _QuietProtocol(HttpToolsProtocol):
-    """uvicorn's protocol without its logs, which belong to the gateway that may run in the same process."""
+    """uvicorn's protocol without its logs, since a gateway may run in the same process."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,8 +62,8 @@ class _QuietProtocol(HttpToolsProtocol):
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    # asyncio sets TCP_NODELAY only on sockets that name their protocol, which those of `socket.create_server` do not;
-    # without it every answer on a kept connection waits 40 ms for the client's delayed ACK.
+    # asyncio sets TCP_NODELAY only on sockets that name their protocol; those of `socket.create_server` do not.
+    # Without it, every answer on a reused connection waits 40 ms for the client's delayed ACK.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -78,7 +78,7 @@ def _listener(host: str, port: int) -> socket.socket:
 async def _started(app: Any, listener: socket.socket) -> uvicorn.Server:
     """A server that accepts connections.
 
-    `Server.serve` would take over the process's signals, log, and poll for its end; the parts it is made of do not.
+    Not with `Server.serve`, which installs signal handlers, logs, and polls for its end.
     """
     config = uvicorn.Config(
         app,
@@ -98,7 +98,7 @@ async def _started(app: Any, listener: socket.socket) -> uvicorn.Server:
 
 
 async def _stop(server: uvicorn.Server) -> None:
-    """Stop listening and hang up on everyone; the app sees its clients leave and ends by itself."""
+    """Stop listening and close all connections; the app sees its clients disconnect, and ends by itself."""
     for listening in server.servers:
         listening.close()
     for connection in [*server.server_state.connections]:

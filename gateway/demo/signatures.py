@@ -1,4 +1,4 @@
-"""Seals of thinking blocks: made here, and opened when the client hands them back."""
+"""Signatures of thinking blocks: made here, and verified when the client sends them back."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 _PREFIX: Final = b"\x12\xa4\x01dragoman-demo"
 _SIZE: Final = 16
 _DIGESTS: Final = 3
-# Nothing here is secret: who reads this code may forge thoughts for a model that does not exist.
+# Not a secret: forging thoughts of a simulated model harms nobody.
 _KEY: Final = b"The dragoman's seal"
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What a sealed block says of itself: the model that thought it, and digests of the rest."""
+    """The content of a signature: the model that made the thought, and digests of the rest."""
 
     model: str
     shown: bytes
@@ -25,22 +25,22 @@ class Seal:
     before: bytes
 
     def shows(self, text: str) -> bool:
-        """Whether this is the text that the block came with; what is put into a kept-back thought is ignored."""
+        """Whether this is the original text; the text of a thought that was not shown is ignored."""
         return self.shown in (_digest(text), _digest(""))
 
     def is_of(self, account: str) -> bool:
-        """Whether the block was given out to this account."""
+        """Whether the block was made for this account."""
         return self.account == _digest(account)
 
 
 def sealed(kind: str, *, model: str, shown: str, account: str, before: bytes) -> str:
-    """The signature, or the data, of a block of this kind; `before` is the digest of all that it follows."""
+    """The signature, or the data, of a block of this kind; `before` is the digest of everything before it."""
     facts = b"".join([_digest(shown), _digest(account), before, model.encode()])
     return base64.b64encode(_PREFIX + _mac(kind, facts) + facts).decode()
 
 
 def opened(kind: str, text: str) -> Seal | None:
-    """What a signature or data says; None where it was not made here, or not for a block of this kind."""
+    """Verify a signature or data; None if it was not made here, or not for a block of this kind."""
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError:

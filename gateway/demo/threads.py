@@ -1,4 +1,4 @@
-"""Threads: conversations that the simulated upstream holds for a workspace, by the ids of its answers."""
+"""Threads: conversations that the simulated upstream stores for a workspace, by the ids of its answers."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gateway.demo.errors import MessagesError, invalid
 
 _KEPT = 100
 _BETA = "message-threads-"
-# What a request takes from its thread, and may not give again.
+# Fields that come from the thread, and must not be sent again.
 _CREATE_ONLY = ("system", "tools")
 
 
 class Threads:
-    """The latest threads; each message can be continued once, and in its workspace only."""
+    """The latest threads; each message can be continued once, and only in its workspace."""
 
     def __init__(self) -> None:
         self._held: OrderedDict[tuple[Account, str], dict[str, Any]] = OrderedDict()
         self._continued: OrderedDict[tuple[Account, str], None] = OrderedDict()
 
     def whole(self, body: bytes, account: Account, betas: list[str]) -> bytes:
-        """The body with the conversation that it continues; `MessagesError` where that is not held here."""
+        """The body with the conversation that it continues; raises `MessagesError` if that is not stored here."""
         asked = _object(body)
         thread = asked.get("thread")
         if not isinstance(thread, dict) or not any(beta.startswith(_BETA) for beta in betas):
@@ -41,7 +41,7 @@ class Threads:
         return msgspec.json.encode(asked | held | {"messages": [*held["messages"], *asked["messages"]]})
 
     def hold(self, body: bytes, account: Account, answer: dict[str, Any]) -> None:
-        """Keep the conversation up to this answer, if its request asks for that."""
+        """Store the conversation up to this answer, if the request asks for it."""
         asked = _object(body)
         thread = asked.get("thread")
         if not isinstance(thread, dict):
@@ -62,6 +62,6 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        # What is wrong with it is said by whoever reads it all.
+        # The validation of the whole body reports what is wrong with it.
         return {}
     return found if isinstance(found, dict) else {}

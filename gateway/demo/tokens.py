@@ -1,4 +1,4 @@
-"""How many tokens something is: about four characters each, the same number every time."""
+"""Token counts: about four characters a token, always the same for the same input."""
 
 from __future__ import annotations
 

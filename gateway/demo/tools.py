@@ -1,4 +1,4 @@
-"""Tool definitions: reading them, and the rules they follow."""
+"""Tool definitions: reading them, and their rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ANTHROPIC_TYPE = re.compile(
 
 
 class AnthropicTool(msgspec.Struct, kw_only=True):
-    """A tool whose definition Anthropic keeps; the interpreter never calls one."""
+    """A tool that Anthropic defines; the simulated model never calls one."""
 
     type: str
     name: str = ""
@@ -34,7 +34,7 @@ AnyTool = CustomTool | AnthropicTool
 
 
 def read_tools(definitions: Sequence[dict[str, Any]]) -> list[AnyTool]:
-    """The tools of a request, each by the rules of its kind, their names unique."""
+    """Read the tools of a request; checks the rules of each kind, and that names are unique."""
     tools = [_read_tool(definition, f"tools.{place}") for place, definition in enumerate(definitions)]
     names = [tool.name for tool in tools if tool.name]
     if len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""What stands before a thinking block, as one digest: tools, system, and the conversation block by block."""
+"""Everything before a thinking block, as one digest: tools, system prompt, and the conversation block by block."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any, Final
 import msgspec
 
 _SIZE: Final = 16
-# What means the same as leaving the field out.
+# Values that mean the same as a missing field.
 _USUAL: Final[dict[str, Any]] = {"type": "custom", "caller": {"type": "direct"}, "description": ""}
 
 JSONObject = Mapping[str, Any]
 
 
 class Trail:
-    """A running digest; equal for two requests that say the same in other words of JSON.
+    """A running digest, which does not depend on the spelling of JSON.
 
-    A text is the same as one text block, messages of one role in a row the same as one message, and cache marks count
-    for nothing.
+    A text equals one text block, consecutive messages of one role equal one message, and cache marks do not count.
     """
 
     def __init__(self, tools: Iterable[JSONObject], system: str | list[dict[str, Any]]) -> None:
@@ -32,33 +31,33 @@ class Trail:
             self.add(block)
 
     def turn(self, role: str) -> None:
-        """Go on to this role, which may have been speaking already."""
+        """Begin a turn of this role, unless it is the current role already."""
         if role != self._role:
             self._role = role
             self._take(role)
 
     def add(self, block: JSONObject) -> None:
-        """Take in a block of the role that speaks."""
+        """Add a block of the current role."""
         self._take(_plain(block))
 
     def digest(self) -> bytes:
-        """All that was taken in so far."""
+        """The digest so far."""
         return self._hash.copy().digest()
 
     def _take(self, value: Any) -> None:
-        # JSON has no line breaks outside of its texts' escapes, so no two rows of values read alike.
+        # Encoded JSON contains no line breaks, so different sequences of values have different bytes.
         self._hash.update(msgspec.json.encode(value, order="sorted") + b"\n")
 
 
 def _plain(block: JSONObject) -> dict[str, Any]:
-    """A block or tool without what does not count."""
+    """A block or tool without the fields that do not count."""
     kept = {
         name: value
         for name, value in block.items()
         if name != "cache_control" and value is not None and value != _USUAL.get(name, ...)
     }
     if block.get("type") == "thinking":
-        # Its signature says it all; text that is put into a kept-back thought is ignored.
+        # The signature identifies the thought; the text of one that was not shown is ignored.
         del kept["thinking"]
     if block.get("type") == "tool_result":
         kept["content"] = [_plain(inner) for inner in _as_blocks(block.get("content") or "")]

@@ -1,4 +1,4 @@
-"""The rules of `POST /v1/messages` and of counting, in the API's own words where these are known."""
+"""The rules of `POST /v1/messages` and of token counting, with the API's messages where these are known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.demo.wire import CountRequest, MessagesRequest, OutputConfig, Think
 VERSIONS = ("2023-06-01", "2026-10-21")
 NEWEST_VERSION = VERSIONS[-1]
 
-# Body fields that exist only for those who send one of these `anthropic-beta` values.
+# Fields that exist only with one of these `anthropic-beta` values.
 _BETA_FIELDS = {
     "context_management": ("context-management-", "compact-"),
     "mcp_servers": ("mcp-client-",),
@@ -48,7 +48,7 @@ _USE_ADAPTIVE = 'Use "thinking.type.adaptive" and "output_config.effort" to cont
 def read_messages_request(
     body: bytes, version: str, betas: Collection[str], account: str
 ) -> tuple[MessagesRequest, Prompt]:
-    """A request to be answered, and its prompt; any broken rule is a `MessagesError`."""
+    """Read a request and its prompt; raises `MessagesError` for any broken rule."""
     request = decode(body, MessagesRequest)
     _move_format(request)
     prompt = _checked_prompt(request, version, betas, account)
@@ -57,14 +57,14 @@ def read_messages_request(
 
 
 def read_count_request(body: bytes, version: str, betas: Collection[str], account: str) -> Prompt:
-    """A prompt that only wants to be counted."""
+    """Read a request that only counts tokens."""
     request = decode(body, CountRequest)
     _move_format(request)
     return _checked_prompt(request, version, betas, account)
 
 
 def _move_format(request: CountRequest) -> None:
-    """What `output_config` has now was a field of its own before; it is taken still."""
+    """Accept `output_format`, the older field for `output_config.format`."""
     config = request.output_config or OutputConfig()
     if request.output_format and config.format is None:
         config.format, request.output_config = request.output_format, config
@@ -211,14 +211,14 @@ def _check_tool_choice(prompt: Prompt) -> None:
     if not prompt.forces_a_tool:
         return
     if not prompt.model.forced_tools:
-        # That this is refused is documented, the words are not.
+        # The documentation says that this is refused, but not with which message.
         raise invalid(f"tool_choice: forced tool use ('{choice.type}') is not supported for this model. Use 'auto'.")
     if prompt.thinking_type == "enabled":
         raise invalid("Thinking may not be enabled when tool_choice forces tool use.")
 
 
 def _check_newest_version(prompt: Prompt) -> None:
-    """What `2026-10-21` no longer takes inside messages."""
+    """Refuse what `2026-10-21` no longer accepts in messages."""
     for place, turn in enumerate(prompt.turns):
         for number, block in enumerate(turn.blocks):
             path = f"messages.{place}.content.{number}.{block.type}"

@@ -1,4 +1,4 @@
-"""The shape of a Messages request: structs, and the words the API has for a body that does not fit them."""
+"""The structs of a Messages request, and the API's error messages for a body that does not match them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ _T = TypeVar("_T")
 
 
 class Exact(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What Messages reads strictly: a field it does not know is an error."""
+    """Base class of strict structs: an unknown field is an error."""
 
 
 class CacheControl(Exact):
-    """A cache mark."""
-
     type: str
     ttl: str | None = None
     scope: str | None = None
 
 
 class MessageOutputConfig(Exact):
-    """What a system message changes of the `output_config` from there on."""
+    """The `output_config` of a system message, which applies from there on."""
 
     effort: str | None = None
 
@@ -46,14 +44,12 @@ class Message(Exact):
 
 
 class BlockBinding(Exact):
-    """What is to become of thinking whose prefix has changed."""
+    """What to do with thinking whose prefix has changed."""
 
     prefix_mismatch_behavior: str
 
 
 class Thinking(Exact):
-    """The `thinking` field."""
-
     type: str
     budget_tokens: int | UnsetType = UNSET
     display: str | UnsetType | None = UNSET
@@ -61,31 +57,23 @@ class Thinking(Exact):
 
 
 class OutputFormat(Exact):
-    """A structured output's form."""
-
     type: str
     schema: dict[str, Any]
 
 
 class OutputConfig(Exact):
-    """The `output_config` field."""
-
     effort: str | None = None
     format: OutputFormat | None = None
     task_budget: dict[str, Any] | UnsetType = UNSET
 
 
 class ToolChoice(Exact):
-    """The `tool_choice` field."""
-
     type: str
     name: str | UnsetType = UNSET
     disable_parallel_tool_use: bool | UnsetType = UNSET
 
 
 class CustomTool(Exact):
-    """A tool that the caller runs."""
-
     name: str
     input_schema: dict[str, Any]
     type: str | None = None
@@ -99,8 +87,6 @@ class CustomTool(Exact):
 
 
 class Metadata(Exact):
-    """The `metadata` field."""
-
     user_id: str | None = None
 
 
@@ -143,7 +129,7 @@ class MessagesRequest(CountRequest, kw_only=True):
 
 
 def decode(body: bytes, kind: type[_T]) -> _T:
-    """The body as a struct; a mistake is a 400 in the API's words."""
+    """Decode a body; a mistake is a 400 with the API's message."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
@@ -153,7 +139,7 @@ def decode(body: bytes, kind: type[_T]) -> _T:
 
 
 def convert(value: object, kind: type[_T], path: str) -> _T:
-    """A decoded value as a struct; `path` says where it stood, e.g. `messages.0.content.1.text`."""
+    """Convert a decoded value to a struct; `path` is its place, e.g. `messages.0.content.1.text`."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -175,7 +161,7 @@ _KINDS = {
 
 
 def _in_words(problem_and_place: str, path: str) -> MessagesError:
-    """A msgspec complaint in the words of the API, `messages.0.role: Field required`."""
+    """The API's message for an error of msgspec, e.g. `messages.0.role: Field required`."""
     match = _MISTAKE.fullmatch(problem_and_place)
     problem, place = (match["problem"], match["place"] or "") if match else (problem_and_place, "")
     places = [*filter(None, [path, re.sub(r"\[(\d+)\]", r".\1", place)])]

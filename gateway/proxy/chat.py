@@ -5,7 +5,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-from gateway.proxy.exchange import Attempt, Exchange, NoAnswerError
+from gateway.proxy.attempt import Attempt
+from gateway.proxy.exchange import Exchange, NoAnswerError
 from gateway.proxy.ports import Client, UpstreamAnswer
 from gateway.proxy.refusals import drain
 from gateway.proxy.relay import pass_on, relay

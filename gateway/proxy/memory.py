@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Protocol, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.keypool import Account
@@ -22,7 +23,6 @@ from translators.chat.turns import (
     Origin,
     Past,
     Recalled,
-    is_sealed,
     kept_places,
     kept_turn,
     keys_in_steps,
@@ -42,6 +42,7 @@ _MOST_REFUSED: Final = 10_000
 _KNOWN_BYTES: Final = 8 * 2**20
 # So many places of a conversation are looked at, the latest, before it is taken for one of which nothing is kept.
 _FIRST_PLACES: Final = 8
+_NONE_REFUSED: Final[frozenset[bytes]] = frozenset()
 
 
 @dataclass(slots=True)
@@ -125,46 +126,67 @@ class TurnMemory:
         """
         if not has_history(chat):
             return {}
-        take = run or _at_once
-        history = await take(history_in_steps(chat, scope))
-        keys = {model: await take(keys_in_steps(history, chat.messages, model)) for model in rows}
-        wanted = [key for listed in keys.values() for key in listed]
-        found = await self.store.fetch(wanted) if wanted else {}
-        refused = await take(self._refused_of(chat.messages))
+        steps, messages = history_in_steps(chat, scope), chat.messages
+        history = in_one_go(steps) if run is None else await run(steps)
+        wanted: dict[str, list[bytes]] = {}
+        for model in rows if history.turns else ():
+            look = keys_in_steps(history, messages, model)
+            wanted[model] = in_one_go(look) if run is None else await run(look)
+        found = await self.store.fetch([key for keys in wanted.values() for key in keys]) if wanted else {}
+        refused = _NONE_REFUSED
+        if self._refused:
+            check = self._refused_of(messages)
+            refused = in_one_go(check) if run is None else await run(check)
         recollections = {}
         for model, row in rows.items():
-            there = await take(places_in_steps(history, chat.messages, keys[model], found, model))
-            moved = await self._by_place(there, found) if there else {}
-            steps = recall_in_steps(
-                history,
-                chat.messages,
-                [moved.get(key, (key, b""))[0] for key in keys[model]],
-                {**found, **dict(moved.values())},
-                is_bound=row.binds_thinking,
-                known=self._known,
-            )
-            made, left_out = await take(steps)
-            if moved and left_out in (None, "edited") and _latest(moved) not in (made.keys if made else ()):
-                left_out = "unknown"
-            begin = run_of(history, chat.messages, keys[model], found.keys() | moved.keys())
-            recollections[model] = _recollection(history, model, refused, (made, left_out), self.counts, begin)
+            recalled = _Found()
+            if wanted:
+                recalled = await self._recall(history, messages, wanted[model], found, model, row, run)
+            recollections[model] = _recollection(history, model, refused, recalled, self.counts)
         return recollections
 
-    async def _by_place(
-        self, places: Mapping[bytes, bytes], found: Mapping[bytes, bytes]
+    async def _recall(
+        self,
+        history: History,
+        messages: Sequence[ChatMessage],
+        keys: Sequence[bytes],
+        found: Mapping[bytes, bytes],
+        model: str,
+        row: ModelRow,
+        run: "StepRunner | None",
+    ) -> "_Found":
+        """What one model gets back; `found` is what is kept under the `keys`.
+
+        Those that are not there are looked for by their places. Where nothing stands at the latest places, as in a
+        conversation without thinking, the others are not looked at.
+        """
+        look = places_in_steps(history, messages, keys, found, model, most=_FIRST_PLACES)
+        places = in_one_go(look) if run is None else await run(look)
+        pointers = await self.store.fetch([*places]) if places else {}
+        moved: dict[bytes, tuple[bytes, bytes]] = {}
+        if pointers:
+            if len(places) == _FIRST_PLACES:
+                look = places_in_steps(history, messages, keys, found, model)
+                places = in_one_go(look) if run is None else await run(look)
+                pointers = pointers | await self.store.fetch([*islice(places, _FIRST_PLACES, None)])
+            moved = await self._moved(places, pointers, found)
+        begin = run_of(history, messages, keys, found.keys() | moved.keys() if moved else found)
+        if moved:
+            keys = [moved.get(key, (key, b""))[0] for key in keys]
+            found = {**found, **dict(moved.values())}
+        steps = recall_in_steps(history, messages, keys, found, is_bound=row.binds_thinking, known=self._known)
+        made, left_out = in_one_go(steps) if run is None else await run(steps)
+        if moved and left_out in (None, "edited") and _latest(moved) not in (made.keys if made else ()):
+            left_out = "unknown"
+        return _Found(made, left_out, begin)
+
+    async def _moved(
+        self, places: Mapping[bytes, bytes], pointers: Mapping[bytes, bytes], found: Mapping[bytes, bytes]
     ) -> dict[bytes, tuple[bytes, bytes]]:
         """Turns that stand at these places: by the keys that they were looked for under, their own and their values.
 
         A turn may stand at the place of its run as well: it counts once, and not where it was `found` by its key.
-
-        Where nothing stands at the latest places, as in a conversation without thinking, the others are not looked at.
         """
-        latest = [*islice(places, _FIRST_PLACES)]
-        pointers = await self.store.fetch(latest)
-        if not pointers:
-            return {}
-        if len(places) > _FIRST_PLACES:
-            pointers = pointers | await self.store.fetch([*islice(places, _FIRST_PLACES, None)])
         values = await self.store.fetch([own for own in pointers.values() if own not in found])
         kept = [(key, pointers[place]) for place, key in places.items() if pointers.get(place) in values]
         latest_of = {own: key for key, own in reversed(kept)}
@@ -219,34 +241,37 @@ def _latest(moved: Mapping[bytes, tuple[bytes, bytes]]) -> bytes:
     return next(iter(moved.values()))[0]
 
 
+class _Found(Struct, frozen=True):
+    """The turns that go back, or why none do, and the place of the run of turns that the answer belongs to."""
+
+    made: Recalled | None = None
+    left_out: LeftOut | None = None
+    run: bytes = b""
+
+
 class StepRunner(Protocol):
     """Takes the steps of long work, in between of which others have their turns."""
 
     def __call__(self, steps: Generator[None, None, T], /) -> Awaitable[T]: ...
 
 
-async def _at_once(steps: Generator[None, None, T]) -> T:
-    return in_one_go(steps)
-
-
 def _recollection(
     history: History,
     model: str,
     refused: frozenset[bytes],
-    recalled: tuple[Recalled | None, LeftOut | None],
+    recalled: "_Found",
     counts: TurnCounts,
-    run: bytes,
 ) -> Recollection:
-    made, left_out = recalled
-    left_out = "refused" if refused else left_out
+    made = recalled.made
+    left_out = "refused" if refused else recalled.left_out
     if left_out is not None:
         counts.leave_out(left_out)
     head = made.head if made else b""
-    origin = Origin(history.end, model, history.ground, head, is_gap=left_out is not None, run=run)
+    origin = Origin(history.end, model, history.ground, head, left_out is not None, recalled.run)
     past = Past(made.contents if made else {}, refused, left_out=left_out, origin=origin)
     if made is None:
         return Recollection(past, counts=counts)
     counts.restored += 1
     # What holds nothing sealed holds anywhere.
-    account = Account(*made.signer) if is_sealed(made) else None
+    account = Account(*made.signer) if made.is_sealed else None
     return Recollection(past, account, made.keys, counts)

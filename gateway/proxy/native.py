@@ -8,7 +8,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from gateway.proxy.exchange import Attempt, Exchange, NoAnswerError
+from gateway.proxy.attempt import Attempt
+from gateway.proxy.exchange import Exchange, NoAnswerError
 from gateway.proxy.makers import Maker, Makers
 from gateway.proxy.ports import Call, Client, Endpoint, Upstream, UpstreamAnswer
 from gateway.proxy.refusals import MAX_ERROR_BYTES

@@ -26,10 +26,14 @@ class Progress(Struct):
 
     `upstream_headers` are those of the latest answer's head, until the caller's own head has left. `failures` say what
     went wrong, `said` what upstream said of it, which may quote the request. `first_token_seconds` is the time from
-    when the request was understood to the first content for the caller.
+    when the request was understood (`began_at`) to the first content for the caller.
+
+    `is_asking`: an attempt runs, so that an answer may begin at any moment. `is_committed`: the caller has seen
+    content. `is_answered`: an attempt has come to its end, and there is no other.
     """
 
     model: str
+    began_at: float = 0.0
     attempts: list[AttemptRecord] = field(default_factory=list)
     adjusted: str | None = None
     fallback: str | None = None
@@ -39,6 +43,9 @@ class Progress(Struct):
     said: list[str] = field(default_factory=list)
     waited_seconds: float = 0.0
     first_token_seconds: float | None = None
+    is_asking: bool = False
+    is_committed: bool = False
+    is_answered: bool = False
 
     def note(self, whose: str, failure: Failure) -> None:
         """Take down what a key, or a model, has failed with."""

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol, TypeVar
 
-from gateway.proxy.exchange import Attempt
+from gateway.proxy.attempt import Attempt
 from gateway.proxy.ports import Client, Outgoing, UpstreamAnswer
 from gateway.proxy.refusals import drain
 from translators.errors import FailedError, Failure

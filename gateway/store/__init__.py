@@ -1,4 +1,4 @@
-"""What outlives a request: a memory in each process, and behind it SQLite, or Valkey for several machines."""
+"""What outlives a request: a cache in each process, backed by SQLite, or by Valkey for several machines."""
 
 from gateway.store.layered import Counts, LayeredStore
 from gateway.store.opening import database_file, how_to_share, is_shared, kind_of, open_store, place_in_words

@@ -1,26 +1,26 @@
-"""What lies behind the memory, as the store in front of it sees it."""
+"""The interface of what backs the memory: SQLite or Valkey."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 OTHER_KEY: Final = (
-    "The store was written with another encryption key: what it holds is not found any more, and leaves with time"
+    "The store was written with another encryption key: its turns are not found any more, and will expire"
 )
 
 
 class TroubleError(Exception):
-    """It cannot be used at the moment; the text says why, for the log, and holds no secret."""
+    """The backing cannot be used at the moment; the text says why, for the log, and holds no secret."""
 
 
 class Found(NamedTuple):
-    """What was read: values with the moments when they were put (seconds since 1970), and how many cannot be opened."""
+    """Values with the times when they were put (seconds since 1970), and how many could not be decrypted."""
 
     values: Mapping[bytes, tuple[bytes, float]]
     unreadable: int = 0
 
 
 class Change(NamedTuple):
-    """A value to keep under a key from this moment on (seconds since 1970), or None: nothing any more."""
+    """A value to keep under a key, put at `moment` (seconds since 1970); None deletes what is there."""
 
     key: bytes
     value: bytes | None
@@ -28,29 +28,29 @@ class Change(NamedTuple):
 
 
 class Backing(Protocol):
-    """A place that outlives the process; what it raises is a `TroubleError`."""
+    """Storage that outlives the process; every method raises only `TroubleError`."""
 
     @property
     def largest(self) -> int:
-        """Larger values are not worth to be sent there."""
+        """The size limit: larger values are not sent there."""
         ...
 
     async def open(self) -> None:
-        """Make sure that it can be used; everything else does so as well."""
+        """Check that it can be used. Optional: the other methods open it on demand."""
         ...
 
     async def read(self, keys: Sequence[bytes]) -> Found:
-        """What there is under these keys, in one query."""
+        """Read the values of these keys in one query."""
         ...
 
     async def write(self, changes: Sequence[Change]) -> None:
-        """Make these changes, all or none; each key occurs once."""
+        """Make all of these changes or none; each key occurs once."""
         ...
 
     def used(self, keys: Sequence[bytes]) -> None:
-        """These were used, though not from here: to be taken down with the next change."""
+        """These keys were used in memory; their time of use is written with the next change."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything; what is read or written later opens it again."""
+        """Release all resources; a later read or write opens it again."""
         ...

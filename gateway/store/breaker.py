@@ -1,9 +1,9 @@
-"""When something that fails is left alone, and when it is tried again; pure."""
+"""A circuit breaker for the store: when to stop trying, and when to try again; pure."""
 
 from dataclasses import dataclass
 from typing import Final
 
-# So many failures in a row are taken for chance.
+# This many failures in a row do not open it.
 TOLERATED: Final = 3
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -11,14 +11,14 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 
 @dataclass(slots=True)
 class Breaker:
-    """Lets everything through until it fails in a row, then one trial now and then."""
+    """Admits every try until several fail in a row, then one trial after each pause."""
 
     failures: int = 0
     trials: int = 0
     retry_at: float = 0.0
 
     def allows(self, now: float) -> bool:
-        """Whether to try; where it fails, others wait for the outcome of the one that tries."""
+        """Whether to try. After failures, others wait for the result of the one that tries."""
         if self.failures < TOLERATED:
             return True
         if now < self.retry_at:
@@ -28,11 +28,10 @@ class Breaker:
         return True
 
     def failed(self, now: float) -> None:
-        """It has failed once more; many at one time are not more than the first."""
+        """A try failed; however many fail together, the pause begins once."""
         self.failures += 1
         if self.failures == TOLERATED:
             self.retry_at = now + FIRST_PAUSE_SECONDS
 
     def succeeded(self) -> None:
-        """It works."""
         self.failures = self.trials = 0

@@ -1,4 +1,4 @@
-"""One connection to the SQLite file: its schema, what is asked of it, and the room it may take. For one thread."""
+"""One connection to the SQLite file, for one thread: the schema, the queries, and the size limit."""
 
 import contextlib
 import sqlite3
@@ -9,21 +9,21 @@ from typing import Final, NamedTuple
 from gateway.store.backing import TroubleError
 
 SCHEMA_VERSION: Final = 1
-# "DRGM": so that another program's database is not taken for ours.
+# "DRGM", which tells our database from another program's.
 _APPLICATION_ID: Final = 0x4452474D
-# Other workers write for some milliseconds; longer than this one of them hangs.
+# Other workers hold the lock for some milliseconds; after this time one of them must be stuck.
 _BUSY_MILLISECONDS: Final = 2000
-# Beside the database its write-ahead log takes room, which counts as well.
+# The write-ahead log counts towards the size limit too.
 _LARGEST_LOG_BYTES: Final = 16 * 1024 * 1024
 _LOG_SHARE: Final = 4
 _PAGE_BYTES: Final = 4096
-# What a row takes beside its value: its own columns, and its places in three indexes.
+# The overhead of a row: its other columns, and its entries in three indexes.
 _ROW_BYTES: Final = 256
 _MOST_KEYS_A_QUERY: Final = 500
 _EVICTED_AT_ONCE: Final = 32
-# Where room has to be made, a little more is made, so that not every write has to.
+# Make a little more room than needed, so that not every write has to make some.
 _SPARE_SHARE: Final = 50
-# So many rows that are too old go with each write, and so many free pages back to the file system.
+# Each write deletes at most this many expired rows, and returns at most this many free pages to the file system.
 _EXPIRED_AT_ONCE: Final = 200
 _VACUUMED_AT_ONCE: Final = 256
 _SCHEMA: Final = (
@@ -31,7 +31,7 @@ _SCHEMA: Final = (
     "(place BLOB PRIMARY KEY, sealed BLOB NOT NULL, written_at REAL NOT NULL, used_at REAL NOT NULL)",
     "CREATE INDEX turns_written_at ON turns (written_at)",
     "CREATE INDEX turns_used_at ON turns (used_at)",
-    # Who has written here: the names of secrets, each with something that it has sealed.
+    # The secrets that were used here: the name of each, and something that it sealed.
     "CREATE TABLE probes (name TEXT PRIMARY KEY, sealed BLOB NOT NULL)",
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
@@ -46,7 +46,7 @@ _EVICT: Final = "DELETE FROM turns WHERE rowid IN (SELECT rowid FROM turns ORDER
 
 
 class Row(NamedTuple):
-    """One row, its key and value in the form that lies on the disk."""
+    """One row, with its key and value as they are on disk."""
 
     place: bytes
     sealed: bytes
@@ -54,24 +54,24 @@ class Row(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """How much room a database may take with all its files, and how long a row is kept."""
+    """The maximum size of a database with all its files, and how long a row is kept."""
 
     bytes: int
     keep_seconds: float
 
     @property
     def log_bytes(self) -> int:
-        """The part of the write-ahead log."""
+        """The share of the write-ahead log."""
         return min(_LARGEST_LOG_BYTES, self.bytes // _LOG_SHARE)
 
     @property
     def largest(self) -> int:
-        """The largest value worth keeping; some of them fit into the log at once."""
+        """The largest value that is kept; several of them fit into the log together."""
         return self.log_bytes // 4
 
 
 class Work(NamedTuple):
-    """Changes to be made in one transaction: rows to write, places to empty, places that were used."""
+    """Changes for one transaction: rows to write, places to delete, places that were used."""
 
     rows: Sequence[Row]
     gone: Sequence[bytes]
@@ -80,11 +80,11 @@ class Work(NamedTuple):
 
 
 class Database:
-    """An open file, set up where it is new; raises `sqlite3.Error`, or `TroubleError` for a file that is not ours."""
+    """An open database, set up if new; raises `sqlite3.Error`, or `TroubleError` for another program's file."""
 
     def __init__(self, file: Path, bounds: Bounds) -> None:
         self._bounds = bounds
-        # Transactions are begun and ended below, in words.
+        # Autocommit: `_Transaction` begins and ends transactions explicitly.
         self._connection = sqlite3.connect(file, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1000)
         try:
             self._set_up()
@@ -93,7 +93,7 @@ class Database:
             raise
 
     def read(self, places: Sequence[bytes]) -> list[Row]:
-        """The rows that are there."""
+        """Read the rows that exist."""
         rows: list[Row] = []
         for begin in range(0, len(places), _MOST_KEYS_A_QUERY):
             asked = places[begin : begin + _MOST_KEYS_A_QUERY]
@@ -103,39 +103,39 @@ class Database:
         return rows
 
     def write(self, work: Work) -> None:
-        """Make all changes or none, within the bounds."""
+        """Make all changes or none, within the size limit."""
         with _Transaction(self._connection):
             self._connection.executemany(_DELETE, [(place,) for place in work.gone])
             self._connection.execute(_EXPIRE, (work.now - self._bounds.keep_seconds, _EXPIRED_AT_ONCE))
             self._connection.executemany(_TOUCH, [(work.now, place, work.now) for place in work.used])
-            # What is written is not what has to make room for it.
+            # Before the write, so that it does not delete the rows that it is about to write.
             self._make_room(sum(map(_pages_of, work.rows)))
             rows = [(row.place, row.sealed, work.now, row.used_at) for row in work.rows]
             self._connection.executemany(_INSERT, rows)
         if self._number("freelist_count") > max(_VACUUMED_AT_ONCE, self._number("page_count") // _LOG_SHARE):
-            # Python ends a statement without columns after its first step, except in a script.
+            # Python runs only the first step of a statement without columns, except in a script.
             self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUMED_AT_ONCE})")
 
     def probes(self) -> dict[str, bytes]:
-        """The names of the secrets that have sealed something here, and what."""
+        """The secrets that were used here: name to probe."""
         return dict(self._connection.execute("SELECT name, sealed FROM probes"))
 
     def add_probe(self, name: str, sealed: bytes) -> None:
-        """Another secret is used from now on."""
+        """Record another secret."""
         self._connection.execute("INSERT OR REPLACE INTO probes VALUES (?, ?)", (name, sealed))
 
     def close(self) -> None:
-        """Close it; the last one to do so puts the log into the database."""
+        """Close the connection; the last one to close writes the log into the database."""
         self._connection.close()
 
     def _set_up(self) -> None:
-        # Before anything is written, or it has no effect.
+        # Has an effect only before anything is written.
         self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         is_new = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not is_new:
             _check_ours(self._connection)
         self._connection.execute("PRAGMA journal_mode = WAL")
-        # What was committed last may be lost when the power fails; what is there is always whole.
+        # A power failure may lose the latest commits, but cannot corrupt the database.
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute(f"PRAGMA journal_size_limit = {self._bounds.log_bytes}")
         checkpoint = self._bounds.log_bytes // _PAGE_BYTES // _LOG_SHARE
@@ -146,7 +146,7 @@ class Database:
                     self._connection.execute(statement)
 
     def _make_room(self, pages: int) -> None:
-        """Remove what was used longest ago until so many pages are free."""
+        """Delete the least recently used rows until this many pages are free."""
         most = (self._bounds.bytes - self._bounds.log_bytes) // _PAGE_BYTES
         if self._used_pages() + pages <= most:
             return
@@ -162,8 +162,8 @@ class Database:
 
 
 def kept_turns(file: Path) -> int:
-    """How many turns a database holds, without changing anything; raises as `Database` does."""
-    # Without its log, which somebody else who has it open would have there, no other file has to be made to read it.
+    """The number of turns in a database, without changing anything; raises as `Database` does."""
+    # Without a log nobody has it open, and with `immutable` SQLite creates no files to read it.
     mode = "mode=ro" if file.with_name(f"{file.name}-wal").exists() else "immutable=1"
     connection = sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=_BUSY_MILLISECONDS / 1000)
     with contextlib.closing(connection):
@@ -184,7 +184,7 @@ def _check_ours(connection: sqlite3.Connection) -> None:
 
 
 class _Transaction:
-    """A block that is done as a whole or not at all; it has its lock from the beginning, so that writers wait."""
+    """A block that is committed or rolled back as a whole; it takes the write lock at its start."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -197,7 +197,7 @@ class _Transaction:
             if kind is None:
                 self._connection.execute("COMMIT")
         finally:
-            # After some errors, a full disk for one, SQLite has rolled back by itself.
+            # After some errors, such as a full disk, SQLite has already rolled back.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 

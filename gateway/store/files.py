@@ -1,4 +1,4 @@
-"""The files of the database: made for nobody else's eyes, opened by one at a time, moved aside when they are broken."""
+"""The files of the database: created private, opened by one process at a time, moved aside if corrupt."""
 
 import contextlib
 import os
@@ -17,18 +17,18 @@ from gateway.store.keyfile import key_file, secret_beside
 from gateway.store.ownership import check_folder, check_own, make_private, open_own
 from gateway.store.sealing import Sealer
 
-# SQLite puts these names behind the database's for its write-ahead log.
+# The suffixes of SQLite's files: the database, and its write-ahead log.
 _WITH_LOG: Final = ("", "-wal", "-shm")
-# One broken database is kept for those who want to look into it; the next one takes its place.
+# One corrupt database is kept for inspection; the next one replaces it.
 _ASIDE: Final = ".corrupt"
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-MOVED_ASIDE: Final = "The store's database was broken; it was moved aside, and a new one begun"
+MOVED_ASIDE: Final = "The store's database was corrupt; it was moved aside, and a new one was created"
 
 _Identity: TypeAlias = tuple[int, int] | None
 
 
 class Opened(NamedTuple):
-    """A database with what seals its values, and which file it is, whatever has its name later."""
+    """A database with its sealer, and the identity of its file, which stays the same if the name is reused."""
 
     database: Database
     sealer: Sealer
@@ -36,21 +36,21 @@ class Opened(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Something to say in the log."""
+    """A warning for the log."""
 
     message: str
     file: Path
 
 
 def is_broken(error: sqlite3.Error) -> bool:
-    """Whether an error says that the file is no whole database."""
+    """Whether an error says that the file is corrupt or not a database."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
 
 
 class DatabaseFiles:
-    """Opens the database at `file`, for several threads and processes; without a secret it takes the one beside it.
+    """Opens the database at `file`, for several threads and processes; `secret` defaults to the one beside the file.
 
-    Raises `sqlite3.Error`, `OSError`, and `ValueError` with what is wrong with the file of the secret.
+    Raises `sqlite3.Error`, `OSError`, and `ValueError` if something is wrong with the file of the secret.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class DatabaseFiles:
         self._notices: list[Notice] = []
 
     def open(self) -> Opened:
-        """A connection of its own for the thread that calls."""
+        """A new connection for the calling thread."""
         with self._alone():
             _make(self.file)
             for suffix in _WITH_LOG:
-                # SQLite, which opens them by their names, follows no links of its own logs', either.
+                # SQLite opens these files by name: none of them may be another user's, or a symbolic link.
                 check_own(_beside(self.file, suffix))
             make_private(self.file)
             sealer = self._sealer = self._sealer or Sealer(self._secret or secret_beside(self.file))
@@ -82,7 +82,7 @@ class DatabaseFiles:
                 return self._opened(sealer)
 
     def identity(self) -> _Identity:
-        """Which file has the name now; None where there is none."""
+        """The identity of the file that has the name now; None if there is none."""
         try:
             status = os.lstat(self.file)
         except OSError:
@@ -90,13 +90,13 @@ class DatabaseFiles:
         return status.st_dev, status.st_ino
 
     def replace(self, broken: _Identity) -> None:
-        """Move a broken database aside, unless somebody else has done so."""
+        """Move a corrupt database aside, unless another process has done so already."""
         with self._alone():
             if self.identity() == broken:
                 self._move_aside()
 
     def take_notices(self) -> list[Notice]:
-        """What the log has to say since it was asked last."""
+        """The warnings since the last call."""
         notices, self._notices = self._notices, []
         return notices
 
@@ -110,7 +110,7 @@ class DatabaseFiles:
         return Opened(database, sealer, self.identity())
 
     def _introduce(self, database: Database, sealer: Sealer) -> None:
-        """Say with which secret is written here from now on."""
+        """Record the secret in the database; notice if another one was used before."""
         probes = database.probes()
         if sealer.has_sealed(probes.get(sealer.name, b"")):
             return
@@ -119,7 +119,7 @@ class DatabaseFiles:
         database.add_probe(sealer.name, sealer.probe(self._wall()))
 
     def _move_aside(self) -> None:
-        # SQLite sees that an open database has moved, and leaves the new one's log alone.
+        # SQLite notices that an open database was moved, and does not touch the new one's log.
         aside = f"{self.file}{_ASIDE}"
         for suffix in _WITH_LOG:
             with contextlib.suppress(FileNotFoundError):
@@ -129,14 +129,14 @@ class DatabaseFiles:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """A block in which no other thread or process opens or replaces the files."""
+        """Exclude other threads and processes from opening or replacing the files."""
         with self._in_this_process:
             _make_folder(self.file.parent)
             check_folder(self.file.parent)
             descriptor = open_own(_beside(self.file, ".lock"), os.O_RDWR | os.O_CREAT)
             try:
                 if sys.platform != "win32":
-                    # On Windows there is one process only.
+                    # On Windows there is only one process.
                     import fcntl
 
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -150,15 +150,15 @@ def _beside(file: Path, suffix: str) -> Path:
 
 
 def _make(file: Path) -> None:
-    """Make the file for nobody else's eyes if there is nothing of that name; its log takes over who may read it."""
-    # A file that exists is not opened here: to close it again would end the locks that this process has on it.
+    """Create the file with mode 600 if it does not exist; SQLite gives its log the same mode."""
+    # An existing file is not opened here: closing it would release the locks that this process holds on it (POSIX).
     with contextlib.suppress(FileExistsError):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
-        # Not with `parents`, which would give all but the last to everybody.
+        # Not with `parents`, which ignores the mode for all but the last folder.
         _make_folder(folder.parent)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""Whether what lies behind the memory is tried, and what the log says of that: each trouble once, and its end."""
+"""Whether the backing is tried, and what the log says about it: each failure once, and its end."""
 
 import logging
 import math
@@ -9,13 +9,13 @@ from gateway.store.backing import TroubleError
 from gateway.store.breaker import TOLERATED, Breaker
 from gateway.telemetry.logs import log_event
 
-# A trouble that comes and goes is told no more often.
+# A failure that comes and goes is logged no more often than this.
 QUIET_SECONDS: Final = 60.0
 _MOST_TOLD: Final = 100
 
 
 class Report:
-    """Says in the log what is wrong with a store, once for each reason, and when all is well again."""
+    """Logs what is wrong with a store, once for each reason, and when it works again."""
 
     def __init__(self, place: str, clock: Callable[[], float]) -> None:
         self._place = place
@@ -27,15 +27,15 @@ class Report:
         self._unreadable_at = -math.inf
 
     def unreadable(self, count: int) -> None:
-        """Values could not be decrypted, which are misses."""
+        """Log, at most once a minute, that values could not be decrypted; they count as misses."""
         now = self._clock()
         if now - self._unreadable_at >= QUIET_SECONDS:
             self._unreadable_at = now
-            message = "Values in the store were changed, or sealed in another way, and cannot be opened"
+            message = "Values in the store cannot be decrypted: they were changed, or encrypted in another way"
             log_event(logging.WARNING, message, store=self._place, count=count)
 
     def failed(self, work: str, why: str) -> None:
-        """A kind of work could not be done."""
+        """Log that a kind of work failed, unless the reason is logged already."""
         now = self._clock()
         if not self._failing:
             self._began_at = now
@@ -47,11 +47,11 @@ class Report:
             self._told_at.clear()
         self._told_at[why] = now
         self._is_told = True
-        message = "The store cannot be used as it should, the gateway goes on with its memory"
+        message = "The store cannot be used, the gateway continues with its memory"
         log_event(logging.WARNING, message, store=self._place, work=work, why=why)
 
     def succeeded(self, work: str) -> None:
-        """A kind of work that had failed is done again."""
+        """Log that the store works again, once no kind of work fails any more."""
         self._failing.discard(work)
         if self._failing or not self._is_told:
             return
@@ -60,7 +60,7 @@ class Report:
 
 
 class Guard:
-    """Lets one kind of work be tried while it is worth it."""
+    """The breaker of one kind of work, which reports to the log."""
 
     def __init__(self, work: str, report: Report, clock: Callable[[], float]) -> None:
         self._work = work
@@ -70,30 +70,28 @@ class Guard:
 
     @property
     def is_tolerant(self) -> bool:
-        """Whether it is still tried every time."""
+        """Whether every try is still admitted."""
         return self._breaker.failures < TOLERATED
 
     def allows(self) -> bool:
-        """Whether to try now; who is allowed to has to say how it went."""
+        """Whether to try now; the caller must then call `failed` or `succeeded`."""
         return self._breaker.allows(self._clock())
 
     def failed(self, error: Exception) -> None:
-        """It did not work."""
         self._breaker.failed(self._clock())
         self._report.failed(self._work, reason_of(error))
 
     def succeeded(self) -> None:
-        """It worked."""
         if self._breaker.failures:
             self._breaker.succeeded()
             self._report.succeeded(self._work)
 
 
 def reason_of(error: Exception) -> str:
-    """Why something failed, without anything of what was read or written."""
+    """Why something failed, without any content that was read or written."""
     if isinstance(error, TroubleError):
         return str(error)
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    # The text of an error that nobody expected may hold anything.
-    return type(error).__name__
+    # The text of an unexpected error could quote what was read or written.
+    return f"unexpected error ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""The secret in a file beside the database, made where there is none."""
+"""The secret in a file beside the database, created if there is none."""
 
 import base64
 import contextlib
@@ -11,27 +11,26 @@ from gateway.secret import Secret
 from gateway.store.ownership import check_unread, make_private, open_own
 
 _SECRET_BYTES: Final = 32
-# Of a file that somebody else may have put there, more is not read.
+# Another user may have put the file there, so no more than this is read.
 _MOST_BYTES: Final = 4096
 _SHORTEST: Final = 16
 
 
 def secret_beside(database: Path) -> Secret:
-    """The secret of the file `<database>.key`, which is made if it is not there.
+    """The secret in the file `<database>.key`, which is created if it does not exist.
 
-    Raises `OSError`, and `ValueError` with what is wrong with the file.
+    Raises `OSError`, and `ValueError` if something is wrong with the file.
     """
     file = key_file(database)
     try:
         return _read(file)
     except FileNotFoundError:
         _make(file)
-        # Another worker's, where that one was first.
+        # Another worker may have created it first.
         return _read(file)
 
 
 def key_file(database: Path) -> Path:
-    """Where the secret of a database is."""
     return database.with_name(f"{database.name}.key")
 
 
@@ -41,12 +40,12 @@ def _read(file: Path) -> Secret:
         check_unread(file)
         text = opened.read(_MOST_BYTES).decode("ascii", "replace").strip()
     if len(text) < _SHORTEST:
-        raise ValueError(f"{file} holds no key; remove it to have a new one made")
+        raise ValueError(f"{file} holds no key; remove it, and the gateway will create a new one")
     return Secret(text)
 
 
 def _make(file: Path) -> None:
-    """Make it whole or not at all, and only where there is none: a link to a complete file does both."""
+    """Create the file atomically, and only if there is none: a hard link to a complete file does both."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

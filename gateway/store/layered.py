@@ -1,4 +1,4 @@
-"""The store: a memory in front, and behind it, if anything, what outlives this process."""
+"""The store: a memory in front, and optionally a backing that outlives this process."""
 
 import asyncio
 import time
@@ -11,16 +11,16 @@ from gateway.store.guard import Guard, Report
 from gateway.store.memory import Absent, Memory
 from gateway.store.writing import WriteQueue
 
-# No request waits longer for what lies behind the memory.
+# No request waits longer for the backing.
 FETCH_SECONDS: Final = 1.0
 PUT_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
 class Counts:
-    """What has become of values since the start; `unreadable` could not be decrypted, `refused` are too large.
+    """Counts since the start: `unreadable` values could not be decrypted, `refused` ones are too large.
 
-    `not_written` are only in the memory: what lies behind could not take them.
+    `not_written` values are only in memory, because the backing could not take them.
     """
 
     unreadable: int = 0
@@ -30,7 +30,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class StoreView:
-    """What an operator may see of a store: what its memory holds, and what has become of values."""
+    """What `/admin/store` shows of a store."""
 
     place: str
     entries: int
@@ -64,29 +64,28 @@ class LayeredStore:
         self._reading = Guard("reading", self._report, clock)
         self._writing = Guard("writing", self._report, clock)
         self._writes = WriteQueue(backing, self._writing) if backing is not None else None
-        # For each read that runs, what was forgotten since it began.
+        # For each running read, the keys that were forgotten since it began.
         self._reads: dict[object, set[bytes]] = {}
 
     async def start(self) -> None:
-        """Open what lies behind, so that the log tells of trouble before the first request meets it."""
+        """Open the backing, so that the log reports failures before the first request meets them."""
         if self._backing is not None:
             try:
                 await self._backing.open()
             except Exception as error:
-                # To open is to write, and what is written next shows that all is well again.
+                # Opening counts as writing, so the next successful write logs that the store works again.
                 self._writing.failed(error)
 
     def view(self) -> StoreView:
-        """What an operator may see."""
         memory = self.memory
         return StoreView(self._place, len(memory), memory.size, memory.most_bytes, self.counts)
 
     def adopt(self, other: "LayeredStore") -> None:
-        """Take over what another store holds in its memory."""
+        """Take over the entries of another store's memory."""
         self.memory.adopt(other.memory, self._clock())
 
     def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """What the memory has of these, at once."""
+        """The values that are in memory, without waiting."""
         now = self._clock()
         get = self.memory.get
         found = {}
@@ -97,7 +96,7 @@ class LayeredStore:
         return found
 
     async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """What there is under these keys; trouble on the way is a miss."""
+        """The values of these keys; a failure of the backing is a miss."""
         found = self.peek(keys)
         if self._writes is None or len(found) == len(keys):
             return found
@@ -108,10 +107,10 @@ class LayeredStore:
         return found
 
     async def put(self, key: bytes, value: bytes) -> bool:
-        """Keep a value, and whether that can be; returns when other processes find it, or when that takes too long."""
+        """Keep a value; False if it is too large. Returns when other processes can find it, or after a time limit."""
         self._absent.discard(key)
         if not self.memory.put(key, value, self._clock()):
-            # A memory without any room is the store of those who want none.
+            # With `kind: off` the memory has no room, and nothing counts as refused.
             self.counts.refused += self.memory.most_bytes > 0
             self.forget((key,))
             return False
@@ -120,7 +119,7 @@ class LayeredStore:
         return True
 
     def forget(self, keys: Sequence[bytes]) -> None:
-        """Keep these no longer: not in the memory from now on, and behind it soon."""
+        """Remove these from memory now, and from the backing soon."""
         for key in keys:
             self.memory.forget(key)
         for forgotten in self._reads.values():
@@ -129,14 +128,14 @@ class LayeredStore:
             self._writes.forget(keys, self._wall())
 
     async def close(self) -> None:
-        """Write what waits to be written, and let go of what lies behind."""
+        """Write what is pending, and close the backing."""
         if self._writes is not None and self._backing is not None:
             self._backing.used(self.memory.take_used())
             await self._writes.close()
             await self._backing.close()
 
     async def _write(self, backing: Backing, writes: WriteQueue, key: bytes, value: bytes) -> None:
-        """Have a value written behind the memory; returns when it was, or when that takes too long or cannot be."""
+        """Write a value to the backing; returns when it is written, when that fails, or after a time limit."""
         backing.used(self.memory.take_used())
         done = writes.put(key, value, self._wall())
         if done is None:
@@ -168,7 +167,7 @@ class LayeredStore:
         return self._taken_in(keys, read, forgotten)
 
     def _taken_in(self, keys: Sequence[bytes], read: Found, forgotten: set[bytes]) -> dict[bytes, bytes]:
-        """What was read, now in the memory as well; what was put while it was read is newer."""
+        """Put what was read into memory as well, unless a newer value was put meanwhile."""
         now, today = self._clock(), self._wall()
         taken: dict[bytes, bytes] = {}
         for key in keys:

@@ -1,17 +1,17 @@
-"""What is kept in this process: entries bounded by bytes and by age, and keys known to be nowhere; pure."""
+"""What is kept in this process: entries bounded by bytes and by age, and keys known to be absent; pure."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-# What an entry takes beside its value's bytes: objects, and its place in the dictionary where that has just grown.
+# The overhead of an entry: objects, and its slot in a dictionary that has just grown.
 # Measured with tracemalloc, up to 400,000 entries: 302 at most.
 ENTRY_BYTES: Final = 320
-# One value may take this part of the memory; a larger one would drive too many others out.
+# One value may take this fraction of the memory; a larger one would evict too many others.
 LARGEST_SHARE: Final = 8
-# An entry that is used is reported once in so long, for those who keep the times of last use elsewhere.
+# How often the use of an entry is reported to the backing, which records times of use.
 USE_SECONDS: Final = 3600.0
-# So long, and so many (189 bytes each), are keys known to be nowhere.
+# How long, and how many, absent keys are remembered (189 bytes each).
 ABSENT_SECONDS: Final = 300.0
 MOST_ABSENT: Final = 16_384
 
@@ -26,14 +26,14 @@ class _Entry:
 
 
 class Memory:
-    """Keeps values by key, the least recently used leaving first; times are in seconds of one clock."""
+    """Values by key, evicted in least-recently-used order; times are seconds of one clock."""
 
     def __init__(self, most_bytes: int, keep_seconds: float) -> None:
         self.most_bytes = most_bytes
         self.largest = most_bytes // LARGEST_SHARE
         self.size = 0
         self._keep_seconds = keep_seconds
-        # The one used last is the last.
+        # In order of use, the most recent last.
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._used: list[bytes] = []
 
@@ -41,7 +41,7 @@ class Memory:
         return len(self._entries)
 
     def get(self, key: bytes, now: float) -> bytes | None:
-        """The value, which is by that the one used last."""
+        """The value, which becomes the most recently used."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -55,7 +55,7 @@ class Memory:
         return entry.value
 
     def put(self, key: bytes, value: bytes, now: float, age_seconds: float = 0.0) -> bool:
-        """Keep a value that is so old already; whether it was kept. One that was not leaves nothing under its key."""
+        """Keep a value of this age; False if it is too large or too old, and then the key has no value any more."""
         self.forget(key)
         size = len(value) + ENTRY_BYTES
         if size > self.largest or age_seconds >= self._keep_seconds:
@@ -66,24 +66,23 @@ class Memory:
         return True
 
     def forget(self, key: bytes) -> None:
-        """Keep it no longer."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.size -= len(entry.value) + ENTRY_BYTES
 
     def take_used(self) -> list[bytes]:
-        """The keys that were used since they were last reported, each at most once in `USE_SECONDS`."""
+        """The keys that were used since the last call, each at most once in `USE_SECONDS`."""
         used, self._used = self._used, []
         return used
 
     def adopt(self, other: "Memory", now: float) -> None:
-        """Take over what another one keeps, as far as there is room; it was kept at one clock with this one."""
+        """Take over another memory's entries as far as there is room; both must use the same clock."""
         for key, entry in other._entries.items():
             age = max(0.0, other._keep_seconds - (entry.expires_at - now))
             self.put(key, entry.value, now, age)
 
     def _make_room(self, size: int, now: float) -> None:
-        """Let go of what is oldest in use: what was not used for its whole time has expired as well."""
+        """Evict the least recently used entries until there is room, and expired ones that are next in that order."""
         while self._entries:
             key, entry = next(iter(self._entries.items()))
             if self.size + size <= self.most_bytes and now < entry.expires_at:
@@ -92,7 +91,7 @@ class Memory:
 
 
 class Absent:
-    """Remembers for some minutes which keys were found nowhere, the most recent ones."""
+    """Remembers for some minutes which keys were not found, up to a maximum number."""
 
     def __init__(self, most: int = MOST_ABSENT, seconds: float = ABSENT_SECONDS) -> None:
         self._most = most
@@ -103,7 +102,7 @@ class Absent:
         return len(self._until)
 
     def knows(self, key: bytes, now: float) -> bool:
-        """Whether it was found nowhere, a moment ago."""
+        """Whether the key was recently not found."""
         until = self._until.get(key)
         if until is None:
             return False
@@ -113,7 +112,7 @@ class Absent:
         return True
 
     def add(self, keys: Iterable[bytes], now: float) -> None:
-        """These were found nowhere."""
+        """Remember that these were not found."""
         for key in keys:
             self._until.pop(key, None)
             self._until[key] = now + self._seconds
@@ -121,5 +120,5 @@ class Absent:
                 self._until.popitem(last=False)
 
     def discard(self, key: bytes) -> None:
-        """It may be somewhere by now."""
+        """Forget the key: it may exist now."""
         self._until.pop(key, None)

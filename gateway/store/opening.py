@@ -1,4 +1,4 @@
-"""The store that a configuration asks for, and in words where it is."""
+"""Building the store that a configuration asks for, and describing where it is."""
 
 import os.path
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _FILE_NAME: Final = "store.db"
 
 
 def open_store(config: StoreConfig, environ: Mapping[str, str] = _environ) -> LayeredStore:
-    """The store, which opens nothing before it is started or used; `config` is one that was checked."""
+    """The store, which opens nothing before it is started or used; `config` must have been checked."""
     kind = kind_of(config)
     memory = Memory(0 if kind == "off" else config.memory_bytes, config.keep_seconds)
     if kind == "sqlite":
@@ -27,38 +27,37 @@ def open_store(config: StoreConfig, environ: Mapping[str, str] = _environ) -> La
 
 
 def kind_of(config: StoreConfig) -> str:
-    """The kind of store, with `auto` decided by what is installed."""
+    """The kind of store; what is installed decides what `auto` means."""
     if config.kind != "auto":
         return config.kind
     return "memory" if missing_extra("sqlite") else "sqlite"
 
 
 def database_file(config: StoreConfig, environ: Mapping[str, str] = _environ) -> Path:
-    """Where the database is or will be."""
     if config.path is not None:
         return Path(config.path)
     folder = environ.get("XDG_STATE_HOME", "")
-    # The specification has relative ones ignored.
+    # The XDG specification says to ignore relative paths.
     state = folder if os.path.isabs(folder) else os.path.expanduser("~/.local/state")
     return Path(state, "dragoman", _FILE_NAME)
 
 
 def place_in_words(config: StoreConfig, environ: Mapping[str, str] = _environ) -> str:
-    """Where the store is, for an operator."""
+    """Where the store is, for the banner and `dragoman check`."""
     return _PLACES[kind_of(config)](config, environ)
 
 
 def is_shared(config: StoreConfig) -> bool:
-    """Whether several workers find what one of them has kept."""
+    """Whether workers find each other's turns."""
     return kind_of(config) in ("sqlite", "valkey")
 
 
 def how_to_share(config: StoreConfig) -> str:
-    """What makes workers share the store, where they do not."""
+    """What the operator can do to have workers share the store."""
     return missing_extra("sqlite") or "set store.kind to sqlite"
 
 
-# The libraries are loaded only where they are needed: they are extras, and take time and memory.
+# The libraries are optional, and take time and memory: they are imported only if needed.
 
 
 def _with_sqlite(config: StoreConfig, memory: Memory, file: Path) -> LayeredStore:

@@ -1,7 +1,7 @@
-"""Which files are taken for ours: nobody else may have put them there, or may change them meanwhile.
+"""Which files the store trusts: files that no other user can have created or can change.
 
-Symbolic links are not followed where the store's own files are: who may make one where the gateway writes could have it
-write, read or give away any other file of its user. A `ValueError` says what is wrong with a file, and what to do.
+The store's files must not be symbolic links: a user who can create a link in the folder could make the gateway
+read, write or expose any other file of its user. A `ValueError` says what is wrong with a file, and what to do.
 """
 
 import os
@@ -19,8 +19,8 @@ _EVERYBODY_READS: Final = 0o004
 
 
 def open_own(file: Path, flags: int) -> int:
-    """A descriptor of a regular file that is ours, made where the flags say so; raises `OSError` and `ValueError`."""
-    # Whoever opens a pipe would wait for somebody who writes.
+    """Open a regular file that is ours, or create it if the flags say so; raises `OSError` and `ValueError`."""
+    # O_NONBLOCK: opening a pipe would wait for a writer.
     more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     if file.is_symlink():
         raise _is_link(file)
@@ -34,13 +34,13 @@ def open_own(file: Path, flags: int) -> int:
 
 
 def check_own(file: Path) -> None:
-    """The same for a file that somebody else will open; one that is not there is fine."""
+    """The same checks for a file that SQLite will open; it need not exist."""
     with suppress(FileNotFoundError):
         _check(file, os.lstat(file))
 
 
 def make_private(file: Path) -> None:
-    """Have a file of ours be read and changed by nobody else, where that is for us to say."""
+    """Set the mode of a file of ours to 600; raises `ValueError` if that is impossible and others can change it."""
     if os.lstat(file).st_mode & _OTHERS:
         with suppress(OSError):
             os.chmod(file, _NOBODY_ELSE)
@@ -49,15 +49,15 @@ def make_private(file: Path) -> None:
 
 
 def check_unread(file: Path) -> None:
-    """Whether everybody can read a secret."""
+    """Raise `ValueError` if other users can read a secret."""
     if _has_owners() and os.lstat(file).st_mode & _EVERYBODY_READS:
         raise ValueError(f"{file} can be read by other users: chmod 600 {file}")
 
 
 def check_folder(folder: Path) -> None:
-    """Whether nobody else decides what lies in a folder; links to it count if they are ours or the system's.
+    """Raise `ValueError` if other users can replace files in a folder; a link to it must be ours or the system's.
 
-    In a folder like /tmp everybody may make files, but nobody may move another's away: there the files' owners count.
+    In a folder with the sticky bit, like /tmp, users can create files but not replace those of others.
     """
     if not _has_owners():
         return
@@ -65,14 +65,14 @@ def check_folder(folder: Path) -> None:
         if status.st_uid not in _owners():
             raise ValueError(f"{folder} belongs to another user (uid {status.st_uid}): choose another store.path")
     if status.st_mode & _EVERYBODY_WRITES and not status.st_mode & stat.S_ISVTX:
-        raise ValueError(f"everybody may exchange the files in {folder}: chmod o-w {folder}")
+        raise ValueError(f"other users can replace files in {folder}: chmod o-w {folder}")
 
 
 def _check(file: Path, status: os.stat_result) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise _is_link(file)
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{file} is no regular file: remove it")
+        raise ValueError(f"{file} is not a regular file: remove it")
     if _has_owners() and status.st_uid not in _owners():
         raise ValueError(f"{file} belongs to another user (uid {status.st_uid}): remove it, or chown it to this one")
 
@@ -86,5 +86,5 @@ def _has_owners() -> bool:
 
 
 def _owners() -> tuple[int, ...]:
-    """Whose files are trusted: this user's, and the superuser's, who could do anything anyway."""
+    """The trusted owners: this user, and root, who can do anything anyway."""
     return (os.geteuid(), 0) if sys.platform != "win32" else ()

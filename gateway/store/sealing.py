@@ -1,4 +1,4 @@
-"""Encryption of what lies outside of this process: AES-256-GCM for values, keyed hashes in place of keys."""
+"""Encryption of what leaves this process: AES-256-GCM for values, keyed hashes in place of keys."""
 
 import os
 import struct
@@ -12,49 +12,49 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.secret import Secret
 
-# The form of what is sealed: this byte, a nonce, and the sealed moment and value with the tag behind them. NIST allows
-# 2^32 random nonces under one key, which are 136 values a second for a year.
+# The format: this byte, a nonce, the encrypted time and value, and the tag. NIST permits
+# 2^32 random nonces for one key: 136 values a second for a year.
 _VERSION: Final = b"\x01"
 _NONCE_BYTES: Final = 12
 _KEY_BYTES: Final = 32
 _MOMENT: Final = struct.Struct(">d")
 _PLACE_BYTES: Final = 16
-# How much longer a value is when it is sealed.
+# By how much sealing lengthens a value.
 OVERHEAD_BYTES: Final = len(_VERSION) + _NONCE_BYTES + _MOMENT.size + 16
 _INFO: Final = b"dragoman store 1: %b"
 _PROBE: Final = b"probe"
 
 
 class CannotOpenError(Exception):
-    """It was sealed with another secret, under another key, or has been changed."""
+    """The value was sealed with another secret or under another key, or was changed."""
 
 
 class Opened(NamedTuple):
-    """A value, and when it was sealed in seconds since 1970."""
+    """A value, and when it was sealed (seconds since 1970)."""
 
     value: bytes
     moment: float
 
 
 class Sealer:
-    """Seals values under their keys with two subkeys of one secret; it may be used by several threads."""
+    """Seals values under their keys with two subkeys of one secret; thread-safe."""
 
     def __init__(self, secret: Secret) -> None:
-        # One is not told by the other, and neither tells the secret.
+        # Neither subkey reveals the other or the secret.
         self._cipher = AESGCM(_subkey(secret, b"sealing"))
         self._hashing = _subkey(secret, b"places")
 
     def place(self, key: bytes) -> bytes:
-        """What stands for a key outside: who has it learns nothing of the key, and cannot look for one."""
+        """What replaces a key outside the process; without the secret, nobody can compute it or learn the key."""
         return blake2b(key, key=self._hashing, digest_size=_PLACE_BYTES).digest()
 
     def seal(self, key: bytes, value: bytes, moment: float) -> bytes:
-        """The value in a form that only `open` reads, and only with the same key."""
+        """Encrypt a value; `open` needs the same key."""
         nonce = os.urandom(_NONCE_BYTES)
         return _VERSION + nonce + self._cipher.encrypt(nonce, _MOMENT.pack(moment) + value, _VERSION + key)
 
     def open(self, key: bytes, sealed: bytes) -> Opened:
-        """What was sealed; raises `CannotOpenError`."""
+        """Decrypt a value; raises `CannotOpenError`."""
         if len(sealed) < OVERHEAD_BYTES or sealed[:1] != _VERSION:
             raise CannotOpenError
         nonce = sealed[1 : 1 + _NONCE_BYTES]
@@ -66,11 +66,11 @@ class Sealer:
 
     @property
     def name(self) -> str:
-        """What tells this secret from others, and nothing else of it."""
+        """An identifier of the secret that reveals nothing else about it."""
         return self.place(_PROBE).hex()
 
     def probe(self, moment: float) -> bytes:
-        """Something sealed that tells later whether the secret is still the same."""
+        """A sealed value that shows later whether the secret is the same."""
         return self.seal(_PROBE, _PROBE, moment)
 
     def has_sealed(self, probe: bytes) -> bool:

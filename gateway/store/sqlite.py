@@ -1,4 +1,4 @@
-"""The SQLite file behind the memory: one thread reads, one writes, and the event loop does neither."""
+"""The SQLite backing: one thread reads and one writes, so the event loop never waits for the disk."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from gateway.store.memory import USE_SECONDS
 from gateway.store.sealing import OVERHEAD_BYTES, CannotOpenError, Sealer
 from gateway.telemetry.logs import log_event
 
-# So many keys that were used wait to be taken down with the next change.
+# At most this many times of use wait for the next write.
 _MOST_USED: Final = 10_000
 _CLOSE_SECONDS: Final = 5.0
 
@@ -29,7 +29,7 @@ class _Read(NamedTuple):
 
 
 class SqliteBacking:
-    """A `Backing` in a file of SQLite, which several processes may share."""
+    """A `Backing` in an SQLite file, which several processes may share."""
 
     def __init__(self, files: DatabaseFiles, bounds: Bounds, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
@@ -40,44 +40,41 @@ class SqliteBacking:
 
     @property
     def largest(self) -> int:
-        """A larger value would take too much of the file's room."""
+        """A larger value would take too much of the file's size limit."""
         return self._largest
 
     async def open(self) -> None:
-        """Open the file, and remove what is too old."""
+        """Open the file, and delete expired rows."""
         await self.write(())
 
     async def read(self, keys: Sequence[bytes]) -> Found:
-        """What there is under these keys."""
         oldest = self._wall() - USE_SECONDS
         read = await self._reader.run(lambda database, sealer: _read(database, sealer, keys, oldest))
         self.used(read.long_unused)
         return read.found
 
     async def write(self, changes: Sequence[Change]) -> None:
-        """Make these changes in one transaction."""
         used, self._used = [*self._used], {}
         now = self._wall()
         await self._writer.run(lambda database, sealer: _write(database, sealer, changes, used, now))
 
     def used(self, keys: Sequence[bytes]) -> None:
-        """Take down that these were used, with the next change."""
+        """Record with the next write that these were used."""
         if len(self._used) < _MOST_USED:
             self._used.update(dict.fromkeys(keys))
 
     async def close(self) -> None:
-        """Close the file."""
         if self._used and (self._reader.is_open or self._writer.is_open):
-            # A time of last use is not worth a word.
+            # Losing times of use is not worth a warning.
             with contextlib.suppress(TroubleError):
                 await self.write(())
-        # One after the other: of two that go at once neither is the last, which puts the log into the database.
+        # In sequence: only the last connection to close writes the log into the database.
         await self._reader.close()
         await self._writer.close()
 
 
 class _Lane:
-    """A thread with a connection of its own, opened when it is needed and anew when the file is another one."""
+    """A thread with its own connection, which is opened on demand, and again if the file was replaced."""
 
     def __init__(self, name: str, files: DatabaseFiles) -> None:
         self._name = name
@@ -87,11 +84,10 @@ class _Lane:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is anything to close."""
         return self._opened is not None
 
     async def run(self, action: Callable[[Database, Sealer], T]) -> T:
-        """What the action gives in the thread; raises `TroubleError`."""
+        """Run an action in the thread; raises `TroubleError`."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, self._name)
         try:
@@ -101,14 +97,14 @@ class _Lane:
                 log_event(logging.WARNING, notice.message, file=notice.file)
 
     async def close(self) -> None:
-        """Close the connection and end the thread, if that does not take too long."""
+        """Close the connection and end the thread, within a time limit."""
         thread, self._thread = self._thread, None
         if thread is not None:
             closing = asyncio.get_running_loop().run_in_executor(thread, self._let_go)
             await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
             thread.shutdown(wait=False)
 
-    # In the thread
+    # Called in the thread.
 
     def _run(self, action: Callable[[Database, Sealer], T]) -> T:
         try:
@@ -117,7 +113,7 @@ class _Lane:
             self._let_go()
             raise
         except (sqlite3.Error, OSError, ValueError) as error:
-            # Whatever it is, a new connection is the better one to try again.
+            # Whatever went wrong, the next try has better chances with a new connection.
             self._let_go()
             raise TroubleError(f"{self._files.file}: {_text_of(error)}") from error
 
@@ -174,7 +170,5 @@ def _write(database: Database, sealer: Sealer, changes: Sequence[Change], used: 
 
 
 def _text_of(error: Exception) -> str:
-    """What an error says, without the path that is said already."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return str(error)
+    """The reason for an error, without the path, which the log line has already."""
+    return getattr(error, "strerror", None) or str(error)

@@ -1,4 +1,4 @@
-"""Whether the store of a configuration could be used, found out without making or changing anything."""
+"""Test whether the store of a configuration can be used, without creating or changing anything."""
 
 import os
 from collections.abc import Mapping
@@ -13,14 +13,12 @@ from gateway.store.ownership import check_folder, check_own
 
 
 class Trial(NamedTuple):
-    """Whether the store can be used, and what was found."""
-
     is_well: bool
     words: str
 
 
 async def try_store(config: StoreConfig, environ: Mapping[str, str] = _environ) -> Trial:
-    """Try what lies behind the memory, if anything does."""
+    """Test the backing, if the configuration has one."""
     kind = kind_of(config)
     try:
         if kind == "sqlite":
@@ -28,13 +26,13 @@ async def try_store(config: StoreConfig, environ: Mapping[str, str] = _environ) 
         if kind == "valkey":
             return Trial(True, await _found_in_valkey(config))
     except (OSError, ValueError, TroubleError) as error:
-        reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         return Trial(False, reason)
     return Trial(True, "nothing to open")
 
 
 def _found_in_sqlite(file: Path) -> str:
-    # Loaded only where they are needed, as in `opening`.
+    # Imported only if needed, as in `opening`.
     import sqlite3
 
     from gateway.store.database import kept_turns
@@ -46,7 +44,7 @@ def _found_in_sqlite(file: Path) -> str:
         raise ValueError(f"{folder} cannot be written by this user")
     check_own(file)
     if not file.exists():
-        return "there is no database yet, the gateway makes it at its first start"
+        return "there is no database yet, the gateway creates it at its first start"
     if not os.access(file, os.R_OK | os.W_OK):
         raise ValueError(f"{file} cannot be written by this user")
     try:
@@ -56,11 +54,11 @@ def _found_in_sqlite(file: Path) -> str:
 
 
 def _nearest_folder(folder: Path) -> Path:
-    """The folder, or the one in which it would be made."""
+    """The folder, or the nearest existing one above it."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder")
+        raise ValueError(f"{folder} is not a folder")
     return folder
 
 

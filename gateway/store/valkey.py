@@ -1,10 +1,13 @@
-"""A Valkey or Redis server behind the memory, for more than one machine."""
+"""The Valkey or Redis backing, for several machines."""
 
 import asyncio
 import contextlib
 import logging
 import math
+import os
 import re
+import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,23 +25,23 @@ from gateway.store.sealing import CannotOpenError, Sealer
 from gateway.telemetry.logs import log_event
 
 PREFIX: Final = b"dragoman:turn:"
-# A hash: the names of the secrets that were used, each with something that it has sealed.
+# A hash: the secrets that were used, each with a value that it sealed.
 PROBES: Final = "dragoman:probes"
 # A server in the same network answers within a millisecond.
 ANSWER_SECONDS: Final = 0.25
-# For all together: a connection to be made or waited for, an answer, and once more where a connection was stale.
+# For everything: to get a connection, an answer, and one retry if a connection was stale.
 WHOLE_SECONDS: Final = 0.75
 MOST_CONNECTIONS: Final = 8
-# What a server takes, and what is sensible to send in this time.
+# What can sensibly be sent in that time.
 LARGEST_BYTES: Final = 8 * 1024 * 1024
-# The client knows the one under the name of the other.
+# The client library only knows Redis's schemes.
 _SCHEMES: Final = {"valkey": "redis", "valkeys": "rediss"}
 
 T = TypeVar("T")
 
 
 class ValkeyBacking:
-    """A `Backing` on a server that machines share, who have to have the same secret."""
+    """A `Backing` on a server that several machines share; all need the same secret."""
 
     def __init__(self, url: Secret, secret: Secret, keep_seconds: float, wall: Callable[[], float] = time.time) -> None:
         self.place = place_of(url)
@@ -47,32 +50,30 @@ class ValkeyBacking:
         self._keep_seconds = math.ceil(keep_seconds)
         self._wall = wall
         self._client: Redis | None = None
-        # Sealing is not for the event loop's thread.
+        # Sealing would block the event loop.
         self._thread: ThreadPoolExecutor | None = None
         self._is_introduced = False
 
     @property
     def largest(self) -> int:
-        """Larger values take too long."""
         return LARGEST_BYTES
 
     async def open(self) -> None:
-        """Ask whether the server is there, and whether others use the same secret."""
+        """Check that the server answers, and whether others use the same secret."""
         await self._ask(lambda client: client.ping())
 
     async def reach(self) -> None:
-        """Ask only whether the server is there; raises `TroubleError`."""
+        """Check only that the server answers; raises `TroubleError`."""
         self._is_introduced = True
         await self._ask(lambda client: client.ping())
 
     async def read(self, keys: Sequence[bytes]) -> Found:
-        """What there is under these keys."""
         names = [self._name(key) for key in keys]
         sealed = cast("Sequence[bytes | None]", await self._ask(lambda client: client.mget(names)))
         return await self._in_thread(lambda: self._opened(keys, sealed))
 
     async def write(self, changes: Sequence[Change]) -> None:
-        """Send these changes in one piece."""
+        """Send these changes in one pipeline."""
         sealed = await self._in_thread(lambda: self._sealed(changes))
 
         async def send(client: Redis) -> None:
@@ -82,7 +83,7 @@ class ValkeyBacking:
                         pipeline.unlink(name)
                     else:
                         pipeline.set(name, value, ex=self._keep_seconds)
-                # Not raised by the pipeline, which would quote the command with its value.
+                # An exception raised by the pipeline would quote the command with its value.
                 answers = await pipeline.execute(raise_on_error=False)
             if refusal := next((answer for answer in answers if isinstance(answer, RedisError)), None):
                 raise refusal
@@ -90,10 +91,9 @@ class ValkeyBacking:
         await self._ask(send)
 
     def used(self, keys: Sequence[bytes]) -> None:
-        """The server knows by itself what was used, if it has to make room."""
+        """Nothing to do: the server tracks use itself."""
 
     async def close(self) -> None:
-        """Close the connections."""
         client, self._client = self._client, None
         thread, self._thread = self._thread, None
         if thread is not None:
@@ -104,7 +104,7 @@ class ValkeyBacking:
                     await client.aclose()
 
     async def _ask(self, question: Callable[[Redis], Any]) -> Any:
-        """What the server answers; raises `TroubleError`."""
+        """Send a query within the time limit; raises `TroubleError`."""
         if self._client is None:
             self._client = _client_of(self._url)
         try:
@@ -116,7 +116,7 @@ class ValkeyBacking:
             raise TroubleError(f"{self.place}: {_text_of(error, self._url)}") from None
 
     async def _introduce(self, client: Redis) -> None:
-        """Say once with which secret is written from now on."""
+        """Record the secret on the server, once; warn if another one was used before."""
         probes = cast("Mapping[bytes, bytes]", await client.hgetall(PROBES))
         if not self._sealer.has_sealed(probes.get(self._sealer.name.encode(), b"")):
             if probes:
@@ -152,7 +152,7 @@ class ValkeyBacking:
 
 
 def place_of(url: Secret) -> str:
-    """Where a server is, without anything secret."""
+    """The server's address without the password."""
     parts = urlsplit(url.reveal())
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -164,17 +164,25 @@ def _client_of(url: Secret) -> Redis:
         timeout=ANSWER_SECONDS,
         socket_timeout=ANSWER_SECONDS,
         socket_connect_timeout=ANSWER_SECONDS,
-        # Once more at once, where the server has closed an idle connection; longer pauses are the breaker's.
+        # One retry without a pause, for connections that the server closed while idle; the breaker pauses longer.
         retry=Retry(NoBackoff(), 1),
     )
     return Redis.from_pool(pool)
 
 
 def _text_of(error: Exception, url: Secret) -> str:
-    """What an error says, on one line and without the password."""
+    """The reason for an error, on one line and without the password."""
     password = urlsplit(url.reveal()).password or ""
-    text = " ".join(str(error).split())
-    return redact(
-        f"{type(error).__name__}: {text}" if text else "no answer in time",
-        [url, Secret(password), Secret(unquote(password))],
-    )
+    text = _system_words(error) or " ".join(str(error).split()) or "no answer in time"
+    return redact(text, [url, Secret(password), Secret(unquote(password))])
+
+
+def _system_words(error: BaseException) -> str:
+    """What the system says, without its error number; "" for an error that is the client library's own."""
+    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    if isinstance(cause, socket.gaierror):
+        return "the host's name could not be resolved"
+    if isinstance(cause, ssl.SSLError) or not isinstance(cause, OSError) or cause.errno is None:
+        return ""
+    words = os.strerror(cause.errno)
+    return words[:1].lower() + words[1:]

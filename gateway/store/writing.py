@@ -1,4 +1,4 @@
-"""What waits to be written behind the memory: all that has come meanwhile goes in one piece."""
+"""The queue of writes to the backing: what arrives during a write goes into the next batch."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,13 @@ from typing import Final, NamedTuple
 from gateway.store.backing import Backing, Change
 from gateway.store.guard import Guard
 
-# So much is written in one piece, and so much may wait; beyond that the memory has to do.
+# The largest batch, and the most that may wait; what exceeds it stays in memory only.
 MOST_BATCH_BYTES: Final = 4 * 1024 * 1024
 MOST_BATCH_CHANGES: Final = 1000
 MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
-# So many keys to forget are kept for better times.
+# While writes fail, at most this many deletions are kept for later.
 MOST_OWED: Final = 10_000
-# At the end so much time is left for what still waits.
+# How long `close` waits for pending writes.
 CLOSE_SECONDS: Final = 5.0
 
 
@@ -23,7 +23,7 @@ class _Waiting(NamedTuple):
 
 
 class WriteQueue:
-    """Writes changes in their order, of several for one key only the last; one batch at a time."""
+    """Writes changes in order, one batch at a time; of several changes of a key only the last."""
 
     def __init__(self, backing: Backing, guard: Guard) -> None:
         self._backing = backing
@@ -34,7 +34,7 @@ class WriteQueue:
         self._work: asyncio.Task[None] | None = None
 
     def put(self, key: bytes, value: bytes, moment: float) -> "asyncio.Future[bool] | None":
-        """Have a value written; what is given back says whether it was, when that is known. None: it will not be."""
+        """Queue a value; the future tells whether it was written. None: it will not be written."""
         if self._bytes + len(value) > MOST_WAITING_BYTES or not self._guard.allows():
             return None
         earlier = self._waiting.get(key)
@@ -45,7 +45,7 @@ class WriteQueue:
         return done
 
     def forget(self, keys: Iterable[bytes], moment: float) -> None:
-        """Have what is under these keys removed."""
+        """Queue the deletion of these keys."""
         for key in keys:
             earlier = self._waiting.get(key)
             self._add(Change(key, None, moment), earlier.done if earlier else None)
@@ -54,11 +54,11 @@ class WriteQueue:
             self._begin()
 
     def is_forgotten(self, key: bytes) -> bool:
-        """Whether what may still be found under it has to be removed."""
+        """Whether the deletion of this key is still pending."""
         return key in self._gone
 
     async def close(self) -> None:
-        """Write what waits, as long as that takes a reasonable time."""
+        """Write what is pending, within a time limit."""
         if self._waiting and self._guard.is_tolerant:
             self._begin()
         if self._work is not None:
@@ -79,16 +79,16 @@ class WriteQueue:
                 if not await self._write(batch):
                     return
         finally:
-            # Not in a callback of the task: what is added before that runs would wait for the next change.
+            # Not in a done callback: changes added before it runs would wait until the next change.
             self._work = None
 
     async def _write(self, batch: Sequence[_Waiting]) -> bool:
-        """Write one batch; whether to go on with the next one."""
+        """Write one batch; whether to continue with the next one."""
         try:
             await self._backing.write([waiting.change for waiting in batch])
         except Exception as error:
             self._guard.failed(error)
-            # Whoever waits need not, while what is written fails.
+            # While writes fail, nobody should wait for them.
             self._give_up([*batch, *self._take_all()])
             return False
         self._guard.succeeded()
@@ -96,7 +96,7 @@ class WriteQueue:
         return True
 
     def _take(self) -> list[_Waiting]:
-        """The next piece: the changes that came first."""
+        """The next batch, oldest changes first."""
         batch: list[_Waiting] = []
         size = 0
         for waiting in self._waiting.values():
@@ -123,7 +123,7 @@ class WriteQueue:
             _wake(waiting, is_written=True)
 
     def _give_up(self, batch: Sequence[_Waiting]) -> None:
-        """Values are only in the memory then; what is to be forgotten waits for better times, up to a number."""
+        """Drop values, which then are only in memory; keep deletions for later, up to a maximum."""
         for waiting in batch:
             change = waiting.change
             if change.value is None and len(self._waiting) < MOST_OWED:

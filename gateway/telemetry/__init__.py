@@ -1,1 +1,1 @@
-"""What the operator sees of a running gateway."""
+"""What operators see of a running gateway: the log."""

@@ -1,4 +1,4 @@
-"""The log: one line an event, as text or as JSON, on standard error."""
+"""The log: one line per event, as text or as JSON, on standard error."""
 
 import asyncio
 import contextlib
@@ -18,23 +18,23 @@ import orjson
 
 LOGGER_NAME: Final = "dragoman"
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-# Whose lines beside ours are written here: the server's, and tasks that have failed with nobody to ask for it.
+# Other loggers whose lines appear here: the server's, and asyncio's for tasks whose exception nobody retrieved.
 _LIBRARIES: Final = ("uvicorn.error", "asyncio")
-# Where `fields=` of a record is kept.
+# The attribute of a record that holds its fields.
 _FIELDS: Final = "dragoman_fields"
 
-# Callers and upstreams choose what stands in fields; the log is no place to keep all of it.
+# Callers and upstream choose the values of fields, so their length has a limit.
 _LONGEST_FIELD: Final = 2000
-# Of an exception's, whose text may come from outside.
+# The same for exceptions, whose text may come from outside.
 _LONGEST_TRACE: Final = 16_000
-# So nobody takes it for a line of its own.
+# The lines of an exception are indented, so that none can be taken for a line of the log.
 _TRACE_INDENT: Final = "    "
-# Values with these are quoted.
+# Values with these characters are quoted.
 _SPECIAL: Final = re.compile(r'[\x00-\x20"=]')
 
-# Lines are written together: a request's line must not cost a system call of its own.
+# Lines are written in batches, so that a request's line does not cost a system call.
 FLUSH_SECONDS: Final = 0.05
-# More than this at once may be torn apart by what other processes write to the same pipe: PIPE_BUF of Linux.
+# PIPE_BUF of Linux: longer writes can be interleaved with those of other processes to the same pipe.
 _MOST_BYTES_A_WRITE: Final = 4096
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
@@ -45,9 +45,9 @@ logger: Final = logging.getLogger(LOGGER_NAME)
 def set_up_logging(level: str, form: str, *, worker: int | None = None) -> None:
     """Send the gateway's and the server's log to standard error; `form` is `text` or `json`.
 
-    With the number of a worker, every line says it.
+    If `worker` is given, every line ends in its number.
     """
-    # Without standard error Python has None in its place.
+    # `sys.stderr` is None if the process was started without it.
     stream = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process
     line_form = _json_line if form == "json" else _text_line
     sink = Sink(stream, line_form if worker is None else _with_fields(line_form, {"worker": worker}))
@@ -62,24 +62,24 @@ def set_up_logging(level: str, form: str, *, worker: int | None = None) -> None:
 
 
 def is_json() -> bool:
-    """Whether all that is said goes to the log, as JSON: who reads it takes no other text."""
+    """Whether the log is JSON; then everything else for the operator is written to it too, and no plain text."""
     return any(isinstance(handler, Sink) and handler.is_json for handler in logger.handlers)
 
 
 def announce(level: int, message: str, text: str, **fields: object) -> None:
-    """Tell who has started the process: `text` on standard error, or where the log is JSON, a line of that."""
+    """Tell the operator: `text` on standard error, or a line of the log if that is JSON."""
     if is_json():
         log_event(level, message, **fields)
         return
-    with contextlib.suppress(OSError):  # a terminal that is gone
+    with contextlib.suppress(OSError):  # the terminal is gone
         print(text, file=sys.stderr)  # noqa: T201
 
 
 def log_event(level: int, message: str, data: Mapping[str, object] = _NOTHING, /, **fields: object) -> None:
-    """Write one line, unless nobody listens at that level; fields that are None are left out.
+    """Write one line, if its level is enabled; fields that are None are left out.
 
-    `data` stands in JSON only, in place of fields of the same names: it is what programs ask for, and what the message
-    and the fields say to people already.
+    `data` holds fields for JSON only, which replace fields of the same names: what programs need, and what the message
+    and the other fields tell people already.
     """
     log_fields(level, message, fields, data)
 
@@ -92,7 +92,7 @@ def log_fields(level: int, message: str, fields: Mapping[str, object], data: Map
     is_written = False
     for handler in logger.handlers:
         if isinstance(handler, Sink):
-            # A record would be made only to be taken apart again, at the price of several requests' other lines.
+            # Without a `LogRecord`: creating one costs several times as much as the line itself.
             handler.write(_Line(time.time(), level, message, given, data=data))
             is_written = True
     if not is_written:
@@ -100,7 +100,7 @@ def log_fields(level: int, message: str, fields: Mapping[str, object], data: Map
 
 
 class _Line(NamedTuple):
-    """What one line says, in values that nobody changes any more; `trace` is an exception's."""
+    """One line, with values that do not change any more; `trace` is an exception's."""
 
     created: float
     level: int
@@ -120,9 +120,9 @@ class _Line(NamedTuple):
 
 
 class Sink(logging.Handler):
-    """Writes lines in their order: warnings at once, others at the latest after `FLUSH_SECONDS`, or at the end.
+    """Writes lines in order: warnings without delay, others after `FLUSH_SECONDS` at the latest.
 
-    A line gets its form when it is written: many in a row cost less than each one amid its request.
+    Lines are formatted when they are written: many in a row are cheaper than each within its request.
     """
 
     def __init__(self, stream: TextIO, form: Callable[[_Line], str]) -> None:
@@ -134,7 +134,6 @@ class Sink(logging.Handler):
         self._due_in: asyncio.AbstractEventLoop | None = None
 
     def write(self, line: _Line) -> None:
-        """Take one line."""
         self._lines.append(line)
         if line.level >= logging.WARNING:
             self.flush()
@@ -142,7 +141,7 @@ class Sink(logging.Handler):
             self._flush_soon()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a record of a library."""
+        """Take a library's record."""
         try:
             trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
             fields = getattr(record, _FIELDS, {})
@@ -151,10 +150,10 @@ class Sink(logging.Handler):
             self.handleError(record)
 
     def flush(self) -> None:
-        """Write what has been taken; also called at the end of the process."""
+        """Write all lines so far; also called at the end of the process."""
         lines, self._lines, self._due_in = self._lines, [], None
         if lines:
-            # A log that nobody can read, on a full disk or a closed pipe, is no reason to fail requests.
+            # A log that cannot be written (full disk, closed pipe) is no reason to fail requests.
             with contextlib.suppress(OSError, ValueError):
                 for portion in _portions([self._formed(line) for line in lines]):
                     self.stream.write(portion)
@@ -164,7 +163,7 @@ class Sink(logging.Handler):
         try:
             return self._form(line)
         except Exception:
-            # JSON has no half surrogate pairs; one line in another form is better than to lose the others with it.
+            # For example half a surrogate pair. A line in another form is better than losing all lines of the batch.
             return f"{_cut(ascii(tuple(line)))}\n"
 
     def _flush_soon(self) -> None:
@@ -179,7 +178,7 @@ class Sink(logging.Handler):
         loop.call_later(FLUSH_SECONDS, self.flush)
 
 
-# Many lines are of the same second, and the calendar is the dearest part of a line.
+# Many lines belong to the same second, and formatting the date is the most expensive part of a line.
 @lru_cache(maxsize=2)
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
@@ -191,12 +190,12 @@ def _level_name(level: int) -> str:
 
 
 def _with_fields(form: Callable[[_Line], str], fields: Mapping[str, object]) -> Callable[[_Line], str]:
-    """The form, with these fields at the end of every line."""
+    """The format, with these fields at the end of every line."""
     return lambda line: form(line._replace(fields={**line.fields, **fields}))
 
 
 def _portions(lines: Iterable[str]) -> Iterator[str]:
-    """The lines in portions that reach a pipe in one piece; a line that is too long for that comes alone."""
+    """The lines, joined into portions that a pipe takes in one piece; a longer line is a portion of its own."""
     portion, size = "", 0
     for line in lines:
         length = len(line.encode(errors="backslashreplace"))
@@ -222,16 +221,16 @@ def _json_line(line: _Line) -> str:
     known |= {name: _plain(value) for name, value in {**line.fields, **line.data}.items() if value is not None}
     if line.trace:
         known["exception"] = _cut(line.trace)
-    with contextlib.suppress(TypeError):  # half a surrogate pair, which is no text for orjson
+    with contextlib.suppress(TypeError):  # orjson refuses half a surrogate pair
         text = orjson.dumps(known).decode()
-        # JSON escapes the control characters below the blank, and a terminal obeys others as well.
+        # JSON escapes only the ASCII control characters; terminals obey others as well.
         if text.isprintable():
             return f"{text}\n"
     return f"{json.dumps(known)}\n"
 
 
 def _plain(value: object) -> object:
-    """A field's value as JSON can hold it, and no longer than a line may be."""
+    """A field's value for JSON, shortened if it is too long."""
     return value if isinstance(value, int | float) else _shortened(str(value))
 
 
@@ -244,7 +243,7 @@ def _shortened(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """A field's value on one line, however it came."""
+    """A field's value on one line, quoted and escaped if needed."""
     if _is_plain(text):
         return text
     text = _shortened(text)
@@ -252,12 +251,12 @@ def _shown(text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a value can stand as it is; cheaper than to look for what speaks against it."""
+    """Whether a value needs no quotes, escapes or shortening; this check is cheaper than doing it."""
     if len(text) > _LONGEST_FIELD or not text.isprintable():
         return False
     return " " not in text and '"' not in text and "=" not in text
 
 
 def _on_one_line(text: str) -> str:
-    """The text with everything escaped that a terminal would not print: nobody can forge a second line."""
+    """The text with all unprintable characters escaped, so that nobody can forge a second line."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

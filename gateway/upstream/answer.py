@@ -1,4 +1,4 @@
-"""One HTTP/1.1 answer while it arrives: bytes of a connection in, a head and pieces of a body out."""
+"""One HTTP/1.1 answer as it arrives: bytes of a connection in, a head and pieces of a body out."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from typing import Final
 
 import httptools
 
-from gateway.upstream.failures import cut_off, unanswered, undecodable
+from gateway.upstream.failures import cut_off, in_words, unanswered, undecodable
 from translators.errors import FailedError, Failure
 
-# Real heads have about 2 KB; proxies in front of hosts add to that.
+# Anthropic's heads have about 2 KB; proxies in front of a host can add to that.
 MAX_HEAD_BYTES: Final = 64 * 1024
-# What may wait for a consumer that does not take it; the kernel's buffers come on top, and one read of 256 KB.
+# How much of a body may wait for a slow consumer; the kernel's buffers and one read of 256 KB come on top.
 HIGH_WATER_BYTES: Final = 64 * 1024
 
-# After a read of this size others have their turn: uvloop would go on with one connection for as long as there is
-# something to read, up to 8 MB, and hold all other streams up meanwhile.
+# After a read of this size other connections have their turn: uvloop would continue with one connection as long as
+# there is something to read, up to 8 MB, and delay all other streams.
 FAIR_BYTES: Final = 64 * 1024
 
 _SWITCHING_PROTOCOLS: Final = 101
@@ -24,8 +24,8 @@ _SWITCHING_PROTOCOLS: Final = 101
 class DirectAnswer:
     """The `UpstreamAnswer` of the direct client; its `on_...` methods are the parser's callbacks.
 
-    `quiet_since` is when it was last heard of, or when somebody began to wait for it if that was later, on the loop's
-    clock: while nobody waits, nobody is kept waiting.
+    `quiet_since` is when the host last sent something, or when somebody began to wait if that was later, on the loop's
+    clock: silence counts only while somebody waits.
     """
 
     __slots__ = (
@@ -66,21 +66,21 @@ class DirectAnswer:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._size = 0
-        # Bytes since the last piece of a body: of a head, or of trailers.
+        # Bytes since the last piece of the body: of the head, or of trailers.
         self._unfruitful_bytes = 0
         self._head = b""
         self._has_framing = False
         self._is_interim = False
         self._is_paused = False
         self._waiter: asyncio.Future[None] | None = None
-        # Who waits for nothing but the end.
+        # Set while a consumer waits only for the end.
         self._end: asyncio.Future[None] | None = None
         self._sink: Callable[[bytes], bool] | None = None
 
-    # What the proxy uses.
+    # Used by the proxy.
 
     async def receive(self) -> bytes:
-        """Everything of the body that has come since the last time; empty when the body has ended."""
+        """The part of the body that has arrived since the last call; empty at its end."""
         while not self._pieces:
             if self.failure is not None:
                 raise FailedError(self.failure)
@@ -90,14 +90,14 @@ class DirectAnswer:
         return self._taken()
 
     async def push(self, sink: Callable[[bytes], bool]) -> None:
-        """Give piece after piece to `sink`, from the network's callback: no task has to be woken for it.
+        """Pass each piece to `sink` from the network callback, so that no task has to be woken for it.
 
-        What has come before is received in the usual way.
+        Returns without doing so if pieces have already arrived: call `receive` for these first.
         """
         if self._pieces or self.is_complete or self.failure is not None:
             return
         self._sink = sink
-        # Two dozen texts for each open stream, which nobody reads again.
+        # Saves two dozen strings for each open stream; nobody reads them again.
         self.headers = {}
         try:
             await self._news()
@@ -105,7 +105,7 @@ class DirectAnswer:
             self._sink = None
 
     async def ended(self) -> None:
-        """Until the body is complete, or cannot be had: for a consumer that does not take what has come."""
+        """Wait until the body is complete or has failed, without reading it: for a consumer that is too slow."""
         if self.is_complete or self.failure is not None:
             return
         self.quiet_since = self._loop.time()
@@ -118,35 +118,35 @@ class DirectAnswer:
 
     async def read(self, limit: int) -> bytes:
         """The whole body, or its first `limit` bytes."""
-        # Pieces may be of one byte each, and would take forty times that.
+        # A list of pieces of one byte each would take forty times the memory.
         body = bytearray()
         while len(body) < limit and (piece := await self.receive()):
             body += piece
         return bytes(memoryview(body)[:limit])
 
-    # What the connection uses.
+    # Used by the connection.
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for news, and nothing but the host keeps them from coming."""
+        """Whether somebody waits for the host; false if reading is paused."""
         return self._waiter is not None or (self._end is not None and not self._is_paused)
 
     @property
     def is_held_up(self) -> bool:
-        """Whether its consumer does not take what has come."""
+        """Whether the consumer does not read what has arrived."""
         return self._end is not None
 
     async def wait_for_head(self) -> None:
-        """Until status and headers are there; raises `FailedError`."""
+        """Wait for status and headers; raises `FailedError`."""
         while not self.has_head:
             if self.failure is not None:
                 raise FailedError(self.failure)
             await self._news()
 
     def feed(self, data: bytes) -> None:
-        """Take what the connection has received; `failure` and `is_complete` say what came of it."""
+        """Take received bytes; afterwards `failure` and `is_complete` tell the result."""
         if self._parser is None:
-            # Behind the end of an answer nothing was asked for.
+            # Bytes after the end of the answer, which nobody asked for.
             self.keeps_connection = False
             return
         self.has_begun = True
@@ -157,16 +157,16 @@ class DirectAnswer:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # Already refused, with its head.
+            # `on_headers_complete` has refused it already.
             self._parser = None
         except httptools.HttpParserError as error:
-            self.fail(self._broken(f"{type(error).__name__}: {error}"))
+            self.fail(self._broken(f"not valid HTTP: {in_words(error)}"))
         if self._unfruitful_bytes > MAX_HEAD_BYTES and not self.is_complete:
             what = "trailers are" if self.has_head else "head is"
             self.fail(undecodable(f"the {what} larger than {MAX_HEAD_BYTES} bytes"))
         if self._sink is not None and self._pieces:
             self._push(self._sink)
-        # Behind a complete answer the connection is the next call's.
+        # After a complete answer the connection belongs to the next call.
         if not (self._is_paused or self.is_complete or self._transport.is_closing()):
             if self._size > HIGH_WATER_BYTES:
                 self._pause()
@@ -177,7 +177,7 @@ class DirectAnswer:
             self._wake()
 
     def _push(self, sink: Callable[[bytes], bool]) -> None:
-        """Give `sink` what has come; when it has had enough, or fails, its `push` is over."""
+        """Pass `sink` what has arrived; `push` ends if it returns False or raises."""
         try:
             if sink(self._taken()):
                 return
@@ -187,36 +187,36 @@ class DirectAnswer:
         self._sink = None
 
     def drop(self) -> None:
-        """Nobody wants the rest: the parser and the answer know each other, and only this ends it."""
+        """Discard the rest, and break the reference cycle between parser and answer."""
         self._parser = None
         self._pieces.clear()
 
     def end(self, error: Exception | None) -> None:
-        """The connection has ended, in order or with an error: the end only of a body that is bounded by it."""
+        """The connection has ended, with an error or without; that completes only a body without a length."""
         if self.has_head and not self._has_framing and error is None:
             self.is_complete = True
         elif not self.is_complete:
-            detail = f"{type(error).__name__}: {error}" if error is not None else "the connection was closed"
+            detail = in_words(error) if error is not None else "the connection was closed"
             self.fail(cut_off(detail) if self.has_head else unanswered(detail))
         self._wake()
 
     def fail(self, failure: Failure) -> None:
-        """The end of an answer that cannot be had; what came before it can still be received."""
+        """End the answer with a failure; what arrived before can still be received."""
         self._parser = None
         self.keeps_connection = False
         if not self.is_complete and self.failure is None:
             self.failure = failure
         self._wake()
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
-        """An answer begins; nobody has asked for one that comes behind the first."""
+        """An answer begins; if one is complete already, nobody asked for this one."""
         if self.is_complete:
             self.keeps_connection = False
 
     def on_headers_complete(self) -> None:
-        """A head is complete; those of 1xx answers only announce the real one."""
+        """A head is complete; a 1xx answer is followed by the real one."""
         if self._parser is None:
             return
         status = self._parser.get_status_code()
@@ -238,14 +238,14 @@ class DirectAnswer:
         self.has_head = True
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body; behind the end of one there is nobody's."""
+        """A piece of the body; ignored after its end."""
         if self.failure is None and not self.is_complete:
             self._pieces.append(body)
             self._size += len(body)
             self._unfruitful_bytes = 0
 
     def on_message_complete(self) -> None:
-        """The answer is complete, or an interim one is."""
+        """An answer is complete, possibly an interim one."""
         if self._is_interim:
             self._unfruitful_bytes = 0
             return
@@ -271,7 +271,7 @@ class DirectAnswer:
         self._transport.pause_reading()
 
     def _resume(self) -> None:
-        """Go on reading, if what stopped it is gone: also called for an answer that is over by then."""
+        """Resume reading if its reason is gone; also called after the answer is over."""
         if self._is_paused and self._size <= HIGH_WATER_BYTES:
             self._is_paused = False
             self.quiet_since = self._loop.time()
@@ -294,9 +294,9 @@ class DirectAnswer:
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    """The headers of a head that the parser has found to be one.
+    """Parse the headers of a head that the parser has accepted.
 
-    To be called by it for each of the twenty that hosts send would cost twice as much.
+    A callback from the parser for each of some twenty headers would cost twice as much.
     """
     headers: dict[str, str] = {}
     for line in head.decode("latin-1").split("\r\n")[1:]:

@@ -1,4 +1,4 @@
-"""Which client a host is reached by: the direct one, unless a proxy stands between."""
+"""Which client is used for a host: the direct one, unless there is a proxy."""
 
 import ssl
 from collections.abc import Callable
@@ -19,15 +19,13 @@ ClientName = Literal["auto", "direct", "httpx2"]
 
 
 class UpstreamClient(Upstream, Protocol):
-    """An `Upstream` with connections that somebody has to close at the end."""
+    """An `Upstream` whose connections must be closed at the end."""
 
     def retire(self) -> None:
-        """Close the connections that nobody uses, and from now on each one as soon as its answer has ended."""
+        """Close idle connections now, and each of the others when its answer has ended."""
         ...
 
-    async def close(self) -> None:
-        """Close all connections."""
-        ...
+    async def close(self) -> None: ...
 
 
 _CLIENTS: Final[dict[str, Callable[[TimeLimits, Callable[[], ssl.SSLContext]], UpstreamClient]]] = {
@@ -54,7 +52,7 @@ def has_proxy(base_url: str) -> bool:
 
 
 class _AutoUpstream:
-    """Both clients, and for each host the one that fits."""
+    """Chooses between the clients for each host."""
 
     def __init__(self, clients: dict[str, UpstreamClient]) -> None:
         self._clients = clients

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to a host: one call after another, each with its answer and its time limits."""
+"""One HTTP/1.1 connection to a host: one call after another, each with its answer and time limits."""
 
 import asyncio
 import math
@@ -12,17 +12,17 @@ from gateway.upstream.dialing import DialledProtocol
 from gateway.upstream.failures import too_slow, unread
 from gateway.upstream.limits import TimeLimits
 
-# Common servers close idle connections after 60 s or later: the one who closes first has no race to lose.
+# Common servers close idle connections after 60 s or later. Closing first avoids the race with a call.
 KEEPALIVE_SECONDS: Final = 55.0
-# Bodies up to this size leave together with their head; larger ones in pieces of it, as the network takes them.
+# Bodies up to this size are sent together with their head; larger ones in pieces of it, as the network accepts them.
 _PIECE_BYTES: Final = 64 * 1024
 _PIECES_A_TURN: Final = 16
 
 
 class Connection(DialledProtocol):
-    """Sends calls and hands their bytes to a `DirectAnswer`; `on_end` is told when the connection has ended.
+    """Sends calls and passes received bytes to a `DirectAnswer`; calls `on_end` when the connection has ended.
 
-    `round_trip_seconds` is what the network took to take up the connection.
+    `round_trip_seconds` is how long the network took to establish the connection.
     """
 
     def __init__(self, limits: TimeLimits, on_end: Callable[["Connection"], None]) -> None:
@@ -39,19 +39,18 @@ class Connection(DialledProtocol):
         self._has_ended = False
         self._is_aborted = False
         self._since = self._loop.time()
-        # When the running call has to be over.
+        # The time limit of the running call.
         self._ends_at = math.inf
-        # One timer for all limits: it is not moved with every event, but looks where things stand when it fires.
+        # One timer for all limits. It is not reset with every event, but checks the state when it fires.
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_usable(self) -> bool:
-        """Whether another call can be sent."""
         return not (self._has_ended or self._transport.is_closing())
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the host has said nothing since: what it said unasked must not be taken for an answer."""
+        """Whether nothing has arrived unasked, which must not be taken for the answer to the next call."""
         return not self._is_readable()
 
     @property
@@ -60,11 +59,10 @@ class Connection(DialledProtocol):
 
     @property
     def call_age(self) -> float:
-        """Seconds since the running call began."""
         return self._loop.time() - self._since
 
     def begin(self, head: bytes, body: bytes, spent_seconds: float = 0.0) -> DirectAnswer:
-        """Send a call; its answer is to be waited for. Of its time in all, so much is over."""
+        """Send a call; returns its answer, which has not arrived yet. `spent_seconds` of its total time are over."""
         answer = self._answer = DirectAnswer(self._transport, self._loop)
         self._since = self._loop.time()
         self._ends_at = self._since + self._limits.total_seconds - spent_seconds
@@ -78,7 +76,7 @@ class Connection(DialledProtocol):
         return answer
 
     def leave(self) -> bool:
-        """The caller is done with the answer; whether the connection can take another call, else it is closed."""
+        """End the call. Returns whether the connection can take another one; otherwise closes it."""
         answer, self._answer = self._answer, None
         if answer is not None and answer.keeps_connection and self.is_usable and self._has_sent_all:
             self.has_served = True
@@ -91,21 +89,20 @@ class Connection(DialledProtocol):
         return False
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close without waiting for pending writes."""
         self._is_aborted = True
         self._unsent = None
         self._transport.abort()
 
-    # What the network calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection stands."""
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
         self._is_readable = _readability(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of an answer; without a call they are a server's parting words."""
+        """Take bytes of an answer; without a call, close the connection."""
         answer = self._answer
         if answer is None:
             self.abort()
@@ -115,19 +112,18 @@ class Connection(DialledProtocol):
         if answer.failure is not None:
             self.abort()
         elif answer.is_complete and self._unsent is not None:
-            # An answer that did not wait for the whole body: nobody there reads the rest.
+            # The host answered before it had the whole request, and will not read the rest.
             answer.keeps_connection = False
             self._unsent = None
         elif answer.has_head and not (had_head or answer.is_complete):
-            # From now on another limit holds.
+            # From here on another time limit applies.
             self._arm()
 
     def eof_received(self) -> None:
-        """The host will send nothing more; that the transport closes now is asyncio's default."""
+        """The host sends nothing more; asyncio closes the transport by default."""
         self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
         self._end(exc)
         self._unsent = None
         if self._timer is not None:
@@ -136,29 +132,27 @@ class Connection(DialledProtocol):
         self._on_end(self)
 
     def pause_writing(self) -> None:
-        """The network does not take more for now."""
         self._is_full = True
 
     def resume_writing(self) -> None:
-        """The network takes more."""
         self._is_full = False
         self._send_on()
 
     def _end(self, error: Exception | None) -> None:
         self._has_ended = True
         if self._answer is not None:
-            # The end that we make ourselves is the end of no body.
+            # A connection that we closed ourselves does not complete a body.
             self._answer.end(ConnectionAbortedError("closed by the gateway") if self._is_aborted else error)
 
     def _send_on(self) -> None:
-        """Send of a large body what the network takes now, but not all at once; it calls back for the rest."""
+        """Send as much of a large body as the network accepts, but only some pieces in one go."""
         for _ in range(_PIECES_A_TURN):
             if self._unsent is None or self._is_full or self._transport.is_closing():
                 return
             piece, rest = self._unsent[:_PIECE_BYTES], self._unsent[_PIECE_BYTES:]
             self._unsent = rest if len(rest) else None
             self._transport.write(piece)
-        # A host nearby takes faster than others can wait.
+        # A fast host could take the whole body in one go, and other connections would have to wait.
         self._loop.call_soon(self._send_on)
 
     # Time limits.
@@ -176,7 +170,7 @@ class Connection(DialledProtocol):
         return min(waited, self._ends_at)
 
     def _why(self, answer: DirectAnswer) -> str:
-        """What to say of the limit that is reached."""
+        """The detail of the failure for the limit that was reached."""
         limits = self._limits
         if self._loop.time() >= self._ends_at:
             return f"not complete after {limits.total_seconds:g} s"
@@ -205,9 +199,9 @@ class Connection(DialledProtocol):
 
 
 def _readability(descriptor: int) -> Callable[[], object]:
-    """A function that tells without waiting whether a socket has something to read, an end included."""
+    """A function that tells without waiting whether a socket is readable, including at its end."""
     if hasattr(select, "poll"):
-        # `select` itself knows only the first 1,024 descriptors.
+        # `select` supports only the first 1,024 descriptors.
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return partial(poll.poll, 0)

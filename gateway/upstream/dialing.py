@@ -1,4 +1,4 @@
-"""Making connections: addresses of both families, TLS, and a time limit for all of it."""
+"""Establishing connections: IPv4 and IPv6 addresses, TLS, and a time limit for all of it."""
 
 import asyncio
 import itertools
@@ -13,14 +13,14 @@ from translators.errors import FailedError
 
 # The "connection attempt delay" of RFC 8305, section 5.
 _NEXT_ADDRESS_SECONDS: Final = 0.25
-# A peer that vanished without a word is noticed even while a model thinks for minutes.
+# TCP keepalive, so that a vanished peer is noticed even while a model thinks for minutes.
 _KEEPALIVE_SECONDS: Final = 60
 
 _Address: TypeAlias = tuple[Any, ...]
 
 
 class DialledProtocol(asyncio.Protocol):
-    """A protocol that is told how far away its peer is."""
+    """A protocol with the round-trip time to its peer."""
 
     round_trip_seconds: float
 
@@ -30,9 +30,9 @@ P = TypeVar("P", bound=DialledProtocol)
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Verifies certificates, against the system's trust (`SSL_CERT_FILE` and `SSL_CERT_DIR` as usual) or one file.
+    """A context that verifies certificates, against the system's trust store (or `SSL_CERT_FILE`) or one file.
 
-    Loading the trust takes long and much memory: one context serves all hosts. Raises `OSError` for an unusable file.
+    Loading certificates takes time and memory, so one context serves all hosts. Raises `OSError` for an unusable file.
     """
     context = ssl.create_default_context(cafile=ca_file)
     context.set_alpn_protocols(["http/1.1"])
@@ -42,7 +42,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
 async def connect(
     make: Callable[[], P], host: str, port: int, tls: Callable[[], ssl.SSLContext] | None, *, limit_seconds: float
 ) -> P:
-    """A protocol on a new connection; raises `FailedError`."""
+    """Connect, and return the protocol of the new connection; raises `FailedError`."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit_seconds):
@@ -54,14 +54,14 @@ async def connect(
     except TimeoutError as error:
         raise FailedError(unreachable_in_time(f"no connection after {limit_seconds:g} s")) from error
     except (OSError, UnicodeError) as error:
-        # Certificates that do not fit are `OSError`s too; names with impossible labels are `UnicodeError`s.
-        raise FailedError(unconnected(error, f"{type(error).__name__}: {error}")) from error
+        # `ssl.SSLError` is an `OSError`; an impossible host name raises `UnicodeError`.
+        raise FailedError(unconnected(error)) from error
 
 
 async def _dial(host: str, port: int) -> tuple[socket.socket, float]:
-    """A connected socket and its round trip in seconds: the first of the name's addresses that answers.
+    """A socket connected to the first of the name's addresses that answers, and its round-trip time in seconds.
 
-    They are tried one after another, each a little later than the one before.
+    The addresses are tried in order, each a little later than the one before (RFC 8305).
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -83,7 +83,7 @@ async def _dial(host: str, port: int) -> tuple[socket.socket, float]:
 
 
 def _mixed(found: Iterable[_Address]) -> list[_Address]:
-    """The addresses with their families taking turns, beginning with the one that the system prefers."""
+    """The addresses with alternating families, beginning with the one that the system prefers."""
     families: dict[int, list[_Address]] = {}
     for address in found:
         families.setdefault(address[0], []).append(address)
@@ -94,7 +94,7 @@ def _mixed(found: Iterable[_Address]) -> list[_Address]:
 async def _first(
     attempts: set[_Attempt], errors: list[BaseException], seconds: float | None
 ) -> tuple[socket.socket, float] | None:
-    """The first connection within so many seconds; at once None where an attempt has failed."""
+    """The first connection within this time; None if the time is over, or as soon as an attempt has failed."""
     done, _ = await asyncio.wait(attempts, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for attempt in done:
         attempts.discard(attempt)
@@ -108,7 +108,7 @@ async def _open(family: int, protocol: int, address: Any) -> tuple[socket.socket
     sock = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
         sock.setblocking(False)
-        # Or the end of a body waits 40 ms for an acknowledgement.
+        # Otherwise the end of a body can wait 40 ms for an acknowledgement.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):
@@ -122,6 +122,6 @@ async def _open(family: int, protocol: int, address: Any) -> tuple[socket.socket
 
 
 def _close_late(attempt: _Attempt) -> None:
-    """A connection that came second is not needed."""
+    """Close a connection that lost the race."""
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result()[0].close()

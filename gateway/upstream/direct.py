@@ -1,6 +1,6 @@
-"""The upstream client of the hot path: HTTP/1.1 on asyncio's protocols and httptools, with a connection for each call.
+"""The upstream client of the hot path: HTTP/1.1 with asyncio protocols and httptools, one connection per open call.
 
-Made for one job, many long streams to a few hosts. Proxies are the business of `httpx2_client.py`.
+It is made for many long streams to a few hosts. `httpx2_client.py` handles proxies.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from gateway.upstream.hosts import HostEndpoint
 from gateway.upstream.limits import TimeLimits
 from translators.errors import ErrorKind, FailedError, Failure
 
-# Of connections that nobody uses, so many are kept for a host.
+# The most idle connections that are kept for a host.
 MAX_IDLE: Final = 256
-# A host that gave an idle connection up while a call was on its way is heard of within one round trip, and one that
-# took the call cannot have done anything with it in another. The seconds are what a busy event loop may add.
+# If the host closed an idle connection while a call was on its way, we learn that within one round trip. A host that
+# received the call cannot have processed it within another. The seconds allow for a busy event loop.
 _STALE_ROUND_TRIPS: Final = 2
 _STALE_SECONDS: Final = 0.005
-# Callers choose some of the headers, so that there may be any number of sets of them.
+# Callers choose some of the headers, so the number of different sets needs a limit.
 _MOST_KNOWN_LINES: Final = 1000
 _LONGEST_KNOWN_LINES: Final = 1024
 _CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
@@ -34,7 +34,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class DirectUpstream:
-    """The `Upstream` of the proxy without a proxy in between; `tls` is asked for once a host needs it."""
+    """An `Upstream` that connects directly; `tls` is called when the first host needs it."""
 
     def __init__(self, limits: TimeLimits, tls: Callable[[], ssl.SSLContext]) -> None:
         self._limits = limits
@@ -43,24 +43,23 @@ class DirectUpstream:
         self._most_idle = MAX_IDLE
 
     def open(self, endpoint: Endpoint, call: Call) -> "_Opening":
-        """Send a call; every trouble on the way is a `FailedError` with its kind."""
+        """Send a call; every failure on the way is a `FailedError` with its kind."""
         return _Opening(self, cast(HostEndpoint, endpoint), call)
 
     def retire(self) -> None:
-        """Close the connections that nobody uses, and from now on each one as soon as its answer has ended."""
+        """Close idle connections now, and each of the others when its answer has ended."""
         self._most_idle = 0
         for host in self._hosts.values():
             host.keep_idle(0)
 
     async def close(self) -> None:
-        """Close all connections."""
         for host in self._hosts.values():
             host.close()
-        # The transports say good-bye in callbacks of their own.
+        # The transports close in callbacks; let these run.
         await asyncio.sleep(0)
 
     async def send(self, endpoint: HostEndpoint, call: Call) -> tuple["_Host", Connection, DirectAnswer]:
-        """An answer whose head has arrived, with its connection; raises `FailedError`."""
+        """Send a call, and wait for the head of its answer; raises `FailedError`."""
         host = self._host(endpoint.base_url)
         head = host.head_of(endpoint, call)
         connection = host.idle() or await host.connect()
@@ -74,7 +73,7 @@ class DirectUpstream:
                     raise
             else:
                 return host, connection, answer
-            # Not another idle one: where one was stale, all may be.
+            # Not another idle connection: if one was stale, all may be.
             connection = await host.connect()
 
     def _host(self, base_url: str) -> "_Host":
@@ -85,7 +84,7 @@ class DirectUpstream:
 
 
 class _Opening:
-    """The block around one call."""
+    """The context manager of one call."""
 
     __slots__ = ("_call", "_connection", "_endpoint", "_host", "_upstream")
 
@@ -96,7 +95,7 @@ class _Opening:
 
     async def __aenter__(self) -> DirectAnswer:
         call = self._call
-        # Sent, it is not needed again, and this block may be a long one.
+        # Free the request's body: the block can last long, and the call is not needed again.
         del self._call
         try:
             self._host, self._connection, answer = await self._upstream.send(self._endpoint, call)
@@ -135,16 +134,16 @@ class _Host:
         self._known_lines: dict[object, bytes] = {}
 
     def head_of(self, endpoint: HostEndpoint, call: Call) -> bytes:
-        """The request line and the headers of a call; raises `FailedError` for a key that no header can carry."""
+        """The request line and headers of a call; raises `FailedError` for a key that no header can carry."""
         lines = self._kept_lines(endpoint, call)
         if call.body or call.method == "POST":
             return b"%bcontent-length: %d\r\n\r\n" % (lines, len(call.body))
         return lines + b"\r\n"
 
     def _kept_lines(self, endpoint: HostEndpoint, call: Call) -> bytes:
-        """The lines but for the content-length, which are the same in most calls."""
+        """All lines but the content-length; most calls have the same, so they are cached."""
         if endpoint.is_callers_own:
-            # Its key is not ours to keep.
+            # Do not keep a caller's own key.
             return self._lines(endpoint, call)
         asked = (endpoint.headers, call.method, call.path, call.version, call.betas, call.headers)
         lines = self._known_lines.get(asked)
@@ -169,7 +168,7 @@ class _Host:
         return text.replace("\n", "\r\n").encode("ascii") + b"\r\n"
 
     def idle(self) -> Connection | None:
-        """A connection that has served before and waits for its next call."""
+        """An idle connection, if there is a usable one."""
         while self._idle:
             connection, _ = self._idle.popitem()
             if connection.is_usable and connection.is_quiet:
@@ -178,7 +177,7 @@ class _Host:
         return None
 
     async def connect(self) -> Connection:
-        """A new connection; raises `FailedError`."""
+        """Open a connection; raises `FailedError`."""
         connection = await connect(
             lambda: Connection(self._limits, self._forget),
             self._name,
@@ -190,18 +189,18 @@ class _Host:
         return connection
 
     def release(self, connection: Connection) -> None:
-        """A call is over, or was left: what can be used again waits for the next one."""
+        """Keep a connection after its call if it can be used again."""
         if connection.leave():
             self._idle[connection] = None
             self._close_oldest()
 
     def keep_idle(self, most: int) -> None:
-        """Keep at most so many connections that nobody uses."""
+        """Limit the number of idle connections."""
         self._most_idle = most
         self._close_oldest()
 
     def close(self) -> None:
-        """Close all connections, also those in use."""
+        """Close all connections, including those in use."""
         for connection in tuple(self._open):
             connection.abort()
 
@@ -217,7 +216,7 @@ class _Host:
 
 
 def _was_stale(connection: Connection, answer: DirectAnswer) -> bool:
-    """Whether the host had given the connection up before it can have begun with the call."""
+    """Whether the host closed the connection before it can have processed the call."""
     failure: Failure | None = answer.failure
     return (
         connection.has_served

@@ -1,4 +1,4 @@
-"""Hosts that speak Messages: where they are, how a key is shown to them, which API versions they take."""
+"""Hosts of the Messages API: their address, how a key is sent to them, which API versions they accept."""
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -23,13 +23,13 @@ _PROFILES: Final = {
 
 @lru_cache(maxsize=64)
 def profile_for(api_version: str, name: str = "") -> HostProfile:
-    """The profile of a host whose versions are left to us (`auto`) or fixed by the operator; one object for a host."""
+    """The profile of a host, with the API version of the operator or of our choice (`auto`); one object per host."""
     return replace(_PROFILES[api_version], name=name)
 
 
 @dataclass(frozen=True, slots=True)
 class HostEndpoint:
-    """One key at one host; `headers` are made once, and hold the key, so they stay out of `repr`."""
+    """One key at one host. `headers` are built once; they contain the key, so `repr` leaves them out."""
 
     name: str
     base_url: str
@@ -41,14 +41,14 @@ class HostEndpoint:
     hide_others: Redactor = field(repr=False, compare=False)
 
     def headers_for(self, call: Call) -> list[tuple[str, str]]:
-        """All headers of a call, but for those that frame it."""
+        """All headers of a call except those that frame it."""
         headers = [*self.headers, ("anthropic-version", call.version), *call.headers]
         if betas := (*self.betas, *call.betas):
             headers.append(("anthropic-beta", ",".join(dict.fromkeys(betas))))
         return headers
 
     def redact(self, text: str) -> str:
-        """The text with the key taken out of it, however it is quoted, and all other keys that are known here."""
+        """The text with this key, however it is quoted, and all other configured keys masked."""
         return redact(self.hide_others(text), (self.secret,))
 
 
@@ -61,9 +61,9 @@ def endpoint(
     is_callers_own: bool = False,
     hide_others: Redactor = _HIDES_NOTHING,
 ) -> HostEndpoint:
-    """The endpoint for a key; `base_url` is what stands before `/v1/messages`.
+    """The endpoint for a key; `base_url` is the part before `/v1/messages`.
 
-    `hide_others` hides what else must not be seen in texts of the host's.
+    `hide_others` masks other secrets in the host's texts.
     """
     key = secret.reveal()
     return HostEndpoint(
@@ -85,7 +85,7 @@ def endpoint(
 
 
 def _credentials(key: str) -> tuple[str, str]:
-    # Every Messages host takes `x-api-key`; the official examples for the newest version use it too.
+    # Every Messages host accepts `x-api-key`, and the official examples for the newest version use it.
     return ("authorization", f"Bearer {key}") if _is_oauth(key) else ("x-api-key", key)
 
 

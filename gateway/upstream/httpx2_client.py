@@ -1,4 +1,4 @@
-"""The upstream client on httpx2, for what the direct one leaves out: proxies. One connection pool a host."""
+"""The upstream client on httpx2, for hosts behind a proxy. One connection pool per host."""
 
 import asyncio
 import ssl
@@ -12,6 +12,7 @@ import httpx2
 from gateway.proxy.ports import Call, Endpoint, UpstreamAnswer
 from gateway.upstream.failures import (
     cut_off,
+    in_words,
     too_slow,
     unanswered,
     unconnected,
@@ -24,12 +25,12 @@ from gateway.upstream.hosts import HostEndpoint
 from gateway.upstream.limits import TimeLimits
 from translators.errors import FailedError, Failure
 
-# httpx2's own defaults (100, 20 kept) would queue streams and close connections all the time.
+# httpx2's defaults (100 connections, 20 kept) would queue streams and keep closing connections.
 _LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=55.0)
 
 
 class Httpx2Upstream:
-    """The `Upstream` of the proxy, by httpx2; follows `HTTPS_PROXY` and its like."""
+    """An `Upstream` on httpx2, which obeys `HTTPS_PROXY` and similar variables."""
 
     def __init__(self, limits: TimeLimits, tls: Callable[[], ssl.SSLContext]) -> None:
         self._limits = limits
@@ -40,24 +41,23 @@ class Httpx2Upstream:
         self._closing: asyncio.Task[None] | None = None
 
     def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
-        """Send a call; every trouble on the way is a `FailedError` with its kind."""
+        """Send a call; every failure on the way is a `FailedError` with its kind."""
         return self._open(cast(HostEndpoint, endpoint), call)
 
     def retire(self) -> None:
-        """Close all connections once nobody uses any; who still calls after that gets new ones."""
+        """Close all connections once none is in use; later calls open new ones."""
         self._is_retired = True
         self._close_unused()
 
     async def close(self) -> None:
-        """Close all connections."""
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.aclose()
 
     def _close_unused(self) -> None:
-        # One connection of many cannot be closed from outside, only all of them together.
+        # httpx2 can only close all connections of a client together.
         if self._is_retired and not self._calls and self._clients:
-            # In a task: the caller that was the last may be about to be cancelled.
+            # In a task of its own: the last caller may be about to be cancelled.
             self._closing = asyncio.create_task(self.close())
 
     @asynccontextmanager
@@ -74,7 +74,7 @@ class Httpx2Upstream:
             finally:
                 await answer.close()
         except FailedError as error:
-            # Hosts repeat the key they refuse, and libraries the header they cannot send.
+            # Hosts quote the key that they refuse, and libraries the header that they cannot send.
             raise FailedError(error.failure.redacted(endpoint.redact)) from error
         finally:
             self._calls -= 1
@@ -90,7 +90,7 @@ class Httpx2Upstream:
                 timeout=httpx2.Timeout(
                     self._limits.idle_seconds,
                     connect=self._limits.connect_seconds,
-                    # The wait for the head is a read like any other, until the head is there.
+                    # Applies to the wait for the head; `_Httpx2Answer` changes it after that.
                     read=self._limits.first_byte_seconds,
                 ),
             )
@@ -98,12 +98,12 @@ class Httpx2Upstream:
         except httpx2.HTTPError as error:
             raise FailedError(_failure(error, has_head=False)) from error
         except UnicodeEncodeError as error:
-            # Not from the error itself: it quotes what it could not encode.
+            # Without the error's text, which quotes the key.
             raise FailedError(unsendable_key()) from error
 
     def _client_for(self, base_url: str) -> httpx2.AsyncClient:
         if base_url not in self._clients:
-            # What one key was told in a cookie is not for the next one.
+            # Cookies that one key received must not be sent with another.
             no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
             self._clients[base_url] = httpx2.AsyncClient(
                 verify=self._tls(), limits=_LIMITS, follow_redirects=False, cookies=no_cookies
@@ -112,7 +112,7 @@ class Httpx2Upstream:
 
 
 class _Total:
-    """The limit for the whole of a call, of which so much is over."""
+    """The time limit for a whole call, of which `spent_seconds` are over."""
 
     def __init__(self, seconds: float, spent_seconds: float) -> None:
         self._seconds = seconds
@@ -120,7 +120,7 @@ class _Total:
 
     @asynccontextmanager
     async def limit(self) -> AsyncIterator[None]:
-        """A block that ends in time; raises `FailedError`."""
+        """Limit a block to the remaining time; raises `FailedError`."""
         try:
             async with asyncio.timeout_at(self._ends_at):
                 yield
@@ -128,7 +128,7 @@ class _Total:
             raise FailedError(too_slow(self._detail)) from error
 
     async def reached(self) -> Failure:
-        """Until it is reached while nobody has read; what to say of that."""
+        """Wait until the limit is reached while nobody reads, and return the failure for that."""
         await asyncio.sleep(self._ends_at - asyncio.get_running_loop().time())
         return unread(self._detail)
 
@@ -138,14 +138,12 @@ class _Total:
 
 
 class _Httpx2Answer:
-    """An answer that httpx2 is receiving."""
-
     def __init__(self, response: httpx2.Response, idle_seconds: float, total: _Total) -> None:
         self._response = response
         self._pieces = response.aiter_bytes()
         self._total = total
         self._failure: Failure | None = None
-        # The head is there: from now on only the pauses inside the body count.
+        # The head has arrived; from here on the limit for pauses within the body applies.
         response.request.extensions["timeout"]["read"] = idle_seconds
 
     @property
@@ -161,7 +159,7 @@ class _Httpx2Answer:
         return self._response.is_closed
 
     async def ended(self) -> None:
-        # Nothing is read ahead here: what ends by itself is only the time.
+        # httpx2 does not read ahead, so only the time limit can end it.
         self._failure = await self._total.reached()
 
     async def receive(self) -> bytes:
@@ -181,7 +179,7 @@ class _Httpx2Answer:
             pass
 
     async def read(self, limit: int) -> bytes:
-        # Pieces may be of one byte each, and would take forty times that.
+        # A list of pieces of one byte each would take forty times the memory.
         body = bytearray()
         while len(body) < limit and (piece := await self.receive()):
             body += piece
@@ -192,13 +190,13 @@ class _Httpx2Answer:
 
 
 def _failure(error: httpx2.HTTPError, *, has_head: bool) -> Failure:
-    detail = f"{type(error).__name__}: {error}"
+    detail = in_words(error)
     if isinstance(error, httpx2.ConnectTimeout):
         return unreachable_in_time(detail)
     if isinstance(error, httpx2.TimeoutException):
         return too_slow(detail)
     if isinstance(error, httpx2.ConnectError):
-        return unconnected(error, detail)
+        return unconnected(error)
     if isinstance(error, httpx2.DecodingError):
         return undecodable(detail)
     return cut_off(detail) if has_head else unanswered(detail)

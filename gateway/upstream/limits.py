@@ -1,11 +1,11 @@
-"""How long to wait for upstream."""
+"""Time limits for calls to upstream."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds: for a connection, for an answer's head, between two pieces of its body, for the whole of a call."""
+    """Seconds for a connection, for the head of an answer, between two pieces of its body, and for a whole call."""
 
     connect_seconds: float = 10.0
     first_byte_seconds: float = 600.0

@@ -1,4 +1,4 @@
-"""What a worker has to know, on its way from the parent."""
+"""What a parent tells a worker: the configuration, and where secrets can be read again."""
 
 import os
 import tempfile
@@ -12,9 +12,9 @@ from gateway.secret import Secret
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker reads from its standard input before it starts, and again after each change of the configuration.
+    """What a worker reads from its standard input at its start, and again after each change of the configuration.
 
-    `key_sources` says where the secrets of keys can be read again, by the keys' names.
+    `key_sources` maps keys' names to where their secrets can be read again.
     """
 
     number: int
@@ -23,16 +23,16 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     key_sources: Mapping[str, Source] = {}
 
     def encode(self) -> bytes:
-        """The bytes for the worker and for nothing else: the secrets stand in them."""
+        """Encode it for the worker only: the bytes contain the secrets."""
         return msgspec.json.encode(self, enc_hook=_reveal)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """What `encode` was called on."""
+        """The inverse of `encode`."""
         return msgspec.json.decode(data, type=cls, dec_hook=lambda _type, text: Secret(text))
 
     def to_file(self) -> int:
-        """A file descriptor from which the worker can read this; it has to be closed."""
+        """A file descriptor from which the worker can read this; the caller closes it."""
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create("assignment")
         else:

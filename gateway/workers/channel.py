@@ -1,7 +1,7 @@
-"""What a parent and a worker tell each other, over a pair of Unix sockets; neither end ever waits for the other.
+"""Messages between parent and worker over a pair of Unix sockets; neither end ever waits for the other.
 
-To the worker go commands, single bytes; with `CONNECTION` goes an accepted socket, with `RELOAD` a file that holds an
-assignment. To the parent go reports.
+The parent sends commands, single bytes: `CONNECTION` with an accepted socket, `RELOAD` with a file that holds an
+assignment. The worker sends reports.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ STOP_NOW: Final = b"n"
 
 _REPORT: Final = struct.Struct("<QII?")
 _READ_BYTES: Final = 4096
-# One message brings one socket; should a system put several together, none may be lost.
+# A message carries one socket; if a system merges several messages, no socket may be lost.
 _MOST_SOCKETS: Final = 16
 
 
 class ParentsEnd:
-    """The end that gives commands and reads reports."""
+    """The end that sends commands and reads reports."""
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
@@ -36,26 +36,25 @@ class ParentsEnd:
         self._unread = b""
 
     def fileno(self) -> int:
-        """For the event loop."""
         return self._end.fileno()
 
     def close(self) -> None:
-        """Close it; for a worker that is alive this is the order to stop."""
+        """Close it, which tells a living worker to stop."""
         self._end.close()
 
     def hand(self, connection: socket.socket) -> bool:
-        """Give a connection away; False if the worker cannot take it, then it still belongs to the caller."""
+        """Pass a connection on; False if the worker cannot take it, and then it still belongs to the caller."""
         if not self._send(CONNECTION, connection.fileno()):
             return False
         connection.close()
         return True
 
     def reload(self, assignment: int) -> bool:
-        """Show the worker a file with its new assignment; False if it cannot take it."""
+        """Send the worker its new assignment; False if it cannot take it."""
         return self._send(RELOAD, assignment)
 
     def command(self, command: bytes) -> None:
-        """Tell the worker something; in vain if it is gone."""
+        """Send a command; does nothing if the worker is gone."""
         with contextlib.suppress(OSError):
             self._end.send(command)
 
@@ -67,7 +66,7 @@ class ParentsEnd:
         return True
 
     def receive(self) -> list[Report]:
-        """The reports that have arrived; raises `EOFError` when the worker is gone."""
+        """The reports that have arrived; raises `EOFError` if the worker is gone."""
         try:
             data = self._end.recv(_READ_BYTES)
         except BlockingIOError:
@@ -83,7 +82,7 @@ class ParentsEnd:
 
 
 class Message(NamedTuple):
-    """A command for a worker, with what came along."""
+    """A command for a worker, with the socket or file that came with it."""
 
     command: bytes
     connections: tuple[socket.socket, ...] = ()
@@ -91,7 +90,7 @@ class Message(NamedTuple):
 
 
 class WorkersEnd:
-    """The end that takes connections and gives reports."""
+    """The end that takes connections and sends reports."""
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
@@ -99,11 +98,10 @@ class WorkersEnd:
         self._last_report: Report | None = None
 
     def fileno(self) -> int:
-        """For the event loop."""
         return self._end.fileno()
 
     def receive(self) -> Message:
-        """The next command, empty if there is none; raises `EOFError` when the parent is gone."""
+        """The next command, empty if there is none; raises `EOFError` if the parent is gone."""
         try:
             command, descriptors, _, _ = socket.recv_fds(self._end, 1, _MOST_SOCKETS)
         except BlockingIOError:
@@ -114,14 +112,14 @@ class WorkersEnd:
             raise EOFError
         if command == RELOAD:
             return Message(command, assignment=b"".join(map(_content, descriptors)))
-        # The protocol is named, since not all systems tell: asyncio sets TCP_NODELAY only where it sees TCP.
+        # Not all systems report the protocol of a socket, and asyncio sets TCP_NODELAY only if it is TCP.
         sockets = [socket.socket(proto=socket.IPPROTO_TCP, fileno=found) for found in descriptors]
         return Message(command, tuple(sockets))
 
     def report(self, report: Report, *, is_pulse: bool = False) -> bool:
-        """Make sure that the parent knows this; False if its inbox is full, or it is gone.
+        """Send a report, unless the parent has it already; False if its buffer is full, or it is gone.
 
-        A pulse is sent even where there is no news.
+        A pulse is sent even if nothing has changed.
         """
         if is_pulse or report != self._last_report:
             try:

@@ -1,4 +1,4 @@
-"""The listening socket: accepts connections and gives each to the worker with the least to do."""
+"""The listening socket: accepts connections and passes each to the least loaded worker."""
 
 import asyncio
 import logging
@@ -10,14 +10,14 @@ from typing import Final
 from gateway.telemetry.logs import log_event
 from gateway.workers.process import Phase, Worker
 
-# Then reports and signals get their turn.
+# After this many, reports and signals are handled.
 _CONNECTIONS_A_TURN: Final = 64
-# After the system could not give us another connection, as when all file descriptors are taken.
+# The pause after a failed accept, for example when file descriptors have run out.
 _PAUSE_SECONDS: Final = 1.0
 
 
 class Door:
-    """Accepts while there is a worker who can take a connection; meanwhile new ones wait with the kernel."""
+    """Accepts while a worker can take a connection; otherwise new connections wait in the kernel's backlog."""
 
     def __init__(self, listener: socket.socket, workers: Sequence[Worker]) -> None:
         self._listener = listener
@@ -25,16 +25,15 @@ class Door:
         self._turns = 0
         self._is_open = False
         self._is_accepting = False
-        # Accepted for a worker who died before it could be handed over.
+        # Connections whose worker died before they could be passed on.
         self._stranded: deque[socket.socket] = deque()
 
     def open(self) -> None:
-        """Begin to accept."""
         self._is_open = True
         self.go_on()
 
     def close(self) -> None:
-        """Accept no more; who comes now is refused."""
+        """Stop accepting; new connections are refused."""
         self._is_open = False
         self._pause()
         self._listener.close()
@@ -42,7 +41,7 @@ class Door:
             connection.close()
 
     def go_on(self) -> None:
-        """Accept again if it was paused; to be called when a worker may have room."""
+        """Resume accepting if paused; call this when a worker may have room again."""
         if self._is_open and not self._is_accepting:
             self._is_accepting = True
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
@@ -80,6 +79,6 @@ class Door:
         return False
 
     def _takers(self) -> list[Worker]:
-        """The workers who can take a connection, the least loaded first."""
+        """The workers that can take a connection, the least loaded first."""
         able = [worker for worker in self._workers if worker.phase is Phase.SERVING and worker.load.has_room]
         return sorted(able, key=lambda worker: worker.load.weight)

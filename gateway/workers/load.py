@@ -1,24 +1,24 @@
-"""Who gets the next connection, who is stuck, and how soon a dead worker is replaced; time is an argument."""
+"""Which worker gets the next connection, which is stuck, and how soon a dead one is replaced; time is an argument."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-# More connections than these are not put on the way to a worker that does not take them.
+# At most this many connections are sent to a worker before it has taken them.
 MOST_ON_THE_WAY: Final = 128
 
-# A worker says so often that its event loop turns, whether or not there is news.
+# How often a worker reports that its event loop runs, even if nothing has changed.
 PULSE_SECONDS: Final = 1.0
-# One that has missed some of these gets a connection only where all have.
+# A worker that has been silent this long gets a connection only if all others have, too.
 _QUIET_SECONDS: Final = 3 * PULSE_SECONDS
 
-# Who dies sooner than this after another makes its successor wait, twice as long each time.
+# If workers die within this time of each other, each replacement waits twice as long as the one before.
 _YOUNG_SECONDS: Final = 60.0
 _FIRST_DELAY_SECONDS: Final = 0.5
 _LONGEST_DELAY_SECONDS: Final = 30.0
 
 
 class Report(NamedTuple):
-    """What a worker says of itself: connections ever taken, requests open or about to come, connections open."""
+    """A worker's own figures: connections taken so far, requests open or expected, connections open."""
 
     taken: int
     requests: int
@@ -31,7 +31,7 @@ NOTHING: Final = Report(0, 0, 0)
 
 @dataclass(slots=True)
 class Load:
-    """What a worker has to do, as far as its parent can know: its last report, and what it was handed since."""
+    """A worker's load as its parent knows it: the last report, and what was handed over since."""
 
     report: Report = NOTHING
     handed: int = 0
@@ -40,56 +40,56 @@ class Load:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the worker has not shown a pulse for longer than a busy one does."""
+        """Whether the worker has been silent for longer than a busy one would be."""
         return self.silent_seconds >= _QUIET_SECONDS
 
     @property
     def on_the_way(self) -> int:
-        """Connections that the worker had not taken when it reported."""
+        """Connections that the worker had not taken when it last reported."""
         return self.handed - self.report.taken
 
     @property
     def requests(self) -> int:
-        """Open requests; a connection on its way will bring one."""
+        """Open requests, counting one for each connection that the worker has not taken yet."""
         return self.report.requests + self.on_the_way
 
     @property
     def has_room(self) -> bool:
-        """Whether the worker keeps up with what it is handed."""
+        """Whether the worker keeps up with the connections sent to it."""
         return self.on_the_way < MOST_ON_THE_WAY
 
     @property
     def weight(self) -> tuple[bool, int, int, int]:
-        """Who is quiet comes last; open requests count, then open connections, then whose turn was longest ago."""
+        """The sort key: quiet workers last, then by open requests, open connections, and the last turn."""
         return self.is_quiet, self.requests, self.report.connections + self.on_the_way, self.last_turn
 
     def hand(self, turn: int) -> None:
-        """A connection is on its way; `turn` grows with each connection that any worker is handed."""
+        """Count a connection that is sent to the worker; `turn` grows with each connection to any worker."""
         self.handed += 1
         self.last_turn = turn
 
     def hear(self, report: Report) -> None:
-        """The worker has reported, which is also its pulse."""
+        """Take a report, which is also a pulse."""
         self.report = report
         self.silent_seconds = 0.0
 
     def look(self, elapsed_seconds: float) -> None:
-        """Count the time since the last look as silence, at most that of one pulse.
+        """Add the time since the last check to the silence, at most one pulse.
 
-        Who looks late was suspended, with the machine or without, or had no CPU, and the workers perhaps as well.
+        If the parent checks late, it was suspended or had no CPU time, and so perhaps were the workers.
         """
         self.silent_seconds += min(elapsed_seconds, PULSE_SECONDS)
 
 
 @dataclass(slots=True)
 class Backoff:
-    """How long a dead worker's place stays empty: not at all, unless they die one soon after the other."""
+    """The delay before a dead worker is replaced: none, unless several die in short succession."""
 
     _last_death_at: float = float("-inf")
     _delay_seconds: float = 0.0
 
     def delay_seconds(self, now: float) -> float:
-        """A worker has died now; the wait before its successor is started."""
+        """Count a death, and return the delay before the replacement starts."""
         if now - self._last_death_at > _YOUNG_SECONDS:
             self._delay_seconds = 0.0
         else:

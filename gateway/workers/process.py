@@ -1,4 +1,4 @@
-"""A worker as its parent sees it: a process, the channel to it, and what it has to do."""
+"""A worker as its parent sees it: a process, the channel to it, and its load."""
 
 import asyncio
 import contextlib
@@ -14,16 +14,16 @@ from gateway.workers.assignment import Assignment
 from gateway.workers.channel import ParentsEnd
 from gateway.workers.load import Load
 
-# Where a worker finds its parent's PYTHONPATH.
+# The variable that carries the parent's PYTHONPATH to a worker.
 _PARENTS: Final = "DRAGOMAN_PARENTS_PYTHONPATH"
-# So long one that is stuck has to say where.
+# How long a stuck worker has to log where it is stuck.
 _LAST_WORDS_SECONDS: Final = 1.0
-# The letters of Linux.
+# Linux's letters for process states.
 _STATES: Final = {"R": "running", "S": "sleeping", "D": "waiting for a device", "T": "stopped", "t": "traced"}
 
 
 class Phase(Enum):
-    """A worker's life; only one that is serving gets connections."""
+    """A worker's life cycle; only a serving worker gets connections."""
 
     STARTING = auto()
     SERVING = auto()
@@ -31,7 +31,7 @@ class Phase(Enum):
 
 
 class Worker:
-    """One worker's process; `is_ready` becomes true when it can serve, false when it ends before it could."""
+    """One worker's process; `is_ready` becomes true when it can serve, false if it ends before that."""
 
     def __init__(self, number: int, process: asyncio.subprocess.Process, channel: ParentsEnd) -> None:
         self.number = number
@@ -43,12 +43,12 @@ class Worker:
         self.is_ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def leave(self, command: bytes) -> None:
-        """End its service with this command."""
+        """Tell it to stop serving, with this command."""
         self.phase = Phase.LEAVING
         self.channel.command(command)
 
     def give_up(self) -> None:
-        """End one whose event loop is stuck: asked first, since Python may still say where; then without asking."""
+        """End a worker whose event loop is stuck: with a signal that lets Python log where, then by killing it."""
         self.is_given_up = True
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGQUIT)
@@ -56,16 +56,15 @@ class Worker:
 
     @property
     def state(self) -> str | None:
-        """What the system says that the process is doing, where it tells."""
+        """The system's name for the process's state; None if the system does not tell."""
         try:
             stat = Path(f"/proc/{self.process.pid}/stat").read_text("ascii", "replace")
         except OSError:
             return None
-        # Behind the program's name, which may hold anything, in its parentheses.
+        # The state follows the program's name, which is in parentheses and can contain anything.
         return _STATES.get(stat.rpartition(")")[2].strip()[:1])
 
     def kill(self) -> None:
-        """End it without asking."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
@@ -96,20 +95,20 @@ async def _spawn(number: int, channel: socket.socket) -> asyncio.subprocess.Proc
         stdin=asyncio.subprocess.PIPE,
         pass_fds=[channel.fileno()],
         env=worker_environment(),
-        # The terminal's Ctrl-C is for the parent, which says to its workers what it means.
+        # The terminal's Ctrl-C must reach only the parent, which tells its workers what to do.
         start_new_session=True,
     )
 
 
 def worker_environment() -> dict[str, str]:
-    """This process's environment, with the same modules as here however they were found."""
-    # Absolute paths: never what lies in the working directory.
+    """This process's environment, with a PYTHONPATH that finds the same modules."""
+    # Absolute paths, so that nothing is imported from the working directory.
     modules = os.pathsep.join(os.path.abspath(path) for path in sys.path)
     return {**os.environ, "PYTHONPATH": modules, _PARENTS: os.environ.get("PYTHONPATH", "")}
 
 
 def restore_environment() -> None:
-    """Make a worker's environment its parent's again: the commands that print secrets have modules of their own."""
+    """Restore the parent's PYTHONPATH, for the commands that print secrets."""
     os.environ.pop("PYTHONPATH", None)
     if parents := os.environ.pop(_PARENTS, ""):
         os.environ["PYTHONPATH"] = parents

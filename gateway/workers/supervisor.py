@@ -1,4 +1,4 @@
-"""The parent of the workers: starts and stops them, tells them what changes, replaces those that die, hang or ask."""
+"""The parent process: starts and stops workers, sends them changes, replaces those that die, hang or ask for it."""
 
 import asyncio
 import logging
@@ -18,15 +18,15 @@ from gateway.workers.door import Door
 from gateway.workers.load import PULSE_SECONDS, Backoff
 from gateway.workers.process import Phase, Worker, start_worker
 
-# A worker needs a little longer than the grace to say farewell; one that hangs is killed after this.
+# A worker needs a little longer than the grace period to end; after this time it is killed.
 _FAREWELL_SECONDS: Final = 10.0
 _FAREWELL_SECONDS_AT_ONCE: Final = 2.0
-# Workers look for orders every 0.1 s, and then report for the last time.
+# Workers read commands every 0.1 s, and then report for the last time.
 _LAST_REPORTS_SECONDS: Final = 0.2
 
 
 class Supervisor:
-    """Runs as many workers as the configuration says."""
+    """Runs the configured number of workers."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Supervisor:
         self._is_forced = False
 
     async def run(self) -> bool:
-        """Serve until a signal comes; whether the end was orderly."""
+        """Serve until a signal comes; returns whether the end was orderly."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_stop_signal, number)
@@ -69,18 +69,18 @@ class Supervisor:
         return has_started and not self._is_forced
 
     def reload(self, config: Config, key_sources: Mapping[str, Source]) -> None:
-        """Have the workers serve by this configuration, those that are here and those that come."""
+        """Send this configuration to all workers, and use it for those that start later."""
         self._config, self._key_sources = config, key_sources
         for worker in self._workers:
             if worker.phase is not Phase.LEAVING and not self._tell(worker):
-                # It does not keep up. A successor knows the configuration from the start.
+                # It does not read its commands: replace it. The replacement starts with the new configuration.
                 self._line.put_nowait(worker)
 
     def _tell(self, worker: Worker) -> bool:
         try:
             file = self._assignment(worker.number).to_file()
         except OSError as error:
-            log_event(logging.ERROR, "A worker could not be told", worker=worker.number, why=error.strerror)
+            log_event(logging.ERROR, "A worker could not be sent a message", worker=worker.number, why=error.strerror)
             return False
         try:
             return worker.channel.reload(file)
@@ -98,7 +98,7 @@ class Supervisor:
     # Starting and ending
 
     async def _launch(self, number: int) -> bool:
-        """Start a worker; whether it became ready."""
+        """Start a worker; returns whether it became ready."""
         assignment = self._assignment(number)
         try:
             worker = await start_worker(assignment)
@@ -115,10 +115,10 @@ class Supervisor:
         return await worker.is_ready
 
     def _hear(self, worker: Worker) -> None:
-        """Take a worker's reports; the first says that it is ready."""
+        """Read a worker's reports; the first means that it is ready."""
         try:
             reports = worker.channel.receive()
-        except EOFError:  # its process will be seen to end
+        except EOFError:  # `_watch` notices the end of its process
             asyncio.get_running_loop().remove_reader(worker.channel)
             return
         for report in reports:
@@ -133,7 +133,7 @@ class Supervisor:
         self._door.go_on()
 
     async def _watch(self, worker: Worker) -> None:
-        """Wait for a worker's end, and see to its successor if nobody has asked it to leave."""
+        """Wait for a worker's end, and replace it unless it was told to end."""
         code = await worker.process.wait()
         asyncio.get_running_loop().remove_reader(worker.channel)
         worker.channel.close()
@@ -149,7 +149,7 @@ class Supervisor:
             self._do(self._refill(worker.number))
 
     async def _watch_pulses(self) -> None:
-        """Give up workers whose event loop is stuck, leaving ones as well; to start may take as long as it takes."""
+        """End workers whose event loop is stuck, including leaving ones; a starting worker has no time limit."""
         looked_at = time.monotonic()
         while True:
             await asyncio.sleep(PULSE_SECONDS)
@@ -165,7 +165,7 @@ class Supervisor:
             return
         log_event(
             logging.WARNING,
-            "A worker is stuck, it is ended",
+            "A worker is stuck and is being ended",
             worker=worker.number,
             pid=worker.process.pid,
             silent_seconds=round(worker.load.silent_seconds, 1),
@@ -175,7 +175,7 @@ class Supervisor:
         worker.give_up()
 
     async def _refill(self, number: int) -> None:
-        """Start workers in a dead one's place until one becomes ready."""
+        """Start workers in place of a dead one until one becomes ready."""
         while not self._stopping.is_set():
             await asyncio.sleep(self._backoffs[number].delay_seconds(time.monotonic()))
             if await self._launch(number):
@@ -186,20 +186,22 @@ class Supervisor:
     async def _replace_in_turn(self) -> None:
         while True:
             worker = await self._line.get()
-            # It may be waiting here twice, still be starting, or have died.
+            # The worker can be in this queue twice, still be starting, or have died.
             if await worker.is_ready and worker.phase is Phase.SERVING and worker in self._workers:
                 self._replaced_now = worker
                 await self._replace(worker)
                 self._replaced_now = None
 
     async def _replace(self, old: Worker) -> None:
-        """Let a worker go when its successor is ready; without one it stays."""
+        """Start a replacement, and end the old worker once that is ready; without one the old worker stays."""
         if await self._launch(old.number):
             old.leave(RETIRE)
         elif old not in self._workers:
             self._do(self._refill(old.number))
         else:
-            log_event(logging.ERROR, "A worker stays, its successor did not start", worker=old.number)
+            log_event(
+                logging.ERROR, "The replacement of a worker did not start, the old worker stays", worker=old.number
+            )
 
     # Stopping
 
@@ -237,7 +239,7 @@ class Supervisor:
             worker.kill()
 
     async def _end(self) -> None:
-        """Wait until all workers have ended, those that a chore was about to start as well."""
+        """Wait until all workers have ended, including those that a task was about to start."""
         if not self._stopping.is_set():
             self._stop()
         for chore in self._chores:

@@ -1,4 +1,4 @@
-"""A worker: the gateway's server over connections that its parent has accepted; started by the parent only."""
+"""A worker: the gateway's server, on connections that its parent accepts; only the parent starts it."""
 
 import asyncio
 import contextlib
@@ -20,12 +20,12 @@ from gateway.workers.load import MOST_ON_THE_WAY, Report
 from gateway.workers.process import restore_environment
 
 _CLOSE: Final = (b"connection", b"close")
-# After so many connections a report does not wait for its time: the parent pauses at `MOST_ON_THE_WAY`.
+# Report after this many connections, even early: the parent pauses at `MOST_ON_THE_WAY`.
 _CONNECTIONS_A_REPORT: Final = MOST_ON_THE_WAY // 4
 
 
 class WorkerServer(Server):
-    """The gateway's server, except that connections and commands come from the parent, and load is reported to it."""
+    """The gateway's server, with connections and commands from the parent, to which it reports its load."""
 
     def __init__(self, assignment: Assignment, channel: WorkersEnd) -> None:
         gateway = Gateway(
@@ -38,31 +38,31 @@ class WorkerServer(Server):
         self._channel = channel
         self._taken = 0
         self._connecting: set[asyncio.Task[None]] = set()
-        # Connections that have not asked for anything yet; most will at once.
+        # Connections without a request so far; on most of them one is about to arrive.
         self._new: set[HttpProtocol] = set()
         self._is_retiring = False
         self._wants_to_be_replaced = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, say so, and take connections."""
+        """Start, tell the parent, and take connections."""
         await super().startup(sockets)
         self._report()
         asyncio.get_running_loop().add_reader(self._channel, self._receive)
 
     def beat(self) -> None:
-        """Show the parent, too, that the event loop turns."""
+        """Send the parent a pulse as well."""
         super().beat()
         self._report(is_pulse=True)
 
     async def on_tick(self, counter: int) -> bool:
-        """What uvicorn does ten times a second, and a report."""
+        """Uvicorn's tick, ten times a second, and a report."""
         self._report()
         if self._is_retiring and not (self.server_state.connections or self._connecting):
             self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say how much is still open, and stop, together with the connections that were just being taken."""
+        """Report what is still open, and stop, including connections that were just being taken."""
         if self._connecting:
             await asyncio.wait(self._connecting)
         self._report()
@@ -70,15 +70,15 @@ class WorkerServer(Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals stay captured to the end: it is the parent that ends a worker."""
+        """Keep signals captured to the end: only the parent ends a worker."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.handle_exit)
-        # What the parent sends to a worker that has shown no pulse for too long, before it kills it.
+        # The parent sends SIGQUIT to a worker without a pulse before it kills it.
         signal.signal(signal.SIGQUIT, lambda _, frame: give_up(frame))
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Ask the parent for a successor, with the next report."""
+        """Ask the parent for a replacement, with the next report."""
         self._wants_to_be_replaced = True
 
     def _receive(self) -> None:
@@ -101,7 +101,7 @@ class WorkerServer(Server):
     def _reload(self, assignment: Assignment) -> None:
         set_up_logging(assignment.config.log.level, assignment.config.log.format, worker=assignment.number)
         self._gateway.reload(assignment.config, assignment.key_sources)
-        log_event(logging.INFO, "This worker serves by the new configuration")
+        log_event(logging.INFO, "This worker uses the new configuration")
 
     def _take(self, connection: socket.socket) -> None:
         task = asyncio.create_task(self._connect(connection))
@@ -109,7 +109,7 @@ class WorkerServer(Server):
         task.add_done_callback(self._connecting.discard)
 
     async def _connect(self, connection: socket.socket) -> None:
-        """Serve a connection, as uvicorn does with those that it has accepted itself."""
+        """Serve a connection as uvicorn does with connections that it accepted itself."""
         protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state, limits=self.limits)
         self._new.add(protocol)
         self._taken += 1
@@ -122,9 +122,9 @@ class WorkerServer(Server):
             connection.close()
 
     def _retire(self) -> None:
-        """Let each connection end by itself: with its next answer, which says so, or after it was idle too long.
+        """Let each connection end by itself: after its next answer, or when it has been idle for too long.
 
-        To close the idle ones now would break the requests that clients are about to send on them.
+        Closing idle connections now would break requests that clients are about to send.
         """
         self._is_retiring = True
         self.config.encoded_headers.append(_CLOSE)
@@ -139,16 +139,16 @@ class WorkerServer(Server):
             self._wants_to_be_replaced = False
 
     def _is_new(self, protocol: HttpProtocol) -> bool:
-        """Whether nothing was asked on a connection that is open, or about to be."""
+        """Whether a connection is open, or being opened, and has had no request."""
         connections: Container[object] = self.server_state.connections
         is_gone = protocol.transport is not None and protocol not in connections
         return protocol.is_new and not is_gone
 
 
 def main() -> int:
-    """Serve what the parent hands over, until it says stop; gives the exit code."""
+    """Serve what the parent sends until it says stop; returns the exit code."""
     restore_environment()
-    # Of the arguments the first is for those who read the list of processes.
+    # The first argument is only there for people who read the list of processes.
     with sys.stdin.buffer as order:
         data = order.read()
     if not data:  # the parent has gone

@@ -1,6 +1,7 @@
 """The models that callers can name."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import ANY
 
@@ -351,3 +352,12 @@ def test_the_built_in_list_is_one_that_anthropics_sdk_takes() -> None:
     assert infos["claude-sonnet-5-5"].lifecycle == "active"
     retiring = infos["claude-sonnet-4-5-20250929"]
     assert (retiring.lifecycle, str(retiring.retires_at)) == ("deprecated", "2026-11-30 00:00:00+00:00")
+
+
+async def test_why_the_list_could_not_be_fetched_is_told_in_words(read_log: Callable[[], str]) -> None:
+    with refusing_upstream() as base_url:
+        async with quick_gateway(key(base_url)) as running, asyncio.timeout(60):
+            while "could not be fetched" not in read_log():
+                await listed(running)
+
+    assert 'The list of models could not be fetched key=main why="connection refused"\n' in read_log()

@@ -181,7 +181,7 @@ async def test_doctor_says_in_plain_words_that_nobody_answers() -> None:
     code, out, _ = await outcome("doctor", ANTHROPIC_API_KEY=SECRET, ANTHROPIC_BASE_URL="http://127.0.0.1:9")
 
     assert code == 1
-    assert "default: Upstream could not be reached." in out.splitlines()
+    assert "default: Upstream could not be reached: connection refused." in out.splitlines()
     assert "Error" not in out
     assert "Errno" not in out
 

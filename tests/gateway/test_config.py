@@ -182,7 +182,8 @@ def test_mistakes_in_the_environment_name_the_variable() -> None:
 
     assert str(raised.value).splitlines() == [
         "ANTHROPIC_BASE_URL: expected an http:// or https:// URL with a host",
-        "ANTHROPIC_API_KEYS: key-2: the secret holds spaces, line ends or characters that an HTTP header cannot carry",
+        "ANTHROPIC_API_KEYS: key-2: the secret contains spaces, line ends or characters that an HTTP header cannot "
+        "carry",
     ]
 
 
@@ -350,7 +351,7 @@ def test_mistakes_in_such_variables_name_them_and_show_nothing(load: Loader) -> 
         "server.host: expected an address without a port, which is a setting of its own: server.port "
         "(from DRAGOMAN_HOST)",
         "server.port: expected a whole number from 0 to 65535, got the value of ${DRAGOMAN_PORT}",
-        "clients[0].api_key: the secret holds spaces, line ends or characters that an HTTP header cannot carry "
+        "clients[0].api_key: the secret contains spaces, line ends or characters that an HTTP header cannot carry "
         "(from DRAGOMAN_CLIENT_KEYS)",
         "clients[1].name: expected a text, got the value of ${DRAGOMAN_CLIENT_KEYS}",
         "clients[3].api_key: the same as clients[2].api_key; each needs its own (from DRAGOMAN_CLIENT_KEYS)",
@@ -358,7 +359,7 @@ def test_mistakes_in_such_variables_name_them_and_show_nothing(load: Loader) -> 
 
 
 def test_clients_of_the_environment_need_a_key_as_well() -> None:
-    with pytest.raises(ConfigError, match="no key they could use"):
+    with pytest.raises(ConfigError, match="no Anthropic key for them to use"):
         load_config(None, {"DRAGOMAN_CLIENT_KEYS": "a"})
 
 
@@ -434,7 +435,7 @@ def test_clients_without_any_key_are_a_mistake(load: Loader) -> None:
 
     assert load(text, ANTHROPIC_API_KEY="sk-1").clients == (ClientConfig(name="a", api_key=Secret("b")),)
     assert load.mistakes(text) == [
-        "clients: there is no key they could use: add keys, or set ANTHROPIC_API_KEY",
+        "clients: there is no Anthropic key for them to use: add keys, or set ANTHROPIC_API_KEY",
     ]
 
 
@@ -478,9 +479,9 @@ def test_the_admins_key_is_no_clients(load: Loader) -> None:
 
     mistakes = load.mistakes(text, ANTHROPIC_API_KEY="sk-1", DRAGOMAN_ADMIN_KEY="boss")
 
-    assert mistakes[-1] == "admin.api_key: the same as clients[1].api_key; the admin's is for nobody else"
+    assert mistakes[-1] == "admin.api_key: the same as clients[1].api_key; the admin key must not be a client's"
     assert load.mistakes("", DRAGOMAN_ADMIN_KEY="b oss") == [
-        "DRAGOMAN_ADMIN_KEY: the secret holds spaces, line ends or characters that an HTTP header cannot carry"
+        "DRAGOMAN_ADMIN_KEY: the secret contains spaces, line ends or characters that an HTTP header cannot carry"
     ]
 
 
@@ -587,8 +588,8 @@ def test_a_secret_may_be_a_commands_output(load: Loader) -> None:
     [
         ("''", "the secret is empty"),
         ("${EMPTY}", "the secret is empty"),
-        ("two words", "the secret holds spaces, line ends or characters that an HTTP header cannot carry"),
-        ("schlüssel", "the secret holds spaces, line ends or characters that an HTTP header cannot carry"),
+        ("two words", "the secret contains spaces, line ends or characters that an HTTP header cannot carry"),
+        ("schlüssel", "the secret contains spaces, line ends or characters that an HTTP header cannot carry"),
         ("{env: NONE}", "the environment variable NONE is not set"),
         ("{env: EMPTY}", "the secret is empty"),
         ("{env: [NONE]}", "env takes the name of an environment variable"),

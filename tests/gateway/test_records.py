@@ -10,7 +10,7 @@ from translators.usage import Usage
 
 
 def progress(*attempts: AttemptRecord, **fields: Any) -> Progress:
-    return Progress("m", list(attempts), **fields)
+    return Progress("m", attempts=list(attempts), **fields)
 
 
 def attempt(request_id: str | None = None, *, key: str = "a", **usage: Any) -> AttemptRecord:
@@ -79,7 +79,7 @@ def test_what_each_attempt_has_used_is_there_with_its_model() -> None:
     first = AttemptRecord("a", "m", usage=Usage(input_tokens=5))
     second = AttemptRecord("b", "n", usage=Usage(output_tokens=7))
 
-    record = record_of([Progress("n", [first, second])])
+    record = record_of([Progress("n", attempts=[first, second])])
 
     assert record.used == [("m", first.usage), ("n", second.usage)]
     assert record.usage == Usage(input_tokens=5, output_tokens=7)

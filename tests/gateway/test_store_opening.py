@@ -105,7 +105,7 @@ def test_the_operator_is_told_where_the_store_is_and_no_secret(config: StoreConf
     [
         ("{kind: valkey, encryption_key: 0123456789abcdef}", "store.url: missing"),
         ("{kind: valkey, url: 'valkey://host'}", "store.encryption_key: missing"),
-        ("{url: 'valkey://host'}", "store.url: of no use for kind auto"),
+        ("{url: 'valkey://host'}", "store.url: not used by kind auto"),
         ("{kind: sqlite, encryption_key: 'only fifteen ch'}", "store.encryption_key: expected at least 16 characters"),
         ("{kind: disk}", "store.kind: expected auto, memory, off, sqlite or valkey"),
         ("{memory_bytes: 1000}", "store.memory_bytes: expected a whole number of 1048576 or more"),
@@ -139,7 +139,7 @@ def test_what_has_to_be_installed_is_a_mistake_with_the_command_that_mends_it(
     more = ", url: 'valkey://host', encryption_key: 0123456789abcdef" if kind == "valkey" else ""
 
     assert mistakes(tmp_path, f"{{kind: {kind}{more}}}") == [
-        f"store.kind: {kind} needs more than is installed: pip install {packages}"
+        f"store.kind: {kind} needs packages that are not installed: pip install {packages}"
     ]
 
 
@@ -229,7 +229,7 @@ async def test_trouble_with_the_store_is_told_at_the_start_and_hinders_nobody(tm
         running.process.send_signal(signal.SIGTERM)
         code, _ = await running.end()
 
-    assert b"goes on with its memory" in line
+    assert b"continues with its memory" in line
     assert f"store    {tmp_path}/file/dragoman/store.db" in running.said
     assert code == 0
 

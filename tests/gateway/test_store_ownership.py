@@ -57,7 +57,7 @@ async def test_what_is_no_file_is_not_waited_for(file: Path, read_log: Log, name
     os.mkfifo(file.parent / name)
 
     assert not await kept(file)
-    assert f"{name} is no regular file" in read_log()
+    assert f"{name} is not a regular file" in read_log()
 
 
 @needs_root
@@ -86,7 +86,7 @@ async def test_a_folder_in_which_everybody_may_exchange_files_is_not_used(file: 
     file.parent.chmod(0o1777)
 
     assert not refused
-    assert f"everybody may exchange the files in {file.parent}" in read_log()
+    assert f"other users can replace files in {file.parent}" in read_log()
     assert await kept(file)
 
 

@@ -296,7 +296,7 @@ async def test_a_value_that_was_changed_on_the_disk_is_a_miss_and_counted(file: 
 
     assert await store.fetch([key(1), key(2)]) == {key(2): CONTENT}
     assert store.counts.unreadable == 1
-    assert "cannot be opened" in read_log()
+    assert "cannot be decrypted" in read_log()
     await store.close()
 
 

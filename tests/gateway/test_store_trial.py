@@ -71,7 +71,7 @@ async def test_what_is_in_the_way_is_said(tmp_path: Path) -> None:
 
     assert [trial.is_well for trial in trials] == [False] * 4
     words = [trial.words for trial in trials]
-    assert "is no folder" in words[0]
+    assert "is not a folder" in words[0]
     assert "not a database" in words[1]
     assert "another program's" in words[2]
     assert "symbolic link" in words[3]
@@ -99,8 +99,7 @@ async def test_a_server_that_is_not_there_is_said() -> None:
     )
 
     assert not trial.is_well
-    assert "valkey://127.0.0.1:9/0" in trial.words
-    assert "hush" not in trial.words
+    assert trial.words == "valkey://127.0.0.1:9/0: connection refused"
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="neither valkey-server nor redis-server is on PATH")

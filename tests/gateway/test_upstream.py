@@ -1,9 +1,12 @@
 """What the proxy may expect of an `Upstream`, whichever implementation is behind it."""
 
 import asyncio
+import errno
 import os
+import re
 import resource
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from gateway.proxy.ports import Call, Upstream, UpstreamAnswer
 from gateway.secret import Secret
 from gateway.upstream.client import ClientName, UpstreamClient, upstream_client
+from gateway.upstream.failures import in_words
 from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
 from tests.scenarios.harness import soon
@@ -32,7 +36,7 @@ from tests.support.scripted import (
     refusing_upstream,
     stream_answer,
 )
-from translators.errors import RULES, Blame, ErrorKind, FailedError
+from translators.errors import RULES, Blame, ErrorKind, FailedError, Failure
 
 BODY = b'{"model":"claude-sonnet-5-5"}'
 CALL = Call("2026-10-21", BODY, streams=True)
@@ -80,14 +84,22 @@ async def pieces_of(answer: UpstreamAnswer) -> list[bytes]:
     return pieces
 
 
-async def kind_of_failure(client: Upstream, target: HostEndpoint, call: Call = CALL) -> ErrorKind:
-    """Open a call, read it to its end, and say how that failed."""
+async def failure_of(client: Upstream, target: HostEndpoint, call: Call = CALL) -> Failure:
+    """Open a call, read it to its end, and return how that failed."""
     with pytest.raises(FailedError) as raised:
         async with client.open(target, call) as answer:
             await pieces_of(answer)
-    assert KEY not in raised.value.failure.message
-    assert KEY not in raised.value.failure.detail
-    return raised.value.failure.kind
+    failure = raised.value.failure
+    assert KEY not in failure.message
+    assert KEY not in failure.detail
+    # Operators read the detail: it names no class of exceptions, no error number and no line of C.
+    assert not re.search(r"[a-z]Error\b|Errno|_ssl\.c|Traceback|^\W", failure.detail)
+    return failure
+
+
+async def kind_of_failure(client: Upstream, target: HostEndpoint, call: Call = CALL) -> ErrorKind:
+    """Open a call, read it to its end, and return what kind of failure that was."""
+    return (await failure_of(client, target, call)).kind
 
 
 async def test_a_call_goes_out_as_it_was_given(upstream: ScriptedUpstream, client: UpstreamClient) -> None:
@@ -469,24 +481,50 @@ async def test_a_host_that_does_not_answer_the_connection_is_unreachable(
 
 async def test_a_refused_connection_is_unreachable(client: UpstreamClient) -> None:
     with refusing_upstream() as base_url:
-        assert await kind_of_failure(client, endpoint("main", Secret(KEY), base_url)) is ErrorKind.UNREACHABLE
+        failure = await failure_of(client, endpoint("main", Secret(KEY), base_url))
+
+    assert (failure.kind, failure.detail) == (ErrorKind.UNREACHABLE, "connection refused")
 
 
 async def test_a_name_that_does_not_exist_is_unreachable(client: UpstreamClient) -> None:
-    target = endpoint("main", Secret(KEY), "http://no-such-host.invalid")
+    failure = await failure_of(client, endpoint("main", Secret(KEY), "http://no-such-host.invalid"))
 
-    assert await kind_of_failure(client, target) is ErrorKind.UNREACHABLE
+    assert (failure.kind, failure.detail) == (ErrorKind.UNREACHABLE, "the host's name could not be resolved")
 
 
 async def test_a_host_that_does_not_speak_tls_is_unreachable(
     upstream: ScriptedUpstream, client: UpstreamClient
 ) -> None:
     target = endpoint("main", Secret(KEY), upstream.base_url.replace("http://", "https://"))
-    kind = await kind_of_failure(client, target)
+    failure = await failure_of(client, target)
     # The server could not make sense of it, which is what was wanted.
     upstream.failures.clear()
 
-    assert kind is ErrorKind.UNREACHABLE
+    assert failure.kind is ErrorKind.UNREACHABLE
+    # It depends on whether the server's words or the end of the connection are seen first.
+    assert re.fullmatch(r"TLS failed: [a-z ]+|the connection was closed|connection reset by peer", failure.detail)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 9)"), "connection refused"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "connection reset by peer"),
+        (OSError(errno.ENETUNREACH, ""), "network is unreachable"),
+        (socket.gaierror(-2, "Name or service not known"), "the host's name could not be resolved"),
+        (TimeoutError(), "timed out"),
+        (ConnectionResetError(), "the connection was closed"),
+        (ssl.SSLError(1, "[SSL] (_ssl.c:1006)"), "TLS failed: no reason given"),
+        (RuntimeError("Server disconnected."), "server disconnected"),
+        (RuntimeError(), "the connection failed"),
+    ],
+)
+def test_an_exception_is_told_in_words(error: Exception, words: str) -> None:
+    wrapped = RuntimeError("All attempts failed.")
+    wrapped.__cause__ = error
+
+    assert in_words(error) == words
+    assert in_words(wrapped) == (words if isinstance(error, OSError) else "all attempts failed")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "no-such-host.invalid"])

@@ -26,6 +26,7 @@ from tests.gateway.test_upstream import (
     IMPLEMENTATIONS,
     KEY,
     at,
+    failure_of,
     kind_of_failure,
     opened,
     pieces_of,
@@ -492,7 +493,9 @@ async def test_certificates_are_verified(name: ClientName, authority: trustme.CA
     tls = server_tls(authority, "127.0.0.1" if is_unknown else "elsewhere.example")
     async with scripted_upstream(tls=tls) as upstream:
         async with opened(name, None if is_unknown else ca_file) as client:
-            assert await kind_of_failure(client, at(upstream)) is ErrorKind.UNREACHABLE
+            failure = await failure_of(client, at(upstream))
+        assert failure.kind is ErrorKind.UNREACHABLE
+        assert failure.detail.startswith("the certificate was not accepted: ")
         # No key has left.
         assert upstream.received == []
 

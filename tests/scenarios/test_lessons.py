@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.exchange import MAX_LESSONS
+from gateway.proxy.forms import MAX_LESSONS
 from gateway.proxy.lessons import EVERYBODY, LESSON_SECONDS, Circle, Lessons
 from tests.scenarios.harness import (
     KEY_A,

@@ -90,7 +90,9 @@ async def test_a_worker_that_stands_still_is_replaced_and_takes_only_its_own_str
         await opened.open(4)
         stopped = (await both.pids())[0]
         os.kill(stopped, signal.SIGSTOP)
-        await both.said(f"warning A worker is stuck, it is ended worker=. pid={stopped} .*state=stopped requests=2")
+        await both.said(
+            f"warning A worker is stuck and is being ended worker=. pid={stopped} .*state=stopped requests=2"
+        )
         await both.said(f"A worker has died worker=. pid={stopped} exit_code=-9")
         await both.pids(3)
         gate.set()
@@ -112,7 +114,7 @@ async def test_a_worker_that_loops_says_where(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     async with fleet(upstream, "--config", quick_to_judge) as both:
         os.kill((await both.pids())[0], signal.SIGUSR1)
-        await both.said("A worker is stuck, it is ended .*state=running")
+        await both.said("A worker is stuck and is being ended .*state=running")
         await both.said(r'error   The event loop is stuck, .*where=".* > sitecustomize.py:. loop"')
         await both.said("A worker has died .*exit_code=1")
         await both.pids(3)
@@ -144,7 +146,7 @@ async def test_sigterm_twice_does_not_wait_for_a_worker_that_stands_still(upstre
     async with fleet(upstream) as both:
         os.kill((await both.pids())[0], signal.SIGSTOP)
         both.signal(signal.SIGTERM)
-        async for _ in while_waiting_for(both.said("A worker is stuck, it is ended")):
+        async for _ in while_waiting_for(both.said("A worker is stuck and is being ended")):
             both.signal(signal.SIGTERM)
             await asyncio.sleep(0.1)
         code = await both.end()
@@ -162,7 +164,7 @@ async def test_a_reload_breaks_no_stream_and_reaches_all_workers_that_there_are_
         await opened.open(2)
         file.write_text("models: {aliases: {mine: claude-haiku-5-5}}\nserver: {workers: 3}\nlog: {format: json}")
         both.signal(signal.SIGHUP)
-        told = await both.said('"This worker serves by the new configuration","worker":(.)', 2)
+        told = await both.said('"This worker uses the new configuration","worker":(.)', 2)
         gate.set()
         bodies = await opened.rest()
         await asyncio.gather(*(ask(both, model="mine") for _ in range(2)))
@@ -190,7 +192,7 @@ async def test_a_mistake_in_the_configuration_reaches_no_worker(upstream: Script
         await both.said("The configuration stays what it was.*log.fromat: unknown setting")
         file.write_text("log: {format: text}\n")
         await both.said("The configuration has not changed")
-        await both.said("This worker serves by the new configuration worker=", 2)
+        await both.said("This worker uses the new configuration worker=", 2)
         both.signal(signal.SIGTERM)
         code = await both.end()
 
@@ -245,4 +247,4 @@ async def test_a_number_of_workers_that_cannot_be_is_refused() -> None:
     code, _, err = await outcome("serve", "--workers", "0")
 
     assert code == 1
-    assert "--workers has to be a number from 1 to 64, not 0" in err
+    assert "--workers must be a number from 1 to 64, not 0" in err

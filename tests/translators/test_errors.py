@@ -2,11 +2,12 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translators.errors import RULES, Blame, ErrorKind, FailedError, Failure, TranslationError
+from translators.errors import RULES, Blame, ErrorKind, FailedError, Failure, TranslationError, json_problem
 from translators.native.errors import NATIVE_RULES
 
 FOUR_KEYS = {"message", "type", "param", "code"}
@@ -154,3 +155,14 @@ def test_a_translation_error_is_an_invalid_request_that_names_its_place() -> Non
 
 def test_every_kind_of_error_has_a_form_of_anthropics() -> None:
     assert set(NATIVE_RULES) == set(ErrorKind)
+
+
+def test_what_is_wrong_with_json_is_told_without_pythons_words() -> None:
+    with pytest.raises(RecursionError) as too_deep:
+        msgspec.json.decode(b"[" * 100_000)
+    with pytest.raises(msgspec.DecodeError) as cut:
+        msgspec.json.decode(b"{")
+
+    assert json_problem(too_deep.value) == "nested too deeply"
+    assert json_problem(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid")) == "a text that is not valid Unicode"
+    assert json_problem(cut.value) == "Input data was truncated"

@@ -1,7 +1,7 @@
 """Cache marks of the gateway's own: the facts of a prompt that is written, for `marking.py`, and its marks."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 from typing import Final
 
@@ -22,73 +22,82 @@ _MEDIA: Final = frozenset({"image", "document", "tool_result"})
 class Prompt:
     """A prompt as it is written, by places: numbers of blocks from its beginning. It holds no marks yet."""
 
-    def __init__(self, tools: list[Block], own_system: int, system: list[Block], messages: list[Block]) -> None:
-        """Of `system`, `own_system` blocks are the client's; the gateway's stand behind them."""
+    def __init__(self, tools: int, tools_bytes: int, own_system: int, system: list[Block], messages: list[Block]):
+        """There are so many `tools`, of so many bytes; of `system`, `own_system` blocks are the client's.
+
+        The gateway's own stand behind those.
+        """
         self._tools = tools
+        self._tools_bytes = tools_bytes
         self._own_system = own_system
         self._system = system
         self._messages = messages
-        self._system_end = len(tools) + len(system)
-        contents = [message["content"] for message in messages]
-        counts = [len(content) if type(content) is list else 1 for content in contents]
-        # Where each message ends.
-        self._ends = list(accumulate(counts, initial=self._system_end))[1:]
+        self._system_end = tools + len(system)
+        # Where each message ends, once it is asked for.
+        self._ends: Sequence[int] = ()
 
-    def mark(self, caching: Caching, minimum_tokens: int, sharing: Sharing) -> bool:
-        """Set the marks that the rule asks for; whether there are any."""
+    def places(self, caching: Caching, minimum_tokens: int, sharing: Sharing) -> tuple[int, ...]:
+        """Where the rule asks for marks, in their order."""
         long_enough = self._long_enough(minimum_tokens)
-        if caching == "auto" and long_enough > self._end_of(len(self._messages)):
+        if caching == "auto" and long_enough is None:
             # What most requests are; whatever else they are does not matter.
-            return False
-        places = plan(self._facts(caching, long_enough, sharing))
+            return ()
+        contents = [message["content"] for message in self._messages]
+        counts = [len(content) if type(content) is list else 1 for content in contents]
+        self._ends = list(accumulate(counts, initial=self._system_end))[1:]
+        if long_enough is None:
+            long_enough = self._end_of(len(self._messages)) + 1
+        return plan(self._facts(caching, long_enough, sharing))
+
+    def mark(self, places: Sequence[int]) -> None:
+        """Set marks at these places behind the tools."""
         for place in places:
             # Before every place is what the client said, never an answer: thinking takes no marks.
             self._block(place)[MARK] = SHORT
-        return bool(places)
 
     def _facts(self, caching: Caching, long_enough: int, sharing: Sharing) -> Facts:
         """What the rule wants to know."""
-        asked = self._before_answers(len(self._messages))
-        answer = next((at for at in range(asked - 1, -1, -1) if self._is_answer(at)), None)
-        first = next((at for at in range(asked) if self._is_answer(at)), asked)
+        answers = [at for at, message in enumerate(self._messages) if message["role"] == "assistant"]
+        asked = len(self._messages)
+        while answers and answers[-1] == asked - 1:
+            # The answers that stand last belong to what comes next.
+            asked = answers.pop()
+        first = answers[0] if answers else asked
+        sent_before = 0
+        if answers:
+            before = answers.pop()
+            while answers and answers[-1] == before - 1:
+                before = answers.pop()
+            sent_before = self._end_of(before)
         return Facts(
             caching,
-            len(self._tools),
+            self._tools,
             self._system_end,
             self._end_of(first),
             self._end_of(asked),
             long_enough,
-            0 if answer is None else self._end_of(self._before_answers(answer)),
+            sent_before,
             self._shared(sharing, self._end_of(first)),
             sharing.is_asked_again,
         )
-
-    def _is_answer(self, at: int) -> bool:
-        return bool(self._messages[at]["role"] == "assistant")
-
-    def _before_answers(self, count: int) -> int:
-        """How many of the first `count` messages are left without the answers that stand last."""
-        while count and self._is_answer(count - 1):
-            count -= 1
-        return count
 
     def _end_of(self, count: int) -> int:
         """The place at which so many messages end."""
         return self._ends[count - 1] if count else self._system_end
 
-    def _long_enough(self, minimum_tokens: int) -> int:
-        """The first place at which a prompt is long enough to be cached; one behind its end where there is none.
+    def _long_enough(self, minimum_tokens: int) -> int | None:
+        """The first place at which a prompt is long enough to be cached; None where there is none.
 
         Between tools nothing is ever marked, so they count as one.
         """
-        tokens = len(orjson.dumps(self._tools)) // BYTES_A_TOKEN if self._tools else 0
+        tokens = self._tools_bytes // BYTES_A_TOKEN
         if tokens >= minimum_tokens:
-            return len(self._tools)
-        for place, block in enumerate(islice(self._blocks(), _MOST_BLOCKS), len(self._tools) + 1):
+            return self._tools
+        for place, block in enumerate(islice(self._blocks(), _MOST_BLOCKS), self._tools + 1):
             tokens += _tokens(block)
             if tokens >= minimum_tokens:
                 return place
-        return self._end_of(len(self._messages)) + 1
+        return None
 
     def _blocks(self) -> Iterator[object]:
         """The blocks behind the tools; one that is only a text stands as that text."""
@@ -106,10 +115,10 @@ class Prompt:
         A part of the client's is a block, unless something was left out or put in: then only what is whole counts.
         """
         if sharing.depth <= _TOOLS_DEPTH:
-            return len(self._tools) if sharing.depth else 0
+            return self._tools if sharing.depth else 0
         parts = sharing.depth - _TOOLS_DEPTH
         if parts < sharing.system:
-            return len(self._tools) + (parts if self._own_system == sharing.system else 0)
+            return self._tools + (parts if self._own_system == sharing.system else 0)
         parts -= sharing.system
         if parts == sharing.first_turn:
             # Without a first turn this is the system prompt.
@@ -117,11 +126,9 @@ class Prompt:
         return self._system_end + (parts if first_turn - self._system_end == sharing.first_turn else 0)
 
     def _block(self, place: int) -> Block:
-        """The block that ends at a place."""
-        if place <= len(self._tools):
-            return self._tools[place - 1]
+        """The block behind the tools that ends at a place."""
         if place <= self._system_end:
-            return self._system[place - len(self._tools) - 1]
+            return self._system[place - self._tools - 1]
         at = bisect_left(self._ends, place)
         return blocks_of(self._messages[at])[place - 1 - self._end_of(at)]
 

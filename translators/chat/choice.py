@@ -60,6 +60,10 @@ class Choice:
         return self.turn_words is not None or self.text_call is not None or self.answer_tool is not None
 
 
+# Of a request without tools; what is chosen for one is never changed.
+NO_CHOICE: Final = Choice()
+
+
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """What the caller wants: a mode, one tool by its upstream name, and the only tools that count (empty: all).
@@ -87,7 +91,7 @@ def write_choice(
     if not tools.definitions:
         if wish is not None and wish.mode not in ("none", "auto"):
             adjustments.add("tool_choice", "dropped", "no-tools")
-        return Choice()
+        return NO_CHOICE
     if wish is not None and wish.mode == "none":
         return Choice({"type": "none"})
     # The legacy form has place for one call.

@@ -17,7 +17,7 @@ from translators.chat.places import Places
 from translators.chat.unknown import read_counted, unknown_of_parts
 from translators.errors import TranslationError
 from translators.limits import MAX_ESCAPED, MAX_PARTS, MAX_TEXT_FILE, check_length, check_text
-from translators.reading import SPOKEN, decode, is_blank, is_null, is_text, missing_parameter, text_json
+from translators.reading import decode, is_blank, is_null, is_text, missing_parameter, spoken_text, text_json
 from translators.wire.chat import (
     BLOCK_SOURCE,
     DOCUMENT_URL,
@@ -141,13 +141,15 @@ class ContentWriter:
         self._shapes_are_read = shapes_are_read
         # Where the written blocks come from, for who asks.
         self.trace: Places | None = None
+        # Whether any part was marked.
+        self.has_marks = False
         # The mark of a part of which nothing is left, where nothing stands before it in its content.
         self.orphaned_mark: Block | None = None
 
     def content(self, content: Raw, path: str) -> Content:
         """A user's or tool's content: a string stays a string, parts become blocks."""
-        if SPOKEN.match(content):
-            return bytes(content)
+        if spoken := spoken_text(content):
+            return spoken
         if is_null(content):
             return []
         if is_text(content):
@@ -191,11 +193,13 @@ class ContentWriter:
                 blocks.append(block)
                 if self.trace is not None:
                     self.trace.note(block, place)
-            # The mark of a part of which nothing is left moves to the one before.
-            if mark is not None and blocks:
-                blocks[-1][MARK] = mark
-            elif mark is not None:
-                self.orphaned_mark = mark
+            if mark is not None:
+                self.has_marks = True
+                # The mark of a part of which nothing is left moves to the one before.
+                if blocks:
+                    blocks[-1][MARK] = mark
+                else:
+                    self.orphaned_mark = mark
         return blocks
 
     def _parts(self, content: Raw, path: str) -> list[ContentPart]:
@@ -405,9 +409,9 @@ def plain_texts(content: Raw) -> list[Block]:
         return []
     blocks: list[Block] = []
     for part in parts:
-        if not SPOKEN.match(part.text):
+        if not (text := spoken_text(part.text)):
             return []
-        blocks.append({"type": "text", "text": Fragment(bytes(part.text))})
+        blocks.append({"type": "text", "text": Fragment(text)})
     return blocks
 
 

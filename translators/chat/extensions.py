@@ -45,14 +45,17 @@ class Extensions:
     effort: str | None = None
 
 
+_NOTHING: Final = Extensions()
+
+
 def write_extensions(
     request: ChatRequest, row: ModelRow, allowed: frozenset[str], adjustments: Adjustments
 ) -> Extensions:
     """The native fields of a request that the model takes; `allowed` names the restricted ones that may be used."""
-    extensions = Extensions()
     values: tuple[Raw, ...] = _native_values(request)
     if values == _NO_VALUES and is_null(request.output_config):
-        return extensions
+        return _NOTHING
+    extensions = Extensions()
     for (name, beta), value in zip(BETA_OF_FIELD.items(), values, strict=True):
         if is_null(value):
             continue

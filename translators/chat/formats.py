@@ -42,6 +42,10 @@ class Format:
         return self.words is not None
 
 
+# What most answers are.
+AS_IT_COMES: Final = Format()
+
+
 def write_format(
     wanted: ResponseFormat | None,
     adjustments: Adjustments,
@@ -54,7 +58,7 @@ def write_format(
     `may_force` says that the model can be made to call a tool of the gateway's.
     """
     if wanted is None or wanted.type == "text":
-        return Format()
+        return AS_IT_COMES
     if wanted.type == "json_object":
         return Format(words=_JSON_WORDS, only_json=True)
     if wanted.type != "json_schema":

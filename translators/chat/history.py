@@ -7,22 +7,27 @@ its call's place what it answers.
 """
 
 from collections.abc import Generator, Iterable, Iterator
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import Raw, Struct
 
 from translators.adjustments import Adjustments
+from translators.chat.conversation import count_leading_system
 from translators.chat.formats import write_format
 from translators.errors import TranslationError
 from translators.marks import without_marks
-from translators.reading import is_null, is_text
+from translators.reading import is_null
+from translators.tool_digests import digest_of_tools
 from translators.wire.chat import (
+    NULL,
     RAW_LIST_DECODER,
     TEXT_PARTS_DECODER,
     ChatMessage,
     ChatRequest,
+    CustomCall,
     EchoedToolCall,
     FunctionCall,
     ToolCall,
@@ -33,13 +38,20 @@ DIGEST_BYTES: Final = 16
 _PIECES_A_STEP: Final = 256
 _MESSAGES_A_STEP: Final = 128
 _BYTES_A_STEP: Final = 2**20
-_SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+_QUOTE: Final = ord('"')
+# The roles of nearly all messages, as they are seen.
+_ROLES: Final = {role: role.encode() for role in ("system", "developer", "user", "assistant", "tool", "function")}
+# A content so short costs nothing to copy.
+_SHORT_BYTES: Final = 64 * 1024
 # What is seen is JSON, and names of roles: no piece holds this.
 _END: Final = b"\0"
+_NULL: Final = b"null"
 _EMPTY: Final = b'""'
 _PLACE: Final = b"place"
 _encoded: Final = msgspec.json.Encoder().encode
-
+# What adds words to the system prompt, where nothing does.
+_NOTHING: Final = (None,) * 4
+_NOTHING_MORE: Final = _encoded(_NOTHING)
 Piece: TypeAlias = bytes | Raw
 
 
@@ -50,11 +62,10 @@ class Hasher(Protocol):
 
 
 class SeenTurn(Struct, frozen=True, gc=False):
-    """A turn of the assistant's: where it stands among the messages, and digests of what is seen before and with it."""
+    """A turn of the assistant's: where it stands among the messages, and a digest of what is seen before it."""
 
     index: int
     before: bytes
-    after: bytes
 
 
 class History(Struct, frozen=True):
@@ -77,36 +88,53 @@ def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None
 
     No step takes long, unless a single message does.
     """
-    ground = yield from _ground(request)
     messages = request.messages
-    # Of one length: what a scope ends with must not pass for the beginning of a conversation.
-    hasher = blake2b(blake2b(scope, digest_size=DIGEST_BYTES).digest(), digest_size=DIGEST_BYTES)
+    leading = count_leading_system(messages)
+    # Mostly tools, and twice as quick as the other on them.
+    ground, pieces = digest_of_tools(request).copy() if request.tools else sha256(), _ground(request)
+    for index in range(leading):
+        yield
+        _see(messages[index], pieces, {})
+    yield from _update_in_steps(ground, _END.join(pieces))
+    hasher = _hasher(scope).copy()
     turns: list[SeenTurn] = []
-    pieces: list[Piece] = []
+    # What is seen since the latest turn began, and how much of it is that turn's: an end follows what is its own.
+    pieces = []
+    own = -1
+    # How many pieces were digested since others had their turn.
+    done = 0
     calls: dict[str, int] = {}
-    seen = 0
-    for index in range(_leading(messages), len(messages)):
+    for index in range(leading, len(messages)):
         message = messages[index]
-        is_turn = message.role == "assistant"
-        if is_turn:
-            seen_before = _END.join(pieces)
-            if len(seen_before) > _BYTES_A_STEP:
-                yield from _update_in_steps(hasher, seen_before)
+        if message.role == "assistant":
+            if len(pieces) == own:
+                pieces.append(b"")
+            seen = _END.join(pieces)
+            if len(seen) > _BYTES_A_STEP:
+                yield from _update_in_steps(hasher, seen)
             else:
-                hasher.update(seen_before)
-            pieces.clear()
-            before = hasher.copy().digest()
-        _see(message, pieces, calls)
-        seen += len(pieces)
-        if is_turn:
-            hasher.update(_END.join((b"", *pieces, b"")))
-            pieces.clear()
-            turns.append(SeenTurn(index, before, hasher.copy().digest()))
-        if seen > _PIECES_A_STEP or index % _MESSAGES_A_STEP == 0:
-            seen = 0
+                hasher.update(seen)
+            turns.append(SeenTurn(index, hasher.digest()))
+            done += len(pieces)
+            pieces = [b""]
+            _see(message, pieces, calls)
+            own = len(pieces)
+        else:
+            _see(message, pieces, calls)
+        if done + len(pieces) > _PIECES_A_STEP or index % _MESSAGES_A_STEP == 0:
+            done = 0
             yield
+    if len(pieces) == own:
+        pieces.append(b"")
     yield from _update_in_steps(hasher, _END.join(pieces))
-    return History(ground, tuple(turns), hasher.digest())
+    return History(ground.digest()[:DIGEST_BYTES], tuple(turns), hasher.digest())
+
+
+@lru_cache(maxsize=1024)
+def _hasher(scope: bytes) -> blake2b:
+    """What digests a conversation of this scope, to be copied."""
+    # Of one length: what a scope ends with must not pass for the beginning of a conversation.
+    return blake2b(blake2b(scope, digest_size=DIGEST_BYTES).digest(), digest_size=DIGEST_BYTES)
 
 
 def turn_key(before: bytes, model: str, names: Iterable[str]) -> bytes:
@@ -127,36 +155,30 @@ def names_of_calls(message: ChatMessage) -> list[str]:
     return [message.function_call.name] if message.function_call else []
 
 
-def _leading(messages: list[ChatMessage]) -> int:
-    """How many system messages the conversation begins with."""
-    return next((index for index, item in enumerate(messages) if item.role not in _SYSTEM_ROLES), len(messages))
-
-
-def _ground(request: ChatRequest) -> Generator[None, None, bytes]:
-    """What all the messages stand on: tools, system prompt, and what adds words of the gateway's to it."""
-    pieces: list[Piece] = [without_marks(_END.join(request.tools))] if request.tools else []
+def _ground(request: ChatRequest) -> list[Piece]:
+    """What all messages stand on besides the tools and the system prompt: what adds words of the gateway's to that."""
+    # Behind tools there is an end.
+    pieces: list[Piece] = [b""] if request.tools else []
     more = (request.functions, request.web_search_options, _words_of_form(request), request.verbosity)
-    pieces.append(_encoded(more))
-    for message in request.messages[: _leading(request.messages)]:
-        yield
-        _see(message, pieces, {})
-    # Mostly tools, and twice as quick as the other on them.
-    hasher = sha256()
-    yield from _update_in_steps(hasher, _END.join(pieces))
-    return hasher.digest()[:DIGEST_BYTES]
+    pieces.append(_NOTHING_MORE if more == _NOTHING else _encoded(more))
+    return pieces
 
 
 def _update_in_steps(hasher: "Hasher", data: bytes) -> Iterator[None]:
     """Hash what may be long."""
+    if len(data) <= _BYTES_A_STEP:
+        hasher.update(data)
+        return
     view = memoryview(data)
-    hasher.update(view[:_BYTES_A_STEP])
-    for start in range(_BYTES_A_STEP, len(data), _BYTES_A_STEP):
-        yield
+    for start in range(0, len(data), _BYTES_A_STEP):
         hasher.update(view[start : start + _BYTES_A_STEP])
+        yield
 
 
 def _words_of_form(request: ChatRequest) -> str | None:
     """What the form of the answer adds to the system prompt: a schema that is sent by itself adds nothing."""
+    if request.response_format is None:
+        return None
     try:
         return write_format(request.response_format, Adjustments()).words
     except TranslationError:
@@ -166,34 +188,40 @@ def _words_of_form(request: ChatRequest) -> str | None:
 
 def _see(message: ChatMessage, pieces: list[Piece], calls: dict[str, int]) -> None:
     """Add what is seen of a message, piece by piece; `calls` are the places of the latest calls, by their ids."""
-    pieces.append(message.role.encode())
-    content = message.content
-    if is_text(content):
+    pieces.append(_ROLES.get(message.role) or message.role.encode())
+    content: Piece = message.content
+    if len(content) <= _SHORT_BYTES:
+        content = bytes(content)
+        is_text = content[0] == _QUOTE
+    else:
+        is_text = memoryview(content)[0] == _QUOTE
+    if is_text:
         pieces.append(content)
-    elif not is_null(content):
+    elif content != _NULL:
         _see_parts(without_marks(content), pieces)
     elif message.role == "assistant":
         # Clients make one of the other.
         pieces.append(_EMPTY)
     # What is no content says what it is: a part of the content may look the same.
     if message.tool_call_id is not None:
-        pieces.append(b"answers" + _encoded(calls.get(message.tool_call_id, message.tool_call_id)))
+        place = calls.get(message.tool_call_id)
+        pieces.append(b"answers" + _encoded(message.tool_call_id) if place is None else b"answers%d" % place)
     if message.tool_calls:
         calls.clear()
-        for call in message.tool_calls:
-            calls.setdefault(call.id, len(calls))
-        pieces.append(b"calls" + _encoded([call.function or call.custom for call in _bare_calls(message.tool_calls)]))
-    if message.name or message.function_call is not None or not is_null(message.refusal):
+        for place, call in enumerate(message.tool_calls):
+            calls.setdefault(call.id, place)
+        pieces.append(b"calls" + _encoded(_functions(message.tool_calls)))
+    if message.name or message.function_call is not None or not (message.refusal is NULL or is_null(message.refusal)):
         pieces.append(b"more" + _encoded((message.name, _bare(message.function_call), message.refusal)))
-    if not is_null(message.is_error):
+    if not (message.is_error is NULL or is_null(message.is_error)):
         pieces.append(b"error" + bytes(message.is_error))
 
 
-def _bare_calls(calls: list[ToolCall]) -> list[ToolCall]:
-    """The calls without what is no part of them: marks, and echoes that a client may leave out the next time."""
-    if isinstance(calls[0], EchoedToolCall) or any(call.cache_control is not UNSET for call in calls):
-        return [ToolCall(call.id, call.type, _bare(call.function), call.custom) for call in calls]
-    return calls
+def _functions(calls: list[ToolCall]) -> list[FunctionCall | CustomCall | None]:
+    """What is called, without the echoes that a client may leave out the next time."""
+    if isinstance(calls[0], EchoedToolCall):
+        return [_bare(call.function) or call.custom for call in calls]
+    return [call.function or call.custom for call in calls]
 
 
 def _bare(function: FunctionCall | None) -> FunctionCall | None:

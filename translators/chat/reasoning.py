@@ -1,5 +1,6 @@
 """How much a model thinks: `reasoning_effort` and its likes as thinking mode, budget and effort."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,7 +43,8 @@ class Reasoning(Struct, frozen=True):
     @property
     def betas(self) -> list[str]:
         """What the `thinking` field needs."""
-        thinking = self.thinking or {}
+        if (thinking := self.thinking) is None:
+            return []
         updates = [_UPDATES_BETA] if thinking.get("display") == "updates" else []
         return [*updates, _BINDING_BETA] if _BINDING in thinking else updates
 
@@ -53,7 +55,7 @@ class Circumstances(Struct, frozen=True):
     max_tokens: int
     is_limited_by_caller: bool
     is_tool_forced: bool
-    is_in_tool_loop: bool
+    is_in_tool_loop: Callable[[], bool]
     always_show: bool
     own_effort: str | None = None
 
@@ -342,7 +344,7 @@ def _budgeted(
         off_because = "max_tokens"
     elif circumstances.is_tool_forced:
         off_because = "tool_choice"
-    elif circumstances.is_in_tool_loop:
+    elif circumstances.is_in_tool_loop():
         # Manual thinking needs the signed block of the turn that called the tools; the client did not keep it.
         off_because = "no-signed-thinking"
     if off_because is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -20,22 +21,22 @@ from translators.chat.choice import Choice, for_answer, write_choice
 from translators.chat.content import Block
 from translators.chat.echoes import signed_thinking
 from translators.chat.extensions import Extensions, write_extensions
-from translators.chat.formats import Format, tool_hash, write_format
+from translators.chat.formats import AS_IT_COMES, Format, tool_hash, write_format
 from translators.chat.marking import Caching
 from translators.chat.messages import ConversationWriter, Taken, is_in_tool_loop
 from translators.chat.native_shapes import UnreadShapesError, may_have_native_shapes, read_native_shapes
 from translators.chat.places import Places
 from translators.chat.reasoning import Circumstances, Reasoning, speaks_openrouter, write_reasoning
 from translators.chat.settings import (
+    add_settings,
     drop_without_counterpart,
     own_stops,
     sampling,
-    settings,
     token_limit,
     verbosity_words,
 )
-from translators.chat.shape import PLAIN, AnswerShape
-from translators.chat.tools import Tools, tool_places, tools_in_steps
+from translators.chat.shape import PLAIN, RECORDED, AnswerShape
+from translators.chat.tools import NO_TOOLS, Tools, tool_places, tools_in_steps
 from translators.chat.turns import UNKNOWN_PAST, Origin, Past
 from translators.chat.unknown import unknown_in_steps
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
@@ -72,6 +73,8 @@ MAX_UNSTREAMED_TOKENS: Final = 21_333
 _WEIGHED_BYTES: Final = 2**20
 # Roughly; good enough to tell a prompt that is cached from one that is too short for it.
 _BYTES_A_TOKEN: Final = 4
+_NO_WORDS: Final = (None, None)
+_NO_SCHEMAS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +189,8 @@ def _read_known(body: bytes) -> ChatRequest | None:
         known = KNOWN_REQUEST_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    known.unknown_fields, known.places = 0, None
     _check_sizes(known)
+    known.unknown_fields, known.places, known.joined_tools = 0, None, None
     return known
 
 
@@ -201,12 +204,12 @@ def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
     yield
     if request is not None:
         _check_sizes(request)
-        request.unknown_fields, request.places = 0, None
+        request.unknown_fields, request.places, request.joined_tools = 0, None, None
         return request
     request = _decoded(body)
     _check_sizes(request)
     yield
-    request.unknown_fields, request.places = (yield from unknown_in_steps(body)), None
+    request.unknown_fields, request.places, request.joined_tools = (yield from unknown_in_steps(body)), None, None
     return request
 
 
@@ -237,7 +240,22 @@ def _check_sizes(request: ChatRequest) -> None:
 
 def write_request(request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST) -> MessagesRequest:
     """The same request for one model at one host; raises `TranslationError` where it cannot be put into Messages."""
-    return in_one_go(write_in_steps(request, target, options, past))
+    _check_possible(request, options)
+    adjustments = Adjustments(reject=options.reject_unsupported)
+    limit = token_limit(request, target.row, options.max_output_tokens, adjustments)
+    tools = NO_TOOLS
+    if request.tools or request.functions or request.web_search_options is not None:
+        tools = in_one_go(tools_in_steps(request, adjustments, target.refused, native=_native_tools(options)))
+    draft = _decide(request, target, options, past, adjustments, limit, tools)
+    try:
+        for _ in draft.writer.steps():
+            pass
+    except UnreadShapesError:
+        in_one_go(read_native_shapes(request))
+        return write_request(request, target, options, past)
+    system = _system(draft)
+    marked = caching.marked_blocks(draft.writer.conversation.messages) if draft.writer.has_marks else []
+    return _written(draft, system, marked)
 
 
 def write_in_steps(
@@ -247,9 +265,7 @@ def write_in_steps(
     _check_possible(request, options)
     adjustments = Adjustments(reject=options.reject_unsupported)
     limit = token_limit(request, target.row, options.max_output_tokens, adjustments)
-    tools = Tools()
-    if request.tools or request.functions or request.web_search_options is not None:
-        tools = yield from tools_in_steps(request, adjustments, target.refused, native=_native_tools(options))
+    tools = yield from tools_in_steps(request, adjustments, target.refused, native=_native_tools(options))
     draft = _decide(request, target, options, past, adjustments, limit, tools)
     try:
         yield from draft.writer.steps()
@@ -257,13 +273,12 @@ def write_in_steps(
         yield from read_native_shapes(request)
         return (yield from write_in_steps(request, target, options, past))
     yield
-    system = _system(draft)
-    has_marks = yield from _write_marks(draft, system)
-    if has_marks and draft.target.row.refuses:
-        has_marks = _unmark_refused(draft, system)
-    if len(request.messages) > caching.MESSAGES_A_STEP:
+    system, marked = _system(draft), list[Block]()
+    messages = draft.writer.conversation.messages
+    for start in range(0, len(messages) if draft.writer.has_marks else 0, caching.MESSAGES_A_STEP):
+        marked += caching.marked_blocks(messages[start : start + caching.MESSAGES_A_STEP])
         yield
-    return _written(draft, system, has_marks=has_marks)
+    return _written(draft, system, marked)
 
 
 def places_in_steps(
@@ -328,53 +343,51 @@ def _decide(
     if form.tools is not None:
         tools, choice, has_form = form.tools, for_answer(form.tools, row), True
     if tools.strict_schemas and (held := form.schema or choice.format) is not None:
+        tools = tools.own()
         tools.make_room(held, adjustments)
     circumstances = Circumstances(
-        max_tokens=max_tokens,
-        is_limited_by_caller=is_limited,
-        is_tool_forced=choice.is_forced,
-        is_in_tool_loop=is_in_tool_loop(request.messages, past, request.places),
-        always_show=options.always_show_reasoning,
-        own_effort=extensions.effort,
+        max_tokens,
+        is_limited,
+        choice.is_forced,
+        partial(is_in_tool_loop, request.messages, past, request.places),
+        options.always_show_reasoning,
+        extensions.effort,
     )
     reasoning = write_reasoning(request, row, circumstances, adjustments)
-    taken = Taken(
-        system_messages=row.system_messages,
-        prefill=row.prefill and not (reasoning.is_thinking or has_form or choice.format is not None),
-        file_ids="file_ids" in options.allowed_fields,
-    )
+    may_prefill = row.prefill and not (reasoning.is_thinking or has_form or choice.format is not None)
+    taken = Taken(row.system_messages, may_prefill, "file_ids" in options.allowed_fields)
+    writer = ConversationWriter(request.messages, tools, taken, adjustments, past, request.places)
     return _Draft(
-        request=request,
-        target=target,
-        options=options,
-        adjustments=adjustments,
-        max_tokens=max_tokens,
-        tools=tools,
-        extensions=extensions,
-        form=form,
-        choice=choice,
-        reasoning=reasoning,
-        writer=ConversationWriter(request.messages, tools, taken, adjustments, past, request.places),
-        past=past,
+        request,
+        target,
+        options,
+        adjustments,
+        max_tokens,
+        tools,
+        extensions,
+        form,
+        choice,
+        reasoning,
+        writer,
+        past,
     )
 
 
-def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> MessagesRequest:
-    """The request, once its conversation is written and marked: sampling, and the body."""
+def _written(draft: _Draft, system: list[Block], marked: list[Block]) -> MessagesRequest:
+    """The request, once its conversation is written: marks, sampling, and the body.
+
+    `marked` are the blocks of the messages that the caller has marked.
+    """
     request, target, adjustments = draft.request, draft.target, draft.adjustments
+    has_marks = _write_marks(draft, system, marked)
+    if has_marks and target.row.refuses:
+        has_marks = _unmark_refused(draft, system)
     # Behind the last mark: no cache holds what is said for one turn.
     draft.writer.conversation.add_turn_words(draft.choice.turn_words)
     sampled = sampling(request, target.row, target.host, draft.reasoning, adjustments)
     streams = bool(request.stream) or draft.max_tokens > MAX_UNSTREAMED_TOKENS or draft.tools.has_server_tools
     body = orjson.dumps(_body(draft, system, sampled, streams=streams))
-    drop_without_counterpart(request, adjustments)
-    if (why := draft.past.left_out) is not None:
-        is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, request.messages))
-        # What the gateway has kept by itself, no caller has sent.
-        (adjustments.add if is_own else adjustments.note)("thinking_blocks", "dropped", why)
-    for beta in draft.options.refused_betas:
-        adjustments.add(f"anthropic-beta.{beta}", "dropped", "not-allowed")
-    own_betas = (*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas)
+    _note_losses(draft)
     shape = _shape(draft)
     adjustments.count_unknown(request.unknown_fields)
     version = target.host.sampling_version if sampled else None
@@ -384,7 +397,7 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
         streams,
         shape,
         adjustments.header,
-        tuple(dict.fromkeys((*own_betas, *draft.options.betas))),
+        _betas(draft),
         draft.choice.expects_call,
         has_marks and len(body) // _BYTES_A_TOKEN >= target.row.cache_minimum,
         _schemas(draft),
@@ -393,9 +406,30 @@ def _written(draft: _Draft, system: list[Block], *, has_marks: bool) -> Messages
     )
 
 
-def _schemas(draft: _Draft) -> dict[str, str]:
+def _note_losses(draft: _Draft) -> None:
+    """Note what does not go on: fields without a counterpart, thinking that was kept, betas."""
+    adjustments = draft.adjustments
+    drop_without_counterpart(draft.request, adjustments)
+    if (why := draft.past.left_out) is not None:
+        is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, draft.request.messages))
+        # What the gateway has kept by itself, no caller has sent.
+        (adjustments.add if is_own else adjustments.note)("thinking_blocks", "dropped", why)
+    for beta in draft.options.refused_betas:
+        adjustments.add(f"anthropic-beta.{beta}", "dropped", "not-allowed")
+
+
+def _betas(draft: _Draft) -> tuple[str, ...]:
+    """Every beta that the request needs or asks for, once."""
+    own = (*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas, *draft.options.betas)
+    return tuple(dict.fromkeys(own)) if own else ()
+
+
+def _schemas(draft: _Draft) -> Mapping[str, str]:
+    form = draft.form.schema or draft.choice.format
+    if form is None and draft.form.tools is None and not draft.tools.strict_schemas:
+        return _NO_SCHEMAS
     schemas = {f"tools.{index}": schema_hash(found.json) for index, found in draft.tools.strict_schemas.items()}
-    if (form := draft.form.schema or draft.choice.format) is not None:
+    if form is not None:
         schemas["output_config.format"] = schema_hash(form.json)
     if draft.form.tools is not None:
         # The gateway made a tool of it.
@@ -403,15 +437,19 @@ def _schemas(draft: _Draft) -> dict[str, str]:
     return schemas
 
 
-def _body(draft: _Draft, system: list[Block], sampled: dict[str, object], *, streams: bool) -> Block:
+def _body(draft: _Draft, system: list[Block], sampled: Block, *, streams: bool) -> Block:
     """The Messages body; fields that say nothing are left out."""
     body: Block = {"model": draft.target.model, "max_tokens": draft.max_tokens}
     if streams:
         body["stream"] = True
-    body |= sampled | settings(draft.request, draft.adjustments, draft.target.row.refuses)
-    body |= _thinking_fields(draft) | draft.extensions.fields
+    if sampled:
+        body |= sampled
+    add_settings(body, draft.request, draft.adjustments, draft.target.row.refuses)
+    _add_thinking(body, draft)
+    if draft.extensions.fields:
+        body |= draft.extensions.fields
     if draft.tools.definitions:
-        body["tools"] = draft.tools.definitions
+        body["tools"] = Fragment(draft.tools.json) if draft.tools.json else draft.tools.definitions
     if draft.choice.tool_choice is not None:
         body["tool_choice"] = draft.choice.tool_choice
     if system:
@@ -434,20 +472,18 @@ def _check_possible(request: ChatRequest, options: Options) -> None:
 
 def _system(draft: _Draft) -> list[Block]:
     """The system prompt, with the words that hold for the whole conversation at its end."""
-    words = [text for text in (draft.form.words, verbosity_words(draft.request)) if text is not None]
-    added: list[Block] = [{"type": "text", "text": text} for text in words]
-    return [*draft.writer.conversation.system, *added]
+    system = draft.writer.conversation.system
+    words = (draft.form.words, verbosity_words(draft.request))
+    if words == _NO_WORDS:
+        return system
+    added: list[Block] = [{"type": "text", "text": text} for text in words if text is not None]
+    return [*system, *added]
 
 
-def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bool]:
+def _write_marks(draft: _Draft, system: list[Block], marked: list[Block]) -> bool:
     """Add the marks that hold for the request, and keep what Messages allows; whether there is any."""
-    request, tools, messages = draft.request, draft.tools.definitions, draft.writer.conversation.messages
-    marked: list[Block] = []
-    for start in range(0, len(messages), caching.MESSAGES_A_STEP):
-        if start:
-            yield
-        marked += caching.marked_blocks(messages[start : start + caching.MESSAGES_A_STEP])
-    has_marks = bool(marked) or caching.has_marks(tools, system)
+    request, messages = draft.request, draft.writer.conversation.messages
+    has_marks = _take_marks(draft, system, marked)
     given = request.cache_control
     whole = caching.mark_of(given, None, "", draft.adjustments) if not is_null(given) else None
     if whole is None and not has_marks:
@@ -459,12 +495,26 @@ def _write_marks(draft: _Draft, system: list[Block]) -> Generator[None, None, bo
         last[caching.MARK] = whole
         marked.append(last)
     if marked or has_marks:
-        caching.limit_marks(tools, system, marked, draft.adjustments)
+        caching.limit_marks(draft.tools.definitions, system, marked, draft.adjustments)
     return bool(marked) or has_marks
+
+
+def _take_marks(draft: _Draft, system: list[Block], marked: list[Block]) -> bool:
+    """Put a mark of the messages that found no place there on the last tool; whether the caller has marked anything."""
+    loose = draft.writer.tool_mark if draft.tools.definitions else None
+    if loose is not None or draft.tools.has_marks:
+        # Marks change from request to request.
+        draft.tools = draft.tools.own()
+        if loose is not None:
+            draft.tools.definitions[-1].setdefault(caching.MARK, loose)
+        return True
+    return draft.writer.has_marks and (bool(marked) or caching.has_marks(system))
 
 
 def _unmark_refused(draft: _Draft, system: list[Block]) -> bool:
     """Take off the marks that the model refuses; whether any is left."""
+    if draft.tools.has_marks:
+        draft.tools = draft.tools.own()
     tools, messages = draft.tools.definitions, draft.writer.conversation.messages
     marked = [block for part in (tools, system) for block in part if caching.MARK in block]
     marked += caching.marked_blocks(messages)
@@ -490,30 +540,43 @@ def _mark_where_it_pays(draft: _Draft, system: list[Block]) -> bool:
     options, conversation = draft.options, draft.writer.conversation
     if options.caching == "off":
         return False
-    prompt = Prompt(draft.tools.definitions, len(conversation.system), system, conversation.messages)
-    return prompt.mark(options.caching, draft.target.row.cache_minimum, options.sharing)
+    count, size = len(draft.tools.definitions), draft.tools.size
+    prompt = Prompt(count, size, len(conversation.system), system, conversation.messages)
+    places = prompt.places(options.caching, draft.target.row.cache_minimum, options.sharing)
+    is_on_tools = bool(places) and places[0] == count
+    if is_on_tools:
+        draft.tools = draft.tools.marked(caching.SHORT)
+    prompt.mark(places[is_on_tools:])
+    return bool(places)
 
 
-def _thinking_fields(draft: _Draft) -> Block:
-    fields: Block = {}
-    if draft.reasoning.thinking is not None:
-        fields["thinking"] = draft.reasoning.thinking
-    config: Block = dict(draft.extensions.output_config)
-    if draft.reasoning.effort is not None:
-        config["effort"] = draft.reasoning.effort
+def _add_thinking(body: Block, draft: _Draft) -> None:
+    """Add `thinking`, and all of `output_config`."""
+    reasoning, config = draft.reasoning, draft.extensions.output_config
+    if reasoning.thinking is not None:
+        body["thinking"] = reasoning.thinking
+    schema = draft.form.schema or draft.choice.format
+    if reasoning.effort is None and schema is None and not config:
+        return
+    config = dict(config)
+    if reasoning.effort is not None:
+        config["effort"] = reasoning.effort
     elif not draft.target.row.efforts:
         config.pop("effort", None)
-    if (schema := draft.form.schema or draft.choice.format) is not None:
+    if schema is not None:
         config["format"] = {"type": "json_schema", "schema": Fragment(schema.json)}
     if config:
-        fields["output_config"] = config
-    return fields
+        body["output_config"] = config
 
 
 def _shape(draft: _Draft) -> AnswerShape:
     """The shape of the answer; thinking under words that hold for one turn only is not kept, here or by the client."""
-    tools = draft.tools
+    request, options, tools = draft.request, draft.options, draft.tools
     is_special = bool(draft.writer.conversation.turn_words) or draft.choice.is_special
+    keeps_blocks = draft.past.origin is not None and not is_special
+    stops, speaks = own_stops(request), speaks_openrouter(request)
+    if tools is NO_TOOLS and draft.form is AS_IT_COMES and not (stops or speaks or options.show_thinking_blocks):
+        return RECORDED if keeps_blocks else PLAIN
     return AnswerShape(
         tool_names=tools.names,
         custom_tools=frozenset(tools.custom) if tools.custom else PLAIN.custom_tools,
@@ -524,13 +587,13 @@ def _shape(draft: _Draft) -> AnswerShape:
         answer_tool=draft.choice.answer_tool,
         strips_fences=draft.form.strips_fences,
         only_json=draft.form.only_json,
-        stops=own_stops(draft.request),
-        shows_reasoning_twice=speaks_openrouter(draft.request),
-        shows_thinking_blocks=draft.options.show_thinking_blocks and not is_special,
+        stops=stops,
+        shows_reasoning_twice=speaks,
+        shows_thinking_blocks=options.show_thinking_blocks and not is_special,
         # Only what upstream looks up by itself is cited with an address.
         counts_text=tools.has_server_tools,
         continues_pauses=tools.has_server_tools,
-        keeps_blocks=draft.past.origin is not None and not is_special,
+        keeps_blocks=keeps_blocks,
     )
 
 

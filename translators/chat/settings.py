@@ -129,9 +129,10 @@ def _in_range(name: str, value: float, highest: int) -> float:
 _CALLERS_NAMES: Final = {STOPS: "stop", METADATA: "user", SERVICE_TIER: "service_tier"}
 
 
-def settings(request: ChatRequest, adjustments: Adjustments, refused: Collection[str] = ()) -> dict[str, object]:
-    """Stop sequences, the user's id and the service tier; `refused` are fields that the model does not take."""
-    fields: dict[str, object] = {}
+def add_settings(
+    fields: dict[str, object], request: ChatRequest, adjustments: Adjustments, refused: Collection[str] = ()
+) -> None:
+    """Add stop sequences, the user's id and the service tier; `refused` are fields that the model does not take."""
     if request.stop:
         stops = _stops(request)
         check_length(stops, MAX_STOPS, "stop")
@@ -140,7 +141,7 @@ def settings(request: ChatRequest, adjustments: Adjustments, refused: Collection
         blank = {stop for stop in stops if not stop.strip()}
         if len(own_stops(request)) < len(blank):
             adjustments.add("stop", "dropped", "blank" if "" in blank else "limit")
-    if (user := _user(request, adjustments)) is not None:
+    if (request.safety_identifier or request.user) and (user := _user(request, adjustments)) is not None:
         fields["metadata"] = {"user_id": _user_id(user)}
     if request.service_tier is not None:
         fields["service_tier"] = _looked_up(_SERVICE_TIERS, request.service_tier, "service_tier")
@@ -149,7 +150,6 @@ def settings(request: ChatRequest, adjustments: Adjustments, refused: Collection
             if name in fields and name in refused:
                 del fields[name]
                 adjustments.add(callers, "dropped", "model")
-    return fields
 
 
 def own_stops(request: ChatRequest) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ class AnswerShape(Struct, frozen=True):
 
 
 PLAIN: Final = AnswerShape()
+# The same, recorded to be sent back.
+RECORDED: Final = AnswerShape(keeps_blocks=True)
 # The property that holds a custom tool's text, and the one that holds a wrapped tool's arguments.
 INPUT_PROPERTY: Final = "input"
 VALUE_PROPERTY: Final = "value"

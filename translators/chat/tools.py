@@ -1,7 +1,7 @@
 """Tools in all their forms, and calls of them in the history."""
 
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -109,6 +109,9 @@ class Tools:
     names) have their schema inside one property; `properties` (by upstream's name) has upstream's names of a tool's
     properties by the caller's, where they differ; `schemas` are those of the caller's functions, by upstream's name;
     `strict_schemas` are those that upstream makes a grammar of, by the place among `definitions`.
+
+    They are shared by all requests with the same tools, which have to `own` what they change. `json` are the
+    definitions as they are sent, where nothing was changed since.
     """
 
     definitions: list[Block] = field(default_factory=list)
@@ -120,20 +123,33 @@ class Tools:
     strict_schemas: dict[int, Structured] = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
     has_server_tools: bool = False
+    has_marks: bool = False
     is_legacy: bool = False
+    json: bytes = b""
 
-    def upstream_name(self, name: str) -> str:
-        """What upstream calls a tool of the caller's."""
-        return upstream_tool_name(name)
+    @property
+    def size(self) -> int:
+        """How many bytes the definitions have as they are sent."""
+        if not self.definitions:
+            return 0
+        return len(self.json or orjson.dumps(self.definitions))
 
-    def copy(self) -> "Tools":
+    def own(self) -> "Tools":
         """The same tools, to which others can be added and whose marks can be changed."""
         return replace(
             self,
+            json=b"",
             definitions=[dict(item) for item in self.definitions],
             names=dict(self.names),
             strict_schemas=dict(self.strict_schemas),
         )
+
+    def marked(self, mark: Mapping[str, str]) -> "Tools":
+        """The same tools, which are not marked yet, with a mark on the last."""
+        *others, last = self.definitions
+        # The last that stands in the last definition.
+        json = b'%b,"%b":%b}]' % (self.json[:-2], MARK.encode(), orjson.dumps(mark)) if self.json else b""
+        return replace(self, json=json, definitions=[*others, {**last, MARK: mark}], has_marks=True)
 
     def make_room(self, form: Structured, adjustments: Adjustments) -> None:
         """Take `strict` from the tools that do not fit beside the form of the answer; all share the limits."""
@@ -148,9 +164,12 @@ class Tools:
             adjustments.add("tools.strict", "dropped", "limit")
 
 
+# Of a request that has none; there is nothing in it to be changed.
+NO_TOOLS: Final = Tools()
+
 # Read anew, tools cost as much as all the rest of a request. What is kept of them: their text as the key, the schemas,
-# the descriptions (as Python texts), and some objects however short the text is.
-_COPIES: Final = 3
+# the descriptions (as Python texts), all as it is sent, and some objects however short the text is.
+_COPIES: Final = 4
 _OBJECT_BYTES: Final = 2_000
 _REMEMBERED: Final = Remembered[tuple[Tools, Adjustments]](8 * 2**20)
 
@@ -167,10 +186,12 @@ def tools_in_steps(
     `refused_schemas` (hashes, or `STRICT` for all) are refused by upstream, so tools with them are not strict. `native`
     names those of Anthropic's own that may be used, beside those that the caller runs.
     """
-    tools = Tools()
+    tools = NO_TOOLS
     if request.tools:
-        tools = yield from _listed_tools(request.tools, adjustments, refused_schemas, native)
-    writer = _ToolWriter(tools, adjustments, refused_schemas, native)
+        tools = yield from _listed_tools(request, adjustments, refused_schemas, native)
+    if not request.functions and request.web_search_options is None:
+        return tools
+    writer = _ToolWriter(tools.own() if request.tools else Tools(), adjustments, refused_schemas, native)
     if request.functions:
         if request.tools:
             adjustments.add("functions", "dropped", "tools")
@@ -185,23 +206,24 @@ def tools_in_steps(
 
 
 def _listed_tools(
-    listed: list[Raw], adjustments: Adjustments, refused_schemas: frozenset[str], native: frozenset[str]
+    request: ChatRequest, adjustments: Adjustments, refused_schemas: frozenset[str], native: frozenset[str]
 ) -> Generator[None, None, Tools]:
     """The entries of `tools`, which are the same in every turn: what became of them the last time is remembered."""
-    entries = b",".join(listed)
+    entries = request.tools_text()
     key = (entries, refused_schemas, native, adjustments.rejects)
     found = _REMEMBERED.get(key)
     if found is None:
         notes = adjustments.branch()
         writer = _ToolWriter(Tools(), notes, refused_schemas, native)
-        for index, raw in enumerate(listed):
+        for index, raw in enumerate(request.tools or ()):
             writer.add(raw, f"tools[{index}]")
             yield
+        writer.tools.json = orjson.dumps(writer.tools.definitions)
         found = (writer.tools, notes)
         _REMEMBERED.put(key, found, _COPIES * len(entries) + _OBJECT_BYTES)
     tools, notes = found
     adjustments.merge(notes)
-    return tools.copy()
+    return tools
 
 
 def tool_places(
@@ -323,6 +345,7 @@ class _ToolWriter:
                     self.tools.betas += [beta] if beta else []
             if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path, self._adjustments)) is not None:
                 definition[MARK] = mark
+                self.tools.has_marks = True
         self.tools.definitions.append(definition)
 
     def _examples(self, examples: Raw, name: str, path: str) -> bytes:
@@ -380,6 +403,7 @@ class _ToolWriter:
         definition = hosted_tool(fields, kind, path, self._adjustments)
         if (mark := mark_of(fields.get(MARK, NULL_MARK), None, path, self._adjustments)) is not None:
             definition[MARK] = mark
+            self.tools.has_marks = True
         self.tools.definitions.append(definition)
         self.tools.has_server_tools = True
 
@@ -395,6 +419,7 @@ class _ToolWriter:
         definition: Block = {key: Fragment(bytes(value)) for key, value in fields.items() if key != MARK}
         if (mark := mark_of(tool.cache_control, None, path, self._adjustments)) is not None:
             definition[MARK] = mark
+            self.tools.has_marks = True
         self.tools.definitions.append(definition)
         self.tools.has_server_tools = True
         if (beta := _BETA_OF_TYPE.get(tool.type)) is not None:
@@ -439,6 +464,20 @@ class _ToolWriter:
         self._unions += found.unions
         self.tools.strict_schemas[len(self.tools.definitions)] = found
         return found.json
+
+
+def plain_input(arguments: Raw) -> bytes | None:
+    """The arguments of an earlier call where they are the text of an object, as they nearly always are; else None."""
+    if len(arguments) > MAX_ARGUMENTS:
+        return None
+    try:
+        text = TEXT_DECODER.decode(arguments).encode().strip()
+        if text[:1] != b"{":
+            return None
+        _ANY_OBJECT_DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return text
 
 
 def call_input(

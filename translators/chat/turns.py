@@ -20,6 +20,7 @@ from translators.chat.content import Block
 from translators.chat.echoes import signature_digest, signed_thinking
 from translators.chat.history import DIGEST_BYTES, History, names_of_calls, place_key, turn_key
 from translators.chat.shown import shows
+from translators.limits import MAX_MESSAGES
 from translators.reading import is_null
 from translators.remembered import Remembered
 from translators.wire.chat import ChatMessage
@@ -87,12 +88,14 @@ class Recalled(Struct, frozen=True):
     """Turns that go back as they were made: their contents by their place among the messages.
 
     `head` is the link to the latest, `signer` whose key all of them were made with; `keys` are those of all.
+    `is_sealed` says that something in them holds only in the account it comes from.
     """
 
     head: bytes
     signer: tuple[str, bytes]
     keys: tuple[bytes, ...]
     contents: Mapping[int, tuple[Block, ...]]
+    is_sealed: bool
 
 
 class Past(Struct, frozen=True):
@@ -118,7 +121,7 @@ class Past(Struct, frozen=True):
 
 
 UNKNOWN_PAST: Final = Past()
-
+_NO_TURN: Final = (None, -1)
 
 _TURN_ENCODER: Final = msgspec.msgpack.Encoder()
 _TURN_DECODER: Final = msgspec.msgpack.Decoder(KeptTurn)
@@ -174,13 +177,15 @@ def run_of(history: History, messages: Sequence[ChatMessage], keys: Sequence[byt
 
     b"" where one of these is kept, or where there are so many that looking for it would take long.
     """
-    run, begin = b"", len(messages)
-    for number, (turn, key) in enumerate(zip(reversed(history.turns), reversed(keys), strict=True)):
-        if any(message.role == "user" for message in messages[turn.index + 1 : begin]):
+    number, run = len(keys), b""
+    for message in reversed(messages):
+        if message.role == "user" or not number:
             break
-        if key in found or number == _LONGEST_RUN:
-            return b""
-        run, begin = turn.before, turn.index
+        if message.role == "assistant":
+            number -= 1
+            if keys[number] in found or len(keys) - number > _LONGEST_RUN:
+                return b""
+            run = history.turns[number].before
     return run
 
 
@@ -198,18 +203,25 @@ def keys_in_steps(history: History, messages: Sequence[ChatMessage], model: str)
 
 
 def places_in_steps(
-    history: History, messages: Sequence[ChatMessage], keys: Sequence[bytes], found: Mapping[bytes, bytes], model: str
+    history: History,
+    messages: Sequence[ChatMessage],
+    keys: Sequence[bytes],
+    found: Mapping[bytes, bytes],
+    model: str,
+    most: int = MAX_MESSAGES,
 ) -> Generator[None, None, dict[bytes, bytes]]:
     """Where to look for the turns that were not found by the ids of their calls: keys of places, to the turns' keys.
 
     There are none where the latest turn that called tools was found: a client that spells ids anew does so with all.
-    The latest places come first.
+    The latest places come first, and no more than `most` of them.
     """
     places: dict[bytes, bytes] = {}
     for number, (key, turn) in enumerate(zip(reversed(keys), reversed(history.turns), strict=True)):
         if names_of_calls(messages[turn.index]):
             if key not in found:
                 places[place_key(turn.before, model)] = key
+                if len(places) == most:
+                    break
             elif not places:
                 return {}
         if number % _KEYS_A_STEP == _KEYS_A_STEP - 1:
@@ -232,43 +244,60 @@ def recall_in_steps(
     the `keys`; `is_bound` says that the model's thinking holds only with the tools and system prompt it was made under.
     `known` remembers turns that were compared before. No step takes long, unless a single turn does.
     """
+    if not found:
+        return None, None
     known = known or KnownTurns(0)
-    places = dict(zip(keys, history.turns, strict=True))
-    turns: dict[bytes, _KnownTurn] = {}
-    for number, (key, seen) in enumerate(places.items()):
+    turns: dict[bytes, tuple[_KnownTurn, int]] = {}
+    head = b""
+    # Where messages stand that show otherwise what is kept.
+    edited: list[int] = []
+    for number, (key, seen) in enumerate(zip(keys, history.turns, strict=True)):
         if (value := found.get(key)) is not None:
+            # What is seen up to a turn and with it is what is seen before the next one.
+            after = history.turns[number + 1].before if number + 1 < len(keys) else history.end
             previous = messages[history.turns[number - 1].index] if number else None
-            turn = known.turn(value, seen.after, messages[seen.index], previous)
-            if turn is not None:
-                turns[key] = turn
+            turn = known.turn(value, after, messages[seen.index], previous)
+            if turn is None:
+                edited.append(seen.index)
+            else:
+                turns[key] = turn, seen.index
+                head = key
         if number % _TURNS_A_STEP == 0:
             yield
-    head = next((key for key in reversed(keys) if key in turns), b"")
     if not head:
-        shown = [messages[places[key].index] for key in found if key in places]
         # Whoever brings thinking along has lost none.
-        return None, "edited" if any(not signed_thinking(message) for message in shown) else None
-    chain = yield from _chain(turns, head)
-    if chain is None:
-        return None, "missing"
-    if is_bound and any(turns[key].kept.ground != history.ground for key in chain):
-        return None, "changed"
-    contents = {places[key].index: turns[key].content for key in chain}
-    return Recalled(turns[head].link(head), turns[head].kept.signer, tuple(chain), contents), None
+        return None, "edited" if any(not signed_thinking(messages[index]) for index in edited) else None
+    return (yield from _chain(turns, head, history.ground if is_bound else None))
 
 
-def _chain(turns: Mapping[bytes, "_KnownTurn"], head: bytes) -> Generator[None, None, list[bytes] | None]:
-    """The turns that were sent when the latest was made, from that one back; None where not all of them are there."""
-    chain = [head]
-    while link := turns[chain[-1]].kept.parent:
-        key = link[:DIGEST_BYTES]
+def _chain(
+    turns: Mapping[bytes, "tuple[_KnownTurn, int]"], head: bytes, ground: bytes | None
+) -> Generator[None, None, tuple[Recalled | None, LeftOut | None]]:
+    """The turns that were sent when the latest was made, from that one back; None where not all of them are there.
+
+    They have to stand on this `ground`, if there is one.
+    """
+    contents: dict[int, tuple[Block, ...]] = {}
+    chain: list[bytes] = []
+    is_changed = is_sealed = False
+    key, link = head, turns[head][0].link(head)
+    while link:
+        turn, index = turns.get(key, _NO_TURN)
         # A digest in a digest: no turn leads back to itself.
-        if key not in turns or turns[key].link(key) != link:
-            return None
+        if turn is None or turn.link(key) != link:
+            return None, "missing"
         chain.append(key)
+        contents[index] = turn.content
+        is_changed = is_changed or (ground is not None and turn.kept.ground != ground)
+        is_sealed = is_sealed or turn.is_sealed
+        link = turn.kept.parent
+        key = link[:DIGEST_BYTES]
         if len(chain) % _KEYS_A_STEP == 0:
             yield
-    return chain
+    if is_changed:
+        return None, "changed"
+    latest = turns[head][0]
+    return Recalled(latest.link(head), latest.kept.signer, tuple(chain), contents, is_sealed), None
 
 
 class _KnownTurn(NamedTuple):
@@ -277,6 +306,7 @@ class _KnownTurn(NamedTuple):
     kept: KeptTurn
     content: tuple[Block, ...]
     digest: bytes
+    is_sealed: bool
 
     def link(self, key: bytes) -> bytes:
         """What the turns after it call it by."""
@@ -294,7 +324,8 @@ class KnownTurns:
     ) -> _KnownTurn | None:
         """The turn that is kept in `value`; None where the client does not show it as it was made.
 
-        `after` digests what is seen up to the message and with it; `previous` is the assistant's message before.
+        `after` digests what is seen up to the message and with it, and perhaps what follows; `previous` is the
+        assistant's message before.
         """
         if not (is_null(message.thinking_blocks) and is_null(message.reasoning_details)):
             # Thinking of the client's own is not seen, and decides as well.
@@ -316,12 +347,8 @@ def _compared(value: bytes, message: ChatMessage, previous: ChatMessage | None) 
         content = tuple(map(_spliced, turn.blocks))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return _KnownTurn(turn, content, blake2b(value, digest_size=DIGEST_BYTES).digest())
-
-
-def is_sealed(recalled: Recalled) -> bool:
-    """Whether there is anything in these turns that holds only in the account it comes from."""
-    return any(block["type"] not in _SHOWN for content in recalled.contents.values() for block in content)
+    is_sealed = any(block.type not in _SHOWN for block in turn.blocks)
+    return _KnownTurn(turn, content, blake2b(value, digest_size=DIGEST_BYTES).digest(), is_sealed)
 
 
 def refuses_thinking(message: str) -> bool:

@@ -1,1 +1,1 @@
-"""Messages for callers who speak Messages: what passes is only looked at, never rewritten."""
+"""Anthropic's own API, passed through: bodies are inspected, not translated."""

@@ -1,7 +1,7 @@
-"""What of Anthropic's API may be used with the gateway's own keys: a list of what may be, not of what may not.
+"""What of Anthropic's API may be used with the gateway's own keys: allow lists, not block lists.
 
-Nobody knows what tomorrow's fields cost or reach. What is on these lists costs tokens at most, is decided by another
-list, or is what Anthropic's own SDKs and Claude Code send by themselves; an operator can put more on them.
+Future fields may cost money or give access to other systems. What is on these lists costs tokens at most, is limited
+by another list, or is what Anthropic's own SDKs and Claude Code send by themselves; operators can extend the lists.
 """
 
 import re
@@ -45,7 +45,7 @@ FIELDS: Final = frozenset(
         "top_p",
     }
 )
-# Without their dates: each new one is another form of the same. What they let in are fields and tools of other lists.
+# Without their dates: a new date is a new version of the same beta. The fields and tools of a beta are on other lists.
 BETAS: Final = frozenset(
     {
         "advanced-tool-use",
@@ -99,13 +99,13 @@ _BETA_OF_FIELD: Final = {
 }
 _DATE: Final = re.compile(r"-20\d\d-?\d\d-?\d\d$")
 _MOST_TOOLS: Final = 10_000
-# Objects begin with braces, schemas are full of them; twice as many as there is room for in the largest context.
+# Each object has an opening brace, and schemas have many; this is twice what fits into the largest context.
 _MOST_BRACES: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What may be used beside what everybody may: fields and `file_ids`, betas with or without date, server tools."""
+    """What the operator allows in addition: fields and `file_ids`, betas with or without date, server tools."""
 
     fields: frozenset[str] = frozenset()
     betas: frozenset[str] = frozenset()
@@ -113,15 +113,15 @@ class Allowed:
 
 
 def check_allowed(body: bytes, allowed: Allowed) -> None:
-    """Raises `TranslationError`, which names the place, for what a body (that `read_native` has accepted) may not have.
+    """Raise `TranslationError`, with the place, if a body (that `read_native` has accepted) has something not allowed.
 
-    A name that stands twice where it decides is a mistake: readers differ in which of the two they take.
+    A duplicate name in a place that is checked is an error: JSON parsers differ in which of the two values they use.
     """
     in_one_go(check_allowed_in_steps(body, allowed))
 
 
 def check_allowed_in_steps(body: bytes, allowed: Allowed) -> Generator[None, None, None]:
-    """What `check_allowed` does, in steps."""
+    """The same, in steps."""
     fields = each_once(OBJECT.read(body))
     yield
     for name, value in fields.items():
@@ -134,7 +134,7 @@ def check_allowed_in_steps(body: bytes, allowed: Allowed) -> Generator[None, Non
 
 
 def passing_betas(betas: Iterable[str], allowed: Allowed) -> tuple[tuple[str, ...], str | None]:
-    """The betas that go on, and what is to be said of the others; upstream does without them what it does for all."""
+    """The betas to send, and the adjustments for the others, which are dropped."""
     may_pass = BETAS | allowed.betas
     if allowed.fields:
         may_pass |= {beta for field, beta in _BETA_OF_FIELD.items() if field in allowed.fields}
@@ -148,7 +148,7 @@ def passing_betas(betas: Iterable[str], allowed: Allowed) -> tuple[tuple[str, ..
 
 
 def not_allowed(place: str) -> TranslationError:
-    """What a caller is told of something that is on no list."""
+    """The error for something that is not on a list."""
     return TranslationError(f"{place}: not allowed with the gateway's own keys.", param=place)
 
 
@@ -175,7 +175,7 @@ def _too_many_tools() -> TranslationError:
 
 
 def _text(value: Raw | None) -> str | None:
-    """A type, where one is given; of what is none upstream says so."""
+    """A `type` if it is a string; upstream reports anything else."""
     if value is None:
         return None
     try:

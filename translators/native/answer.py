@@ -1,10 +1,10 @@
-"""A native answer in one piece: passed on as it is, and looked at for its usage."""
+"""An unstreamed native answer: passed on unchanged; only its usage is read."""
 
 from typing import Final
 
 import msgspec
 
-from translators.errors import ErrorKind, FailedError, Failure
+from translators.errors import ErrorKind, FailedError, Failure, json_problem
 from translators.usage import Usage
 from translators.wire.messages import UsageCounts
 
@@ -17,15 +17,15 @@ _DECODER: Final = msgspec.json.Decoder(_Answer)
 
 
 def usage_of(body: bytes) -> Usage:
-    """What an answer has cost, as far as it says; raises `FailedError` for a body that is not JSON at all."""
+    """The usage in an answer; raises `FailedError` for a body that is not JSON."""
     usage = Usage()
     try:
         counts = _DECODER.decode(body).usage
     except msgspec.ValidationError:
-        # Counts in a form that nobody knows yet are no reason to keep an answer from its caller.
+        # Usage in an unknown format is no reason to withhold an answer.
         return usage
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = f"not JSON: {error}"
+        detail = f"not JSON: {json_problem(error)}"
         failure = Failure(ErrorKind.PROTOCOL_ERROR, "Upstream's answer cannot be read.", detail=detail)
         raise FailedError(failure) from error
     if counts is not None:

@@ -1,4 +1,4 @@
-"""Every failure in Anthropic's words, and the one table that says which: for callers who speak Messages."""
+"""Every failure in Anthropic's format, and the one table of statuses and types, for callers of the Messages API."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -13,20 +13,20 @@ from translators.wire.messages import ERROR_DECODER
 
 @dataclass(frozen=True, slots=True)
 class NativeRule:
-    """Status and type of one kind of error; `passes` where the request is to blame, in upstream's own answer."""
+    """Status and type of one kind of error; `passes` if the request is to blame, so upstream's answer is passed on."""
 
     status: int
     type: str
     passes: bool = False
 
 
-# `details.error_code` of the one refusal of the gateway's own that has to have one: SDKs act on it.
+# The `details.error_code` that the SDKs react to: the only one that the gateway itself sends.
 THREAD_UNSUPPORTED: Final = "thread_unsupported_request"
 _REQUEST: Final = "invalid_request_error"
 _API: Final = "api_error"
 
-# Statuses and types belong together as Anthropic's own do (section 8.2 of the Messages reference): its SDKs make their
-# exceptions of the status, and repeat 408, 409, 429 and everything from 500 on unless `x-should-retry` says no.
+# Statuses and types are paired as in Anthropic's API (section 8.2 of the Messages reference): its SDKs choose their
+# exceptions by status, and retry 408, 409, 429 and everything from 500 on unless `x-should-retry` is false.
 NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.INVALID_REQUEST: NativeRule(400, _REQUEST, passes=True),
     ErrorKind.CONTEXT_TOO_LONG: NativeRule(400, _REQUEST, passes=True),
@@ -75,14 +75,14 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal(Failure):
-    """A failure that upstream has answered with, and its answer, which is told as it is."""
+    """A failure that upstream reported, with its answer, which is passed on unchanged."""
 
     status: int = 400
     body: bytes = b""
     request_id: str | None = None
 
     def redacted(self, redact: Callable[[str], str]) -> Failure:
-        """The same with its texts, and the answer's, passed through `redact`."""
+        """The same, with its texts and the answer's passed through `redact`."""
         body = redact(self.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         message, detail, said = map(redact, (self.message, self.detail, self.said))
         return replace(self, message=message, detail=detail, said=said, body=body)
@@ -90,7 +90,7 @@ class Refusal(Failure):
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
-    """An error as an answer: `request_id` is that of whoever wrote the body."""
+    """An error as an answer; `request_id` is Anthropic's if Anthropic wrote the body, else the gateway's."""
 
     status: int
     body: bytes
@@ -100,9 +100,9 @@ class ErrorAnswer:
 def with_answer(
     failure: Failure, status: int, body: bytes, request_id: str | None, *, is_callers_key: bool = False
 ) -> Failure:
-    """The failure with upstream's answer, where that is the caller's to see; else the failure alone.
+    """The failure with upstream's answer if the caller may see it, else the failure alone.
 
-    What is wrong with the pool's keys or accounts is not; with a key that the caller brought, everything is.
+    A caller may not see errors about the pool's keys or accounts, but everything about a key of its own.
     """
     if not (is_callers_key or _is_about_request(failure.kind, status)) or status < 400 or not is_native_error(body):
         return failure
@@ -110,33 +110,33 @@ def with_answer(
 
 
 def in_upstreams_words(failure: Failure, status: int, body: bytes, request_id: str | None = None) -> Refusal:
-    """The failure with what upstream has said of it, to be told as it is."""
+    """The failure with upstream's answer, to be passed on unchanged."""
     given = {field.name: getattr(failure, field.name) for field in fields(failure)}
     return Refusal(**given, status=status, body=body, request_id=request_id)
 
 
 def error_answer(failure: Failure, request_id: str) -> ErrorAnswer:
-    """The answer that tells of a failure; `request_id` is the gateway's own for this request."""
+    """The answer for a failure; `request_id` is the gateway's own for this request."""
     if isinstance(failure, Refusal):
         return ErrorAnswer(failure.status, failure.body, failure.request_id or request_id)
     return ErrorAnswer(NATIVE_RULES[failure.kind].status, _error_json(failure, request_id), request_id)
 
 
 def error_event(failure: Failure, request_id: str) -> bytes:
-    """The same inside a stream, as its last event."""
+    """The last event of a stream, for a failure."""
     lines = error_answer(failure, request_id).body.splitlines()
     return b"event: error\n%b\n" % b"".join(b"data: %b\n" % line for line in lines)
 
 
 def _is_about_request(kind: ErrorKind, status: int) -> bool:
     rule = NATIVE_RULES[kind]
-    # What has no kind of its own reads as an invalid request, and keeps its status. A model, though, can be refused
-    # for the sake of the account: with a 403, which says more about that than about the model.
+    # Errors without a kind of their own are `INVALID_REQUEST`, and keep their status. But a model refused with a 403
+    # says more about the account than about the model.
     return rule.passes and (status == rule.status or kind is ErrorKind.INVALID_REQUEST)
 
 
 def _error_json(failure: Failure, request_id: str) -> bytes:
-    # The texts come from outside and may hold lone surrogates, which orjson refuses.
+    # The texts come from outside and can contain lone surrogates, which orjson refuses.
     message = failure.message.encode("utf-8", "replace").decode()
     error: dict[str, object] = {"type": NATIVE_RULES[failure.kind].type, "message": message}
     if failure.code == THREAD_UNSUPPORTED:
@@ -145,9 +145,9 @@ def _error_json(failure: Failure, request_id: str) -> bytes:
 
 
 def is_native_error(body: bytes) -> bool:
-    """Whether a body has Anthropic's form: whatever stands between may answer in any other."""
+    """Whether a body has Anthropic's error format; proxies in between answer in others."""
     try:
-        # The JSON decoder does not look into what it passes over, and all of it goes on.
+        # The JSON decoder does not validate what it skips, and the whole body is passed on.
         body.decode()
         return ERROR_DECODER.decode(body).error.type is not None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What upstream has made in an answer that clients send back and that holds only where it was made."""
+"""What an answer contains that clients send back and that is valid only with the account or workspace that made it."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from translators.native.thinking import signature_digest
 
-# An answer's thoughts are a handful; whoever sends more of them is no host of Anthropic's.
+# An answer has a handful of thoughts; no host of Anthropic's sends more than this.
 MOST_THOUGHTS: Final = 1_000
 _WORD: Final = b"thinking"
 _SIGNATURE: Final = b'"signature_delta"'
@@ -43,9 +43,9 @@ _TEXT_DECODER: Final = msgspec.json.Decoder(str)
 
 @dataclass(slots=True)
 class Made:
-    """The answer's id, and the digests of its thoughts' signatures in their order.
+    """The answer's id, and the digests of its thoughts' signatures in order.
 
-    `is_thinking` says that a thought is being told whose signature has still to come.
+    `is_thinking` is true during a thought whose signature has not arrived yet.
     """
 
     id: str | None = None
@@ -53,11 +53,10 @@ class Made:
     is_thinking: bool = False
 
     def begin(self, message_id: Raw) -> None:
-        """The answer has an id."""
         self.id = _text(message_id)
 
     def begin_block(self, block: Raw) -> None:
-        """A block begins, as far as it is told at once."""
+        """A block begins, possibly with its signature or data."""
         self.is_thinking = False
         if _WORD in bytes(block):
             try:
@@ -66,7 +65,7 @@ class Made:
                 return
 
     def take_delta(self, data: bytes) -> None:
-        """A part of a thought has come."""
+        """A delta of a thought."""
         if _SIGNATURE not in data:
             return
         try:
@@ -77,7 +76,7 @@ class Made:
             self._add(delta.signature)
 
     def take(self, block: _Block) -> None:
-        """A block, whole or as it begins."""
+        """Take a block, whole or at its start."""
         if block.type == "thinking":
             self.is_thinking = True
             self._add(block.signature)
@@ -90,7 +89,7 @@ class Made:
 
 
 def made_in(body: bytes) -> Made:
-    """The same of an answer in one piece."""
+    """The same for an unstreamed answer."""
     made = Made()
     try:
         answer = _ANSWER_DECODER.decode(body)

@@ -1,4 +1,4 @@
-"""The members of JSON objects, each with its name: two of one name could be read in two ways, and decide nothing."""
+"""The members of JSON objects by name; duplicate names are refused, because parsers disagree about them."""
 
 from typing import Any, Final, Generic, TypeVar
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class _Name:
-    """A member's name; no two are the same key, so that none is lost."""
+    """A member's name, compared by identity, so that msgspec keeps duplicates."""
 
     __slots__ = ("text",)
 
@@ -21,11 +21,11 @@ class _Name:
 
 
 class _TooManyError(Exception):
-    """There are more members than anybody has a use for."""
+    """There are more members than the limit."""
 
 
 class Members(Generic[T]):
-    """Reads what has so many members at most, all objects of `kind` together; their values are left alone."""
+    """Reads objects with a limit on their members, over all objects of `kind` together; values are not decoded."""
 
     def __init__(self, kind: Any, most: int) -> None:
         self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind, dec_hook=self._name)
@@ -33,7 +33,7 @@ class Members(Generic[T]):
         self._left = 0
 
     def read(self, data: bytes | Raw, path: str = "") -> T:
-        """The value; raises `TranslationError`."""
+        """Decode `data`; raises `TranslationError`."""
         self._left = self._most
         try:
             return decode(self._decoder, data, path)
@@ -48,13 +48,13 @@ class Members(Generic[T]):
 
 
 Named = dict[_Name, Raw]
-# A request has two dozen members, a tool a handful, a block no more.
+# A request has two dozen members, a tool or a block a handful.
 OBJECT: Final[Members[Named]] = Members(Named, 100)
 OBJECTS: Final[Members[list[Named]]] = Members(list[Named], 20_000)
 
 
 def each_once(members: Named, path: str = "") -> dict[str, Raw]:
-    """The members by name; raises `TranslationError` where two have the same."""
+    """The members by name; raises `TranslationError` for a duplicate name."""
     values: dict[str, Raw] = {}
     for name, value in members.items():
         if name.text in values:

@@ -1,4 +1,4 @@
-"""A native request: its model and whether it streams are read, the rest goes on as the bytes that came."""
+"""A native request: only what the gateway needs is read; the rest is passed on as the same bytes."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import msgspec
 import orjson
 from msgspec import Raw
 
-from translators.errors import TranslationError
+from translators.errors import TranslationError, json_problem
 from translators.hosts import SAMPLING_VERSION
 from translators.native.members import OBJECT, each_once
 from translators.native.sessions import session_of
@@ -18,16 +18,15 @@ from translators.steps import in_one_go
 from translators.structure import Members, check_values
 from translators.wire.chat import ModelName
 
-# Upstream refuses a request without a version; whoever sends none was written before there was a choice.
+# Upstream refuses a request without a version; clients that send none were written when there was only one.
 DEFAULT_VERSION: Final = SAMPLING_VERSION
 
-# What `translation.allow_native` calls the ids of uploaded files: they stand in blocks, not in a field of their own.
+# The name of uploaded files' ids in `translation.allow_native`: they are in blocks, not in a field of their own.
 FILE_IDS: Final = "file_ids"
 _FILE_ID: Final = b"file_id"
-# The letters of that name as escapes begin like this: no encoder writes them so, but a parser reads them.
+# Escapes of that name's letters begin like this: encoders do not write them, but parsers accept them.
 _ESCAPED_LETTERS: Final = (b"\\u005", b"\\u006")
-# Upstream takes 100,000 messages; a tool's result inside of one, a document there and an image in that are the deepest
-# it knows.
+# Upstream accepts 100,000 messages; the deepest nesting that it accepts is an image in a document in a tool's result.
 MAX_BLOCKS: Final = 250_000
 MAX_DEPTH: Final = 8
 
@@ -53,7 +52,7 @@ class _History(msgspec.Struct):
 
 
 class _Block(msgspec.Struct):
-    """A message, a block or a source, as far as an id of a file can be in it."""
+    """The parts of a message, a block or a source that can contain the id of a file."""
 
     type: Raw = _NULL
     source: Raw = _NULL
@@ -69,9 +68,9 @@ _LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the gateway has to know of a native body; `prefix` is the same for all that begin alike.
+    """What the gateway needs of a native body; `prefix` is the same for all bodies that begin alike.
 
-    `session` is what the body itself says that it is part of, `thread` the field of that name as it stands.
+    `session` is the session that the body itself names, `thread` the field of that name as it was sent.
     """
 
     model: str
@@ -83,9 +82,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class NativeRequest:
-    """A native request as it goes upstream; the same for every host.
+    """A native request as it is sent upstream; the same for every host.
 
-    `left_out` says why no thinking goes with it that came before some point of its history; "" where all of it does.
+    `left_out` says why the thinking before some point of the history is not sent; "" if all of it is.
     """
 
     body: bytes
@@ -97,12 +96,12 @@ class NativeRequest:
 
 
 def read_native(body: bytes) -> Asked:
-    """What a body asks for; `TranslationError` unless it is a JSON object with a text for `model`."""
+    """Read a body; raises `TranslationError` unless it is a JSON object with a string as `model`."""
     return _read_fields(checked_body(body))
 
 
 def read_native_in_steps(body: bytes) -> Generator[None, None, Asked]:
-    """What `read_native` gives, in steps; a body that is costly to read is refused."""
+    """The same, in steps; a body that is expensive to read is refused."""
     if not body.isascii():
         yield from check_in_steps(body)
     yield from check_values(body)
@@ -113,23 +112,23 @@ def _read_fields(body: bytes) -> Asked:
     read = decode(_BODY_DECODER, body)
     prefix = messages_prefix(read.model, read.tools, read.system, read.messages)
     session = None if read.metadata is _NULL else session_of(read.metadata)
-    # A copy: what is taken out of a body holds all of it.
+    # A copy, since a slice of the body would keep all of it in memory.
     thread = None if read.thread is _NULL or is_null(read.thread) else bytes(read.thread)
     return Asked(read.model, bool(read.stream), prefix, session, thread)
 
 
 def place_of_file_id(body: bytes) -> str | None:
-    """Where a body that `read_native` has accepted names an uploaded file; None where it does not.
+    """The place where a body that `read_native` has accepted names an uploaded file, or None.
 
-    Only blocks count: a tool may well have an argument of that name. Nearly every body is told by a search for it.
-    Raises `TranslationError` where it hangs on a name that stands there twice.
+    Only blocks count: a tool can have an argument of that name. For nearly every body a search for the name is enough.
+    Raises `TranslationError` if the result depends on a duplicate name.
     """
     return in_one_go(place_of_file_id_in_steps(body))
 
 
 def place_of_file_id_in_steps(body: bytes) -> Generator[None, None, str | None]:
-    """What `place_of_file_id` gives, in steps."""
-    # What is rarer is looked for first: nothing is as quick to search as a single byte.
+    """The same, in steps."""
+    # The rarest pattern first: searching for a single byte is fastest.
     may_be_escaped = b"\\" in body and b"\\u00" in body and any(letter in body for letter in _ESCAPED_LETTERS)
     if _FILE_ID not in body and not may_be_escaped:
         return None
@@ -140,23 +139,23 @@ def place_of_file_id_in_steps(body: bytes) -> Generator[None, None, str | None]:
             if (place := (yield from search.place_in(content, path))) is not None:
                 return place
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TranslationError(f"The body is not valid JSON: {error}") from error
+        raise TranslationError(f"The body is not valid JSON: {json_problem(error)}") from error
     return None
 
 
 class _Search:
-    """The search for a block that names an uploaded file, through lists of messages and of blocks."""
+    """Searches lists of messages and blocks for a block that names an uploaded file."""
 
     def __init__(self, may_be_escaped: bool) -> None:
         self._may_be_escaped = may_be_escaped
         self._blocks = 0
 
     def place_in(self, content: Raw, path: str, depth: int = 1) -> Generator[None, None, str | None]:
-        """Where one stands in a content, and in the contents inside of it."""
+        """The place of one in a content, including nested contents."""
         if memoryview(content)[0] not in _BRACKETS:
             return None
         if depth > MAX_DEPTH:
-            # Each level is read once more.
+            # Each level is decoded again.
             raise TranslationError("messages: content is nested too deeply.", param="messages")
         for place, item in _items(content, path):
             yield
@@ -175,7 +174,7 @@ class _Search:
                 return f"{place}.file_id"
             if _is(source.type, "file"):
                 return f"{place}.source.file_id"
-            # Results of tools hold blocks, and so do documents that are made of them.
+            # Tool results contain blocks, and so do documents that consist of blocks.
             for inner, name in ((block.content, "content"), (source.content, "source.content")):
                 if (found := (yield from self.place_in(inner, f"{place}.{name}", depth + 1))) is not None:
                     return found
@@ -192,7 +191,7 @@ class _Search:
 
 
 def _items(content: Raw, path: str) -> Iterator[tuple[str, Raw]]:
-    """What stands in a content, each with its place: results of Anthropic's own tools are no list, but one object."""
+    """The items of a content with their places. The results of Anthropic's own tools are one object, not a list."""
     if memoryview(content)[0] == _BRACE:
         yield path, content
         return
@@ -201,7 +200,7 @@ def _items(content: Raw, path: str) -> Iterator[tuple[str, Raw]]:
 
 
 def _source_of(block: _Block, place: str) -> _Block:
-    """What a block has its content from; an empty one where that is no object."""
+    """The source of a block; an empty one if it is not an object."""
     source = _read(_BLOCK_DECODER, block.source)
     if source is None:
         return _Block()
@@ -210,23 +209,23 @@ def _source_of(block: _Block, place: str) -> _Block:
 
 
 def with_model(body: bytes, model: str) -> bytes:
-    """The bytes of a body that `read_native` has accepted, with another `model` and nothing else changed."""
+    """The bytes of a body that `read_native` has accepted, with only `model` replaced."""
     return in_one_go(with_model_in_steps(body, model))
 
 
 def with_model_in_steps(body: bytes, model: str) -> Generator[None, None, bytes]:
-    """What `with_model` gives, in steps."""
+    """The same, in steps."""
     members = Members(body)
     yield
     if members.names.count("model") > 1:
-        # Of two members with one name it is the last that counts, and nobody means that.
+        # Of two members with the same name the last one counts, which nobody intends.
         raise TranslationError("The body has several members named 'model'.", param="model")
     start, end = members.span("model")
     return b"".join((body[:start], orjson.dumps(model), body[end:]))
 
 
 def _read(decoder: Decoder[_T], raw: Raw) -> _T | None:
-    """The value, or None where it is of another type: whether it may be is upstream's to say."""
+    """The value, or None if it has another type; upstream reports whether that is allowed."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:

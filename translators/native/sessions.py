@@ -1,11 +1,11 @@
-"""The session that a client says its request is part of, as coding agents do: its requests share what is cached."""
+"""The session that a client names, as coding agents do: requests of one session share cached prompts."""
 
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
-# In order: Claude Code; OpenCode and pi; others; Codex in two spellings.
+# In order of precedence: Claude Code; OpenCode and pi; others; Codex in two spellings.
 SESSION_HEADERS: Final = (
     b"x-claude-code-session-id",
     b"x-session-affinity",
@@ -14,7 +14,7 @@ SESSION_HEADERS: Final = (
     b"session_id",
 )
 LONGEST_SESSION: Final = 256
-# Claude Code wrote `user_..._account_..._session_...` up to 2.1.77, and JSON since.
+# Claude Code wrote `user_..._account_..._session_...` up to 2.1.77, and has written JSON since.
 _SESSION: Final = "_session_"
 _LONGEST_METADATA: Final = 4096
 
@@ -32,7 +32,7 @@ _USER_ID_DECODER: Final = msgspec.json.Decoder(_UserId)
 
 
 def session_of(metadata: Raw) -> str | None:
-    """The session that a body's `metadata` names; None where it names none, or one that nobody would write."""
+    """The session in a body's `metadata`; None if there is none, or its name is too long."""
     if memoryview(metadata).nbytes > _LONGEST_METADATA:
         return None
     try:

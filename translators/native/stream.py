@@ -1,4 +1,4 @@
-"""A native stream: passed on as it is, and watched for its beginning, its end, its errors and its usage."""
+"""A native stream: passed on unchanged, and watched for its beginning, its end, errors and usage."""
 
 import re
 from typing import Final
@@ -16,17 +16,17 @@ from translators.wire.messages import ANY_EVENT_DECODER, ErrorObject, UsageCount
 
 PING: Final = b'event: ping\ndata: {"type": "ping"}\n\n'
 
-# With the first of these an answer has begun; before it another key can still take over.
+# The first of these events is the first content; before it another key can still take over.
 _CONTENT: Final = frozenset(
     {"content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
 )
 _DELTA: Final = b"content_block_delta"
 _NULL: Final = Raw(b"null")
-# A longer error is not passed on in upstream's words.
+# A longer error is not passed on as upstream wrote it.
 MAX_TOLD_BYTES: Final = 64 * 1024
-# Two line ends in a row, each as long as it can be: CR LF is one.
+# Two line ends in a row; CR LF counts as one.
 _BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-# The longest beginning of a blank line that may be found at the end of a piece.
+# The longest part of a blank line that can be at the end of a piece.
 _SEAM_BYTES: Final = 3
 
 
@@ -36,7 +36,7 @@ class _StartedMessage(msgspec.Struct):
 
 
 class _Watched(msgspec.Struct):
-    """What is looked at in any event."""
+    """What is read of any event."""
 
     type: str
     message: _StartedMessage | None = None
@@ -49,13 +49,13 @@ _DECODER: Final = msgspec.json.Decoder(_Watched)
 
 
 class NativeStream:
-    """One stream on its way through: bytes in, and the same bytes out, in whole events and from the first content on.
+    """One stream: bytes in, and the same bytes out, in whole events, held back until the first content.
 
-    Where the stream fails before that, nothing has been given out. An `error` event comes out as `failure` only: what
-    upstream says of its keys has to be looked through before anybody else reads it.
+    If the stream fails before that, nothing has been returned. An `error` event is returned only as `failure`, because
+    what upstream says about the pool's keys must be filtered first.
     """
 
-    # It goes on to upstream's own end.
+    # Native streams are never cut by the gateway.
     is_cut = False
 
     def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
@@ -72,11 +72,10 @@ class NativeStream:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is read."""
         return self.is_done or self.failure is not None
 
     def feed(self, data: bytes) -> bytes:
-        """What can go on now; `failure` and `is_done` say what these bytes have brought."""
+        """The bytes that can be sent now; afterwards `failure` and `is_done` tell the state."""
         try:
             whole = self._events.feed(data)
             events = self._decoder.feed(whole)
@@ -87,10 +86,10 @@ class NativeStream:
         return self._release(whole if self.failure is None else _before_error(whole))
 
     def end(self) -> bytes:
-        """What was held back, where the body ended well; an end without `message_stop` is a failure."""
+        """The rest, if the body ended properly; an end without `message_stop` is a failure."""
         rest = self._events.rest()
         last = [*self._decoder.feed(rest), *self._decoder.end()]
-        # Half an event is none.
+        # Drop an incomplete event.
         self._take_all([event for event in last if _read(event) is not None])
         if self.failure is None and not self.is_done:
             self.failure = CUT_OFF
@@ -119,13 +118,13 @@ class NativeStream:
 
     def _take(self, event: Event) -> None:
         if self._has_passed and event.name == _DELTA:
-            # Nothing in it is the gateway's business, but for whose key has signed it.
+            # Only signatures matter here, to know whose key made them.
             if self.made.is_thinking:
                 self.made.take_delta(event.data)
             return
         watched = _read(event)
         if watched is None:
-            # After content it is the caller's to read: the gateway has nothing better to offer any more.
+            # After content the caller gets it: the gateway cannot retry any more.
             if not self._has_passed:
                 self.failure = _protocol_failure("Upstream sent an event that cannot be read.")
             return
@@ -149,14 +148,14 @@ class NativeStream:
         status = NATIVE_RULES[failure.kind].status
         if len(data) > MAX_TOLD_BYTES:
             return failure
-        # In the middle of an answer it is the caller's own, whatever it is about; before, as in an answer of its own.
+        # After content the error is passed on whatever its kind; before, the rules for whole answers apply.
         if self._has_passed and is_native_error(data):
             return in_upstreams_words(failure, status, data)
         return with_answer(failure, status, data, None)
 
 
 class WholeEvents:
-    """Cuts a stream after blank lines only, so that something else can be written between any two pieces."""
+    """Cuts a stream only after blank lines, so that a `ping` can be written between two pieces."""
 
     def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
@@ -164,7 +163,7 @@ class WholeEvents:
         self._seam = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Everything up to the last event that is whole; `EventTooLargeError` for one that does not end."""
+        """The bytes up to the end of the last complete event; raises `EventTooLargeError` for one that does not end."""
         end = _end_of_last_blank_line(self._seam + data) - len(self._seam)
         if end <= 0:
             self._keep(data)
@@ -176,7 +175,7 @@ class WholeEvents:
         return whole
 
     def rest(self) -> bytes:
-        """What came after the last whole event."""
+        """The bytes after the last complete event."""
         return bytes(self._kept)
 
     def _keep(self, data: bytes) -> None:
@@ -189,7 +188,7 @@ class WholeEvents:
 
 
 def _end_of_last_blank_line(data: bytes) -> int:
-    """Where it ends, 0 without one."""
+    """The position behind it; 0 if there is none."""
     if b"\r" not in data:
         return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
     end = 0
@@ -199,7 +198,7 @@ def _end_of_last_blank_line(data: bytes) -> int:
 
 
 def _read(event: Event) -> _Watched | None:
-    """What can be seen in an event, None where it is nothing; fields of another form than expected are as absent."""
+    """Read an event; None if it is not one. Fields of an unexpected type count as absent."""
     try:
         return _DECODER.decode(event.data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -207,13 +206,13 @@ def _read(event: Event) -> _Watched | None:
     try:
         return _Watched(ANY_EVENT_DECODER.decode(event.data).type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Anthropic's own SDK takes the data of such an event for the message.
+        # Anthropic's SDK uses the data of such an event as the message.
         message = event.data[:MAX_TOLD_BYTES].decode("utf-8", "replace")
         return _Watched("error", error=ErrorObject(message=message)) if event.name == b"error" else None
 
 
 def _before_error(data: bytes) -> bytes:
-    """Whole events up to the first `error`."""
+    """The complete events before the first `error`."""
     decoder = EventDecoder()
     start = 0
     for found in _BLANK_LINE.finditer(data):

@@ -1,4 +1,4 @@
-"""Thinking in the history of a native body: where it stands, how it is signed, and the same body without it."""
+"""Thinking in the history of a native body: its places and signatures, and the body without it."""
 
 import re
 from collections.abc import Collection, Generator, Iterator, Sequence
@@ -9,29 +9,29 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 from msgspec import Raw
 
-from translators.errors import TranslationError
+from translators.errors import TranslationError, json_problem
 from translators.reading import Decoder
 from translators.steps import in_one_go
 from translators.structure import Members
 
-# Whatever signed thinking a body holds, one of these stands in it.
+# A body with signed thinking contains one of these.
 _SIGNED: Final = b'"signature"'
 _REDACTED: Final = b'"redacted_thinking"'
 _THINKING: Final = ("thinking", "redacted_thinking")
 _WORD: Final = b"thinking"
 _DIGEST_BYTES: Final = 16
-# A history of more thoughts is nobody's; it goes as it came.
+# No real history has more thoughts; such a body is sent unchanged.
 MOST_THOUGHTS: Final = 10_000
-# So many take a tenth of a millisecond.
+# This many take a tenth of a millisecond.
 _ITEMS_A_STEP: Final = 100
-# What stands between two items of a list, and before the first.
+# The bytes between two items of a list, and before the first.
 _GAP: Final = re.compile(rb"[\s,]*+")
 _BRACKET: Final = ord("[")
 _NULL: Final = Raw(b"null")
 _OFF: Final = b'{"type":"disabled"}'
-# Upstream takes such an edit of the history only while the model thinks.
+# Upstream accepts this edit of the history only if the model thinks.
 _CLEARS_THINKING: Final = "clear_thinking"
-# So many messages at most stand between an answer and the end: results, and system messages after these.
+# At most this many messages follow an open answer: results, and system messages after them.
 _TAIL: Final = 8
 
 _T = TypeVar("_T")
@@ -63,7 +63,7 @@ _FIELDS_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 class _Turn(NamedTuple):
-    """An assistant's message with thinking: its place, its blocks, and which of them are thoughts."""
+    """An assistant message with thinking: its place, its blocks, and which of them are thoughts."""
 
     place: int
     blocks: list[_Span]
@@ -72,19 +72,19 @@ class _Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """The thoughts of a body in their order: `digests` of their signatures, b"" for one without."""
+    """The thoughts of a body in order: `digests` of their signatures, b"" for a thought without one."""
 
     digests: tuple[bytes, ...]
     _messages: list[_Span]
     _turns: list[_Turn]
-    # The answer whose calls the body ends with the results of.
+    # The answer whose calls are still open: the body ends with their results.
     _open: int | None = None
 
     def without(self, body: bytes, count: int) -> tuple[bytes, bool]:
-        """The body without the first `count` thoughts, and whether thinking had to be turned off for that.
+        """The body without its first `count` thoughts, and whether thinking had to be turned off for that.
 
-        A message that has nothing else goes as a whole. A model with a budget wants a thought before calls that are
-        still open: without it, it does not think.
+        A message without other content is removed. A model with a thinking budget requires a thought before calls that
+        are still open; without one, thinking is turned off.
         """
         edits: list[_Edit] = []
         gone: list[int] = []
@@ -103,17 +103,17 @@ class Thinking:
 
 
 def may_hold_thinking(body: bytes) -> bool:
-    """Whether it is worth looking for signed thinking in a body."""
+    """Whether a body can contain signed thinking; a quick check."""
     return _SIGNED in body or _REDACTED in body
 
 
 def find_thinking(body: bytes) -> Thinking | None:
-    """The thoughts in a body that `read_native` has accepted; None where there are none."""
+    """The thoughts in a body that `read_native` has accepted, or None."""
     return in_one_go(find_thinking_in_steps(body))
 
 
 def find_thinking_in_steps(body: bytes) -> Generator[None, None, Thinking | None]:
-    """What `find_thinking` gives, in steps."""
+    """The same, in steps."""
     outer = Members(body)
     raw = outer.values.get("messages")
     if raw is None or (listed := _read(_LIST_DECODER, raw)) is None:
@@ -139,14 +139,14 @@ def find_thinking_in_steps(body: bytes) -> Generator[None, None, Thinking | None
 
 
 def signature_digest(signature: str) -> bytes:
-    """What a signature, or the data of redacted thinking, is known by."""
+    """The digest of a signature, or of redacted thinking's data."""
     return blake2b(signature.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
 
 
 def _turn_at(
     body: bytes, place: int, begin: int, raw: Raw, digests: list[bytes]
 ) -> Generator[None, None, _Turn | None]:
-    """The message as a turn, if it holds thinking; the digests of that are added."""
+    """The message as a turn, or None if it has no thinking; appends the digests to `digests`."""
     message = _read(_MESSAGE_DECODER, raw)
     if message is None or not _is(message.role, "assistant"):
         return None
@@ -166,7 +166,7 @@ def _turn_at(
 
 
 def _thought(raw: Raw) -> bytes | None:
-    """The digest of a thought; None for any other block."""
+    """The digest of a thought, or None for any other block."""
     typed = _read(_TYPED_DECODER, raw)
     if typed is None or typed.type not in _THINKING:
         return None
@@ -176,7 +176,7 @@ def _thought(raw: Raw) -> bytes | None:
 
 
 def _open_answer(messages: Sequence[Raw]) -> int | None:
-    """The place of the last answer, where results of its calls follow it."""
+    """The place of the last answer, if results of its calls follow it."""
     has_results = False
     for place in range(len(messages) - 1, max(-1, len(messages) - 1 - _TAIL), -1):
         message = _read(_MESSAGE_DECODER, messages[place])
@@ -190,7 +190,7 @@ def _open_answer(messages: Sequence[Raw]) -> int | None:
 
 
 def _turned_off(body: bytes) -> list[_Edit]:
-    """What turns off thinking with a budget, and what is only allowed with it; nothing where there is no budget."""
+    """The changes that turn off a thinking budget, and what is only allowed with it; none if there is no budget."""
     members = Members(body)
     thinking = _read(_TYPED_DECODER, members.values.get("thinking", _NULL))
     if thinking is None or thinking.type != "enabled":
@@ -217,7 +217,7 @@ def _without_clearing(management: Raw) -> bytes | None:
 
 
 def _spans(body: bytes, bracket: int, items: Sequence[Raw]) -> Generator[None, None, list[_Span]]:
-    """Where the items of the list stand whose bracket stands there."""
+    """The positions of a list's items; `bracket` is the position of the list."""
     spans: list[_Span] = []
     at = bracket + 1
     for item in items:
@@ -231,7 +231,7 @@ def _spans(body: bytes, bracket: int, items: Sequence[Raw]) -> Generator[None, N
 
 
 def _deletions(spans: Sequence[_Span], removed: Sequence[int]) -> Iterator[_Edit]:
-    """What is to be cut for these items of a list, which are in order: each run of them, with a comma beside it."""
+    """The ranges to cut for these items of a list, in order: each run of them with an adjacent comma."""
     runs: list[tuple[int, int]] = []
     for number in removed:
         if runs and runs[-1][1] == number - 1:
@@ -260,10 +260,10 @@ def _is(raw: Raw, text: str) -> bool:
 
 
 def _read(decoder: Decoder[_T], raw: Raw) -> _T | None:
-    """The value, or None where it is of another type: whether it may be is upstream's to say."""
+    """The value, or None if it has another type; upstream reports whether that is allowed."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TranslationError(f"The body is not valid JSON: {error}") from error
+        raise TranslationError(f"The body is not valid JSON: {json_problem(error)}") from error

@@ -1,4 +1,4 @@
-"""Threads: conversations that upstream holds, of which a request names the message that it continues."""
+"""Threads: conversations that upstream stores; a request names the message that it continues."""
 
 from typing import Final, NamedTuple
 
@@ -19,13 +19,13 @@ _NULL: Final = Raw(b"null")
 
 
 class Thread(NamedTuple):
-    """What a request does with a thread: begins one, or goes on after the message of this id."""
+    """What a request does with a thread: begins one, or continues after the message with this id."""
 
     continues: str | None = None
 
 
 def read_thread(field: bytes | Raw) -> Thread:
-    """The field as it stands in a body; `TranslationError` for what could be read in more than one way."""
+    """Read the field as it was sent; raises `TranslationError` if it is ambiguous."""
     members = each_once(OBJECT.read(field, "thread"), "thread")
     if unknown := sorted(members.keys() - _NAMES):
         raise TranslationError(f"thread.{unknown[0]}: Extra inputs are not permitted", param="thread")
@@ -41,7 +41,7 @@ def read_thread(field: bytes | Raw) -> Thread:
 
 
 def thread_unsupported() -> Failure:
-    """What Anthropic's SDKs answer by sending the whole conversation instead."""
+    """The error to which Anthropic's SDKs react by sending the whole conversation."""
     message = (
         "thread: the message that it continues is out of this request's reach. "
         "Send the full conversation without `thread`."

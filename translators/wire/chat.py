@@ -342,6 +342,14 @@ class ChatRequest(Struct):
     # (`messages[i].content`), None where nobody has looked for Anthropic's shapes.
     unknown_fields: int = msgspec.field(default=0, name="(unknown fields)")
     places: Sequence[str] | None = msgspec.field(default=None, name="(places)")
+    # `tools` as one text, once somebody has asked for it.
+    joined_tools: bytes | None = msgspec.field(default=None, name="(joined tools)")
+
+    def tools_text(self) -> bytes:
+        """`tools` as one text, to tell the same tools by; it is put together once."""
+        if self.joined_tools is None:
+            self.joined_tools = b",".join(self.tools or ())
+        return self.joined_tools
 
 
 # What has no other fields, as nearly every body: reading it tells that there is nothing to count.

@@ -1,0 +1,26 @@
+"""A digest of a request's tools, which come with every turn of a conversation and are mostly the same."""
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from translators.marks import without_marks
+from translators.remembered import Remembered
+from translators.wire.chat import ChatRequest
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_END: Final = b"\0"
+# A digest and what it is looked up by, beside the text itself.
+_OBJECT_BYTES: Final = 1_000
+_REMEMBERED: "Final[Remembered[_Hash]]" = Remembered(4 * 2**20)
+
+
+def digest_of_tools(request: ChatRequest) -> "_Hash":
+    """What has digested the tools of a request, cache marks aside; whoever adds to it takes a copy."""
+    text = request.tools_text()
+    hasher = _REMEMBERED.get(text)
+    if hasher is None:
+        hasher = sha256(without_marks(_END.join(request.tools or ())))
+        _REMEMBERED.put(text, hasher, len(text) + _OBJECT_BYTES)
+    return hasher
