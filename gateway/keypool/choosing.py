@@ -156,9 +156,8 @@ class KeyChooser:
         strategy, workspace = self._strategy, state.workspace
         if workspace.in_flight >= COLD_SLACK and strategy.is_crowded(workspace, caches, self.in_flight):
             doubt += _CROWDED
-        organisation = state.organisation
-        if (organisation.awaited and demand.limit_class in organisation.awaited) or (
-            strategy.heeds_headroom and allowance.is_low and not any(cache.workspace is workspace for cache in caches)
+        if demand.limit_class in state.organisation.awaited or (
+            allowance.is_low and strategy.heeds_headroom and not any(cache.workspace is workspace for cache in caches)
         ):
             # Others need what little there is more than a request that has a choice.
             doubt += _HEADROOM

@@ -57,12 +57,17 @@ class KeyOrder:
     def move(self, state: "KeyState") -> None:
         """A key of these may have another rank than before."""
         old, new, ranks = state.rank, self._rank(state), self.ranks
-        if new != old:
-            state.rank = new
-            if len(ranks) == 1:
-                ranks[0] = new
-                return
+        if new == old:
+            return
+        state.rank = new
+        # Usually the first one is taken, and what is taken or comes back is then the last.
+        if ranks[-1] is old:
+            ranks.pop()
+        else:
             del ranks[0 if ranks[0] is old else bisect_left(ranks, old)]
+        if not ranks or new > ranks[-1]:
+            ranks.append(new)
+        else:
             insort(ranks, new)
 
 
