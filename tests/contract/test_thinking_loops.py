@@ -245,7 +245,7 @@ async def test_keys_of_one_account_read_each_others_thinking(house: House) -> No
     loop = Loop("claude-sonnet-5-5", hand_built)
     async with house.gateway(ACME_EU, ACME_US) as gateway:
         # Upstream has said of both keys whose they are.
-        await until(lambda: len({state.organisation.name for state in pool_of(gateway).states}) == 1)
+        await until(lambda: len({state.organization.name for state in pool_of(gateway).states}) == 1)
         client = gateway.openai()
         await loop.go_on(client, rounds=5)
         first = _account_of_the_last(house)
