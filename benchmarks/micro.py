@@ -10,7 +10,7 @@ from benchmarks.bodies import requests
 from benchmarks.in_memory import in_memory
 from benchmarks.store import store
 from benchmarks.turns import turns
-from gateway.keypool import Demand, Key, KeyPool, Outcome
+from gateway.keypool import Key, KeyPool, LeaseRequest, Outcome
 from tests.support.messages import text_stream
 from translators.chat.request import Options, Target, read_request, write_request
 from translators.chat.shape import PLAIN, AnswerShape
@@ -62,11 +62,11 @@ def _translate(body: bytes) -> None:
 def _leasing(keys: int) -> Callable[[], None]:
     """A lease from its beginning to its end; ten keys in each workspace, a new conversation each time."""
     pool = KeyPool(Key(f"key-{number}", workspace=f"workspace-{number // 10}") for number in range(keys))
-    demands = cycle([Demand(_MODEL, 250, b"%d" % number, streams=True) for number in range(10_000)])
+    lease_requests = cycle([LeaseRequest(_MODEL, 250, b"%d" % number, streams=True) for number in range(10_000)])
     outcome = Outcome.success(Usage(50, 200, 0, 300))
 
     def lease_one() -> None:
-        lease = pool.acquire(1.0, next(demands))
+        lease = pool.acquire(1.0, next(lease_requests))
         assert lease is not None
         pool.answered(lease, {}, 1.0)
         pool.release(lease, outcome, 1.0)

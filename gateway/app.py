@@ -51,7 +51,7 @@ _CHANGES: Final = {
         "or ask `dragoman doctor`",
     ),
     Change.ACCEPTED: (logging.INFO, "A key that was rejected is accepted again"),
-    Change.OUT_OF_FUNDS: (logging.WARNING, "An organisation is out of funds, all its keys are left alone"),
+    Change.OUT_OF_FUNDS: (logging.WARNING, "An organization is out of funds, all its keys are left alone"),
     Change.WORKSPACE_RESTS: (logging.WARNING, "A workspace cannot be used, all its keys are left alone"),
 }
 # Shorter keys, which only a gateway for its own machine takes, may be words of any text.
@@ -273,8 +273,8 @@ class Gateway:
 
 def _log_change(change: Change, state: KeyState) -> None:
     level, message = _CHANGES[change]
-    organisation = state.organisation
-    log_event(level, message, key=state.key.name, organisation=organisation.name if organisation.is_known else None)
+    organization = state.organization
+    log_event(level, message, key=state.key.name, organisation=organization.name if organization.is_known else None)
 
 
 def _log_outage(outage: Outage) -> None:

@@ -35,7 +35,7 @@ class Finding:
     host: str
     models: str
     messages: str
-    organisation: str
+    organization: str
     milliseconds: float
 
     @property
@@ -47,7 +47,7 @@ class Finding:
     def cells(self) -> tuple[str, ...]:
         """One row of the table."""
         models, messages = (what if what.startswith(_OK) else _FAILED for what in (self.models, self.messages))
-        whole = (self.key, self.host, models, messages, self.organisation, f"{self.milliseconds:.0f} ms")
+        whole = (self.key, self.host, models, messages, self.organization, f"{self.milliseconds:.0f} ms")
         return tuple(shortened(cell, width) for cell, width in zip(whole, _WIDTHS, strict=True))
 
     @property
@@ -78,9 +78,9 @@ async def _examine_one(upstream: Upstream, endpoint: HostEndpoint) -> Finding:
     except FailedError as error:
         # Some hosts have no Models API and still answer messages.
         listed = _trouble(error)
-    messages, organisation = await _count(upstream, endpoint, model)
+    messages, organization = await _count(upstream, endpoint, model)
     seconds = time.perf_counter() - began_at
-    return Finding(endpoint.name, endpoint.base_url, listed, messages, organisation, seconds * 1000)
+    return Finding(endpoint.name, endpoint.base_url, listed, messages, organization, seconds * 1000)
 
 
 async def _count(upstream: Upstream, endpoint: HostEndpoint, model: str) -> tuple[str, str]:
@@ -89,11 +89,11 @@ async def _count(upstream: Upstream, endpoint: HostEndpoint, model: str) -> tupl
     call = Call(endpoint.profile.version, body, path="/v1/messages/count_tokens")
     try:
         async with upstream.open(endpoint, call) as answer:
-            organisation = answer.headers.get("anthropic-organization-id", "unknown")
+            organization = answer.headers.get("anthropic-organization-id", "unknown")
             content = await answer.read(_MAX_BYTES)
             if answer.status != 200:
                 raise FailedError(answered_failure(answer.status, content))
-            return _OK, organisation
+            return _OK, organization
     except FailedError as error:
         return _trouble(error), "unknown"
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.keypool.snapshot import BreakerView, BucketView, HostView, KeyView, OrganisationView, PoolView, Standing
+from gateway.keypool.snapshot import BreakerView, BucketView, HostView, KeyView, OrganizationView, PoolView, Standing
 from gateway.proxy.ports import Call, Upstream
 from gateway.table import shortened, table
 from gateway.upstream.hosts import HostEndpoint
@@ -127,7 +127,7 @@ def _summary(overview: Overview, url: str) -> str:
 
 
 def _key_rows(pool: PoolView) -> Iterator[tuple[str, ...]]:
-    yield "key", "state", "in flight", "organisation", "workspace", "last error"
+    yield "key", "state", "in flight", "organization", "workspace", "last error"
     for key in pool.keys:
         yield (
             shortened(key.name, _NAME_WIDTH),
@@ -148,7 +148,7 @@ def _standing(standing: Standing) -> str:
 
 
 def _owner(name: str, key: KeyView) -> str:
-    """An organisation or a workspace; one that nobody has named yet is called after its only key."""
+    """An organization or a workspace; one that nobody has named yet is called after its only key."""
     return "unknown" if name == f"key {key.name}" else shortened(name, _ID_WIDTH)
 
 
@@ -163,18 +163,18 @@ def _last_error(key: KeyView) -> str:
 
 
 def _limit_rows(pool: PoolView) -> Iterator[tuple[str, ...]]:
-    yield "organisation", "keys", "models", "requests", "input tokens", "output tokens", "tokens", "state"
-    for organisation in pool.organisations:
-        yield from _organisation_rows(organisation)
+    yield "organization", "keys", "models", "requests", "input tokens", "output tokens", "tokens", "state"
+    for organization in pool.organisations:
+        yield from _organization_rows(organization)
 
 
-def _organisation_rows(organisation: OrganisationView) -> Iterator[tuple[str, ...]]:
-    name, keys = shortened(organisation.name, _ID_WIDTH), str(len(organisation.keys))
-    funds = organisation.out_of_funds_seconds
+def _organization_rows(organization: OrganizationView) -> Iterator[tuple[str, ...]]:
+    name, keys = shortened(organization.name, _ID_WIDTH), str(len(organization.keys))
+    funds = organization.out_of_funds_seconds
     state = _for("out_of_funds", funds) if funds is not None else ""
-    if state and not organisation.allowances:
+    if state and not organization.allowances:
         yield name, keys, "", "", "", "", "", state
-    for allowance in organisation.allowances:
+    for allowance in organization.allowances:
         cells = [_used(allowance.buckets.get(kind)) for kind in ("requests", "input_tokens", "output_tokens", "tokens")]
         cooling = allowance.cooling_seconds
         reason = state or (_for("cooling", cooling) if cooling is not None else "")

@@ -13,13 +13,13 @@ import pytest
 
 from gateway.demo import ORDERS, run_simulated_upstream
 from gateway.keypool.snapshot import (
-    AllowanceView,
     BreakerView,
     BucketView,
     HostView,
     KeyView,
-    OrganisationView,
+    OrganizationView,
     PoolView,
+    RateLimitsView,
     Standing,
     StateName,
     WorkspaceView,
@@ -41,8 +41,8 @@ VIEWS = (
     PoolView,
     KeyView,
     Standing,
-    OrganisationView,
-    AllowanceView,
+    OrganizationView,
+    RateLimitsView,
     BucketView,
     WorkspaceView,
     HostView,
@@ -175,7 +175,7 @@ def test_the_page_on_load_balancing_says_who_is_to_blame_for_what() -> None:
         Blame.KEY_LIMIT: "the limit",
         Blame.KEY_IN_DOUBT: "the key, if a probe says so",
         Blame.WORKSPACE: "the workspace",
-        Blame.ORGANISATION: "the organisation",
+        Blame.ORGANIZATION: "the organization",
         Blame.HOST: "the host",
         Blame.SERVICE: "the service",
     }

@@ -70,7 +70,7 @@ class Blame(Enum):
     # The request may be at fault: the key keeps serving until a probe shows that it is rejected.
     KEY_IN_DOUBT = auto()
     WORKSPACE = auto()
-    ORGANISATION = auto()
+    ORGANIZATION = auto()
     HOST = auto()
     # The host, for this class of models only: it answers, but with an error.
     SERVICE = auto()
@@ -123,7 +123,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.RATE_LIMITED: Rule(429, _RATE, "rate_limit_exceeded", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.RAMPED_TOO_FAST: Rule(429, _RATE, "slow_down", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.SPEND_LIMIT: Rule(
-        429, "insufficient_quota", "insufficient_quota", retry=True, blame=Blame.ORGANISATION, sdk_retry=False
+        429, "insufficient_quota", "insufficient_quota", retry=True, blame=Blame.ORGANIZATION, sdk_retry=False
     ),
     ErrorKind.WORKSPACE_LIMIT: Rule(
         429, "insufficient_quota", "insufficient_quota", retry=True, blame=Blame.WORKSPACE, sdk_retry=False

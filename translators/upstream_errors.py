@@ -48,7 +48,7 @@ STATUS_OF_TYPE: Final = {
 # additions; tests/translators/test_upstream_errors.py covers each one). For codes that are not listed, the status
 # decides.
 _KIND_OF_CODE: Final = {
-    # The organisation.
+    # The organization.
     "enforced_spend_limit_reached": ErrorKind.SPEND_LIMIT,
     "contract_spend_limit_reached": ErrorKind.SPEND_LIMIT,
     "organization_on_hold": ErrorKind.SPEND_LIMIT,

@@ -1,4 +1,4 @@
-"""Anthropic's token buckets: what an organisation may ask of one class of models (section 1.5 of the reference)."""
+"""Anthropic's token buckets: what an organization may ask of one class of models (section 1.5 of the reference)."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _PREFIX: Final = "anthropic-ratelimit-"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one organisation may use of one class of models in a minute."""
+    """What one organization may use of one class of models in a minute."""
 
     requests: float
     input_tokens: float
@@ -71,7 +71,7 @@ class Bucket:
 
 
 class Meter:
-    """The three buckets of an organisation for one class of models, and what they say in headers.
+    """The three buckets of an organization for one class of models, and what they say in headers.
 
     A request costs one request and its uncached input when it is let in; output costs as it is produced.
     `max_tokens` costs nothing, and neither do reads from the cache.

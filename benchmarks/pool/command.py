@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _print_costs(options: argparse.Namespace) -> None:
-    """One table for all workloads; organisations and load are those where nothing is refused."""
+    """One table for all workloads; organizations and load are those where nothing is refused."""
     rows: list[tuple[str, ...]] = [costs_report.HEADINGS]
     for workload in options.workload or costs_report.WORKLOADS:
         scenario = Scenario(
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         choices=[*_FAULTS, _ALL_DOWN],
-        help="in the second minute, for a minute, to the first key, host or organisation",
+        help="in the second minute, for a minute, to the first key, host or organization",
     )
     parser.add_argument("--workers", type=int, default=1, help="processes, each with its share of every limit")
     parser.add_argument("--burst", type=float, default=BURST_SECONDS, help="seconds' worth that a bucket holds")

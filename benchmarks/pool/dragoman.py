@@ -7,7 +7,7 @@ from benchmarks.pool.balancers import Request
 from benchmarks.pool.caches import Usage
 from benchmarks.pool.signatures import Signatures
 from benchmarks.pool.world import World
-from gateway.keypool import Demand, Key, KeyPool, Lease, Outcome, PoolSettings, RetryBudget, WaitingLine
+from gateway.keypool import Key, KeyPool, Lease, LeaseQueue, LeaseRequest, Outcome, PoolSettings, RetryBudget
 from gateway.keypool.strategies import StrategyName
 from gateway.proxy.dispatch import WORTH_WAITING
 from gateway.proxy.retry import is_refusal
@@ -16,7 +16,7 @@ from translators.errors import Failure
 
 
 class Dragoman:
-    """The real pool, its waiting line and its budget for retries; whose keys they are it finds out by itself."""
+    """The real pool, its queue and its budget for retries; whose keys they are it finds out by itself."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Dragoman:
     ) -> None:
         keys = [Key(key.name, host=key.host, mark=key.name.encode()) for key in world.keys.values()]
         self._pool = KeyPool(keys, PoolSettings(strategy, share))
-        self._line: WaitingLine[Request] = WaitingLine(self._pool, queue_size)
+        self._queue: LeaseQueue[Request] = LeaseQueue(self._pool, queue_size)
         self._queue_seconds = queue_seconds
         self._budget = RetryBudget(retry_percent)
         self._signatures = signatures
@@ -39,8 +39,8 @@ class Dragoman:
     def acquire(self, request: Request, now: float) -> Lease | None:
         if not request.avoided:
             self._budget.request()
-        demand = self._demand(request)
-        return self._line.acquire(now, demand, exclude=request.excluded, avoid=request.avoided)
+        lease_request = self._lease_request(request)
+        return self._queue.acquire(now, lease_request, exclude=request.excluded, avoid=request.avoided)
 
     def key_name(self, lease: Lease) -> str:
         return lease.key.name
@@ -66,25 +66,27 @@ class Dragoman:
         return is_refusal(failure) or self._budget.allows_retry(now)
 
     def why_none(self, request: Request, now: float) -> Failure:
-        kind, _ = self._pool.why_none(now, self._demand(request), request.excluded)
+        kind, _ = self._pool.why_none(now, self._lease_request(request), request.excluded)
         return Failure(kind, "No key is ready.")
 
     def join(self, request: Request, now: float) -> bool:
-        demand = self._demand(request)
-        kind, seconds = self._pool.why_none(now, demand, request.excluded)
+        lease_request = self._lease_request(request)
+        kind, seconds = self._pool.why_none(now, lease_request, request.excluded)
         if kind not in WORTH_WAITING or math.inf > seconds > self._queue_seconds:
             return False
-        stay = self._pool.stay(now, demand, exclude=request.excluded, avoid=request.avoided)
-        return self._line.join(request, demand, exclude=request.excluded, avoid=request.avoided, stay=stay)
+        sticky_wait = self._pool.sticky_wait(now, lease_request, exclude=request.excluded, avoid=request.avoided)
+        return self._queue.join(
+            request, lease_request, exclude=request.excluded, avoid=request.avoided, sticky_wait=sticky_wait
+        )
 
     def leave(self, request: Request) -> None:
-        self._line.leave(request)
+        self._queue.leave(request)
 
     def serve(self, now: float) -> Iterable[tuple[Request, Lease]]:
-        return self._line.serve(now)
+        return self._queue.serve(now)
 
     def wake_at(self, now: float) -> float | None:
-        return self._line.wake_at()
+        return self._queue.wake_at()
 
     def due_probes(self, now: float) -> Sequence[str]:
         return self._pool.due_probes(now)
@@ -92,7 +94,9 @@ class Dragoman:
     def probed(self, name: str, is_well: bool, now: float) -> None:
         self._pool.probed(name, is_well=is_well, now=now)
 
-    def _demand(self, request: Request) -> Demand:
+    def _lease_request(self, request: Request) -> LeaseRequest:
         turn = request.turn
         account = self._signatures.account(turn.prefix) if self._signatures is not None else None
-        return Demand(turn.call.model, turn.estimated_tokens, turn.prefix, turn.caller, streams=True, account=account)
+        return LeaseRequest(
+            turn.call.model, turn.estimated_tokens, turn.prefix, turn.caller, streams=True, account=account
+        )

@@ -1,4 +1,4 @@
-"""A scenario: which organisations and keys there are, who asks for how much, and what goes wrong."""
+"""A scenario: which organizations and keys there are, who asks for how much, and what goes wrong."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +15,7 @@ from translators.chat.marking import Caching
 
 _FAULT_AFTER_SECONDS: Final = 60.0
 FAULT_SECONDS: Final = 60.0
-# What each fault befalls: the first key, host or organisation.
+# What each fault befalls: the first key, host or organization.
 _TARGETS: Final = {
     Fault.REVOKED: "key-0",
     Fault.RESET: "host-0",
@@ -51,7 +51,7 @@ class Scenario:
 
     @cached_property
     def keys(self) -> list[ApiKey]:
-        """All keys: each organisation has one workspace and one host."""
+        """All keys: each organization has one workspace and one host."""
         owners = [number for number, (_, keys) in enumerate(self.organizations) for _ in range(keys)]
         return [
             ApiKey(f"key-{place}", f"organization-{owner}", f"workspace-{owner}", f"host-{owner}")
@@ -60,7 +60,7 @@ class Scenario:
 
     @cached_property
     def limits(self) -> Limits:
-        """All organisations' limits together."""
+        """All organizations' limits together."""
         tiers = [TIERS[tier] for tier, _ in self.organizations]
         return Limits(
             sum(tier.requests for tier in tiers),

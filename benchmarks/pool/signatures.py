@@ -18,7 +18,7 @@ class Signatures:
 
     def answered(self, pool: KeyPool, lease: Lease) -> None:
         """An answer is complete: it is signed by whose key it was."""
-        prefix = lease.demand.prefix
+        prefix = lease.request.prefix
         if prefix is None or int.from_bytes(prefix[:2], "big") >= self._share * _PLACES:
             return
         known = self._accounts.setdefault(prefix, pool.account_of(lease))

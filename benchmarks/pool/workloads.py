@@ -74,7 +74,7 @@ _AGENT: Final = Application("claude-sonnet-5-5", 12_000, 600, 1_500, 250, turns=
 _SINGLE: Final = Application("claude-sonnet-5-5", 1_500, 1_200, 0, 300, turns=1, think_seconds=0)
 _UNSHARED: Final = Application("claude-sonnet-5-5", 1_500, 1_200, 0, 300, turns=1, think_seconds=0, applications=0)
 _CHEAP: Final = Application("claude-haiku-5-5", 1_500, 1_200, 0, 300, turns=1, think_seconds=0)
-# Everyone asks about the same long document: one cache, more requests than one organisation may serve.
+# Everyone asks about the same long document: one cache, more requests than one organization may serve.
 _HOT: Final = Application(
     "claude-sonnet-5-5", 20_000, 200, 0, 300, turns=1, think_seconds=0, applications=1, is_one_prompt=True
 )

@@ -1,4 +1,4 @@
-"""Anthropic as a pool of keys meets it: organisations with limits, workspaces with caches, keys, hosts with faults."""
+"""Anthropic as a pool of keys meets it: organizations with limits, workspaces with caches, keys, hosts with faults."""
 
 import json
 import math
@@ -21,7 +21,7 @@ TIERS: Final = {
     "build": Limits(5_000, 5_000_000, 1_000_000),
     "scale": Limits(10_000, 10_000_000, 2_000_000),
 }
-# How little of its request limit an organisation gets while it is told that it ramps up too fast.
+# How little of its request limit an organization gets while it is told that it ramps up too fast.
 RAMP_SHARE: Final = 0.25
 _RAMP_BURST_SECONDS: Final = 5.0
 _SECONDS_TO_REFUSE: Final = 0.1
@@ -69,7 +69,7 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A fault of a key, a host or an organisation, by its name, between two moments."""
+    """A fault of a key, a host or an organization, by its name, between two moments."""
 
     fault: Fault
     target: str

@@ -46,7 +46,7 @@ PASSING_HEADERS: Final = (b"anthropic-user-profile-id",)
 _VERSION: Final = re.compile(r"20\d\d-\d\d-\d\d")
 _SESSIONS: Final = frozenset(SESSION_HEADERS)
 # What keeps a thread's own keys from serving, and no others.
-_OUT_OF_REACH: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.WORKSPACE, Blame.ORGANISATION, Blame.HOST})
+_OUT_OF_REACH: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.WORKSPACE, Blame.ORGANIZATION, Blame.HOST})
 
 
 @dataclass(frozen=True, slots=True)

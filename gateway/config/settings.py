@@ -183,7 +183,7 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     organization: Annotated[
         Name | None,
-        Meta(description="Its organisation's id. Upstream's answers tell it; set here, it is known from the start."),
+        Meta(description="Its organization's id. Upstream's answers tell it; set here, it is known from the start."),
     ] = None
     workspace: Annotated[
         Name | None,

@@ -2,14 +2,14 @@
 
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.budget import RetryBudget
-from gateway.keypool.demand import ABANDONED, SUCCESS, Account, Demand, Key, Outcome
 from gateway.keypool.domains import KeyState
 from gateway.keypool.host import Host
 from gateway.keypool.lease import Lease
-from gateway.keypool.line import WaitingLine
+from gateway.keypool.lease_queue import LeaseQueue
+from gateway.keypool.lease_request import ABANDONED, SUCCESS, Account, Key, LeaseRequest, Outcome
 from gateway.keypool.pool import KeyPool, PoolSettings
 from gateway.keypool.snapshot import PoolView, snapshot
-from gateway.keypool.stays import MOST_PATIENCE_SECONDS, Stay
+from gateway.keypool.sticky_waits import MOST_PATIENCE_SECONDS, StickyWait
 
 __all__ = [
     "ABANDONED",
@@ -17,17 +17,17 @@ __all__ = [
     "SUCCESS",
     "Account",
     "Breaker",
-    "Demand",
     "Host",
     "Key",
     "KeyPool",
     "KeyState",
     "Lease",
+    "LeaseQueue",
+    "LeaseRequest",
     "Outcome",
     "PoolSettings",
     "PoolView",
     "RetryBudget",
-    "Stay",
-    "WaitingLine",
+    "StickyWait",
     "snapshot",
 ]

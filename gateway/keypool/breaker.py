@@ -82,7 +82,7 @@ class Breaker:
             self.opened_by = None
 
     def fail_again(self, now: float) -> None:
-        """A request that has been counted has failed once more: that is no news of anybody else's."""
+        """A request that has been counted has failed once more: that tells nothing about anybody else."""
         self.suspect_until = now + SUSPICION_SECONDS
 
     def fail(

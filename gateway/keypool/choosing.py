@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from gateway.keypool.allowance import Allowance
-from gateway.keypool.demand import Account, Demand
-from gateway.keypool.domains import KeyState, Organisation
+from gateway.keypool.domains import KeyState, Organization
 from gateway.keypool.host import Host
-from gateway.keypool.members import Members
+from gateway.keypool.key_registry import KeyRegistry
+from gateway.keypool.lease_request import Account, LeaseRequest
 from gateway.keypool.obstacles import Obstacle, most_hopeful, obstacle, obstacles
-from gateway.keypool.stays import Stay, stay_for_account, stay_for_cache
+from gateway.keypool.rate_limits import RateLimits
+from gateway.keypool.sticky_waits import StickyWait, wait_for_account, wait_for_cache
 from gateway.keypool.strategies import COLD_SLACK, Strategy
 from gateway.keypool.warmth import Cache, Warmth
 from translators.errors import ErrorKind
@@ -27,7 +27,7 @@ class _Search(NamedTuple):
     """What a key is looked for, once the first one in order will not do."""
 
     now: float
-    demand: Demand
+    request: LeaseRequest
     caches: Sequence[Cache]
     exclude: frozenset[str]
     avoid: frozenset[str]
@@ -39,179 +39,181 @@ class KeyChooser:
     def __init__(self, strategy: Strategy, share: float) -> None:
         self._strategy = strategy
         self._warmth = Warmth()
-        self._members = Members(strategy, share)
+        self._registry = KeyRegistry(strategy, share)
         # How many leases are out.
         self.in_flight = 0
 
     def __len__(self) -> int:
-        return len(self._members.states)
+        return len(self._registry.states)
 
     @property
     def leaving(self) -> set[str]:
         """The keys that are no longer configured but still in use."""
-        return {state.key.name for state in self._members.leaving} - self._members.states.keys()
+        return {state.key.name for state in self._registry.leaving} - self._registry.states.keys()
 
     @property
     def states(self) -> Iterable[KeyState]:
-        return self._members.states.values()
+        return self._registry.states.values()
 
     def state_of(self, name: str) -> KeyState | None:
-        return self._members.states.get(name)
+        return self._registry.states.get(name)
 
     @property
-    def organisations(self) -> Iterable[Organisation]:
-        return self._members.organisations.values()
+    def organizations(self) -> Iterable[Organization]:
+        return self._registry.organizations.values()
 
     @property
     def hosts(self) -> Mapping[str, Host]:
         """The hosts by their addresses."""
-        return self._members.hosts
+        return self._registry.hosts
 
     # Choosing
 
     def _choose(
         self,
         now: float,
-        demand: Demand,
+        request: LeaseRequest,
         caches: Sequence[Cache],
         exclude: frozenset[str],
         avoid: frozenset[str],
         *,
         waits: bool,
     ) -> KeyState | None:
-        """A ready key: of the demand's account if possible, else nearly always the first one in order."""
-        if demand.account is not None and (organisation := self._account_apart(demand.account)) is not None:
-            state = self._in_account(organisation, _Search(now, demand, caches, exclude, avoid))
+        """A ready key: of the request's account if possible, else nearly always the first one in order."""
+        if request.account is not None and (organization := self._account_apart(request.account)) is not None:
+            state = self._in_account(organization, _Search(now, request, caches, exclude, avoid))
             if state is not None:
                 return state
-            if waits and self._pays_to_wait(now, demand, exclude, avoid):
+            if waits and self._pays_to_wait(now, request, exclude, avoid):
                 return None
-        state = self._strategy.first(demand, caches)
+        state = self._strategy.first(request, caches)
         if state is not None and not (exclude and state.key.name in exclude):
-            allowance = state.organisation.allowance(demand.limit_class, demand.model)
-            is_ready = obstacle(state, allowance, demand, caches, now) is None
-            if is_ready and not self._doubt(state, allowance, demand, caches, now, avoid):
+            rate_limits = state.organization.rate_limits(request.limit_class, request.model)
+            is_ready = obstacle(state, rate_limits, request, caches, now) is None
+            if is_ready and not self._penalty(state, rate_limits, request, caches, now, avoid):
                 return state
-        if waits and self._pays_to_wait(now, demand, exclude, avoid):
+        if waits and self._pays_to_wait(now, request, exclude, avoid):
             return None
-        search = _Search(now, demand, caches, exclude, avoid)
-        state = self._look_around(self._strategy.candidates(demand, caches), search)
+        search = _Search(now, request, caches, exclude, avoid)
+        state = self._look_around(self._strategy.candidates(request, caches), search)
         if state is not None and self._strategy.counts_turns:
             self._strategy.pass_over(state)
         return state
 
-    def _in_account(self, organisation: Organisation, search: _Search) -> KeyState | None:
-        """The key of a demand's account to use; None where there is none, or where it is of less use than others."""
-        own = self._strategy.candidates_of(organisation, search.demand, search.caches)
+    def _in_account(self, organization: Organization, search: _Search) -> KeyState | None:
+        """The key of a request's account to use; None where there is none, or where it is of less use than others."""
+        own = self._strategy.candidates_of(organization, search.request, search.caches)
         # Little headroom is no reason to look on: all its keys have the same.
         state = self._look_around(own, search, bearable=_HEADROOM)
         if state is None or not _is_in_trouble(state, search):
             return state
-        other = self._look_around(self._strategy.candidates(search.demand, search.caches), search)
+        other = self._look_around(self._strategy.candidates(search.request, search.caches), search)
         if other is None or other.key.name in search.avoid or other.avoided_until > search.now:
             return state
-        return state if other.host.is_suspect(search.demand.limit_class, search.now) else None
+        return state if other.host.is_suspect(search.request.limit_class, search.now) else None
 
     def _look_around(self, candidates: Iterable[KeyState], search: _Search, *, bearable: int = 0) -> KeyState | None:
         """The ready key of which the least speaks against it; of equals, and of those that will do, the first one."""
-        now, demand, caches, exclude, avoid = search
+        now, request, caches, exclude, avoid = search
         chosen: KeyState | None = None
-        least_doubt = math.inf
+        least_penalty = math.inf
         # Keys of one workspace and host are alike in nearly all that speaks against them.
-        doubtful: set[tuple[int, int]] = set()
+        penalized: set[tuple[int, int]] = set()
         for state in candidates:
             alike = id(state.workspace), id(state.host)
-            if state.key.name in exclude or (alike in doubtful and state.key.name not in avoid):
+            if state.key.name in exclude or (alike in penalized and state.key.name not in avoid):
                 continue
-            allowance = state.organisation.allowance(demand.limit_class, demand.model)
-            if obstacle(state, allowance, demand, caches, now) is not None:
+            rate_limits = state.organization.rate_limits(request.limit_class, request.model)
+            if obstacle(state, rate_limits, request, caches, now) is not None:
                 continue
-            doubt = self._doubt(state, allowance, demand, caches, now, avoid)
-            if doubt < least_doubt:
-                chosen, least_doubt = state, doubt
+            penalty = self._penalty(state, rate_limits, request, caches, now, avoid)
+            if penalty < least_penalty:
+                chosen, least_penalty = state, penalty
             if state.key.name not in avoid:
-                doubtful.add(alike)
-            if doubt <= bearable or len(doubtful) > _LOOKS:
+                penalized.add(alike)
+            if penalty <= bearable or len(penalized) > _LOOKS:
                 break
         return chosen
 
-    def _doubt(
+    def _penalty(
         self,
         state: KeyState,
-        allowance: Allowance,
-        demand: Demand,
+        rate_limits: RateLimits,
+        request: LeaseRequest,
         caches: Sequence[Cache],
         now: float,
         avoid: frozenset[str],
     ) -> int:
         """How much speaks for looking at the next one as well; 0 is nothing."""
-        doubt = 0
+        penalty = 0
         if avoid and state.key.name in avoid:
-            doubt += _AVOIDED
+            penalty += _AVOIDED
         host = state.host
         if state.avoided_until > now or (
-            (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(demand.limit_class, now)
+            (host.awaited or host.breaker.suspect_until or host.classes) and host.is_suspect(request.limit_class, now)
         ):
-            doubt += _SUSPECT
+            penalty += _SUSPECT
         strategy, workspace = self._strategy, state.workspace
         if workspace.in_flight >= COLD_SLACK and strategy.is_crowded(workspace, caches, self.in_flight):
-            doubt += _CROWDED
-        if demand.limit_class in state.organisation.awaited or (
-            allowance.is_low and strategy.heeds_headroom and not any(cache.workspace is workspace for cache in caches)
+            penalty += _CROWDED
+        if request.limit_class in state.organization.awaited or (
+            rate_limits.is_low and strategy.heeds_headroom and not any(cache.workspace is workspace for cache in caches)
         ):
             # Others need what little there is more than a request that has a choice.
-            doubt += _HEADROOM
-        return doubt
+            penalty += _HEADROOM
+        return penalty
 
     # Waiting
 
-    def stay(
-        self, now: float, demand: Demand, *, exclude: frozenset[str] = NOBODY, avoid: frozenset[str] = NOBODY
-    ) -> Stay | None:
+    def sticky_wait(
+        self, now: float, request: LeaseRequest, *, exclude: frozenset[str] = NOBODY, avoid: frozenset[str] = NOBODY
+    ) -> StickyWait | None:
         """Where a request had better wait than go elsewhere; None where that does not pay.
 
         For its account also one that has failed already, for a cache not.
         """
-        caches = self._warmth.caches(demand.prefix, now)
-        if demand.account is not None and (organisation := self._account_apart(demand.account)) is not None:
-            stay = stay_for_account(organisation, demand, caches, now, exclude)
-            if stay is not None:
-                return stay
+        caches = self._warmth.caches(request.prefix, now)
+        if request.account is not None and (organization := self._account_apart(request.account)) is not None:
+            sticky_wait = wait_for_account(organization, request, caches, now, exclude)
+            if sticky_wait is not None:
+                return sticky_wait
         if not caches or exclude or avoid or not self._strategy.heeds_caches:
             return None
-        return stay_for_cache(
-            demand, caches, lambda workspace: self._strategy.is_crowded(workspace, caches, self.in_flight), now
+        return wait_for_cache(
+            request, caches, lambda workspace: self._strategy.is_crowded(workspace, caches, self.in_flight), now
         )
 
-    def _pays_to_wait(self, now: float, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> bool:
-        stay = self.stay(now, demand, exclude=exclude, avoid=avoid)
-        return stay is not None and stay.ready_at > now
+    def _pays_to_wait(self, now: float, request: LeaseRequest, exclude: frozenset[str], avoid: frozenset[str]) -> bool:
+        sticky_wait = self.sticky_wait(now, request, exclude=exclude, avoid=avoid)
+        return sticky_wait is not None and sticky_wait.ready_at > now
 
-    def _account_apart(self, account: Account) -> Organisation | None:
+    def _account_apart(self, account: Account) -> Organization | None:
         """Whose keys can read what an account has signed; None where that is nobody here, or everybody."""
-        organisation = self._members.organisation_of(account)
-        return organisation if organisation is not None and len(organisation.states) < len(self) else None
+        organization = self._registry.organization_of(account)
+        return organization if organization is not None and len(organization.states) < len(self) else None
 
-    def why_none(self, now: float, demand: Demand, exclude: frozenset[str] = NOBODY) -> tuple[ErrorKind, float]:
+    def why_none(self, now: float, request: LeaseRequest, exclude: frozenset[str] = NOBODY) -> tuple[ErrorKind, float]:
         """Why no key is ready, the most hopeful reason there is, and in how many seconds one is.
 
         Infinity: when something happens, as when another request ends.
         """
-        return most_hopeful(self._obstacles(now, demand, exclude), now)
+        return most_hopeful(self._obstacles(now, request, exclude), now)
 
-    def ready_at(self, now: float, demand: Demand, exclude: frozenset[str] = NOBODY) -> float:
+    def ready_at(self, now: float, request: LeaseRequest, exclude: frozenset[str] = NOBODY) -> float:
         """The first moment at which a key is ready even if nothing happens until then; infinity if there is none."""
-        return min((until for _, until in self._obstacles(now, demand, exclude)), default=math.inf)
+        return min((until for _, until in self._obstacles(now, request, exclude)), default=math.inf)
 
-    def _obstacles(self, now: float, demand: Demand, exclude: frozenset[str]) -> Iterable[Obstacle]:
-        return obstacles(self._members.states.values(), demand, self._warmth.caches(demand.prefix, now), now, exclude)
+    def _obstacles(self, now: float, request: LeaseRequest, exclude: frozenset[str]) -> Iterable[Obstacle]:
+        return obstacles(
+            self._registry.states.values(), request, self._warmth.caches(request.prefix, now), now, exclude
+        )
 
     def refuses(self, now: float, model: str) -> bool:
         """Whether a key has refused a model lately, so that its requests wait for others only."""
         return any(
-            (rest := state.model_rests.get(model)) is not None and rest.until > now
-            for state in self._members.states.values()
-            if state.model_rests
+            (backoff := state.model_backoffs.get(model)) is not None and backoff.until > now
+            for state in self._registry.states.values()
+            if state.model_backoffs
         )
 
 
@@ -222,4 +224,4 @@ def _is_in_trouble(state: KeyState, search: _Search) -> bool:
     """
     if state.host.is_silent(search.now):
         return True
-    return state.key.name in search.avoid and state.host.is_suspect(search.demand.limit_class, search.now)
+    return state.key.name in search.avoid and state.host.is_suspect(search.request.limit_class, search.now)

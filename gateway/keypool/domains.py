@@ -1,4 +1,4 @@
-"""What a key belongs to: an organisation, which has limits; a workspace, which has prompt caches; and the key itself.
+"""What a key belongs to: an organization, which has limits; a workspace, which has prompt caches; and the key itself.
 
 Upstream's answers say whose a key is; until then it is taken to be alone, or together with those that the configuration
 puts beside it.
@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Final, TypeAlias
 
-from gateway.keypool.allowance import Allowance
-from gateway.keypool.demand import Key
+from gateway.keypool.backoff import FIRST_BACKOFF_SECONDS, MAX_COUNTED_REFUSALS, Backoff
 from gateway.keypool.host import MAX_NOTED_MODELS, Host, forget_oldest
-from gateway.keypool.rest import FIRST_REST_SECONDS, MAX_COUNTED_REFUSALS, Rest
+from gateway.keypool.lease_request import Key
+from gateway.keypool.rate_limits import RateLimits
 from translators.errors import ErrorKind
 
 # An answer that is no older than this outweighs a refusal: what was served a moment ago is not gone.
@@ -90,8 +90,8 @@ def fill_first(state: "KeyState") -> Rank:
 
 
 @dataclass(slots=True, eq=False)
-class Organisation:
-    """Whose keys share limits: an allowance for each class of models."""
+class Organization:
+    """Whose keys share limits: rate limits for each class of models."""
 
     name: str
     # This process's part of every limit.
@@ -103,11 +103,11 @@ class Organisation:
     # How many wait for just its keys, by class of models.
     awaited: dict[str, int] = field(default_factory=dict)
     # Grows when one of its keys may have become ready before the time that was foreseen.
-    news: int = 0
+    version: int = 0
     # Out of money.
-    rest: Rest = field(default_factory=Rest)
+    backoff: Backoff = field(default_factory=Backoff)
     # By class of models, or by model.
-    allowances: dict[str, Allowance] = field(default_factory=dict)
+    limits_by_class: dict[str, RateLimits] = field(default_factory=dict)
     # Tokens of input a minute by class, as they were told last.
     limits: dict[str, float] = field(default_factory=dict)
     # Models that turned out to have limits of their own.
@@ -118,32 +118,32 @@ class Organisation:
         """Those that its keys are in."""
         return {state.workspace for state in self.states.values()}
 
-    def allowance(self, limit_class: str, model: str) -> Allowance:
+    def rate_limits(self, limit_class: str, model: str) -> RateLimits:
         """What a model's requests count against."""
         name = model if self.own_models and model in self.own_models else limit_class
-        if (found := self.allowances.get(name)) is None:
-            if len(self.allowances) >= MAX_NOTED_MODELS:
+        if (found := self.limits_by_class.get(name)) is None:
+            if len(self.limits_by_class) >= MAX_NOTED_MODELS:
                 # Rather one of those that no answer was about.
-                blank = (other for other, allowance in self.allowances.items() if allowance.is_blank)
-                del self.allowances[next(blank, next(iter(self.allowances)))]
-            found = self.allowances[name] = Allowance(self.share)
+                blank = (other for other, rate_limits in self.limits_by_class.items() if rate_limits.is_blank)
+                del self.limits_by_class[next(blank, next(iter(self.limits_by_class)))]
+            found = self.limits_by_class[name] = RateLimits(self.share)
         return found
 
-    def split(self, model: str, cooling_until: float) -> Allowance:
+    def split(self, model: str, cooling_until: float) -> RateLimits:
         """Give a model limits of its own, since upstream told of others than its class has; that one cools so long."""
         if len(self.own_models) >= MAX_NOTED_MODELS:
             self.own_models.clear()
         self.own_models.add(model)
-        own = self.allowance(model, model)
+        own = self.rate_limits(model, model)
         own.cool(cooling_until)
         return own
 
-    def take_over(self, other: "Organisation") -> None:
+    def take_over(self, other: "Organization") -> None:
         """It has turned out to be this one: what it is not to be asked for yet, this one is not either."""
-        self.rest.until = max(self.rest.until, other.rest.until)
-        for name, allowance in other.allowances.items():
-            if allowance.cooling_until:
-                self.allowance(name, name).cool(allowance.cooling_until)
+        self.backoff.until = max(self.backoff.until, other.backoff.until)
+        for name, rate_limits in other.limits_by_class.items():
+            if rate_limits.cooling_until:
+                self.rate_limits(name, name).cool(rate_limits.cooling_until)
 
 
 @dataclass(slots=True, eq=False)
@@ -156,15 +156,15 @@ class Workspace:
     in_flight: int = 0
     # The weights of its keys, added up.
     weight: int = 0
-    # What it can take next to others: its part of its organisation's limits.
+    # What it can take next to others: its part of its organization's limits.
     capacity: float = 1.0
     # Its keys by their places, and in the order in which `affinity` takes them.
     states: "dict[int, KeyState]" = field(default_factory=dict)
     order: KeyOrder = field(default_factory=lambda: KeyOrder(least_busy))
     merged_into: "Workspace | None" = None
     # Out of its own money, or without its own encryption key: which of the two.
-    rest: Rest = field(default_factory=Rest)
-    rests_for: ErrorKind = ErrorKind.WORKSPACE_LIMIT
+    backoff: Backoff = field(default_factory=Backoff)
+    backs_off_for: ErrorKind = ErrorKind.WORKSPACE_LIMIT
 
     def current(self) -> "Workspace":
         """Itself, or what it has turned out to be."""
@@ -180,7 +180,7 @@ class KeyState:
 
     key: Key
     place: int
-    organisation: Organisation
+    organization: Organization
     workspace: Workspace
     host: Host
     ceiling: float = math.inf
@@ -205,8 +205,8 @@ class KeyState:
     doubts: int = 0
     avoided_until: float = 0.0
     is_introduced: bool = False
-    rest: Rest = field(default_factory=Rest)
-    model_rests: dict[str, Rest] = field(default_factory=dict)
+    backoff: Backoff = field(default_factory=Backoff)
+    model_backoffs: dict[str, Backoff] = field(default_factory=dict)
     # When it has answered for a model last.
     served_at: dict[str, float] = field(default_factory=dict)
     slowed_at: float = -math.inf
@@ -218,7 +218,7 @@ class KeyState:
         self.room = 1.0 if self.is_on_trial else max(1.0, min(self.window, self.ceiling))
 
     def served(self, model: str, now: float) -> None:
-        """It has answered for a model, which is news."""
+        """It has answered for a model."""
         if model not in self.served_at:
             forget_oldest(self.served_at)
         self.served_at[model] = now
@@ -239,16 +239,16 @@ class KeyState:
             self.probe_at = max(now, self.found_well_at + DOUBT_AGAIN_SECONDS)
         self.doubts = min(self.doubts + 1, MAX_COUNTED_REFUSALS)
         if self.doubts >= _DOUBTS_TO_AVOID:
-            seconds = FIRST_REST_SECONDS * 2 ** (self.doubts - _DOUBTS_TO_AVOID)
+            seconds = FIRST_BACKOFF_SECONDS * 2 ** (self.doubts - _DOUBTS_TO_AVOID)
             self.avoided_until = now + min(seconds, _LONGEST_AVOIDED_SECONDS)
 
     def reject(self, now: float, seconds: float = 0.0) -> None:
         """It is out, until a probe succeeds; where it has just answered it is probed at once, the first time."""
         if not self.is_rejected:
-            asks_at_once = not self.rest.refusals and self.has_served(now)
-            self.rest.refuse(now, seconds)
+            asks_at_once = not self.backoff.refusals and self.has_served(now)
+            self.backoff.refuse(now, seconds)
             if asks_at_once:
-                self.rest.until = now
+                self.backoff.until = now
             self.is_rejected = True
         self.is_on_trial = False
         self.probe_at = math.inf
@@ -257,7 +257,7 @@ class KeyState:
     def accept(self, now: float) -> None:
         """A probe was not refused: on trial, unless it was a single refusal of a key that has just answered."""
         self.is_rejected = False
-        self.is_on_trial = self.rest.refusals > 1 or not self.has_served(now)
+        self.is_on_trial = self.backoff.refusals > 1 or not self.has_served(now)
         self.set_room()
 
     def slow_down(self, acquired_at: float, now: float) -> None:

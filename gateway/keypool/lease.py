@@ -1,23 +1,23 @@
 """The right to use a key for one attempt."""
 
-from gateway.keypool.allowance import Allowance, Reservation
-from gateway.keypool.demand import Demand
 from gateway.keypool.domains import KeyState, Workspace
+from gateway.keypool.lease_request import LeaseRequest
+from gateway.keypool.rate_limits import RateLimits, Reservation
 
 
 class Lease(Reservation):
     """The right to use a key for one attempt, with what is reserved for it; it has to be released, once."""
 
-    __slots__ = ("allowance", "demand", "is_answered", "is_trial", "key", "state", "workspace")
+    __slots__ = ("is_answered", "is_trial", "key", "rate_limits", "request", "state", "workspace")
 
-    def __init__(self, state: KeyState, allowance: Allowance, demand: Demand, now: float) -> None:
+    def __init__(self, state: KeyState, rate_limits: RateLimits, request: LeaseRequest, now: float) -> None:
         # Written out: a call of the base's would be a part of what a lease costs.
         self.acquired_at = self.answered_at = now
         self.output_mark = 0.0
         self.key = state.key
         self.state = state
         self.workspace: Workspace = state.workspace
-        self.allowance = allowance
-        self.demand = demand
+        self.rate_limits = rate_limits
+        self.request = request
         self.is_answered = False
         self.is_trial = False

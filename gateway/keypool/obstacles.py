@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from gateway.keypool.allowance import Allowance
-from gateway.keypool.demand import Demand
 from gateway.keypool.domains import KeyState
+from gateway.keypool.lease_request import LeaseRequest
+from gateway.keypool.rate_limits import RateLimits
 from gateway.keypool.warmth import Cache, uncached
 from translators.errors import ErrorKind
 
@@ -28,41 +28,45 @@ PASSING: Final = _HOPEFUL_FIRST[:3]
 
 
 def obstacle(
-    state: KeyState, allowance: Allowance, demand: Demand, caches: Sequence[Cache], now: float
+    state: KeyState, rate_limits: RateLimits, request: LeaseRequest, caches: Sequence[Cache], now: float
 ) -> Obstacle | None:
-    """What keeps a key from serving, and until when; None if it is ready. `allowance` holds its limits."""
+    """What keeps a key from serving, and until when; None if it is ready. `rate_limits` holds its limits."""
     if state.is_rejected:
         return ErrorKind.KEY_REJECTED, math.inf
-    organisation, host = state.organisation, state.host
-    if organisation.rest.until > now:
-        return ErrorKind.SPEND_LIMIT, organisation.rest.until
-    if state.workspace.rest.until > now:
-        return state.workspace.rests_for, state.workspace.rest.until
-    if state.model_rests and (rest := state.model_rests.get(demand.model)) is not None and rest.until > now:
-        return ErrorKind.MODEL_REFUSED, rest.until
-    if not host.breaker.is_closed and (moment := host.breaker.ready_at(now, demand.blamed)) > now:
+    organization, host = state.organization, state.host
+    if organization.backoff.until > now:
+        return ErrorKind.SPEND_LIMIT, organization.backoff.until
+    if state.workspace.backoff.until > now:
+        return state.workspace.backs_off_for, state.workspace.backoff.until
+    if (
+        state.model_backoffs
+        and (backoff := state.model_backoffs.get(request.model)) is not None
+        and backoff.until > now
+    ):
+        return ErrorKind.MODEL_REFUSED, backoff.until
+    if not host.breaker.is_closed and (moment := host.breaker.ready_at(now, request.blamed)) > now:
         return ErrorKind.UNREACHABLE, moment
-    if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None:
-        moment = breaker.ready_at(now, demand.blamed)
+    if host.classes and (breaker := host.classes.get(request.limit_class)) is not None:
+        moment = breaker.ready_at(now, request.blamed)
         if moment > now:
             return ErrorKind.OVERLOADED, moment
     if state.in_flight + 1 > state.room:
         return ErrorKind.RATE_LIMITED, math.inf
-    tokens = uncached(demand, state.workspace, caches) if caches else demand.input_tokens
-    moment = allowance.ready_at(tokens, now)
+    tokens = uncached(request, state.workspace, caches) if caches else request.input_tokens
+    moment = rate_limits.ready_at(tokens, now)
     return (ErrorKind.RATE_LIMITED, moment) if moment > now else None
 
 
 def obstacles(
-    states: Iterable[KeyState], demand: Demand, caches: Sequence[Cache], now: float, exclude: frozenset[str]
+    states: Iterable[KeyState], request: LeaseRequest, caches: Sequence[Cache], now: float, exclude: frozenset[str]
 ) -> Iterator[Obstacle]:
     """What keeps each key that is not excluded, with the limits that come after it; a ready one is ready `now`."""
     for state in states:
         if state.key.name not in exclude:
-            allowance = state.organisation.allowance(demand.limit_class, demand.model)
-            kind, until = obstacle(state, allowance, demand, caches, now) or (ErrorKind.RATE_LIMITED, now)
+            rate_limits = state.organization.rate_limits(request.limit_class, request.model)
+            kind, until = obstacle(state, rate_limits, request, caches, now) or (ErrorKind.RATE_LIMITED, now)
             if now < until < math.inf and kind is not ErrorKind.RATE_LIMITED:
-                until = max(until, allowance.ready_at(uncached(demand, state.workspace, caches), now))
+                until = max(until, rate_limits.ready_at(uncached(request, state.workspace, caches), now))
             yield kind, until
 
 

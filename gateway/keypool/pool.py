@@ -1,6 +1,6 @@
 """The pool: gives out leases, and learns from what becomes of them.
 
-Each fact is kept where it belongs: limits with the organisation and class of models, caches with the workspace,
+Each fact is kept where it belongs: limits with the organization and class of models, caches with the workspace,
 refusals and concurrency with the key, network trouble with the host. All moments are seconds of one monotonic clock,
 handed in.
 """
@@ -12,11 +12,11 @@ from typing import Final
 
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.choosing import NOBODY, KeyChooser
-from gateway.keypool.demand import Account, Demand, Key, Outcome
 from gateway.keypool.domains import KeyState
 from gateway.keypool.feedback import learn_failure, learn_success
 from gateway.keypool.host import Host
 from gateway.keypool.lease import Lease
+from gateway.keypool.lease_request import Account, Key, LeaseRequest, Outcome
 from gateway.keypool.strategies import StrategyName, strategy_of
 from gateway.keypool.warmth import Cache, uncached
 from translators.errors import ErrorKind
@@ -40,7 +40,7 @@ class KeyPool(KeyChooser):
         super().__init__(strategy_of(settings.strategy), settings.share)
         self.settings = settings
         # Grows when something may have made a key ready before the time that was foreseen.
-        self.news = 0
+        self.version = 0
         self.update(keys)
 
     # Keys come and go
@@ -53,16 +53,16 @@ class KeyPool(KeyChooser):
         if settings is not None and settings != self.settings:
             self.settings = settings
             self._strategy = strategy_of(settings.strategy)
-            self._members.rank_by(self._strategy, settings.share)
-        self._members.update(keys)
-        self.news += 1
+            self._registry.rank_by(self._strategy, settings.share)
+        self._registry.update(keys)
+        self.version += 1
 
     # Leases
 
     def acquire(
         self,
         now: float,
-        demand: Demand,
+        request: LeaseRequest,
         *,
         exclude: frozenset[str] = NOBODY,
         avoid: frozenset[str] = NOBODY,
@@ -70,22 +70,22 @@ class KeyPool(KeyChooser):
     ) -> Lease | None:
         """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other.
 
-        Of the keys that can serve those of the demand's account come first. Who `waits` gets none where it had better
-        wait a little for one place (see `stay`).
+        Of the keys that can serve those of the request's account come first. Who `waits` gets none where it had better
+        wait a little for one place (see `sticky_wait`).
         """
-        caches = self._warmth.caches(demand.prefix, now)
-        state = self._choose(now, demand, caches, exclude, avoid, waits=waits)
-        return None if state is None else self._lease(state, demand, caches, now)
+        caches = self._warmth.caches(request.prefix, now)
+        state = self._choose(now, request, caches, exclude, avoid, waits=waits)
+        return None if state is None else self._lease(state, request, caches, now)
 
     def cool(self, limit_class: str, until: float) -> None:
         """Upstream does not want to be asked for a class of models before a moment, with whatever key."""
-        for organisation in self._members.organisations.values():
-            organisation.allowance(limit_class, limit_class).cool(until)
+        for organization in self._registry.organizations.values():
+            organization.rate_limits(limit_class, limit_class).cool(until)
 
     def account_of(self, lease: Lease) -> Account:
         """The account that a lease's key belongs to, as far as is known now."""
-        organisation = lease.state.organisation
-        return Account(organisation.name if organisation.is_known else "", lease.key.mark)
+        organization = lease.state.organization
+        return Account(organization.name if organization.is_known else "", lease.key.mark)
 
     def workspace_of(self, lease: Lease) -> str:
         """The workspace that a lease's key belongs to, "" where nobody has told yet."""
@@ -96,39 +96,39 @@ class KeyPool(KeyChooser):
         """The keys that do not reach what a key of that account has left in a workspace ("": not told)."""
         return frozenset(
             name
-            for name, state in self._members.states.items()
+            for name, state in self._registry.states.items()
             if not (account.key and state.key.mark == account.key)
             and not (workspace and state.workspace.is_known and state.workspace.name == workspace)
         )
 
     def is_of(self, lease: Lease, account: Account) -> bool:
         """Whether what that account has signed is valid with a lease's key, as far as is known now."""
-        organisation = lease.state.organisation
+        organization = lease.state.organization
         if account.key and account.key == lease.key.mark:
             return True
-        if organisation.is_known and account.organisation == organisation.name:
+        if organization.is_known and account.organization == organization.name:
             return True
-        return self._members.organisation_of(account) is organisation
+        return self._registry.organization_of(account) is organization
 
-    def _lease(self, state: KeyState, demand: Demand, caches: Sequence[Cache], now: float) -> Lease:
-        organisation, workspace, host = state.organisation, state.workspace, state.host
-        allowance = organisation.allowance(demand.limit_class, demand.model)
-        lease = Lease(state, allowance, demand, now)
-        allowance.reserve(lease, uncached(demand, workspace, caches) if caches else demand.input_tokens)
+    def _lease(self, state: KeyState, request: LeaseRequest, caches: Sequence[Cache], now: float) -> Lease:
+        organization, workspace, host = state.organization, state.workspace, state.host
+        rate_limits = organization.rate_limits(request.limit_class, request.model)
+        lease = Lease(state, rate_limits, request, now)
+        rate_limits.reserve(lease, uncached(request, workspace, caches) if caches else request.input_tokens)
         self.in_flight += 1
         workspace.in_flight += 1
         state.in_flight += 1
         state.turns += 1
         state.order.move(state)
-        if organisation.rest.refusals:
-            organisation.rest.begin_trial(now)
-        if workspace.rest.refusals:
-            workspace.rest.begin_trial(now)
+        if organization.backoff.refusals:
+            organization.backoff.begin_trial(now)
+        if workspace.backoff.refusals:
+            workspace.backoff.begin_trial(now)
         if host.breaker.failures:
-            lease.is_trial = _pass(host.breaker, demand, now)
-        if host.classes and (breaker := host.classes.get(demand.limit_class)) is not None and breaker.failures:
-            lease.is_trial = _pass(breaker, demand, now) or lease.is_trial
-        if demand.streams:
+            lease.is_trial = _pass(host.breaker, request, now)
+        if host.classes and (breaker := host.classes.get(request.limit_class)) is not None and breaker.failures:
+            lease.is_trial = _pass(breaker, request, now) or lease.is_trial
+        if request.streams:
             if not host.awaited:
                 host.silent_since = now
             host.awaited += 1
@@ -136,33 +136,33 @@ class KeyPool(KeyChooser):
 
     def answered(self, lease: Lease, headers: Mapping[str, str], now: float, *, status: int = 200) -> None:
         """An answer's head has come, whatever its status; header names are lower case."""
-        state, demand = lease.state, lease.demand
+        state, request = lease.state, lease.request
         lease.is_answered = True
         is_good = status == 200
-        if demand.streams:
+        if request.streams:
             state.host.awaited -= 1
             state.host.silent_since = now
-        organisation = state.organisation
-        if is_good and (lease.is_trial or organisation.rest.refusals or state.workspace.rest.refusals):
+        organization = state.organization
+        if is_good and (lease.is_trial or organization.backoff.refusals or state.workspace.backoff.refusals):
             _trial_went_well(lease)
         if not state.is_gone:
-            self._members.discover(state, headers)
-            organisation = state.organisation
-        allowance = organisation.allowance(demand.limit_class, demand.model)
-        if allowance.told_for != demand.model and allowance.differs_for(demand.model, headers):
-            allowance = organisation.split(demand.model, allowance.cooling_until)
-        if allowance is not lease.allowance:
+            self._registry.discover(state, headers)
+            organization = state.organization
+        rate_limits = organization.rate_limits(request.limit_class, request.model)
+        if rate_limits.told_for != request.model and rate_limits.differs_for(request.model, headers):
+            rate_limits = organization.split(request.model, rate_limits.cooling_until)
+        if rate_limits is not lease.rate_limits:
             # It was reserved of limits that turn out not to be those it counts against.
-            lease.allowance.never_sent(lease.input_tokens)
-            lease.allowance.give_back(lease.output_tokens)
-            lease.allowance, lease.output_mark = allowance, 0.0
-            allowance.reserve(lease, lease.input_tokens)
+            lease.rate_limits.never_sent(lease.input_tokens)
+            lease.rate_limits.give_back(lease.output_tokens)
+            lease.rate_limits, lease.output_mark = rate_limits, 0.0
+            rate_limits.reserve(lease, lease.input_tokens)
         lease.answered_at = now
-        allowance.answered(lease.input_tokens, headers, now, is_counted=is_good)
-        if allowance.limit != organisation.limits.get(demand.limit_class) and not state.is_gone:
-            self._members.learn_limit(organisation, demand.limit_class, allowance.limit)
-        self.news += 1
-        organisation.news += 1
+        rate_limits.answered(lease.input_tokens, headers, now, is_counted=is_good)
+        if rate_limits.limit != organization.limits.get(request.limit_class) and not state.is_gone:
+            self._registry.learn_limit(organization, request.limit_class, rate_limits.limit)
+        self.version += 1
+        organization.version += 1
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
         """Give a lease back, with what became of it."""
@@ -172,33 +172,33 @@ class KeyPool(KeyChooser):
         workspace.in_flight -= 1
         state.in_flight -= 1
         if not lease.is_answered:
-            state.host.awaited -= lease.demand.streams
-            lease.allowance.never_sent(lease.input_tokens)
-        lease.allowance.settle(lease, usage, now)
-        if usage is not None and lease.demand.prefix is not None:
-            self._warmth.learn(lease.demand, workspace, usage, now)
+            state.host.awaited -= lease.request.streams
+            lease.rate_limits.never_sent(lease.input_tokens)
+        lease.rate_limits.settle(lease, usage, now)
+        if usage is not None and lease.request.prefix is not None:
+            self._warmth.learn(lease.request, workspace, usage, now)
         if outcome.is_success:
             learn_success(lease, usage, now)
         else:
-            learn_failure(lease, outcome, now, self._members.hosts)
+            learn_failure(lease, outcome, now, self._registry.hosts)
         if not state.is_gone:
             state.order.move(state)
         elif not state.in_flight:
-            self._members.leaving.discard(state)
-        self.news += 1
-        state.organisation.news += 1
+            self._registry.leaving.discard(state)
+        self.version += 1
+        state.organization.version += 1
 
-    def _is_news_of(self, state: KeyState) -> None:
+    def _has_changed(self, state: KeyState) -> None:
         """A key may have become ready before the time that was foreseen."""
-        self.news += 1
-        state.organisation.news += 1
+        self.version += 1
+        state.organization.version += 1
 
     # Probes
 
     def strangers(self) -> list[str]:
         """The keys of which nobody has told whose they are, each once; a single key has nobody to be kin to."""
-        states = self._members.states.values()
-        found = [state for state in states if not (state.organisation.is_known or state.is_introduced)]
+        states = self._registry.states.values()
+        found = [state for state in states if not (state.organization.is_known or state.is_introduced)]
         if len(states) < 2:
             return []
         for state in found:
@@ -207,16 +207,16 @@ class KeyPool(KeyChooser):
 
     def introduced(self, name: str, headers: Mapping[str, str]) -> None:
         """An answer that counts against no limit has told whose a key is."""
-        if (state := self._members.states.get(name)) is not None:
-            self._members.discover(state, headers)
-            self._is_news_of(state)
+        if (state := self._registry.states.get(name)) is not None:
+            self._registry.discover(state, headers)
+            self._has_changed(state)
 
     def due_probes(self, now: float) -> list[str]:
         """The rejected and the doubted keys that it is time to look at; each is given once, until `probed` is told."""
         due = [
             state
-            for state in self._members.states.values()
-            if (state.rest.until if state.is_rejected else state.probe_at) <= now
+            for state in self._registry.states.values()
+            if (state.backoff.until if state.is_rejected else state.probe_at) <= now
         ]
         found = [state for state in due if not state.is_probed]
         for state in found:
@@ -227,7 +227,7 @@ class KeyPool(KeyChooser):
         """The hosts that are left alone, each with a key to ask it with; each once, until `host_probed` is told."""
         down = {id(host) for host in self.hosts.values() if not (host.breaker.is_closed or host.is_probed)}
         found: list[tuple[Host, str]] = []
-        for state in self._members.states.values() if down else ():
+        for state in self._registry.states.values() if down else ():
             if id(state.host) in down and not state.is_rejected:
                 down.discard(id(state.host))
                 state.host.is_probed = True
@@ -239,7 +239,7 @@ class KeyPool(KeyChooser):
         host.is_probed = False
         if is_well and not host.breaker.is_closed:
             host.breaker.shown_well(now)
-            self.news += 1
+            self.version += 1
 
     def probed(self, name: str, *, is_well: bool | None, now: float) -> None:
         """What a probe has shown; None is nothing, as when upstream could not be reached.
@@ -247,7 +247,7 @@ class KeyPool(KeyChooser):
         A rejected key that is well again is on trial, until a request of a caller succeeds. A doubted one that is
         refused is rejected, unless it has answered a moment ago.
         """
-        state = self._members.states.get(name)
+        state = self._registry.states.get(name)
         if state is None:
             return
         state.is_probed = False
@@ -264,30 +264,30 @@ class KeyPool(KeyChooser):
 
     def _probed_rejected(self, state: KeyState, is_well: bool | None, now: float) -> None:
         if is_well is None:
-            state.rest.until = now + PROBE_AGAIN_SECONDS
+            state.backoff.until = now + PROBE_AGAIN_SECONDS
             return
         if not is_well:
-            state.rest.refuse(now, 0.0)
+            state.backoff.refuse(now, 0.0)
             return
         state.accept(now)
-        self._members.welcome_back(state)
-        self._is_news_of(state)
+        self._registry.welcome_back(state)
+        self._has_changed(state)
 
 
 def _trial_went_well(lease: Lease) -> None:
     """An answer has begun: what was on trial with it is well, and others need not wait for its end."""
     state = lease.state
-    state.organisation.rest.end_trial(lease.acquired_at, is_well=True)
-    state.workspace.rest.end_trial(lease.acquired_at, is_well=True)
+    state.organization.backoff.end_trial(lease.acquired_at, is_well=True)
+    state.workspace.backoff.end_trial(lease.acquired_at, is_well=True)
     if lease.is_trial:
         state.host.breaker.half_close()
-        if (breaker := state.host.classes.get(lease.demand.limit_class)) is not None:
+        if (breaker := state.host.classes.get(lease.request.limit_class)) is not None:
             breaker.half_close()
 
 
-def _pass(breaker: Breaker, demand: Demand, now: float) -> bool:
+def _pass(breaker: Breaker, request: LeaseRequest, now: float) -> bool:
     """Let an attempt through something that has failed lately; whether it is a trial."""
-    if not demand.has_blamed(breaker):
+    if not request.has_blamed(breaker):
         breaker.attempts += 1
     if breaker.is_closed:
         return False

@@ -10,12 +10,12 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from gateway.keypool.allowance import Allowance
 from gateway.keypool.breaker import Breaker
-from gateway.keypool.domains import KeyState, Organisation
+from gateway.keypool.domains import KeyState, Organization
 from gateway.keypool.host import Host
-from gateway.keypool.line import WaitingLine
+from gateway.keypool.lease_queue import LeaseQueue
 from gateway.keypool.pool import KeyPool
+from gateway.keypool.rate_limits import RateLimits
 from translators.models import limit_class
 
 StateName: TypeAlias = Literal[
@@ -76,7 +76,7 @@ class BucketView:
 
 
 @dataclass(frozen=True, slots=True)
-class AllowanceView:
+class RateLimitsView:
     """The limits of a class of models, as far as upstream has told of them."""
 
     model_class: str
@@ -85,19 +85,19 @@ class AllowanceView:
 
 
 @dataclass(frozen=True, slots=True)
-class OrganisationView:
+class OrganizationView:
     """Whose limits keys share; one that upstream has not named yet has a name of the configuration, or of its key."""
 
     name: str
     is_known: bool
     keys: list[str]
     out_of_funds_seconds: float | None
-    allowances: list[AllowanceView]
+    allowances: list[RateLimitsView]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceView:
-    """Whose prompt caches keys share; its name is as an organisation's."""
+    """Whose prompt caches keys share; its name is as an organization's."""
 
     name: str
     is_known: bool
@@ -129,7 +129,7 @@ class HostView:
 class PoolView:
     """The whole pool; `leaving` are keys that are no longer configured but still at work.
 
-    `waiting` counts who stands in line, by class of models and caller.
+    `waiting` counts who wait, by class of models and caller.
     """
 
     strategy: str
@@ -139,30 +139,30 @@ class PoolView:
     waiting: dict[str, dict[str, int]] = field(default_factory=dict)
     keys: list[KeyView] = field(default_factory=list)
     leaving: list[str] = field(default_factory=list)
-    organisations: list[OrganisationView] = field(default_factory=list)
+    organisations: list[OrganizationView] = field(default_factory=list)
     workspaces: list[WorkspaceView] = field(default_factory=list)
     hosts: list[HostView] = field(default_factory=list)
 
 
-def snapshot(pool: KeyPool, line: WaitingLine[W], now: float) -> PoolView:
-    """The pool and the line in front of it, as they are now."""
+def snapshot(pool: KeyPool, queue: LeaseQueue[W], now: float) -> PoolView:
+    """The pool and the queue in front of it, as they are now."""
     states = list(pool.states)
-    organisations = _grouped(states, lambda state: state.organisation)
+    organizations = _grouped(states, lambda state: state.organization)
     allowances = {
-        id(organisation): {name: _twin(allowance) for name, allowance in organisation.allowances.items()}
-        for organisation, _ in organisations
+        id(organization): {name: _twin(rate_limits) for name, rate_limits in organization.limits_by_class.items()}
+        for organization, _ in organizations
     }
     return PoolView(
         strategy=pool.settings.strategy,
         share=pool.settings.share,
         in_flight=pool.in_flight,
-        queue_size=line.size,
-        waiting=line.waiting,
-        keys=[_key_view(state, allowances[id(state.organisation)], now) for state in states],
+        queue_size=queue.size,
+        waiting=queue.waiting,
+        keys=[_key_view(state, allowances[id(state.organization)], now) for state in states],
         leaving=sorted(pool.leaving),
         organisations=[
-            _organisation_view(organisation, allowances[id(organisation)], keys, now)
-            for organisation, keys in organisations
+            _organization_view(organization, allowances[id(organization)], keys, now)
+            for organization, keys in organizations
         ],
         workspaces=[
             WorkspaceView(workspace.name, workspace.is_known, keys, workspace.in_flight)
@@ -172,29 +172,31 @@ def snapshot(pool: KeyPool, line: WaitingLine[W], now: float) -> PoolView:
     )
 
 
-def _twin(allowance: Allowance) -> Allowance:
+def _twin(rate_limits: RateLimits) -> RateLimits:
     """One that may be asked: that takes what has refilled into the levels, which would change later choices."""
-    twin = copy(allowance)
+    twin = copy(rate_limits)
     for name in _BUCKETS:
-        setattr(twin, name, copy(getattr(allowance, name)))
+        setattr(twin, name, copy(getattr(rate_limits, name)))
     return twin
 
 
 # Keys
 
 
-def _key_view(state: KeyState, allowances: Mapping[str, Allowance], now: float) -> KeyView:
+def _key_view(state: KeyState, allowances: Mapping[str, RateLimits], now: float) -> KeyView:
     by_class = {name: _standing(state, name, allowances.get(name), now) for name in _classes(state, allowances)}
     soonest = min(by_class.values(), key=_wait, default=_standing(state, "", None, now))
     return KeyView(
         name=state.key.name,
         host=state.key.host,
-        organisation=state.organisation.name,
+        organisation=state.organization.name,
         workspace=state.workspace.name,
         standing=soonest,
         classes={name: standing for name, standing in by_class.items() if standing.state != soonest.state},
         refused_models={
-            model: _rounded(rest.until - now) for model, rest in state.model_rests.items() if rest.until > now
+            model: _rounded(backoff.until - now)
+            for model, backoff in state.model_backoffs.items()
+            if backoff.until > now
         },
         in_flight=state.in_flight,
         room=_finite(state.room),
@@ -202,26 +204,26 @@ def _key_view(state: KeyState, allowances: Mapping[str, Allowance], now: float) 
         window=_finite(state.window),
         weight=state.key.weight,
         priority=state.key.priority,
-        refusals=state.rest.refusals,
+        refusals=state.backoff.refusals,
         last_error=state.last_error or None,
         last_error_seconds_ago=_rounded(now - state.last_error_at) if state.last_error else None,
     )
 
 
-def _classes(state: KeyState, allowances: Mapping[str, Allowance]) -> Iterator[str]:
+def _classes(state: KeyState, allowances: Mapping[str, RateLimits]) -> Iterator[str]:
     """The classes of models that anything is known of."""
     yield from allowances
     yield from (name for name in state.host.classes if name not in allowances)
 
 
-def _standing(state: KeyState, name: str, allowance: Allowance | None, now: float) -> Standing:
+def _standing(state: KeyState, name: str, rate_limits: RateLimits | None, now: float) -> Standing:
     """What the smallest request for a class of models would meet, in the order in which the pool looks at it."""
-    host, funds = state.host, state.organisation.rest
+    host, funds = state.host, state.organization.backoff
     if state.is_rejected:
-        return _until("rejected", state.rest.until, now)
+        return _until("rejected", state.backoff.until, now)
     if funds.until > now:
         return _until("out_of_funds", funds.until, now)
-    if (workspace := state.workspace.rest).until > now:
+    if (workspace := state.workspace.backoff).until > now:
         return _until("resting", workspace.until, now)
     service = host.classes.get(limit_class(name))
     down_until = max(breaker.ready_at(now) for breaker in (host.breaker, service) if breaker is not None)
@@ -229,8 +231,8 @@ def _standing(state: KeyState, name: str, allowance: Allowance | None, now: floa
         return _until("host_down", down_until, now)
     if state.in_flight + 1 > state.room:
         return Standing("on_trial" if state.is_on_trial else "full")
-    if allowance is not None and (ready_at := allowance.ready_at(0, now)) > now:
-        return _until("cooling" if allowance.cooling_until > now else "paced", ready_at, now)
+    if rate_limits is not None and (ready_at := rate_limits.ready_at(0, now)) > now:
+        return _until("cooling" if rate_limits.cooling_until > now else "paced", ready_at, now)
     return Standing("on_trial" if state.is_on_trial else "ready")
 
 
@@ -256,24 +258,24 @@ def _grouped(states: list[KeyState], owner_of: Callable[[KeyState], T]) -> list[
     return list(groups.values())
 
 
-def _organisation_view(
-    organisation: Organisation, allowances: Mapping[str, Allowance], keys: list[str], now: float
-) -> OrganisationView:
-    return OrganisationView(
-        name=organisation.name,
-        is_known=organisation.is_known,
+def _organization_view(
+    organization: Organization, allowances: Mapping[str, RateLimits], keys: list[str], now: float
+) -> OrganizationView:
+    return OrganizationView(
+        name=organization.name,
+        is_known=organization.is_known,
         keys=keys,
-        out_of_funds_seconds=_left(organisation.rest.until, now) or None,
+        out_of_funds_seconds=_left(organization.backoff.until, now) or None,
         allowances=[
-            AllowanceView(name, _left(allowance.cooling_until, now) or None, _bucket_views(allowance, now))
-            for name, allowance in allowances.items()
+            RateLimitsView(name, _left(rate_limits.cooling_until, now) or None, _bucket_views(rate_limits, now))
+            for name, rate_limits in allowances.items()
         ],
     )
 
 
-def _bucket_views(allowance: Allowance, now: float) -> dict[str, BucketView]:
+def _bucket_views(rate_limits: RateLimits, now: float) -> dict[str, BucketView]:
     views: dict[str, BucketView] = {}
-    for name, bucket in allowance.buckets.items():
+    for name, bucket in rate_limits.buckets.items():
         if bucket is not None:
             bucket.seconds_until(0, now)
             figures = (bucket.limit, bucket.capacity, bucket.level, bucket.per_second)

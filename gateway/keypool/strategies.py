@@ -4,17 +4,17 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Literal, TypeAlias
 
-from gateway.keypool.demand import Demand
 from gateway.keypool.domains import (
     KeyOrder,
     KeyState,
-    Organisation,
+    Organization,
     Rank,
     Workspace,
     fill_first,
     least_busy,
     next_turn,
 )
+from gateway.keypool.lease_request import LeaseRequest
 from gateway.keypool.ring import Ring
 from gateway.keypool.warmth import Cache
 
@@ -54,18 +54,20 @@ class Strategy:
     def settle(self, workspace: Workspace) -> None:
         """Take in what has become of a workspace: its keys, and how much it can take."""
 
-    def first(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
+    def first(self, request: LeaseRequest, caches: Sequence[Cache]) -> KeyState | None:
         """The first of the candidates: nearly always it can serve, and no other is looked at."""
         return self._order.first()
 
-    def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Iterable[KeyState]:
+    def candidates(self, request: LeaseRequest, caches: Sequence[Cache]) -> Iterable[KeyState]:
         """The keys, best first; `caches` hold the request's prefix."""
         return self._order
 
-    def candidates_of(self, organisation: Organisation, demand: Demand, caches: Sequence[Cache]) -> Iterable[KeyState]:
-        """The same of one organisation's keys, those where the prefix is cached before all others."""
+    def candidates_of(
+        self, organization: Organization, request: LeaseRequest, caches: Sequence[Cache]
+    ) -> Iterable[KeyState]:
+        """The same of one organization's keys, those where the prefix is cached before all others."""
         warm = {cache.workspace for cache in caches}
-        return sorted(organisation.states.values(), key=lambda state: (state.workspace not in warm, state.rank))
+        return sorted(organization.states.values(), key=lambda state: (state.workspace not in warm, state.rank))
 
     def is_crowded(self, workspace: Workspace, caches: Sequence[Cache], in_flight: int) -> bool:
         """Whether a workspace has so much of all that is in flight that the next in order is asked first."""
@@ -98,30 +100,32 @@ class Affinity(Strategy):
     def settle(self, workspace: Workspace) -> None:
         self._ring.put(workspace)
 
-    def first(self, demand: Demand, caches: Sequence[Cache]) -> KeyState | None:
+    def first(self, request: LeaseRequest, caches: Sequence[Cache]) -> KeyState | None:
         """The least busy key at a prefix's home, or where it is warm if that is not."""
-        if demand.prefix is None:
+        if request.prefix is None:
             ranks = [workspace.order.ranks[0] for workspace in self._ring.workspaces]
             return min(ranks)[3] if ranks else None
-        place = self._ring.home(demand.prefix)
+        place = self._ring.home(request.prefix)
         if caches and not any(cache.workspace is place for cache in caches):
             place = caches[0].workspace
         return place.order.ranks[0][3] if place is not None and place.order.ranks else None
 
-    def candidates(self, demand: Demand, caches: Sequence[Cache]) -> Iterable[KeyState]:
-        if demand.prefix is None:
+    def candidates(self, request: LeaseRequest, caches: Sequence[Cache]) -> Iterable[KeyState]:
+        if request.prefix is None:
             # Rare: nothing is known of how the request begins.
             ranks = [rank for workspace in self._ring.workspaces for rank in workspace.order.ranks]
             return (rank[3] for rank in sorted(ranks))
-        places = _warm_first(self._ring.from_home(demand.prefix), caches)
+        places = _warm_first(self._ring.from_home(request.prefix), caches)
         return (state for workspace in places for state in workspace.order)
 
-    def candidates_of(self, organisation: Organisation, demand: Demand, caches: Sequence[Cache]) -> Iterable[KeyState]:
-        if demand.prefix is None:
-            return sorted(organisation.states.values(), key=lambda state: state.rank)
-        places = _warm_first(self._ring.nearest(demand.prefix, organisation.workspaces), caches)
-        # The configuration may have put keys of several organisations into one workspace.
-        return (state for workspace in places for state in workspace.order if state.organisation is organisation)
+    def candidates_of(
+        self, organization: Organization, request: LeaseRequest, caches: Sequence[Cache]
+    ) -> Iterable[KeyState]:
+        if request.prefix is None:
+            return sorted(organization.states.values(), key=lambda state: state.rank)
+        places = _warm_first(self._ring.nearest(request.prefix, organization.workspaces), caches)
+        # The configuration may have put keys of several organizations into one workspace.
+        return (state for workspace in places for state in workspace.order if state.organization is organization)
 
     def is_crowded(self, workspace: Workspace, caches: Sequence[Cache], in_flight: int) -> bool:
         bound, slack = _COLD_BOUND, COLD_SLACK

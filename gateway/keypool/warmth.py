@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.keypool.demand import Demand
 from gateway.keypool.domains import Workspace
+from gateway.keypool.lease_request import LeaseRequest
 from translators.usage import Usage
 
 # A cache lives this long after its last use (section 12 of the Messages reference); one hour costs more and is rarer.
@@ -44,13 +44,13 @@ class Warmth:
                 cache.workspace = cache.workspace.current()
         return [cache for cache in found if cache.until > now]
 
-    def learn(self, demand: Demand, workspace: Workspace, usage: Usage, now: float) -> None:
+    def learn(self, request: LeaseRequest, workspace: Workspace, usage: Usage, now: float) -> None:
         """An answer's usage says what was read from a cache or written to one."""
-        cached, prefix = usage.cache_read_tokens + usage.cache_write_tokens, demand.prefix
+        cached, prefix = usage.cache_read_tokens + usage.cache_write_tokens, request.prefix
         if not cached or prefix is None:
             return
         # In the measure of estimates, which err for the next turn as they did for this one.
-        tokens = demand.input_tokens * cached // usage.prompt_tokens
+        tokens = request.input_tokens * cached // usage.prompt_tokens
         until = now + WARM_SECONDS
         known = self._caches.get(prefix)
         if known is None:
@@ -67,9 +67,9 @@ class Warmth:
         known.append(Cache(workspace, until, tokens))
 
 
-def uncached(demand: Demand, workspace: Workspace, caches: Sequence[Cache]) -> int:
+def uncached(request: LeaseRequest, workspace: Workspace, caches: Sequence[Cache]) -> int:
     """The tokens of a prompt that a workspace does not have in its cache."""
     for cache in caches:
         if cache.workspace is workspace:
-            return max(0, demand.input_tokens - cache.tokens)
-    return demand.input_tokens
+            return max(0, request.input_tokens - cache.tokens)
+    return request.input_tokens

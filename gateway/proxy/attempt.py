@@ -115,7 +115,7 @@ class Attempt(Generic[R]):
     @property
     def has_other_accounts(self) -> bool:
         """Whether the keys belong to more than one organization, as far as is known."""
-        return sum(1 for _ in self._services.pool.organisations) > 1
+        return sum(1 for _ in self._services.pool.organizations) > 1
 
     @property
     def is_committed(self) -> bool:

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
-from gateway.keypool import MOST_PATIENCE_SECONDS, Breaker, Demand, Lease
+from gateway.keypool import MOST_PATIENCE_SECONDS, Breaker, Lease, LeaseRequest
 from gateway.proxy.attempt import Attempt
 from gateway.proxy.forms import Forms
 from gateway.proxy.ports import Outgoing
@@ -80,7 +80,7 @@ class Exchange(Generic[R]):
             raise StopAsyncIteration
         while True:
             now = self._round or await self._next_round()
-            lease = self._services.dispatcher.acquire(now.demand, exclude=now.excluded, avoid=now.avoided)
+            lease = self._services.dispatcher.acquire(now.lease_request, exclude=now.excluded, avoid=now.avoided)
             if lease is None:
                 lease = await self._wait(now)
             if lease is not None:
@@ -88,8 +88,8 @@ class Exchange(Generic[R]):
             if not await self._has_renewed_a_key(now):
                 if now.is_paid:
                     self._services.budget.give_back()
-                failure = now.last or no_key(self._services, self.progress.model, now.demand, now.excluded)
-                self._end_round(when_ready(self._services, failure, now.demand))
+                failure = now.last or no_key(self._services, self.progress.model, now.lease_request, now.excluded)
+                self._end_round(when_ready(self._services, failure, now.lease_request))
 
     async def _next_round(self) -> "_Round":
         """Begin to ask a model."""
@@ -97,10 +97,10 @@ class Exchange(Generic[R]):
             self._services.budget.request()
         if self.forms.written is None:
             await self.forms.prepare_in_turns()
-        self._round = _Round(self._demand(), self.forms.candidate.barred)
+        self._round = _Round(self._lease_request(), self.forms.candidate.barred)
         return self._round
 
-    def _demand(self) -> Demand:
+    def _lease_request(self) -> LeaseRequest:
         forms = self.forms
         candidate, request = forms.candidate, forms.written or forms.prepare()
         tokens = estimated_tokens(request.body) if request is not None else 0
@@ -114,14 +114,17 @@ class Exchange(Generic[R]):
             prefix = digest_of((candidate.model.encode(), prefix))
         limits = candidate.limits or candidate.model
         account = candidate.account
-        return Demand(limits, tokens, prefix, self._caller, streams=streams, account=account, blamed=self._blamed)
+        return LeaseRequest(limits, tokens, prefix, self._caller, streams=streams, account=account, blamed=self._blamed)
 
     async def _wait(self, now: "_Round") -> Lease | None:
         """Wait in the queue, as long as another attempt may be begun."""
         self.forms.expect_changes()
         dispatcher = self._services.dispatcher
         began_at = dispatcher.clock()
-        if self.forms.has_fallback and dispatcher.pool.why_none(began_at, now.demand, now.excluded)[0] is _OVERLOADED:
+        if (
+            self.forms.has_fallback
+            and dispatcher.pool.why_none(began_at, now.lease_request, now.excluded)[0] is _OVERLOADED
+        ):
             # Another model is ready to answer at once.
             return None
         patience = self._services.policy.deadline_seconds - (began_at - self.progress.began_at)
@@ -131,7 +134,7 @@ class Exchange(Generic[R]):
         waited = self.progress.waited_seconds
         try:
             return await dispatcher.wait(
-                now.demand,
+                now.lease_request,
                 exclude=now.excluded,
                 avoid=now.avoided,
                 patience_seconds=patience,
@@ -143,7 +146,7 @@ class Exchange(Generic[R]):
     async def _has_renewed_a_key(self, now: "_Round") -> bool:
         """Whether a rejected key has a new secret, so that all keys may be asked again."""
         if now.renewal is None and now.last is None:
-            now.renewal = self._renewal_by_others(now.demand)
+            now.renewal = self._renewal_by_others(now.lease_request)
         if now.renewal is None or not await _outcome_of(now.renewal):
             now.renewal = None
             return False
@@ -151,10 +154,10 @@ class Exchange(Generic[R]):
         now.excluded, now.avoided = self.forms.candidate.barred, NO_KEYS
         return True
 
-    def _renewal_by_others(self, demand: Demand) -> "asyncio.Future[bool] | None":
+    def _renewal_by_others(self, lease_request: LeaseRequest) -> "asyncio.Future[bool] | None":
         """Where every key is rejected, the reading of a new secret that another request has caused."""
         services = self._services
-        if services.pool.why_none(services.dispatcher.clock(), demand)[0] is not ErrorKind.KEY_REJECTED:
+        if services.pool.why_none(services.dispatcher.clock(), lease_request)[0] is not ErrorKind.KEY_REJECTED:
             return None
         rejected = (state.key.name for state in services.pool.states if state.is_rejected)
         return next(filter(None, map(services.on_refused, rejected)), None)
@@ -182,7 +185,7 @@ class Exchange(Generic[R]):
             return
         if now.tries >= self._services.policy.max_attempts - 1:
             # The last attempt is for an answer, whatever of the request is worth nothing elsewhere.
-            now.demand.account = None
+            now.lease_request.account = None
         now.leave_out(lease, failure)
 
     def _is_final(self, now: "_Round", lease: Lease, failure: Failure) -> bool:
@@ -197,7 +200,7 @@ class Exchange(Generic[R]):
             return True
         now.has_asked_other = True
         # A key of another account tells more.
-        now.avoided |= frozenset(state.key.name for state in lease.state.organisation.states.values())
+        now.avoided |= frozenset(state.key.name for state in lease.state.organization.states.values())
         return False
 
     async def _before_next(self, now: "_Round", failure: Failure) -> Failure | None:
@@ -218,7 +221,7 @@ class Exchange(Generic[R]):
             self.progress.failures.append("no retry: retries.budget_percent is used up")
             delay = None
         if delay is None:
-            return when_ready(services, now.last or failure, now.demand)
+            return when_ready(services, now.last or failure, now.lease_request)
         if delay:
             await services.sleep(delay)
         now.is_paid = is_paid
@@ -255,10 +258,10 @@ class _Round:
     next attempt is counted as a retry.
     """
 
-    __slots__ = ("avoided", "demand", "excluded", "has_asked_other", "is_paid", "last", "renewal", "tries")
+    __slots__ = ("avoided", "excluded", "has_asked_other", "is_paid", "last", "lease_request", "renewal", "tries")
 
-    def __init__(self, demand: Demand, barred: frozenset[str]) -> None:
-        self.demand = demand
+    def __init__(self, lease_request: LeaseRequest, barred: frozenset[str]) -> None:
+        self.lease_request = lease_request
         self.excluded = barred
         self.avoided = NO_KEYS
         self.tries = 0

@@ -36,7 +36,7 @@ class Maker(Struct, frozen=True, array_like=True):
     A maker that is nobody made a thought that upstream has refused: it is left out itself.
     """
 
-    organisation: str = ""
+    organization: str = ""
     key: bytes = b""
     workspace: str = ""
     left_out: str = ""
@@ -44,7 +44,7 @@ class Maker(Struct, frozen=True, array_like=True):
     @property
     def account(self) -> Account | None:
         """Whose keys read what was made; None for nobody's."""
-        return Account(self.organisation, self.key) if self.organisation or self.key else None
+        return Account(self.organization, self.key) if self.organization or self.key else None
 
 
 class Recalled(NamedTuple):

@@ -194,7 +194,7 @@ class TurnMemory:
 
     async def keep(self, origin: Origin, answer: Answer, account: Account) -> None:
         """Keep an answer that its client cannot send back whole; it is kept when this returns."""
-        signer = (account.organisation, account.key)
+        signer = (account.organization, account.key)
         names = answer.call_names
         kept = kept_turn(origin, answer.blocks, names=names, stop_reason=answer.stop_reason, signer=signer)
         if kept is None:

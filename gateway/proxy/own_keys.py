@@ -29,7 +29,7 @@ class OwnLimits:
         return len(self._cooling)
 
     def dispatcher(self, name: str, digest: bytes, clock: Callable[[], float]) -> Dispatcher:
-        """A pool of one key, which has a name for logs, and no waiting line: its limits are its owner's."""
+        """A pool of one key, which has a name for logs, and no queue: its limits are its owner's."""
         # Whose conversations are theirs is known by the key itself: any mark does.
         pool = KeyPool([Key(name, mark=_CALLERS_OWN)], PoolSettings("weighted"))
         if digest in self._cooling:
@@ -73,6 +73,6 @@ class _OwnDispatcher(Dispatcher):
         """Give a lease back."""
         super().release(lease, outcome)
         if outcome.blame is Blame.KEY_LIMIT:
-            demand = lease.demand
-            until = lease.state.organisation.allowance(demand.limit_class, demand.model).cooling_until
-            self._limits.note(self._digest, demand.limit_class, until, self.clock())
+            request = lease.request
+            until = lease.state.organization.rate_limits(request.limit_class, request.model).cooling_until
+            self._limits.note(self._digest, request.limit_class, until, self.clock())

@@ -33,7 +33,7 @@ _log: Final = logging.getLogger("dragoman")
 class Prober:
     """Asks upstream for a list of models with each key that is rejected or doubted, when the pool says that it is time.
 
-    Keys whose organisation nobody has told are asked once: what one of an organisation's keys has signed, or has used
+    Keys whose organization nobody has told are asked once: what one of an organization's keys has signed, or has used
     of its limits, holds for the others from then on. Hosts that are left alone are asked while requests wait.
 
     `on_refused` is told the name of a key that upstream still rejects: its secret may be another one by now.

@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from gateway.keypool import Demand
+from gateway.keypool import LeaseRequest
 from gateway.proxy.dispatch import WORTH_WAITING
 from gateway.proxy.ports import Endpoint, UpstreamAnswer
 from gateway.proxy.services import Services
@@ -53,9 +53,9 @@ _NO_KEY: Final = {
 _OWN_KEY_IS_LIMITED: Final = "Your key is at its rate limit, as upstream has told a moment ago."
 
 
-def no_key(services: Services, model: str, demand: Demand, exclude: frozenset[str]) -> Failure:
+def no_key(services: Services, model: str, lease_request: LeaseRequest, exclude: frozenset[str]) -> Failure:
     """Why no attempt could be made at all."""
-    kind, seconds = services.pool.why_none(services.dispatcher.clock(), demand, exclude)
+    kind, seconds = services.pool.why_none(services.dispatcher.clock(), lease_request, exclude)
     message = _NO_KEY[kind].format(model=model)
     if kind is ErrorKind.RATE_LIMITED and any(found.is_callers_own for found in services.endpoints.values()):
         message = _OWN_KEY_IS_LIMITED
@@ -63,17 +63,17 @@ def no_key(services: Services, model: str, demand: Demand, exclude: frozenset[st
     return Failure(kind, message, retry_after_seconds=seconds if is_passing else None)
 
 
-def when_ready(services: Services, failure: Failure, demand: Demand) -> Failure:
+def when_ready(services: Services, failure: Failure, lease_request: LeaseRequest) -> Failure:
     """A rate limit as the whole pool has it: with the time when the first key is ready again, also in words."""
     if failure.rule.blame is not Blame.KEY_LIMIT:
         return failure
-    kind, seconds = services.pool.why_none(services.dispatcher.clock(), demand)
+    kind, seconds = services.pool.why_none(services.dispatcher.clock(), lease_request)
     if kind is not ErrorKind.RATE_LIMITED:
         return failure
     if seconds == math.inf:
         # All keys are busy: one is free as soon as some answer ends.
         seconds = _BUSY_SECONDS
-    elif services.dispatcher.has_line(demand):
+    elif services.dispatcher.has_queue(lease_request):
         # Others are served before.
         seconds = max(seconds, _BUSY_SECONDS)
     seconds = max(seconds, _SOONEST_SECONDS)

@@ -8,7 +8,7 @@ from translators.errors import Blame, Failure
 # Doubled with each attempt: upstream's trouble passes in seconds or not at all.
 FIRST_DELAY_SECONDS: Final = 0.25
 # The blamed key is not asked again for this request; another one may be, at once.
-_KEY_BLAMES: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.KEY_AND_MODEL, Blame.WORKSPACE, Blame.ORGANISATION})
+_KEY_BLAMES: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.KEY_AND_MODEL, Blame.WORKSPACE, Blame.ORGANIZATION})
 # A key that is refused is out, and there are not endlessly many of them: that costs no attempt, and no retry's budget.
 _REFUSALS: Final = _KEY_BLAMES - {Blame.KEY_LIMIT}
 

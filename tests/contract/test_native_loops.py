@@ -1,4 +1,4 @@
-"""Anthropic's own clients in loops of tools over two organisations, one of which is limited in the middle.
+"""Anthropic's own clients in loops of tools over two organizations, one of which is limited in the middle.
 
 The simulated upstream refuses thinking that is not its account's, or not after exactly what it was thought after, and
 holds threads for one workspace. What comes to the application is answers only.
@@ -87,7 +87,7 @@ async def run_tools(
 @models
 @streamed
 @threaded
-async def test_the_tool_runner_comes_to_its_end_though_an_organisation_is_limited_in_the_middle(
+async def test_the_tool_runner_comes_to_its_end_though_an_organization_is_limited_in_the_middle(
     running: RunningGateway,
     simulated: RunningUpstream,
     model: str,
@@ -138,7 +138,7 @@ async def test_a_thread_is_continued_where_it_is(
         assert len(later.body["messages"]) == 1
 
 
-async def test_without_its_organisation_a_thread_goes_on_with_the_whole_conversation(
+async def test_without_its_organization_a_thread_goes_on_with_the_whole_conversation(
     running: RunningGateway, simulated: RunningUpstream
 ) -> None:
     await run_tools(running, simulated, stream=False, limits_after=3, model="claude-sonnet-5-5")
@@ -147,7 +147,7 @@ async def test_without_its_organisation_a_thread_goes_on_with_the_whole_conversa
     assert kinds == ["create", "continue", "continue"] + [None] * 4
 
 
-async def talk_without_its_organisation(running: RunningGateway, simulated: RunningUpstream, **options: Any) -> None:
+async def talk_without_its_organization(running: RunningGateway, simulated: RunningUpstream, **options: Any) -> None:
     """Two turns of a thread of the SDK's; whoever has answered the first is limited before the second."""
     async with AsyncAnthropic(base_url=running.url, api_key="any", max_retries=0) as client:
         thread = client.beta.messages.thread(model="claude-sonnet-5-5", max_tokens=500, **options)
@@ -161,7 +161,7 @@ async def talk_without_its_organisation(running: RunningGateway, simulated: Runn
 async def test_a_plain_thread_goes_on_with_the_whole_conversation_where_it_may(
     running: RunningGateway, simulated: RunningUpstream
 ) -> None:
-    await talk_without_its_organisation(running, simulated, unsupported_request_behavior="continue_unthreaded")
+    await talk_without_its_organization(running, simulated, unsupported_request_behavior="continue_unthreaded")
     *_, first, last = [each for each in asked(simulated) if each.status == 200]
 
     assert first.body["thread"] == {"type": "create"}
@@ -173,7 +173,7 @@ async def test_a_plain_thread_is_told_by_default_what_to_do(
     running: RunningGateway, simulated: RunningUpstream
 ) -> None:
     with pytest.raises(BadRequestError) as raised:
-        await talk_without_its_organisation(running, simulated)
+        await talk_without_its_organization(running, simulated)
 
     error = raised.value.body["error"]  # type: ignore[index]
     assert error["type"] == "invalid_request_error"
@@ -231,7 +231,7 @@ HEADERS = {
 
 @pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-5-5"])
 @pytest.mark.parametrize("size", [0, 300_000], ids=["small", "in-turns"])
-async def test_claude_codes_history_goes_on_in_another_organisation(
+async def test_claude_codes_history_goes_on_in_another_organization(
     running: RunningGateway, simulated: RunningUpstream, model: str, size: int
 ) -> None:
     request = claude_code(f"[[tools 6]] [[think]] [[redact]] Look around. {'x' * size}", model)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, KeyState, Lease, PoolSettings
+from gateway.keypool import ABANDONED, SUCCESS, Account, Key, KeyPool, KeyState, Lease, LeaseRequest, PoolSettings
 from gateway.keypool.breaker import FAILURES_TO_OPEN
-from gateway.keypool.stays import MOST_PATIENCE_SECONDS
+from gateway.keypool.sticky_waits import MOST_PATIENCE_SECONDS
 from gateway.proxy.dispatch import Change, Dispatcher
-from tests.gateway.keypool.test_stay import LIMIT, asks, two_workspaces
+from tests.gateway.keypool.test_sticky_waits import LIMIT, asks, two_workspaces
 from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, name_of, pool_of, state_of
 from translators.errors import ErrorKind
 
@@ -27,7 +27,7 @@ class Clock:
 
 
 class Place:
-    """A dispatcher with its clock, and the line in front of it."""
+    """A dispatcher with its clock, and the queue in front of it."""
 
     def __init__(self, pool: KeyPool, *, size: int = 100, timeout: float = LONG) -> None:
         self.clock = Clock()
@@ -40,11 +40,13 @@ class Place:
     def _report(self, change: Change, state: KeyState) -> None:
         self.reported.append((change, state.key.name))
 
-    def waiting(self, demand: Demand = ASK, exclude: frozenset[str] = frozenset()) -> "asyncio.Task[Lease | None]":
-        return asyncio.create_task(self.dispatcher.wait(demand, exclude=exclude))
+    def waiting(
+        self, lease_request: LeaseRequest = ASK, exclude: frozenset[str] = frozenset()
+    ) -> "asyncio.Task[Lease | None]":
+        return asyncio.create_task(self.dispatcher.wait(lease_request, exclude=exclude))
 
-    def take(self, demand: Demand = ASK) -> Lease:
-        lease = self.dispatcher.acquire(demand)
+    def take(self, lease_request: LeaseRequest = ASK) -> Lease:
+        lease = self.dispatcher.acquire(lease_request)
         assert lease is not None
         return lease
 
@@ -90,7 +92,7 @@ async def test_callers_are_served_in_turn() -> None:
     order: list[str] = []
 
     async def ask(caller: str) -> None:
-        got = await place.dispatcher.wait(Demand(MODEL, caller=caller))
+        got = await place.dispatcher.wait(LeaseRequest(MODEL, caller=caller))
         assert got is not None
         order.append(caller)
         place.dispatcher.release(got, SUCCESS)
@@ -148,10 +150,10 @@ async def test_a_request_that_has_waited_for_long_enough_is_not_kept_for_a_key_t
 
 
 async def test_who_has_opened_the_breaker_of_a_class_itself_is_told_at_once() -> None:
-    place, own = Place(pool_of("a")), Demand(MODEL, blamed=[])
-    for demand in [*[ASK] * (FAILURES_TO_OPEN - 1), own]:
-        fail(place.pool, place.clock.now, failed(ErrorKind.UPSTREAM_ERROR), demand=demand)
-    waiter = asyncio.create_task(place.dispatcher.wait(Demand(MODEL, blamed=[])))
+    place, own = Place(pool_of("a")), LeaseRequest(MODEL, blamed=[])
+    for lease_request in [*[ASK] * (FAILURES_TO_OPEN - 1), own]:
+        fail(place.pool, place.clock.now, failed(ErrorKind.UPSTREAM_ERROR), lease_request=lease_request)
+    waiter = asyncio.create_task(place.dispatcher.wait(LeaseRequest(MODEL, blamed=[])))
     await turns()
     is_waiting = not waiter.done()
     waiter.cancel()
@@ -322,7 +324,7 @@ async def test_who_waits_behind_a_large_request_that_leaves_is_served() -> None:
     place = Place(pool_of("a"))
     lease = place.take()
     place.dispatcher.answered(lease, head("o", input_tokens=(60_000, 10_000)), 200)
-    large, small = place.waiting(Demand(MODEL, 50_000)), place.waiting(Demand(MODEL, 10))
+    large, small = place.waiting(LeaseRequest(MODEL, 50_000)), place.waiting(LeaseRequest(MODEL, 10))
     await turns()
     before = small.done()
     await left(large)
@@ -355,8 +357,8 @@ async def test_many_callers_who_come_and_leave_at_random_lose_no_lease() -> None
 
     async def caller(number: int) -> None:
         nonlocal served
-        demand = Demand(MODEL, caller=str(number % 5))
-        lease = place.dispatcher.acquire(demand) or await place.dispatcher.wait(demand)
+        lease_request = LeaseRequest(MODEL, caller=str(number % 5))
+        lease = place.dispatcher.acquire(lease_request) or await place.dispatcher.wait(lease_request)
         if lease is None:
             return
         try:
@@ -396,7 +398,7 @@ async def test_a_key_that_is_lost_is_reported_once_and_so_is_its_return() -> Non
     assert place.reported == [(Change.REJECTED, "a"), (Change.ACCEPTED, "a")]
 
 
-async def test_an_organisation_without_funds_is_reported_once_until_it_has_some_again() -> None:
+async def test_an_organization_without_funds_is_reported_once_until_it_has_some_again() -> None:
     place = Place(pool_of("a"))
     first, second = place.take(), place.take()
     place.dispatcher.release(first, failed(ErrorKind.SPEND_LIMIT, 60.0))
@@ -460,19 +462,19 @@ async def test_those_with_a_warm_cache_do_not_come_first_for_ever() -> None:
 # Waiting for an account
 
 
-def busy_account(*, size: int = 100, timeout: float = LONG) -> tuple[Place, Demand, Lease]:
-    """`a` is busy, `b` of another account is not; a demand that had better go to `a`, and the lease that is out."""
+def busy_account(*, size: int = 100, timeout: float = LONG) -> tuple[Place, LeaseRequest, Lease]:
+    """`a` is busy, `b` of another account is not; a request that had better go to `a`, and the lease that is out."""
     place = Place(pool_of(Key("a", max_concurrency=1, mark=b"a"), Key("b", mark=b"b")), size=size, timeout=timeout)
-    demand = Demand(MODEL, account=Account("", b"a"))
-    lease = place.dispatcher.acquire(demand)
+    lease_request = LeaseRequest(MODEL, account=Account("", b"a"))
+    lease = place.dispatcher.acquire(lease_request)
     assert lease is not None
-    return place, demand, lease
+    return place, lease_request, lease
 
 
 async def test_a_conversation_waits_for_its_account_although_another_key_is_ready() -> None:
-    place, demand, lease = busy_account()
-    at_once = place.dispatcher.acquire(demand)
-    waiter = place.waiting(demand)
+    place, lease_request, lease = busy_account()
+    at_once = place.dispatcher.acquire(lease_request)
+    waiter = place.waiting(lease_request)
     await turns()
     passing = place.dispatcher.acquire(ASK)
     before = waiter.done()
@@ -483,8 +485,8 @@ async def test_a_conversation_waits_for_its_account_although_another_key_is_read
 
 
 async def test_a_conversation_that_has_waited_for_long_enough_goes_elsewhere() -> None:
-    place, demand, lease = busy_account()
-    waiter = place.waiting(demand)
+    place, lease_request, lease = busy_account()
+    waiter = place.waiting(lease_request)
     await turns()
     before = waiter.done()
     place.clock.now += MOST_PATIENCE_SECONDS
@@ -497,39 +499,39 @@ async def test_a_conversation_that_has_waited_for_long_enough_goes_elsewhere() -
 
 
 async def test_an_account_that_is_gone_for_long_sends_its_conversation_elsewhere_at_once() -> None:
-    place, demand, lease = busy_account()
-    waiter = place.waiting(demand)
+    place, lease_request, lease = busy_account()
+    waiter = place.waiting(lease_request)
     await turns()
     before = waiter.done()
     place.dispatcher.release(lease, failed(ErrorKind.KEY_REJECTED))
 
     assert name_of(await waiter) == "b"
     assert not before
-    assert name_of(place.dispatcher.acquire(demand)) == "b"
+    assert name_of(place.dispatcher.acquire(lease_request)) == "b"
 
 
 @pytest.mark.parametrize(("size", "queue_seconds"), [(0, LONG), (100, 0.001)])
 async def test_whoever_finds_no_room_or_no_time_to_wait_for_its_account_goes_anywhere(
     size: int, queue_seconds: float
 ) -> None:
-    place, demand, _ = busy_account(size=size, timeout=queue_seconds)
-    refused = await place.dispatcher.wait(demand, exclude=frozenset("b"), avoid=frozenset("b"))
+    place, lease_request, _ = busy_account(size=size, timeout=queue_seconds)
+    refused = await place.dispatcher.wait(lease_request, exclude=frozenset("b"), avoid=frozenset("b"))
 
     assert refused is None
-    assert name_of(await place.waiting(demand)) == "b"
+    assert name_of(await place.waiting(lease_request)) == "b"
     assert place.dispatcher.waiting == 0
 
 
 async def test_one_who_was_told_to_wait_there_does_so_on_its_next_attempt() -> None:
-    place, demand, lease = busy_account()
+    place, lease_request, lease = busy_account()
     place.dispatcher.release(lease, failed(ErrorKind.RATE_LIMITED, 1.0))
     tried = frozenset("a")
-    at_once = place.dispatcher.acquire(demand, avoid=tried)
-    waiter = asyncio.create_task(place.dispatcher.wait(demand, avoid=tried))
+    at_once = place.dispatcher.acquire(lease_request, avoid=tried)
+    waiter = asyncio.create_task(place.dispatcher.wait(lease_request, avoid=tried))
     await turns()
     before = waiter.done()
     place.clock.now += 1.0
-    place.dispatcher.release(place.take(Demand(OTHER)), SUCCESS)
+    place.dispatcher.release(place.take(LeaseRequest(OTHER)), SUCCESS)
 
     assert (at_once, before) == (None, False)
     assert name_of(await waiter) == "a"

@@ -9,8 +9,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.middleware import Edge
-from gateway.keypool.allowance import _seconds, _seconds_between
-from gateway.keypool.members import ORGANISATION_HEADER, WORKSPACE_HEADER
+from gateway.keypool.key_registry import ORGANIZATION_HEADER, WORKSPACE_HEADER
+from gateway.keypool.rate_limits import _seconds, _seconds_between
 from gateway.proxy.catalogue import fetch_models
 from gateway.proxy.ports import Call
 from gateway.secret import Secret
@@ -98,10 +98,10 @@ def test_upstreams_names_for_accounts_have_a_length() -> None:
     pool = pool_of("a")
     lease = taken(pool, 0.0)
 
-    pool.answered(lease, {ORGANISATION_HEADER: LONG, WORKSPACE_HEADER: LONG}, 0.0, status=200)
+    pool.answered(lease, {ORGANIZATION_HEADER: LONG, WORKSPACE_HEADER: LONG}, 0.0, status=200)
     (state,) = pool.states
 
-    assert len(state.organisation.name) + len(state.workspace.name) < 100
+    assert len(state.organization.name) + len(state.workspace.name) < 100
 
 
 async def test_a_list_of_models_has_an_end(upstream: ScriptedUpstream) -> None:

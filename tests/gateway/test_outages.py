@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.keypool import SUCCESS, Demand, Key
+from gateway.keypool import SUCCESS, Key, LeaseRequest
 from gateway.proxy.dispatch import Dispatcher
 from gateway.proxy.outages import Outage, Outages
 from tests.support.pools import MODEL, OTHER, fail, failed, pool_of, taken
@@ -78,7 +78,7 @@ def test_a_class_that_is_overloaded_is_told_apart(world: World) -> None:
     for _ in range(5):
         fail(world.pool, world.now, OVERLOADED, "a")
     begun = world.look()
-    fail(world.pool, world.now, SUCCESS, "a", Demand(OTHER))
+    fail(world.pool, world.now, SUCCESS, "a", LeaseRequest(OTHER))
 
     assert begun == [Outage("https://a", begun[0].models, "overloaded")]
     assert begun[0].models

@@ -14,7 +14,7 @@ import pytest
 from gateway import cli
 from gateway.config import AdminConfig
 from gateway.demo import run_simulated_upstream
-from gateway.keypool import Demand, Key, KeyPool, Outcome, PoolSettings, WaitingLine, snapshot
+from gateway.keypool import Key, KeyPool, LeaseQueue, LeaseRequest, Outcome, PoolSettings, snapshot
 from gateway.overview import NotSeenError, Overview, Worker, amount, duration, read, report
 from gateway.upstream.hosts import endpoint
 from tests.scenarios.harness import quick_gateway
@@ -44,7 +44,7 @@ def troubled_pool() -> KeyPool:
     pool = KeyPool([Key(name, host=f"http://{name}", max_concurrency=8) for name in names], PoolSettings("weighted"))
     kinds = (None, ErrorKind.KEY_REJECTED, ErrorKind.SPEND_LIMIT, ErrorKind.UNREACHABLE, ErrorKind.RATE_LIMITED)
     for kind in kinds:
-        lease = pool.acquire(NOW, Demand("claude-sonnet-5-5"))
+        lease = pool.acquire(NOW, LeaseRequest("claude-sonnet-5-5"))
         assert lease is not None
         if kind is None:
             pool.answered(lease, HEADERS, NOW)
@@ -53,13 +53,13 @@ def troubled_pool() -> KeyPool:
     return pool
 
 
-def shown(pool: KeyPool, worker: Worker | None = None, line: WaitingLine[int] | None = None) -> str:
-    return report(Overview(snapshot(pool, line or WaitingLine(pool, 10), NOW + 12), worker or Worker()), URL)
+def shown(pool: KeyPool, worker: Worker | None = None, queue: LeaseQueue[int] | None = None) -> str:
+    return report(Overview(snapshot(pool, queue or LeaseQueue(pool, 10), NOW + 12), worker or Worker()), URL)
 
 
 def test_each_key_has_a_line_that_says_how_it_is() -> None:
     text = shown(troubled_pool())
-    lines = {line.split()[0]: line for line in text.splitlines() if line}
+    lines = {queue.split()[0]: queue for queue in text.splitlines() if queue}
 
     assert "ready" in lines["main"]
     assert "1/8" in lines["main"]
@@ -85,10 +85,10 @@ def test_it_fits_into_a_hundred_columns() -> None:
 
 def test_who_waits_is_named() -> None:
     pool = troubled_pool()
-    line = WaitingLine[int](pool, 10)
+    queue = LeaseQueue[int](pool, 10)
     for number, caller in enumerate(("shop", "shop", "batch")):
-        line.join(number, Demand("claude-opus-5-5", caller=caller))
-    text = shown(pool, line=line)
+        queue.join(number, LeaseRequest("claude-opus-5-5", caller=caller))
+    text = shown(pool, queue=queue)
 
     assert "3 of at most 10 waiting" in text
     assert "opus-5       3         shop 2, batch 1" in text
@@ -104,7 +104,7 @@ def test_without_trouble_there_is_no_table_of_it() -> None:
 
     assert "host in trouble" not in text
     assert "waiting for" not in text
-    assert "organisation  keys" not in text
+    assert "organization  keys" not in text
 
 
 def test_a_gateway_without_keys_says_so() -> None:

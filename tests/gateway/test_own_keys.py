@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.keypool import SUCCESS, Demand
+from gateway.keypool import SUCCESS, LeaseRequest
 from gateway.proxy.own_keys import MAX_CLASSES, OwnLimits
 from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway, without_pauses
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
@@ -30,13 +30,13 @@ class Owner:
 
     def meets_429(self, digest: bytes = MINE, model: str = MODEL, seconds: float | None = 20.0) -> None:
         dispatcher = self.limits.dispatcher("caller", digest, self.clock)
-        lease = dispatcher.acquire(Demand(model))
+        lease = dispatcher.acquire(LeaseRequest(model))
         assert lease is not None
         dispatcher.answered(lease, {}, 429)
         dispatcher.release(lease, failed(ErrorKind.RATE_LIMITED, seconds))
 
     def may_ask(self, digest: bytes = MINE, model: str = MODEL) -> bool:
-        return self.limits.dispatcher("caller", digest, self.clock).acquire(Demand(model)) is not None
+        return self.limits.dispatcher("caller", digest, self.clock).acquire(LeaseRequest(model)) is not None
 
 
 def test_a_429_is_remembered_for_its_key_and_class_of_models_until_its_time() -> None:
@@ -57,7 +57,7 @@ def test_whatever_else_becomes_of_a_request_is_not_remembered() -> None:
     owner = Owner()
     for outcome in (SUCCESS, failed(ErrorKind.UNREACHABLE), failed(ErrorKind.MODEL_REFUSED)):
         dispatcher = owner.limits.dispatcher("caller", MINE, owner.clock)
-        lease = dispatcher.acquire(Demand(MODEL))
+        lease = dispatcher.acquire(LeaseRequest(MODEL))
         assert lease is not None
         dispatcher.release(lease, outcome)
 

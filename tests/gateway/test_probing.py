@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.keypool import SUCCESS, Demand, Key
+from gateway.keypool import SUCCESS, Key, LeaseRequest
 from gateway.keypool.breaker import FAILURES_TO_OPEN
 from gateway.proxy.probing import PROBE_PATH, Prober
 from gateway.secret import Secret
@@ -29,15 +29,15 @@ from translators.errors import ErrorKind
 UNREACHABLE, OVERLOADED = failed(ErrorKind.UNREACHABLE), failed(ErrorKind.OVERLOADED)
 
 
-def request() -> Demand:
-    return Demand(MODEL, blamed=[])
+def request() -> LeaseRequest:
+    return LeaseRequest(MODEL, blamed=[])
 
 
-def down(*keys: Key | str) -> tuple[Place, Demand]:
+def down(*keys: Key | str) -> tuple[Place, LeaseRequest]:
     """A place whose host of `a` is left alone, and the request that has seen to that."""
     place, own = Place(pool_of(*keys or ("a",))), request()
-    for demand in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
-        fail(place.pool, place.clock.now, UNREACHABLE, only="a", demand=demand)
+    for lease_request in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
+        fail(place.pool, place.clock.now, UNREACHABLE, only="a", lease_request=lease_request)
     return place, own
 
 
@@ -87,7 +87,7 @@ async def test_a_host_that_answers_only_what_costs_nothing_is_tried_by_one_at_a_
     place, own = down()
     host = state_of(place.pool, "a").host
     place.pool.host_probed(host, is_well=True, now=place.clock.now)
-    fail(place.pool, place.clock.now, UNREACHABLE, demand=own)
+    fail(place.pool, place.clock.now, UNREACHABLE, lease_request=own)
 
     assert place.pool.acquire(place.clock.now, request()) is None
     assert place.pool.acquire(place.clock.now, own) is None

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.config import ModelsConfig
-from gateway.keypool import Demand, Lease
+from gateway.keypool import Lease, LeaseRequest
 from gateway.keypool.feedback import DEFAULT_COOLING_SECONDS
 from tests.scenarios.harness import (
     PATH,
@@ -178,20 +178,20 @@ async def test_no_other_model_is_asked_after_the_deadline(upstream: ScriptedUpst
 
 async def test_what_another_model_has_cached_is_not_taken_for_the_first_ones_cache(upstream: ScriptedUpstream) -> None:
     upstream.always(overloaded_for(ASKED, stream=False))
-    demands: list[Demand] = []
+    lease_requests: list[LeaseRequest] = []
     async with quick_gateway(config=falling_back(upstream, OTHER)) as running:
         without_pauses(running)
         pool = pool_of(running)
         acquire = pool.acquire
 
-        def noted(now: float, demand: Demand, **more: Any) -> Lease | None:
-            demands.append(demand)
-            return acquire(now, demand, **more)
+        def noted(now: float, request: LeaseRequest, **more: Any) -> Lease | None:
+            lease_requests.append(request)
+            return acquire(now, request, **more)
 
         pool.acquire = noted  # type: ignore[method-assign]
         await post(running)
 
-    prefixes = {demand.model: demand.prefix for demand in demands}
+    prefixes = {request.model: request.prefix for request in lease_requests}
     assert prefixes.keys() == {ASKED, OTHER}
     assert None not in prefixes.values()
     assert prefixes[ASKED] != prefixes[OTHER]

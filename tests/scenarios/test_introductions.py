@@ -10,18 +10,18 @@ from tests.support import messages
 from tests.support.gateway import RunningGateway, config_for, key
 from tests.support.scripted import Answer, Reached, ReceivedRequest, ScriptedUpstream, Wait, error_answer, json_answer
 
-ORGANISATION = {"anthropic-organization-id": "org-1"}
+ORGANIZATION = {"anthropic-organization-id": "org-1"}
 
 
-def organisations(running: RunningGateway) -> list[str]:
-    return [state.organisation.name for state in running.gateway.services.pool.states]
+def organizations(running: RunningGateway) -> list[str]:
+    return [state.organization.name for state in running.gateway.services.pool.states]
 
 
-async def test_keys_of_one_organisation_are_found_to_be_kin_before_they_are_used(upstream: ScriptedUpstream) -> None:
-    upstream.models(json_answer(200, {"data": []}, headers=ORGANISATION))
+async def test_keys_of_one_organization_are_found_to_be_kin_before_they_are_used(upstream: ScriptedUpstream) -> None:
+    upstream.models(json_answer(200, {"data": []}, headers=ORGANIZATION))
     config = config_for(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B))
     async with quick_gateway(config=config) as running:
-        await until(lambda: organisations(running) == ["org-1", "org-1"])
+        await until(lambda: organizations(running) == ["org-1", "org-1"])
 
     assert upstream.received == []
 
@@ -30,15 +30,15 @@ async def test_keys_of_one_organisation_are_found_to_be_kin_before_they_are_used
 async def test_a_key_that_cannot_be_asked_is_left_to_its_first_answer(upstream: ScriptedUpstream, status: int) -> None:
     def answer(request: ReceivedRequest) -> Answer:
         if request.api_key == KEY_A:
-            return error_answer(status, "api_error", "No.", headers=ORGANISATION)
-        return json_answer(200, {"data": []}, headers=ORGANISATION)
+            return error_answer(status, "api_error", "No.", headers=ORGANIZATION)
+        return json_answer(200, {"data": []}, headers=ORGANIZATION)
 
     upstream.models(answer)
     config = config_for(key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B))
     async with quick_gateway(config=config) as running:
-        await until(lambda: organisations(running)[1] == "org-1")
+        await until(lambda: organizations(running)[1] == "org-1")
 
-        assert organisations(running)[0] == "key a"
+        assert organizations(running)[0] == "key a"
         assert not next(iter(running.gateway.services.pool.states)).is_rejected
 
 
@@ -49,7 +49,7 @@ async def test_a_key_that_upstream_does_not_know_is_told_before_a_request_meets_
     def answer(request: ReceivedRequest) -> Answer:
         if request.api_key == KEY_A:
             return error_answer(401, "authentication_error", "invalid x-api-key")
-        return json_answer(200, {"data": []}, headers=ORGANISATION)
+        return json_answer(200, {"data": []}, headers=ORGANIZATION)
 
     upstream.models(answer)
     keys = [key(upstream.base_url, "a", KEY_A), key(upstream.base_url, "b", KEY_B)]
@@ -77,7 +77,7 @@ async def test_a_key_that_has_just_served_is_not_rejected_for_a_list(upstream: S
 
 async def test_what_a_key_was_is_not_taken_for_what_its_name_stands_for_now(upstream: ScriptedUpstream) -> None:
     asked, told, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    old = json_answer(200, {"data": []}, headers=ORGANISATION)
+    old = json_answer(200, {"data": []}, headers=ORGANIZATION)
 
     def answer(request: ReceivedRequest) -> Answer:
         if request.api_key == KEY_A:
@@ -92,8 +92,8 @@ async def test_what_a_key_was_is_not_taken_for_what_its_name_stands_for_now(upst
         running.gateway.reload(after)
         told.set()
         await soon(done)
-        await until(lambda: organisations(running)[1] == "org-2")
+        await until(lambda: organizations(running)[1] == "org-2")
         for _ in range(100):
             await asyncio.sleep(0)
 
-        assert organisations(running)[0] != "org-1"
+        assert organizations(running)[0] != "org-1"

@@ -21,7 +21,7 @@ from tests.support.gateway import Config, PoolConfig, RetriesConfig, RunningGate
 from tests.support.limited import LimitedUpstream, keys_of, limited_upstream
 from tests.support.virtual_time import in_virtual_time
 
-# Of each of three organisations: 20 requests a second.
+# Of each of three organizations: 20 requests a second.
 LIMITS = Limits(requests=1200, input_tokens=50_000_000, output_tokens=10_000_000)
 PER_SECOND = 60
 BURST_SECONDS = 2.0
@@ -44,7 +44,7 @@ def balanced(upstream: LimitedUpstream, **settings: Any) -> Config:
 async def balancing(
     *organizations: int, limits: Limits = LIMITS, fill: float = 1.0, **settings: Any
 ) -> AsyncIterator[tuple[LimitedUpstream, RunningGateway]]:
-    """A gateway before so many keys in so many organisations."""
+    """A gateway before so many keys in so many organizations."""
     async with (
         limited_upstream(keys_of(*organizations), limits, burst_seconds=BURST_SECONDS, fill=fill) as upstream,
         quick_gateway(config=balanced(upstream, **settings)) as running,
@@ -115,7 +115,7 @@ async def test_beyond_the_limits_the_excess_gets_clean_429s_and_the_rest_is_serv
 
 @in_virtual_time
 async def test_a_retry_after_is_true() -> None:
-    # One organisation, half a request a second and none left: nobody else waits for it.
+    # One organization, half a request a second and none left: nobody else waits for it.
     async with balancing(1, limits=LIMITS.times(1 / 40), fill=0.0, queue_timeout_seconds=0.05) as (_, running):
         http = running.http()
         first, second = [await http.post(PATH, json=asking(str(number))) for number in range(2)]

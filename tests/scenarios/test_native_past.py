@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.config import ModelsConfig
-from gateway.keypool import Demand, Lease
+from gateway.keypool import Lease, LeaseRequest
 from tests.scenarios.harness import KEY_A, KEY_B, no_lease_is_out, pool_of, quick_gateway
 from tests.scenarios.native_harness import (
     COUNT_PATH,
@@ -409,17 +409,17 @@ async def test_a_thread_cannot_be_named_in_two_ways(upstream: ScriptedUpstream) 
 # Sessions.
 
 
-def demands_of(running: RunningGateway) -> list[Demand]:
+def lease_requests_of(running: RunningGateway) -> list[LeaseRequest]:
     """The demands that native requests make of the pool from now on."""
-    pool, demands = pool_of(running), []
+    pool, lease_requests = pool_of(running), []
     acquire: Callable[..., Lease | None] = pool.acquire
 
-    def spy(now: float, demand: Demand, **more: Any) -> Lease | None:
-        demands.append(demand)
-        return acquire(now, demand, **more)
+    def spy(now: float, request: LeaseRequest, **more: Any) -> Lease | None:
+        lease_requests.append(request)
+        return acquire(now, request, **more)
 
     pool.acquire = spy  # type: ignore[method-assign]
-    return demands
+    return lease_requests
 
 
 @pytest.mark.parametrize(
@@ -428,10 +428,10 @@ def demands_of(running: RunningGateway) -> list[Demand]:
 async def test_requests_of_a_session_share_a_cache_however_they_begin(upstream: ScriptedUpstream, name: str) -> None:
     upstream.always(json_answer(200, messages.message()))
     async with quick_gateway(config=config(upstream)) as running:
-        demands = demands_of(running)
+        lease_requests = lease_requests_of(running)
         for text, session, caller in (("1", "s", "one"), ("2", "s", "one"), ("3", "t", "one"), ("4", "s", "two")):
             await running.http().post(PATH, json=asking_natively(text), headers={**of(caller), name: session})
-    prefixes = [demand.prefix for demand in demands]
+    prefixes = [request.prefix for request in lease_requests]
 
     assert prefixes[0] == prefixes[1]
     assert len(set(prefixes)) == 3
@@ -443,7 +443,7 @@ async def test_a_session_in_the_metadata_counts_and_a_header_counts_more(upstrea
     metadata = {"user_id": json.dumps({"device_id": "d", "account_uuid": "", "session_id": "s"})}
     header = {"x-claude-code-session-id": "s"}
     async with quick_gateway(config=config(upstream)) as running:
-        demands = demands_of(running)
+        lease_requests = lease_requests_of(running)
         for text, headers in (
             ("1", {}),
             ("2", header),
@@ -452,6 +452,6 @@ async def test_a_session_in_the_metadata_counts_and_a_header_counts_more(upstrea
         ):
             body = asking_natively(text, metadata=metadata)
             await running.http().post(PATH, json=body, headers={**of("one"), **headers})
-    prefixes = [demand.prefix for demand in demands]
+    prefixes = [request.prefix for request in lease_requests]
 
     assert prefixes[0] == prefixes[1] == prefixes[2] != prefixes[3]

@@ -45,7 +45,7 @@ def refused(status: int, message: str, code: str | None = None) -> Answer:
 
 
 def accounts(upstream: ScriptedUpstream) -> list[KeyConfig]:
-    """Five keys, each of an organisation of its own."""
+    """Five keys, each of an organization of its own."""
     return [key(upstream.base_url, f"k{place}", secret) for place, secret in enumerate(SECRETS)]
 
 
@@ -100,7 +100,7 @@ async def test_a_refusal_that_may_be_the_requests_is_asked_of_one_other_key_and_
         assert response.json()["error"]["code"] == code
         assert response.headers["x-gateway-attempts"] == str(asked)
     assert {(response.status_code, response.headers["x-gateway-attempts"]) for response in good} == {(200, "1")}
-    assert not any(state.is_rejected or state.model_rests for state in states)
+    assert not any(state.is_rejected or state.model_backoffs for state in states)
 
 
 async def test_upstreams_own_words_for_a_request_that_is_not_permitted_are_the_callers(
@@ -242,9 +242,9 @@ async def test_a_prompt_is_never_taken_to_be_larger_than_the_models_window(upstr
         dispatcher = services_of(running).dispatcher
         acquire = dispatcher.acquire
 
-        def watched(demand: Any, **more: Any) -> Any:
-            seen.append(demand.input_tokens)
-            return acquire(demand, **more)
+        def watched(request: Any, **more: Any) -> Any:
+            seen.append(request.input_tokens)
+            return acquire(request, **more)
 
         dispatcher.acquire = watched  # type: ignore[method-assign]
         await running.http().post(PATH, json={**asking("x " * 4_000_000), "model": "claude-haiku-4-5"})

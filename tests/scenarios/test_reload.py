@@ -309,11 +309,11 @@ async def test_a_secret_that_is_the_same_as_before_lets_rest_who_rests(
     async with quick_gateway(config=config) as running:
         running.gateway.reload(config, sources)
         await asked(running)
-        news = pool_of(running).news
+        version = pool_of(running).version
         await running.gateway._rotation._read("a", sources["a"])
 
-        assert pool_of(running).news == news
-        assert [state.rest.until > 0 for state in pool_of(running).states] == [True]
+        assert pool_of(running).version == version
+        assert [state.backoff.until > 0 for state in pool_of(running).states] == [True]
 
 
 async def test_a_refused_key_without_another_secret_is_not_asked_for_again_and_again(

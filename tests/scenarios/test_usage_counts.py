@@ -170,7 +170,7 @@ async def test_an_absurd_usage_costs_no_key_its_turn(upstream: ScriptedUpstream,
         again = await running.http().post(PATH, json=asking(stream=stream))
         await no_lease_is_out(running)
         (state,) = pool_of(running).states
-        (bucket,) = [found.output for found in state.organisation.allowances.values() if found.output is not None]
+        (bucket,) = [found.output for found in state.organization.limits_by_class.values() if found.output is not None]
 
     assert again.status_code == 200
     assert bucket.level > -1_000_000

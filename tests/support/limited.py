@@ -117,7 +117,7 @@ class LimitedUpstream:
         ]
 
     def misbehave(self, fault: Fault, target: str) -> Trouble:
-        """From now on a key, a host or an organisation has this fault."""
+        """From now on a key, a host or an organization has this fault."""
         trouble = Trouble(fault, target, self.now)
         self.world.troubles.append(trouble)
         return trouble
@@ -190,7 +190,7 @@ async def limited_upstream(
     fill: float = 1.0,
     goes_by_marks: bool = False,
 ) -> AsyncIterator[LimitedUpstream]:
-    """An upstream for these keys, each of whose organisations has these limits; a port for each host."""
+    """An upstream for these keys, each of whose organizations has these limits; a port for each host."""
     owned = list(keys)
     names = sorted({owned_key.organization for owned_key in owned})
     organizations = [Organization(name, limits, burst_seconds, fill) for name in names]
@@ -203,7 +203,7 @@ async def limited_upstream(
 
 
 def keys_of(*organizations: int) -> list[ApiKey]:
-    """So many keys for each organisation, which has one workspace and one host; `a1` is the first key of the first."""
+    """So many keys for each organization, which has one workspace and one host; `a1` is the first key of the first."""
     return [
         ApiKey(f"{letter}{number}", f"organization-{letter}", f"workspace-{letter}", f"host-{letter}")
         for letter, count in zip("abcdefghijkl", organizations, strict=False)

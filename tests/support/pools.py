@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-from gateway.keypool import SUCCESS, Demand, Key, KeyPool, Lease, Outcome, PoolSettings
+from gateway.keypool import SUCCESS, Key, KeyPool, Lease, LeaseRequest, Outcome, PoolSettings
 from gateway.keypool.domains import KeyState
 from gateway.keypool.strategies import StrategyName
 from translators.errors import ErrorKind, Failure
 from translators.usage import Usage
 
 MODEL, OTHER, SIBLING = "claude-sonnet-5-5", "claude-haiku-5-5", "claude-sonnet-5"
-ASK = Demand(MODEL)
+ASK = LeaseRequest(MODEL)
 STRATEGIES: tuple[StrategyName, ...] = ("affinity", "least_busy", "weighted", "priority")
 _SENT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 
@@ -24,10 +24,10 @@ def pool_of(*keys: Key | str, strategy: StrategyName = "affinity", share: float 
     return KeyPool((Key(key) if isinstance(key, str) else key for key in keys), PoolSettings(strategy, share))
 
 
-def taken(pool: KeyPool, now: float, demand: Demand = ASK, only: str | None = None) -> Lease:
+def taken(pool: KeyPool, now: float, lease_request: LeaseRequest = ASK, only: str | None = None) -> Lease:
     """A lease that has to be there; on a certain key if one is named."""
     others = frozenset(state.key.name for state in pool.states) - {only} if only else frozenset()
-    lease = pool.acquire(now, demand, exclude=others)
+    lease = pool.acquire(now, lease_request, exclude=others)
     assert lease is not None
     return lease
 
@@ -36,9 +36,11 @@ def name_of(lease: Lease | None) -> str | None:
     return lease.key.name if lease else None
 
 
-def fail(pool: KeyPool, now: float, outcome: Outcome, only: str | None = None, demand: Demand = ASK) -> None:
+def fail(
+    pool: KeyPool, now: float, outcome: Outcome, only: str | None = None, lease_request: LeaseRequest = ASK
+) -> None:
     """One attempt that ends like this."""
-    pool.release(taken(pool, now, demand, only), outcome, now)
+    pool.release(taken(pool, now, lease_request, only), outcome, now)
 
 
 def meet(
@@ -46,11 +48,11 @@ def meet(
     now: float,
     headers: Mapping[str, str],
     only: str | None = None,
-    demand: Demand = ASK,
+    lease_request: LeaseRequest = ASK,
     outcome: Outcome = SUCCESS,
 ) -> str:
     """One attempt whose answer has this head; gives the key's name."""
-    lease = taken(pool, now, demand, only)
+    lease = taken(pool, now, lease_request, only)
     pool.answered(lease, headers, now)
     pool.release(lease, outcome, now)
     return lease.key.name

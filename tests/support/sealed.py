@@ -113,7 +113,7 @@ class Sealing:
         row = model_table().row(self.model)
         past = asyncio.run(self.memory.recollect(asked, scope, {self.model: row}))
         writer = Writer(asked, self.model, row, options or Options(), Lessons(), self.memory, past.get(self.model))
-        is_home = writer.recollection.account is None or writer.recollection.account.organisation == account
+        is_home = writer.recollection.account is None or writer.recollection.account.organization == account
         return writer(HostProfile(), is_home), writer
 
     def answered(

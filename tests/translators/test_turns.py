@@ -338,7 +338,7 @@ def test_thinking_of_the_new_account_goes_back_to_it() -> None:
 
     assert ['"B."' in thought for thought in thoughts(request.body)] == [True]
     assert writer.recollection.account is not None
-    assert writer.recollection.account.organisation == "b"
+    assert writer.recollection.account.organization == "b"
 
 
 def test_a_manual_model_thinks_on_where_its_thinking_is_known() -> None:
@@ -735,7 +735,7 @@ def test_whose_turns_they_are_is_told_by_the_latest() -> None:
     request, writer = loop.written(asked(*history, second, returned("toolu_2")), account="b")
 
     assert writer.recollection.account is not None
-    assert writer.recollection.account.organisation == "b"
+    assert writer.recollection.account.organization == "b"
     assert len(thoughts(request.body)) == 1
     assert flat(request.body)[: len(flat(loop.bodies[1]))] == flat(loop.bodies[1])
 

@@ -291,7 +291,7 @@ def test_what_is_wrong_with_the_pools_keys_is_for_the_log_and_not_for_the_caller
     assert "secret" not in failure.as_json().decode()
     assert message in failure.said
     assert failure.rule.retry
-    assert failure.rule.blame in (Blame.KEY, Blame.WORKSPACE, Blame.ORGANISATION)
+    assert failure.rule.blame in (Blame.KEY, Blame.WORKSPACE, Blame.ORGANIZATION)
     assert failure.rule.sdk_retry is False
     assert failure.rule.status != 401
 

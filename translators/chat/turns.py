@@ -58,7 +58,7 @@ class KeptTurn(Struct, frozen=True, array_like=True):
     """An answer as it is kept, with what it was made on (`ground`) and after (`parent`, a link, empty for none).
 
     A link is the key of a turn and a digest of its value: another answer in its place may show the same words.
-    `signer` is whose key it was: the organisation's id and the mark of the key.
+    `signer` is whose key it was: the organization's id and the mark of the key.
     """
 
     form: int

@@ -6,9 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
+from gateway.keypool import (
+    ABANDONED,
+    SUCCESS,
+    Account,
+    Key,
+    KeyPool,
+    Lease,
+    LeaseQueue,
+    LeaseRequest,
+    Outcome,
+    PoolSettings,
+)
 from gateway.keypool.host import SILENCE_SECONDS
-from gateway.keypool.stays import MOST_PATIENCE_SECONDS
+from gateway.keypool.sticky_waits import MOST_PATIENCE_SECONDS
 from gateway.keypool.strategies import StrategyName
 from tests.support.pools import MODEL, OTHER, STRATEGIES, fail, failed, head, meet, name_of, pool_of, state_of, taken
 from translators.errors import ErrorKind
@@ -29,8 +40,8 @@ def of(name: str) -> Account:
     return Account("", name.encode())
 
 
-def asks(account: Account | None, prefix: bytes | None = b"p", tokens: int = 0, caller: str = "") -> Demand:
-    return Demand(MODEL, tokens, prefix, caller, account=account)
+def asks(account: Account | None, prefix: bytes | None = b"p", tokens: int = 0, caller: str = "") -> LeaseRequest:
+    return LeaseRequest(MODEL, tokens, prefix, caller, account=account)
 
 
 def two_accounts(strategy: StrategyName = "affinity") -> KeyPool:
@@ -45,19 +56,19 @@ def two_accounts(strategy: StrategyName = "affinity") -> KeyPool:
 
 def warm(pool: KeyPool, name: str, prefix: bytes = b"p", tokens: int = 1_000) -> None:
     """A prompt gets into the cache where a key is."""
-    pool.release(taken(pool, 0, Demand(MODEL, tokens, prefix), name), CACHED, 0)
+    pool.release(taken(pool, 0, LeaseRequest(MODEL, tokens, prefix), name), CACHED, 0)
 
 
 # Whose key it is
 
 
-def test_a_key_whose_organisation_is_not_known_is_told_by_its_mark() -> None:
+def test_a_key_whose_organization_is_not_known_is_told_by_its_mark() -> None:
     pool = pool_of(key("a", "as we call it"), key("b"))
 
     assert [pool.account_of(taken(pool, 0, only=name)) for name in "ab"] == [of("a"), of("b")]
 
 
-def test_once_upstream_has_told_the_organisation_is_named() -> None:
+def test_once_upstream_has_told_the_organization_is_named() -> None:
     pool = pool_of(key("a"))
     lease = taken(pool, 0)
     pool.answered(lease, head("o"), 0)
@@ -175,7 +186,7 @@ def test_an_account_that_nobody_here_belongs_to_changes_nothing(strategy: Strate
         served = taken(with_account, 0, asks(NOBODYS, prefix)).key.name
 
         assert served == taken(without, 0, asks(None, prefix)).key.name
-        assert with_account.stay(0, asks(NOBODYS, prefix)) == without.stay(0, asks(None, prefix))
+        assert with_account.sticky_wait(0, asks(NOBODYS, prefix)) == without.sticky_wait(0, asks(None, prefix))
 
 
 @every_strategy
@@ -305,7 +316,7 @@ def test_a_failure_of_others_moves_nobody_out_of_the_account() -> None:
 @pytest.mark.parametrize(("other_host", "goes_to"), [("x", "a"), ("y", "b")])
 def test_nobody_is_sent_where_no_stream_begins_if_another_host_is_well(other_host: str, goes_to: str) -> None:
     pool = one_each("x", other_host)
-    taken(pool, 0, Demand(MODEL, streams=True), only="a")
+    taken(pool, 0, LeaseRequest(MODEL, streams=True), only="a")
 
     assert name_of(pool.acquire(SILENCE_SECONDS, asks(of("a")))) == "a"
     assert name_of(pool.acquire(SILENCE_SECONDS + 1, asks(of("a")))) == goes_to
@@ -342,7 +353,7 @@ def test_who_is_passed_over_for_an_account_has_not_had_a_turn() -> None:
 
 def test_looking_for_a_host_that_is_well_costs_nobody_a_turn() -> None:
     pool = pool_of(key("b", host="x"), key("c", host="x"), key("a", host="x"), strategy="weighted")
-    taken(pool, 0, Demand(MODEL, streams=True), only="b")
+    taken(pool, 0, LeaseRequest(MODEL, streams=True), only="b")
     before = [state.turns for state in pool.states]
     lease = pool.acquire(SILENCE_SECONDS + 1, asks(of("a")))
 
@@ -362,48 +373,48 @@ def at_their_limit(strategy: StrategyName = "affinity", *, cooling: float = 2.0)
 
 @every_strategy
 def test_an_account_that_is_ready_before_long_is_waited_for(strategy: StrategyName) -> None:
-    stay = at_their_limit(strategy).stay(0, asks(of("a1")))
+    sticky_wait = at_their_limit(strategy).sticky_wait(0, asks(of("a1")))
 
-    assert stay is not None
-    assert (stay.ready_at, stay.until) == (2.0, MOST_PATIENCE_SECONDS)
+    assert sticky_wait is not None
+    assert (sticky_wait.ready_at, sticky_wait.until) == (2.0, MOST_PATIENCE_SECONDS)
 
 
 def test_one_who_has_failed_there_waits_as_well_but_not_for_keys_that_are_excluded() -> None:
     pool = at_their_limit()
 
-    assert pool.stay(0, asks(of("a1")), avoid=frozenset({"a1"})) is not None
-    assert pool.stay(0, asks(of("a1")), exclude=frozenset({"a1"})) is not None
-    assert pool.stay(0, asks(of("a1")), exclude=frozenset({"a1", "a2"})) is None
+    assert pool.sticky_wait(0, asks(of("a1")), avoid=frozenset({"a1"})) is not None
+    assert pool.sticky_wait(0, asks(of("a1")), exclude=frozenset({"a1"})) is not None
+    assert pool.sticky_wait(0, asks(of("a1")), exclude=frozenset({"a1", "a2"})) is None
 
 
 def test_a_busy_account_is_waited_for_however_long_that_may_take() -> None:
     pool = pool_of(key("a", max_concurrency=1), key("b"))
     taken(pool, 0, only="a")
-    stay = pool.stay(0, asks(of("a")))
+    sticky_wait = pool.sticky_wait(0, asks(of("a")))
 
-    assert stay is not None
-    assert (stay.ready_at, stay.until) == (math.inf, MOST_PATIENCE_SECONDS)
+    assert sticky_wait is not None
+    assert (sticky_wait.ready_at, sticky_wait.until) == (math.inf, MOST_PATIENCE_SECONDS)
 
 
 def test_a_busy_key_whose_account_is_at_its_limit_for_long_is_not_waited_for() -> None:
     pool = pool_of(key("a1", "ours", max_concurrency=1), key("a2", "ours"), key("b"))
     taken(pool, 0, only="a1")
-    fail(pool, 0, failed(ErrorKind.KEY_REJECTED), only="a2", demand=Demand(OTHER))
-    busy = pool.stay(0, asks(of("a1")))
-    state_of(pool, "a1").organisation.allowance("sonnet-5", MODEL).cool(60)
+    fail(pool, 0, failed(ErrorKind.KEY_REJECTED), only="a2", lease_request=LeaseRequest(OTHER))
+    busy = pool.sticky_wait(0, asks(of("a1")))
+    state_of(pool, "a1").organization.rate_limits("sonnet-5", MODEL).cool(60)
 
     assert busy is not None
-    assert pool.stay(0, asks(of("a1"))) is None
+    assert pool.sticky_wait(0, asks(of("a1"))) is None
 
 
 def test_an_overload_that_is_over_soon_is_waited_for() -> None:
     pool = one_each("x", "y")
     for lease in [taken(pool, 0, only="a") for _ in range(5)]:
         pool.release(lease, failed(ErrorKind.OVERLOADED), 0)
-    stay = pool.stay(0, asks(of("a")))
+    sticky_wait = pool.sticky_wait(0, asks(of("a")))
 
-    assert stay is not None
-    assert stay.ready_at == 1.0
+    assert sticky_wait is not None
+    assert sticky_wait.ready_at == 1.0
 
 
 @pytest.mark.parametrize(
@@ -419,7 +430,7 @@ def test_what_takes_long_or_does_not_pass_is_not_waited_for(kind: ErrorKind, sec
     pool = one_each("x", "y")
     fail(pool, 0, failed(kind, seconds), only="a")
 
-    assert pool.stay(0, asks(of("a"))) is None
+    assert pool.sticky_wait(0, asks(of("a"))) is None
     assert name_of(pool.acquire(0, asks(of("a")))) == "b"
 
 
@@ -427,110 +438,112 @@ def test_where_all_keys_are_of_the_account_there_is_nothing_to_wait_for() -> Non
     pool = pool_of(key("a", "ours"), key("b", "ours"), strategy="weighted")
     fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 1.0), only="a")
 
-    assert pool.stay(0, asks(of("a"))) is None
+    assert pool.sticky_wait(0, asks(of("a"))) is None
 
 
-# In line
+# In the queue
 
 
-def waiting(pool: KeyPool, now: float, *demands: tuple[str, Demand]) -> WaitingLine[str]:
-    line: WaitingLine[str] = WaitingLine(pool, 100)
-    for waiter, demand in demands:
-        assert line.join(waiter, demand, stay=pool.stay(now, demand))
-    return line
+def waiting(pool: KeyPool, now: float, *lease_requests: tuple[str, LeaseRequest]) -> LeaseQueue[str]:
+    queue: LeaseQueue[str] = LeaseQueue(pool, 100)
+    for waiter, lease_request in lease_requests:
+        assert queue.join(waiter, lease_request, sticky_wait=pool.sticky_wait(now, lease_request))
+    return queue
 
 
-def served(line: WaitingLine[str], now: float) -> list[tuple[str, str]]:
-    return [(waiter, lease.key.name) for waiter, lease in line.serve(now)]
+def served(queue: LeaseQueue[str], now: float) -> list[tuple[str, str]]:
+    return [(waiter, lease.key.name) for waiter, lease in queue.serve(now)]
 
 
 def test_who_waits_for_its_account_is_served_there_as_soon_as_it_is_ready() -> None:
-    line = waiting(at_their_limit(), 0, ("w", asks(of("a1"))))
-    at_first = served(line, 0)
-    moment = line.wake_at()
+    queue = waiting(at_their_limit(), 0, ("w", asks(of("a1"))))
+    at_first = served(queue, 0)
+    moment = queue.wake_at()
 
-    assert at_first == served(line, moment - 0.001) == []
+    assert at_first == served(queue, moment - 0.001) == []
     assert moment == 2.0
-    assert served(line, moment) in ([("w", "a1")], [("w", "a2")])
+    assert served(queue, moment) in ([("w", "a1")], [("w", "a2")])
 
 
 def test_who_waits_for_too_long_goes_elsewhere_and_no_later() -> None:
     pool = pool_of(key("a", max_concurrency=1), key("b"))
     taken(pool, 0, only="a")
-    line = waiting(pool, 0, ("w", asks(of("a"))))
-    at_first = served(line, 0)
-    moment = line.wake_at()
+    queue = waiting(pool, 0, ("w", asks(of("a"))))
+    at_first = served(queue, 0)
+    moment = queue.wake_at()
 
-    assert at_first == served(line, moment - 0.001) == []
+    assert at_first == served(queue, moment - 0.001) == []
     assert moment == MOST_PATIENCE_SECONDS
-    assert served(line, moment) == [("w", "b")]
+    assert served(queue, moment) == [("w", "b")]
 
 
 def test_who_turns_out_to_wait_in_vain_goes_elsewhere_at_once() -> None:
     pool = at_their_limit()
-    line = waiting(pool, 0, ("w", asks(of("a1"))))
-    at_first = served(line, 0)
-    lease = taken(pool, 0, Demand(OTHER), only="a1")
+    queue = waiting(pool, 0, ("w", asks(of("a1"))))
+    at_first = served(queue, 0)
+    lease = taken(pool, 0, LeaseRequest(OTHER), only="a1")
     pool.answered(lease, head("o", requests=(50, 0)), 0.5)
     pool.release(lease, failed(ErrorKind.SPEND_LIMIT, 60), 0.5)
 
     assert at_first == []
-    assert served(line, 0.5) == [("w", "b")]
+    assert served(queue, 0.5) == [("w", "b")]
 
 
 def test_a_wait_that_grows_beyond_what_is_left_of_it_ends_at_once() -> None:
     pool = at_their_limit()
-    line = waiting(pool, 0, ("w", asks(of("a1"))))
-    at_first = served(line, 0)
+    queue = waiting(pool, 0, ("w", asks(of("a1"))))
+    at_first = served(queue, 0)
     # From now on the account is ready within the patience of one who comes now, but not of one who came before.
     lease = taken(pool, 2, only="a1")
-    line_before = len(line)
+    queue_before = len(queue)
     pool.answered(lease, {}, 2)
     pool.release(lease, failed(ErrorKind.RATE_LIMITED, 2), 2)
 
-    assert (at_first, line_before) == ([], 1)
-    assert served(line, 2) == [("w", "b")]
+    assert (at_first, queue_before) == ([], 1)
+    assert served(queue, 2) == [("w", "b")]
 
 
 def test_others_pass_who_waits_for_its_account() -> None:
-    line = waiting(at_their_limit(), 0, ("stays", asks(of("a1"))), ("goes", asks(None)), ("at home", asks(of("b"))))
+    queue = waiting(at_their_limit(), 0, ("stays", asks(of("a1"))), ("goes", asks(None)), ("at home", asks(of("b"))))
 
-    assert sorted(served(line, 0)) == [("at home", "b"), ("goes", "b")]
-    assert len(line) == 1
+    assert sorted(served(queue, 0)) == [("at home", "b"), ("goes", "b")]
+    assert len(queue) == 1
 
 
 def test_who_waits_for_certain_keys_of_the_account_lets_others_pass() -> None:
     pool = pool_of(key("a1", "ours", max_concurrency=1), key("a2", "ours", max_concurrency=1), key("b"))
     first, second = taken(pool, 0, only="a1"), taken(pool, 0, only="a2")
-    line: WaitingLine[str] = WaitingLine(pool, 9)
+    queue: LeaseQueue[str] = LeaseQueue(pool, 9)
     without_a2 = frozenset({"a2"})
-    line.join("picky", asks(of("a1")), exclude=without_a2, stay=pool.stay(0, asks(of("a1")), exclude=without_a2))
-    line.join("any", asks(of("a1"), caller="c"), stay=pool.stay(0, asks(of("a1"))))
-    at_first = served(line, 0)
+    queue.join(
+        "picky", asks(of("a1")), exclude=without_a2, sticky_wait=pool.sticky_wait(0, asks(of("a1")), exclude=without_a2)
+    )
+    queue.join("any", asks(of("a1"), caller="c"), sticky_wait=pool.sticky_wait(0, asks(of("a1"))))
+    at_first = served(queue, 0)
     pool.release(second, SUCCESS, 0.5)
-    then = served(line, 0.5)
+    then = served(queue, 0.5)
     pool.release(first, SUCCESS, 0.6)
 
     assert (at_first, then) == ([], [("any", "a2")])
-    assert served(line, 0.6) == [("picky", "a1")]
+    assert served(queue, 0.6) == [("picky", "a1")]
 
 
 def test_a_place_that_becomes_free_goes_to_who_waits_for_it_in_turn_with_all_others() -> None:
-    """However much happens elsewhere, and although those lines are not looked at every time."""
+    """However much happens elsewhere, and although those queues are not looked at every time."""
     pool = pool_of(key("a", max_concurrency=1), key("b", max_concurrency=1))
     ours, theirs = taken(pool, 0, only="a"), taken(pool, 0, only="b")
-    line = waiting(pool, 0, *((f"free {n}", asks(None)) for n in range(9)), ("pinned", asks(of("a"))))
+    queue = waiting(pool, 0, *((f"free {n}", asks(None)) for n in range(9)), ("pinned", asks(of("a"))))
     order: list[tuple[str, str]] = []
     now = 0.0
     while len(order) < 4:
         now += 0.001
         # Something always happens.
         pool.release(theirs, SUCCESS, now)
-        ((waiter, theirs),) = line.serve(now)
+        ((waiter, theirs),) = queue.serve(now)
         order.append((waiter, theirs.key.name))
         now += 0.001
         pool.release(ours, SUCCESS, now)
-        ((waiter, ours),) = line.serve(now)
+        ((waiter, ours),) = queue.serve(now)
         order.append((waiter, ours.key.name))
 
     assert ("pinned", "a") in order
@@ -541,62 +554,62 @@ def test_who_has_waited_in_vain_stands_before_those_who_come_later() -> None:
     pool = pool_of(key("a", max_concurrency=1), key("b", max_concurrency=1))
     taken(pool, 0, only="a")
     other = taken(pool, 0, only="b")
-    line = waiting(pool, 0, ("w", asks(of("a"))))
-    at_first = served(line, 0)
-    before = line.has_line(asks(None))
-    too_late = served(line, MOST_PATIENCE_SECONDS)
+    queue = waiting(pool, 0, ("w", asks(of("a"))))
+    at_first = served(queue, 0)
+    before = queue.has_queue(asks(None))
+    too_late = served(queue, MOST_PATIENCE_SECONDS)
 
     assert (at_first, before, too_late) == ([], False, [])
-    assert line.has_line(asks(None))
-    assert line.wake_at() == math.inf
+    assert queue.has_queue(asks(None))
+    assert queue.wake_at() == math.inf
     pool.release(other, SUCCESS, 4)
-    assert served(line, 4) == [("w", "b")]
-    assert not line.has_line(asks(None))
+    assert served(queue, 4) == [("w", "b")]
+    assert not queue.has_queue(asks(None))
 
 
 def test_who_waits_in_vain_with_nowhere_to_go_stands_with_all_others() -> None:
     pool = pool_of(key("a", max_concurrency=1), key("b", max_concurrency=1))
     ours, theirs = taken(pool, 0, only="a"), taken(pool, 0, only="b")
-    line = waiting(pool, 0, ("w", asks(of("a"))))
-    before = (served(line, 0), line.has_line(asks(None)))
+    queue = waiting(pool, 0, ("w", asks(of("a"))))
+    before = (served(queue, 0), queue.has_queue(asks(None)))
     pool.release(ours, failed(ErrorKind.KEY_REJECTED), 0.5)
-    then = (served(line, 0.5), line.has_line(asks(None)))
+    then = (served(queue, 0.5), queue.has_queue(asks(None)))
     pool.release(theirs, SUCCESS, 0.6)
 
     assert (before, then) == (([], False), ([], True))
-    assert served(line, 0.6) == [("w", "b")]
+    assert served(queue, 0.6) == [("w", "b")]
 
 
 def test_whoever_has_waited_longest_is_looked_at_in_time_wherever_it_stands() -> None:
     pool = pool_of(key("a", max_concurrency=1), key("b"))
     taken(pool, 0, only="a")
-    line: WaitingLine[str] = WaitingLine(pool, 9)
+    queue: LeaseQueue[str] = LeaseQueue(pool, 9)
     for waiter, caller, joined_at in (("early", "x", 0), ("first", "y", 1), ("later", "x", 2)):
-        demand = asks(of("a"), caller=caller)
-        line.join(waiter, demand, stay=pool.stay(joined_at, demand))
-    line.leave("early")
+        lease_request = asks(of("a"), caller=caller)
+        queue.join(waiter, lease_request, sticky_wait=pool.sticky_wait(joined_at, lease_request))
+    queue.leave("early")
     now = 2.5
-    found = served(line, now)
+    found = served(queue, now)
     while not found:
-        now = line.wake_at()
-        found = served(line, now)
+        now = queue.wake_at()
+        found = served(queue, now)
 
     assert (now, found) == (1 + MOST_PATIENCE_SECONDS, [("first", "b")])
-    assert line.wake_at() == 2 + MOST_PATIENCE_SECONDS
+    assert queue.wake_at() == 2 + MOST_PATIENCE_SECONDS
 
 
 def test_those_who_cannot_use_the_account_do_not_hold_up_who_waits_for_it() -> None:
     pool = pool_of(key("a", max_concurrency=1), key("b", max_concurrency=1))
     lease = taken(pool, 0, only="a")
     taken(pool, 0, only="b")
-    line: WaitingLine[str] = WaitingLine(pool, 99)
-    line.join("picky", asks(None), exclude=frozenset("a"))
+    queue: LeaseQueue[str] = LeaseQueue(pool, 99)
+    queue.join("picky", asks(None), exclude=frozenset("a"))
     for number in range(12):
-        line.join(f"pinned {number}", asks(of("a")), stay=pool.stay(0, asks(of("a"))))
+        queue.join(f"pinned {number}", asks(of("a")), sticky_wait=pool.sticky_wait(0, asks(of("a"))))
     order = []
     for number in range(12):
         pool.release(lease, SUCCESS, 0.1 * number)
-        ((waiter, lease),) = line.serve(0.1 * number)
+        ((waiter, lease),) = queue.serve(0.1 * number)
         order.append(waiter)
 
     assert order == [f"pinned {number}" for number in range(12)]
@@ -609,8 +622,8 @@ def test_who_waits_for_its_account_is_not_passed_by_small_requests_that_may_go_e
     pool = pool_of(key("a"), key("b", priority=1), strategy=strategy)
     for name, left in (("a", 0), ("b", 60_000)):
         # 1,000 tokens a second, of which two hundredths of a minute's worth are never used.
-        meet(pool, 0, head(f"o{name}", requests=(9_000, 9_000), input_tokens=(60_000, left)), name, Demand(MODEL))
-    line = waiting(pool, 1.2, ("pinned", asks(of("a"), tokens=2_000)))
+        meet(pool, 0, head(f"o{name}", requests=(9_000, 9_000), input_tokens=(60_000, left)), name, LeaseRequest(MODEL))
+    queue = waiting(pool, 1.2, ("pinned", asks(of("a"), tokens=2_000)))
     now, found = 1.2, list[tuple[str, str]]()
     while not found:
         now += 0.02
@@ -619,11 +632,11 @@ def test_who_waits_for_its_account_is_not_passed_by_small_requests_that_may_go_e
         # Without an answer it would cost nothing.
         pool.answered(lease, {}, now)
         pool.release(lease, SUCCESS, now)
-        found = served(line, now)
+        found = served(queue, now)
 
     assert found == [("pinned", "a")]
     assert now < 1.2 + MOST_PATIENCE_SECONDS
-    assert state_of(pool, "a").organisation.awaited == {}
+    assert state_of(pool, "a").organization.awaited == {}
 
 
 def test_conversations_of_an_account_do_not_keep_others_from_its_keys() -> None:
@@ -631,15 +644,15 @@ def test_conversations_of_an_account_do_not_keep_others_from_its_keys() -> None:
     pool = pool_of(key("a", max_concurrency=1), key("b"))
     fail(pool, 0, failed(ErrorKind.KEY_REJECTED), only="b")
     leases: list[Lease] = [taken(pool, 0, only="a")]
-    line: WaitingLine[str] = WaitingLine(pool, 1000)
+    queue: LeaseQueue[str] = LeaseQueue(pool, 1000)
     got: Counter[str] = Counter()
     now = 0.0
     for number in range(300):
-        for kind, demand in (("pinned", asks(of("a"))), ("free", asks(None))):
-            line.join(f"{kind} {number}", demand, stay=pool.stay(now, demand))
+        for kind, lease_request in (("pinned", asks(of("a"))), ("free", asks(None))):
+            queue.join(f"{kind} {number}", lease_request, sticky_wait=pool.sticky_wait(now, lease_request))
         now += 0.01
         pool.release(leases.pop(), SUCCESS, now)
-        for waiter, lease in line.serve(now):
+        for waiter, lease in queue.serve(now):
             got[waiter.split()[0]] += 1
             leases.append(lease)
 

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, Outcome
+from gateway.keypool import ABANDONED, SUCCESS, Key, KeyPool, Lease, LeaseRequest, Outcome
 from gateway.keypool.domains import Workspace
 from gateway.keypool.ring import Ring
 from gateway.keypool.strategies import StrategyName
@@ -168,12 +168,12 @@ def test_only_the_latest_prefixes_are_remembered() -> None:
 # Choosing by affinity
 
 
-def asks(prefix: bytes | None, tokens: int = 0) -> Demand:
-    return Demand(MODEL, tokens, prefix)
+def asks(prefix: bytes | None, tokens: int = 0) -> LeaseRequest:
+    return LeaseRequest(MODEL, tokens, prefix)
 
 
-def served(pool: KeyPool, now: float, demand: Demand, usage: Usage = CACHED) -> str:
-    lease = taken(pool, now, demand)
+def served(pool: KeyPool, now: float, lease_request: LeaseRequest, usage: Usage = CACHED) -> str:
+    lease = taken(pool, now, lease_request)
     pool.release(lease, Outcome.success(usage), now)
     return lease.key.name
 
@@ -201,8 +201,8 @@ def test_within_a_workspace_the_least_busy_key_serves() -> None:
     assert Counter(name_of(pool.acquire(0, asks(b"p"))) for _ in range(9)) == {"a": 3, "b": 3, "c": 3}
 
 
-def hot(pool: KeyPool, now: float, count: int, demand: Demand) -> list[Lease]:
-    return [taken(pool, now, demand) for _ in range(count)]
+def hot(pool: KeyPool, now: float, count: int, lease_request: LeaseRequest) -> list[Lease]:
+    return [taken(pool, now, lease_request) for _ in range(count)]
 
 
 def test_a_hot_prompt_spills_to_the_next_in_order_and_comes_back_home() -> None:
@@ -257,8 +257,8 @@ def test_a_warm_key_that_runs_low_is_still_asked_and_a_cold_one_is_not() -> None
     pool = pool_of("a", "b")
     first = served(pool, 0, asks(b"p"), Usage())
     (other,) = {"a", "b"} - {first}
-    meet(pool, 0, head(first, requests=(100, 9)), only=first, demand=asks(None))
-    meet(pool, 0, head(other, requests=(100, 90)), only=other, demand=asks(None))
+    meet(pool, 0, head(first, requests=(100, 9)), only=first, lease_request=asks(None))
+    meet(pool, 0, head(other, requests=(100, 90)), only=other, lease_request=asks(None))
     cold = name_of(pool.acquire(0, asks(b"p")))
     served_warm = taken(pool, 0, asks(b"q"), only=first)
     pool.release(served_warm, Outcome.success(CACHED), 0)
@@ -278,7 +278,7 @@ def test_a_suspect_host_with_many_keys_gives_way_to_another(strategy: StrategyNa
     bad = [Key(f"x{n}", host="x", workspace="x") for n in range(10)]
     pool = pool_of(*bad, Key("y", host="y", workspace="x", priority=1), strategy=strategy)
     taken(pool, 0, asks(None), only="y")
-    fail(pool, 0, failed(ErrorKind.UNREACHABLE), only="x0", demand=asks(None))
+    fail(pool, 0, failed(ErrorKind.UNREACHABLE), only="x0", lease_request=asks(None))
 
     assert name_of(pool.acquire(0, asks(b"p"))) == "y"
 
@@ -370,7 +370,7 @@ def test_the_order_of_keys_is_always_the_order_of_their_ranks(strategy: Strategy
 @pytest.mark.parametrize("strategy", ["affinity", "least_busy"])
 def test_a_key_that_comes_back_after_a_long_rest_shares_with_the_others(strategy: StrategyName) -> None:
     pool = pool_of("a", "b", strategy=strategy)
-    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 300), only="a", demand=asks(None))
+    fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 300), only="a", lease_request=asks(None))
     for _ in range(500):
         served(pool, 1, asks(None))
     at_once = [taken(pool, 400, asks(None)) for _ in range(10)]
@@ -379,8 +379,8 @@ def test_a_key_that_comes_back_after_a_long_rest_shares_with_the_others(strategy
     assert Counter(lease.key.name for lease in at_once) == {"a": 5, "b": 5}
 
 
-def test_homes_follow_the_limits_of_organisations() -> None:
-    """By keys alone the three of the small organisation would have three quarters of all homes."""
+def test_homes_follow_the_limits_of_organizations() -> None:
+    """By keys alone the three of the small organization would have three quarters of all homes."""
     small = [Key(f"s{number}", organization="small", workspace="small") for number in range(3)]
     pool = pool_of(*small, Key("big", organization="big", workspace="big"))
     for name, limit in (("s0", 1_000_000), ("big", 9_000_000)):

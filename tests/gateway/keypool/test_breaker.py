@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, Lease, WaitingLine
+from gateway.keypool import ABANDONED, SUCCESS, Key, KeyPool, Lease, LeaseQueue, LeaseRequest
 from gateway.keypool.breaker import (
     FAILURES_TO_OPEN,
     LONGEST_OPEN_ALONE_SECONDS,
@@ -10,13 +10,13 @@ from gateway.keypool.breaker import (
     SUSPICION_SECONDS,
     TRIAL_SECONDS,
 )
-from gateway.keypool.demand import Outcome
 from gateway.keypool.host import SILENCE_SECONDS
+from gateway.keypool.lease_request import Outcome
 from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, name_of, pool_of, state_of, taken
 from translators.errors import RULES, Blame, ErrorKind
 
 UNREACHABLE, OVERLOADED = failed(ErrorKind.UNREACHABLE), failed(ErrorKind.OVERLOADED)
-STREAM = Demand(MODEL, streams=True)
+STREAM = LeaseRequest(MODEL, streams=True)
 
 
 def opened(*keys: str, at: float = 100.0) -> KeyPool:
@@ -68,9 +68,9 @@ def test_overload_concerns_one_class_of_models_and_a_dead_network_all() -> None:
 
     assert overloaded.acquire(100, ASK) is None
     assert overloaded.why_none(100, ASK)[0] is ErrorKind.OVERLOADED
-    assert name_of(overloaded.acquire(100, Demand(OTHER))) == "a"
-    assert dead.acquire(100, Demand(OTHER)) is None
-    assert dead.why_none(100, Demand(OTHER))[0] is ErrorKind.UNREACHABLE
+    assert name_of(overloaded.acquire(100, LeaseRequest(OTHER))) == "a"
+    assert dead.acquire(100, LeaseRequest(OTHER)) is None
+    assert dead.why_none(100, LeaseRequest(OTHER))[0] is ErrorKind.UNREACHABLE
 
 
 def test_other_hosts_are_not_concerned() -> None:
@@ -137,20 +137,20 @@ def waits_of(pool: KeyPool, now: float, outcome: Outcome = UNREACHABLE) -> list[
 # One request's attempts
 
 
-def request(model: str = MODEL) -> Demand:
+def request(model: str = MODEL) -> LeaseRequest:
     """What the attempts of one request ask for."""
-    return Demand(model, blamed=[])
+    return LeaseRequest(model, blamed=[])
 
 
 @pytest.mark.parametrize("outcome", [UNREACHABLE, OVERLOADED])
 def test_one_request_counts_once_however_often_it_fails(outcome: Outcome) -> None:
     pool, own = pool_of("a"), request()
     for _ in range(3 * FAILURES_TO_OPEN):
-        fail(pool, 100, outcome, demand=own)
+        fail(pool, 100, outcome, lease_request=own)
     for _ in range(FAILURES_TO_OPEN - 2):
-        fail(pool, 100, outcome, demand=request())
+        fail(pool, 100, outcome, lease_request=request())
     still = pool.acquire(100, ASK)
-    fail(pool, 100, outcome, demand=request())
+    fail(pool, 100, outcome, lease_request=request())
 
     assert still is not None
     assert pool.acquire(100, ASK) is None
@@ -169,11 +169,11 @@ def test_what_a_request_repeats_does_not_hide_that_most_attempts_fail() -> None:
 @pytest.mark.parametrize("outcome", [UNREACHABLE, OVERLOADED])
 def test_a_request_is_no_trial_of_what_it_has_opened(outcome: Outcome) -> None:
     pool, own = pool_of("a"), request()
-    for demand in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
-        fail(pool, 100, outcome, demand=demand)
+    for lease_request in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
+        fail(pool, 100, outcome, lease_request=lease_request)
     before = pool.acquire(101, own)
     reason = pool.why_none(101, own)
-    fail(pool, 101, SUCCESS, demand=request())
+    fail(pool, 101, SUCCESS, lease_request=request())
 
     assert before is None
     assert reason == (outcome.kind, float("inf"))
@@ -184,10 +184,10 @@ def test_a_request_is_no_trial_of_what_it_has_opened(outcome: Outcome) -> None:
 def test_a_trial_that_fails_is_its_requests_last(outcome: Outcome) -> None:
     pool, own = pool_of("a"), request()
     for _ in range(FAILURES_TO_OPEN):
-        fail(pool, 100, outcome, demand=request())
-    fail(pool, 101, outcome, demand=own)
+        fail(pool, 100, outcome, lease_request=request())
+    fail(pool, 101, outcome, lease_request=own)
     trial = pool.acquire(103, own)
-    fail(pool, 103, outcome, demand=request())
+    fail(pool, 103, outcome, lease_request=request())
 
     assert trial is None
     # Others have opened it since.
@@ -196,20 +196,20 @@ def test_a_trial_that_fails_is_its_requests_last(outcome: Outcome) -> None:
 
 def test_a_request_that_has_opened_one_hosts_breaker_goes_to_the_other_host() -> None:
     pool, own = pool_of(Key("a", host="x"), Key("b", host="y")), request()
-    for demand in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
-        fail(pool, 100, UNREACHABLE, only="a", demand=demand)
+    for lease_request in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
+        fail(pool, 100, UNREACHABLE, only="a", lease_request=lease_request)
 
     assert [name_of(pool.acquire(200, own)) for _ in range(2)] == ["b", "b"]
 
 
 def test_who_waits_for_others_to_try_lets_them_pass() -> None:
     pool, own = pool_of("a"), request()
-    for demand in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
-        fail(pool, 100, UNREACHABLE, demand=demand)
-    line: WaitingLine[str] = WaitingLine(pool, 10)
-    line.join("own", own)
-    line.join("other", request())
-    early, late = line.serve(100.5), line.serve(101)
+    for lease_request in [*(request() for _ in range(FAILURES_TO_OPEN - 1)), own]:
+        fail(pool, 100, UNREACHABLE, lease_request=lease_request)
+    queue: LeaseQueue[str] = LeaseQueue(pool, 10)
+    queue.join("own", own)
+    queue.join("other", request())
+    early, late = queue.serve(100.5), queue.serve(101)
 
     assert (early, [waiter for waiter, _ in late]) == ([], ["other"])
 
@@ -282,7 +282,7 @@ def test_a_host_that_is_overloaded_is_there_for_other_classes() -> None:
     pool = opened()
     fail(pool, 101, OVERLOADED)
 
-    assert [name_of(pool.acquire(101, Demand(OTHER))) for _ in range(2)] == ["a", "a"]
+    assert [name_of(pool.acquire(101, LeaseRequest(OTHER))) for _ in range(2)] == ["a", "a"]
 
 
 def test_a_trial_of_a_class_whose_connection_failed_gives_way_to_the_next() -> None:
@@ -306,10 +306,10 @@ def test_an_old_trial_does_not_end_the_one_that_came_after_it() -> None:
 def test_a_breaker_is_not_forgotten_for_names_that_callers_invent() -> None:
     pool = pool_of("a")
     for _ in range(FAILURES_TO_OPEN + 8):
-        fail(pool, 100, OVERLOADED, demand=Demand(MODEL)) if pool.acquire(100, ASK) else None
+        fail(pool, 100, OVERLOADED, lease_request=LeaseRequest(MODEL)) if pool.acquire(100, ASK) else None
     assert pool.acquire(100, ASK) is None
     for number in range(1000):
-        fail(pool, 100, SUCCESS, demand=Demand(f"invented-{number}"))
+        fail(pool, 100, SUCCESS, lease_request=LeaseRequest(f"invented-{number}"))
 
     assert pool.acquire(100, ASK) is None
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.keypool import SUCCESS, Demand, Key, KeyPool, Outcome
+from gateway.keypool import SUCCESS, Key, KeyPool, LeaseRequest, Outcome
 from gateway.keypool.domains import Workspace
 from gateway.keypool.host import MAX_NOTED_MODELS
 from tests.support.pools import ASK, MODEL, OTHER, SIBLING, fail, failed, head, meet, name_of, pool_of, state_of, taken
@@ -10,12 +10,12 @@ from translators.errors import ErrorKind
 from translators.usage import Usage
 
 EMPTY = (50, 0)
-PROMPT = Demand(MODEL, 1_000, prefix=b"p")
+PROMPT = LeaseRequest(MODEL, 1_000, prefix=b"p")
 CACHED = Outcome.success(Usage(cache_write_tokens=900))
 
 
 def organizations(pool: KeyPool) -> dict[str, str]:
-    return {state.key.name: state.organisation.name for state in pool.states}
+    return {state.key.name: state.organization.name for state in pool.states}
 
 
 def workspaces(pool: KeyPool) -> dict[str, str]:
@@ -23,7 +23,7 @@ def workspaces(pool: KeyPool) -> dict[str, str]:
 
 
 def counts(pool: KeyPool) -> dict[str, int]:
-    return {organisation.name: len(organisation.states) for organisation in pool.organisations}
+    return {organization.name: len(organization.states) for organization in pool.organizations}
 
 
 def test_keys_are_alone_until_upstream_says_whose_they_are() -> None:
@@ -34,7 +34,7 @@ def test_keys_are_alone_until_upstream_says_whose_they_are() -> None:
     assert len(set(organizations(pool).values())) == 2
 
 
-def test_keys_of_one_organisation_share_its_limits_once_it_is_known() -> None:
+def test_keys_of_one_organization_share_its_limits_once_it_is_known() -> None:
     pool = pool_of("a", "b", "c")
     for name, organization in zip("abc", "oop", strict=True):
         meet(pool, 0, head(organization), only=name)
@@ -55,8 +55,12 @@ def test_what_was_learned_before_the_name_was_known_stays_known() -> None:
     assert pool.acquire(60, ASK) is not None
 
 
-@pytest.mark.parametrize(("kind", "demand"), [(ErrorKind.RATE_LIMITED, ASK), (ErrorKind.SPEND_LIMIT, Demand(OTHER))])
-def test_cooling_goes_along_when_two_organisations_turn_out_to_be_one(kind: ErrorKind, demand: Demand) -> None:
+@pytest.mark.parametrize(
+    ("kind", "lease_request"), [(ErrorKind.RATE_LIMITED, ASK), (ErrorKind.SPEND_LIMIT, LeaseRequest(OTHER))]
+)
+def test_cooling_goes_along_when_two_organizations_turn_out_to_be_one(
+    kind: ErrorKind, lease_request: LeaseRequest
+) -> None:
     pool = pool_of("a", "b")
     lease = taken(pool, 0, only="b")
     # An answer from the edge of the network does not say whose key it was.
@@ -64,8 +68,8 @@ def test_cooling_goes_along_when_two_organisations_turn_out_to_be_one(kind: Erro
     meet(pool, 1, head("o"), only="a")
     pool.answered(lease, head("o"), 1)
 
-    assert pool.acquire(59, demand) is None
-    assert pool.acquire(60, demand) is not None
+    assert pool.acquire(59, lease_request) is None
+    assert pool.acquire(60, lease_request) is not None
 
 
 def test_a_429_cools_whose_key_it_is_by_then() -> None:
@@ -82,7 +86,7 @@ def test_a_429_cools_whose_key_it_is_by_then() -> None:
 
 def test_a_model_whose_limits_turn_out_to_be_its_own_cools_as_long_as_was_said() -> None:
     pool = pool_of("a")
-    lease, straggler = taken(pool, 0), taken(pool, 0, Demand(SIBLING))
+    lease, straggler = taken(pool, 0), taken(pool, 0, LeaseRequest(SIBLING))
     meet(pool, 0, head("o", requests=(50, 40)))
     fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60))
     pool.answered(straggler, head("o", requests=(9, 9)), 0)
@@ -102,7 +106,7 @@ def test_a_shorter_cooling_that_goes_along_does_not_shorten_a_longer_one() -> No
     assert pool.acquire(59, ASK) is None
 
 
-def test_a_429_cools_the_organisation_that_its_own_head_names() -> None:
+def test_a_429_cools_the_organization_that_its_own_head_names() -> None:
     pool = pool_of("a", "b")
     meet(pool, 0, head("o"), only="b")
     meet(pool, 0, head("o"), only="a", outcome=failed(ErrorKind.RATE_LIMITED, 60))
@@ -131,7 +135,7 @@ def test_upstream_knows_better_than_the_configuration() -> None:
     assert counts(pool) == {"o": 1, "p": 1}
 
 
-def test_a_default_workspace_is_the_organisations_own() -> None:
+def test_a_default_workspace_is_the_organizations_own() -> None:
     pool = pool_of("a", "b", Key("c", workspace="team"))
     for name in "abc":
         meet(pool, 0, head("o"), only=name)
@@ -183,7 +187,7 @@ def test_a_workspace_that_has_become_another_is_that_one_however_often() -> None
 def test_a_cache_that_was_seen_before_two_workspaces_turned_out_to_be_one_is_still_known() -> None:
     pool = pool_of("a", "b", "c")
     lease = taken(pool, 0, only="b")
-    meet(pool, 0, {}, only="b", demand=PROMPT, outcome=CACHED)
+    meet(pool, 0, {}, only="b", lease_request=PROMPT, outcome=CACHED)
     meet(pool, 0, head("o", "w"), only="a")
     pool.answered(lease, head("o", "w"), 0)
 
@@ -205,7 +209,7 @@ def test_a_key_that_comes_back_is_known_by_what_it_was_called() -> None:
     assert workspaces(pool) == {"a": "w", "b": "w"}
 
 
-def test_a_new_secret_of_another_organisation_moves_only_that_key() -> None:
+def test_a_new_secret_of_another_organization_moves_only_that_key() -> None:
     pool = pool_of("a", "b")
     for name in "ab":
         meet(pool, 0, head("o", "w"), only=name)
@@ -216,7 +220,7 @@ def test_a_new_secret_of_another_organisation_moves_only_that_key() -> None:
     assert workspaces(pool) == {"a": "w", "b": "v"}
 
 
-def test_an_organisation_outlives_its_leaving_keys_as_long_as_one_stays() -> None:
+def test_an_organization_outlives_its_leaving_keys_as_long_as_one_stays() -> None:
     pool = pool_of("a", "b", "c")
     for name in "ab":
         meet(pool, 0, head("o"), only=name)
@@ -242,11 +246,17 @@ def test_an_answer_for_a_key_that_is_gone_moves_nobody() -> None:
 def test_names_of_models_that_callers_make_up_are_not_kept_for_ever() -> None:
     pool = pool_of("a", "b")
     for number in range(2 * MAX_NOTED_MODELS):
-        meet(pool, number, head("o", "w", requests=(100_000, 90_000)), demand=Demand(f"made-up-{number}"), only="a")
+        meet(
+            pool,
+            number,
+            head("o", "w", requests=(100_000, 90_000)),
+            lease_request=LeaseRequest(f"made-up-{number}"),
+            only="a",
+        )
     meet(pool, 9_999, head("p", "v", requests=(50, 40)), only="b")
 
-    assert len(pool._members._measures) <= MAX_NOTED_MODELS
-    assert all(workspace.capacity > 0 for workspace in pool._members._workspaces.values())
+    assert len(pool._registry._measures) <= MAX_NOTED_MODELS
+    assert all(workspace.capacity > 0 for workspace in pool._registry._workspaces.values())
 
 
 def test_keys_of_one_host_share_its_network_and_keep_sharing_after_a_change() -> None:
@@ -267,14 +277,14 @@ def test_keys_of_which_nobody_knows_whose_they_are_are_asked_about_once() -> Non
     assert pool.strangers() == ["b", "d"]
 
 
-def test_an_introduction_joins_the_keys_of_an_organisation() -> None:
+def test_an_introduction_joins_the_keys_of_an_organization() -> None:
     pool = pool_of("a", "b")
     pool.introduced("a", head("org"))
     pool.introduced("b", head("org"))
     pool.introduced("gone", head("org"))
 
-    assert [state.organisation.name for state in pool.states] == ["org", "org"]
-    assert state_of(pool, "a").organisation is state_of(pool, "b").organisation
+    assert [state.organization.name for state in pool.states] == ["org", "org"]
+    assert state_of(pool, "a").organization is state_of(pool, "b").organization
 
 
 def test_a_single_key_need_not_be_asked() -> None:

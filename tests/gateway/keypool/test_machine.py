@@ -8,13 +8,24 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from gateway.keypool import ABANDONED, SUCCESS, Account, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, WaitingLine
-from gateway.keypool.allowance import Allowance
+from gateway.keypool import (
+    ABANDONED,
+    SUCCESS,
+    Account,
+    Key,
+    KeyPool,
+    Lease,
+    LeaseQueue,
+    LeaseRequest,
+    Outcome,
+    PoolSettings,
+)
+from gateway.keypool.backoff import LONGEST_TOLD_SECONDS
 from gateway.keypool.domains import KeyState, Workspace
 from gateway.keypool.host import Host
 from gateway.keypool.obstacles import obstacle
-from gateway.keypool.rest import LONGEST_TOLD_SECONDS
-from gateway.keypool.stays import MOST_PATIENCE_SECONDS
+from gateway.keypool.rate_limits import RateLimits
+from gateway.keypool.sticky_waits import MOST_PATIENCE_SECONDS
 from tests.support.pools import MODEL, OTHER, SIBLING, STRATEGIES, failed, head
 from translators.errors import RULES, Blame, ErrorKind
 from translators.usage import Usage
@@ -24,7 +35,7 @@ MILLISECOND = 0.001
 # Sums of floats: a moment that was foretold may be off by that much.
 ROUNDING = 1e-6
 NEVER = math.inf
-# Lines before places are not looked at more often.
+# Queues before places are not looked at more often.
 MOMENT = 0.05
 # The mark of a name's other secret.
 SECOND = b"2"
@@ -41,10 +52,10 @@ class Out:
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """Somebody in line."""
+    """Somebody who waits."""
 
     number: int
-    demand: Demand
+    request: LeaseRequest
     exclude: frozenset[str]
     # Until when it waits for its account only.
     pinned_until: float = -NEVER
@@ -53,11 +64,11 @@ class Waiter:
     @property
     def alike(self) -> tuple[object, ...]:
         """Who has the same of all this is served in the order of coming."""
-        return self.demand.limit_class, self.demand.caller, self.demand.model, self.exclude
+        return self.request.limit_class, self.request.caller, self.request.model, self.exclude
 
 
 def true_owner(key: Key) -> tuple[str, str]:
-    """The organisation and workspace that a secret really belongs to."""
+    """The organization and workspace that a secret really belongs to."""
     if key.mark.endswith(SECOND):
         return "o3", "w3"
     return ("o1", "w1") if key.name in "ab" else ("o2", f"w-{key.name}")
@@ -96,8 +107,8 @@ lists_of_keys = st.lists(keys_of_any_kind, max_size=5, unique_by=lambda key: key
 accounts = st.builds(
     Account, st.sampled_from(["", "", "o1", "o2", "o3", "o4"]), st.sampled_from([b"", b"a", b"b", b"c", b"d", b"a2"])
 )
-demands = st.builds(
-    lambda model, tokens, prefix, caller, streams, account: Demand(
+lease_requests = st.builds(
+    lambda model, tokens, prefix, caller, streams, account: LeaseRequest(
         model, tokens, prefix, caller, streams=streams, account=account
     ),
     st.sampled_from(MODELS),
@@ -121,7 +132,7 @@ LIMITS = [kind for kind, rule in RULES.items() if rule.blame is Blame.KEY_LIMIT]
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """A pool and its line beside a model that knows less, and is surer of it."""
+    """A pool and its queue beside a model that knows less, and is surer of it."""
 
     outs = Bundle("outs")
 
@@ -131,12 +142,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.out: list[Out] = []
         self.queue: list[Waiter] = []
         self.joined = 0
-        self.touched: dict[int, Allowance | Workspace | Host] = {}
+        self.touched: dict[int, RateLimits | Workspace | Host] = {}
         # Of each key as it is configured now (by its state): what it was told.
         self.rejected: set[KeyState] = set()
         self.doubted: set[KeyState] = set()
         self.shut: dict[tuple[KeyState, str], float] = {}
-        # The same for what is shut since its organisation or workspace rests, which a new configuration ends.
+        # The same for what is shut since its organization or workspace rests, which a new configuration ends.
         self.resting: dict[tuple[KeyState, str], float] = {}
 
     @initialize(
@@ -148,25 +159,25 @@ class PoolMachine(RuleBasedStateMachine):
     def begin(self, keys: list[Key], strategy: str, share: float, size: int) -> None:
         self.share = share
         self.pool = KeyPool(keys, PoolSettings(strategy, share))  # type: ignore[arg-type]
-        self.line: WaitingLine[Waiter] = WaitingLine(self.pool, size)
+        self.lease_queue: LeaseQueue[Waiter] = LeaseQueue(self.pool, size)
 
     # Leases
 
-    @rule(target=outs, demand=demands, exclude=some_names, avoid=some_names)
-    def acquire(self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str]) -> Out | None:
-        ready = self._ready(demand, exclude)
-        self._check_stay(demand, exclude, avoid, ready)
+    @rule(target=outs, lease_request=lease_requests, exclude=some_names, avoid=some_names)
+    def acquire(self, lease_request: LeaseRequest, exclude: frozenset[str], avoid: frozenset[str]) -> Out | None:
+        ready = self._ready(lease_request, exclude)
+        self._check_stay(lease_request, exclude, avoid, ready)
         suspects = {
             state
             for state in ready
-            if state.host.is_suspect(demand.limit_class, self.now) or state.avoided_until > self.now
+            if state.host.is_suspect(lease_request.limit_class, self.now) or state.avoided_until > self.now
         }
         well = {state for state in ready if state not in suspects and state.key.name not in avoid}
-        own = self._own(demand).intersection(ready)
-        lease = self.pool.acquire(self.now, demand, exclude=exclude, avoid=avoid)
+        own = self._own(lease_request).intersection(ready)
+        lease = self.pool.acquire(self.now, lease_request, exclude=exclude, avoid=avoid)
         assert (lease is None) == (not ready)
         if lease is None:
-            self._check_foretold(demand, exclude)
+            self._check_foretold(lease_request, exclude)
             return None
         assert lease.key.name not in exclude
         if own and (own & well or not well):
@@ -180,52 +191,52 @@ class PoolMachine(RuleBasedStateMachine):
             assert all(state in suspects or state.key.name in avoid for state in among)
         return self._took(lease)
 
-    def _own(self, demand: Demand) -> set[KeyState]:
-        """The keys of a demand's account, looked at one by one."""
-        if demand.account is None:
+    def _own(self, lease_request: LeaseRequest) -> set[KeyState]:
+        """The keys of a request's account, looked at one by one."""
+        if lease_request.account is None:
             return set()
-        organisation, mark = demand.account
-        named = {state for state in self.pool.states if organisation and state.organisation.name == organisation}
-        marked = {state.organisation for state in self.pool.states if mark and state.key.mark == mark}
-        removed = self.pool._members._by_mark.get(mark)
+        organization, mark = lease_request.account
+        named = {state for state in self.pool.states if organization and state.organization.name == organization}
+        marked = {state.organization for state in self.pool.states if mark and state.key.mark == mark}
+        removed = self.pool._registry._by_mark.get(mark)
         if removed is not None and removed.is_gone:
             # It still tells whose keys are beside it.
-            marked = {removed.organisation}
-        return named or {state for state in self.pool.states if state.organisation in marked}
+            marked = {removed.organization}
+        return named or {state for state in self.pool.states if state.organization in marked}
 
     def _check_stay(
-        self, demand: Demand, exclude: frozenset[str], avoid: frozenset[str], ready: list[KeyState]
+        self, lease_request: LeaseRequest, exclude: frozenset[str], avoid: frozenset[str], ready: list[KeyState]
     ) -> None:
         """Who waits for its account does so where nobody of it is ready and somebody may be, and for a bounded time."""
-        own = self._own(demand)
-        stay = self.pool.stay(self.now, demand, exclude=exclude, avoid=avoid)
+        own = self._own(lease_request)
+        sticky_wait = self.pool.sticky_wait(self.now, lease_request, exclude=exclude, avoid=avoid)
         if own and len(own) < len(self.pool) and own.intersection(ready):
-            assert stay is not None
-            assert stay.ready_at == self.now
-        if stay is None or stay.organisation is None:
+            assert sticky_wait is not None
+            assert sticky_wait.ready_at == self.now
+        if sticky_wait is None or sticky_wait.organization is None:
             return
-        assert set(stay.organisation.states.values()) == own
-        assert stay.until == self.now + MOST_PATIENCE_SECONDS
-        assert (stay.ready_at == self.now) == bool(own.intersection(ready))
-        assert self.now <= stay.ready_at <= stay.until or stay.ready_at == NEVER
+        assert set(sticky_wait.organization.states.values()) == own
+        assert sticky_wait.until == self.now + MOST_PATIENCE_SECONDS
+        assert (sticky_wait.ready_at == self.now) == bool(own.intersection(ready))
+        assert self.now <= sticky_wait.ready_at <= sticky_wait.until or sticky_wait.ready_at == NEVER
         assert {state for state in own if state.key.name not in exclude and state not in self.rejected}
 
-    def _ready(self, demand: Demand, exclude: frozenset[str]) -> list[KeyState]:
+    def _ready(self, lease_request: LeaseRequest, exclude: frozenset[str]) -> list[KeyState]:
         """All keys that could serve, looked at one by one."""
-        caches = self.pool._warmth.caches(demand.prefix, self.now)
+        caches = self.pool._warmth.caches(lease_request.prefix, self.now)
 
-        def limits(state: KeyState) -> Allowance:
-            return state.organisation.allowance(demand.limit_class, demand.model)
+        def limits(state: KeyState) -> RateLimits:
+            return state.organization.rate_limits(lease_request.limit_class, lease_request.model)
 
         return [
             state
             for state in self.pool.states
-            if state.key.name not in exclude and obstacle(state, limits(state), demand, caches, self.now) is None
+            if state.key.name not in exclude and obstacle(state, limits(state), lease_request, caches, self.now) is None
         ]
 
     def _took(self, lease: Lease) -> Out:
         state = lease.state
-        model = lease.demand.model
+        model = lease.request.model
         before = sum(out.state is state for out in self.out)
         ceiling = lease.key.max_concurrency
         assert state in self.pool.states
@@ -240,30 +251,30 @@ class PoolMachine(RuleBasedStateMachine):
         return out
 
     def _touch(self, lease: Lease) -> None:
-        for thing in (lease.allowance, lease.workspace, lease.workspace.current(), lease.state.host):
+        for thing in (lease.rate_limits, lease.workspace, lease.workspace.current(), lease.state.host):
             self.touched[id(thing)] = thing
 
-    def _check_foretold(self, demand: Demand, exclude: frozenset[str], deep: int = 0) -> None:
+    def _check_foretold(self, lease_request: LeaseRequest, exclude: frozenset[str], deep: int = 0) -> None:
         """Nobody is ready before the moment that was told, and somebody is at that moment, or soon another is told."""
-        kind, seconds = self.pool.why_none(self.now, demand, exclude)
-        moment = self.pool.ready_at(self.now, demand, exclude)
+        kind, seconds = self.pool.why_none(self.now, lease_request, exclude)
+        moment = self.pool.ready_at(self.now, lease_request, exclude)
         assert seconds > 0
         assert moment > self.now
         if kind in (ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.UNREACHABLE):
             assert seconds == NEVER or seconds >= moment - self.now - ROUNDING
         if moment == NEVER:
             self.now += 3e7
-            assert not self._ready(demand, exclude)
+            assert not self._ready(lease_request, exclude)
             return
         if moment - MILLISECOND > self.now:
             self.now = moment - MILLISECOND
-            assert not self._ready(demand, exclude)
+            assert not self._ready(lease_request, exclude)
         self.now = moment + ROUNDING
-        lease = self.pool.acquire(self.now, demand, exclude=exclude)
+        lease = self.pool.acquire(self.now, lease_request, exclude=exclude)
         if lease is None:
             # Behind one obstacle there was another; they are not many.
             assert deep < 5
-            self._check_foretold(demand, exclude, deep + 1)
+            self._check_foretold(lease_request, exclude, deep + 1)
             return
         self._release(self._took(lease), ABANDONED)
 
@@ -292,14 +303,14 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(out=consumes(outs), usage=usages)
     def succeed(self, out: Out | None, usage: Usage | None) -> None:
         if out is not None and out in self.out:
-            self.shut.pop((out.state, out.lease.demand.model), None) if self._only_refused(out) else None
+            self.shut.pop((out.state, out.lease.request.model), None) if self._only_refused(out) else None
             self._release(out, Outcome.success(usage))
 
     def _only_refused(self, out: Out) -> bool:
         """Whether what is shut is shut since the model was refused, which an answer takes back."""
-        rest = out.state.model_rests.get(out.lease.demand.model)
-        place = out.state, out.lease.demand.model
-        return rest is not None and abs(rest.until - self.shut.get(place, 0.0)) < ROUNDING
+        backoff = out.state.model_backoffs.get(out.lease.request.model)
+        place = out.state, out.lease.request.model
+        return backoff is not None and abs(backoff.until - self.shut.get(place, 0.0)) < ROUNDING
 
     @rule(out=consumes(outs), usage=usages)
     def abandon(self, out: Out | None, usage: Usage | None) -> None:
@@ -316,7 +327,7 @@ class PoolMachine(RuleBasedStateMachine):
             self._answered(out, head(*owner), 429)
         self._release(out, failed(kind, seconds))
         for model in MODELS:
-            if Demand(model).limit_class == out.lease.demand.limit_class and model == out.lease.demand.model:
+            if LeaseRequest(model).limit_class == out.lease.request.limit_class and model == out.lease.request.model:
                 self._shut(out.state, model, 5.0 if seconds is None else min(seconds, LONGEST_TOLD_SECONDS))
 
     @rule(out=consumes(outs), kind=st.sampled_from(PASSING_KINDS), seconds=st.none() | moments, heard=st.booleans())
@@ -326,7 +337,7 @@ class PoolMachine(RuleBasedStateMachine):
         if heard and not out.is_answered:
             self._answered(out, head(*true_owner(out.lease.key)), 500)
         was_rejected = out.state in self.rejected
-        has_served = out.state.has_served(self.now, out.lease.demand.model)
+        has_served = out.state.has_served(self.now, out.lease.request.model)
         self._release(out, failed(kind, seconds))
         blame = RULES[kind].blame
         if blame is Blame.KEY and not was_rejected and out.state in self.pool.states:
@@ -334,8 +345,8 @@ class PoolMachine(RuleBasedStateMachine):
         elif blame is Blame.KEY_IN_DOUBT:
             self.doubted.add(out.state)
         elif blame is Blame.KEY_AND_MODEL and not has_served:
-            self._shut(out.state, out.lease.demand.model, 1.0)
-        elif blame in (Blame.ORGANISATION, Blame.WORKSPACE) and not out.lease.key.mark.endswith(SECOND):
+            self._shut(out.state, out.lease.request.model, 1.0)
+        elif blame in (Blame.ORGANIZATION, Blame.WORKSPACE) and not out.lease.key.mark.endswith(SECOND):
             for model in MODELS:
                 until = self.now + max(1.0, min(seconds or 0.0, LONGEST_TOLD_SECONDS))
                 self.resting[out.state, model] = max(self.resting.get((out.state, model), 0.0), until)
@@ -375,15 +386,19 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool.update(keys, pool_settings)
         self.resting.clear()
 
-    @rule(demand=demands, count=st.integers(2, 6), outcome=st.sampled_from([SUCCESS, ABANDONED]) | bad_outcomes)
-    def burst(self, demand: Demand, count: int, outcome: Outcome) -> None:
+    @rule(
+        lease_request=lease_requests,
+        count=st.integers(2, 6),
+        outcome=st.sampled_from([SUCCESS, ABANDONED]) | bad_outcomes,
+    )
+    def burst(self, lease_request: LeaseRequest, count: int, outcome: Outcome) -> None:
         """Several at once that all end alike."""
-        found = [self.pool.acquire(self.now, demand) for _ in range(count)]
+        found = [self.pool.acquire(self.now, lease_request) for _ in range(count)]
         outs = [self._took(lease) for lease in found if lease is not None]
         for out in outs:
             if outcome.is_success:
                 self._answered(out, head(*true_owner(out.lease.key)), 200)
-                self.shut.pop((out.state, demand.model), None) if self._only_refused(out) else None
+                self.shut.pop((out.state, lease_request.model), None) if self._only_refused(out) else None
             self._release(out, outcome)
 
     @rule(is_well=st.booleans())
@@ -404,25 +419,25 @@ class PoolMachine(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
-    # The line
+    # The queue
 
-    @rule(demand=demands, exclude=some_names, stays=st.booleans())
-    def join(self, demand: Demand, exclude: frozenset[str], stays: bool) -> None:
-        stay = self.pool.stay(self.now, demand, exclude=exclude) if stays else None
-        waiter = Waiter(self.joined, demand, exclude)
-        if stay is not None:
+    @rule(lease_request=lease_requests, exclude=some_names, stays=st.booleans())
+    def join(self, lease_request: LeaseRequest, exclude: frozenset[str], stays: bool) -> None:
+        sticky_wait = self.pool.sticky_wait(self.now, lease_request, exclude=exclude) if stays else None
+        waiter = Waiter(self.joined, lease_request, exclude)
+        if sticky_wait is not None:
             waiter.has_place = True
-            waiter.pinned_until = stay.until if stay.organisation is not None else -NEVER
+            waiter.pinned_until = sticky_wait.until if sticky_wait.organization is not None else -NEVER
         self.joined += 1
-        has_room = len(self.queue) < self.line.size
-        assert self.line.join(waiter, demand, exclude=exclude, stay=stay) == has_room
+        has_room = len(self.queue) < self.lease_queue.size
+        assert self.lease_queue.join(waiter, lease_request, exclude=exclude, sticky_wait=sticky_wait) == has_room
         if has_room:
             self.queue.append(waiter)
 
     @rule(place=st.integers(0, 3))
     def leave(self, place: int) -> None:
         if place < len(self.queue):
-            self.line.leave(self.queue.pop(place))
+            self.lease_queue.leave(self.queue.pop(place))
 
     @rule(target=outs)
     def serve(self) -> Out | None:
@@ -431,7 +446,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(target=outs)
     def wait_as_told(self) -> Out | None:
         self._serve()
-        moment = self.line.wake_at()
+        moment = self.lease_queue.wake_at()
         if moment == NEVER:
             return None
         assert moment > self.now
@@ -440,7 +455,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     def _serve(self) -> list[Out]:
         found = []
-        for waiter, lease in self.line.serve(self.now):
+        for waiter, lease in self.lease_queue.serve(self.now):
             alike = [other for other in self.queue if other.alike == waiter.alike and not other.has_place]
             assert waiter.has_place or alike[0] is waiter
             self.queue.remove(waiter)
@@ -448,9 +463,9 @@ class PoolMachine(RuleBasedStateMachine):
         pinned = [waiter for waiter in self.queue if waiter.pinned_until > -NEVER]
         # Whoever has waited for its account for long enough goes anywhere, and whoever has not is looked at by then.
         late = [waiter for waiter in pinned if waiter.pinned_until <= self.now]
-        assert all(self.line.waiters[waiter].place == "" for waiter in late)
-        staying = [waiter.pinned_until for waiter in pinned if self.line.waiters[waiter].place]
-        assert self.line.wake_at() <= min(staying, default=NEVER)
+        assert all(self.lease_queue.waiters[waiter].place == "" for waiter in late)
+        staying = [waiter.pinned_until for waiter in pinned if self.lease_queue.waiters[waiter].place]
+        assert self.lease_queue.wake_at() <= min(staying, default=NEVER)
         return found
 
     # What always holds
@@ -468,13 +483,13 @@ class PoolMachine(RuleBasedStateMachine):
         assert sum(workspace.in_flight for workspace in workspaces if workspace.merged_into is None) == len(self.out)
         for host in self.pool.hosts.values():
             mine = [out for out in self.out if out.state.host is host]
-            assert host.awaited == sum(out.lease.demand.streams and not out.is_answered for out in mine)
+            assert host.awaited == sum(out.lease.request.streams and not out.is_answered for out in mine)
 
     @invariant()
     def what_is_reserved_is_what_is_under_way(self) -> None:
         for thing in self.touched.values():
-            if isinstance(thing, Allowance):
-                mine = [out for out in self.out if out.lease.allowance is thing]
+            if isinstance(thing, RateLimits):
+                mine = [out for out in self.out if out.lease.rate_limits is thing]
                 unheard = [out for out in mine if not out.is_answered]
                 assert thing.in_flight == len(unheard)
                 assert thing._pending_input == sum(out.lease.input_tokens for out in unheard)
@@ -486,18 +501,22 @@ class PoolMachine(RuleBasedStateMachine):
             return
         states = set(self.pool.states)
         for prefix in (None, b"p"):
-            demand = Demand(MODEL, prefix=prefix)
-            assert set(self.pool._strategy.candidates(demand, self.pool._warmth.caches(prefix, self.now))) == states
-        for organisation in self.pool.organisations:
-            mine = {state for state in states if state.organisation is organisation}
-            assert set(organisation.states.values()) == mine
-            assert organisation.workspaces == {state.workspace for state in mine}
+            lease_request = LeaseRequest(MODEL, prefix=prefix)
+            assert (
+                set(self.pool._strategy.candidates(lease_request, self.pool._warmth.caches(prefix, self.now))) == states
+            )
+        for organization in self.pool.organizations:
+            mine = {state for state in states if state.organization is organization}
+            assert set(organization.states.values()) == mine
+            assert organization.workspaces == {state.workspace for state in mine}
             for prefix in (None, b"p"):
                 caches = self.pool._warmth.caches(prefix, self.now)
-                found = list(self.pool._strategy.candidates_of(organisation, Demand(MODEL, prefix=prefix), caches))
+                found = list(
+                    self.pool._strategy.candidates_of(organization, LeaseRequest(MODEL, prefix=prefix), caches)
+                )
                 assert set(found) == mine
-        assert {organisation.name: len(organisation.states) for organisation in self.pool.organisations} == Counter(
-            state.organisation.name for state in states
+        assert {organization.name: len(organization.states) for organization in self.pool.organizations} == Counter(
+            state.organization.name for state in states
         )
         for state in states:
             siblings = {other for other in states if other.workspace is state.workspace}
@@ -511,7 +530,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert account.key == out.lease.key.mark
             assert self.pool.is_of(out.lease, account)
             # What was configured differently since may be another account's by now.
-            beside = [other for other in self.out if other.state.organisation is out.state.organisation]
+            beside = [other for other in self.out if other.state.organization is out.state.organization]
             assert out.state.is_gone or all(
                 self.pool.is_of(out.lease, self.pool.account_of(other.lease))
                 for other in beside
@@ -522,16 +541,16 @@ class PoolMachine(RuleBasedStateMachine):
     def an_account_knows_who_waits_for_it(self) -> None:
         if not hasattr(self, "pool"):
             return
-        lanes = [lane for lanes in self.line._lines.values() for lane in lanes.values()]
-        awaited = {id(lane.organisation): lane.organisation for lane in lanes if lane.organisation is not None}
-        standing = sum(len(tickets) for lane in lanes if lane.organisation for tickets in lane.callers.values())
-        assert sum(sum(organisation.awaited.values()) for organisation in awaited.values()) == standing
-        assert all(not each.awaited for each in self.pool.organisations if id(each) not in awaited)
+        lanes = [lane for lanes in self.lease_queue._lanes.values() for lane in lanes.values()]
+        awaited = {id(lane.organization): lane.organization for lane in lanes if lane.organization is not None}
+        standing = sum(len(tickets) for lane in lanes if lane.organization for tickets in lane.callers.values())
+        assert sum(sum(organization.awaited.values()) for organization in awaited.values()) == standing
+        assert all(not each.awaited for each in self.pool.organizations if id(each) not in awaited)
 
     @invariant()
     def the_line_is_bounded_and_complete(self) -> None:
         if hasattr(self, "pool"):
-            assert len(self.line) == len(self.queue) <= self.line.size
+            assert len(self.lease_queue) == len(self.queue) <= self.lease_queue.size
 
     def teardown(self) -> None:
         """When capacity returns everybody is served, and when all is over nothing is left."""

@@ -7,10 +7,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, KeyPool, PoolSettings
+from gateway.keypool import ABANDONED, SUCCESS, Key, KeyPool, LeaseRequest, PoolSettings
+from gateway.keypool.backoff import LONGEST_BACKOFF_SECONDS, LONGEST_TOLD_SECONDS
 from gateway.keypool.feedback import DEFAULT_COOLING_SECONDS
 from gateway.keypool.pool import PROBE_AGAIN_SECONDS
-from gateway.keypool.rest import LONGEST_REST_SECONDS, LONGEST_TOLD_SECONDS
 from gateway.keypool.strategies import StrategyName
 from tests.support.pools import ASK, MODEL, OTHER, STRATEGIES, fail, failed, name_of, pool_of, state_of, taken
 from translators.errors import RULES, Blame, ErrorKind
@@ -273,8 +273,8 @@ def test_a_limit_concerns_one_class_of_models_only() -> None:
     pool = after(ErrorKind.RATE_LIMITED, 30)
 
     assert pool.acquire(101, ASK) is None
-    assert pool.acquire(101, Demand("claude-sonnet-5")) is None
-    assert name_of(pool.acquire(101, Demand(OTHER))) == "a"
+    assert pool.acquire(101, LeaseRequest("claude-sonnet-5")) is None
+    assert name_of(pool.acquire(101, LeaseRequest(OTHER))) == "a"
 
 
 def test_a_limit_without_a_time_still_cools() -> None:
@@ -313,7 +313,7 @@ def test_a_rejected_key_is_never_chosen_until_a_probe_succeeds(kind: ErrorKind, 
     years_later = 1e9
 
     assert pool.acquire(100, ASK) is None
-    assert pool.acquire(years_later, Demand(OTHER)) is None
+    assert pool.acquire(years_later, LeaseRequest(OTHER)) is None
     assert pool.due_probes(years_later) == ["a"]
     pool.probed("a", is_well=False, now=years_later)
     assert pool.acquire(2 * years_later, ASK) is None
@@ -358,7 +358,7 @@ def test_probes_are_given_out_once_and_come_due_later_with_each_refusal() -> Non
 
     assert waits[:3] == [1, 2, 4]
     assert all(later >= earlier for earlier, later in pairwise(waits))
-    assert waits[-1] == LONGEST_REST_SECONDS
+    assert waits[-1] == LONGEST_BACKOFF_SECONDS
 
 
 def test_a_refusal_of_the_trial_after_a_probe_rests_longer_than_the_first_one() -> None:
@@ -409,16 +409,16 @@ def test_a_model_that_a_key_may_not_use_rests_for_that_key_only() -> None:
     pool = after(ErrorKind.MODEL_REFUSED, None, "b")
 
     assert {name_of(pool.acquire(100.5, ASK)) for _ in range(4)} == {"b"}
-    assert name_of(pool.acquire(100.5, Demand(OTHER), exclude=frozenset("b"))) == "a"
+    assert name_of(pool.acquire(100.5, LeaseRequest(OTHER), exclude=frozenset("b"))) == "a"
     assert name_of(pool.acquire(101, ASK, exclude=frozenset("b"))) == "a"
 
 
-def test_a_spend_limit_takes_all_keys_of_the_organisation_out_until_its_time() -> None:
+def test_a_spend_limit_takes_all_keys_of_the_organization_out_until_its_time() -> None:
     an_hour = 3600.0
     pool = pool_of(Key("a", organization="x"), Key("b", organization="x"), Key("c", organization="y"))
     fail(pool, 0, failed(ErrorKind.SPEND_LIMIT, an_hour), only="a")
 
-    assert {name_of(pool.acquire(an_hour - 0.001, Demand(model))) for model in (MODEL, OTHER)} == {"c"}
+    assert {name_of(pool.acquire(an_hour - 0.001, LeaseRequest(model))) for model in (MODEL, OTHER)} == {"c"}
     assert pool.acquire(an_hour - 0.001, ASK, exclude=frozenset("c")) is None
     assert pool.why_none(0, ASK, exclude=frozenset("c")) == (ErrorKind.SPEND_LIMIT, an_hour)
     assert pool.acquire(an_hour, ASK, exclude=frozenset("c")) is not None
@@ -442,13 +442,13 @@ def test_an_abandoned_attempt_teaches_nothing() -> None:
 def test_names_of_models_that_callers_invent_do_not_fill_the_memory() -> None:
     pool = pool_of("a")
     for number in range(2000):
-        fail(pool, 0, failed(ErrorKind.MODEL_REFUSED), demand=Demand(f"invented-{number}"))
-        fail(pool, 0, failed(ErrorKind.UPSTREAM_ERROR), demand=Demand(f"broken-{number}"))
+        fail(pool, 0, failed(ErrorKind.MODEL_REFUSED), lease_request=LeaseRequest(f"invented-{number}"))
+        fail(pool, 0, failed(ErrorKind.UPSTREAM_ERROR), lease_request=LeaseRequest(f"broken-{number}"))
 
     state = state_of(pool, "a")
-    assert len(state.model_rests) <= 256
+    assert len(state.model_backoffs) <= 256
     assert len(state.host.classes) <= 256
-    assert len(state.organisation.allowances) <= 256
+    assert len(state.organization.limits_by_class) <= 256
 
 
 # Why none
@@ -606,7 +606,7 @@ def test_another_strategy_finds_every_key(strategy: StrategyName) -> None:
     pool.update(keys, PoolSettings(strategy))
 
     for name in "abc":
-        taken(pool, 10, Demand(MODEL, prefix=b"p"), only=name)
+        taken(pool, 10, LeaseRequest(MODEL, prefix=b"p"), only=name)
 
 
 # Live changes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import orjson
 import pytest
 
-from gateway.keypool import ABANDONED, Demand, Key, KeyPool, Lease, Outcome, PoolSettings, PoolView, WaitingLine
+from gateway.keypool import ABANDONED, Key, KeyPool, Lease, LeaseQueue, LeaseRequest, Outcome, PoolSettings, PoolView
 from gateway.keypool.breaker import FAILURES_TO_OPEN
 from gateway.keypool.snapshot import BreakerView, BucketView, KeyView, Standing, snapshot
 from translators.errors import ErrorKind, Failure
@@ -17,9 +17,9 @@ NOW = 1000.0
 MARK = b"digest of a secret"
 
 
-def limits(requests: int = 50, remaining: int = 40, *, organisation: str = "org-1") -> dict[str, str]:
+def limits(requests: int = 50, remaining: int = 40, *, organization: str = "org-1") -> dict[str, str]:
     """What upstream says of its limits."""
-    headers = {"anthropic-organization-id": organisation}
+    headers = {"anthropic-organization-id": organization}
     for kind, scale in {"requests": 1, "input-tokens": 10_000, "output-tokens": 1_000}.items():
         headers[f"anthropic-ratelimit-{kind}-limit"] = str(requests * scale)
         headers[f"anthropic-ratelimit-{kind}-remaining"] = str(remaining * scale)
@@ -27,7 +27,7 @@ def limits(requests: int = 50, remaining: int = 40, *, organisation: str = "org-
 
 
 def taken(pool: KeyPool, model: str = SONNET, now: float = NOW) -> Lease:
-    lease = pool.acquire(now, Demand(model))
+    lease = pool.acquire(now, LeaseRequest(model))
     assert lease is not None
     return lease
 
@@ -45,7 +45,7 @@ def failed(pool: KeyPool, kind: ErrorKind, seconds: float | None = None, model: 
 
 
 def seen(pool: KeyPool, now: float = NOW) -> PoolView:
-    return snapshot(pool, WaitingLine[int](pool, 10), now)
+    return snapshot(pool, LeaseQueue[int](pool, 10), now)
 
 
 def only_key(pool: KeyPool, now: float = NOW) -> KeyView:
@@ -70,12 +70,12 @@ def test_a_key_that_nobody_has_used_is_ready_and_alone() -> None:
 def test_buckets_are_shown_as_they_are_now() -> None:
     pool = KeyPool([Key("main")])
     told(pool, limits(60, 30))
-    allowance = seen(pool, NOW + 10).organisations[0].allowances[0]
+    rate_limits = seen(pool, NOW + 10).organisations[0].allowances[0]
 
-    assert (allowance.model_class, allowance.cooling_seconds) == ("sonnet-5", None)
-    assert allowance.buckets["requests"] == BucketView(limit=60, capacity=60, remaining=40, per_second=1)
-    assert allowance.buckets["input_tokens"].remaining == 400_000
-    assert list(allowance.buckets) == ["requests", "input_tokens", "output_tokens"]
+    assert (rate_limits.model_class, rate_limits.cooling_seconds) == ("sonnet-5", None)
+    assert rate_limits.buckets["requests"] == BucketView(limit=60, capacity=60, remaining=40, per_second=1)
+    assert rate_limits.buckets["input_tokens"].remaining == 400_000
+    assert list(rate_limits.buckets) == ["requests", "input_tokens", "output_tokens"]
 
 
 def test_a_workers_share_of_a_limit_is_what_it_shows() -> None:
@@ -90,8 +90,8 @@ def test_a_workers_share_of_a_limit_is_what_it_shows() -> None:
 
 def test_keys_are_put_together_as_upstream_has_said() -> None:
     pool = KeyPool([Key("a"), Key("b"), Key("c")], PoolSettings("weighted"))
-    for organisation in ("org-1", "org-1", "org-2"):
-        told(pool, {**limits(organisation=organisation), "anthropic-workspace-id": f"of {organisation}"})
+    for organization in ("org-1", "org-1", "org-2"):
+        told(pool, {**limits(organization=organization), "anthropic-workspace-id": f"of {organization}"})
     view = seen(pool)
 
     assert {found.name: found.keys for found in view.organisations} == {"org-1": ["a", "b"], "org-2": ["c"]}
@@ -199,11 +199,11 @@ def test_an_overloaded_class_of_models_is_down_by_itself() -> None:
 def test_who_waits_is_counted_by_class_and_caller() -> None:
     pool = KeyPool([Key("main", max_concurrency=1)])
     taken(pool)
-    line = WaitingLine[int](pool, 10)
+    queue = LeaseQueue[int](pool, 10)
     for number, (model, caller) in enumerate([(SONNET, "shop"), (SONNET, "shop"), (SONNET, "batch"), (OPUS, "shop")]):
-        line.join(number, Demand(model, caller=caller))
+        queue.join(number, LeaseRequest(model, caller=caller))
 
-    assert snapshot(pool, line, NOW).waiting == {"sonnet-5": {"shop": 2, "batch": 1}, "opus-5": {"shop": 1}}
+    assert snapshot(pool, queue, NOW).waiting == {"sonnet-5": {"shop": 2, "batch": 1}, "opus-5": {"shop": 1}}
 
 
 def test_a_key_that_has_left_the_configuration_is_named_while_it_works() -> None:
@@ -217,7 +217,7 @@ def test_a_key_that_has_left_the_configuration_is_named_while_it_works() -> None
 
 def test_a_stream_without_a_head_is_counted_against_its_host() -> None:
     pool = KeyPool([Key("main", host="http://slow")])
-    assert pool.acquire(NOW, Demand(SONNET, streams=True)) is not None
+    assert pool.acquire(NOW, LeaseRequest(SONNET, streams=True)) is not None
     (host,) = seen(pool, NOW + 12).hosts
 
     assert (host.awaited, host.silent_seconds) == (1, 12)
@@ -227,7 +227,7 @@ def busy_pool() -> KeyPool:
     """One that has met a bit of everything."""
     pool = KeyPool([Key(name, host=f"http://{name[0]}", mark=MARK) for name in ("a1", "a2", "b1")])
     told(pool, limits(60, 3))
-    told(pool, limits(100, 50, organisation="org-2"), OPUS)
+    told(pool, limits(100, 50, organization="org-2"), OPUS)
     failed(pool, ErrorKind.RATE_LIMITED, 3, OPUS)
     failed(pool, ErrorKind.UNREACHABLE)
     pool.release(taken(pool), Outcome.success(Usage(input_tokens=5, output_tokens=700)), NOW)
@@ -240,9 +240,9 @@ def test_looking_changes_nothing() -> None:
     for later in (1, 5, 30):
         seen(looked_at, NOW + later)
 
-    for one, other in zip(looked_at.organisations, left_alone.organisations, strict=True):
-        assert pickle.dumps(one.allowances) == pickle.dumps(other.allowances)
-    assert looked_at.news == left_alone.news
+    for one, other in zip(looked_at.organizations, left_alone.organizations, strict=True):
+        assert pickle.dumps(one.limits_by_class) == pickle.dumps(other.limits_by_class)
+    assert looked_at.version == left_alone.version
     assert seen(looked_at, NOW + 60) == seen(left_alone, NOW + 60)
     assert [taken(looked_at, now=NOW + 61).key for _ in range(9)] == [
         taken(left_alone, now=NOW + 61).key for _ in range(9)

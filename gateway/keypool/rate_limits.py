@@ -1,4 +1,4 @@
-"""The rate limits of one organisation and class of models: buckets that upstream's answers tell of.
+"""The rate limits of one organization and class of models: buckets that upstream's answers tell of.
 
 Between two answers a bucket is taken to refill steadily. What is in flight and not yet in upstream's figures is
 reserved, and settled when the answer tells more, so that a bucket that is nearly empty makes requests wait a little
@@ -45,7 +45,7 @@ _TOKENS: Final = _names("tokens")
 
 
 class Reservation:
-    """What one request has set aside of an allowance: input until its answer's head comes, output until its end."""
+    """What one request has set aside of rate limits: input until its answer's head comes, output until its end."""
 
     __slots__ = ("acquired_at", "answered_at", "input_tokens", "output_mark", "output_tokens")
 
@@ -59,8 +59,8 @@ class Reservation:
 
 
 @dataclass(slots=True, eq=False)
-class Allowance:
-    """The buckets of one organisation and class of models, as far as upstream has told of them."""
+class RateLimits:
+    """The buckets of one organization and class of models, as far as upstream has told of them."""
 
     share: float
     requests: Bucket | None = None

@@ -5,18 +5,18 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from gateway.keypool.demand import Account, Key
-from gateway.keypool.domains import KeyState, Organisation, Workspace
+from gateway.keypool.domains import KeyState, Organization, Workspace
 from gateway.keypool.host import MAX_NOTED_MODELS, Host, forget_oldest
+from gateway.keypool.lease_request import Account, Key
 from gateway.keypool.strategies import Strategy
 
-ORGANISATION_HEADER: Final = "anthropic-organization-id"
+ORGANIZATION_HEADER: Final = "anthropic-organization-id"
 WORKSPACE_HEADER: Final = "anthropic-workspace-id"
 _LONGEST_NAME: Final = 256
 
 
-class Members:
-    """The keys with their organisations, workspaces and hosts; the strategy is told of every change.
+class KeyRegistry:
+    """The keys with their organizations, workspaces and hosts; the strategy is told of every change.
 
     `share` is this process's part of every limit and ceiling.
     """
@@ -26,7 +26,7 @@ class Members:
         self._share = share
         self._places = itertools.count()
         self.states: dict[str, KeyState] = {}
-        self.organisations: dict[str, Organisation] = {}
+        self.organizations: dict[str, Organization] = {}
         self.hosts: dict[str, Host] = {}
         # Keys that are no longer configured, as long as leases on them are out.
         self.leaving: set[KeyState] = set()
@@ -58,38 +58,38 @@ class Members:
                 if known.key != key:
                     self._replace(known, key)
                 # The operator may have done something about it: that is looked at soon.
-                known.rest.until = -math.inf
-                known.organisation.rest.until = known.workspace.rest.until = -math.inf
+                known.backoff.until = -math.inf
+                known.organization.backoff.until = known.workspace.backoff.until = -math.inf
         # In the order of the configuration, as `weighted` and all reports have them.
         self.states = {name: self.states[name] for name in wanted}
         told = (*self.leaving, *self.states.values())
         self._by_mark = {state.key.mark: state for state in told if state.key.mark}
-        for organisation in self.organisations.values():
-            self.weigh(organisation)
+        for organization in self.organizations.values():
+            self.weigh(organization)
         used = {state.key.host for state in (*self.states.values(), *self.leaving)}
         self.hosts = {name: host for name, host in self.hosts.items() if name in used}
 
-    def organisation_of(self, account: Account) -> Organisation | None:
+    def organization_of(self, account: Account) -> Organization | None:
         """Whose keys can read what an account has signed; None where that is nobody here."""
-        if account.organisation and (found := self.organisations.get(account.organisation)) is not None:
+        if account.organization and (found := self.organizations.get(account.organization)) is not None:
             return found
         state = self._by_mark.get(account.key)
-        return None if state is None else state.organisation
+        return None if state is None else state.organization
 
     def discover(self, state: KeyState, headers: Mapping[str, str]) -> None:
         """Take in whose key it is, as its answer says."""
-        organisation = headers.get(ORGANISATION_HEADER)
-        if organisation and organisation != state.organisation.name:
-            if len(organisation) > _LONGEST_NAME:
-                organisation = None
+        organization = headers.get(ORGANIZATION_HEADER)
+        if organization and organization != state.organization.name:
+            if len(organization) > _LONGEST_NAME:
+                organization = None
             else:
-                self._found_organisation(state, organisation)
+                self._found_organization(state, organization)
         workspace = headers.get(WORKSPACE_HEADER)
         if workspace and len(workspace) > _LONGEST_NAME:
             workspace = None
-        if workspace is None and organisation and not (state.workspace.is_known or state.key.workspace):
-            # A default workspace has no name; its caches are the organisation's.
-            workspace = organisation
+        if workspace is None and organization and not (state.workspace.is_known or state.key.workspace):
+            # A default workspace has no name; its caches are the organization's.
+            workspace = organization
         if workspace and workspace != state.workspace.name:
             self._found_workspace(state, workspace)
 
@@ -98,17 +98,17 @@ class Members:
         self._catch_up(state)
         state.order.move(state)
 
-    def learn_limit(self, organisation: Organisation, limit_class: str, limit: float | None) -> None:
-        """An answer has told how much an organisation may use at all of a class of models."""
+    def learn_limit(self, organization: Organization, limit_class: str, limit: float | None) -> None:
+        """An answer has told how much an organization may use at all of a class of models."""
         if limit is not None:
-            forget_oldest(organisation.limits)
-            organisation.limits[limit_class] = limit
-            self.weigh(organisation)
+            forget_oldest(organization.limits)
+            organization.limits[limit_class] = limit
+            self.weigh(organization)
 
-    def weigh(self, organisation: Organisation) -> None:
-        """Give the workspaces of an organisation their parts of what its limits are next to others'."""
-        states = organisation.states.values()
-        size = self._size(organisation.limits)
+    def weigh(self, organization: Organization) -> None:
+        """Give the workspaces of an organization their parts of what its limits are next to others'."""
+        states = organization.states.values()
+        size = self._size(organization.limits)
         capacities: dict[Workspace, float] = {}
         for state in states:
             part = state.key.weight / len(states) * size
@@ -120,10 +120,10 @@ class Members:
     # Coming and going
 
     def _add(self, key: Key) -> None:
-        organisation = self._organisation(key.organization or f"key {key.name}")
+        organization = self._organization(key.organization or f"key {key.name}")
         workspace = self._workspace(key.workspace or f"key {key.name}")
         host = self.hosts.setdefault(key.host, Host())
-        state = KeyState(key, next(self._places), organisation, workspace, host, self._ceiling(key))
+        state = KeyState(key, next(self._places), organization, workspace, host, self._ceiling(key))
         state.set_room()
         self.states[key.name] = state
         self._enter(state)
@@ -147,17 +147,17 @@ class Members:
 
     def _enter(self, state: KeyState) -> None:
         self._catch_up(state)
-        organisation = state.organisation
-        organisation.states[state.place] = state
-        self.organisations[organisation.name] = organisation
+        organization = state.organization
+        organization.states[state.place] = state
+        self.organizations[organization.name] = organization
         self._join(state, state.workspace)
 
     def _leave(self, state: KeyState) -> None:
         self._part(state)
-        organisation, workspace = state.organisation, state.workspace
-        del organisation.states[state.place]
-        if not organisation.states:
-            self.organisations.pop(organisation.name, None)
+        organization, workspace = state.organization, state.workspace
+        del organization.states[state.place]
+        if not organization.states:
+            self.organizations.pop(organization.name, None)
         if not workspace.weight:
             self._workspaces.pop(workspace.name, None)
 
@@ -197,33 +197,33 @@ class Members:
 
     # Finding out
 
-    def _found_organisation(self, state: KeyState, name: str) -> None:
-        old = state.organisation
-        new = self.organisations.get(name)
+    def _found_organization(self, state: KeyState, name: str) -> None:
+        old = state.organization
+        new = self.organizations.get(name)
         if new is None and not old.is_known:
-            # All that was put beside it by the configuration is the same organisation.
-            del self.organisations[old.name]
-            self._known_as["organisation", old.name] = name
+            # All that was put beside it by the configuration is the same organization.
+            del self.organizations[old.name]
+            self._known_as["organization", old.name] = name
             old.name, old.is_known = name, True
-            self.organisations[name] = old
+            self.organizations[name] = old
             return
         if new is None:
-            new = self.organisations[name] = Organisation(name, self._share, is_known=True)
+            new = self.organizations[name] = Organization(name, self._share, is_known=True)
         movers = [state]
         if not old.is_known:
-            self._known_as["organisation", old.name] = name
+            self._known_as["organization", old.name] = name
             movers = list(old.states.values())
             new.take_over(old)
             for leaving in self.leaving:
-                if leaving.organisation is old:
-                    leaving.organisation = new
+                if leaving.organization is old:
+                    leaving.organization = new
         for mover in movers:
-            mover.organisation = new
+            mover.organization = new
             new.states[mover.place] = old.states.pop(mover.place)
         if old.states:
             self.weigh(old)
         else:
-            self.organisations.pop(old.name, None)
+            self.organizations.pop(old.name, None)
         self.weigh(new)
 
     def _found_workspace(self, state: KeyState, name: str) -> None:
@@ -235,8 +235,8 @@ class Members:
         if not old.is_known:
             self._known_as["workspace", old.name] = name
             movers = list(old.states.values())
-            if old.rest.until > new.rest.until:
-                new.rest, new.rests_for = old.rest, old.rests_for
+            if old.backoff.until > new.backoff.until:
+                new.backoff, new.backs_off_for = old.backoff, old.backs_off_for
         for mover in movers:
             self._part(mover)
             self._join(mover, new)
@@ -244,12 +244,12 @@ class Members:
             self._workspaces.pop(old.name, None)
             new.in_flight += old.in_flight
             old.merged_into = new
-        self.weigh(state.organisation)
+        self.weigh(state.organization)
 
-    def _organisation(self, name: str) -> Organisation:
-        known = self._known_as.get(("organisation", name))
+    def _organization(self, name: str) -> Organization:
+        known = self._known_as.get(("organization", name))
         name = known or name
-        return self.organisations.get(name) or Organisation(name, self._share, is_known=known is not None)
+        return self.organizations.get(name) or Organization(name, self._share, is_known=known is not None)
 
     def _workspace(self, name: str) -> Workspace:
         known = self._known_as.get(("workspace", name))

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import DataObject
 
-from gateway.keypool import ABANDONED, SUCCESS, Demand, Key, Lease, Outcome
-from gateway.keypool.allowance import Allowance, Reservation
+from gateway.keypool import ABANDONED, SUCCESS, Key, Lease, LeaseRequest, Outcome
+from gateway.keypool.backoff import LONGEST_TOLD_SECONDS
 from gateway.keypool.bucket import MOST_OWED_SECONDS, Bucket
-from gateway.keypool.rest import LONGEST_TOLD_SECONDS
+from gateway.keypool.rate_limits import RateLimits, Reservation
 from tests.support.pools import (
     ASK,
     MODEL,
@@ -35,22 +35,22 @@ LONGEST_REFILL = MOST_OWED_SECONDS + 60
 ROUNDING = 1e-3
 
 
-def told(headers: dict[str, str], now: float = 100.0, share: float = 1.0) -> Allowance:
-    """An allowance after one answer without a prompt."""
-    allowance = Allowance(share)
-    allowance.give_back(reserved(allowance, 0).output_tokens)
-    allowance.answered(0, headers, now)
-    return allowance
+def told(headers: dict[str, str], now: float = 100.0, share: float = 1.0) -> RateLimits:
+    """Rate limits after one answer without a prompt."""
+    rate_limits = RateLimits(share)
+    rate_limits.give_back(reserved(rate_limits, 0).output_tokens)
+    rate_limits.answered(0, headers, now)
+    return rate_limits
 
 
-def reserved(allowance: Allowance, input_tokens: int) -> Reservation:
+def reserved(rate_limits: RateLimits, input_tokens: int) -> Reservation:
     reservation = Reservation(100.0)
-    allowance.reserve(reservation, input_tokens)
+    rate_limits.reserve(reservation, input_tokens)
     return reservation
 
 
-def pending(allowance: Allowance) -> tuple[int, int, int]:
-    return allowance.in_flight, allowance._pending_input, allowance._pending_output
+def pending(rate_limits: RateLimits) -> tuple[int, int, int]:
+    return rate_limits.in_flight, rate_limits._pending_input, rate_limits._pending_output
 
 
 # One bucket
@@ -112,17 +112,17 @@ def test_each_bucket_paces(kind: str) -> None:
         "output": head(input_tokens=(6_000_000, 6_000_000), output_tokens=(6_000, 0)),
         "tokens": head(tokens=(60_000, 0)),
     }
-    allowance = told(heads[kind])
-    seconds = allowance.ready_at(500, 100) - 100
+    rate_limits = told(heads[kind])
+    seconds = rate_limits.ready_at(500, 100) - 100
 
     needed = {"requests": 1 + 1.2, "input": (500 + 120) / 100, "output": (400 + 120) / 100, "tokens": 2_100 / 1_000}
     assert seconds == pytest.approx(needed[kind])
 
 
 def test_the_slowest_bucket_decides() -> None:
-    allowance = told(head(requests=(60, 0), input_tokens=(6_000, 0), output_tokens=(600, 0)))
+    rate_limits = told(head(requests=(60, 0), input_tokens=(6_000, 0), output_tokens=(600, 0)))
 
-    assert allowance.ready_at(500, 100) - 100 == pytest.approx((400 + 12) / 10)
+    assert rate_limits.ready_at(500, 100) - 100 == pytest.approx((400 + 12) / 10)
 
 
 def test_the_combined_bucket_counts_only_where_upstream_does_not_tell_input_and_output_apart() -> None:
@@ -135,18 +135,18 @@ def test_the_combined_bucket_counts_only_where_upstream_does_not_tell_input_and_
 
 def test_what_full_is_is_read_from_the_time_until_it_is_full() -> None:
     # At one a second 15 more are there after 15 s, and the moments are whole seconds.
-    allowance = told(head(requests=(60, 5), full_in=15))
-    assert allowance.requests is not None
+    rate_limits = told(head(requests=(60, 5), full_in=15))
+    assert rate_limits.requests is not None
 
-    assert allowance.requests.capacity == 5 + 15 + 1
-    assert allowance.requests.per_second == 1
+    assert rate_limits.requests.capacity == 5 + 15 + 1
+    assert rate_limits.requests.per_second == 1
 
 
 def test_nothing_holds_more_than_its_limit() -> None:
-    allowance = told(head(requests=(60, 30), full_in=500))
-    assert allowance.requests is not None
+    rate_limits = told(head(requests=(60, 30), full_in=500))
+    assert rate_limits.requests is not None
 
-    assert allowance.requests.capacity == 60
+    assert rate_limits.requests.capacity == 60
 
 
 @pytest.mark.parametrize(
@@ -163,25 +163,25 @@ def test_nothing_holds_more_than_its_limit() -> None:
     ids=lambda change: "-".join(map(str, *change.items())),
 )
 def test_a_time_that_cannot_be_read_leaves_the_limit_of_a_minute(change: dict[str, str]) -> None:
-    allowance = told(head(requests=(60, 0), full_in=6) | change)
-    assert allowance.requests is not None
+    rate_limits = told(head(requests=(60, 0), full_in=6) | change)
+    assert rate_limits.requests is not None
 
-    assert allowance.requests.level == 0
-    assert allowance.requests.per_second <= 1
+    assert rate_limits.requests.level == 0
+    assert rate_limits.requests.per_second <= 1
 
 
 @pytest.mark.parametrize("what", ["limit", "remaining"])
 @pytest.mark.parametrize("garbage", ["", "many", "-1", "1.5", "1e3", "²", "0x10", "9" * 400, "9" * 5000, " 5"])
 def test_figures_that_cannot_be_read_leave_what_was_known(what: str, garbage: str) -> None:
-    allowance = told(head(requests=(60, 30)))
-    lease = reserved(allowance, 0)
-    allowance.answered(
+    rate_limits = told(head(requests=(60, 30)))
+    lease = reserved(rate_limits, 0)
+    rate_limits.answered(
         lease.input_tokens, head(requests=(60, 0)) | {f"anthropic-ratelimit-requests-{what}": garbage}, 100
     )
-    assert allowance.requests is not None
+    assert rate_limits.requests is not None
 
     # The second request is counted, as far as we know.
-    assert (allowance.requests.limit, allowance.requests.level) == (60, 29)
+    assert (rate_limits.requests.limit, rate_limits.requests.level) == (60, 29)
 
 
 def test_a_limit_of_nothing_is_no_bucket() -> None:
@@ -216,10 +216,10 @@ def test_any_headers_leave_an_allowance_that_gives_a_time(heads: list[dict[str, 
 def test_a_reservation_that_no_minute_can_hold_keeps_others_waiting_for_minutes_not_for_hours() -> None:
     pool = pool_of("a")
     meet(pool, 0, head("o", "w", input_tokens=(30_000, 30_000)))
-    taken(pool, 60, Demand(MODEL, 1_000_000))
+    taken(pool, 60, LeaseRequest(MODEL, 1_000_000))
 
-    assert pool.why_none(60, Demand(MODEL, 10))[1] == pytest.approx(MOST_OWED_SECONDS, rel=0.01)
-    assert pool.acquire(60 + MOST_OWED_SECONDS + 60, Demand(MODEL, 10)) is not None
+    assert pool.why_none(60, LeaseRequest(MODEL, 10))[1] == pytest.approx(MOST_OWED_SECONDS, rel=0.01)
+    assert pool.acquire(60 + MOST_OWED_SECONDS + 60, LeaseRequest(MODEL, 10)) is not None
 
 
 def test_figures_that_no_answer_can_have_keep_nobody_waiting_for_longer() -> None:
@@ -264,9 +264,9 @@ def test_no_history_makes_a_small_request_wait_longer_than_is_documented(data: D
     now = 0.0
     for _ in range(data.draw(st.integers(1, 25))):
         now += data.draw(st.sampled_from([0.0, 0.1, 10.0, 400.0]))
-        demand = Demand(data.draw(st.sampled_from([MODEL, SIBLING])), data.draw(counts))
+        lease_request = LeaseRequest(data.draw(st.sampled_from([MODEL, SIBLING])), data.draw(counts))
         step = data.draw(st.sampled_from(["ask", "answer", "end"]))
-        if step == "ask" and (lease := pool.acquire(now, demand)) is not None:
+        if step == "ask" and (lease := pool.acquire(now, lease_request)) is not None:
             out.append((lease, False))
         elif step == "answer" and out and not out[0][1]:
             lease, _ = out.pop(0)
@@ -275,9 +275,9 @@ def test_no_history_makes_a_small_request_wait_longer_than_is_documented(data: D
         elif step == "end" and out:
             pool.release(out.pop(0)[0], data.draw(outcomes), now)
 
-        seconds = pool.why_none(now, Demand(MODEL, 10))[1]
+        seconds = pool.why_none(now, LeaseRequest(MODEL, 10))[1]
         assert seconds <= LONGEST_TOLD_SECONDS + ROUNDING or seconds == math.inf
-        allowances = [allowance for each in pool.organisations for allowance in each.allowances.values()]
+        allowances = [rate_limits for each in pool.organizations for rate_limits in each.limits_by_class.values()]
         assert all(
             each.ready_at(10, now) <= max(each.cooling_until, now + LONGEST_REFILL + ROUNDING) for each in allowances
         )
@@ -287,12 +287,12 @@ def test_no_history_makes_a_small_request_wait_longer_than_is_documented(data: D
 
 
 def test_two_workers_each_have_half() -> None:
-    allowance = told(head(requests=(60, 30), input_tokens=(6_000, 3_000)), share=0.5)
-    assert allowance.requests is not None
-    assert allowance.input is not None
+    rate_limits = told(head(requests=(60, 30), input_tokens=(6_000, 3_000)), share=0.5)
+    assert rate_limits.requests is not None
+    assert rate_limits.input is not None
 
-    assert (allowance.requests.limit, allowance.requests.level, allowance.requests.per_second) == (30, 15, 0.5)
-    assert (allowance.input.limit, allowance.input.level, allowance.input.per_second) == (3_000, 1_500, 50)
+    assert (rate_limits.requests.limit, rate_limits.requests.level, rate_limits.requests.per_second) == (30, 15, 0.5)
+    assert (rate_limits.input.limit, rate_limits.input.level, rate_limits.input.per_second) == (3_000, 1_500, 50)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -307,7 +307,7 @@ def test_workers_that_know_of_an_empty_bucket_send_together_what_it_refills(work
                 sent += 1
                 pool.release(lease, ABANDONED, tick / 10)
                 # It was sent: upstream has counted it, though it never told.
-                lease.allowance.requests.level -= 1  # type: ignore[union-attr]
+                lease.rate_limits.requests.level -= 1  # type: ignore[union-attr]
 
     assert 600 - 2 * workers <= sent + 1.2 <= 601
 
@@ -330,7 +330,7 @@ def test_an_answers_figures_hold_its_own_request_but_not_those_that_are_still_on
     pool = pool_of("a")
     leases = [taken(pool, 0) for _ in range(3)]
     pool.answered(leases[0], head("o", requests=(50, 49)), 0)
-    bucket = leases[0].allowance.requests
+    bucket = leases[0].rate_limits.requests
     assert bucket is not None
 
     assert bucket.level == 47
@@ -339,14 +339,14 @@ def test_an_answers_figures_hold_its_own_request_but_not_those_that_are_still_on
 def test_a_request_that_was_not_answered_gives_back_what_it_had_reserved() -> None:
     pool = pool_of("a")
     meet(pool, 0, head("o", requests=(50, 20), input_tokens=(10_000, 5_000), output_tokens=(10_000, 5_000)))
-    allowance = state_of(pool, "a").organisation.allowance("sonnet-5", MODEL)
-    before = [bucket and bucket.level for bucket in allowance.buckets.values()]
-    lease = taken(pool, 0, Demand(MODEL, 1_000))
-    between = [bucket and bucket.level for bucket in allowance.buckets.values()]
+    rate_limits = state_of(pool, "a").organization.rate_limits("sonnet-5", MODEL)
+    before = [bucket and bucket.level for bucket in rate_limits.buckets.values()]
+    lease = taken(pool, 0, LeaseRequest(MODEL, 1_000))
+    between = [bucket and bucket.level for bucket in rate_limits.buckets.values()]
     pool.release(lease, failed(ErrorKind.UNREACHABLE), 0)
 
     assert between == [19, 4_000, 4_600, None]
-    assert [bucket and bucket.level for bucket in allowance.buckets.values()] == before
+    assert [bucket and bucket.level for bucket in rate_limits.buckets.values()] == before
 
 
 @pytest.mark.parametrize("used", [0, 100, 400, 3_000])
@@ -354,20 +354,20 @@ def test_the_output_that_was_reserved_is_settled_by_what_was_used(used: int) -> 
     pool = pool_of("a")
     lease = taken(pool, 0)
     pool.answered(lease, head("o", input_tokens=(10_000, 9_000), output_tokens=(10_000, 8_000)), 0)
-    allowance = lease.allowance
-    left = allowance.output and allowance.output.level
+    rate_limits = lease.rate_limits
+    left = rate_limits.output and rate_limits.output.level
     pool.release(lease, Outcome.success(Usage(output_tokens=used)), 0)
 
     assert left == 8_000 - 400
-    assert (allowance.output and allowance.output.level) == 8_000 - used
+    assert (rate_limits.output and rate_limits.output.level) == 8_000 - used
 
 
-def levels(allowance: Allowance, now: float) -> list[float | None]:
+def levels(rate_limits: RateLimits, now: float) -> list[float | None]:
     """What the buckets hold now."""
-    for bucket in allowance.buckets.values():
+    for bucket in rate_limits.buckets.values():
         if bucket is not None:
             bucket.seconds_until(0, now)
-    return [None if bucket is None else round(bucket.level, 6) for bucket in allowance.buckets.values()]
+    return [None if bucket is None else round(bucket.level, 6) for bucket in rate_limits.buckets.values()]
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 429, 502, 529])
@@ -378,14 +378,14 @@ def test_what_an_edge_refuses_was_counted_nowhere(kind: str, status: int) -> Non
     if kind == "input_tokens":
         full = head("o", requests=(50, 50), input_tokens=(450_000, 450_000), output_tokens=(90_000, 90_000))
     meet(pool, 0, full)
-    lease = taken(pool, 100, Demand(MODEL, 1_000_000))
-    before = levels(lease.allowance, 100)
+    lease = taken(pool, 100, LeaseRequest(MODEL, 1_000_000))
+    before = levels(lease.rate_limits, 100)
     pool.answered(lease, {}, 100, status=status)
     pool.release(lease, failed(ErrorKind.TOO_LARGE), 100)
 
     assert min(level for level in before if level is not None) < 0
-    assert levels(lease.allowance, 100) == levels(told(full), 100)
-    assert pool.acquire(100, Demand(MODEL, 400_000)) is not None
+    assert levels(lease.rate_limits, 100) == levels(told(full), 100)
+    assert pool.acquire(100, LeaseRequest(MODEL, 400_000)) is not None
 
 
 @pytest.mark.parametrize(
@@ -408,7 +408,7 @@ def test_a_long_answer_takes_what_it_took_more_than_has_refilled(used: int, seco
     pool.answered(lease, head("o", input_tokens=(100_000, 100_000), output_tokens=(8_000, 8_000)), 100)
     pool.release(lease, Outcome.success(Usage(output_tokens=used)), 100 + seconds)
 
-    assert levels(lease.allowance, 100 + seconds)[2] == level
+    assert levels(lease.rate_limits, 100 + seconds)[2] == level
 
 
 def test_answers_at_once_share_what_has_refilled_meanwhile() -> None:
@@ -422,7 +422,7 @@ def test_answers_at_once_share_what_has_refilled_meanwhile() -> None:
         # Three times 3,000 in a minute that refills 8,000.
         pool.release(lease, Outcome.success(Usage(output_tokens=3_000)), 160)
 
-    assert levels(leases[0].allowance, 160)[2] == 7_000
+    assert levels(leases[0].rate_limits, 160)[2] == 7_000
 
 
 def test_refill_that_was_lost_before_an_answer_makes_up_for_nothing() -> None:
@@ -433,7 +433,7 @@ def test_refill_that_was_lost_before_an_answer_makes_up_for_nothing() -> None:
     pool.answered(lease, full, 10_000)
     pool.release(lease, Outcome.success(Usage(output_tokens=5_000)), 10_000)
 
-    assert levels(lease.allowance, 10_000)[2] == 3_000
+    assert levels(lease.rate_limits, 10_000)[2] == 3_000
 
 
 def test_output_that_upstreams_figures_hold_already_is_not_taken_again() -> None:
@@ -445,24 +445,24 @@ def test_output_that_upstreams_figures_hold_already_is_not_taken_again() -> None
     meet(pool, 145, head("o", input_tokens=(100_000, 100_000), output_tokens=(8_000, 4_000), full_in=30))
     pool.release(lease, Outcome.success(Usage(output_tokens=4_000)), 160)
 
-    assert levels(lease.allowance, 160)[2] == 4_000 + 2_000 - 1_000
+    assert levels(lease.rate_limits, 160)[2] == 4_000 + 2_000 - 1_000
 
 
 @pytest.mark.parametrize("used", [0, 1_000])
 def test_the_combined_bucket_is_settled_as_well(used: int) -> None:
     pool = pool_of("a")
-    lease = taken(pool, 0, Demand(MODEL, 2_000))
-    other = taken(pool, 0, Demand(MODEL, 500))
+    lease = taken(pool, 0, LeaseRequest(MODEL, 2_000))
+    other = taken(pool, 0, LeaseRequest(MODEL, 500))
     pool.answered(lease, head("o", tokens=(50_000, 40_000)), 0)
-    allowance = lease.allowance
-    at_first = allowance.tokens and allowance.tokens.level
+    rate_limits = lease.rate_limits
+    at_first = rate_limits.tokens and rate_limits.tokens.level
     pool.release(lease, Outcome.success(Usage(output_tokens=used)), 0)
-    then = allowance.tokens and allowance.tokens.level
+    then = rate_limits.tokens and rate_limits.tokens.level
     pool.release(other, ABANDONED, 0)
 
     assert at_first == 40_000 - 500 - 800
     assert then == 40_000 - 500 - 400 - used
-    assert (allowance.tokens and allowance.tokens.level) == 40_000 - used
+    assert (rate_limits.tokens and rate_limits.tokens.level) == 40_000 - used
 
 
 @given(
@@ -475,44 +475,44 @@ def test_when_all_is_over_nothing_is_reserved(attempts: list[tuple[int, bool, in
     pool = pool_of("a")
     leases = []
     for tokens, *rest in attempts:
-        leases.append((taken(pool, 0, Demand(MODEL, tokens)), rest))
+        leases.append((taken(pool, 0, LeaseRequest(MODEL, tokens)), rest))
     for lease, (is_answered, output, is_success) in leases:
         if is_answered:
             pool.answered(lease, head("o"), 1)
         usage = None if output is None else Usage(input_tokens=100, output_tokens=output)
         pool.release(lease, Outcome(is_success=bool(is_success), usage=usage), 2)
 
-    allowances = {id(lease.allowance): lease.allowance for lease, _ in leases}
-    assert [pending(allowance) for allowance in allowances.values()] == [(0, 0, 0)] * len(allowances)
+    allowances = {id(lease.rate_limits): lease.rate_limits for lease, _ in leases}
+    assert [pending(rate_limits) for rate_limits in allowances.values()] == [(0, 0, 0)] * len(allowances)
 
 
 def test_what_answers_tend_to_need_is_learned() -> None:
-    allowance = Allowance(1.0)
+    rate_limits = RateLimits(1.0)
     for _ in range(200):
-        allowance.learn(1_000, Usage(input_tokens=1_500, cache_read_tokens=500, output_tokens=2_000), 5)
+        rate_limits.learn(1_000, Usage(input_tokens=1_500, cache_read_tokens=500, output_tokens=2_000), 5)
 
-    reservation = reserved(allowance, 1_000)
+    reservation = reserved(rate_limits, 1_000)
     assert 1_950 < reservation.input_tokens <= 2_000
     assert 1_950 < reservation.output_tokens <= 2_000
 
 
 def test_a_strange_estimate_does_not_spoil_those_to_come() -> None:
-    allowance = Allowance(1.0)
+    rate_limits = RateLimits(1.0)
     for _ in range(1_000):
-        allowance.learn(1, Usage(input_tokens=1_000_000), 5)
-        allowance.learn(0, Usage(input_tokens=1_000_000), 5)
+        rate_limits.learn(1, Usage(input_tokens=1_000_000), 5)
+        rate_limits.learn(0, Usage(input_tokens=1_000_000), 5)
 
-    assert reserved(allowance, 1_000).input_tokens <= 4_000
+    assert reserved(rate_limits, 1_000).input_tokens <= 4_000
 
 
 def test_what_is_read_from_a_warm_cache_does_not_count() -> None:
     pool = pool_of("a")
-    demand = Demand(MODEL, 9_000, prefix=b"p")
+    lease_request = LeaseRequest(MODEL, 9_000, prefix=b"p")
     used = Outcome.success(Usage(cache_write_tokens=8_000))
-    meet(pool, 0, head("o", input_tokens=(10_000, 2_000)), demand=demand, outcome=used)
+    meet(pool, 0, head("o", input_tokens=(10_000, 2_000)), lease_request=lease_request, outcome=used)
 
-    assert pool.acquire(0, Demand(MODEL, 9_000, prefix=b"q")) is None
-    assert name_of(pool.acquire(0, demand)) == "a"
+    assert pool.acquire(0, LeaseRequest(MODEL, 9_000, prefix=b"q")) is None
+    assert name_of(pool.acquire(0, lease_request)) == "a"
 
 
 # Low buckets
@@ -571,9 +571,9 @@ def test_the_time_that_is_told_counts_what_comes_after_the_first_obstacle(kind: 
 
 def test_a_model_with_limits_of_its_own_gets_its_own_buckets() -> None:
     pool = pool_of("a")
-    sibling = Demand(SIBLING)
+    sibling = LeaseRequest(SIBLING)
     meet(pool, 0, head("o", requests=(1_000, 900)))
-    meet(pool, 0, head("o", requests=(50, 0), full_in=60), demand=sibling)
+    meet(pool, 0, head("o", requests=(50, 0), full_in=60), lease_request=sibling)
 
     assert name_of(pool.acquire(0, ASK)) == "a"
     assert pool.acquire(0, sibling) is None
@@ -581,13 +581,13 @@ def test_a_model_with_limits_of_its_own_gets_its_own_buckets() -> None:
 
 def test_the_other_models_of_a_split_class_keep_theirs() -> None:
     pool = pool_of("a")
-    sibling = Demand(SIBLING)
+    sibling = LeaseRequest(SIBLING)
     for _ in range(3):
         meet(pool, 0, head("o", requests=(1_000, 900)))
-        meet(pool, 0, head("o", requests=(50, 40)), demand=sibling)
+        meet(pool, 0, head("o", requests=(50, 40)), lease_request=sibling)
     limits = {
-        demand.model: taken(pool, 0, demand).allowance.requests.limit  # type: ignore[union-attr]
-        for demand in (ASK, sibling)
+        lease_request.model: taken(pool, 0, lease_request).rate_limits.requests.limit  # type: ignore[union-attr]
+        for lease_request in (ASK, sibling)
     }
 
     assert limits == {MODEL: 1_000, SIBLING: 50}
@@ -596,7 +596,7 @@ def test_the_other_models_of_a_split_class_keep_theirs() -> None:
 def test_models_with_the_same_limits_share_them() -> None:
     pool = pool_of("a")
     meet(pool, 0, head("o", requests=(50, 10)))
-    meet(pool, 0, head("o", requests=(50, 0), full_in=60), demand=Demand(SIBLING))
+    meet(pool, 0, head("o", requests=(50, 0), full_in=60), lease_request=LeaseRequest(SIBLING))
 
     assert pool.acquire(0, ASK) is None
 
@@ -606,30 +606,30 @@ def test_a_new_limit_of_one_model_is_no_split() -> None:
     meet(pool, 0, head("o", requests=(50, 10)))
     meet(pool, 0, head("o", requests=(1_000, 900)))
 
-    assert [*state_of(pool, "a").organisation.allowances] == ["sonnet-5"]
+    assert [*state_of(pool, "a").organization.limits_by_class] == ["sonnet-5"]
 
 
 @pytest.mark.parametrize("is_answered", [True, False])
 def test_a_split_or_a_merger_under_way_leaves_nothing_reserved(is_answered: bool) -> None:
     pool = pool_of("a", "b")
-    leases = [taken(pool, 0, Demand(model, 1_000), only=name) for name in "ab" for model in (MODEL, SIBLING)]
-    before = {id(lease.allowance): lease.allowance for lease in leases}
+    leases = [taken(pool, 0, LeaseRequest(model, 1_000), only=name) for name in "ab" for model in (MODEL, SIBLING)]
+    before = {id(lease.rate_limits): lease.rate_limits for lease in leases}
     meet(pool, 0, head("o", requests=(1_000, 900)), only="a")
-    meet(pool, 0, head("o", requests=(50, 40)), only="b", demand=Demand(SIBLING))
+    meet(pool, 0, head("o", requests=(50, 40)), only="b", lease_request=LeaseRequest(SIBLING))
     for lease in leases:
         if is_answered:
             pool.answered(lease, head("o", requests=(50, 30)), 1)
         pool.release(lease, SUCCESS, 2)
 
-    after = {id(lease.allowance): lease.allowance for lease in leases}
-    assert {pending(allowance) for allowance in (before | after).values()} == {(0, 0, 0)}
+    after = {id(lease.rate_limits): lease.rate_limits for lease in leases}
+    assert {pending(rate_limits) for rate_limits in (before | after).values()} == {(0, 0, 0)}
 
 
 def test_cooling_is_not_forgotten_for_names_that_callers_invent() -> None:
     pool = pool_of("a")
     fail(pool, 0, failed(ErrorKind.RATE_LIMITED, 60))
     for number in range(1_000):
-        fail(pool, 0, failed(ErrorKind.MODEL_REFUSED), demand=Demand(f"invented-{number}"))
+        fail(pool, 0, failed(ErrorKind.MODEL_REFUSED), lease_request=LeaseRequest(f"invented-{number}"))
 
     assert pool.acquire(59, ASK) is None
 
@@ -639,7 +639,7 @@ def test_the_buckets_of_one_class_say_nothing_of_another() -> None:
     meet(pool, 0, head("o", requests=(50, 0), full_in=60))
 
     assert pool.acquire(1, ASK) is None
-    assert name_of(pool.acquire(1, Demand(OTHER))) == "a"
+    assert name_of(pool.acquire(1, LeaseRequest(OTHER))) == "a"
 
 
 def test_a_reset_that_is_over_does_not_take_the_limit_away() -> None:
@@ -651,9 +651,9 @@ def test_a_reset_that_is_over_does_not_take_the_limit_away() -> None:
 
 
 def test_an_answer_that_takes_minutes_takes_its_tokens_from_several() -> None:
-    allowance = told(head(output_tokens=(40_000, 40_000)))
+    rate_limits = told(head(output_tokens=(40_000, 40_000)))
     for _ in range(400):
-        allowance.learn(0, Usage(output_tokens=9_000), 180)
+        rate_limits.learn(0, Usage(output_tokens=9_000), 180)
 
     # 9,000 tokens in three minutes are 3,000 of each.
-    assert 2_900 < reserved(allowance, 0).output_tokens < 3_100
+    assert 2_900 < reserved(rate_limits, 0).output_tokens < 3_100

@@ -28,14 +28,14 @@ class Key:
 
 
 class Account(NamedTuple):
-    """Whose key it is: the organisation's id ("": not told yet), and the mark of a key of it (b"" for none)."""
+    """Whose key it is: the organization's id ("": not told yet), and the mark of a key of it (b"" for none)."""
 
-    organisation: str
+    organization: str
     key: bytes
 
 
 @dataclass(slots=True, eq=False)
-class Demand:
+class LeaseRequest:
     """What a request needs: a model, room for about so many tokens of prompt, and if possible a cache that has it.
 
     `prefix` is the same for all requests that begin alike (model, tools, system prompt, first turn), None where that

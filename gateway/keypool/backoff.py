@@ -6,8 +6,8 @@ from typing import Final
 
 # A refused key rests, longer with each refusal in a row: a single one may be about one request only, and a key that is
 # really bad is still looked at now and then, since it may have been mended upstream.
-FIRST_REST_SECONDS: Final = 1.0
-LONGEST_REST_SECONDS: Final = 300.0
+FIRST_BACKOFF_SECONDS: Final = 1.0
+LONGEST_BACKOFF_SECONDS: Final = 300.0
 # Whatever upstream names, or seems to: after this long one request may try.
 LONGEST_TOLD_SECONDS: Final = 3600.0
 # A trial that has not told anything after this long does not keep others from being one.
@@ -16,7 +16,7 @@ MAX_COUNTED_REFUSALS: Final = 16
 
 
 @dataclass(slots=True)
-class Rest:
+class Backoff:
     """Something that was refused: until when it rests, and how often in a row."""
 
     until: float = 0.0
@@ -26,7 +26,7 @@ class Rest:
 
     def refuse(self, now: float, at_least_seconds: float) -> None:
         """Rest from now on."""
-        seconds = min(FIRST_REST_SECONDS * 2**self.refusals, LONGEST_REST_SECONDS)
+        seconds = min(FIRST_BACKOFF_SECONDS * 2**self.refusals, LONGEST_BACKOFF_SECONDS)
         self.until = max(self.until, now + max(seconds, min(at_least_seconds, LONGEST_TOLD_SECONDS)))
         self.refusals = min(self.refusals + 1, MAX_COUNTED_REFUSALS)
         self.tried_at = -math.inf
