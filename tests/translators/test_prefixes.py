@@ -54,6 +54,14 @@ def test_whatever_differs_at_the_beginning_is_another_digest(other: bytes) -> No
     assert other != chat(SYSTEM, FIRST)
 
 
+def test_the_first_turn_counts_behind_any_number_of_tools() -> None:
+    tools = [{**TOOL, "function": {"name": f"look_{number}"}} for number in range(100)]
+
+    assert chat(FIRST, tools=tools) == chat(FIRST, ANSWER, NEXT, tools=tools)
+    assert chat(FIRST, tools=tools) != chat(NEXT, tools=tools)
+    assert chat(FIRST, tools=tools) != chat(FIRST, tools=tools[:-1])
+
+
 def test_a_key_that_the_client_names_says_it_all() -> None:
     one = chat(SYSTEM, FIRST, prompt_cache_key="k")
 

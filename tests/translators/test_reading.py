@@ -1,11 +1,13 @@
 """Reading a caller's bytes, before they are JSON."""
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from translators.errors import TranslationError
-from translators.reading import checked_body
+from translators.reading import SPOKEN, checked_body, spoken_text
 
 PIECE_BYTES = 64 * 1024
 
@@ -26,3 +28,16 @@ def test_broken_utf_8_is_found_where_it_stands_however_large_the_body_is(
             checked_body(body)
     else:
         assert checked_body(body) is body
+
+
+@given(
+    value=st.one_of(
+        st.text(max_size=4),
+        st.sampled_from([None, 1, True, [], ["a"], {}, {"a": "b"}, "\n\t x", "\u3000", "\u00e9", " " * 100 + "x"]),
+    ),
+    tail=st.sampled_from([0, PIECE_BYTES]),
+)
+def test_what_is_told_to_be_spoken_by_a_table_is_what_the_pattern_tells(value: object, tail: int) -> None:
+    raw = Raw(orjson.dumps(value + "y" * tail if isinstance(value, str) else value))
+
+    assert spoken_text(raw) == (bytes(raw) if SPOKEN.match(raw) else b"")

@@ -52,7 +52,10 @@ class CallWriter:
                 if len(call.id) > MAX_ID:
                     check_text(call.id, MAX_ID, f"{item.path}.tool_calls[{number}].id")
                 waiting = Call(call.id, upstream_call_id(call.id))
-                uses.append(self._use(waiting, call, item, number))
+                if call.custom is None and call.function is not None and call.cache_control is UNSET:
+                    uses.append(self._function_use(waiting, call.function, item, number))
+                else:
+                    uses.append(self._use(waiting, call, item, number))
                 calls.append(waiting)
             if self.trace is not None:
                 _trace(self.trace, item, uses)

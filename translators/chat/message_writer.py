@@ -103,15 +103,18 @@ class MessageWriter:
             self._speakers.hear((message,))
         if (made := self._past.contents.get(item.index)) is not None:
             return self._made(item, made)
-        content: Content = spoken_text(message.content)
-        if not content:
+        text = spoken_text(message.content)
+        content: Content = text
+        if not text:
             content = self._contents.assistant(message.content, item.content_path)
             self._keep_orphan(item)
         if message.refusal is not NULL and (refusal := refusal_of(message)):
             content = [*as_blocks(content), text_block(refusal)] if content else refusal
         content = self._speakers.with_name(content, message) if message.name else content
-        thinking = self._past.thinking(message, item.path)
-        self.has_thinking = self.has_thinking or bool(thinking)
+        thinking: list[Block] = []
+        if not (text and message.thinking_blocks is message.reasoning_details is NULL):
+            thinking = self._past.thinking(message, item.path)
+            self.has_thinking = self.has_thinking or bool(thinking)
         calls, uses = self._calls.write(item)
         if thinking or uses:
             content = [*thinking, *as_blocks(content), *uses]
@@ -142,18 +145,17 @@ class MessageWriter:
             return [Call(None, ids[0], legacy.name)]
         return [Call(call.id, made_id) for call, made_id in zip(message.tool_calls or (), ids, strict=True)]
 
-    def _result(self, item: Placed, call: Call) -> Block:
-        message = item.message
-        result: Block = {"type": "tool_result", "tool_use_id": call.upstream_id}
+    def _result(self, index: int, message: ChatMessage, upstream_id: str) -> Block:
+        result: Block = {"type": "tool_result", "tool_use_id": upstream_id}
         if self._trace is not None:
-            self._trace.note(result, item.path)
+            self._trace.note(result, self._placed(index).path)
         if text := spoken_text(message.content):
             result["content"] = Fragment(text)
         else:
-            self._add_content(result, item)
+            self._add_content(result, self._placed(index))
         if message.is_error is not NULL and message.is_error == TRUE:
             result["is_error"] = True
-        if message.cache_control is not NULL and (mark := self._own_mark(item)) is not None:
+        if message.cache_control is not NULL and (mark := self._own_mark(self._placed(index))) is not None:
             result[MARK] = mark
         return result
 

@@ -8,7 +8,7 @@ Nearly every message is a text and nothing else. A run of such messages is taken
 its run is looked at message by message, which gives the same for those that hold nothing else.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import astuple
@@ -189,24 +189,32 @@ class ConversationWriter(MessageWriter):
         for index in range(begin, end):
             message = self._messages[index]
             if message.role in ("tool", "function"):
-                item = self._placed(index)
-                call_answered = answered(item, waiting)
-                if call_answered is None or call_answered.upstream_id in results:
-                    raise unexpected_result(item)
-                results[call_answered.upstream_id] = self._result(item, call_answered)
+                upstream_id = self._answered(index, message, waiting)
+                if upstream_id in results:
+                    raise unexpected_result(self._placed(index))
+                results[upstream_id] = self._result(index, message, upstream_id)
                 if self._is_due(message):
                     yield
         check_answered(first, calls, results)
         return [results[call.upstream_id] for call in calls]
 
+    def _answered(self, index: int, message: ChatMessage, waiting: Mapping[str | None, Call]) -> str:
+        """The upstream id of the call that a result answers."""
+        call = waiting.get(message.tool_call_id)
+        if call is None or call.id is None or message.role == "function":
+            item = self._placed(index)
+            call = answered(item, waiting)
+            if call is None:
+                raise unexpected_result(item)
+        return call.upstream_id
+
 
 def _holds_only_content(message: ChatMessage) -> bool:
     """Whether a message has nothing but a role and a content."""
+    if message.tool_calls is not None or message.tool_call_id is not None or message.name is not None:
+        return False
     return (
-        message.tool_calls is None
-        and message.tool_call_id is None
-        and message.name is None
-        and message.function_call is None
+        message.function_call is None
         # What is absent is this very object.
         and message.refusal is message.thinking_blocks is message.reasoning_details is NULL
         and message.cache_control is message.is_error is NULL

@@ -39,7 +39,11 @@ def may_have_native_shapes(request: ChatRequest) -> bool:
     """
     if request.system is not UNSET or request.stop_sequences is not None:
         return True
-    return request.tools is not None and any(memoryview(item.content)[0] == _ARRAY for item in request.messages)
+    if request.tools is not None:
+        for message in request.messages:
+            if message.role != "tool" and memoryview(message.content)[0] == _ARRAY:
+                return True
+    return False
 
 
 def read_native_shapes(request: ChatRequest) -> Generator[None, None, None]:
