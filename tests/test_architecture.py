@@ -22,11 +22,11 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.telemetry": (set(), {"orjson"}),
     "gateway.store": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, {"cryptography", "redis"}),
     "gateway.api": (
-        {"translators", "gateway.proxy", "gateway.secret", "gateway.telemetry"},
+        {"translators", "gateway.proxy", "gateway.secret", "gateway.server", "gateway.telemetry"},
         # Zstandard: of the standard library from Python 3.14 on.
         {"starlette", "orjson", "msgspec", "backports", "compression"},
     ),
-    "gateway.server": ({"translators", "gateway.api"}, {"httptools", "starlette", "uvicorn"}),
+    "gateway.server": (set(), {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
     "gateway.config": ({"gateway.secret"}, {"yaml", "msgspec"}),
     "gateway.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
