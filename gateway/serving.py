@@ -20,6 +20,7 @@ from typing import Final, NoReturn, TypeVar, cast
 import uvicorn
 
 from gateway.api.addresses import Addresses
+from gateway.api.refusals import refuse
 from gateway.app import Gateway
 from gateway.config import Config, ServerConfig, is_loopback
 from gateway.server import allocator, descriptors
@@ -107,7 +108,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             gateway.app,
             interface="asgi3",
-            http=cast(type[asyncio.Protocol], partial(HttpProtocol, limits=limits)),
+            http=cast(type[asyncio.Protocol], partial(HttpProtocol, refuse=refuse, limits=limits)),
             ws="none",
             lifespan="on",
             log_config=None,

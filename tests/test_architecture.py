@@ -22,11 +22,11 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.telemetry": (set(), {"orjson"}),
     "gateway.store": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, {"cryptography", "redis"}),
     "gateway.api": (
-        {"translators", "gateway.proxy", "gateway.secret", "gateway.telemetry"},
+        {"translators", "gateway.proxy", "gateway.secret", "gateway.server", "gateway.telemetry"},
         # Zstandard: of the standard library from Python 3.14 on.
         {"starlette", "orjson", "msgspec", "backports", "compression"},
     ),
-    "gateway.server": ({"translators", "gateway.api"}, {"httptools", "starlette", "uvicorn"}),
+    "gateway.server": (set(), {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
     "gateway.config": ({"gateway.secret"}, {"yaml", "msgspec"}),
     "gateway.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
@@ -76,9 +76,12 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = frozenset(map(module_of, FILES))
+
+
 def room_of(module: str) -> str:
     """The room that a module belongs to; `gateway` itself is one that holds nothing."""
-    return next((room for room in ROOMS if module == room or module.startswith(f"{room}.")), module)
+    return next((room for room in (*ROOMS, *TOP) if module == room or module.startswith(f"{room}.")), module)
 
 
 @functools.cache
@@ -125,7 +128,96 @@ def test_pure_rooms_have_no_clock_no_network_and_no_log() -> None:
 def test_nobody_knows_the_top() -> None:
     for path in FILES:
         if room_of(module_of(path)) not in TOP:
-            assert set(imports_of(path)) & set(TOP) == set()
+            assert {room_of(imported) for imported in imports_of(path)} & set(TOP) == set()
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    imports = {module_of(path): run_imports_of(path) for path in FILES}
+
+    assert circles_of(imports) == []
+
+
+def test_circles_of_imports_are_found() -> None:
+    imports = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"e"}, "f": {"a", "e"}}
+
+    assert sorted(map(sorted, circles_of(imports))) == [["b", "c"], ["e"]]
+
+
+def run_imports_of(path: Path) -> set[str]:
+    """The project's files that have to be run before this one; nothing that a function or a type checker imports."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [tree_of(path)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names
+            # Names that are no modules stand in the package's own file.
+            found |= {node.module or ""} if names - MODULES else set()
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return found & MODULES
+
+
+def circles_of(imports: dict[str, set[str]]) -> list[set[str]]:
+    """Groups of modules that each import all others of their group, directly or not."""
+    reached = {module: reachable_from(module, imports) for module in imports}
+    groups = {
+        frozenset(other for other in reached[module] if module in reached[other])
+        for module in imports
+        if module in reached[module]
+    }
+    return [set(group) for group in groups]
+
+
+def reachable_from(module: str, imports: dict[str, set[str]]) -> set[str]:
+    reached: set[str] = set()
+    waiting = [*imports[module]]
+    while waiting:
+        if (other := waiting.pop()) not in reached:
+            reached.add(other)
+            waiting += imports[other]
+    return reached
+
+
+# There is no list of exceptions: what becomes longer is split by subject.
+LONGEST_FILE = 350
+LONGEST_FUNCTION = 45
+
+
+def test_files_are_short() -> None:
+    assert {path: lines for path in FILES if (lines := lines_of(path)) > LONGEST_FILE} == {}
+
+
+def test_functions_are_short() -> None:
+    functions = [function for path in FILES for function in functions_of(path)]
+
+    assert len(functions) > len(FILES)
+    assert {name: lines for name, lines in functions if lines > LONGEST_FUNCTION} == {}
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text("utf-8").splitlines())
+
+
+def functions_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Each function by the names of its module, its class and its own, with its length."""
+    waiting: list[tuple[str, ast.AST]] = [(module_of(path), tree_of(path))]
+    while waiting:
+        within, node = waiting.pop()
+        for child in ast.iter_child_nodes(node):
+            name = within
+            if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                name = f"{within}.{child.name}"
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield name, (child.end_lineno or 0) - child.lineno + 1
+            waiting.append((name, child))
 
 
 def test_no_code_asks_for_a_models_name() -> None:

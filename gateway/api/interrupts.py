@@ -5,8 +5,9 @@ from types import TracebackType
 
 from starlette.types import Receive, Scope
 
-from gateway.api.requests import ClientConnection, ClientGoneError, connection_of
 from gateway.api.responder import Responder
+from gateway.server.errors import ClientGoneError
+from gateway.server.request import ServedRequest, connection_of
 from translators.errors import ErrorKind, FailedError, Failure
 
 
@@ -53,7 +54,7 @@ class Interruptible:
     )
 
     def __init__(
-        self, interrupts: Interrupts, connection: ClientConnection | None, receive: Receive, responder: Responder
+        self, interrupts: Interrupts, connection: ServedRequest | None, receive: Receive, responder: Responder
     ) -> None:
         self._interrupts = interrupts
         self._connection = connection

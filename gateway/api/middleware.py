@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.addresses import Addresses, address_of
 from gateway.api.notes import Notes, attach_notes, notes_of
-from gateway.api.requests import ClientGoneError, connection_of, headers_of
+from gateway.api.requests import headers_of
 from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
 from gateway.api.unpacking import ACCEPTED as ACCEPTED_ENCODINGS
+from gateway.server.errors import ClientGoneError
+from gateway.server.request import connection_of
 from gateway.telemetry.logs import log_event, log_fields
 from translators.errors import ErrorKind, FailedError, Failure
 

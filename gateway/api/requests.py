@@ -1,110 +1,17 @@
 """Reading HTTP requests: headers, and bodies up to a limit."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from gateway.api.turns import in_turns
 from gateway.api.unpacking import ACCEPTED, is_known, unpacked_in_steps
+from gateway.server.body import body_pace
+from gateway.server.errors import ClientGoneError, NoRoomError
+from gateway.server.request import ServedRequest, connection_of
 from translators.errors import ErrorKind, FailedError, Failure
-
-# In so much time so many bytes of a body have to come; an uplink of 1 Mbit/s brings fifteen times as many.
-BODY_WINDOW_SECONDS: Final = 30.0
-_LEAST_BYTES_A_SECOND: Final = 8 * 1024
-# All of it has so much time and, for each byte that it may have, what 0.5 Mbit/s take: 572 s for 32 MiB.
-_BODY_SECONDS: Final = 60.0
-_SLOWEST_BYTES_A_SECOND: Final = 64 * 1024
-
-
-class ClientGoneError(Exception):
-    """The client has hung up; there is nobody left to answer."""
-
-
-class BodyPace(NamedTuple):
-    """How slow a body may be: so many bytes in each window, and so much time for all of it."""
-
-    window_seconds: float
-    least_bytes: float
-    total_seconds: float
-
-
-def body_pace(limit: int) -> BodyPace:
-    """The pace for bodies up to a limit in bytes."""
-    window = BODY_WINDOW_SECONDS
-    return BodyPace(window, window * _LEAST_BYTES_A_SECOND, _BODY_SECONDS + limit / _SLOWEST_BYTES_A_SECOND)
-
-
-class ClientConnection(Protocol):
-    """What the gateway's own server knows of a client beyond ASGI; under another server there is none."""
-
-    async def body(self, limit: int) -> bytes:
-        """The whole body, or so much of it that it is above the limit.
-
-        Raises `ClientGoneError` if it never ends, `TimeoutError` if it is slower than its `body_pace`, `FailedError`
-        where there is no room for it.
-        """
-        ...
-
-    def hold(self, size: int) -> None:
-        """Have the process count so many bytes as held for the request, in place of what it was told before.
-
-        To hold more raises `ClientGoneError` after the client has left, `FailedError` where there is no room.
-        """
-        ...
-
-    def takes_answer(self, send: Send) -> bool:
-        """Whether `answer` does what `send` would: nobody stands between who adds headers, and the client keeps up."""
-        ...
-
-    def answer(self, status: int, lines: bytes, body: bytes) -> None:
-        """Send a whole answer at once; `lines` are its headers, the content-length among them."""
-        ...
-
-    @property
-    def takes_pushes(self) -> bool:
-        """Whether the head of a chunked answer has left and the client takes what it is sent."""
-        ...
-
-    def push(self, data: bytes) -> None:
-        """Send a piece of a chunked answer at once."""
-        ...
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the client does not take more for now."""
-        ...
-
-    async def drained(self) -> None:
-        """Until the client takes more, or has gone."""
-        ...
-
-    is_patient: bool
-    """Whether the `send` of ASGI waits while the client does not read."""
-
-    def watch(self, on_gone: Callable[[], None]) -> None:
-        """Have a function called when the client leaves, at once if it has left."""
-        ...
-
-    def unwatch(self, on_gone: Callable[[], None]) -> None:
-        """Call that off."""
-        ...
-
-
-def attach_connection(scope: Scope, connection: ClientConnection) -> None:
-    """Put the request's connection where the endpoints find it."""
-    scope[_CONNECTION] = connection
-
-
-def detach_connection(scope: Scope) -> None:
-    """Take it away again."""
-    scope.pop(_CONNECTION, None)
-
-
-def connection_of(scope: Scope) -> ClientConnection | None:
-    """The request's connection, if the server tells."""
-    return scope.get(_CONNECTION)
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
@@ -122,11 +29,12 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-_CONNECTION: Final = "dragoman.connection"
 _HEADERS: Final = "dragoman.headers"
 _BOM: Final = b"\xef\xbb\xbf"
 _IDENTITY: Final = ("", "identity")
 _ENCODING: Final = b"content-encoding"
+# Those who hold the room have so long at least; most are through sooner.
+_RETRY_SECONDS: Final = 2.0
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -145,10 +53,13 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             body = await connection.body(limit)
         else:
             body = await _received(receive, limit)
+        if coding is not None and len(body) <= limit:
+            body = await _unpacked(coding, body, limit, connection)
     except TimeoutError:
         raise FailedError(Failure(ErrorKind.TOO_SLOW, "The request body did not arrive in time.")) from None
-    if coding is not None and len(body) <= limit:
-        body = await _unpacked(coding, body, limit, connection)
+    except NoRoomError:
+        message = "The gateway has as many request bodies in memory as it takes. Please try again."
+        raise FailedError(Failure(ErrorKind.GATEWAY_BUSY, message, retry_after_seconds=_RETRY_SECONDS)) from None
     if len(body) > limit:
         raise _too_large(limit)
     # Some editors and shells put a byte order mark in front of the JSON they write.
@@ -170,7 +81,7 @@ def _coding(scope: Scope) -> str | None:
     return codings[0]
 
 
-async def _unpacked(coding: str, body: bytes, limit: int, connection: ClientConnection | None) -> bytes:
+async def _unpacked(coding: str, body: bytes, limit: int, connection: ServedRequest | None) -> bytes:
     hold = connection.hold if connection is not None else _uncounted
     compressed = len(body)
     try:

@@ -7,8 +7,8 @@ from typing import Any, Final
 import orjson
 from starlette.types import Scope, Send
 
-from gateway.api.requests import ClientConnection
 from gateway.api.shapes import OPENAI, ErrorShape
+from gateway.server.request import ServedRequest
 from translators.errors import Failure
 
 _STREAM_HEADERS: Final = {
@@ -29,7 +29,7 @@ class Responder:
     """
 
     def __init__(
-        self, send: Send, request_id: str, shape: ErrorShape = OPENAI, connection: ClientConnection | None = None
+        self, send: Send, request_id: str, shape: ErrorShape = OPENAI, connection: ServedRequest | None = None
     ) -> None:
         self.request_id = request_id
         self.status = 0

@@ -1,20 +1,20 @@
 """The configuration: one YAML file or a few environment variables, read into frozen structs."""
 
 from gateway.config.changes import Changes, changes_between, keep_fixed
+from gateway.config.checks import as_base_url
 from gateway.config.describe import describe_config
 from gateway.config.exposure import is_loopback
 from gateway.config.extras import missing_extra
 from gateway.config.loading import Loaded, config_path, environment_base_url, load, load_config
 from gateway.config.mistakes import ConfigError, Mistake
+from gateway.config.models import AbilitiesConfig, ModelsConfig
 from gateway.config.schema import config_schema
 from gateway.config.settings import (
-    AbilitiesConfig,
     AdminConfig,
     ClientConfig,
     Config,
     KeyConfig,
     LogConfig,
-    ModelsConfig,
     NativeConfig,
     PoolConfig,
     RetriesConfig,
@@ -24,7 +24,6 @@ from gateway.config.settings import (
     TimeoutsConfig,
     TranslationConfig,
     UpstreamConfig,
-    as_base_url,
 )
 from gateway.config.sources import Source
 from gateway.config.stamps import Stamps, stamps_of

@@ -9,12 +9,13 @@ from typing import Final
 from msgspec import inspect
 from msgspec.structs import replace
 
+from gateway.config.checks import as_base_url
 from gateway.config.document import Tree, parse
 from gateway.config.environment import set_but_empty, with_environment
 from gateway.config.exposure import ALLOW_HTTP_VARIABLE, check_guessable, check_overhearing, is_open_to_all
 from gateway.config.mistakes import WRONG, Mistakes, path_to
 from gateway.config.reading import Reader
-from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig, as_base_url
+from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig
 from gateway.config.sources import SecretReader, Source, secret_of
 from gateway.config.stamps import Stamps, stamp_of
 from gateway.config.storing import check_store, with_absolute_path

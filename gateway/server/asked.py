@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 
 import httptools
 
-from translators.errors import ErrorKind, Failure
+from gateway.server.refusals import Refusal, RefusedError, bad_request
 
 # nginx allows 32 KB; keys, cookies and tracing headers of real clients stay far below.
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -21,13 +22,14 @@ _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9\-._~%!$&'()*+,;
 # The parser's words for a version that it does not know, and for the preface of HTTP/2.
 _VERSION_ERRORS: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
 
-
-class RefusedError(Exception):
-    """A request that reaches no endpoint, and is the last one of its connection."""
-
-    def __init__(self, kind: ErrorKind, message: str) -> None:
-        super().__init__(message)
-        self.failure = Failure(kind, message)
+HEAD_TOO_LARGE: Final = Refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's headers are larger than {MAX_HEAD_BYTES} bytes."
+)
+TOO_MANY_HEADERS: Final = Refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request has more than {MAX_HEADERS} headers."
+)
+_UNKNOWN_VERSION: Final = Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "This server speaks HTTP/1.1 and HTTP/1.0.")
+_CONNECT: Final = Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "CONNECT is not possible here: this is no proxy.")
 
 
 def check_head(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
@@ -36,11 +38,11 @@ def check_head(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes
     The names are in lower case. What two servers could read differently is refused here or by the parser.
     """
     if version not in _VERSIONS:
-        raise _unknown_version()
+        raise RefusedError(_UNKNOWN_VERSION)
     if method == b"CONNECT":
-        raise RefusedError(ErrorKind.METHOD_NOT_ALLOWED, "CONNECT is not possible here: this is no proxy.")
+        raise RefusedError(_CONNECT)
     if len(headers) > MAX_HEADERS:
-        raise too_many_headers()
+        raise RefusedError(TOO_MANY_HEADERS)
     hosts, expects = 0, False
     for name, value in headers:
         if name not in _DECISIVE:
@@ -48,29 +50,24 @@ def check_head(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes
         if name == b"host":
             hosts += 1
             if not _HOST.fullmatch(value):
-                raise RefusedError(ErrorKind.INVALID_REQUEST, "The Host header is not valid.")
+                raise RefusedError(bad_request("The Host header is not valid."))
         elif name == b"expect":
             expects = expects or value.lower() == b"100-continue"
         else:
             _check_coding(version, value)
     if hosts > 1 or (not hosts and version == "1.1"):
-        raise RefusedError(ErrorKind.INVALID_REQUEST, f"A request has exactly one Host header, this one has {hosts}.")
+        raise RefusedError(bad_request(f"A request has exactly one Host header, this one has {hosts}."))
     return expects and version == "1.1"
 
 
-def refusal_of(error: Exception) -> Failure:
+def refusal_of(error: Exception) -> Refusal:
     """What the client is told when the parser has stopped."""
     # A callback's exception comes as the context of the parser's own.
     if isinstance(error.__context__, RefusedError):
-        return error.__context__.failure
+        return error.__context__.refusal
     if str(error) in _VERSION_ERRORS:
-        return _unknown_version().failure
-    return Failure(ErrorKind.INVALID_REQUEST, "Invalid HTTP request received.")
-
-
-def too_many_headers() -> RefusedError:
-    """Refuses a head with more headers than anybody needs."""
-    return RefusedError(ErrorKind.HEAD_TOO_LARGE, f"The request has more than {MAX_HEADERS} headers.")
+        return _UNKNOWN_VERSION
+    return bad_request("Invalid HTTP request received.")
 
 
 def target_parts(url: bytes) -> tuple[str, bytes]:
@@ -86,8 +83,4 @@ def _check_coding(version: str, value: bytes) -> None:
     # Before 1.1 nobody can know whether the sender meant it (RFC 9112, 6.1). The parser refuses it twice, or with a
     # length, but takes other codings before the last one, which we would have to undo.
     if version == "1.0" or value.strip().lower() != b"chunked":
-        raise RefusedError(ErrorKind.INVALID_REQUEST, "Of transfer codings only chunked is understood, in HTTP/1.1.")
-
-
-def _unknown_version() -> RefusedError:
-    return RefusedError(ErrorKind.UNSUPPORTED_VERSION, "This server speaks HTTP/1.1 and HTTP/1.0.")
+        raise RefusedError(bad_request("Of transfer codings only chunked is understood, in HTTP/1.1."))

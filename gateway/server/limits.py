@@ -1,6 +1,7 @@
 """What clients may take of this process before anybody knows who they are: connections, and memory for their bodies."""
 
 import ipaddress
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,12 @@ SMALL_BODY_BYTES: Final = 64 * 1024
 SMALL_HEAD_BYTES: Final = 8 * 1024
 # An address of IPv6 is one of the many that its owner has.
 _PREFIX_BITS: Final = 64
+# So many connections without a place may wait for their answer at once.
+_MOST_TURNED_AWAY: Final = 64
+# What happens to many connections is told once in so much time.
+_TELL_SECONDS: Final = 60.0
+
+logger: Final = logging.getLogger("uvicorn.error")
 
 
 def _nobody(_address: str) -> bool:
@@ -80,11 +87,18 @@ class ServerLimits:
         self.most_head_bytes = most_bytes // 8
         self.ample_bytes = most_bytes - self.most_head_bytes
 
-    def is_news(self, now: float, seconds: float) -> bool:
-        """Whether nobody was told for so many seconds that connections are refused."""
-        if now - self._told_at < seconds:
+    def turn_away(self, client: tuple[str, int] | None, now: float) -> bool:
+        """Count a connection that found no place, and log that now and then; whether it may be answered.
+
+        One that may be is counted in `turned_away`, until whoever asked takes it off.
+        """
+        if now - self._told_at >= _TELL_SECONDS:
+            self._told_at = now
+            said = "Connections are refused, %d are open; the last one was from %s."
+            logger.warning(said, self.connections, client)
+        if self.turned_away >= _MOST_TURNED_AWAY:
             return False
-        self._told_at = now
+        self.turned_away += 1
         return True
 
     def has_room_for_head(self, size: int) -> bool:

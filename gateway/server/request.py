@@ -1,19 +1,17 @@
-"""One request that is being served: its body as it comes, and the ways to answer it."""
+"""One request that is being served: the ways to answer it, besides those to read it."""
 
 import asyncio
 from collections.abc import Callable
-from io import BytesIO
-from typing import Final, Protocol
+from typing import Final
 
 from starlette.types import Message, Scope, Send
 
-from gateway.api.requests import BodyPace, ClientGoneError, body_pace
+from gateway.server.body import Connection, ReceivedRequest
 from gateway.server.heads import (
     BEGINNING,
     BODILESS,
     CHUNKED,
     CLOSE,
-    CONTINUE,
     LAST_CHUNK,
     LEADING_ZERO,
     STATUS_LINES,
@@ -21,105 +19,32 @@ from gateway.server.heads import (
     chunk,
     fields,
 )
-from gateway.server.limits import ServerLimits
-from translators.errors import ErrorKind, FailedError, Failure
 
-# Until somebody wants the body, so much of it is taken.
-HIGH_WATER_BYTES: Final = 64 * 1024
-# Those who hold the room have so long at least; most are through sooner.
-_RETRY_SECONDS: Final = 2.0
+# Where in a scope of ASGI the request itself is found.
+CONNECTION: Final = "dragoman.connection"
 
 
-class Connection(Protocol):
-    """What a request needs from its connection."""
-
-    transport: asyncio.Transport
-    loop: asyncio.AbstractEventLoop
-    is_full: bool
-    limits: ServerLimits
-
-    @property
-    def standing(self) -> Fields:
-        """The headers that every answer carries."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Take nothing more from the client for now."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Go on reading, if that was paused."""
-        ...
-
-    async def drained(self) -> None:
-        """Until the client takes more, or has gone."""
-        ...
-
-    def answered(self, request: "ServedRequest") -> None:
-        """The last byte of an answer was written."""
-        ...
-
-    def watch(self, on_gone: Callable[[], None]) -> None:
-        """Have a function called when the client leaves, at once if it has left."""
-        ...
-
-    def unwatch(self, on_gone: Callable[[], None]) -> None:
-        """Call that off."""
-        ...
-
-
-class ServedRequest:
-    """A request as an ASGI application sees it (`receive`, `send`), and quicker ways, those of `ClientConnection`."""
+class ServedRequest(ReceivedRequest):
+    """A request as an ASGI application sees it (`receive`, `send`), and quicker ways for those who know of it."""
 
     __slots__ = (
-        "_awaits_continue",
-        "_body",
-        "_connection",
         "_has_body",
-        "_has_ended",
-        "_held",
         "_held_head",
         "_is_chunked",
-        "_is_refused",
-        "_is_told",
         "_left",
-        "_limit",
-        "_news",
-        "_size",
-        "_wants_pieces",
         "begins_ahead",
         "has_begun",
-        "is_answered",
-        "is_gone",
         "is_patient",
-        "keeps_alive",
-        "scope",
         "task",
     )
 
     def __init__(self, connection: Connection, scope: Scope, *, keeps_alive: bool, awaits_continue: bool) -> None:
-        self.scope = scope
-        self.keeps_alive = keeps_alive
+        super().__init__(connection, scope, keeps_alive=keeps_alive, awaits_continue=awaits_continue)
         self.has_begun = False
-        self.is_answered = False
-        self.is_gone = False
         # Whether `send` waits while the client does not read.
         self.is_patient = True
         self.task: asyncio.Task[None] | None = None
-        self._connection = connection
-        self._awaits_continue = awaits_continue
-        # The request's body.
-        # It grows in one place: pieces of one byte each would take fifty times as much. And it is given without a copy.
-        self._body: bytes | BytesIO = b""
-        self._size = 0
-        self._held = 0
-        self._is_refused = False
-        self._limit = HIGH_WATER_BYTES
-        self._has_ended = False
-        self._is_told = False
-        self._wants_pieces = False
-        self._news: asyncio.Event | None = None
-        # The answer's; whether its first bytes have left before it was known.
+        # Whether the first bytes of the answer have left before it was known.
         self.begins_ahead = False
         self._held_head = b""
         self._has_body = True
@@ -132,36 +57,6 @@ class ServedRequest:
         return self.has_begun and not self._held_head
 
     # What the connection says.
-
-    def feed(self, piece: bytes) -> None:
-        """A piece of the body has come; behind an answer nobody wants it."""
-        if self.is_answered or self.is_gone or self._is_refused:
-            return
-        if not self._body:
-            self._body = piece
-        else:
-            if isinstance(self._body, bytes):
-                first, self._body = self._body, BytesIO()
-                self._body.write(first)
-            self._body.write(piece)
-        length = len(piece)
-        self._size += length
-        limits = self._connection.limits
-        limits.buffered_bytes += length
-        if limits.buffered_bytes > limits.ample_bytes and not limits.has_room(self._size):
-            self._is_refused = True
-            self._drop_body()
-            self._wake()
-        elif self._size > self._limit:
-            self._connection.pause_reading()
-            self._wake()
-        elif self._wants_pieces:
-            self._wake()
-
-    def end_body(self) -> None:
-        """The body is complete."""
-        self._has_ended = True
-        self._wake()
 
     def leave(self) -> None:
         """The client has gone, or is of no further interest."""
@@ -177,95 +72,6 @@ class ServedRequest:
             self._connection.transport.write(BEGINNING)
         elif self._is_chunked and self._has_body and self.has_sent and not self.is_answered:
             self._connection.transport.write(LEADING_ZERO)
-
-    # The body.
-
-    async def body(self, limit: int) -> bytes:
-        """The whole body, or so much of it that it is above the limit."""
-        self._limit = limit
-        if self._is_wanting:
-            self._continue()
-            await self._arrival(body_pace(limit))
-        if self.is_gone:
-            raise ClientGoneError
-        if self._is_refused:
-            raise _no_room()
-        return self._taken()
-
-    def hold(self, size: int) -> None:
-        """Have so many bytes counted as held for this request besides its body, in place of those before."""
-        grows = size > self._held
-        limits = self._connection.limits
-        limits.buffered_bytes += size - self._held
-        self._held = size
-        if grows and self.is_gone:
-            raise ClientGoneError
-        if grows and not limits.has_room(size):
-            raise _no_room()
-
-    @property
-    def _is_wanting(self) -> bool:
-        return not (self._has_ended or self._size > self._limit or self.is_gone or self._is_refused)
-
-    async def _arrival(self, pace: BodyPace) -> None:
-        async with asyncio.timeout(pace.total_seconds):
-            while self._is_wanting:
-                self._connection.resume_reading()
-                await self._until_news(pace)
-
-    async def receive(self) -> Message:
-        """The next message of ASGI."""
-        self._continue()
-        self._wants_pieces = True
-        while not (self._size or (self._has_ended and not self._is_told) or self._is_over):
-            self._connection.resume_reading()
-            await self._wait()
-        if self._is_over:
-            return {"type": "http.disconnect"}
-        # Behind the end of the body only that of the request is news.
-        self._is_told = self._has_ended
-        return {"type": "http.request", "body": self._taken(), "more_body": not self._has_ended}
-
-    @property
-    def _is_over(self) -> bool:
-        return self.is_gone or self.is_answered or self._is_refused
-
-    def _continue(self) -> None:
-        if self._awaits_continue and not (self._has_ended or self.is_gone):
-            self._connection.transport.write(CONTINUE)
-        self._awaits_continue = False
-
-    def _taken(self) -> bytes:
-        body = self._body
-        self._drop_body()
-        return body if isinstance(body, bytes) else body.getvalue()
-
-    def _drop_body(self) -> None:
-        if self._size:
-            self._connection.limits.buffered_bytes -= self._size
-            self._size = 0
-            self._body = b""
-
-    async def _until_news(self, pace: BodyPace) -> None:
-        """Until `_wake`, as long as enough comes; raises `TimeoutError`."""
-        while True:
-            size = self._size
-            try:
-                async with asyncio.timeout(pace.window_seconds):
-                    return await self._wait()
-            except TimeoutError:
-                if self._size - size < pace.least_bytes:
-                    raise
-
-    async def _wait(self) -> None:
-        if self._news is None:
-            self._news = asyncio.Event()
-        self._news.clear()
-        await self._news.wait()
-
-    def _wake(self) -> None:
-        if self._news is not None:
-            self._news.set()
 
     # The answer, by ASGI.
 
@@ -377,6 +183,6 @@ class ServedRequest:
         self._connection.unwatch(on_gone)
 
 
-def _no_room() -> FailedError:
-    message = "The gateway has as many request bodies in memory as it takes. Please try again."
-    return FailedError(Failure(ErrorKind.GATEWAY_BUSY, message, retry_after_seconds=_RETRY_SECONDS))
+def connection_of(scope: Scope) -> ServedRequest | None:
+    """The request of a scope; None under another server than this one."""
+    return scope.get(CONNECTION)

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator
 from types import FrameType
 from typing import Final
 
+from gateway.api.refusals import refuse
 from gateway.app import Gateway
 from gateway.server.protocol import HttpProtocol
 from gateway.serving import Server, give_up, run
@@ -110,7 +111,7 @@ class WorkerServer(Server):
 
     async def _connect(self, connection: socket.socket) -> None:
         """Serve a connection as uvicorn does with connections that it accepted itself."""
-        protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state, limits=self.limits)
+        protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state, refuse=refuse, limits=self.limits)
         self._new.add(protocol)
         self._taken += 1
         if self._taken % _CONNECTIONS_A_REPORT == 0:

@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from gateway.api.refusals import refuse
 from gateway.api.unpacking import unpacked_in_steps
 from gateway.config import Config, ConfigError, load_config
 from gateway.keypool import SUCCESS, Key
@@ -249,7 +250,7 @@ def http_request(data: bytes, random: Random) -> None:
 
 async def _serve(pieces: list[bytes]) -> None:
     transport = _Transport()
-    protocol = HttpProtocol(_SERVER, ServerState(), {})
+    protocol = HttpProtocol(_SERVER, ServerState(), {}, refuse=refuse)
     protocol.connection_made(cast(asyncio.Transport, transport))
     for piece in pieces:
         if not transport.is_closed:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.settings import AbilitiesConfig, ModelsConfig
+from gateway.config import AbilitiesConfig, ModelsConfig
 from tests.scenarios.harness import PATH, quick_gateway
 from tests.support import messages
 from tests.support.gateway import Config, RunningGateway, config_for, key, with_settings

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from anthropic.types import ModelInfo
 
-from gateway.config.settings import ModelsConfig
+from gateway.config import ModelsConfig
 from gateway.proxy.catalogue import Catalogue, ModelEntry
 from gateway.proxy.routing import Aliases
 from tests.scenarios.harness import assert_error, quick_gateway

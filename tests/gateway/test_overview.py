@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway import cli
+from gateway.cli.pool import show_pool
 from gateway.config import AdminConfig
 from gateway.demo import run_simulated_upstream
 from gateway.keypool import Key, KeyPool, LeaseQueue, LeaseRequest, Outcome, PoolSettings, snapshot
@@ -177,13 +177,11 @@ async def test_it_finds_the_gateway_by_its_configuration_whatever_proxy_there_is
     assert "has no admin key" in err
 
 
-async def test_watching_asks_again_and_again(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(cli, "_WATCH_SECONDS", 0.01)
+async def test_watching_asks_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:
     options = argparse.Namespace(url=None, json=False, watch=True)
     async with watched("http://127.0.0.1:9") as running:
-        watching = asyncio.create_task(cli._show_pool(endpoint("admin", Secret(ADMIN), running.url), options))
+        admin = endpoint("admin", Secret(ADMIN), running.url)
+        watching = asyncio.create_task(show_pool(admin, options, watch_seconds=0.01))
         said = ""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while said.count(running.url) < 3:

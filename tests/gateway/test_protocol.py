@@ -5,14 +5,18 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 from starlette.types import Message
 
 from gateway.api.interrupts import Interrupts
+from gateway.api.refusals import KINDS, refuse
 from gateway.api.responder import Responder
+from gateway.server import asked, refusals
 from gateway.server.asked import MAX_HEAD_BYTES
+from gateway.server.refusals import Refusal
 from tests.scenarios.harness import PATH as CHAT_PATH
 from tests.scenarios.harness import PATIENCE_SECONDS, asking, no_lease_is_out, quick_gateway, raw_client
 from tests.scenarios.native_harness import COUNT_PATH, PATH
@@ -82,7 +86,7 @@ def assert_openais(refused: Refused, status: int, code: str | None) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.server.protocol.HEAD_SECONDS", 0.05)
-    monkeypatch.setattr("gateway.api.requests.BODY_WINDOW_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.server.body.BODY_WINDOW_SECONDS", 0.05)
 
 
 async def answer_to(upstream: ScriptedUpstream, text: str, *, max_body_bytes: int = 1000) -> Refused:
@@ -93,6 +97,21 @@ async def answer_to(upstream: ScriptedUpstream, text: str, *, max_body_bytes: in
     async with quick_gateway(config=config) as running, connected(running) as connection:
         connection.write(text)
         return await connection.refused()
+
+
+@pytest.mark.parametrize("status", KINDS, ids=int)
+def test_a_refusal_keeps_its_status_its_message_and_its_time(status: HTTPStatus) -> None:
+    head, _, body = refuse(Refusal(status, "Not so.", 1.5), b"/v1/models").partition(b"\r\n\r\n")
+
+    assert head.startswith(f"HTTP/1.1 {status} {status.phrase}\r\n".encode())
+    assert b"\r\nretry-after: 2\r\n" in head
+    assert json.loads(body)["error"]["message"] == "Not so."
+
+
+def test_whatever_the_server_refuses_has_a_form() -> None:
+    listed = [value for module in (asked, refusals) for value in vars(module).values() if isinstance(value, Refusal)]
+
+    assert {refusal.status for refusal in [*listed, refusals.bad_request("")]} == set(KINDS)
 
 
 @pytest.mark.parametrize("path", NATIVE)

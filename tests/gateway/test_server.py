@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from gateway.api.refusals import refuse
 from gateway.server.asked import MAX_HEAD_BYTES
+from gateway.server.body import HIGH_WATER_BYTES
 from gateway.server.heads import fields
 from gateway.server.limits import ServerLimits
 from gateway.server.protocol import HttpProtocol
-from gateway.server.request import HIGH_WATER_BYTES
 from tests.scenarios.harness import PATIENCE_SECONDS
 
 LAST = "connection: close\r\n\r\n"
@@ -53,8 +55,8 @@ async def served(
 ) -> AsyncIterator[Served]:
     config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_keep_alive=keepalive_seconds)
     state = ServerState()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: HttpProtocol(config, state, {}, limits=limits), "127.0.0.1", 0)
+    connect = partial(HttpProtocol, config, state, {}, refuse=refuse, limits=limits)
+    server = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", 0)
     try:
         yield Served(server.sockets[0].getsockname()[1], state)
     finally:

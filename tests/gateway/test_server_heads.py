@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from gateway.api.refusals import refuse
 from gateway.server.asked import MAX_HEADERS
 from gateway.server.protocol import MAX_WAITING, HttpProtocol
 from tests.gateway.test_server import GET, LAST, POST, body_of, echo, served, tell, whole_body
@@ -163,7 +164,7 @@ async def test_headers_that_are_refused_for_their_number_take_no_memory_meanwhil
     network.get_extra_info.return_value = None
     network.is_closing.return_value = False
     network.get_write_buffer_size.return_value = 0
-    connections = [HttpProtocol(config, ServerState(), {}) for _ in range(20)]
+    connections = [HttpProtocol(config, ServerState(), {}, refuse=refuse) for _ in range(20)]
     for connection in connections:
         connection.connection_made(network)
 

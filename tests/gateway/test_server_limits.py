@@ -16,12 +16,14 @@ import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from gateway.api.requests import BodyPace, ClientGoneError, body_pace, connection_of
+from gateway.api.requests import read_body
 from gateway.config import ServerConfig
+from gateway.server.body import HIGH_WATER_BYTES, BodyPace, body_pace
 from gateway.server.descriptors import connections_for
+from gateway.server.errors import ClientGoneError
 from gateway.server.heads import fields
 from gateway.server.limits import SMALL_HEAD_BYTES, ServerLimits
-from gateway.server.request import HIGH_WATER_BYTES, ServedRequest
+from gateway.server.request import ServedRequest, connection_of
 from gateway.serving import set_limits
 from tests.gateway.test_server import GET, LAST, POST, Served, body_of, echo, read_answer, served, tell, until
 from tests.scenarios.harness import PATIENCE_SECONDS
@@ -35,12 +37,10 @@ LARGE = 4 * HIGH_WATER_BYTES
 on_both_loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 
 
-async def reading(scope: Scope, _receive: Receive, send: Send) -> None:
+async def reading(scope: Scope, receive: Receive, send: Send) -> None:
     """Reads the body as the endpoints do."""
-    connection = connection_of(scope)
-    assert connection is not None
     try:
-        body = await connection.body(2**30)
+        body = await read_body(scope, receive, 2**30)
     except FailedError as error:
         await tell(send, error.failure.as_json(), status=error.failure.rule.status)
     except ClientGoneError:
@@ -308,7 +308,7 @@ def test_an_uplink_of_one_megabit_is_fast_enough_for_the_largest_body() -> None:
 
 @pytest.mark.parametrize("pace", [BodyPace(0.05, 1000, 60), BodyPace(60, 0, 0.2)], ids=["too slow", "too long"])
 async def test_a_body_that_comes_in_drops_is_not_waited_for(pace: BodyPace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.server.request.body_pace", lambda _limit: pace)
+    monkeypatch.setattr("gateway.server.body.body_pace", lambda _limit: pace)
     request = a_request(a_network())
     waiting = asyncio.create_task(request.body(1000))
     async with asyncio.timeout(PATIENCE_SECONDS):

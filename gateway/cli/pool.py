@@ -1,0 +1,75 @@
+"""`dragoman pool`: the keys of a running gateway, once or again and again."""
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import Final
+
+from gateway import overview
+from gateway.cli.usage import UsageError
+from gateway.config import ServerConfig, as_base_url, load_config
+from gateway.serving import run
+from gateway.upstream.client import upstream_client
+from gateway.upstream.hosts import HostEndpoint, endpoint
+from gateway.upstream.limits import TimeLimits
+
+WATCH_SECONDS: Final = 2.0
+_LIMITS: Final = TimeLimits(connect_seconds=5.0, first_byte_seconds=10.0, idle_seconds=10.0)
+# Terminal control: move to the upper left corner, and clear from there.
+_CLEAR: Final = "\x1b[H\x1b[J"
+_LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def command(options: argparse.Namespace) -> int:
+    """Print the pool of the gateway that this configuration, or `--url`, names."""
+    config = load_config(options.config, os.environ)
+    if config.admin.api_key is None:
+        raise UsageError(
+            "There is no admin key: set admin.api_key in the configuration, "
+            "or DRAGOMAN_ADMIN_KEY for the gateway and for this command."
+        )
+    try:
+        url = _own_url(config.server) if options.url is None else as_base_url(options.url)
+    except ValueError as error:
+        raise UsageError(f"--url: {error}") from error
+    try:
+        return run(show_pool(endpoint("admin", config.admin.api_key, url), options))
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        # The reader (`| head`) has closed the pipe; without this, Python would print an error at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _own_url(server: ServerConfig) -> str:
+    """The URL of a gateway with this configuration, on this machine."""
+    if not server.port:
+        raise UsageError("server.port is 0, which means any free port: name the gateway's address with --url.")
+    host = _LOOPBACK_OF.get(server.host, server.host)
+    return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
+
+
+async def show_pool(gateway: HostEndpoint, options: argparse.Namespace, *, watch_seconds: float = WATCH_SECONDS) -> int:
+    """Print the gateway's pool, once or until interrupted."""
+    # Never use the environment's proxy for this machine.
+    upstream = upstream_client(_LIMITS, "direct" if options.url is None else "auto")
+    has_seen = False
+    try:
+        while True:
+            try:
+                body = await overview.fetch(upstream, gateway)
+                has_seen = True
+                text = body.decode() if options.json else overview.report(overview.read(body), gateway.base_url)
+            except overview.NotSeenError as error:
+                # With --watch, wait for a gateway that is being restarted.
+                if not (has_seen and options.watch and error.is_passing):
+                    raise
+                text = str(error)
+            print(f"{_CLEAR}{text}" if options.watch and sys.stdout.isatty() else text, flush=True)
+            if not options.watch:
+                return 0
+            await asyncio.sleep(watch_seconds)
+    finally:
+        await upstream.close()

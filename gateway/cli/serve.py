@@ -1,0 +1,66 @@
+"""`dragoman serve`: the gateway, in this process or in several."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from gateway.cli.starting import begin_log, greeting, load_with_options, new_gateway, serve_until_stopped
+from gateway.cli.usage import UsageError
+from gateway.config import Config, Loaded, Source, environment_base_url
+from gateway.reloading import Reloader, reloading
+from gateway.serving import check_exposure, listen, run
+from gateway.store import how_to_share, is_shared
+from gateway.telemetry.logs import log_event, set_up_logging
+
+
+def command(options: argparse.Namespace) -> int:
+    """Serve until a signal comes; 1 if the end was not orderly."""
+    loaded = load_with_options(options)
+    begin_log(loaded)
+    check_exposure(loaded.config)
+    if loaded.config.server.workers == 1:
+        return run(_serve_alone(loaded, lambda: load_with_options(options)))
+    if sys.platform == "win32":
+        raise UsageError("On Windows there is only one process: leave out --workers, or set server.workers to 1.")
+    return run(_serve_with_workers(loaded, lambda: load_with_options(options)))
+
+
+async def _serve_alone(loaded: Loaded, read: Callable[[], Loaded]) -> int:
+    """Serve from this process, following changes of the configuration."""
+    gateway = new_gateway(loaded.config, loaded.key_sources)
+
+    def apply(config: Config, key_sources: Mapping[str, Source]) -> None:
+        set_up_logging(config.log.level, config.log.format)
+        gateway.reload(config, key_sources)
+
+    async with reloading(Reloader(loaded, read, apply)):
+        return await serve_until_stopped(gateway, file=loaded.path)
+
+
+async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int:
+    # Imported here because Windows lacks modules that it needs.
+    from gateway.workers.supervisor import Supervisor
+
+    config = loaded.config
+    if not is_shared(config.store) and config.store.kind != "off":
+        message = "Workers do not share kept turns: each has its own in memory"
+        log_event(logging.WARNING, message, advice=how_to_share(config.store))
+    # Does not serve: it provides the banner, and finds mistakes before any process is started.
+    gateway = new_gateway(config)
+    with listen(config.server.host, config.server.port) as listener:
+        supervisor = Supervisor(
+            config,
+            loaded.key_sources,
+            environment_base_url(os.environ),
+            listener,
+            on_ready=greeting(gateway, listener, file=loaded.path),
+        )
+
+        def apply(config: Config, key_sources: Mapping[str, Source]) -> None:
+            set_up_logging(config.log.level, config.log.format)
+            supervisor.reload(config, key_sources)
+
+        async with reloading(Reloader(loaded, read, apply)):
+            return 0 if await supervisor.run() else 1
