@@ -26,6 +26,21 @@ class Call(Struct, frozen=True, gc=False):
     spent_seconds: float = 0.0
 
 
+class HttpCall(Struct, frozen=True, gc=False):
+    """A call as one host takes it: where it goes, with all headers but those that frame it.
+
+    `is_known` says that the same headers come again, so that they may be kept; a key that a caller brought may not.
+    """
+
+    base_url: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    method: str
+    spent_seconds: float
+    is_known: bool
+
+
 class Outgoing(Protocol):
     """A request in its Messages form, as a translator writes it for one host."""
 
@@ -61,8 +76,21 @@ class Endpoint(Protocol):
         ...
 
     @property
+    def base_url(self) -> str:
+        """What stands before the path of a call."""
+        ...
+
+    @property
     def is_callers_own(self) -> bool:
         """Whether the credentials are the caller's, so that a refusal is the caller's to know."""
+        ...
+
+    def prepare(self, call: Call) -> HttpCall:
+        """The call in the form that this kind of host takes, with the credentials."""
+        ...
+
+    def redact(self, text: str) -> str:
+        """The text without any credentials."""
         ...
 
 

@@ -4,14 +4,13 @@ import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import cache, partial
-from typing import Final, Literal, Protocol, cast
+from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from gateway.proxy.ports import Call, Endpoint, Upstream, UpstreamAnswer
 from gateway.upstream.dialing import tls_context
 from gateway.upstream.direct import DirectUpstream
-from gateway.upstream.hosts import HostEndpoint
 from gateway.upstream.httpx2_client import Httpx2Upstream
 from gateway.upstream.limits import TimeLimits
 
@@ -59,7 +58,7 @@ class _AutoUpstream:
         self._chosen: dict[str, UpstreamClient] = {}
 
     def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
-        base_url = cast(HostEndpoint, endpoint).base_url
+        base_url = endpoint.base_url
         client = self._chosen.get(base_url)
         if client is None:
             client = self._chosen[base_url] = self._clients["httpx2" if has_proxy(base_url) else "direct"]

@@ -8,15 +8,14 @@ import re
 import ssl
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.proxy.ports import Call, Endpoint
+from gateway.proxy.ports import Call, Endpoint, HttpCall
 from gateway.upstream.answer import DirectAnswer
 from gateway.upstream.connection import Connection
 from gateway.upstream.dialing import connect
 from gateway.upstream.failures import unsendable_key
-from gateway.upstream.hosts import HostEndpoint
 from gateway.upstream.limits import TimeLimits
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -44,7 +43,7 @@ class DirectUpstream:
 
     def open(self, endpoint: Endpoint, call: Call) -> "_Opening":
         """Send a call; every failure on the way is a `FailedError` with its kind."""
-        return _Opening(self, cast(HostEndpoint, endpoint), call)
+        return _Opening(self, endpoint, endpoint.prepare(call))
 
     def retire(self) -> None:
         """Close idle connections now, and each of the others when its answer has ended."""
@@ -58,10 +57,10 @@ class DirectUpstream:
         # The transports close in callbacks; let these run.
         await asyncio.sleep(0)
 
-    async def send(self, endpoint: HostEndpoint, call: Call) -> tuple["_Host", Connection, DirectAnswer]:
+    async def send(self, call: HttpCall) -> tuple["_Host", Connection, DirectAnswer]:
         """Send a call, and wait for the head of its answer; raises `FailedError`."""
-        host = self._host(endpoint.base_url)
-        head = host.head_of(endpoint, call)
+        host = self._host(call.base_url)
+        head = host.head_of(call)
         connection = host.idle() or await host.connect()
         while True:
             answer = connection.begin(head, call.body, call.spent_seconds)
@@ -88,7 +87,7 @@ class _Opening:
 
     __slots__ = ("_call", "_connection", "_endpoint", "_host", "_upstream")
 
-    def __init__(self, upstream: DirectUpstream, endpoint: HostEndpoint, call: Call) -> None:
+    def __init__(self, upstream: DirectUpstream, endpoint: Endpoint, call: HttpCall) -> None:
         self._upstream = upstream
         self._endpoint = endpoint
         self._call = call
@@ -98,7 +97,7 @@ class _Opening:
         # Free the request's body: the block can last long, and the call is not needed again.
         del self._call
         try:
-            self._host, self._connection, answer = await self._upstream.send(self._endpoint, call)
+            self._host, self._connection, answer = await self._upstream.send(call)
         except FailedError as error:
             raise self._redacted(error) from error
         return answer
@@ -133,22 +132,22 @@ class _Host:
         self._open: set[Connection] = set()
         self._known_lines: dict[object, bytes] = {}
 
-    def head_of(self, endpoint: HostEndpoint, call: Call) -> bytes:
+    def head_of(self, call: HttpCall) -> bytes:
         """The request line and headers of a call; raises `FailedError` for a key that no header can carry."""
-        lines = self._kept_lines(endpoint, call)
+        lines = self._kept_lines(call)
         if call.body or call.method == "POST":
             return b"%bcontent-length: %d\r\n\r\n" % (lines, len(call.body))
         return lines + b"\r\n"
 
-    def _kept_lines(self, endpoint: HostEndpoint, call: Call) -> bytes:
+    def _kept_lines(self, call: HttpCall) -> bytes:
         """All lines but the content-length; most calls have the same, so they are cached."""
-        if endpoint.is_callers_own:
+        if not call.is_known:
             # Do not keep a caller's own key.
-            return self._lines(endpoint, call)
-        asked = (endpoint.headers, call.method, call.path, call.version, call.betas, call.headers)
+            return self._lines(call)
+        asked = (call.headers, call.method, call.path)
         lines = self._known_lines.get(asked)
         if lines is None:
-            lines = self._lines(endpoint, call)
+            lines = self._lines(call)
             if len(lines) > _LONGEST_KNOWN_LINES:
                 return lines
             if len(self._known_lines) >= _MOST_KNOWN_LINES:
@@ -156,11 +155,11 @@ class _Host:
             self._known_lines[asked] = lines
         return lines
 
-    def _lines(self, endpoint: HostEndpoint, call: Call) -> bytes:
+    def _lines(self, call: HttpCall) -> bytes:
         lines = [
             f"{call.method} {self._path}{call.path} HTTP/1.1",
             f"host: {self._host_header}",
-            *[f"{name}: {value}" for name, value in endpoint.headers_for(call)],
+            *[f"{name}: {value}" for name, value in call.headers],
         ]
         text = "\n".join(lines)
         if not text.isascii() or _CONTROLS.search(text) or text.count("\n") >= len(lines):

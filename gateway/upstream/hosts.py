@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from gateway.proxy.ports import Call
+from gateway.proxy.ports import Call, HttpCall
 from gateway.secret import Redactor, Secret, redact
 from translators.hosts import CURRENT_VERSION, SAMPLING_VERSION, HostProfile
 
@@ -40,12 +40,14 @@ class HostEndpoint:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     hide_others: Redactor = field(repr=False, compare=False)
 
-    def headers_for(self, call: Call) -> list[tuple[str, str]]:
-        """All headers of a call except those that frame it."""
-        headers = [*self.headers, ("anthropic-version", call.version), *call.headers]
-        if betas := (*self.betas, *call.betas):
-            headers.append(("anthropic-beta", ",".join(dict.fromkeys(betas))))
-        return headers
+    def prepare(self, call: Call) -> HttpCall:
+        """The call as an Anthropic host takes it: the version and the betas in headers, the model in the body."""
+        headers = (*self.headers, ("anthropic-version", call.version), *call.headers)
+        if self.betas or call.betas:
+            headers += (("anthropic-beta", ",".join(dict.fromkeys((*self.betas, *call.betas)))),)
+        return HttpCall(
+            self.base_url, call.path, headers, call.body, call.method, call.spent_seconds, not self.is_callers_own
+        )
 
     def redact(self, text: str) -> str:
         """The text with this key, however it is quoted, and all other configured keys masked."""

@@ -5,11 +5,11 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final, cast
+from typing import Final
 
 import httpx2
 
-from gateway.proxy.ports import Call, Endpoint, UpstreamAnswer
+from gateway.proxy.ports import Call, Endpoint, HttpCall, UpstreamAnswer
 from gateway.upstream.failures import (
     cut_off,
     in_words,
@@ -21,7 +21,6 @@ from gateway.upstream.failures import (
     unread,
     unsendable_key,
 )
-from gateway.upstream.hosts import HostEndpoint
 from gateway.upstream.limits import TimeLimits
 from translators.errors import FailedError, Failure
 
@@ -42,7 +41,7 @@ class Httpx2Upstream:
 
     def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
         """Send a call; every failure on the way is a `FailedError` with its kind."""
-        return self._open(cast(HostEndpoint, endpoint), call)
+        return self._open(endpoint, endpoint.prepare(call))
 
     def retire(self) -> None:
         """Close all connections once none is in use; later calls open new ones."""
@@ -61,13 +60,13 @@ class Httpx2Upstream:
             self._closing = asyncio.create_task(self.close())
 
     @asynccontextmanager
-    async def _open(self, endpoint: HostEndpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
-        client = self._client_for(endpoint.base_url)
+    async def _open(self, endpoint: Endpoint, call: HttpCall) -> AsyncIterator[UpstreamAnswer]:
+        client = self._client_for(call.base_url)
         total = _Total(self._limits.total_seconds, call.spent_seconds)
         self._calls += 1
         try:
             async with total.limit():
-                response = await self._send(client, endpoint, call)
+                response = await self._send(client, call)
             answer = _Httpx2Answer(response, self._limits.idle_seconds, total)
             try:
                 yield answer
@@ -80,13 +79,13 @@ class Httpx2Upstream:
             self._calls -= 1
             self._close_unused()
 
-    async def _send(self, client: httpx2.AsyncClient, endpoint: HostEndpoint, call: Call) -> httpx2.Response:
+    async def _send(self, client: httpx2.AsyncClient, call: HttpCall) -> httpx2.Response:
         try:
             request = client.build_request(
                 call.method,
-                endpoint.base_url + call.path,
+                call.base_url + call.path,
                 content=call.body or None,
-                headers=endpoint.headers_for(call),
+                headers=call.headers,
                 timeout=httpx2.Timeout(
                     self._limits.idle_seconds,
                     connect=self._limits.connect_seconds,

@@ -35,7 +35,7 @@ def test_heads_of_calls_are_kept_only_where_they_are_short() -> None:
 
     for number in range(2000):
         for beta in (f"beta-{number}", f"beta-{number}" + "x" * 2000):
-            assert beta.encode() in host.head_of(target, Call("2026-10-21", b"{}", betas=(beta,)))
+            assert beta.encode() in host.head_of(target.prepare(Call("2026-10-21", b"{}", betas=(beta,))))
 
     assert sum(len(lines) for lines in host._known_lines.values()) < 2**20
 
