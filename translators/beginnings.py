@@ -79,7 +79,7 @@ def beginnings_in_steps(
     shortest = minimum_tokens * BYTES_A_TOKEN
     tools = request.tools_text() if request.tools else b""
     if request.functions:
-        tools = b",".join((tools, *request.functions))
+        tools = b"".join((tools, *request.functions))
     if len(tools) + _opening_bytes(request.messages) < shortest:
         return NOTHING
     yield
