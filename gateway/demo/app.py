@@ -19,9 +19,9 @@ from gateway.demo.orders import ORDERS, read_orders
 from gateway.demo.received import KEPT_REQUESTS, Ending, ReceivedRequest
 from gateway.demo.reply import reply_to
 from gateway.demo.responses import answer, at_once, ordered_error, refusal, streamed
-from gateway.demo.threads import Threads
+from gateway.demo.rules.threads import Threads
+from gateway.demo.rules.validation import read_count_request, read_messages_request
 from gateway.demo.tokens import input_tokens
-from gateway.demo.validation import read_count_request, read_messages_request
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 SLOW_SECONDS = 0.5

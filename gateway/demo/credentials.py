@@ -9,7 +9,7 @@ from hashlib import blake2b
 from uuid import UUID
 
 from gateway.demo.errors import MessagesError, invalid
-from gateway.demo.validation import VERSIONS
+from gateway.demo.rules.validation import VERSIONS
 
 _SHARING_KEY = re.compile(r"sk-ant-demo-(?P<account>[^-]+)-(?P<workspace>[^-]+)(-.*)?")
 _BETA = re.compile(r"[a-z0-9-]+-20\d\d-?\d\d-?\d\d")

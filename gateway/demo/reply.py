@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from gateway.demo.binding import trail_of
 from gateway.demo.cache import input_usage
 from gateway.demo.calls import calls_for
 from gateway.demo.names import new_id
@@ -25,8 +24,9 @@ from gateway.demo.pieces import (
     within_limit,
 )
 from gateway.demo.prompt import Prompt
+from gateway.demo.rules.binding import trail_of
+from gateway.demo.rules.signatures import sealed
 from gateway.demo.samples import sample, words_of
-from gateway.demo.signatures import sealed
 from gateway.demo.tokens import CHARACTERS
 from gateway.demo.wire import MessagesRequest
 

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.demo.errors import invalid
 from gateway.demo.names import TOOL_NAME
-from gateway.demo.schemas import check_schema, check_well_formed
+from gateway.demo.rules.schemas import check_schema, check_well_formed
 from gateway.demo.wire import CacheControl, CustomTool, convert
 
 MAX_STRICT_TOOLS = 20

@@ -19,7 +19,7 @@ from gateway.demo.errors import MessagesError
 from gateway.demo.events import events, server_sent
 from gateway.demo.orders import read_orders
 from gateway.demo.reply import reply_to
-from gateway.demo.validation import read_messages_request
+from gateway.demo.rules.validation import read_messages_request
 
 NEWEST = "2026-10-21"
 FIRST = "2023-06-01"

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.demo import RunningUpstream, account_of, run_simulated_upstream
 from gateway.demo.errors import MessagesError
-from gateway.demo.validation import read_messages_request
+from gateway.demo.rules.validation import read_messages_request
 
 NEWEST = "2026-10-21"
 SONNET = "claude-sonnet-5-5"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.demo.errors import MessagesError
-from gateway.demo.validation import VERSIONS, read_messages_request
+from gateway.demo.rules.validation import VERSIONS, read_messages_request
 from tests.support.recordings import Recording, recording_params
 from translators.errors import TranslationError
 from translators.native.allowed import Allowed, check_allowed

@@ -14,8 +14,8 @@ from gateway.demo.blocks import Block, RedactedThought, Thought
 from gateway.demo.conversation import Turn
 from gateway.demo.errors import MessagesError, invalid
 from gateway.demo.prompt import Prompt
-from gateway.demo.signatures import opened
-from gateway.demo.trail import Trail
+from gateway.demo.rules.signatures import opened
+from gateway.demo.rules.trail import Trail
 
 
 def with_bound_thoughts(prompt: Prompt) -> Prompt:

@@ -6,16 +6,16 @@ from collections.abc import Collection
 
 from msgspec import UNSET, UnsetType
 
-from gateway.demo.binding import with_bound_thoughts
 from gateway.demo.blocks import Document, SearchResult, Text
 from gateway.demo.cache import check_marks
 from gateway.demo.conversation import check_ending, check_thought_before_calls, check_turns
 from gateway.demo.errors import invalid
 from gateway.demo.media import check_media
 from gateway.demo.models import EFFORTS
-from gateway.demo.parameters import check_parameters
 from gateway.demo.prompt import FORCED, Prompt, read_prompt
-from gateway.demo.schemas import check_schema, check_well_formed
+from gateway.demo.rules.binding import with_bound_thoughts
+from gateway.demo.rules.parameters import check_parameters
+from gateway.demo.rules.schemas import check_schema, check_well_formed
 from gateway.demo.tokens import input_tokens
 from gateway.demo.wire import CountRequest, MessagesRequest, OutputConfig, Thinking, decode
 

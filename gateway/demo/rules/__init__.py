@@ -1,0 +1,1 @@
+"""The rules of the Messages API, with its messages where these are known."""
