@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from gateway.demo import ORDERS, run_simulated_upstream
+from gateway.demo import ORDERS
 from gateway.keypool.snapshot import (
     BreakerView,
     BucketView,
@@ -28,6 +28,7 @@ from gateway.keypool.strategies import StrategyName
 from gateway.proxy.routing import BUILTIN_ALIASES
 from gateway.proxy.totals import ClientTotals
 from tests.support.gateway import key, running_gateway
+from tests.support.upstream_rules import run_strict_upstream
 from translators import limits
 from translators.chat.extensions import BETA_OF_FIELD, RESTRICTED
 from translators.chat.finish import FINISH_REASONS
@@ -282,7 +283,7 @@ def test_the_headers_of_the_gateway_are_on_the_page_on_translation() -> None:
 @pytest.mark.parametrize(("page", "code"), EXAMPLES)
 async def test_the_examples_run_as_they_are_printed(page: Path, code: str, capsys: pytest.CaptureFixture[str]) -> None:
     async with (
-        run_simulated_upstream(pace_seconds=0) as upstream,
+        run_strict_upstream() as upstream,
         running_gateway(key(upstream.base_url)) as gateway,
     ):
         runnable = code.replace("http://127.0.0.1:8080", gateway.url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 from starlette.applications import Starlette
@@ -12,15 +13,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.demo.catalogue import model_info, page_of_models
-from gateway.demo.credentials import Account, account_for, api_version, betas
+from gateway.demo.credentials import Account, account_for
 from gateway.demo.errors import MessagesError, invalid
 from gateway.demo.events import events, message
 from gateway.demo.orders import ORDERS, read_orders
+from gateway.demo.reading import Reader
 from gateway.demo.received import KEPT_REQUESTS, Ending, ReceivedRequest
 from gateway.demo.reply import reply_to
 from gateway.demo.responses import answer, at_once, ordered_error, refusal, streamed
-from gateway.demo.rules.threads import Threads
-from gateway.demo.rules.validation import read_count_request, read_messages_request
 from gateway.demo.tokens import input_tokens
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -32,11 +32,11 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 class Upstream:
     """The endpoints, the requests that they received, and the accounts that only get errors."""
 
-    def __init__(self, pace_seconds: float) -> None:
+    def __init__(self, pace_seconds: float, reader: Reader) -> None:
         self.pace_seconds = pace_seconds
         self.failing: dict[str, int] = {}
         self.received: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
-        self._threads = Threads()
+        self._reader = reader
 
     async def about(self, request: Request) -> Response:
         """A text for people who open it in a browser."""
@@ -53,16 +53,13 @@ class Upstream:
         body, received, account = await self._receive(request)
         if status := self.failing.get(account.organization_id) or self.failing.get(account.workspace_id):
             raise ordered_error(status)
-        body = self._threads.whole(body, account, betas(request.headers))
-        wanted, prompt = read_messages_request(
-            body, api_version(request.headers), betas(request.headers), account.organization_id
-        )
+        wanted, prompt = self._reader.message(body, request.headers, account)
         orders = read_orders(prompt.question)
         if orders.error_status and not (orders.mid_stream and wanted.stream):
             raise ordered_error(orders.error_status)
-        reply = reply_to(wanted, prompt, orders)
+        reply = reply_to(wanted, prompt, orders, partial(self._reader.sign, account=account))
         received.answered(200, message(reply))
-        self._threads.hold(body, account, received.answer)
+        self._reader.answered(body, request.headers, account, received.answer)
         pause = SLOW_SECONDS if orders.slow else self.pace_seconds
         if wanted.stream:
             return streamed(events(reply), orders, received, pause_seconds=pause)
@@ -71,13 +68,13 @@ class Upstream:
     async def count_tokens(self, request: Request) -> Response:
         """`POST /v1/messages/count_tokens`."""
         body, received, account = await self._receive(request)
-        prompt = read_count_request(body, api_version(request.headers), betas(request.headers), account.organization_id)
+        prompt = self._reader.count(body, request.headers, account)
         return answer({"input_tokens": input_tokens(prompt)}, received)
 
     async def list_models(self, request: Request) -> Response:
         """`GET /v1/models`."""
         _, received, _ = await self._receive(request)
-        api_version(request.headers)
+        self._reader.check_headers(request.headers)
         query = request.query_params
         page = page_of_models(
             limit=query.get("limit"),
@@ -90,7 +87,7 @@ class Upstream:
     async def get_model(self, request: Request) -> Response:
         """`GET /v1/models/{id}`."""
         _, received, _ = await self._receive(request)
-        api_version(request.headers)
+        self._reader.check_headers(request.headers)
         return answer(model_info(request.path_params["model_id"]), received)
 
     async def unknown(self, request: Request) -> Response:
@@ -119,9 +116,9 @@ class Upstream:
         return body, received, account
 
 
-def simulated_upstream(*, pace_seconds: float = 0.03) -> Starlette:
+def simulated_upstream(*, pace_seconds: float = 0.03, reader: Reader | None = None) -> Starlette:
     """The app; `app.state.received` has the latest requests, `failing` the accounts that get an error."""
-    upstream = Upstream(pace_seconds)
+    upstream = Upstream(pace_seconds, reader or Reader())
     app = Starlette(
         routes=[*upstream.routes(), Route("/{path:path}", upstream.unknown, methods=_METHODS)],
         exception_handlers={MessagesError: _refuse, ClientDisconnect: _nobody_there},

@@ -1,17 +1,14 @@
-"""Prompt caching: where a prompt may have marks, and which tokens count as read or written."""
+"""Prompt caching: which tokens count as read or written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
 
-from gateway.demo.blocks import Block, Marked, Text, ToolResult, result_blocks
-from gateway.demo.errors import invalid
+from gateway.demo.blocks import Block, Marked
 from gateway.demo.prompt import Prompt
 from gateway.demo.tokens import tokens_of_parts
 from gateway.demo.wire import CacheControl
-
-MAX_MARKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +19,6 @@ class InputUsage:
     read: int
     written_5m: int
     written_1h: int
-
-
-def check_marks(prompt: Prompt, *, allows_scopes: bool) -> None:
-    """Refuse too many marks, marks on empty blocks, hour-long marks after shorter ones, scopes without their beta."""
-    for block in _all_blocks(prompt):
-        if isinstance(block, Text) and block.cache_control and not block.text:
-            raise invalid("cache_control cannot be set for empty text blocks")
-    nested = [
-        inner
-        for block in _all_blocks(prompt)
-        for inner in (*(result_blocks(block) if isinstance(block, ToolResult) else ()), block)
-    ]
-    places = [*(tool.cache_control for tool in prompt.tools), *map(_mark_on, nested), prompt.request.cache_control]
-    marks = [mark for mark in places if mark is not None]
-    if len(marks) > MAX_MARKS:
-        raise invalid(f"A maximum of {MAX_MARKS} blocks with cache_control may be provided. Found {len(marks)}.")
-    if not allows_scopes and any(mark.scope is not None for mark in marks):
-        raise invalid("cache_control.ephemeral.scope: Extra inputs are not permitted")
-    _check_lifetimes(marks)
 
 
 def input_usage(prompt: Prompt) -> InputUsage:
@@ -77,28 +55,16 @@ def _seen_before(prompt: Prompt, ends: list[int]) -> int:
     return ends[parts - 1] if parts else 0
 
 
-def _check_lifetimes(marks: list[CacheControl]) -> None:
-    shorter_seen = False
-    for mark in marks:
-        if mark.type != "ephemeral":
-            raise invalid("cache_control.type: Input should be 'ephemeral'")
-        if mark.ttl not in (None, "5m", "1h"):
-            raise invalid("cache_control.ephemeral.ttl: Input should be '5m' or '1h'")
-        if mark.ttl == "1h" and shorter_seen:
-            raise invalid(
-                "cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block."
-            )
-        shorter_seen = shorter_seen or mark.ttl != "1h"
-
-
 def _marks(prompt: Prompt) -> list[CacheControl | None]:
     """The mark of each part that `tokens_of_parts` counts, in the same order."""
-    return [*(tool.cache_control for tool in prompt.tools), *map(_mark_on, _all_blocks(prompt))]
+    return [*(tool.cache_control for tool in prompt.tools), *map(mark_on, all_blocks(prompt))]
 
 
-def _all_blocks(prompt: Prompt) -> list[Block]:
+def all_blocks(prompt: Prompt) -> list[Block]:
+    """The system prompt's blocks, then those of the turns."""
     return [*prompt.system, *(block for turn in prompt.turns for block in turn.blocks)]
 
 
-def _mark_on(block: Block) -> CacheControl | None:
+def mark_on(block: Block) -> CacheControl | None:
+    """A block's cache mark."""
     return block.cache_control if isinstance(block, Marked) else None

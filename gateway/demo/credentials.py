@@ -1,4 +1,4 @@
-"""The headers that are checked before a body is read: the key and its account, the API version, the betas."""
+"""Keys, and the accounts that they belong to."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from uuid import UUID
 
-from gateway.demo.errors import MessagesError, invalid
-from gateway.demo.rules.validation import VERSIONS
+from gateway.demo.errors import MessagesError
 
 _SHARING_KEY = re.compile(r"sk-ant-demo-(?P<account>[^-]+)-(?P<workspace>[^-]+)(-.*)?")
-_BETA = re.compile(r"[a-z0-9-]+-20\d\d-?\d\d-?\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +41,6 @@ def account_for(headers: Mapping[str, str]) -> Account:
     if "invalid" in key.lower():
         raise MessagesError(401, f"invalid {name}")
     return account_of(key)
-
-
-def api_version(headers: Mapping[str, str]) -> str:
-    """The requested API version; there is no default."""
-    version = headers.get("anthropic-version")
-    if version is None:
-        raise invalid("anthropic-version: header is required")
-    if version not in VERSIONS:
-        raise invalid(f'anthropic-version: "{version}" is not a valid version')
-    return version
-
-
-def betas(headers: Mapping[str, str]) -> list[str]:
-    """The requested betas; only the form of their names is checked."""
-    names = [name.strip() for name in headers.get("anthropic-beta", "").split(",") if name.strip()]
-    if unknown := [name for name in names if not _BETA.fullmatch(name)]:
-        values = ", ".join(f"`{name}`" for name in unknown)
-        raise invalid(f"Unexpected value(s) {values} for the `anthropic-beta` header.")
-    return names
 
 
 def _digest(*names: str) -> bytes:

@@ -1,13 +1,8 @@
-"""Ids and names: which are valid, and generating new ones."""
+"""New ids."""
 
 from __future__ import annotations
 
-import re
 from uuid import uuid4
-
-IDENTIFIER = re.compile(r"^[a-zA-Z0-9_-]+$")
-# The API's error message says 128 characters; its documentation, which is stricter, says 64.
-TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 
 _LETTERS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 

@@ -78,7 +78,7 @@ def _results_sentence(prompt: Prompt, results: list[ToolResult]) -> str:
     for result in results:
         texts = [block.text for block in result_blocks(result) if isinstance(block, Text)]
         verb = "failed with" if result.is_error else "answered"
-        said.append(f"{names[result.tool_use_id]} {verb} {quoted(' '.join(texts))}")
+        said.append(f"{names.get(result.tool_use_id, 'A tool')} {verb} {quoted(' '.join(texts))}")
     return f"{'; '.join(said)}."
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msgspec import UNSET
-
-from gateway.demo.blocks import Block, Text, read_blocks
+from gateway.demo.blocks import Block, BlockReader, Text, read_block, read_blocks
 from gateway.demo.conversation import Turn, read_turns
-from gateway.demo.errors import MessagesError, invalid
+from gateway.demo.errors import MessagesError
 from gateway.demo.models import Model, find_model
 from gateway.demo.tools import AnyTool, read_tools
 from gateway.demo.wire import CountRequest, CustomTool
@@ -23,7 +21,6 @@ class Prompt:
     system: list[Block]
     tools: list[AnyTool]
     turns: list[Turn]
-    account: str
 
     @property
     def own_tools(self) -> list[CustomTool]:
@@ -79,19 +76,11 @@ class Prompt:
             return self.request.thinking.type
         return "adaptive" if self.model.thinks_unasked else "disabled"
 
-    @property
-    def drops_mismatched_thinking(self) -> bool:
-        """Whether thinking whose prefix has changed is skipped instead of refused."""
-        binding = self.request.thinking.block_binding if self.request.thinking else UNSET
-        return binding is not UNSET and binding.prefix_mismatch_behavior == "drop_block"
 
-
-def read_prompt(request: CountRequest, account: str) -> Prompt:
-    """The prompt of a well-formed request with a key of this account."""
+def read_prompt(request: CountRequest, read: BlockReader = read_block) -> Prompt:
+    """The prompt of a well-formed request."""
     model = find_model(request.model)
     if model is None:
         raise MessagesError(404, f"model: {request.model}")
-    system = read_blocks(request.system, "system", "system")
-    if any(isinstance(block, Text) and not block.text for block in system):
-        raise invalid("system: text content blocks must be non-empty")
-    return Prompt(model, request, system, read_tools(request.tools), read_turns(request.messages), account)
+    system = read_blocks(request.system, "system", "system", read=read)
+    return Prompt(model, request, system, read_tools(request.tools), read_turns(request.messages, read))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -18,14 +21,11 @@ from gateway.demo.pieces import (
     TextPiece,
     ThoughtPiece,
     as_written,
-    block_of,
     piece_tokens,
     up_to_stop,
     within_limit,
 )
 from gateway.demo.prompt import Prompt
-from gateway.demo.rules.binding import trail_of
-from gateway.demo.rules.signatures import sealed
 from gateway.demo.samples import sample, words_of
 from gateway.demo.tokens import CHARACTERS
 from gateway.demo.wire import MessagesRequest
@@ -52,7 +52,23 @@ class Reply:
     usage: dict[str, Any]
 
 
-def reply_to(request: MessagesRequest, prompt: Prompt, orders: Orders) -> Reply:
+Sign = Callable[[list[Piece], Prompt], list[Piece]]
+
+
+def signed(pieces: list[Piece], prompt: Prompt) -> list[Piece]:
+    """The pieces, with a signature for each thought that looks like a real one. Nobody verifies it."""
+    said = msgspec.json.encode([prompt.model.id, prompt.request.messages])
+    return [
+        replace(piece, seal=_signature(said, f"{number} {piece.thought}")) if isinstance(piece, ThoughtPiece) else piece
+        for number, piece in enumerate(pieces)
+    ]
+
+
+def _signature(said: bytes, thought: str) -> str:
+    return base64.b64encode(b"dragoman-demo" + blake2b(said + thought.encode()).digest()).decode()
+
+
+def reply_to(request: MessagesRequest, prompt: Prompt, orders: Orders, sign: Sign = signed) -> Reply:
     """The answer; the same request gets the same answer, except for ids."""
     pieces, sequence = up_to_stop(_pieces(request, prompt, orders), request.stop_sequences)
     stop_reason = "tool_use" if any(isinstance(piece, CallPiece) for piece in pieces) else "end_turn"
@@ -63,7 +79,7 @@ def reply_to(request: MessagesRequest, prompt: Prompt, orders: Orders) -> Reply:
     limited = within_limit(pieces, request.max_tokens)
     if limited != pieces or request.max_tokens == 0:
         pieces, stop_reason, sequence = limited, "max_tokens", None
-    pieces = _sealed(pieces, prompt)
+    pieces = sign(pieces, prompt)
     return Reply(
         id=new_id("msg"),
         model=prompt.model.id,
@@ -104,23 +120,6 @@ def _interleaved(thoughts: list[Piece], called: list[CallPiece], *, starts_think
         between = thoughts if number == 0 else []
         pieces += [TextPiece(calls_preamble([call.name])), *between, call]
     return pieces
-
-
-def _sealed(pieces: list[Piece], prompt: Prompt) -> list[Piece]:
-    """The pieces, with each thought signed for everything before it."""
-    if not any(isinstance(piece, ThoughtPiece) for piece in pieces):
-        return pieces
-    trail = trail_of(prompt)
-    trail.turn("assistant")
-    bound: list[Piece] = []
-    for piece in pieces:
-        if isinstance(piece, ThoughtPiece):
-            before, account = trail.digest(), prompt.account
-            seal = sealed(piece.kind, model=prompt.model.id, shown=piece.shown, account=account, before=before)
-            piece = replace(piece, seal=seal)
-        trail.add(block_of(piece))
-        bound.append(piece)
-    return bound
 
 
 def _thoughts(request: MessagesRequest, prompt: Prompt, orders: Orders) -> list[Piece]:

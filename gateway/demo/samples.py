@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.demo.errors import invalid
+
 _MAX_DEPTH = 8
 _MAX_VALUES = 1000
 _MAX_NUMBER = 2.0**53
@@ -51,7 +53,10 @@ def words_of(text: str) -> Words:
 
 def sample(schema: dict[str, Any], words: Words, *, everything: bool) -> Any:
     """A value for a schema, with all properties of objects or only the required ones."""
-    return _Sampler(schema, words, everything).value(schema, "", 0)
+    try:
+        return _Sampler(schema, words, everything).value(schema, "", 0)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise invalid("JSON schema is invalid. It must match JSON Schema draft 2020-12.") from None
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.demo.app import simulated_upstream
 from gateway.demo.playing import DROPPED_ON_PURPOSE
+from gateway.demo.reading import Reader
 from gateway.demo.received import ReceivedRequest
 
 _logger = logging.getLogger("gateway.demo")
@@ -37,10 +38,10 @@ class RunningUpstream:
 
 @asynccontextmanager
 async def run_simulated_upstream(
-    *, host: str = "127.0.0.1", port: int = 0, pace_seconds: float = 0.03
+    *, host: str = "127.0.0.1", port: int = 0, pace_seconds: float = 0.03, reader: Reader | None = None
 ) -> AsyncIterator[RunningUpstream]:
     """Serve until the block ends; port 0 uses a free one. Answers that are still being sent are cut off."""
-    app = simulated_upstream(pace_seconds=pace_seconds)
+    app = simulated_upstream(pace_seconds=pace_seconds, reader=reader)
     with _listener(host, port) as listener:
         server = await _started(app, listener)
         try:

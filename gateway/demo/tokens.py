@@ -77,6 +77,6 @@ def _media_tokens(block: Image | Document) -> int:
     size = len(str(block.source.get("data", ""))) * 3 // 4
     if isinstance(block, Image):
         return min(_MAX_IMAGE_TOKENS, ceil(size / _BYTES_OF_AN_IMAGE_TOKEN) or _MAX_IMAGE_TOKENS)
-    if block.source["type"] == "text":
+    if block.source.get("type") == "text":
         return ceil(size / CHARACTERS)
     return ceil(size / _BYTES_OF_A_PDF_TOKEN) or _MAX_IMAGE_TOKENS

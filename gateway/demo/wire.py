@@ -86,12 +86,8 @@ class CustomTool(Exact):
     cache_control: CacheControl | None = None
 
 
-class Metadata(Exact):
-    user_id: str | None = None
-
-
-class CountRequest(Exact, kw_only=True):
-    """The body of `POST /v1/messages/count_tokens`."""
+class CountRequest(msgspec.Struct, kw_only=True):
+    """The body of `POST /v1/messages/count_tokens`; fields that the answer does not depend on are ignored."""
 
     model: str
     messages: list[Message]
@@ -100,11 +96,8 @@ class CountRequest(Exact, kw_only=True):
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
-    output_format: OutputFormat | UnsetType | None = UNSET
     cache_control: CacheControl | None = None
     speed: str | None = None
-    context_management: dict[str, Any] | UnsetType | None = UNSET
-    mcp_servers: list[dict[str, Any]] | UnsetType = UNSET
 
 
 class MessagesRequest(CountRequest, kw_only=True):
@@ -113,19 +106,7 @@ class MessagesRequest(CountRequest, kw_only=True):
     max_tokens: int
     stream: bool = False
     stop_sequences: list[str] = []
-    metadata: Metadata | None = None
-    service_tier: str = "auto"
     inference_geo: str | None = None
-    container: str | dict[str, Any] | None = None
-    diagnostics: dict[str, Any] | None = None
-    temperature: float | UnsetType = UNSET
-    top_p: float | UnsetType = UNSET
-    top_k: int | UnsetType = UNSET
-    compaction: dict[str, Any] | UnsetType = UNSET
-    fallbacks: str | list[dict[str, Any]] | UnsetType = UNSET
-    fallback_credit_token: str | dict[str, Any] | UnsetType = UNSET
-    thread: dict[str, Any] | UnsetType = UNSET
-    billing_policy: dict[str, Any] | UnsetType = UNSET
 
 
 def decode(body: bytes, kind: type[_T]) -> _T:

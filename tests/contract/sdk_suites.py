@@ -17,10 +17,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gateway.config import NativeConfig, TranslationConfig
-from gateway.demo import run_simulated_upstream
 from tests.support.gateway import Config, config_for, key, running_gateway, with_settings
 from tests.support.messages import message, text_stream
 from tests.support.scripted import Answer, ReceivedRequest, json_answer, scripted_upstream, stream_answer
+from tests.support.upstream_rules import run_strict_upstream
 
 CACHE = Path(sys.prefix) / "sdk-suites"
 FETCH_SECONDS = 180
@@ -72,8 +72,8 @@ class Suite:
 
 @asynccontextmanager
 async def simulated() -> AsyncIterator[str]:
-    """The upstream of the demo, which validates like the real one; gives its address."""
-    async with run_simulated_upstream(pace_seconds=0) as upstream:
+    """The upstream of the demo, with the rules of the real one; gives its address."""
+    async with run_strict_upstream() as upstream:
         yield upstream.base_url
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from gateway.demo import RunningUpstream, run_simulated_upstream
+from gateway.demo import RunningUpstream
 from tests.support.gateway import RunningGateway, running_gateway
 from tests.support.loops import QUESTIONS, ROUNDS, config_of, keeping
 from tests.support.preserved import assert_kept, exchanges
+from tests.support.upstream_rules import run_strict_upstream
 
 agents = pytest.importorskip("agents", reason="needs the group `agents`: python -m pip install --group agents")
 
@@ -24,7 +25,7 @@ MAX_TURNS = 20
 
 @pytest.fixture
 async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as upstream:
+    async with run_strict_upstream() as upstream:
         yield upstream
 
 

@@ -9,7 +9,7 @@ import pytest
 from anthropic import Anthropic, AsyncAnthropic
 from anthropic.types import Message, TextBlock, ToolUseBlock
 
-from gateway.demo import RunningUpstream, run_simulated_upstream
+from gateway.demo import RunningUpstream
 from tests.scenarios.harness import no_lease_is_out, quick_gateway, without_pauses
 from tests.support.gateway import (
     ClientConfig,
@@ -22,6 +22,7 @@ from tests.support.gateway import (
 )
 from tests.support.recordings import Recording, recording_params
 from tests.support.scripted import error_answer, scripted_upstream, stream_answer
+from tests.support.upstream_rules import run_strict_upstream
 
 T = TypeVar("T")
 MODEL = "claude-sonnet-5-5"
@@ -35,7 +36,7 @@ WEATHER: dict[str, Any] = {
 
 @pytest.fixture
 async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as upstream:
+    async with run_strict_upstream() as upstream:
         yield upstream
 
 

@@ -15,9 +15,10 @@ from typing import Final
 import pytest
 import yaml
 
-from gateway.demo import RunningUpstream, run_simulated_upstream
+from gateway.demo import RunningUpstream
 from tests.support.gateway import RunningGateway, key, running_gateway
 from tests.support.preserved import assert_kept, exchanges
+from tests.support.upstream_rules import run_strict_upstream
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = (ROOT / "docs/clients.md").read_text("utf-8")
@@ -47,7 +48,7 @@ needs_node = pytest.mark.skipif(
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as running:
+    async with run_strict_upstream() as running:
         yield running
 
 

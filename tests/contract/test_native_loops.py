@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic, BadRequestError, beta_async_tool
 
-from gateway.demo import ReceivedRequest, RunningUpstream, account_of, run_simulated_upstream
+from gateway.demo import ReceivedRequest, RunningUpstream, account_of
 from tests.support.gateway import RunningGateway, running_gateway
 from tests.support.loops import config_of, gateway_in_virtual_time, keeping
 from tests.support.preserved import exchanges, refusals
+from tests.support.upstream_rules import run_strict_upstream
 from tests.support.virtual_time import in_virtual_time
 
 ACME = "sk-ant-demo-acme-eu-1"
@@ -38,7 +39,7 @@ models = pytest.mark.parametrize(("model", "options"), MODELS, ids=[model for mo
 
 @pytest.fixture
 async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as upstream:
+    async with run_strict_upstream() as upstream:
         yield upstream
 
 
@@ -52,7 +53,7 @@ async def running(tmp_path: Path, simulated: RunningUpstream) -> AsyncIterator[R
 async def two_organizations(folder: Path) -> AsyncIterator[tuple[RunningGateway, RunningUpstream]]:
     """The same, where the pauses for which the gateway waits take no time."""
     async with (
-        run_simulated_upstream(pace_seconds=0) as upstream,
+        run_strict_upstream() as upstream,
         gateway_in_virtual_time(folder, upstream.base_url, ACME, UMBRELLA) as running,
     ):
         yield running, upstream

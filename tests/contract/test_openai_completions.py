@@ -9,9 +9,10 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types import Completion
 
-from gateway.demo import RunningUpstream, run_simulated_upstream
+from gateway.demo import RunningUpstream
 from tests.scenarios.harness import quick_gateway
 from tests.support.gateway import RetriesConfig, RunningGateway, config_for, key, with_settings
+from tests.support.upstream_rules import run_strict_upstream
 
 MODEL = "claude-sonnet-5-5"
 PROMPT = "Where is the bazaar?"
@@ -19,7 +20,7 @@ PROMPT = "Where is the bazaar?"
 
 @pytest.fixture
 async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as upstream:
+    async with run_strict_upstream() as upstream:
         yield upstream
 
 

@@ -11,9 +11,10 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from gateway.demo import Ending, RunningUpstream, run_simulated_upstream
+from gateway.demo import Ending, RunningUpstream
 from tests.scenarios.harness import no_lease_is_out, quick_gateway
 from tests.support.gateway import RetriesConfig, RunningGateway, config_for, key, with_settings
+from tests.support.upstream_rules import run_strict_upstream
 
 T = TypeVar("T")
 MODEL = "claude-sonnet-5-5"
@@ -35,7 +36,7 @@ CLOCK: dict[str, Any] = {"type": "function", "function": {"name": "get_time"}}
 
 @pytest.fixture
 async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as upstream:
+    async with run_strict_upstream() as upstream:
         yield upstream
 
 

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
-from gateway.demo import ReceivedRequest, RunningUpstream, account_of, run_simulated_upstream
+from gateway.demo import ReceivedRequest, RunningUpstream, account_of
 from tests.scenarios.harness import pool_of, until
 from tests.scenarios.processes import Fleet
 from tests.support.client_shapes import SHAPES
@@ -42,6 +42,7 @@ from tests.support.preserved import (
     exchanges,
     refusals,
 )
+from tests.support.upstream_rules import run_strict_upstream
 from tests.support.virtual_time import in_virtual_time
 
 ACME_EU = "sk-ant-demo-acme-eu-1"
@@ -61,7 +62,7 @@ streamed = pytest.mark.parametrize("stream", [False, True], ids=["whole", "strea
 
 @pytest.fixture
 async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as upstream:
+    async with run_strict_upstream() as upstream:
         yield upstream
 
 
@@ -96,7 +97,7 @@ def house(tmp_path: Path, simulated: RunningUpstream) -> House:
 async def two_accounts(folder: Path) -> AsyncIterator[tuple[House, RunningGateway]]:
     """A gateway over the keys of two accounts; the pauses for which it waits take no time."""
     async with (
-        run_simulated_upstream(pace_seconds=0) as upstream,
+        run_strict_upstream() as upstream,
         gateway_in_virtual_time(folder, upstream.base_url, ACME_EU, UMBRELLA) as running,
     ):
         yield House(folder, upstream), running

@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gateway.demo import run_simulated_upstream
 from gateway.serving import CannotListenError, listen
 from tests.support.commands import PATIENCE_SECONDS, outcome, outcome_of_process, start, started
 from tests.support.messages import text_stream
 from tests.support.scripted import Wait, scripted_upstream, stream_answer
+from tests.support.upstream_rules import run_strict_upstream
 
 SECRET = "sk-ant-very-secret-indeed"
 
@@ -34,7 +34,7 @@ async def test_the_demo_answers_without_any_key_and_says_what_it_is() -> None:
 
 async def test_serve_says_whose_keys_it_uses_and_never_shows_them() -> None:
     async with (
-        run_simulated_upstream(pace_seconds=0) as upstream,
+        run_strict_upstream() as upstream,
         started("serve", ANTHROPIC_API_KEYS=f"{SECRET}1,{SECRET}2", ANTHROPIC_BASE_URL=upstream.base_url) as running,
         httpx2.AsyncClient(verify=False) as client,
     ):
@@ -157,7 +157,7 @@ async def test_check_prints_the_schema() -> None:
 
 
 async def test_doctor_tells_a_good_key_from_a_bad_one(tmp_path: Path) -> None:
-    async with run_simulated_upstream(pace_seconds=0) as upstream:
+    async with run_strict_upstream() as upstream:
         file = tmp_path / "config.yaml"
         file.write_text(
             "keys:\n"

@@ -15,6 +15,7 @@ from anthropic import AsyncAnthropic
 from anthropic.types import Message
 
 from gateway.demo import ORDERS, Ending, RunningUpstream, run_simulated_upstream
+from tests.support.upstream_rules import StrictReader
 
 OPUS = "claude-opus-5-5"
 QUIET = "claude-opus-4-8"
@@ -38,9 +39,11 @@ WEATHER: dict[str, Any] = {
 CLOCK: dict[str, Any] = {"name": "get_time", "input_schema": {"type": "object", "properties": {}}}
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as running:
+@pytest.fixture(params=["demo", "strict"])
+async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[RunningUpstream]:
+    """As it is shipped, and with the rules that the tests plug in: both answer alike."""
+    reader = StrictReader() if request.param == "strict" else None
+    async with run_simulated_upstream(pace_seconds=0, reader=reader) as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""What the simulated upstream refuses, and in which words."""
+"""What the strict double of upstream refuses, and in which words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -14,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.demo import RunningUpstream, run_simulated_upstream
+from gateway.demo import Reader, RunningUpstream, account_of
 from gateway.demo.errors import MessagesError
 from gateway.demo.events import events, server_sent
 from gateway.demo.orders import read_orders
 from gateway.demo.reply import reply_to
-from gateway.demo.rules.validation import read_messages_request
+from tests.support.upstream_rules import StrictReader, run_strict_upstream
 
 NEWEST = "2026-10-21"
 FIRST = "2023-06-01"
@@ -71,7 +72,7 @@ RICH: dict[str, Any] = {
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as running:
+    async with run_strict_upstream() as running:
         yield running
 
 
@@ -623,16 +624,19 @@ JSON_VALUES = st.recursive(
 )
 
 
+@pytest.mark.parametrize("reader", [StrictReader(), Reader()], ids=["strict", "demo"])
 @given(place=st.integers(0, 200), value=JSON_VALUES)
-def test_whatever_is_changed_in_a_request_it_is_answered_or_refused(place: int, value: Any) -> None:
+def test_whatever_is_changed_in_a_request_it_is_answered_or_refused(reader: Reader, place: int, value: Any) -> None:
     body = copy.deepcopy(RICH)
     changed = list(places(body))
     container, key = changed[place % len(changed)]
     container[key] = value
 
     with suppress(MessagesError):
-        request, prompt = read_messages_request(json.dumps(body).encode(), NEWEST, [], "org")
-        reply = reply_to(request, prompt, read_orders(prompt.question))
+        account = account_of("any")
+        request, prompt = reader.message(json.dumps(body).encode(), {"anthropic-version": NEWEST}, account)
+        sign = partial(reader.sign, account=account)
+        reply = reply_to(request, prompt, read_orders(prompt.question), sign)
 
         assert list(server_sent(events(reply)))
         assert reply.usage["output_tokens"] <= request.max_tokens

@@ -1,4 +1,4 @@
-"""Thinking that comes back to the simulated upstream: what it is bound to, who passes it over, what is recorded."""
+"""Thinking that comes back to the strict upstream: what it is bound to, who passes it over, what is recorded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from gateway.demo import RunningUpstream, account_of, run_simulated_upstream
+from gateway.demo import RunningUpstream, account_of
 from gateway.demo.errors import MessagesError
-from gateway.demo.rules.validation import read_messages_request
+from tests.support.upstream_rules import run_strict_upstream
+from tests.support.upstream_rules.validation import read_messages_request
 
 NEWEST = "2026-10-21"
 SONNET = "claude-sonnet-5-5"
@@ -47,7 +48,7 @@ JSON = dict[str, Any]
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[RunningUpstream]:
-    async with run_simulated_upstream(pace_seconds=0) as running:
+    async with run_strict_upstream() as running:
         yield running
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from gateway.cli.pool import show_pool
 from gateway.config import AdminConfig
-from gateway.demo import run_simulated_upstream
 from gateway.keypool import Key, KeyPool, LeaseQueue, LeaseRequest, Outcome, PoolSettings, snapshot
 from gateway.overview import NotSeenError, Overview, Worker, amount, duration, read, report
 from gateway.upstream.hosts import endpoint
 from tests.scenarios.harness import quick_gateway
 from tests.support.commands import PATIENCE_SECONDS, outcome, start
 from tests.support.gateway import RunningGateway, Secret, config_for, key, with_settings
+from tests.support.upstream_rules import run_strict_upstream
 from translators.errors import ErrorKind, Failure
 
 ADMIN = "admin-key-of-the-operator"
@@ -153,7 +153,7 @@ def watched(base_url: str) -> AbstractAsyncContextManager[RunningGateway]:
 
 
 async def test_the_command_prints_the_running_gateways_pool() -> None:
-    async with run_simulated_upstream(pace_seconds=0) as upstream, watched(upstream.base_url) as running:
+    async with run_strict_upstream() as upstream, watched(upstream.base_url) as running:
         body = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hello!"}]}
         await running.http().post("/v1/chat/completions", json=body)
         code, out, _ = await outcome("pool", "--url", running.url, DRAGOMAN_ADMIN_KEY=ADMIN)
@@ -226,7 +226,7 @@ async def test_it_says_what_is_wrong_when_it_cannot_ask(tmp_path: Path) -> None:
 
 
 async def test_it_says_what_is_wrong_when_it_is_refused() -> None:
-    async with run_simulated_upstream(pace_seconds=0) as upstream, watched(upstream.base_url) as running:
+    async with run_strict_upstream() as upstream, watched(upstream.base_url) as running:
         code, _, err = await outcome("pool", "--url", running.url, DRAGOMAN_ADMIN_KEY="wrong")
         elsewhere = await outcome("pool", "--url", upstream.base_url, DRAGOMAN_ADMIN_KEY=ADMIN)
 

@@ -1,4 +1,4 @@
-"""Requests that Anthropic has answered: the simulated upstream takes them, and so does the list of what may be used."""
+"""Requests that Anthropic has answered: the strict upstream takes them, and so does the list of what may be used."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.demo.errors import MessagesError
-from gateway.demo.rules.validation import VERSIONS, read_messages_request
 from tests.support.recordings import Recording, recording_params
+from tests.support.upstream_rules.validation import VERSIONS, read_messages_request
 from translators.errors import TranslationError
 from translators.native.allowed import Allowed, check_allowed
 
@@ -17,7 +17,7 @@ from translators.native.allowed import Allowed, check_allowed
 OLDER = re.compile(r"claude-(3|sonnet-4-0|sonnet-4-2025|opus-4-0|opus-4-2025)")
 # Betas whose header the source has not kept.
 BETAS = {"mcp_servers": "mcp-client-2025-11-20", "context_management": "context-management-2025-06-27"}
-# What makes a thought hold is not the simulated upstream's to know; media types are looked at since.
+# What makes a thought hold is not the double's to know; media types are looked at since.
 NOT_ITS_OWN = re.compile(
     r"$|.*: (Invalid `(signature|data)` in `(redacted_)?thinking` block|The image was specified using)"
 )
@@ -53,7 +53,7 @@ def complaint(check: Callable[[], object]) -> str:
 
 
 @answered
-def test_the_simulated_upstream_takes_what_anthropic_took(recording: Recording) -> None:
+def test_the_strict_upstream_takes_what_anthropic_took(recording: Recording) -> None:
     request = dict(recording.request)
     if OLDER.match(request["model"]):
         request["model"] = "claude-sonnet-4-5"

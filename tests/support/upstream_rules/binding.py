@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import UNSET
 from msgspec.structs import asdict
 
 from gateway.demo.blocks import Block, RedactedThought, Thought
 from gateway.demo.conversation import Turn
 from gateway.demo.errors import MessagesError, invalid
+from gateway.demo.pieces import Piece, ThoughtPiece, block_of
 from gateway.demo.prompt import Prompt
-from gateway.demo.rules.signatures import opened
-from gateway.demo.rules.trail import Trail
+from tests.support.upstream_rules.signatures import opened, sealed
+from tests.support.upstream_rules.trail import Trail
 
 
-def with_bound_thoughts(prompt: Prompt) -> Prompt:
+def with_bound_thoughts(prompt: Prompt, account: str) -> Prompt:
     """The prompt without the thoughts that the model skips; a changed thought is refused."""
     if not any(_is_thought(block) for turn in prompt.turns for block in turn.blocks):
         return prompt
@@ -31,7 +33,7 @@ def with_bound_thoughts(prompt: Prompt) -> Prompt:
         for number, block in enumerate(turn.blocks):
             path = f"messages.{place}.content.{number}"
             if isinstance(block, Thought | RedactedThought) and not _counts(
-                block, prompt, trail, path, latest=place == latest
+                block, prompt, account, trail, path, latest=place == latest
             ):
                 continue
             trail.add(asdict(block))
@@ -40,8 +42,24 @@ def with_bound_thoughts(prompt: Prompt) -> Prompt:
     return replace(prompt, turns=turns)
 
 
-def trail_of(prompt: Prompt) -> Trail:
-    """The trail of the whole prompt."""
+def sealed_thoughts(pieces: list[Piece], prompt: Prompt, account: str) -> list[Piece]:
+    """The pieces, with each thought signed for everything before it."""
+    if not any(isinstance(piece, ThoughtPiece) for piece in pieces):
+        return pieces
+    trail = _trail_of(prompt)
+    trail.turn("assistant")
+    bound: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, ThoughtPiece):
+            before = trail.digest()
+            seal = sealed(piece.kind, model=prompt.model.id, shown=piece.shown, account=account, before=before)
+            piece = replace(piece, seal=seal)
+        trail.add(block_of(piece))
+        bound.append(piece)
+    return bound
+
+
+def _trail_of(prompt: Prompt) -> Trail:
     trail = _trail_up_to_messages(prompt)
     for turn in prompt.turns:
         trail.turn(turn.role)
@@ -58,10 +76,12 @@ def _is_thought(block: Block) -> bool:
     return isinstance(block, Thought | RedactedThought)
 
 
-def _counts(block: Thought | RedactedThought, prompt: Prompt, trail: Trail, path: str, *, latest: bool) -> bool:
+def _counts(
+    block: Thought | RedactedThought, prompt: Prompt, account: str, trail: Trail, path: str, *, latest: bool
+) -> bool:
     """Whether the model reads this block; raises `MessagesError` if it is invalid."""
     seal = opened(block.type, block.signature if isinstance(block, Thought) else block.data)
-    if seal is None or not seal.is_of(prompt.account):
+    if seal is None or not seal.is_of(account):
         raise _broken(block, path)
     model = prompt.model
     if model.preserved_thinking and seal.model not in (model.id, *model.reads_thinking_of):
@@ -69,10 +89,16 @@ def _counts(block: Thought | RedactedThought, prompt: Prompt, trail: Trail, path
     if isinstance(block, Thought) and not seal.shows(block.thinking):
         raise _edited(path) if latest else _broken(block, path)
     if model.preserved_thinking and seal.before != trail.digest():
-        if prompt.drops_mismatched_thinking:
+        if _drops_mismatched_thinking(prompt):
             return False
         raise _broken(block, path)
     return True
+
+
+def _drops_mismatched_thinking(prompt: Prompt) -> bool:
+    """Whether thinking whose prefix has changed is skipped instead of refused."""
+    binding = prompt.request.thinking.block_binding if prompt.request.thinking else UNSET
+    return binding is not UNSET and binding.prefix_mismatch_behavior == "drop_block"
 
 
 def _broken(block: Thought | RedactedThought, path: str) -> MessagesError:

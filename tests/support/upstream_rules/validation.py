@@ -7,17 +7,20 @@ from collections.abc import Collection
 from msgspec import UNSET, UnsetType
 
 from gateway.demo.blocks import Document, SearchResult, Text
-from gateway.demo.cache import check_marks
-from gateway.demo.conversation import check_ending, check_thought_before_calls, check_turns
 from gateway.demo.errors import invalid
-from gateway.demo.media import check_media
 from gateway.demo.models import EFFORTS
 from gateway.demo.prompt import FORCED, Prompt, read_prompt
-from gateway.demo.rules.binding import with_bound_thoughts
-from gateway.demo.rules.parameters import check_parameters
-from gateway.demo.rules.schemas import check_schema, check_well_formed
 from gateway.demo.tokens import input_tokens
-from gateway.demo.wire import CountRequest, MessagesRequest, OutputConfig, Thinking, decode
+from gateway.demo.wire import OutputConfig, Thinking, decode
+from tests.support.upstream_rules.binding import with_bound_thoughts
+from tests.support.upstream_rules.blocks import read_block
+from tests.support.upstream_rules.marks import check_marks
+from tests.support.upstream_rules.media import check_media
+from tests.support.upstream_rules.parameters import check_parameters
+from tests.support.upstream_rules.schemas import check_schema, check_well_formed
+from tests.support.upstream_rules.tools import check_tools
+from tests.support.upstream_rules.turns import check_ending, check_thought_before_calls, check_turns
+from tests.support.upstream_rules.wire import CountRequest, MessagesRequest
 
 VERSIONS = ("2023-06-01", "2026-10-21")
 NEWEST_VERSION = VERSIONS[-1]
@@ -63,19 +66,24 @@ def read_count_request(body: bytes, version: str, betas: Collection[str], accoun
     return _checked_prompt(request, version, betas, account)
 
 
-def _move_format(request: CountRequest) -> None:
+def _move_format(request: CountRequest | MessagesRequest) -> None:
     """Accept `output_format`, the older field for `output_config.format`."""
     config = request.output_config or OutputConfig()
     if request.output_format and config.format is None:
         config.format, request.output_config = request.output_format, config
 
 
-def _checked_prompt(request: CountRequest, version: str, betas: Collection[str], account: str) -> Prompt:
+def _checked_prompt(
+    request: CountRequest | MessagesRequest, version: str, betas: Collection[str], account: str
+) -> Prompt:
     for name, prefixes in _BETA_FIELDS.items():
         if getattr(request, name, UNSET) is not UNSET and not any(beta.startswith(prefixes) for beta in betas):
             raise invalid(f"{name}: Extra inputs are not permitted")
     _check_system_messages(request, betas)
-    prompt = read_prompt(request, account)
+    check_tools(request.tools)
+    prompt = read_prompt(request, read_block)
+    if any(isinstance(block, Text) and not block.text for block in prompt.system):
+        raise invalid("system: text content blocks must be non-empty")
     _check_thinking(prompt)
     _check_block_binding(prompt, betas)
     _check_output(prompt)
@@ -90,13 +98,13 @@ def _checked_prompt(request: CountRequest, version: str, betas: Collection[str],
         check_thought_before_calls(prompt.turns)
     if version == NEWEST_VERSION:
         _check_newest_version(prompt)
-    prompt = with_bound_thoughts(prompt)
+    prompt = with_bound_thoughts(prompt, account)
     if (tokens := input_tokens(prompt)) > prompt.model.context:
         raise invalid(f"prompt is too long: {tokens} tokens > {prompt.model.context} maximum")
     return prompt
 
 
-def _check_system_messages(request: CountRequest, betas: Collection[str]) -> None:
+def _check_system_messages(request: CountRequest | MessagesRequest, betas: Collection[str]) -> None:
     """Their own fields, and blocks that change the tools."""
     for number, message in enumerate(request.messages):
         for name, prefix in _BETA_MESSAGE_FIELDS.items():

@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from gateway.demo.errors import invalid
 from gateway.demo.prompt import Prompt
-from gateway.demo.wire import MessagesRequest
+from tests.support.upstream_rules.wire import MessagesRequest
 
 # From 4.7 on models accept only the default values. Sources confirm these for Haiku 5.5.
 _ONLY_VALUES = {"temperature": 1.0, "top_p": 0.99, "top_k": None}

@@ -1,1 +1,0 @@
-"""The rules of the Messages API, with its messages where these are known."""
