@@ -7,6 +7,7 @@ from anthropic._data import DEPRECATED_MODELS
 from anthropic.types import ModelParam
 
 from gateway.demo.models import find_model
+from tests.support.upstream_rules.models import rules_of
 from translators.models import model_table
 
 TABLE = model_table()
@@ -52,9 +53,10 @@ def test_the_simulated_upstream_agrees_with_the_table() -> None:
         simulated, row = find_model(name), TABLE.row(name)
         if simulated is None:
             continue
-        assert (simulated.preserved_thinking, simulated.fast) == (row.binds_thinking, row.fast), name
+        rules = rules_of(simulated)
+        assert (rules.preserved_thinking, simulated.fast) == (row.binds_thinking, row.fast), name
         assert simulated.retires == (row.retires.isoformat() if row.retires else None), name
         assert (simulated.context, simulated.max_output) == (row.context, row.max_output), name
         assert (simulated.thinking, simulated.efforts) == (row.thinking, row.efforts), name
-        assert (simulated.forced_tools, simulated.prefill) == (row.forced_tools, row.prefill), name
-        assert (simulated.system_messages, simulated.cache_minimum) == (row.system_messages, row.cache_minimum), name
+        assert (rules.forced_tools, rules.prefill) == (row.forced_tools, row.prefill), name
+        assert (rules.system_messages, simulated.cache_minimum) == (row.system_messages, row.cache_minimum), name

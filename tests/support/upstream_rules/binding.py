@@ -16,6 +16,7 @@ from gateway.demo.conversation import Turn
 from gateway.demo.errors import MessagesError, invalid
 from gateway.demo.pieces import Piece, ThoughtPiece, block_of
 from gateway.demo.prompt import Prompt
+from tests.support.upstream_rules.models import rules_of
 from tests.support.upstream_rules.signatures import opened, sealed
 from tests.support.upstream_rules.trail import Trail
 
@@ -83,12 +84,12 @@ def _counts(
     seal = opened(block.type, block.signature if isinstance(block, Thought) else block.data)
     if seal is None or not seal.is_of(account):
         raise _broken(block, path)
-    model = prompt.model
-    if model.preserved_thinking and seal.model not in (model.id, *model.reads_thinking_of):
+    model, rules = prompt.model, rules_of(prompt.model)
+    if rules.preserved_thinking and seal.model not in (model.id, *rules.reads_thinking_of):
         return False
     if isinstance(block, Thought) and not seal.shows(block.thinking):
         raise _edited(path) if latest else _broken(block, path)
-    if model.preserved_thinking and seal.before != trail.digest():
+    if rules.preserved_thinking and seal.before != trail.digest():
         if _drops_mismatched_thinking(prompt):
             return False
         raise _broken(block, path)

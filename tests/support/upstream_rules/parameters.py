@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from gateway.demo.errors import invalid
 from gateway.demo.prompt import Prompt
+from tests.support.upstream_rules.models import rules_of
 from tests.support.upstream_rules.wire import MessagesRequest
 
 # From 4.7 on models accept only the default values. Sources confirm these for Haiku 5.5.
@@ -63,9 +64,9 @@ def _check_sampling(request: MessagesRequest, prompt: Prompt, *, newest: bool) -
             raise invalid("top_k: Input should be greater than or equal to 0")
         if name != "top_k" and not 0 <= value <= 1:
             raise invalid(f"{name}: range: 0..1")
-        if prompt.model.sampling == "defaults" and value != _ONLY_VALUES[name]:
+        if rules_of(prompt.model).sampling == "defaults" and value != _ONLY_VALUES[name]:
             raise invalid(f"`{name}` is deprecated for this model.")
-    if prompt.model.sampling != "honoured" and {"temperature", "top_p"} <= given.keys():
+    if rules_of(prompt.model).sampling != "honoured" and {"temperature", "top_p"} <= given.keys():
         raise invalid("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
     if prompt.thinking_type != "disabled":
         _check_sampling_beside_thinking(given)

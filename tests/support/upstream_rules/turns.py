@@ -11,6 +11,7 @@ from gateway.demo.conversation import Turn
 from gateway.demo.errors import invalid
 from gateway.demo.models import Model
 from tests.support.upstream_rules.blocks import ServerToolResult
+from tests.support.upstream_rules.models import rules_of
 
 IDENTIFIER = re.compile(r"^[a-zA-Z0-9_-]+$")
 
@@ -47,7 +48,7 @@ def check_ending(turns: Sequence[Turn], model: Model, *, thinks: bool) -> None:
     last = turns[-1]
     if last.role != "assistant" or any(isinstance(block, ServerToolResult) for block in last.blocks[-1:]):
         return
-    if not model.prefill or thinks:
+    if not rules_of(model).prefill or thinks:
         raise invalid(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
@@ -64,7 +65,7 @@ def _check_texts(turn: Turn) -> None:
 
 
 def _check_system_turn(before: Turn | None, after: Turn | None, place: int, model: Model) -> None:
-    if not model.system_messages:
+    if not rules_of(model).system_messages:
         raise invalid(
             'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter,'
             ' not "system" as an input message role.'

@@ -16,6 +16,7 @@ from tests.support.upstream_rules.binding import with_bound_thoughts
 from tests.support.upstream_rules.blocks import read_block
 from tests.support.upstream_rules.marks import check_marks
 from tests.support.upstream_rules.media import check_media
+from tests.support.upstream_rules.models import rules_of
 from tests.support.upstream_rules.parameters import check_parameters
 from tests.support.upstream_rules.schemas import check_schema, check_well_formed
 from tests.support.upstream_rules.tools import check_tools
@@ -166,7 +167,7 @@ def _check_quiet(thinking: Thinking, prompt: Prompt) -> None:
     if thinking.display is not UNSET:
         raise invalid(f"thinking.{thinking.type}.display: Extra inputs are not permitted")
     effort = prompt.request.output_config.effort if prompt.request.output_config else None
-    if prompt.model.quiet_up_to_high and effort in ("xhigh", "max"):
+    if rules_of(prompt.model).quiet_up_to_high and effort in ("xhigh", "max"):
         raise invalid(f"\"thinking.type.{thinking.type}\" is not supported with effort '{effort}'. {_USE_ADAPTIVE}")
 
 
@@ -218,7 +219,7 @@ def _check_tool_choice(prompt: Prompt) -> None:
         raise invalid(f"Tool '{choice.name}' not found in provided tools")
     if not prompt.forces_a_tool:
         return
-    if not prompt.model.forced_tools:
+    if not rules_of(prompt.model).forced_tools:
         # The documentation says that this is refused, but not with which message.
         raise invalid(f"tool_choice: forced tool use ('{choice.type}') is not supported for this model. Use 'auto'.")
     if prompt.thinking_type == "enabled":
