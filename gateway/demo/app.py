@@ -30,11 +30,10 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Upstream:
-    """The endpoints, the requests that they received, and the accounts that only get errors."""
+    """The endpoints, and the requests that they received."""
 
     def __init__(self, pace_seconds: float, reader: Reader) -> None:
         self.pace_seconds = pace_seconds
-        self.failing: dict[str, int] = {}
         self.received: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
         self._reader = reader
 
@@ -51,8 +50,6 @@ class Upstream:
     async def create_message(self, request: Request) -> Response:
         """`POST /v1/messages`."""
         body, received, account = await self._receive(request)
-        if status := self.failing.get(account.organization_id) or self.failing.get(account.workspace_id):
-            raise ordered_error(status)
         wanted, prompt = self._reader.message(body, request.headers, account)
         orders = read_orders(prompt.question)
         if orders.error_status and not (orders.mid_stream and wanted.stream):
@@ -117,13 +114,13 @@ class Upstream:
 
 
 def simulated_upstream(*, pace_seconds: float = 0.03, reader: Reader | None = None) -> Starlette:
-    """The app; `app.state.received` has the latest requests, `failing` the accounts that get an error."""
+    """The app; `app.state.received` has the latest requests."""
     upstream = Upstream(pace_seconds, reader or Reader())
     app = Starlette(
         routes=[*upstream.routes(), Route("/{path:path}", upstream.unknown, methods=_METHODS)],
         exception_handlers={MessagesError: _refuse, ClientDisconnect: _nobody_there},
     )
-    app.state.received, app.state.failing = upstream.received, upstream.failing
+    app.state.received = upstream.received
     return app
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from gateway.demo.credentials import Account
 
 KEPT_REQUESTS = 100
-_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 class Ending(Enum):
@@ -38,13 +37,6 @@ class ReceivedRequest:
     ending: Ending | None = None
     _finished: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def thoughts(self) -> list[dict[str, Any]]:
-        """The thinking blocks in the conversation, including redacted ones."""
-        messages = _field(self.body, "messages")
-        blocks = [block for message in _listed(messages) for block in _listed(_field(message, "content"))]
-        return [block for block in blocks if _field(block, "type") in _THOUGHTS]
-
     def answered(self, status: int, answer: Any) -> None:
         """Record the answer."""
         self.status, self.answer = status, answer
@@ -58,11 +50,3 @@ class ReceivedRequest:
         """Wait for the end of the answer."""
         await self._finished.wait()
         return self.ending
-
-
-def _field(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, dict) else None
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -25,15 +25,10 @@ _logger.addFilter(lambda record: record.getMessage() != DROPPED_ON_PURPOSE)
 
 @dataclass(frozen=True, slots=True)
 class RunningUpstream:
-    """A running simulated upstream.
-
-    `received` has the latest requests, newest last. An organization or a workspace whose id is in `failing` gets only
-    answers with that status.
-    """
+    """A running simulated upstream; `received` has the latest requests, newest last."""
 
     base_url: str
     received: deque[ReceivedRequest]
-    failing: dict[str, int]
 
 
 @asynccontextmanager
@@ -46,9 +41,7 @@ async def run_simulated_upstream(
         server = await _started(app, listener)
         try:
             address = f"[{host}]" if listener.family == socket.AF_INET6 else host
-            yield RunningUpstream(
-                f"http://{address}:{listener.getsockname()[1]}", app.state.received, app.state.failing
-            )
+            yield RunningUpstream(f"http://{address}:{listener.getsockname()[1]}", app.state.received)
         finally:
             await _stop(server)
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic, BadRequestError, beta_async_tool
 
-from gateway.demo import ReceivedRequest, RunningUpstream, account_of
+from gateway.demo import ReceivedRequest, account_of
 from tests.support.gateway import RunningGateway, running_gateway
 from tests.support.loops import config_of, gateway_in_virtual_time, keeping
-from tests.support.preserved import exchanges, refusals
-from tests.support.upstream_rules import run_strict_upstream
+from tests.support.preserved import exchanges, refusals, thoughts_of
+from tests.support.upstream_rules import StrictUpstream, run_strict_upstream
 from tests.support.virtual_time import in_virtual_time
 
 ACME = "sk-ant-demo-acme-eu-1"
@@ -38,19 +38,19 @@ models = pytest.mark.parametrize(("model", "options"), MODELS, ids=[model for mo
 
 
 @pytest.fixture
-async def simulated() -> AsyncIterator[RunningUpstream]:
+async def simulated() -> AsyncIterator[StrictUpstream]:
     async with run_strict_upstream() as upstream:
         yield upstream
 
 
 @pytest.fixture
-async def running(tmp_path: Path, simulated: RunningUpstream) -> AsyncIterator[RunningGateway]:
+async def running(tmp_path: Path, simulated: StrictUpstream) -> AsyncIterator[RunningGateway]:
     async with running_gateway(config=config_of(keeping(tmp_path, simulated.base_url, ACME, UMBRELLA))) as gateway:
         yield gateway
 
 
 @asynccontextmanager
-async def two_organizations(folder: Path) -> AsyncIterator[tuple[RunningGateway, RunningUpstream]]:
+async def two_organizations(folder: Path) -> AsyncIterator[tuple[RunningGateway, StrictUpstream]]:
     """The same, where the pauses for which the gateway waits take no time."""
     async with (
         run_strict_upstream() as upstream,
@@ -69,12 +69,12 @@ async def get_weather(city: str) -> str:
     return f"sunny in {city}"
 
 
-def asked(simulated: RunningUpstream) -> list[ReceivedRequest]:
+def asked(simulated: StrictUpstream) -> list[ReceivedRequest]:
     return [received for received in simulated.received if received.path == "/v1/messages"]
 
 
 async def run_tools(
-    running: RunningGateway, simulated: RunningUpstream, *, stream: bool, limits_after: int | None, **options: Any
+    running: RunningGateway, simulated: StrictUpstream, *, stream: bool, limits_after: int | None, **options: Any
 ) -> list[Any]:
     """What an application sees of the SDK's loop; whoever has answered is limited after so many rounds."""
     said = []
@@ -119,7 +119,7 @@ async def test_the_tool_runner_comes_to_its_end_though_an_organization_is_limite
 @models
 @streamed
 async def test_thinking_comes_back_whole_to_the_account_that_signed_it(
-    running: RunningGateway, simulated: RunningUpstream, model: str, options: dict[str, Any], stream: bool
+    running: RunningGateway, simulated: StrictUpstream, model: str, options: dict[str, Any], stream: bool
 ) -> None:
     await run_tools(running, simulated, stream=stream, limits_after=None, model=model, thread=False, **options)
     said = exchanges(simulated.received)
@@ -134,7 +134,7 @@ async def test_thinking_comes_back_whole_to_the_account_that_signed_it(
 
 @streamed
 async def test_a_thread_is_continued_where_it_is(
-    running: RunningGateway, simulated: RunningUpstream, stream: bool
+    running: RunningGateway, simulated: StrictUpstream, stream: bool
 ) -> None:
     said = await run_tools(running, simulated, stream=stream, limits_after=None, model="claude-sonnet-5-5")
     received = asked(simulated)
@@ -157,7 +157,7 @@ async def test_without_its_organization_a_thread_goes_on_with_the_whole_conversa
     assert kinds == ["create", "continue", "continue"] + [None] * 4
 
 
-async def talk_without_its_organization(running: RunningGateway, simulated: RunningUpstream, **options: Any) -> None:
+async def talk_without_its_organization(running: RunningGateway, simulated: StrictUpstream, **options: Any) -> None:
     """Two turns of a thread of the SDK's; whoever has answered the first is limited before the second."""
     async with AsyncAnthropic(base_url=running.url, api_key="any", max_retries=0) as client:
         thread = client.beta.messages.thread(model="claude-sonnet-5-5", max_tokens=500, **options)
@@ -169,7 +169,7 @@ async def talk_without_its_organization(running: RunningGateway, simulated: Runn
 
 
 async def test_a_plain_thread_goes_on_with_the_whole_conversation_where_it_may(
-    running: RunningGateway, simulated: RunningUpstream
+    running: RunningGateway, simulated: StrictUpstream
 ) -> None:
     await talk_without_its_organization(running, simulated, unsupported_request_behavior="continue_unthreaded")
     *_, first, last = [each for each in asked(simulated) if each.status == 200]
@@ -179,9 +179,7 @@ async def test_a_plain_thread_goes_on_with_the_whole_conversation_where_it_may(
     assert [message["role"] for message in last.body["messages"]] == ["user", "assistant", "user"]
 
 
-async def test_a_plain_thread_is_told_by_default_what_to_do(
-    running: RunningGateway, simulated: RunningUpstream
-) -> None:
+async def test_a_plain_thread_is_told_by_default_what_to_do(running: RunningGateway, simulated: StrictUpstream) -> None:
     with pytest.raises(BadRequestError) as raised:
         await talk_without_its_organization(running, simulated)
 
@@ -269,5 +267,5 @@ async def test_claude_codes_history_goes_on_in_another_organization(tmp_path: Pa
     assert refusals(simulated.received) == []
     assert adjusted == [None] * 3 + ["thinking_blocks=dropped:account"] * 4
     # It goes on with what the other account has thought.
-    assert [bool(received.thoughts) for received in served] == [False, True, True, False, True, True, True]
+    assert [bool(thoughts_of(received)) for received in served] == [False, True, True, False, True, True, True]
     assert len({received.account for received in served[3:]}) == 1

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
-from gateway.demo import ReceivedRequest, RunningUpstream, account_of
+from gateway.demo import ReceivedRequest, account_of
 from tests.scenarios.harness import pool_of, until
 from tests.scenarios.processes import Fleet
 from tests.support.client_shapes import SHAPES
@@ -41,8 +41,9 @@ from tests.support.preserved import (
     assert_visible_kept,
     exchanges,
     refusals,
+    thoughts_of,
 )
-from tests.support.upstream_rules import run_strict_upstream
+from tests.support.upstream_rules import StrictUpstream, run_strict_upstream
 from tests.support.virtual_time import in_virtual_time
 
 ACME_EU = "sk-ant-demo-acme-eu-1"
@@ -61,7 +62,7 @@ streamed = pytest.mark.parametrize("stream", [False, True], ids=["whole", "strea
 
 
 @pytest.fixture
-async def simulated() -> AsyncIterator[RunningUpstream]:
+async def simulated() -> AsyncIterator[StrictUpstream]:
     async with run_strict_upstream() as upstream:
         yield upstream
 
@@ -71,7 +72,7 @@ class House:
     """A folder in which gateways keep what they know, one after the other, and the upstream that they all use."""
 
     folder: Path
-    upstream: RunningUpstream
+    upstream: StrictUpstream
 
     def gateway(self, *api_keys: str) -> AbstractAsyncContextManager[RunningGateway]:
         """A gateway over these keys that keeps thinking in the folder."""
@@ -89,7 +90,7 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, simulated: RunningUpstream) -> House:
+def house(tmp_path: Path, simulated: StrictUpstream) -> House:
     return House(tmp_path, simulated)
 
 
@@ -209,7 +210,9 @@ async def test_a_store_that_is_emptied_in_the_middle_only_loses_thinking(
     assert_kept(before)
     assert lost
     assert_nothing_broke(house)
-    assert not [thought for received in house.asked[len(before) :] for thought in received.thoughts if thought in lost]
+    assert not [
+        thought for received in house.asked[len(before) :] for thought in thoughts_of(received) if thought in lost
+    ]
     # What was written without the lost blocks is written so again.
     for earlier, later in pairwise(after):
         assert_repeated(earlier.body, later.body)
@@ -286,7 +289,9 @@ async def test_another_account_goes_on_without_the_thinking_of_the_first(
     assert_kept(before)
     assert len(between) >= 3
     foreign = [thought for exchange in before for thought in exchange.thoughts]
-    assert not [thought for received in served[len(before) :] for thought in received.thoughts if thought in foreign]
+    assert not [
+        thought for received in served[len(before) :] for thought in thoughts_of(received) if thought in foreign
+    ]
     for earlier, later in pairwise(between):
         assert_repeated(earlier.body, later.body)
     assert_nothing_broke(house)

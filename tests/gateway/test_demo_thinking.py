@@ -10,9 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from gateway.demo import RunningUpstream, account_of
+from gateway.demo import account_of
 from gateway.demo.errors import MessagesError
-from tests.support.upstream_rules import run_strict_upstream
+from tests.support.preserved import thoughts_of
+from tests.support.upstream_rules import StrictUpstream, run_strict_upstream
 from tests.support.upstream_rules.validation import read_messages_request
 
 NEWEST = "2026-10-21"
@@ -47,13 +48,13 @@ JSON = dict[str, Any]
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[RunningUpstream]:
+async def upstream() -> AsyncIterator[StrictUpstream]:
     async with run_strict_upstream() as running:
         yield running
 
 
 @pytest.fixture
-async def wire(upstream: RunningUpstream) -> AsyncIterator[httpx2.AsyncClient]:
+async def wire(upstream: StrictUpstream) -> AsyncIterator[httpx2.AsyncClient]:
     # Nothing here is encrypted, and reading the system's certificates takes longer than a test.
     headers = {"x-api-key": KEY, "anthropic-version": NEWEST}
     async with httpx2.AsyncClient(base_url=upstream.base_url, headers=headers, verify=False) as client:
@@ -569,7 +570,7 @@ async def test_text_thinking_and_calls_can_be_interleaved(
 
 
 async def test_a_request_is_kept_with_its_thoughts_and_its_answer(
-    wire: httpx2.AsyncClient, upstream: RunningUpstream
+    wire: httpx2.AsyncClient, upstream: StrictUpstream
 ) -> None:
     body = await after_rounds(wire, asking("[[redact]] Use get_time"), rounds=1)
     said = await answer(wire, body)
@@ -577,8 +578,8 @@ async def test_a_request_is_kept_with_its_thoughts_and_its_answer(
     refused = await complaint(wire, body)
     first, second, third = upstream.received
 
-    assert [len(received.thoughts) for received in upstream.received] == [0, 2, 2]
-    assert second.thoughts == thoughts(body)
+    assert [len(thoughts_of(received)) for received in upstream.received] == [0, 2, 2]
+    assert thoughts_of(second) == thoughts(body)
     assert first.answer["content"] == body["messages"][1]["content"]
     assert (second.status, second.answer) == (200, said)
     assert (third.status, third.answer["error"]["message"]) == (400, refused)
@@ -586,7 +587,7 @@ async def test_a_request_is_kept_with_its_thoughts_and_its_answer(
 
 
 async def test_a_streamed_answer_is_kept_as_the_message_that_it_assembles_to(
-    wire: httpx2.AsyncClient, upstream: RunningUpstream
+    wire: httpx2.AsyncClient, upstream: StrictUpstream
 ) -> None:
     body = asking("Use get_time", stream=True)
     await wire.post("/v1/messages", json=body)
@@ -596,11 +597,11 @@ async def test_a_streamed_answer_is_kept_as_the_message_that_it_assembles_to(
     assert (await answer(wire, {**continued(body, content), "stream": False}))["content"]
 
 
-async def test_what_is_no_conversation_has_no_thoughts(wire: httpx2.AsyncClient, upstream: RunningUpstream) -> None:
+async def test_what_is_no_conversation_has_no_thoughts(wire: httpx2.AsyncClient, upstream: StrictUpstream) -> None:
     for body in (b"[]", b"{", b'{"messages": [1, {"content": 5}, {"content": [2, {}, {"type": ["thinking"]}]}]}'):
         await wire.post("/v1/messages", content=body)
 
-    assert [received.thoughts for received in upstream.received] == [[], [], []]
+    assert [thoughts_of(received) for received in upstream.received] == [[], [], []]
 
 
 @pytest.mark.parametrize(
@@ -611,7 +612,7 @@ async def test_what_is_no_conversation_has_no_thoughts(wire: httpx2.AsyncClient,
     ],
 )
 async def test_an_account_or_a_workspace_can_be_made_to_fail(
-    wire: httpx2.AsyncClient, upstream: RunningUpstream, failing: str, statuses: list[int]
+    wire: httpx2.AsyncClient, upstream: StrictUpstream, failing: str, statuses: list[int]
 ) -> None:
     async def answers() -> list[httpx2.Response]:
         keys = [KEY, "sk-ant-demo-acme-us-1", "sk-ant-other"]

@@ -53,6 +53,13 @@ def refusals(received: Iterable[ReceivedRequest]) -> list[str]:
     return [each.answer["error"]["message"] for each in received if each.status in (400, 413)]
 
 
+def thoughts_of(received: ReceivedRequest) -> list[JSONObject]:
+    """The thinking blocks in a request's conversation, whatever its body is."""
+    messages = _found(_field(received.body, "messages"))
+    blocks = [block for message in messages for block in _found(_field(message, "content"))]
+    return [block for block in blocks if _field(block, "type") in THINKING]
+
+
 def blocks_of(body: JSONObject) -> list[Placed]:
     """A request as its blocks, in the order that caches and signatures follow: tools, system, messages."""
     tools = [_placed("tools", tool) for tool in body.get("tools", [])]
@@ -134,3 +141,11 @@ def _placed(role: str, block: JSONObject) -> Placed:
         if name != "cache_control" and not (name == "caller" and value == {"type": "direct"})
     }
     return Placed(role, block.get("type", ""), msgspec.json.encode(kept))
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _found(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

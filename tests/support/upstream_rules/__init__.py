@@ -3,6 +3,6 @@
 `run_strict_upstream` serves the demo's upstream with these rules: the strict double of all tests.
 """
 
-from tests.support.upstream_rules.reader import StrictReader, run_strict_upstream
+from tests.support.upstream_rules.reader import StrictReader, StrictUpstream, run_strict_upstream
 
-__all__ = ["StrictReader", "run_strict_upstream"]
+__all__ = ["StrictReader", "StrictUpstream", "run_strict_upstream"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.demo import Account, Reader, RunningUpstream, run_simulated_upstream
 from gateway.demo.pieces import Piece
 from gateway.demo.prompt import Prompt
 from gateway.demo.reading import Headers
+from gateway.demo.responses import ordered_error
 from tests.support.upstream_rules.binding import sealed_thoughts
 from tests.support.upstream_rules.headers import api_version, betas
 from tests.support.upstream_rules.threads import Threads
@@ -20,12 +23,15 @@ class StrictReader(Reader):
     """Refuses what the Messages API refuses, verifies the thinking that it has signed, and stores threads."""
 
     def __init__(self) -> None:
+        self.failing: dict[str, int] = {}
         self._threads = Threads()
 
     def check_headers(self, headers: Headers) -> None:
         api_version(headers)
 
     def message(self, body: bytes, headers: Headers, account: Account) -> tuple[MessagesRequest, Prompt]:
+        if status := self.failing.get(account.organization_id) or self.failing.get(account.workspace_id):
+            raise ordered_error(status)
         body = self._threads.whole(body, account, betas(headers))
         return read_messages_request(body, api_version(headers), betas(headers), account.organization_id)
 
@@ -39,6 +45,16 @@ class StrictReader(Reader):
         self._threads.hold(self._threads.whole(body, account, betas(headers)), account, answer)
 
 
-def run_strict_upstream(*, pace_seconds: float = 0) -> AbstractAsyncContextManager[RunningUpstream]:
+@dataclass(frozen=True, slots=True)
+class StrictUpstream(RunningUpstream):
+    """An organization or a workspace whose id is in `failing` gets only answers with that status to its messages."""
+
+    failing: dict[str, int]
+
+
+@asynccontextmanager
+async def run_strict_upstream(*, pace_seconds: float = 0) -> AsyncIterator[StrictUpstream]:
     """Serve the strict double on a free port, until the block ends."""
-    return run_simulated_upstream(pace_seconds=pace_seconds, reader=StrictReader())
+    reader = StrictReader()
+    async with run_simulated_upstream(pace_seconds=pace_seconds, reader=reader) as running:
+        yield StrictUpstream(running.base_url, running.received, reader.failing)
