@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from gateway.demo.errors import invalid
 from gateway.demo.wire import CacheControl, CustomTool, convert
+
+_ANTHROPIC_TYPE = re.compile(r"[a-z0-9_]+_\d{8}|mcp_toolset")
 
 
 class AnthropicTool(msgspec.Struct, kw_only=True):
@@ -30,4 +34,9 @@ def _read_tool(definition: dict[str, Any], path: str) -> AnyTool:
     kind = definition.get("type")
     if kind in (None, "custom"):
         return convert(definition, CustomTool, f"{path}.custom")
-    return convert(definition, AnthropicTool, f"{path}.{kind}")
+    if isinstance(kind, str) and _ANTHROPIC_TYPE.fullmatch(kind):
+        return convert(definition, AnthropicTool, f"{path}.{kind}")
+    raise invalid(
+        f"{path}: Input tag '{kind}' found using 'type' does not match any of the expected tags:"
+        " 'bash_20250124', 'custom', 'text_editor_20250728', 'web_search_20260318', ..."
+    )

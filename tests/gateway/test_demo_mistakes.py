@@ -63,8 +63,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "max_tokens: Input should be between 0 and 128000 for claude-opus-5-5",
     ),
     "a tool of another API": (
-        {"tools": [{"type": "custom", "function": TOOL}]},
-        "tools.0.custom.function: Extra inputs are not permitted",
+        {"tools": [{"type": "function", "function": TOOL}]},
+        "tools.0: Input tag 'function' found using 'type' does not match any of the expected tags:"
+        " 'bash_20250124', 'custom', 'text_editor_20250728', 'web_search_20260318', ...",
     ),
     "a tool without a schema": ({"tools": [{"name": "look"}]}, "tools.0.custom.input_schema: Field required"),
     "a schema that is none": (
