@@ -21,9 +21,9 @@ from gateway.config import ServerConfig
 from gateway.server.body import HIGH_WATER_BYTES, BodyPace, body_pace
 from gateway.server.descriptors import connections_for
 from gateway.server.errors import ClientGoneError
-from gateway.server.heads import fields
 from gateway.server.limits import SMALL_HEAD_BYTES, ServerLimits
 from gateway.server.request import ServedRequest, connection_of
+from gateway.server.response_head import fields
 from gateway.serving import set_limits
 from tests.gateway.test_server import GET, LAST, POST, Served, body_of, echo, read_answer, served, tell, until
 from tests.scenarios.harness import PATIENCE_SECONDS
