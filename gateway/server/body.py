@@ -80,7 +80,6 @@ class ReceivedRequest:
         "_awaits_continue",
         "_body",
         "_changed",
-        "_connection",
         "_has_ended",
         "_held",
         "_is_refused",
@@ -88,6 +87,7 @@ class ReceivedRequest:
         "_limit",
         "_size",
         "_wants_pieces",
+        "connection",
         "is_answered",
         "is_gone",
         "keeps_alive",
@@ -100,7 +100,7 @@ class ReceivedRequest:
         self.keeps_alive = keeps_alive
         self.is_answered = False
         self.is_gone = False
-        self._connection = connection
+        self.connection = connection
         self._awaits_continue = awaits_continue
         # A BytesIO from the second piece on: a list of one-byte pieces would take fifty times the memory.
         self._body: bytes | BytesIO = b""
@@ -128,14 +128,14 @@ class ReceivedRequest:
             self._body.write(piece)
         length = len(piece)
         self._size += length
-        limits = self._connection.limits
+        limits = self.connection.limits
         limits.buffered_bytes += length
         if limits.buffered_bytes > limits.ample_bytes and not limits.has_room(self._size):
             self._is_refused = True
             self._drop_body()
             self._wake()
         elif self._size > self._limit:
-            self._connection.pause_reading()
+            self.connection.pause_reading()
             self._wake()
         elif self._wants_pieces:
             self._wake()
@@ -170,7 +170,7 @@ class ReceivedRequest:
         process may not hold as much.
         """
         grows = size > self._held
-        limits = self._connection.limits
+        limits = self.connection.limits
         limits.buffered_bytes += size - self._held
         self._held = size
         if grows and self.is_gone:
@@ -183,7 +183,7 @@ class ReceivedRequest:
         self._continue()
         self._wants_pieces = True
         while not (self._size or (self._has_ended and not self._is_told) or self._is_over):
-            self._connection.resume_reading()
+            self.connection.resume_reading()
             await self._wait()
         if self._is_over:
             return {"type": "http.disconnect"}
@@ -202,12 +202,12 @@ class ReceivedRequest:
     async def _arrival(self, pace: BodyPace) -> None:
         async with asyncio.timeout(pace.total_seconds):
             while self._is_wanting:
-                self._connection.resume_reading()
+                self.connection.resume_reading()
                 await self._until_changed(pace)
 
     def _continue(self) -> None:
         if self._awaits_continue and not (self._has_ended or self.is_gone):
-            self._connection.transport.write(CONTINUE)
+            self.connection.transport.write(CONTINUE)
         self._awaits_continue = False
 
     def _taken(self) -> bytes:
@@ -217,7 +217,7 @@ class ReceivedRequest:
 
     def _drop_body(self) -> None:
         if self._size:
-            self._connection.limits.buffered_bytes -= self._size
+            self.connection.limits.buffered_bytes -= self._size
             self._size = 0
             self._body = b""
 

@@ -18,7 +18,7 @@ from gateway.server.body import ReceivedRequest
 from gateway.server.limits import ServerLimits
 from gateway.server.reading import RequestReader
 from gateway.server.refusals import Refusal, Refuse, TooManyWaitingError
-from gateway.server.request import CONNECTION, ServedRequest
+from gateway.server.request import SERVED_REQUEST, ServedRequest
 from gateway.server.request_head import HEAD_TOO_LARGE, MAX_HEAD_BYTES, MAX_HEADERS, TOO_MANY_HEADERS, refusal_of
 from gateway.server.response_head import BEGINNING, Fields, standing_fields
 from gateway.server.watching import WatchedConnection
@@ -170,7 +170,7 @@ class HttpProtocol(WatchedConnection):
             raise TooManyWaitingError
         request = ServedRequest(self, scope, keeps_alive=keeps_alive, awaits_continue=awaits_continue)
         scope["state"] = self._app_state.copy()
-        scope[CONNECTION] = request
+        scope[SERVED_REQUEST] = request
         self.is_new = False
         if self._serving is None:
             self._serve(request)
@@ -261,7 +261,7 @@ class HttpProtocol(WatchedConnection):
             if not (request.is_answered or request.is_gone):
                 self._refuse(refusals.FAILED)
             # Break the reference cycle of request and scope.
-            request.scope.pop(CONNECTION, None)
+            request.scope.pop(SERVED_REQUEST, None)
             self._state.tasks.discard(cast("asyncio.Task[None]", request.task))
 
     # Limits.
@@ -342,4 +342,4 @@ class HttpProtocol(WatchedConnection):
 
     def _drop(self, request: ServedRequest) -> None:
         request.leave()
-        request.scope.pop(CONNECTION, None)
+        request.scope.pop(SERVED_REQUEST, None)

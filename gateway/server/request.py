@@ -1,7 +1,6 @@
 """One request that is being served: how it is answered."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Message, Scope, Send
@@ -21,7 +20,7 @@ from gateway.server.response_head import (
 )
 
 # The key in the ASGI scope under which applications find the request.
-CONNECTION: Final = "dragoman.connection"
+SERVED_REQUEST: Final = "dragoman.served_request"
 
 
 class ServedRequest(ReceivedRequest):
@@ -69,16 +68,16 @@ class ServedRequest(ReceivedRequest):
         """Send the first bytes of any answer or chunk, as a probe: a client that has gone answers with a reset."""
         if not self.has_begun and not self.begins_ahead:
             self.begins_ahead = True
-            self._connection.transport.write(BEGINNING)
+            self.connection.transport.write(BEGINNING)
         elif self._is_chunked and self._has_body and self.has_sent and not self.is_answered:
-            self._connection.transport.write(LEADING_ZERO)
+            self.connection.transport.write(LEADING_ZERO)
 
     # Answering by ASGI.
 
     async def send(self, message: Message) -> None:
         """Send a head or a piece of a body; waits while the client does not read."""
-        if self.is_patient and self._connection.is_full:
-            await self._connection.drained()
+        if self.is_patient and self.connection.is_full:
+            await self.connection.drained()
         if self.is_gone:
             return
         kind = message["type"]
@@ -102,7 +101,7 @@ class ServedRequest(ReceivedRequest):
         self.keeps_alive = self.keeps_alive and not given.closes
         # The body usually follows at once; then both leave in one write. If not, the head is sent alone.
         self._held_head = self._head(status, given.lines + framing, says_close=given.closes)
-        self._connection.loop.call_soon(self._release_head)
+        self.connection.loop.call_soon(self._release_head)
         self.has_begun = True
 
     def _write(self, data: bytes, *, is_last: bool) -> None:
@@ -117,17 +116,17 @@ class ServedRequest(ReceivedRequest):
         if self._held_head:
             data, self._held_head = self._held_head + data, b""
         if data:
-            self._connection.transport.write(data)
+            self.connection.transport.write(data)
         if is_last:
             self._end()
 
     def _release_head(self) -> None:
         if self._held_head:
-            self._connection.transport.write(self._held_head)
+            self.connection.transport.write(self._held_head)
         self._held_head = b""
 
     def _head(self, status: int, lines: bytes, *, says_close: bool = False) -> bytes:
-        standing = self._connection.standing
+        standing = self.connection.standing
         # A client that waits for `100 Continue` may or may not send the body, so the next bytes would be ambiguous.
         if standing.closes or (self._awaits_continue and not self._has_ended):
             self.keeps_alive = False
@@ -140,18 +139,18 @@ class ServedRequest(ReceivedRequest):
         if self._size:
             self._drop_body()
         self._wake()
-        self._connection.answered(self)
+        self.connection.answered(self)
 
     # Answering faster.
 
     def takes_answer(self, send: Send) -> bool:
         """Whether `answer` has the same effect as `send`: no middleware wraps it, and the client keeps up."""
-        is_open = not (self.has_begun or self.is_gone or self._connection.is_full)
+        is_open = not (self.has_begun or self.is_gone or self.connection.is_full)
         return is_open and send == self.send and self.scope["method"] != "HEAD"
 
     def answer(self, status: int, lines: bytes, body: bytes) -> None:
         """Send a whole answer in one write; `lines` are its headers, including the content-length."""
-        self._connection.transport.write(self._head(status, lines) + body)
+        self.connection.transport.write(self._head(status, lines) + body)
         self.has_begun = True
         self._end()
 
@@ -159,30 +158,13 @@ class ServedRequest(ReceivedRequest):
     def takes_pushes(self) -> bool:
         """Whether `push` may be used: the head was sent, without a content-length, and the client keeps up."""
         is_open = self.has_begun and self._has_body and not (self.is_answered or self.is_gone)
-        return is_open and self._left is None and not (self._held_head or self._connection.is_full)
+        return is_open and self._left is None and not (self._held_head or self.connection.is_full)
 
     def push(self, data: bytes) -> None:
         """Send a piece of the body without waiting."""
-        self._connection.transport.write(chunk(data) if self._is_chunked else data)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the client reads too slowly to be sent more now."""
-        return self._connection.is_full
-
-    async def drained(self) -> None:
-        """Wait until the client can be sent more, or has gone."""
-        await self._connection.drained()
-
-    def watch(self, on_gone: Callable[[], None]) -> None:
-        """Call `on_gone` when the client leaves; immediately if it has left."""
-        self._connection.watch(on_gone)
-
-    def unwatch(self, on_gone: Callable[[], None]) -> None:
-        """Undo `watch`."""
-        self._connection.unwatch(on_gone)
+        self.connection.transport.write(chunk(data) if self._is_chunked else data)
 
 
-def connection_of(scope: Scope) -> ServedRequest | None:
+def served_request(scope: Scope) -> ServedRequest | None:
     """The request that a scope belongs to; None if another server runs the application."""
-    return scope.get(CONNECTION)
+    return scope.get(SERVED_REQUEST)
