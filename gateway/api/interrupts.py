@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope
 
 from gateway.api.responder import Responder
 from gateway.server.errors import ClientGoneError
-from gateway.server.request import ServedRequest, connection_of
+from gateway.server.request import ServedRequest, served_request
 from translators.errors import ErrorKind, FailedError, Failure
 
 
@@ -22,7 +22,7 @@ class Interrupts:
 
     def watch(self, scope: Scope, receive: Receive, responder: Responder) -> "Interruptible":
         """A block that is left with `ClientGoneError` or `FailedError` as soon as it is pointless to go on."""
-        return Interruptible(self, connection_of(scope), receive, responder)
+        return Interruptible(self, served_request(scope), receive, responder)
 
     def shut_down(self) -> None:
         """End every open request with an error that says so."""
@@ -44,20 +44,20 @@ class Interruptible:
 
     __slots__ = (
         "_cancelling",
-        "_connection",
         "_interrupts",
         "_reason",
         "_receive",
         "_responder",
+        "_served",
         "_task",
         "_watcher",
     )
 
     def __init__(
-        self, interrupts: Interrupts, connection: ServedRequest | None, receive: Receive, responder: Responder
+        self, interrupts: Interrupts, served: ServedRequest | None, receive: Receive, responder: Responder
     ) -> None:
         self._interrupts = interrupts
-        self._connection = connection
+        self._served = served
         self._receive = receive
         self._responder = responder
         self._reason: Exception | None = None
@@ -77,8 +77,8 @@ class Interruptible:
             raise RuntimeError("A request needs a task.")
         self._cancelling = self._task.cancelling()
         self._interrupts._add(self)
-        if self._connection is not None:
-            self._connection.watch(self._on_gone)
+        if self._served is not None:
+            self._served.connection.watch(self._on_gone)
         else:
             self._watcher = asyncio.create_task(self._watch())
         return self
@@ -87,8 +87,8 @@ class Interruptible:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._interrupts._remove(self)
-        if self._connection is not None:
-            self._connection.unwatch(self._on_gone)
+        if self._served is not None:
+            self._served.connection.unwatch(self._on_gone)
         if self._watcher is not None:
             self._watcher.cancel()
         if self._reason is None or self._task is None:

@@ -17,7 +17,7 @@ from gateway.api.responder import Responder, attach, detach
 from gateway.api.shapes import shape_for
 from gateway.api.unpacking import ACCEPTED as ACCEPTED_ENCODINGS
 from gateway.server.errors import ClientGoneError
-from gateway.server.request import connection_of
+from gateway.server.request import served_request
 from gateway.telemetry.logs import log_event, log_fields
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -67,7 +67,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began_at = time.perf_counter()
-        responder = Responder(send, new_request_id(), shape_for(scope), connection_of(scope))
+        responder = Responder(send, new_request_id(), shape_for(scope), served_request(scope))
         attach(scope, responder)
         self._addresses.note(scope)
         notes = attach_notes(scope)

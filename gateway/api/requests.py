@@ -10,7 +10,7 @@ from gateway.api.turns import in_turns
 from gateway.api.unpacking import ACCEPTED, is_known, unpacked_in_steps
 from gateway.server.body import body_pace
 from gateway.server.errors import ClientGoneError, NoRoomError
-from gateway.server.request import ServedRequest, connection_of
+from gateway.server.request import ServedRequest, served_request
 from translators.errors import ErrorKind, FailedError, Failure
 
 
@@ -47,14 +47,14 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     announced = headers.get(b"content-length")
     if announced is not None and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
-    connection = connection_of(scope)
+    served = served_request(scope)
     try:
-        if connection is not None:
-            body = await connection.body(limit)
+        if served is not None:
+            body = await served.body(limit)
         else:
             body = await _received(receive, limit)
         if coding is not None and len(body) <= limit:
-            body = await _unpacked(coding, body, limit, connection)
+            body = await _unpacked(coding, body, limit, served)
     except TimeoutError:
         raise FailedError(Failure(ErrorKind.TOO_SLOW, "The request body did not arrive in time.")) from None
     except NoRoomError:
@@ -81,8 +81,8 @@ def _coding(scope: Scope) -> str | None:
     return codings[0]
 
 
-async def _unpacked(coding: str, body: bytes, limit: int, connection: ServedRequest | None) -> bytes:
-    hold = connection.hold if connection is not None else _uncounted
+async def _unpacked(coding: str, body: bytes, limit: int, served: ServedRequest | None) -> bytes:
+    hold = served.hold if served is not None else _uncounted
     compressed = len(body)
     try:
         hold(compressed)

@@ -29,7 +29,7 @@ class Responder:
     """
 
     def __init__(
-        self, send: Send, request_id: str, shape: ErrorShape = OPENAI, connection: ServedRequest | None = None
+        self, send: Send, request_id: str, shape: ErrorShape = OPENAI, served: ServedRequest | None = None
     ) -> None:
         self.request_id = request_id
         self.status = 0
@@ -39,7 +39,7 @@ class Responder:
         self.more_headers: Callable[[], Mapping[str, str]] = dict
         self._shape = shape
         self._send = send
-        self._connection = connection
+        self._served = served
         self._is_sending = False
 
     @property
@@ -50,17 +50,17 @@ class Responder:
     @property
     def is_full(self) -> bool:
         """Whether the client does not read, as far as the server tells."""
-        return self._connection is not None and self._connection.is_full
+        return self._served is not None and self._served.connection.is_full
 
     async def drained(self) -> None:
         """Until the client reads again, or has gone."""
-        if self._connection is not None:
-            await self._connection.drained()
+        if self._served is not None:
+            await self._served.connection.drained()
 
     def wait_when_full(self, wanted: bool) -> None:
         """Whether a write waits while the client does not read; if not, its writer asks `is_full` before."""
-        if self._connection is not None:
-            self._connection.is_patient = wanted
+        if self._served is not None:
+            self._served.is_patient = wanted
 
     async def send_json(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """A whole answer in JSON."""
@@ -71,15 +71,15 @@ class Responder:
     ) -> None:
         """A whole answer of any type."""
         fixed = {"content-type": content_type, "content-length": str(len(body))}
-        connection = self._connection
-        if connection is None or not connection.takes_answer(self._send):
+        served = self._served
+        if served is None or not served.takes_answer(self._send):
             await self._begin(status, fixed, headers)
             await self._body(body, more=False)
             return
         self.has_begun = self.has_ended = True
         self.status = status
         lines = [f"{name}: {value}\r\n" for name, value in self._headers(fixed, headers).items()]
-        connection.answer(status, "".join(lines).encode("ascii"), body)
+        served.answer(status, "".join(lines).encode("ascii"), body)
 
     async def send_value(self, value: object) -> None:
         """A whole answer, 200, from a value."""
@@ -102,13 +102,13 @@ class Responder:
     @property
     def takes_pushes(self) -> bool:
         """Whether `push` may be used: the client keeps up, and nothing else is being sent."""
-        return self._connection is not None and not self._is_sending and self._connection.takes_pushes
+        return self._served is not None and not self._is_sending and self._served.takes_pushes
 
     def push(self, data: bytes) -> bool:
         """One piece of a stream, from a callback; whether another one may follow."""
-        assert self._connection is not None, "`takes_pushes` says so"
-        self._connection.push(data)
-        return self._connection.takes_pushes
+        assert self._served is not None, "`takes_pushes` says so"
+        self._served.push(data)
+        return self._served.takes_pushes
 
     async def finish(self, data: bytes = b"") -> None:
         """The last piece of a stream."""

@@ -1,4 +1,4 @@
-"""The body of a request, as it comes: how much of it is held, how fast it has to be, and who is told of it."""
+"""How the body of a request is received: how much is held in memory, and how slow the client may be."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,21 +8,21 @@ from typing import Final, NamedTuple, Protocol
 from starlette.types import Message, Scope
 
 from gateway.server.errors import ClientGoneError, NoRoomError
-from gateway.server.heads import CONTINUE, Fields
 from gateway.server.limits import ServerLimits
+from gateway.server.response_head import CONTINUE, Fields
 
-# Until somebody wants the body, so much of it is taken.
+# How much of a body is read before the application asks for it.
 HIGH_WATER_BYTES: Final = 64 * 1024
-# In so much time so many bytes of a body have to come; an uplink of 1 Mbit/s brings fifteen times as many.
+# In each window, at least so many bytes a second must arrive; an uplink of 1 Mbit/s brings fifteen times as many.
 BODY_WINDOW_SECONDS: Final = 30.0
 _LEAST_BYTES_A_SECOND: Final = 8 * 1024
-# All of it has so much time and, for each byte that it may have, what 0.5 Mbit/s take: 572 s for 32 MiB.
+# The whole body may take this long, plus the time that its largest size takes at 0.5 Mbit/s: 572 s for 32 MiB.
 _BODY_SECONDS: Final = 60.0
 _SLOWEST_BYTES_A_SECOND: Final = 64 * 1024
 
 
 class BodyPace(NamedTuple):
-    """How slow a body may be: so many bytes in each window, and so much time for all of it."""
+    """How slow a body may be: the fewest bytes in each window, and the time for the whole."""
 
     window_seconds: float
     least_bytes: float
@@ -49,15 +49,15 @@ class Connection(Protocol):
         ...
 
     def pause_reading(self) -> None:
-        """Take nothing more from the client for now."""
+        """Stop reading from the client."""
         ...
 
     def resume_reading(self) -> None:
-        """Go on reading, if that was paused."""
+        """Resume reading if it was paused."""
         ...
 
     async def drained(self) -> None:
-        """Until the client takes more, or has gone."""
+        """Wait until the client can be sent more, or has gone."""
         ...
 
     def answered(self, request: "ReceivedRequest") -> None:
@@ -65,29 +65,29 @@ class Connection(Protocol):
         ...
 
     def watch(self, on_gone: Callable[[], None]) -> None:
-        """Have a function called when the client leaves, at once if it has left."""
+        """Call `on_gone` when the client leaves; immediately if it has left."""
         ...
 
     def unwatch(self, on_gone: Callable[[], None]) -> None:
-        """Call that off."""
+        """Undo `watch`."""
         ...
 
 
 class ReceivedRequest:
-    """The half of a request that the client sends: its scope and its body. `ServedRequest` adds the answer."""
+    """What the client sends: the scope and the body. `ServedRequest` adds the answer."""
 
     __slots__ = (
         "_awaits_continue",
         "_body",
-        "_connection",
+        "_changed",
         "_has_ended",
         "_held",
         "_is_refused",
         "_is_told",
         "_limit",
-        "_news",
         "_size",
         "_wants_pieces",
+        "connection",
         "is_answered",
         "is_gone",
         "keeps_alive",
@@ -96,13 +96,13 @@ class ReceivedRequest:
 
     def __init__(self, connection: Connection, scope: Scope, *, keeps_alive: bool, awaits_continue: bool) -> None:
         self.scope = scope
-        # Whether the connection goes on behind it.
+        # Whether the connection stays open after this request.
         self.keeps_alive = keeps_alive
         self.is_answered = False
         self.is_gone = False
-        self._connection = connection
+        self.connection = connection
         self._awaits_continue = awaits_continue
-        # It grows in one place: pieces of one byte each would take fifty times as much. And it is given without a copy.
+        # A BytesIO from the second piece on: a list of one-byte pieces would take fifty times the memory.
         self._body: bytes | BytesIO = b""
         self._size = 0
         self._held = 0
@@ -111,12 +111,12 @@ class ReceivedRequest:
         self._has_ended = False
         self._is_told = False
         self._wants_pieces = False
-        self._news: asyncio.Event | None = None
+        self._changed: asyncio.Event | None = None
 
-    # What the reader of the connection says.
+    # Called by the connection's `RequestReader`.
 
     def feed(self, piece: bytes) -> None:
-        """A piece of the body has come; behind an answer nobody wants it."""
+        """Take a piece of the body; dropped if the request was answered already."""
         if self.is_answered or self.is_gone or self._is_refused:
             return
         if not self._body:
@@ -128,14 +128,14 @@ class ReceivedRequest:
             self._body.write(piece)
         length = len(piece)
         self._size += length
-        limits = self._connection.limits
+        limits = self.connection.limits
         limits.buffered_bytes += length
         if limits.buffered_bytes > limits.ample_bytes and not limits.has_room(self._size):
             self._is_refused = True
             self._drop_body()
             self._wake()
         elif self._size > self._limit:
-            self._connection.pause_reading()
+            self.connection.pause_reading()
             self._wake()
         elif self._wants_pieces:
             self._wake()
@@ -145,13 +145,13 @@ class ReceivedRequest:
         self._has_ended = True
         self._wake()
 
-    # What the application asks.
+    # Called by the application.
 
     async def body(self, limit: int) -> bytes:
-        """The whole body, or so much of it that it is above the limit.
+        """Receive the whole body, or enough of it to exceed the limit.
 
-        Raises `ClientGoneError` if it never ends, `TimeoutError` if it is slower than its `body_pace`, `NoRoomError`
-        where there is no room for it.
+        Raises `ClientGoneError` if the client leaves before the end, `TimeoutError` if the body is slower than
+        `body_pace`, and `NoRoomError` if this process holds too many bytes of bodies.
         """
         self._limit = limit
         if self._is_wanting:
@@ -164,12 +164,13 @@ class ReceivedRequest:
         return self._taken()
 
     def hold(self, size: int) -> None:
-        """Have the process count so many bytes as held for this request besides its body, in place of those before.
+        """Set how many bytes are held for this request besides its body, as counted in `ServerLimits`.
 
-        To hold more raises `ClientGoneError` after the client has left, `NoRoomError` where there is no room.
+        If that is more than before, raises `ClientGoneError` after the client has left, and `NoRoomError` where the
+        process may not hold as much.
         """
         grows = size > self._held
-        limits = self._connection.limits
+        limits = self.connection.limits
         limits.buffered_bytes += size - self._held
         self._held = size
         if grows and self.is_gone:
@@ -182,11 +183,11 @@ class ReceivedRequest:
         self._continue()
         self._wants_pieces = True
         while not (self._size or (self._has_ended and not self._is_told) or self._is_over):
-            self._connection.resume_reading()
+            self.connection.resume_reading()
             await self._wait()
         if self._is_over:
             return {"type": "http.disconnect"}
-        # Behind the end of the body only that of the request is news.
+        # After the end of the body, the next message is the disconnect.
         self._is_told = self._has_ended
         return {"type": "http.request", "body": self._taken(), "more_body": not self._has_ended}
 
@@ -201,12 +202,12 @@ class ReceivedRequest:
     async def _arrival(self, pace: BodyPace) -> None:
         async with asyncio.timeout(pace.total_seconds):
             while self._is_wanting:
-                self._connection.resume_reading()
-                await self._until_news(pace)
+                self.connection.resume_reading()
+                await self._until_changed(pace)
 
     def _continue(self) -> None:
         if self._awaits_continue and not (self._has_ended or self.is_gone):
-            self._connection.transport.write(CONTINUE)
+            self.connection.transport.write(CONTINUE)
         self._awaits_continue = False
 
     def _taken(self) -> bytes:
@@ -216,12 +217,12 @@ class ReceivedRequest:
 
     def _drop_body(self) -> None:
         if self._size:
-            self._connection.limits.buffered_bytes -= self._size
+            self.connection.limits.buffered_bytes -= self._size
             self._size = 0
             self._body = b""
 
-    async def _until_news(self, pace: BodyPace) -> None:
-        """Until `_wake`, as long as enough comes; raises `TimeoutError`."""
+    async def _until_changed(self, pace: BodyPace) -> None:
+        """Wait for `_wake`; raises `TimeoutError` when too few bytes arrive in a window."""
         while True:
             size = self._size
             try:
@@ -232,11 +233,11 @@ class ReceivedRequest:
                     raise
 
     async def _wait(self) -> None:
-        if self._news is None:
-            self._news = asyncio.Event()
-        self._news.clear()
-        await self._news.wait()
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        self._changed.clear()
+        await self._changed.wait()
 
     def _wake(self) -> None:
-        if self._news is not None:
-            self._news.set()
+        if self._changed is not None:
+            self._changed.set()

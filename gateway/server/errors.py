@@ -1,9 +1,9 @@
-"""What those who serve a request have to expect of its client and of this server, beside `TimeoutError`."""
+"""What an application must expect when it reads a request, besides `TimeoutError`."""
 
 
 class ClientGoneError(Exception):
-    """The client has hung up; there is nobody left to answer."""
+    """The client has disconnected, so no answer can reach it."""
 
 
 class NoRoomError(Exception):
-    """This process holds as many bytes of request bodies as it may."""
+    """The process already holds as many bytes of request bodies as its limits allow."""

@@ -1,4 +1,4 @@
-"""What clients may take of this process before anybody knows who they are: connections, and memory for their bodies."""
+"""What unauthenticated clients may use of this process: connections, and memory for heads and bodies."""
 
 import ipaddress
 import logging
@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-# Bodies up to this size may also have the last part of the room, so that large ones do not keep them out.
+# The last part of the memory is reserved for bodies up to this size, so that large ones cannot block them.
 SMALL_BODY_BYTES: Final = 64 * 1024
-# Heads up to this size may always be unfinished: nearly all are smaller, and come in several packets all the same.
+# Unfinished heads up to this size are never refused: nearly all are smaller, though they may come in several packets.
 SMALL_HEAD_BYTES: Final = 8 * 1024
-# An address of IPv6 is one of the many that its owner has.
+# The owner of an IPv6 address usually has a whole /64.
 _PREFIX_BITS: Final = 64
-# So many connections without a place may wait for their answer at once.
+# The most connections without a place that are answered at once; the others are aborted.
 _MOST_TURNED_AWAY: Final = 64
-# What happens to many connections is told once in so much time.
+# Refused connections are logged at most this often.
 _TELL_SECONDS: Final = 60.0
 
 logger: Final = logging.getLogger("uvicorn.error")
@@ -28,7 +28,7 @@ def _nobody(_address: str) -> bool:
 
 @dataclass(slots=True, eq=False)
 class ServerLimits:
-    """One object for all connections of a process, so that a new configuration holds for those that there are.
+    """Limits and counts of all connections of a process; a new configuration changes them for open connections too.
 
     `is_exempt` says which addresses (as texts) stand for many clients, as a proxy's does; this machine's always do.
     """
@@ -36,22 +36,22 @@ class ServerLimits:
     max_connections: int = 16_384
     max_per_address: int = 8_192
     max_buffered_bytes: int = 256 * 1024 * 1024
-    # Large bodies may not have the rest.
+    # Large bodies may use no more than this.
     ample_bytes: int = 224 * 1024 * 1024
     write_seconds: float = 60.0
     is_exempt: Callable[[str], bool] = _nobody
     buffered_bytes: int = 0
-    # Heads that are not complete yet: those that are not small may have the last eighth as well, no more.
+    # For incomplete heads that are not small.
     most_head_bytes: int = 32 * 1024 * 1024
     head_bytes: int = 0
     connections: int = 0
-    # Connections without a place, until they are told.
+    # Connections without a place that have not been answered yet.
     turned_away: int = 0
     _told_at: float = -math.inf
     _by_place: Counter[str] = field(default_factory=Counter)
 
     def place_of(self, address: str | None) -> str:
-        """Under what an address's connections are counted together; empty: only with all others."""
+        """The key under which an address's connections are counted; empty if they only count towards the total."""
         if not address or self.is_exempt(address):
             return ""
         try:
@@ -65,7 +65,7 @@ class ServerLimits:
         return "" if found.is_loopback else str(found)
 
     def enter(self, place: str) -> bool:
-        """Count a new connection of a place, if there is room for it; to be followed by `leave` then."""
+        """Count a new connection and return True if the limits allow it; the caller has to call `leave` then."""
         if self.connections >= self.max_connections or (place and self._by_place[place] >= self.max_per_address):
             return False
         self.connections += 1
@@ -82,15 +82,15 @@ class ServerLimits:
                 del self._by_place[place]
 
     def allow_bodies(self, most_bytes: int) -> None:
-        """Have so much room for bodies on their way in; the last eighth of it is for small ones."""
+        """Set the memory for bodies being received; its last eighth is reserved for small ones."""
         self.max_buffered_bytes = most_bytes
         self.most_head_bytes = most_bytes // 8
         self.ample_bytes = most_bytes - self.most_head_bytes
 
     def turn_away(self, client: tuple[str, int] | None, now: float) -> bool:
-        """Count a connection that found no place, and log that now and then; whether it may be answered.
+        """Log a connection beyond the limits, now and then; returns whether it should be answered, not aborted.
 
-        One that may be is counted in `turned_away`, until whoever asked takes it off.
+        If so, it is counted in `turned_away`, which the caller decrements when the connection has ended.
         """
         if now - self._told_at >= _TELL_SECONDS:
             self._told_at = now
@@ -102,10 +102,10 @@ class ServerLimits:
         return True
 
     def has_room_for_head(self, size: int) -> bool:
-        """Whether a head of which `size` bytes are here may go on, with what all unfinished ones hold now."""
+        """Whether an unfinished head of `size` bytes may stay in memory, given what all of them hold."""
         return size <= SMALL_HEAD_BYTES or self.head_bytes <= self.most_head_bytes
 
     def has_room(self, size: int) -> bool:
-        """Whether a body of which `size` bytes are here may stay, with what all of them hold now."""
+        """Whether a body of `size` bytes so far may stay in memory, given what all of them hold."""
         most = self.max_buffered_bytes if size <= SMALL_BODY_BYTES else self.ample_bytes
         return self.buffered_bytes <= most

@@ -1,4 +1,4 @@
-"""Requests out of the bytes of one connection: heads, bodies, and where the one ends and the next begins."""
+"""Parses the bytes of one connection into requests."""
 
 from collections.abc import Callable
 from typing import Final, TypeAlias
@@ -7,11 +7,11 @@ from urllib.parse import unquote
 import httptools
 from starlette.types import Scope
 
-from gateway.server.asked import MAX_HEADERS, check_head, target_parts
 from gateway.server.request import ServedRequest
+from gateway.server.request_head import MAX_HEADERS, check_head, target_parts
 
 Begin: TypeAlias = Callable[[Scope, bool, bool], ServedRequest]
-"""Takes a request's scope, whether it lets the connection go on, and whether it waits for `100 Continue`."""
+"""Called with a scope, whether the connection may be kept alive, and whether the client expects `100 Continue`."""
 
 Address: TypeAlias = tuple[str, int | None]
 
@@ -19,30 +19,30 @@ _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
 class RequestReader:
-    """Calls `begin` with each head, and feeds the request that it gives with what follows.
+    """Calls `begin` for each head, and passes the body to the request that `begin` returns.
 
-    What its attributes say holds between two calls of `feed`, and stays after `stop`.
+    The attributes may be read between two calls of `feed`; `stop` leaves them as they are.
     """
 
-    __slots__ = ("_begin", "common", "fruitless_bytes", "headers", "is_in_head", "parser", "request", "url")
+    __slots__ = ("_begin", "common", "headers", "is_in_head", "parser", "pending_bytes", "request", "url")
 
     def __init__(self, begin: Begin) -> None:
         self._begin = begin
-        # What all scopes of the connection hold.
+        # The part of the scope that is the same for all requests.
         self.common: Scope = {}
-        # None: what comes is not to be read any more.
+        # None after `stop`.
         self.parser: httptools.HttpRequestParser | None = _parser(self)
-        # The head that is being read, or was the last.
+        # Of the current head or, between requests, the last one.
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.is_in_head = True
-        # Bytes without news so far: of a head, of trailers, or of what stands around chunks.
-        self.fruitless_bytes = 0
-        # Whose body is being read.
+        # Bytes since the last complete head, piece of a body or end: of a head, trailers or chunk framing.
+        self.pending_bytes = 0
+        # The one whose body is being received.
         self.request: ServedRequest | None = None
 
     def connected(self, server: Address | None, client: Address | None, *, is_secure: bool) -> None:
-        """Whose requests these are."""
+        """Set the addresses of both ends."""
         self.common = {
             "type": "http",
             "asgi": _ASGI,
@@ -53,11 +53,12 @@ class RequestReader:
         }
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Read on; each turn of the loop has used up a whole head, and reads that once more at most.
+        """Parse some bytes.
 
-        Raises the parser's own errors; what a callback has raised is their context.
+        Each iteration consumes at least one head, and parses it at most twice. Raises httptools' errors; an exception
+        of a callback is their `__context__`.
         """
-        self.fruitless_bytes += len(data)
+        self.pending_bytes += len(data)
         while data and self.parser is not None:
             try:
                 self.parser.feed_data(data)
@@ -66,19 +67,19 @@ class RequestReader:
                 data = memoryview(data)[upgrade.args[0] :]
                 head = self._plain_head()
                 self.parser = _parser(self)
-            # Should it wish to upgrade again, that is the caller's to know.
+            # If this raises `HttpParserUpgrade` again, the caller refuses the request.
             self.parser.feed_data(head)
 
     def stop(self) -> None:
-        """Read nothing more."""
+        """Ignore everything that follows."""
         self.parser = None
 
     def close(self) -> None:
-        """Read nothing more, and let go of the connection and its request: they know the reader."""
+        """Stop, and drop the references to the connection and its request, which would be cycles."""
         self.parser = self.request = None
         self._begin = _begin_nothing
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -86,23 +87,23 @@ class RequestReader:
         self.headers = []
 
     def on_url(self, url: bytes) -> None:
-        """A piece of its address."""
+        """A piece of the request target."""
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of its head, or a trailer, which nobody reads; of too many only so many are kept as show that."""
+        """A header, or a trailer, which is ignored. One beyond the limit is kept, to show that it is exceeded."""
         if self.is_in_head and len(self.headers) <= MAX_HEADERS:
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Its head is complete."""
+        """The head is complete."""
         parser = self.parser
         assert parser is not None, "it is calling"
         version, method = parser.get_http_version(), parser.get_method()
         awaits_continue = check_head(method, version, self.headers)
         path, query = target_parts(self.url)
         if parser.should_upgrade():
-            # It comes once more, as `_plain_head`.
+            # `feed` parses it again, as `_plain_head`.
             return
         scope: Scope = {
             **self.common,
@@ -116,27 +117,27 @@ class RequestReader:
         keeps_alive = version == "1.1" and parser.should_keep_alive()
         self.request = self._begin(scope, keeps_alive, awaits_continue)
         self.is_in_head = False
-        self.fruitless_bytes = 0
+        self.pending_bytes = 0
 
     def on_body(self, body: bytes) -> None:
-        """A piece of its body."""
-        self.fruitless_bytes = 0
+        """A piece of the body."""
+        self.pending_bytes = 0
         if self.request is not None:
             self.request.feed(body)
 
     def on_message_complete(self) -> None:
-        """A request is complete; the next thing to come is another one's head."""
+        """The request is complete; the next bytes are another head."""
         if self.request is not None:
             self.request.end_body()
             self.request = None
         self.is_in_head = True
-        self.fruitless_bytes = 0
+        self.pending_bytes = 0
 
     def _plain_head(self) -> bytes:
-        """The head that has just been read, without its wish to upgrade.
+        """The head that was just read, without its Upgrade header.
 
-        There is nothing to upgrade to, so it begins a request like any other (RFC 9110, 7.8). But the parser takes what
-        stands behind it for another protocol, and would not see that it is a body.
+        This server upgrades to nothing, so the request is served like any other (RFC 9110, 7.8). But after an Upgrade
+        header the parser takes the body for another protocol.
         """
         assert self.parser is not None, "it has just read"
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
@@ -146,7 +147,7 @@ class RequestReader:
 
 def _parser(reader: RequestReader) -> httptools.HttpRequestParser:
     parser = httptools.HttpRequestParser(reader)
-    # What comes behind a request with `Connection: close` is passed over, and does not keep that one from its answer.
+    # Bytes after a request with `Connection: close` are ignored instead of failing that request.
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
 

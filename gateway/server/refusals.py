@@ -1,15 +1,15 @@
-"""What this server tells clients by itself, whose requests reach no endpoint."""
+"""The errors that the server reports by itself, for requests that never reach the application."""
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple, TypeAlias
 
-# A client that finds no place may find one soon.
+# Connections and memory are usually free again soon.
 _RETRY_SECONDS: Final = 2.0
 
 
 class Refusal(NamedTuple):
-    """One of these: a status with a message for the client."""
+    """A status and a message for the client."""
 
     status: HTTPStatus
     message: str
@@ -17,15 +17,15 @@ class Refusal(NamedTuple):
 
 
 Refuse: TypeAlias = Callable[[Refusal, bytes, Sequence[tuple[bytes, bytes]]], bytes]
-"""Writes a refusal as a whole answer, the last one of its connection.
+"""Writes a refusal as a complete response, the last one of its connection.
 
-It gets the request's target and headers, as far as they have arrived: only the application knows in what form its
-clients expect an error.
+It gets the request target and the headers as far as they have arrived, because the application's error format can
+depend on them.
 """
 
 
 class RefusedError(Exception):
-    """A request that reaches no endpoint, and is the last one of its connection."""
+    """The request is refused, and its connection closed."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
@@ -33,7 +33,7 @@ class RefusedError(Exception):
 
 
 class TooManyWaitingError(Exception):
-    """More requests than may wait have come at once; those before them are served, and nobody is told."""
+    """Too many pipelined requests: those before this one are served, then the connection is closed."""
 
 
 FAILED: Final = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has failed.")
@@ -51,5 +51,5 @@ NO_ROOM_FOR_HEAD: Final = Refusal(
 
 
 def bad_request(message: str) -> Refusal:
-    """What came is no request, or could be read in two ways."""
+    """A refusal for bytes that are not HTTP, or are ambiguous."""
     return Refusal(HTTPStatus.BAD_REQUEST, message)

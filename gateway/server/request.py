@@ -1,13 +1,12 @@
-"""One request that is being served: the ways to answer it, besides those to read it."""
+"""One request that is being served: how it is answered."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Message, Scope, Send
 
 from gateway.server.body import Connection, ReceivedRequest
-from gateway.server.heads import (
+from gateway.server.response_head import (
     BEGINNING,
     BODILESS,
     CHUNKED,
@@ -20,12 +19,12 @@ from gateway.server.heads import (
     fields,
 )
 
-# Where in a scope of ASGI the request itself is found.
-CONNECTION: Final = "dragoman.connection"
+# The key in the ASGI scope under which applications find the request.
+SERVED_REQUEST: Final = "dragoman.served_request"
 
 
 class ServedRequest(ReceivedRequest):
-    """A request as an ASGI application sees it (`receive`, `send`), and quicker ways for those who know of it."""
+    """A request as an ASGI application sees it (`receive`, `send`), and faster ways to answer it."""
 
     __slots__ = (
         "_has_body",
@@ -44,7 +43,7 @@ class ServedRequest(ReceivedRequest):
         # Whether `send` waits while the client does not read.
         self.is_patient = True
         self.task: asyncio.Task[None] | None = None
-        # Whether the first bytes of the answer have left before it was known.
+        # Whether `BEGINNING` was sent before the answer was known.
         self.begins_ahead = False
         self._held_head = b""
         self._has_body = True
@@ -53,32 +52,32 @@ class ServedRequest(ReceivedRequest):
 
     @property
     def has_sent(self) -> bool:
-        """Whether something of the answer has left."""
+        """Whether any of the answer was written."""
         return self.has_begun and not self._held_head
 
-    # What the connection says.
+    # Called by the connection.
 
     def leave(self) -> None:
-        """The client has gone, or is of no further interest."""
+        """The client has gone, or its connection is about to be closed."""
         self.is_gone = True
         self._held_head = b""
         self._drop_body()
         self._wake()
 
     def send_ahead(self) -> None:
-        """Send what the answer goes on with in any case: a client that has gone, and not only ended, refuses it."""
+        """Send the first bytes of any answer or chunk, as a probe: a client that has gone answers with a reset."""
         if not self.has_begun and not self.begins_ahead:
             self.begins_ahead = True
-            self._connection.transport.write(BEGINNING)
+            self.connection.transport.write(BEGINNING)
         elif self._is_chunked and self._has_body and self.has_sent and not self.is_answered:
-            self._connection.transport.write(LEADING_ZERO)
+            self.connection.transport.write(LEADING_ZERO)
 
-    # The answer, by ASGI.
+    # Answering by ASGI.
 
     async def send(self, message: Message) -> None:
         """Send a head or a piece of a body; waits while the client does not read."""
-        if self.is_patient and self._connection.is_full:
-            await self._connection.drained()
+        if self.is_patient and self.connection.is_full:
+            await self.connection.drained()
         if self.is_gone:
             return
         kind = message["type"]
@@ -96,13 +95,13 @@ class ServedRequest(ReceivedRequest):
         if given.is_chunked:
             self._is_chunked = True
         elif given.length is None and self._has_body and self.scope["http_version"] == "1.1":
-            # Before 1.1 a body of unknown length ends with the connection.
+            # In HTTP/1.0 the end of the connection ends a body of unknown length.
             self._is_chunked = True
             framing = CHUNKED
         self.keeps_alive = self.keeps_alive and not given.closes
-        # A body mostly follows at once, and leaves together with the head; else the head leaves by itself.
+        # The body usually follows at once; then both leave in one write. If not, the head is sent alone.
         self._held_head = self._head(status, given.lines + framing, says_close=given.closes)
-        self._connection.loop.call_soon(self._release_head)
+        self.connection.loop.call_soon(self._release_head)
         self.has_begun = True
 
     def _write(self, data: bytes, *, is_last: bool) -> None:
@@ -117,18 +116,18 @@ class ServedRequest(ReceivedRequest):
         if self._held_head:
             data, self._held_head = self._held_head + data, b""
         if data:
-            self._connection.transport.write(data)
+            self.connection.transport.write(data)
         if is_last:
             self._end()
 
     def _release_head(self) -> None:
         if self._held_head:
-            self._connection.transport.write(self._held_head)
+            self.connection.transport.write(self._held_head)
         self._held_head = b""
 
     def _head(self, status: int, lines: bytes, *, says_close: bool = False) -> bytes:
-        standing = self._connection.standing
-        # Who waits for `100 Continue` may send the body or not: what comes next on the connection cannot be known.
+        standing = self.connection.standing
+        # A client that waits for `100 Continue` may or may not send the body, so the next bytes would be ambiguous.
         if standing.closes or (self._awaits_continue and not self._has_ended):
             self.keeps_alive = False
         close = b"" if self.keeps_alive or says_close or standing.closes else CLOSE
@@ -140,49 +139,32 @@ class ServedRequest(ReceivedRequest):
         if self._size:
             self._drop_body()
         self._wake()
-        self._connection.answered(self)
+        self.connection.answered(self)
 
-    # The answer, quicker.
+    # Answering faster.
 
     def takes_answer(self, send: Send) -> bool:
-        """Whether `answer` does what `send` would: nobody stands between who adds headers, and the client keeps up."""
-        is_open = not (self.has_begun or self.is_gone or self._connection.is_full)
+        """Whether `answer` has the same effect as `send`: no middleware wraps it, and the client keeps up."""
+        is_open = not (self.has_begun or self.is_gone or self.connection.is_full)
         return is_open and send == self.send and self.scope["method"] != "HEAD"
 
     def answer(self, status: int, lines: bytes, body: bytes) -> None:
-        """Send a whole answer, head and body in one write; `lines` are its headers, the content-length among them."""
-        self._connection.transport.write(self._head(status, lines) + body)
+        """Send a whole answer in one write; `lines` are its headers, including the content-length."""
+        self.connection.transport.write(self._head(status, lines) + body)
         self.has_begun = True
         self._end()
 
     @property
     def takes_pushes(self) -> bool:
-        """Whether the head of an answer without a length has left and the client takes what it is sent."""
+        """Whether `push` may be used: the head was sent, without a content-length, and the client keeps up."""
         is_open = self.has_begun and self._has_body and not (self.is_answered or self.is_gone)
-        return is_open and self._left is None and not (self._held_head or self._connection.is_full)
+        return is_open and self._left is None and not (self._held_head or self.connection.is_full)
 
     def push(self, data: bytes) -> None:
-        """Send a piece of such an answer at once."""
-        self._connection.transport.write(chunk(data) if self._is_chunked else data)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the client does not take more for now."""
-        return self._connection.is_full
-
-    async def drained(self) -> None:
-        """Until the client takes more, or has gone."""
-        await self._connection.drained()
-
-    def watch(self, on_gone: Callable[[], None]) -> None:
-        """Have a function called when the client leaves, at once if it has left."""
-        self._connection.watch(on_gone)
-
-    def unwatch(self, on_gone: Callable[[], None]) -> None:
-        """Call that off."""
-        self._connection.unwatch(on_gone)
+        """Send a piece of the body without waiting."""
+        self.connection.transport.write(chunk(data) if self._is_chunked else data)
 
 
-def connection_of(scope: Scope) -> ServedRequest | None:
-    """The request of a scope; None under another server than this one."""
-    return scope.get(CONNECTION)
+def served_request(scope: Scope) -> ServedRequest | None:
+    """The request that a scope belongs to; None if another server runs the application."""
+    return scope.get(SERVED_REQUEST)

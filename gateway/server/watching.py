@@ -1,4 +1,4 @@
-"""How long a connection may go on: until its time is over, its client takes nothing, or turns out to have gone."""
+"""The time limits of a connection: for its next request, and for a client that does not read or has gone."""
 
 import asyncio
 import math
@@ -7,38 +7,38 @@ from typing import Final, cast
 from gateway.server.limits import ServerLimits
 from gateway.server.sockets import cut, unsent_bytes, was_reset
 
-# When to look whether a client that will send nothing more has gone altogether: first, and at the latest each time.
+# How soon, and later how often at least, to check whether a client that has closed its side has gone altogether.
 _FIRST_LOOK_SECONDS: Final = 0.05
 _LONGEST_LOOK_SECONDS: Final = 15.0
 
 
 class WatchedConnection(asyncio.Protocol):
-    """One timer for all limits: it is not moved with every request, but looks where things stand when it fires."""
+    """One timer for all limits. Requests do not move it; it checks the state when it fires."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: ServerLimits) -> None:
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.loop = loop
         self.limits = limits
-        # Whether the client does not take more for now.
+        # Whether the write buffer is full.
         self.is_full = False
         self._is_gone = False
-        # When its time is over, unless a request is being answered.
+        # When to close, unless a request is being answered.
         self._due = math.inf
-        # When the client has to have taken something of so much that waits for it.
+        # When the client must have read some of the `_unsent` bytes.
         self._take_by = math.inf
         self._unsent = 0
-        # When to look whether it has gone.
+        # When to check whether the client has gone.
         self._look_at = math.inf
         self._look_seconds = _FIRST_LOOK_SECONDS
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def _is_written_to(self) -> bool:
-        """Whether more may be written at any time."""
+        """Whether an answer is being written and the client keeps up."""
         raise NotImplementedError
 
     def _run_out(self) -> None:
-        """Its time is over."""
+        """The time set by `_end_at` is over."""
         raise NotImplementedError
 
     @property
@@ -46,7 +46,7 @@ class WatchedConnection(asyncio.Protocol):
         return self._look_at != math.inf
 
     def _watch_for_reset(self) -> None:
-        """From now on look now and then whether the client has refused what it was sent."""
+        """Check now and then whether the client has answered with a reset."""
         self._look_at = self.loop.time() + self._look_seconds
         self._wake_at(self._look_at)
 
@@ -80,7 +80,7 @@ class WatchedConnection(asyncio.Protocol):
             self._wake_at(next_look)
 
     def _watch_taking(self) -> None:
-        """From now on the client has to take something of what waits for it, now and then."""
+        """From now on, disconnect the client if it reads nothing for `write_seconds`."""
         if self._is_gone:
             return
         self._unsent = unsent_bytes(self.transport)
@@ -88,9 +88,9 @@ class WatchedConnection(asyncio.Protocol):
         self._wake_at(self._take_by)
 
     def _look_at_taking(self, now: float) -> None:
-        """Cut the connection off if nothing was taken since the last look."""
+        """Cut the connection if the client has read nothing since the last check."""
         if self._is_written_to or not self.transport.get_write_buffer_size():
-            # What is added meanwhile would hide what is taken; too much of it, and its end, begin the watch anew.
+            # Bytes added meanwhile would hide those that were read. A full buffer, or closing, starts the watch again.
             self._take_by = math.inf
             return
         unsent = unsent_bytes(self.transport)
@@ -102,7 +102,7 @@ class WatchedConnection(asyncio.Protocol):
         self._take_by = now + self.limits.write_seconds
 
     def _look_for_reset(self, now: float) -> None:
-        """Whether the client, which sends nothing more, has refused what it was sent; looked for ever more rarely."""
+        """Abort if the client has answered with a reset; checked less and less often."""
         if was_reset(self.transport):
             self._look_at = math.inf
             self.transport.abort()
@@ -111,7 +111,7 @@ class WatchedConnection(asyncio.Protocol):
         self._look_at = now + self._look_seconds
 
     def _close(self) -> None:
-        """Close once the client has taken what was written, which it has to do now and then."""
+        """Close after what was written is sent; a client that does not read it is disconnected."""
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self._watch_taking()

@@ -14,9 +14,9 @@ from starlette.types import Message
 from gateway.api.interrupts import Interrupts
 from gateway.api.refusals import KINDS, refuse
 from gateway.api.responder import Responder
-from gateway.server import asked, refusals
-from gateway.server.asked import MAX_HEAD_BYTES
+from gateway.server import refusals, request_head
 from gateway.server.refusals import Refusal
+from gateway.server.request_head import MAX_HEAD_BYTES
 from tests.scenarios.harness import PATH as CHAT_PATH
 from tests.scenarios.harness import PATIENCE_SECONDS, asking, no_lease_is_out, quick_gateway, raw_client
 from tests.scenarios.native_harness import COUNT_PATH, PATH
@@ -109,7 +109,9 @@ def test_a_refusal_keeps_its_status_its_message_and_its_time(status: HTTPStatus)
 
 
 def test_whatever_the_server_refuses_has_a_form() -> None:
-    listed = [value for module in (asked, refusals) for value in vars(module).values() if isinstance(value, Refusal)]
+    listed = [
+        value for module in (request_head, refusals) for value in vars(module).values() if isinstance(value, Refusal)
+    ]
 
     assert {refusal.status for refusal in [*listed, refusals.bad_request("")]} == set(KINDS)
 

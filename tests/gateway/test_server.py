@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from gateway.api.refusals import refuse
-from gateway.server.asked import MAX_HEAD_BYTES
 from gateway.server.body import HIGH_WATER_BYTES
-from gateway.server.heads import fields
 from gateway.server.limits import ServerLimits
 from gateway.server.protocol import HttpProtocol
+from gateway.server.request_head import MAX_HEAD_BYTES
+from gateway.server.response_head import fields
 from tests.scenarios.harness import PATIENCE_SECONDS
 
 LAST = "connection: close\r\n\r\n"

@@ -9,8 +9,8 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway.api.refusals import refuse
-from gateway.server.asked import MAX_HEADERS
 from gateway.server.protocol import MAX_WAITING, HttpProtocol
+from gateway.server.request_head import MAX_HEADERS
 from tests.gateway.test_server import GET, LAST, POST, body_of, echo, served, tell, whole_body
 from tests.support.costs import peak_bytes
 

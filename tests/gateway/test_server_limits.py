@@ -21,9 +21,9 @@ from gateway.config import ServerConfig
 from gateway.server.body import HIGH_WATER_BYTES, BodyPace, body_pace
 from gateway.server.descriptors import connections_for
 from gateway.server.errors import ClientGoneError
-from gateway.server.heads import fields
 from gateway.server.limits import SMALL_HEAD_BYTES, ServerLimits
-from gateway.server.request import ServedRequest, connection_of
+from gateway.server.request import ServedRequest, served_request
+from gateway.server.response_head import fields
 from gateway.serving import set_limits
 from tests.gateway.test_server import GET, LAST, POST, Served, body_of, echo, read_answer, served, tell, until
 from tests.scenarios.harness import PATIENCE_SECONDS
@@ -266,9 +266,9 @@ async def test_what_waits_behind_another_request_is_counted_and_given_back() -> 
     begun, gone = asyncio.Event(), asyncio.Event()
 
     async def busy(scope: Scope, _receive: Receive, _send: Send) -> None:
-        connection = connection_of(scope)
-        assert connection is not None
-        connection.watch(gone.set)
+        request = served_request(scope)
+        assert request is not None
+        request.connection.watch(gone.set)
         begun.set()
         await asyncio.Event().wait()
 
@@ -420,9 +420,9 @@ class Patient:
         self.gone = asyncio.Event()
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        connection = connection_of(scope)
-        assert connection is not None
-        connection.watch(self.gone.set)
+        request = served_request(scope)
+        assert request is not None
+        request.connection.watch(self.gone.set)
         if scope["path"] == "/stream":
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"one", "more_body": True})

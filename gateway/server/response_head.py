@@ -1,4 +1,4 @@
-"""Heads of answers, as HTTP/1.1 writes them (RFC 9112)."""
+"""Writes the heads of responses, and chunks (RFC 9112)."""
 
 import re
 from collections.abc import Iterable
@@ -10,23 +10,23 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE: Final = b"connection: close\r\n"
 CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
-# How every answer begins, and what may stand before the length of any chunk.
+# The first bytes of every response; the size of a chunk may have leading zeros.
 BEGINNING: Final = b"HTTP/1.1 "
 LEADING_ZERO: Final = b"0"
-# Answers with these have no body, whatever their headers say.
+# Responses with these statuses have no body.
 BODILESS: Final = frozenset({204, 304})
 
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 STATUS_LINES: Final = {
     status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(200, 600)
 }
-# Whatever else stands in a name or a value could end its line, and begin one of somebody else's choice.
+# Any other byte could end the line and let a caller inject headers.
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Fields(NamedTuple):
-    """Header lines ready to be sent, and what they say of the body and the connection."""
+    """Encoded header lines, and what they mean for the body and the connection."""
 
     lines: bytes
     length: int | None
@@ -35,7 +35,7 @@ class Fields(NamedTuple):
 
 
 def fields(headers: Iterable[tuple[bytes, bytes]]) -> Fields:
-    """The lines of these headers; raises `ValueError` for what no header may hold."""
+    """Encode headers; raises `ValueError` for an invalid name or value."""
     lines: list[bytes] = []
     length: int | None = None
     is_chunked = closes = False
@@ -53,10 +53,10 @@ def fields(headers: Iterable[tuple[bytes, bytes]]) -> Fields:
     return Fields(b"".join(lines), length, is_chunked, closes)
 
 
-# What every answer carries is new once a second: the date.
+# The headers of every response change once a second, with the date.
 standing_fields: Final = lru_cache(maxsize=4)(fields)
 
 
 def chunk(data: bytes) -> bytes:
-    """A piece of a chunked body; an empty one would be its end."""
+    """A chunk of a body; `data` must not be empty, because an empty chunk ends the body."""
     return b"%x\r\n%b\r\n" % (len(data), data)

@@ -1,4 +1,4 @@
-"""What the head of a request may be, before anything is done for it (RFC 9112)."""
+"""Which request heads are valid (RFC 9112)."""
 
 import re
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 128
 
 _VERSIONS: Final = ("1.1", "1.0")
-# All other headers may stand there in any number and say what they like.
+# Only these headers are checked.
 _DECISIVE: Final = frozenset({b"host", b"transfer-encoding", b"expect"})
 # A name (of at most 253 characters), an IPv4 address or an IPv6 address in brackets, and a port (RFC 3986, 3.2.2).
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9\-._~%!$&'()*+,;=]{0,253})(:[0-9]{0,5})?[\t ]*")
-# The parser's words for a version that it does not know, and for the preface of HTTP/2.
+# The parser's messages for an unknown version and for the preface of HTTP/2.
 _VERSION_ERRORS: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
 
 HEAD_TOO_LARGE: Final = Refusal(
@@ -33,7 +33,7 @@ _CONNECT: Final = Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "CONNECT is not possibl
 
 
 def check_head(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether the client waits for `100 Continue`; raises `RefusedError` for a head that is not to be served.
+    """Returns whether the client expects `100 Continue`; raises `RefusedError` for a head that must not be served.
 
     The names are in lower case. What two servers could read differently is refused here or by the parser.
     """
@@ -61,8 +61,8 @@ def check_head(method: bytes, version: str, headers: Sequence[tuple[bytes, bytes
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """What the client is told when the parser has stopped."""
-    # A callback's exception comes as the context of the parser's own.
+    """The refusal for an error of the parser."""
+    # The parser sets an exception of a callback as the context of its own.
     if isinstance(error.__context__, RefusedError):
         return error.__context__.refusal
     if str(error) in _VERSION_ERRORS:
@@ -71,7 +71,7 @@ def refusal_of(error: Exception) -> Refusal:
 
 
 def target_parts(url: bytes) -> tuple[str, bytes]:
-    """Path and query of a request's target; raises for what has none, or bytes that no address may have."""
+    """Path and query of a request target; raises if it has no path or is not ASCII."""
     if url.startswith(b"/") and b"#" not in url:
         path, _, query = url.partition(b"?")
         return path.decode("ascii"), query
@@ -80,7 +80,7 @@ def target_parts(url: bytes) -> tuple[str, bytes]:
 
 
 def _check_coding(version: str, value: bytes) -> None:
-    # Before 1.1 nobody can know whether the sender meant it (RFC 9112, 6.1). The parser refuses it twice, or with a
-    # length, but takes other codings before the last one, which we would have to undo.
+    # A coding in HTTP/1.0 is ambiguous (RFC 9112, 6.1). The parser refuses a repeated `chunked`, and one with a
+    # content-length, but accepts other codings before it, which we would have to decode.
     if version == "1.0" or value.strip().lower() != b"chunked":
         raise RefusedError(bad_request("Of transfer codings only chunked is understood, in HTTP/1.1."))
