@@ -57,10 +57,10 @@ class Guesses:
         counted = {place: guesser.count for place, guesser in self._guessers.items() if guesser.count}
         most = sorted(counted, key=counted.__getitem__, reverse=True)[:MOST_LINES]
         for place in most:
-            log_event(logging.WARNING, "Wrong keys were shown", address=place, count=counted[place])
+            log_event(logging.WARNING, "Wrong keys were sent", address=place, count=counted[place])
         others = self._uncounted + sum(counted.values()) - sum(counted[place] for place in most)
         if others:
-            log_event(logging.WARNING, "Wrong keys were shown from many other addresses", count=others)
+            log_event(logging.WARNING, "Wrong keys were sent from many other addresses", count=others)
         self._uncounted = 0
         for guesser in self._guessers.values():
             guesser.count = 0

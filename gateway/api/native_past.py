@@ -47,7 +47,7 @@ class NativeWriter:
         """Take in a 400: if it concerns thinking that was sent, send none of it again."""
         if sent.left_out or not refuses_thinking(message):
             return
-        log_event(logging.WARNING, "Upstream refuses thinking that a native request has sent back to it")
+        log_event(logging.WARNING, "Upstream refuses the thinking in a native request")
         self._makers.refuse(self._scope, self._thinking.digests)
         self._is_refused = True
 

@@ -99,10 +99,9 @@ class Writer:
     def learn(self, host: HostProfile, message: str, sent: MessagesRequest) -> None:
         """Take in a 400 from a host; what it teaches changes the request that the next call writes."""
         if self._lessons.learn(host, self.model, self._row, message, self._circle):
-            said = "Upstream has corrected what is known of a model"
-            log_event(logging.WARNING, said, model=self.model)
+            log_event(logging.WARNING, "An upstream error has corrected a model's abilities", model=self.model)
             # The message may quote the request.
-            log_event(logging.DEBUG, "What taught it", model=self.model, said=message)
+            log_event(logging.DEBUG, "The error that corrected them", model=self.model, said=message)
         elif sent.has_thinking and refuses_thinking(message):
             log_event(logging.WARNING, "Upstream refuses thinking that was sent back to it", model=self.model)
             self._memory.refuse(self.recollection, self._chat.messages)

@@ -49,7 +49,7 @@ class Bucket:
         self.level += max(0.0, level - self.level - (moment - self.updated_at) * self.per_second)
 
     def seconds_until(self, cost: float, now: float) -> float:
-        """How long until the bucket holds this cost and the margin; a cost above the capacity waits until it is full."""
+        """How long until the bucket holds this cost and the margin; a cost above capacity waits until it is full."""
         capacity = self.capacity
         level = self.level + (now - self.updated_at) * self.per_second
         self.updated_at = now
