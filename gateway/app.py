@@ -1,4 +1,4 @@
-"""Puts the rooms together; only the command line imports it."""
+"""Builds the gateway from its parts; imported by the command line only."""
 
 import asyncio
 import contextlib
@@ -42,41 +42,40 @@ from gateway.upstream.limits import TimeLimits
 from translators.errors import FailedError
 from translators.models import ModelTable, model_table
 
-# After a failure the list of models is asked for again sooner than the configured interval.
+# After a failure the list of models is fetched again after this time, or after the configured interval if shorter.
 _RETRY_LIST_SECONDS: Final = 60.0
-# A request that another key has answered is no warning; that a key is lost is one.
+# A request that another key could answer is no reason for a warning; the loss of a key is.
 _CHANGES: Final = {
     Change.REJECTED: (
         logging.WARNING,
-        "Upstream rejects a key, it is left alone until upstream accepts it again: correct its secret, "
-        "or ask `dragoman doctor`",
+        "Upstream rejects a key, which is not used until upstream accepts it again: correct its secret, "
+        "or run `dragoman doctor`",
     ),
-    Change.ACCEPTED: (logging.INFO, "A key that was rejected is accepted again"),
-    Change.OUT_OF_FUNDS: (logging.WARNING, "An organization is out of funds, all its keys are left alone"),
-    Change.WORKSPACE_RESTS: (logging.WARNING, "A workspace cannot be used, all its keys are left alone"),
+    Change.ACCEPTED: (logging.INFO, "Upstream accepts a rejected key again"),
+    Change.OUT_OF_FUNDS: (logging.WARNING, "An organization is out of funds, its keys are not used for now"),
+    Change.WORKSPACE_RESTS: (logging.WARNING, "A workspace is unavailable, its keys are not used for now"),
 }
-# Shorter keys, which only a gateway for its own machine takes, may be words of any text.
+# Shorter keys, which are only allowed on loopback addresses, may occur as words in any text.
 _SHORTEST_HIDDEN: Final = 8
 _NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
 
 
 class Switch:
-    """One ASGI application for the server, whatever it passes on to: a request stays with what it began with."""
+    """A single ASGI application for the server that delegates to the current one; each request keeps the one it got."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    # Not a coroutine of its own: each would be one more around every event of a stream.
+    # Not a coroutine: that would add a frame around every event of a stream.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass on."""
         return self.app(scope, receive, send)
 
 
 class Gateway:
-    """The whole gateway as one ASGI application, with what the command line needs to know of it.
+    """The whole gateway as one ASGI application, with what the command line needs.
 
-    `key_sources` says where the secrets of keys can be read again, by the keys' names; `worker` is the number
-    of this process among those that serve together. `times` is the time that requests live in.
+    `key_sources` maps key names to where their secrets can be read again; `worker` is the number of this process among
+    the workers. `times` are the sources of time for requests.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Gateway:
         self._key_sources = key_sources
         self._rotation = Rotation(self._use_secret)
         self._upstream = _upstream_of(config)
-        # One pool for all endpoints: what one of them learns about a key holds for the others.
+        # One pool for all endpoints: what one of them learns about a key applies to the others.
         self._dispatcher = Dispatcher(
             KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
             queue_size=config.pool.queue_size,
@@ -123,7 +122,7 @@ class Gateway:
         self.app = Switch(self._assembled(models))
 
     def reload(self, config: Config, key_sources: Mapping[str, Source] = _NO_SOURCES) -> Changes:
-        """Serve new requests as this says, while those that run go on as they began; gives what has changed.
+        """Serve new requests with this configuration, and running ones with the old one; returns the changes.
 
         What was learned about keys, models and hosts is kept.
         """
@@ -142,7 +141,7 @@ class Gateway:
         )
         if old.retries.budget_percent != config.retries.budget_percent:
             self._budget = RetryBudget(config.retries.budget_percent)
-        # A request that runs may hold a key that is gone, and may go on with one that is new.
+        # A running request may hold a key that was removed, and may continue with a new one.
         gone = {name: found for name, found in self._endpoints.items() if name in self._dispatcher.pool.leaving}
         self._endpoints.clear()
         self._endpoints.update(endpoints_of(config) | gone)
@@ -193,7 +192,7 @@ class Gateway:
         return assemble(config, parts, self._lifespan)
 
     def _replace_store(self) -> None:
-        """Use another store, also for the requests that run; the old one writes what it has to write."""
+        """Switch to another store, for running requests as well; the old one completes its pending writes."""
         old = self._store.replace(open_store(self.config.store))
         for work in (old.close(), self._store.current.start()):
             task = asyncio.create_task(work)
@@ -203,18 +202,18 @@ class Gateway:
     def _own_endpoint(self, secret: Secret) -> HostEndpoint:
         return endpoint("caller", secret, self._callers_base_url, is_callers_own=True, hide_others=self._redactor)
 
-    # Secrets that were rotated
+    # Rotated secrets
 
     def _on_refused(self, key: str) -> "asyncio.Task[bool] | None":
         source = self._key_sources.get(key)
         return None if source is None else self._rotation.ask(key, source)
 
     def _use_secret(self, name: str, source: Source, secret: Secret) -> bool:
-        """Use a key's secret, if it is still the key's and another one than before; whether it is."""
+        """Use a secret that was read again, if it has changed and its source is still the key's; whether it is used."""
         if self._key_sources.get(name) != source:
             return False
         if any(key.name == name and key.api_key == secret for key in self.config.keys):
-            # Reading it again is no reason to ask all that rest, which a reload is.
+            # An unchanged secret must not trigger a reload, which would end the pauses of all keys.
             return False
         keys = tuple(replace(key, api_key=secret) if key.name == name else key for key in self.config.keys)
         if not self.reload(replace(self.config, keys=keys), self._key_sources):
@@ -244,7 +243,7 @@ class Gateway:
             await self._upstream.close()
 
     async def _keep_catalogue_fresh(self) -> None:
-        """Ask upstream for its models now and then; what was known stays while it cannot be reached."""
+        """Fetch upstream's list of models periodically; the last list is kept while upstream cannot be reached."""
         while True:
             self._wants_catalogue.clear()
             is_complete = await self._refresh_catalogue()
@@ -262,7 +261,7 @@ class Gateway:
             except FailedError as error:
                 is_complete = False
                 if is_of_key(error.failure):
-                    # Told as a change of the key, which other keys' requests need not meet.
+                    # Reported as a change of the key, so that requests with other keys are not affected.
                     self._dispatcher.refused(host.name)
                     self._on_refused(host.name)
                     continue
@@ -286,13 +285,13 @@ def _log_change(change: Change, state: KeyState) -> None:
 def _log_outage(outage: Outage) -> None:
     about = {"host": outage.host, "models": outage.models, "why": outage.why}
     if outage.seconds is None:
-        log_event(logging.WARNING, "Upstream fails and is left alone, but for a trial now and then", **about)
+        log_event(logging.WARNING, "Upstream fails, only trial requests are sent to it", **about)
     else:
         log_event(logging.INFO, "Upstream answers again", **about, seconds=round(outage.seconds, 1))
 
 
 def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
-    """An endpoint for each configured key, by its name."""
+    """The endpoints of all configured keys, by name."""
     hide = _redactor_of(config)
     return {
         key.name: endpoint(key.name, key.api_key, key.base_url, api_version=key.api_version, hide_others=hide)
@@ -301,7 +300,7 @@ def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
 
 
 def _redactor_of(config: Config) -> Redactor:
-    """Hides the keys of the pool, of clients and of the admin, which hosts and callers may have put into a text."""
+    """Hides the keys of the pool, clients and admin, which hosts or callers may have put into a text."""
     secrets = [key.api_key for key in config.keys] + [client.api_key for client in config.clients]
     if config.admin.api_key is not None:
         secrets.append(config.admin.api_key)
@@ -309,7 +308,6 @@ def _redactor_of(config: Config) -> Redactor:
 
 
 def _pool_key(key: KeyConfig) -> Key:
-    """A key as the pool knows it."""
     return Key(
         key.name,
         key.weight,

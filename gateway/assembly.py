@@ -1,4 +1,4 @@
-"""The endpoints of one configuration, and the layers around them; a reload makes another such assembly."""
+"""Builds the endpoints of one configuration and the layers around them; a reload builds them again."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -42,7 +42,7 @@ G = TypeVar("G", bound=Generator)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the endpoints work with."""
+    """The objects that endpoints depend on."""
 
     services: Services
     aliases: Aliases
@@ -61,7 +61,7 @@ class Parts:
 
 
 def assemble(config: Config, parts: Parts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]) -> ASGIApp:
-    """The routes, each with and without /v1, inside the layers that every request passes."""
+    """The routes, each with and without /v1, wrapped in the layers that every request passes."""
     shared, allowed = _shared(config, parts), _native_allowed(config)
     chat = _generator(ChatCompletions, config, parts, shared)
     completions = _generator(Completions, config, parts, shared)
@@ -104,7 +104,6 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
 
 
 def _shared(config: Config, parts: Parts) -> Shared:
-    """What all doors have in common."""
     settings = DoorSettings(config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks)
     return Shared(
         authenticator=parts.authenticator,
@@ -118,7 +117,7 @@ def _shared(config: Config, parts: Parts) -> Shared:
 
 
 def _generator(kind: type[G], config: Config, parts: Parts, shared: Shared) -> G:
-    """An endpoint that translates."""
+    """Create a translating endpoint."""
     options = Options(
         max_output_tokens=config.models.max_output_tokens,
         always_show_reasoning=config.translation.show_reasoning == "always",
@@ -139,7 +138,7 @@ def _generator(kind: type[G], config: Config, parts: Parts, shared: Shared) -> G
 
 
 def _native_allowed(config: Config) -> Allowed:
-    """What callers who speak Messages may use with the pool's keys."""
+    """What Messages clients may use with the pool's keys."""
     return Allowed(
         fields=frozenset(config.translation.allow_native) | frozenset(config.native.fields),
         betas=frozenset(config.native.betas),

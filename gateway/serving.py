@@ -1,4 +1,4 @@
-"""Running the gateway on a socket: the server, its signals, and a shutdown that lets streams finish."""
+"""Runs the gateway on a socket: server, signals, and a shutdown that lets streams finish."""
 
 import asyncio
 import contextlib
@@ -29,18 +29,19 @@ from gateway.server.protocol import HttpProtocol
 from gateway.telemetry.logs import announce, log_event
 from gateway.workers.load import PULSE_SECONDS
 
-# An event loop that has not turned for so long is stuck, for whoever has asked it to stop and asks again.
+# After a repeated stop signal, an event loop without an iteration for this long counts as stuck.
 _STUCK_SECONDS: Final = 3.0
-# So many of the innermost calls say where.
+# The number of innermost calls in the log line.
 _CALLS_SHOWN: Final = 5
-# After the grace, interrupted streams have this long to tell their clients before the server cuts them.
+# After the grace period, interrupted streams have this long to notify their clients before they are cut.
 _FAREWELL_SECONDS: Final = 5
-# The same, where a second Ctrl-C ends everything.
+# The same after a second Ctrl-C.
 _SHORT_FAREWELL_SECONDS: Final = 0.5
 _BACKLOG: Final = 2048
-# A request makes some hundred objects and hardly a cycle; at Python's default, 700, the collector runs for each one.
+# A request allocates some hundred objects and hardly any cycles; with Python's default, 700, every request would
+# trigger a collection.
 _COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
-# Of the largest size, on their way in; of the usual size that is far more.
+# The number of largest bodies that may be in memory at once; for bodies of usual size this is plenty.
 _BODIES_IN_MEMORY: Final = 8
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class CannotListenError(Exception):
 
 
 def check_exposure(config: Config) -> None:
-    """Without clients anybody who reaches the port can spend the keys, so only this machine may."""
+    """Without clients anyone who reaches the port can use the keys, so allow loopback addresses only."""
     host = config.server.host
     if config.clients or is_loopback(host):
         return
@@ -64,7 +65,7 @@ def check_exposure(config: Config) -> None:
 
 
 def set_limits(limits: ServerLimits, config: ServerConfig, open_files: int | None) -> None:
-    """Set the limits for clients of a process that may have so many files open."""
+    """Set the client limits of a process that may open `open_files` files."""
     possible = descriptors.connections_for(open_files)
     wanted = config.max_connections or descriptors.default_connections(open_files)
     if wanted > possible:
@@ -74,13 +75,13 @@ def set_limits(limits: ServerLimits, config: ServerConfig, open_files: int | Non
     limits.max_per_address = config.max_connections_per_address or max(1, limits.max_connections // 2)
     limits.allow_bodies(config.max_buffered_bytes or _BODIES_IN_MEMORY * config.max_body_bytes)
     limits.write_seconds = config.client_write_seconds
-    # A proxy's address stands for many clients.
+    # A proxy's address represents many clients.
     limits.is_exempt = Addresses(config.trusted_proxies).trusts
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; raises `CannotListenError`."""
-    # Named as TCP, or asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
+    # With an explicit IPPROTO_TCP asyncio disables Nagle's algorithm, which would delay answers by 40 ms.
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":
@@ -95,13 +96,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The address that clients use."""
+    """The URL for clients."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Server(uvicorn.Server):
-    """uvicorn, except that the first Ctrl-C ends well: no new connections, open streams get their time, exit code 0."""
+    """uvicorn, but the first Ctrl-C stops accepting, lets open streams finish, and exits with code 0."""
 
     def __init__(self, gateway: Gateway, on_ready: Callable[[], None] = lambda: None) -> None:
         limits = ServerLimits()
@@ -114,7 +115,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
-            # Nobody here asks for the client's address, and it would be one more layer around each request.
+            # Nothing uses uvicorn's client address, and it would be one more layer around each request.
             proxy_headers=False,
             timeout_keep_alive=75,
         )
@@ -127,12 +128,12 @@ class Server(uvicorn.Server):
         self._follow(gateway.config.server)
 
     def _follow(self, config: ServerConfig) -> None:
-        """Take the limits for clients from the configuration that holds now."""
+        """Apply the client limits of the current configuration."""
         self._followed = config
         set_limits(self.limits, config, descriptors.limit())
 
     async def on_tick(self, counter: int) -> bool:
-        """What uvicorn does ten times a second, and a look whether there is a new configuration."""
+        """uvicorn calls this ten times a second; also apply a changed configuration."""
         if self._gateway.config.server is not self._followed:
             self._follow(self._gateway.config.server)
         return await super().on_tick(counter)
@@ -142,10 +143,9 @@ class Server(uvicorn.Server):
         return self._gateway.config.server.shutdown_grace_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
         await super().startup(sockets)
         if self.started:
-            # What is there now stays: the collector need not look at it again with every few hundred objects.
+            # Exclude the objects that exist now from future collections.
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_COLLECTOR_THRESHOLDS)
@@ -154,16 +154,16 @@ class Server(uvicorn.Server):
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the event loop has not turned for some seconds; asked by signal handlers, which run all the same."""
+        """Whether the event loop has been stuck for some seconds; called by signal handlers, which run regardless."""
         return time.monotonic() - self._beat_at > _STUCK_SECONDS
 
     def beat(self) -> None:
-        """Show that the event loop turns, from now on until the server has ended."""
+        """Record that the event loop is running, repeatedly until the server has ended."""
         self._beat_at = time.monotonic()
         self._next_beat = asyncio.get_running_loop().call_later(PULSE_SECONDS, self.beat)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Wait for open streams; those that outlive the grace end with an error that says why."""
+        """Wait for open streams; those that outlast the grace period end with an error that says why."""
         self.config.timeout_graceful_shutdown = math.ceil(self._grace_seconds) + _FAREWELL_SECONDS
         timer = asyncio.get_running_loop().call_later(self._grace_seconds, self._gateway.interrupts.shut_down)
         try:
@@ -176,7 +176,7 @@ class Server(uvicorn.Server):
             self._next_beat.cancel()
 
     async def _hurry(self) -> None:
-        """A second Ctrl-C: whoever still waits is told, and the application ends as it began, without a traceback."""
+        """On a second Ctrl-C: end open requests with an error, and the application without a traceback."""
         self._gateway.interrupts.shut_down()
         if tasks := tuple(self.server_state.tasks):
             await asyncio.wait(tasks, timeout=_SHORT_FAREWELL_SECONDS)
@@ -184,7 +184,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """uvicorn raises the signal again at the end, which would turn a clean stop into a failure."""
+        """Unlike uvicorn, do not raise the signal again at the end: a clean stop would look like a failure."""
         handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -193,11 +193,11 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Say what is being waited for; a second signal ends a process whose event loop is stuck.
+        """Log what is being waited for; a second signal ends a process whose event loop is stuck.
 
-        Python calls this between two instructions of whatever runs, so it is also called in a loop that never ends.
+        Python runs signal handlers between two bytecode instructions, so this also works inside an endless loop.
         """
-        # Taken in before anything is printed: the next signal may interrupt the printing.
+        # Update the state before printing: the next signal may interrupt the printing.
         is_repeated = self.should_exit
         super().handle_exit(sig, frame)
         if is_repeated and self.is_stuck:
@@ -211,25 +211,25 @@ class Server(uvicorn.Server):
 
 
 def give_up(frame: FrameType | None) -> NoReturn:
-    """End the process without its event loop, which would never come to it; `frame` is what it is doing."""
+    """End the process without its stuck event loop; `frame` is what it is executing."""
     try:
         calls = traceback.extract_stack(frame)[-_CALLS_SHOWN:]
         where = " > ".join(f"{os.path.basename(call.filename)}:{call.lineno} {call.name}" for call in calls)
         log_event(logging.ERROR, "The event loop is stuck, so the process ends without it", where=where)
     finally:
-        # What waits for the loop would wait for ever, at the end of the process as well.
+        # Cleanup at process exit would wait for the stuck loop forever.
         os._exit(1)
 
 
 async def serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> bool:
-    """Serve until a signal comes; whether the end was orderly."""
+    """Serve until a signal arrives; returns whether the shutdown was orderly."""
     server = Server(gateway, on_ready)
     await server.serve(sockets=[listener])
     return server.started and not server.force_exit
 
 
 def run(main: Coroutine[object, object, T]) -> T:
-    """Run a coroutine on uvloop, where the platform has it, with all the file descriptors that it allows."""
+    """Run a coroutine, on uvloop if the platform has it, with the maximum number of file descriptors."""
     descriptors.raise_limit()
     allocator.give_back_what_is_free()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -247,7 +247,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     why = error.strerror or str(error)
-    # Only for these another port would help; for what is left the address is wrong.
+    # Only for these errors another port helps; for the others the address is wrong.
     option = "port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "host"
     what = "port" if option == "port" else "address"
     return f"Cannot listen on {address}: {why[:1].lower()}{why[1:]}. Choose another {what} with --{option}."

@@ -1,4 +1,4 @@
-"""Where a request comes from: the peer of its connection, or whom proxies name that the operator trusts."""
+"""The client address of a request: the peer of its connection, or the address that trusted proxies report."""
 
 import ipaddress
 from collections.abc import Iterable, Iterator
@@ -11,30 +11,30 @@ _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _KEY: Final = "dragoman.address"
 _FORWARDED_FOR: Final = b"x-forwarded-for"
-# The longest address there is, in brackets and with a port; what is longer is none.
+# The longest possible address, with brackets and a port; longer entries are not addresses.
 _LONGEST_ENTRY: Final = 64
-# Who is behind more proxies than these is not looked for.
+# The maximum number of proxies that are followed.
 _MOST_PROXIES: Final = 16
-# Whoever has one address of IPv6 has as many as the network of that size holds.
+# A client with one IPv6 address usually controls its whole network of this prefix length.
 _CLIENTS_BITS: Final = 64
 
 
 class Addresses:
-    """Finds the address of who asks; `trusted_proxies` are addresses and networks in their usual spelling."""
+    """Finds the client's address; `trusted_proxies` are addresses and networks in their usual notation."""
 
     def __init__(self, trusted_proxies: Iterable[str] = ()) -> None:
         self._trusted = tuple(ipaddress.ip_network(network) for network in trusted_proxies)
 
     def note(self, scope: Scope) -> None:
-        """Find it once, and keep it with the request."""
+        """Determine the address once, and store it in the scope."""
         client = scope.get("client")
         peer = _plain(client[0]) if client else None
         scope[_KEY] = self._named_by(peer, scope) if self._trusted and peer is not None else peer
 
     def _named_by(self, peer: str, scope: Scope) -> str:
-        """The nearest address that is no trusted proxy's; each proxy appends the one that it was asked from.
+        """The nearest address that is not a trusted proxy's; each proxy appends the address of its peer.
 
-        What stands before an address that is not trusted, or before what is no address, may be anybody's invention.
+        Everything before an untrusted address, or before an entry that is not an address, may be forged.
         """
         found = peer
         for entry in _entries(scope):
@@ -47,20 +47,20 @@ class Addresses:
         return found
 
     def trusts(self, text: str) -> bool:
-        """Whether an address is a trusted proxy's."""
+        """Whether an address belongs to a trusted proxy."""
         address = _read(text)
         return address is not None and any(address in network for network in self._trusted)
 
 
 def address_of(scope: Scope) -> str | None:
-    """The address of who asks, as far as it is known."""
+    """The client's address, or None if it is not known."""
     address: str | None = scope.get(_KEY)
     return address
 
 
 @lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
-    """What one client can have of addresses: an address of IPv4, and of IPv6 a network of 64 bits."""
+    """The addresses that count as one client: an IPv4 address, or the /64 network of an IPv6 address."""
     read = _read(address)
     if not isinstance(read, ipaddress.IPv6Address):
         return address
@@ -68,12 +68,12 @@ def network_of(address: str) -> str:
 
 
 def _plain(peer: str) -> str:
-    """A peer's address; one of IPv4 that a socket of IPv6 has accepted in its own spelling."""
+    """A peer's address; an IPv4 address that arrived on an IPv6 socket loses its IPv6 prefix."""
     return peer if ":" not in peer else str(_read(peer) or peer)
 
 
 def _entries(scope: Scope) -> Iterator[str]:
-    """What proxies have appended, the latest first: the last entry of the last header of that name."""
+    """The entries that proxies have appended, latest first: from the last entry of the last header backwards."""
     lines = [value for name, value in scope["headers"] if name == _FORWARDED_FOR]
     for _ in range(_MOST_PROXIES):
         if not lines:
@@ -85,13 +85,13 @@ def _entries(scope: Scope) -> Iterator[str]:
 
 @lru_cache(maxsize=1024)
 def _read(entry: str) -> _Address | None:
-    """An address, also in brackets or with a port; None for anything else."""
+    """An address, possibly in brackets or with a port; None for anything else."""
     text = entry
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
-    # Behind a percent sign any text may stand.
+    # A zone (after the percent sign) may be any text.
     if len(text) > _LONGEST_ENTRY or "%" in text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""`GET /admin/...`: what the operator, and nobody else, may see of the running gateway."""
+"""`GET /admin/...`: views into the running gateway, for holders of the admin key only."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ _WRONG: Final = "This is not the admin key of this gateway; clients' keys are no
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlace:
-    """Which of how many processes this is."""
+    """The number of this worker process, and how many there are."""
 
     number: int = 1
     count: int = 1
 
 
 class AdminView:
-    """One view into the process that is asked; `look` gives what is seen."""
+    """One view into the process that answers the request; `look` returns its content."""
 
     def __init__(
         self,
@@ -45,14 +45,13 @@ class AdminView:
         self._look = look
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
         check_admin(scope, self._admin_key, self._guesses)
         body = orjson.dumps({"worker": self._worker, **self._look()})
         await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
 
 
 def check_admin(scope: Scope, admin_key: Secret | None, guesses: Guesses) -> None:
-    """Raise `FailedError` for everybody but the admin; how long that takes tells nothing about the key."""
+    """Raise `FailedError` unless the request carries the admin key; the comparison takes constant time."""
     if admin_key is None:
         raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, _NOT_SET, code="admin_key_not_set"))
     token = presented_key(scope)

@@ -1,4 +1,4 @@
-"""Who is calling: a configured client, anybody on this machine, or somebody with an Anthropic key of their own."""
+"""Authentication: a configured client, anyone if no clients are configured, or a caller with an Anthropic key."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from gateway.api.requests import header
 from gateway.secret import Secret
 from translators.errors import ErrorKind, FailedError, Failure
 
-# Nothing that does not begin like this is ever sent to Anthropic.
+# A token without this prefix is never sent to Anthropic.
 CALLERS_KEY_PREFIX: Final = "sk-ant-"
 ANYBODY: Final = "local"
 
@@ -29,9 +29,9 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking; `own_key` is the Anthropic key that this caller's requests use, None for the pool's.
+    """The authenticated caller; `own_key` is the Anthropic key that its requests use, None for the pool's keys.
 
-    `sees_key` says whether answers name the pool's key that was used.
+    `sees_key` says whether responses name the pool key that was used.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Caller:
 
     @property
     def scope(self) -> bytes:
-        """What keeps this caller's conversations apart from all others'."""
+        """Separates this caller's conversations from those of all others."""
         if self.own_key is None:
             return b"client\0" + self.name.encode()
         return b"key\0" + _digest(self.own_key.reveal())
 
 
 class Authenticator:
-    """Decides who a request comes from, or refuses it."""
+    """Determines the caller of a request, or rejects the request."""
 
     def __init__(
         self, clients: Iterable[tuple[Caller, Secret]], *, has_keys: bool, guesses: Guesses | None = None
@@ -59,11 +59,11 @@ class Authenticator:
 
     @property
     def needs_key(self) -> bool:
-        """Whether callers have to show a client key."""
+        """Whether callers have to send a client key."""
         return bool(self._clients)
 
     def caller(self, scope: Scope) -> Caller:
-        """The caller; raises `FailedError` when the key is missing or wrong."""
+        """The caller; raises `FailedError` if the key is missing or wrong."""
         if not self._clients and self._has_keys:
             return self._anybody
         token = presented_key(scope)
@@ -72,13 +72,13 @@ class Authenticator:
         return self._client(token, scope) if self._clients else self._owner_of(token)
 
     def _client(self, token: str, scope: Scope) -> Caller:
-        # A digest tells nothing about the key it is made from, so neither does the time to find it.
+        # Looking up digests reveals nothing about the keys by its timing.
         if (caller := self._clients.get(_digest(token))) is not None:
             return caller
         raise self._guesses.refusal(scope, f"Incorrect API key provided: {_masked(token)}.")
 
     def _owner_of(self, token: str) -> Caller:
-        # It travels on in a header, which carries no other characters.
+        # The token is sent on in a header, which can carry no other characters.
         if not token.startswith(CALLERS_KEY_PREFIX) or not all("!" <= character <= "~" for character in token):
             message = f"{_masked(token)} is not a key that can be used here. {_ADVICE}"
             raise FailedError(Failure(ErrorKind.WRONG_KEY, message))
@@ -102,5 +102,5 @@ def _digest(token: str) -> bytes:
 
 
 def _masked(token: str) -> str:
-    """Enough of a key to recognise a mix-up, not enough to use it."""
+    """Enough of a key to recognise it, not enough to use it."""
     return f"{token[:4]}***{token[-4:]}" if len(token) > 16 else "***"

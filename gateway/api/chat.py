@@ -16,12 +16,12 @@ from translators.chat.stream import ChatStream
 
 
 class ChatCompletions(Generator):
-    """The endpoint: reads the request, and says what its answers look like."""
+    """Reads a chat completion request, and defines the form of its answers."""
 
     async def _task(self, scope: Scope, body: bytes) -> Task:
         is_large = len(body) > LARGE_BYTES
         request = await in_turns(read_in_steps(body)) if is_large else read_request(body)
-        # An impossible number is told by the translation, with all that is wrong besides.
+        # An invalid number is reported by the translation, together with all other mistakes.
         is_possible = request.n is not None and 1 <= request.n <= self._generation.options.max_choices
         count = request.n if is_possible and request.n is not None else 1
         reports = headers_of(scope).get(b"x-gateway-report") == b"1"

@@ -12,7 +12,7 @@ from translators.completions.stream import CompletionStream
 
 
 class Completions(Generator):
-    """The endpoint: reads the request, and says what its answers look like."""
+    """Reads a legacy completion request, and defines the form of its answers."""
 
     async def _task(self, scope: Scope, body: bytes) -> Task:
         is_large, max_choices = len(body) > LARGE_BYTES, self._generation.options.max_choices

@@ -1,4 +1,4 @@
-"""What browsers are told about pages that may call: CORS, and preflights that ask for a private network."""
+"""CORS: which web pages may call the gateway, and preflights that ask for private network access."""
 
 from collections.abc import Awaitable
 from typing import Final
@@ -8,16 +8,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.requests import headers_of
 
-# Pages of this machine, as browsers write their origins.
+# Origins on this machine, as browsers write them.
 _LOCAL_PAGES: Final = (
     r"https?://(?:localhost|(?:[a-z0-9-]{1,63}\.){1,8}localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?"
 )
 
 
 class CrossOrigin:
-    """Answers preflights, and lets pages read answers; what does not come from a page takes no detour.
+    """Answers preflights, and adds CORS headers; requests without an Origin header bypass the CORS middleware.
 
-    `origins` are the operator's, "*" is every page; `allows_local` says that pages of this machine may call, too.
+    `origins` are the operator's ("*" means every page); `allows_local` also admits pages served from this machine.
     """
 
     def __init__(self, app: ASGIApp, origins: tuple[str, ...], *, allows_local: bool) -> None:
@@ -28,14 +28,13 @@ class CrossOrigin:
             allow_origin_regex=_LOCAL_PAGES if allows_local else None,
             allow_methods=["GET", "POST", "OPTIONS"],
             allow_headers=["*"],
-            # A page on the internet that calls this machine, or one of its network: the operator has named it.
+            # The operator has explicitly allowed these pages, so they may call this machine from the internet.
             allow_private_network=True,
             expose_headers=["*"],
             max_age=3600,
         )
 
-    # Not a coroutine of its own: each would be one more around every event of a stream.
+    # Not a coroutine: that would add a frame around every event of a stream.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve one request."""
         is_pages = scope["type"] == "http" and b"origin" in headers_of(scope)
         return (self._for_pages if is_pages else self._app)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What all doors that generate text share: one beginning and one end of a request, whatever is between them."""
+"""The base of all endpoints that generate text: how each request begins and ends."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,31 +22,31 @@ from translators.errors import FailedError, Failure
 
 
 class Job(Protocol):
-    """A request that is understood: what was asked for, and how it is answered."""
+    """A request that has been read: what it asks for, and how it is answered."""
 
     @property
     def asked(self) -> Asked: ...
 
     @property
     def progress(self) -> Sequence[Progress]:
-        """What is known of its exchanges up to now."""
+        """The progress of its exchanges so far."""
         ...
 
     def headers(self, record: Record) -> Mapping[str, str]:
-        """What the head of its answer says, at the moment when that leaves."""
+        """The headers of its answer, computed when the head is sent."""
         ...
 
     async def deliver(self, responder: Responder) -> None:
-        """Answer it; raises `FailedError` when nothing, or only a part, reached the caller."""
+        """Send the answer; raises `FailedError` if the caller received nothing, or only a part."""
         ...
 
     async def explained(self, failure: Failure) -> Failure:
-        """A failure in the terms of the caller."""
+        """The failure in the caller's terms."""
         ...
 
 
 class DoorSettings(NamedTuple):
-    """What the operator decided about requests at any door."""
+    """The operator's settings that apply to all of these endpoints."""
 
     max_body_bytes: int
     keepalive_seconds: float
@@ -55,7 +55,7 @@ class DoorSettings(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all doors have in common."""
+    """The objects that all of these endpoints share."""
 
     authenticator: Authenticator
     services: Services
@@ -67,7 +67,7 @@ class Shared:
 
 
 class Door:
-    """The base of the endpoints that generate text: each says how it reads a request to a `Job`."""
+    """The base of the endpoints that generate text; a subclass reads a request into a `Job`."""
 
     def __init__(self, shared: Shared) -> None:
         self._authenticator = shared.authenticator
@@ -79,10 +79,9 @@ class Door:
         self._totals = shared.totals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         responder = responder_of(scope)
         caller = self._authenticator.caller(scope)
-        # Nobody here holds the body: who sends it holds it for as long as it is needed, and a stream may go on for
+        # Keep no reference to the body here: the job holds it only as long as it is needed, and a stream may run for
         # minutes.
         job = await self._read(scope, await read_body(scope, receive, self._settings.max_body_bytes), caller)
         progress = job.progress

@@ -1,4 +1,4 @@
-"""What the endpoints share that translate: options, models, exchanges, one answer or a stream of it."""
+"""What the translating endpoints share: options, candidates, exchanges, and delivery of answers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,7 +46,7 @@ from translators.steps import in_one_go
 from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
-# What callers with a key of their own may use: it is their bill, and their workspace.
+# What callers with their own key may use: they pay for it, in their own workspace.
 _OWNERS_FIELDS: Final = RESTRICTED | {"file_ids"}
 _OWNERS_TOOLS: Final = frozenset({EVERYTHING})
 _THINKING_BLOCKS: Final = b"x-gateway-thinking-blocks"
@@ -55,18 +55,16 @@ _ON_UNSUPPORTED: Final = b"x-gateway-on-unsupported"
 
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
-    """What the operator decided about translated requests."""
+    """The operator's settings for translated requests."""
 
     options: Options
     betas: Allowed = field(default_factory=Allowed)
 
 
 class Task(Struct, frozen=True):
-    """What one request asks for, in the terms of its endpoint: a chat request for each choice, and the answer's form.
+    """What one request asks for, in the terms of its endpoint: a chat request per choice, and the answer's form.
 
-    `makers` gives the streams for a frame, `body` the whole answer for answers, their usage and the time; the choices
-    of a prompt follow one another. `is_large` says that the request takes more than a turn of the loop, `param_names`
-    what the endpoint calls fields that chat completions call otherwise.
+    `is_large` says that translating the request takes longer than one turn of the event loop.
     """
 
     chats: Sequence[ChatRequest]
@@ -75,7 +73,11 @@ class Task(Struct, frozen=True):
 
 
 class AnswerForm(Struct, frozen=True):
-    """The form of an answer; what outlives the request."""
+    """The form of an answer; it lives longer than the request.
+
+    `makers` creates the streams for a frame, `body` the whole answer from the answers, their usage and the time; the
+    choices of one prompt are adjacent. `param_names` maps field names of chat completions to those of the endpoint.
+    """
 
     makers: Callable[[StreamFrame], Sequence[StreamMaker]]
     body: Callable[[Sequence[Answered], Usage, int], bytes]
@@ -86,7 +88,7 @@ class AnswerForm(Struct, frozen=True):
 
 
 class Generator(Door):
-    """The base of the endpoints that translate; each says how it reads a body to a `Task`."""
+    """The base of the translating endpoints; a subclass reads a body into a `Task`."""
 
     def __init__(
         self,
@@ -116,7 +118,7 @@ class Generator(Door):
         previous: ChatRequest | None = None
         for chat in task.chats:
             if chat is not previous:
-                # The choices of one prompt share how it is written.
+                # The choices of one prompt share their candidates.
                 candidates = await self._candidates(chat, task, options, caller)
                 prefix, previous = chat_prefix(chat), chat
             exchange = Exchange(services, candidates, caller=caller.name, prefix=prefix)
@@ -128,7 +130,7 @@ class Generator(Door):
     async def _candidates(
         self, asked: ChatRequest, task: Task, options: Options, caller: Caller
     ) -> list[Candidate[MessagesRequest]]:
-        """Each model that may answer a prompt, with who writes it for that."""
+        """One candidate for each model that may answer the prompt."""
         understood = self._aliases.resolve(asked.model)
         model = understood.id
         rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
@@ -138,7 +140,7 @@ class Generator(Door):
         past = await memory.recollect(chat, scope, rows, in_turns if task.is_large else None)
         if options.caching == "auto":
             options = await self._with_sharing(options, chat, model, caller, task)
-        # Whoever brings a key has limits of its account's own, and teaches nobody else.
+        # A caller with its own key has its own account's limits, and its lessons apply to nobody else.
         circle = Circle(scope, b"" if caller.own_key is None else scope)
         writers = [
             Writer(chat, name, row, options, self._lessons, memory, past.get(name), circle)
@@ -149,8 +151,8 @@ class Generator(Door):
     async def _with_sharing(
         self, options: Options, chat: ChatRequest, model: str, caller: Caller, task: Task
     ) -> Options:
-        """The options for one prompt, with how much of it was seen lately, by which cache marks are set."""
-        # Who brought a key has caches of their own. What is kept of the key is a hash in a hash.
+        """The options for one prompt, with how much of it other requests shared lately: this places the cache marks."""
+        # Callers with their own key have their own caches. Of the key only a hash is stored.
         scope = (model, hash(caller.own_key.reveal()) if caller.own_key else 0)
         steps = beginnings_in_steps(chat, scope, self._models.row(model).cache_minimum)
         found = await in_turns(steps) if task.is_large else in_one_go(steps)
@@ -160,7 +162,7 @@ class Generator(Door):
         return replace(options, sharing=found.sharing(seen, is_asked_again=task.form.choices_per_prompt > 1))
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
-        """The operator's options with the caller's own wishes, which come as headers."""
+        """The operator's options, changed by the caller's headers."""
         options = self._generation.options
         headers = headers_of(scope)
         if caller.own_key is not None:
@@ -185,16 +187,16 @@ class Generator(Door):
 
     @property
     def keepalive_seconds(self) -> float:
-        """How long a stream is silent at most."""
+        """The longest that a stream stays silent."""
         return self._settings.keepalive_seconds
 
     def now(self) -> int:
-        """The time as answers tell it, in seconds of Unix."""
+        """The creation time for answers, in Unix seconds."""
         return int(self._now())
 
 
 class _GenerationJob:
-    """One request of a translating endpoint on its way: its choices, each with its exchange."""
+    """One request of a translating endpoint: its choices, each with its exchange."""
 
     def __init__(
         self,
@@ -215,11 +217,10 @@ class _GenerationJob:
         self._is_large = is_large
 
     def headers(self, record: Record) -> Mapping[str, str]:
-        """How the gateway came to the answer, and the limits of the key that gave it."""
+        """How the answer was obtained, and the rate limits of the key that gave it."""
         return answer_headers(record, names_key=self._names_key)
 
     async def deliver(self, responder: Responder) -> None:
-        """Answer, streamed or whole."""
         if self._is_large:
             for exchange in self._exchanges:
                 await exchange.forms.prepare_in_turns()
@@ -230,7 +231,7 @@ class _GenerationJob:
             await self._complete(responder, share_cache=share_cache)
 
     async def explained(self, failure: Failure) -> Failure:
-        """With the places and names of the caller's own body."""
+        """The failure with the paths and field names of the caller's own body."""
         for exchange in self._exchanges:
             failure = await exchange.forms.explained(failure)
         renamed = self._form.param_names.get((failure.param or "").partition("[")[0], failure.param)
@@ -245,7 +246,7 @@ class _GenerationJob:
         own_id = f"{form.id_prefix}-{responder.request_id}"
         frame = StreamFrame(self._door.now(), self.asked.include_usage, choices=len(exchanges), reports=form.reports)
         if len(exchanges) > 1:
-            # Several answers have several ids upstream; the caller's stream has one.
+            # Each upstream answer has its own id; the caller's stream needs a single one.
             frame.id = own_id
         progress = self.progress[0]
         silence = Silence(frame, form.makers(frame), own_id=own_id, model=lambda: progress.model)
@@ -267,7 +268,7 @@ class _GenerationJob:
 
 
 def _fills_cache(exchanges: Sequence[ChatExchange]) -> bool:
-    """Translate all, and say whether the first fills a cache that the others, once it has, can share."""
+    """Translate all requests; whether the first one fills a prompt cache that the others can then read."""
     written = [exchange.forms.prepare() for exchange in exchanges]
     return written[0] is not None and written[0].fills_cache
 

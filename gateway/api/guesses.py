@@ -1,4 +1,4 @@
-"""Wrong keys, counted by where they come from: who shows many is told to wait, and the log says so now and then."""
+"""Limits wrong keys by client address, and reports them in the log at intervals."""
 
 import asyncio
 import logging
@@ -13,13 +13,13 @@ from gateway.api.addresses import address_of, network_of
 from gateway.telemetry.logs import log_event
 from translators.errors import ErrorKind, FailedError, Failure
 
-# So many wrong keys may come from one address at once, and then one after each of these pauses.
+# The maximum number of wrong keys per address at once, and the pause after which one more is allowed.
 BURST: Final = 20
 PAUSE_SECONDS: Final = 6.0
-# Each address that has shown wrong keys has one line in so many seconds, those beyond the most of them one together.
+# Each address with wrong keys gets one log line per interval, up to the maximum; all others share one line.
 REPORT_SECONDS: Final = 10.0
 MOST_LINES: Final = 20
-# Whose last wrong key is the oldest is forgotten first.
+# Beyond this number the address with the oldest wrong key is forgotten.
 MOST_ADDRESSES: Final = 4096
 
 _NOWHERE: Final = "unknown"
@@ -27,7 +27,7 @@ _NOWHERE: Final = "unknown"
 
 @dataclass(slots=True)
 class _Guesser:
-    """One address: what it may still try at the moment `at`, and what it has tried since the last report."""
+    """One address: how many attempts remain at the moment `at`, and how many came since the last report."""
 
     allowed: float
     at: float
@@ -35,7 +35,7 @@ class _Guesser:
 
 
 class Guesses:
-    """Slows down wrong keys, and nothing else: many share an address, and a key that is right is never refused."""
+    """Slows down wrong keys only: many clients may share an address, and a correct key is never refused."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -44,7 +44,7 @@ class Guesses:
         self._report: asyncio.TimerHandle | None = None
 
     def refusal(self, scope: Scope, message: str) -> FailedError:
-        """What the caller with a wrong key is told."""
+        """The error for a caller with a wrong key."""
         seconds = self._count(network_of(address_of(scope) or _NOWHERE))
         if not seconds:
             return FailedError(Failure(ErrorKind.WRONG_KEY, message))
@@ -52,24 +52,24 @@ class Guesses:
         return FailedError(Failure(ErrorKind.TOO_MANY_WRONG_KEYS, message, retry_after_seconds=seconds))
 
     def report(self) -> None:
-        """Say in the log where wrong keys have come from since the last time."""
+        """Log the addresses that sent wrong keys since the last report."""
         self._report = None
         counted = {place: guesser.count for place, guesser in self._guessers.items() if guesser.count}
         most = sorted(counted, key=counted.__getitem__, reverse=True)[:MOST_LINES]
         for place in most:
-            log_event(logging.WARNING, "Wrong keys were shown", address=place, count=counted[place])
+            log_event(logging.WARNING, "Wrong keys were sent", address=place, count=counted[place])
         others = self._uncounted + sum(counted.values()) - sum(counted[place] for place in most)
         if others:
-            log_event(logging.WARNING, "Wrong keys were shown from many other addresses", count=others)
+            log_event(logging.WARNING, "Wrong keys were sent from many other addresses", count=others)
         self._uncounted = 0
         for guesser in self._guessers.values():
             guesser.count = 0
 
     def _count(self, place: str) -> float:
-        """Take down a wrong key; for how many seconds the next ones are too many, 0 if this one was not."""
+        """Count a wrong key; returns the seconds to wait if there were too many, otherwise 0."""
         now = self._clock()
         guesser = self._guessers.pop(place, None) or _Guesser(BURST, now)
-        # The latest stands last.
+        # Keep the most recent last.
         self._guessers[place] = guesser
         if len(self._guessers) > MOST_ADDRESSES:
             self._uncounted += self._guessers.pop(next(iter(self._guessers))).count

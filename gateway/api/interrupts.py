@@ -1,4 +1,4 @@
-"""What ends a request from outside: its client hangs up, or the gateway shuts down."""
+"""Ends a request early when its client disconnects or the gateway shuts down."""
 
 import asyncio
 from types import TracebackType
@@ -12,7 +12,7 @@ from translators.errors import ErrorKind, FailedError, Failure
 
 
 class Interrupts:
-    """All open requests, so that a shutdown can end those that have outlived its patience."""
+    """All open requests; a shutdown ends those that outlast its grace period."""
 
     def __init__(self) -> None:
         self._open: set[Interruptible] = set()
@@ -21,11 +21,11 @@ class Interrupts:
         return len(self._open)
 
     def watch(self, scope: Scope, receive: Receive, responder: Responder) -> "Interruptible":
-        """A block that is left with `ClientGoneError` or `FailedError` as soon as it is pointless to go on."""
+        """A block that is left with `ClientGoneError` or `FailedError` as soon as continuing is pointless."""
         return Interruptible(self, served_request(scope), receive, responder)
 
     def shut_down(self) -> None:
-        """End every open request with an error that says so."""
+        """End every open request with an error."""
         for block in tuple(self._open):
             block.interrupt(FailedError(Failure(ErrorKind.SHUTTING_DOWN, "The gateway is shutting down.")))
 
@@ -37,9 +37,9 @@ class Interrupts:
 
 
 class Interruptible:
-    """Cancels what runs inside it when the client leaves, and turns the cancellation into an exception with a reason.
+    """Cancels the code inside it when the client disconnects, and replaces the cancellation by the reason.
 
-    The same way `asyncio.timeout` works: only a cancellation of its own is swallowed.
+    It works as `asyncio.timeout` does: only its own cancellation is replaced.
     """
 
     __slots__ = (
@@ -66,7 +66,7 @@ class Interruptible:
         self._cancelling = 0
 
     def interrupt(self, reason: Exception) -> None:
-        """Leave the block with `reason`, unless the answer is complete and only waits for a slow client."""
+        """Leave the block with `reason`, unless the answer is complete and is only waiting for a slow client."""
         if self._reason is None and self._task is not None and not self._responder.has_ended:
             self._reason = reason
             self._task.cancel()
@@ -98,7 +98,7 @@ class Interruptible:
             raise self._reason from error
 
     async def _watch(self) -> None:
-        """Wait for the client to hang up; the server also says so when an answer is complete."""
+        """Wait for the client to disconnect; the server reports the same when an answer is complete."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._on_gone()

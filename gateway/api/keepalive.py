@@ -1,4 +1,4 @@
-"""Signs of life in a silent stream: its head after a while, then empty chunks or pings."""
+"""Keeps a silent stream alive: sends its head after an interval, then empty chunks or pings."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,18 +7,18 @@ from typing import Final
 
 from gateway.api.responder import Responder
 
-# While nobody is asked the answer may still be an error, which has a status of its own: so many intervals at most.
+# While upstream is not being asked, a failure can still be sent with its own status; hold the head this many intervals.
 _HELD_INTERVALS: Final = 3
 _LOOK_SECONDS: Final = 1.0
 
 
 class StreamClient:
-    """The caller's side of one stream, as the proxy sees it; inside `with` it is kept alive while it is silent.
+    """The caller's side of one stream; inside `with` it is kept alive while it is silent.
 
-    After `interval_seconds` without a write the head leaves, if it has not, and what `sign_of_life` gives follows: any
-    byte resets the read time-outs of clients and proxies. While upstream is not asked (`is_asking`), as in the waiting
-    line, the head is held so that an error keeps its status, for three intervals at most. No write waits for a client
-    that does not read: the writer holds a lease, and knows better what to wait for.
+    After `interval_seconds` without a write the head is sent, if it was not, followed by the result of `sign_of_life`:
+    any byte resets the read timeouts of clients and proxies. While upstream is not being asked (`is_asking`), as in
+    the queue, the head is held for up to three intervals, so that an error keeps its status. Writes never wait for a
+    client that does not read: the writer holds a lease, and decides for itself what to wait for.
     """
 
     def __init__(
@@ -54,37 +54,35 @@ class StreamClient:
         self._responder.wait_when_full(True)
 
     async def begin(self) -> None:
-        """Send the head, unless it has left."""
+        """Send the head, unless it was sent."""
         if not self._responder.has_begun:
             await self._responder.begin_stream()
 
     async def write(self, data: bytes) -> None:
-        """Send one piece."""
         await self.begin()
         self._last_write = self._loop.time()
         await self._responder.write(data)
 
     @property
     def is_full(self) -> bool:
-        """Whether the client does not read for now."""
+        """Whether the client has stopped reading."""
         return self._responder.is_full
 
     async def drained(self) -> None:
-        """Until it reads again, or has gone."""
+        """Wait until the client reads again, or has disconnected."""
         await self._responder.drained()
 
     @property
     def takes_pushes(self) -> bool:
-        """Whether pieces can be sent by `push` now."""
+        """Whether `push` may be used now."""
         return self._responder.takes_pushes
 
     def push(self, data: bytes) -> bool:
-        """Send one piece without waiting; whether another one may follow at once."""
+        """Send one piece without waiting; returns whether another one may follow at once."""
         self._last_write = self._loop.time()
         return self._responder.push(data)
 
     async def finish(self, data: bytes) -> None:
-        """Send the last piece."""
         await self.begin()
         await self._responder.finish(data)
 
@@ -92,19 +90,19 @@ class StreamClient:
         self._timer = self._loop.call_later(seconds, self._check)
 
     def _check(self) -> None:
-        """The timer is not moved with every write: it looks at the last one when it fires."""
+        """Check for silence. The timer is not reset on every write; it compares with the last write when it fires."""
         now = self._loop.time()
         left = self._interval - (now - self._last_write)
         if not self._responder.has_begun:
             if now < self._held_until and not self._is_asking():
-                # Silence counts from when upstream is asked.
+                # Silence is measured from the moment upstream is asked.
                 self._last_write = now
                 left = min(self._interval, _LOOK_SECONDS)
             left = min(left, self._held_until - now)
         if left > 0:
             self._wait(left)
             return
-        # A client that does not read is not waiting for a sign of life.
+        # A client that does not read needs no sign of life.
         if self._takes_signs:
             self._sign = self._loop.create_task(self._send_sign())
         self._wait(self._interval)

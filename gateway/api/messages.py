@@ -1,4 +1,4 @@
-"""`POST /v1/messages` and `POST /v1/messages/count_tokens`: for callers who speak Messages themselves."""
+"""`POST /v1/messages` and `POST /v1/messages/count_tokens`: Anthropic's Messages API, passed through."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -41,17 +41,17 @@ from translators.native.thinking import Thinking, find_thinking, find_thinking_i
 from translators.native.threads import Thread, read_thread, thread_unsupported
 from translators.prefixes import session_prefix
 
-# What passes beside `anthropic-version` and `anthropic-beta`: no credentials, nothing that tells who the client is.
+# Passed on besides `anthropic-version` and `anthropic-beta`: no credentials, nothing that identifies the client.
 PASSING_HEADERS: Final = (b"anthropic-user-profile-id",)
 _VERSION: Final = re.compile(r"20\d\d-\d\d-\d\d")
 _SESSIONS: Final = frozenset(SESSION_HEADERS)
-# What keeps a thread's own keys from serving, and no others.
+# Failures that affect only the keys which can reach the thread.
 _OUT_OF_REACH: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.WORKSPACE, Blame.ORGANIZATION, Blame.HOST})
 
 
 @dataclass(frozen=True, slots=True)
 class NativeRoute:
-    """One of the two endpoints: where it is upstream, and what the pool calls a model's limits there."""
+    """One of the two endpoints: its path upstream, and the name of a model's limits in the pool."""
 
     path: str
     streams: bool
@@ -59,12 +59,12 @@ class NativeRoute:
 
 
 MESSAGES: Final = NativeRoute("/v1/messages", True, lambda model: model)
-# Counting has limits of its own, and not every host offers it: neither says anything about the model's messages.
+# Counting has its own limits, and not every host offers it: neither may affect the model's messages.
 COUNT_TOKENS: Final = NativeRoute("/v1/messages/count_tokens", False, lambda model: f"{model} (count_tokens)")
 
 
 class Pin(NamedTuple):
-    """Where a request has to go since a thread that it continues is there: to no `barred` key.
+    """The keys that a request must not use because they do not reach the thread that it continues.
 
     `has_way_out` says that another key or model could answer the whole conversation.
     """
@@ -77,7 +77,7 @@ _ANYWHERE: Final = Pin()
 
 
 class Messages(Door):
-    """The endpoint: the caller's request with the pool's key and the model's alias, and upstream's answer as it is."""
+    """Sends the caller's request with a pool key and the resolved model, and passes upstream's answer through."""
 
     def __init__(self, route: NativeRoute, shared: Shared, allowed: Allowed) -> None:
         super().__init__(shared)
@@ -100,7 +100,7 @@ class Messages(Door):
         )
 
     async def _asked(self, body: bytes, caller: Caller) -> Asked:
-        """What is asked for, if this caller may ask for it."""
+        """The request's parameters, if this caller may use them."""
         is_large = len(body) > LARGE_BYTES
         asked = await in_turns(read_native_in_steps(body)) if is_large else read_native(body)
         if caller.own_key is not None:
@@ -115,13 +115,13 @@ class Messages(Door):
         return asked.streams and self._route.streams
 
     def _keeper(self, caller: Caller, thread: Thread | None) -> Keeper | None:
-        """Who takes down where the answer was made; a key of the caller's own leaves no choice."""
+        """Records which account made the answer; not needed for a caller's own key."""
         if caller.own_key is not None or not self._route.streams:
             return None
         return Keeper(self._services.makers, caller.scope, has_thread=thread is not None)
 
     async def _pin(self, caller: Caller, asked: Asked, thread: Thread) -> Pin:
-        """Where the thread is that a request goes on with; `FailedError` where that is nowhere."""
+        """The keys that do not reach the thread a request continues; raises `FailedError` if no key does."""
         if thread.continues is None:
             return _ANYWHERE
         maker = await self._services.makers.maker_of(caller.scope, thread.continues)
@@ -140,12 +140,12 @@ class Messages(Door):
         if caller.own_key is None:
             betas, adjusted = passing_betas(betas, self._allowed)
         if understood.effort or understood.thinks:
-            # The body says how much to think; a name that says it as well is only a name here.
+            # The body says how much to think; a suffix of the model's name that says so too is dropped.
             adjusted = united((adjusted, "model=suffix-dropped"))
         request = NativeRequest(
             body, streams=self._streams(asked), version=_version(scope), betas=betas, adjusted=adjusted
         )
-        # Where a thread is held no other model goes on with it.
+        # No other model can continue a thread.
         models = (model, *(() if pin.has_way_out else self._settings.fallbacks.get(model, ())))
         candidates = [await self._candidate(request, asked, name, caller, pin) for name in models]
         session = _session(scope) or asked.session
@@ -175,7 +175,7 @@ class Messages(Door):
 
 
 class _NativeJob:
-    """One native request on its way."""
+    """One native request."""
 
     def __init__(
         self,
@@ -196,11 +196,11 @@ class _NativeJob:
         self._streams = streams
         self._has_way_out = has_way_out
         self._keepalive_seconds = keepalive_seconds
-        # What passes of the head of an answer, when it is certain that the caller gets that answer.
+        # The headers of upstream's answer to pass on, once it is certain that the caller gets this answer.
         self._passed: dict[str, str] = {}
 
     def headers(self, record: Record) -> Mapping[str, str]:
-        """Upstream's own where its answer is passed on, and how the gateway came to it."""
+        """Upstream's own headers where its answer is passed on, and how the gateway obtained it."""
         is_callers_key = self._caller.own_key is not None
         return {
             **gateway_headers(record, names_key=self._caller.sees_key),
@@ -209,7 +209,7 @@ class _NativeJob:
         }
 
     async def deliver(self, responder: Responder) -> None:
-        """Pass upstream's answer on."""
+        """Pass upstream's answer through."""
         self._passed["request-id"] = responder.request_id
         exchange, keeper = self._exchange, self._keeper
         if not self._streams:
@@ -224,7 +224,7 @@ class _NativeJob:
             await stream_native(exchange, client, self._passed.update, keeper)
 
     async def explained(self, failure: Failure) -> Failure:
-        """As it is; where a thread is out of reach, so that the client goes on without it."""
+        """The failure unchanged; if the thread cannot be reached, an error on which the client continues without it."""
         if self._has_way_out and not self._exchange.progress.is_committed and _is_out_of_reach(failure):
             return thread_unsupported()
         return failure
@@ -235,14 +235,14 @@ async def _thinking_in(body: bytes) -> Thinking | None:
 
 
 def _is_out_of_reach(failure: Failure) -> bool:
-    """Whether a thread's keys cannot serve now, so that others had better be asked without it."""
+    """Whether no key that reaches the thread can serve now, so that the client should send the whole conversation."""
     if isinstance(failure, Refusal):
         return False
     return failure.kind is ErrorKind.OVERLOADED or failure.rule.blame in _OUT_OF_REACH
 
 
 def _session(scope: Scope) -> str | None:
-    """The session that a header names, of several the one that comes first in the list of these headers."""
+    """The session that a header names; of several, the first in the order of `SESSION_HEADERS`."""
     found: dict[bytes, bytes] = {name: value for name, value in scope["headers"] if name in _SESSIONS}
     for name in SESSION_HEADERS if found else ():
         if (value := found.get(name)) and len(value) <= LONGEST_SESSION:

@@ -11,14 +11,13 @@ from translators.wire.chat import MAX_MODEL_NAME
 
 
 class Models:
-    """The list, or with an id in the path, one of it."""
+    """The list of models, or one model if the path has an id."""
 
     def __init__(self, authenticator: Authenticator, catalogue: Catalogue) -> None:
         self._authenticator = authenticator
         self._catalogue = catalogue
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
         self._authenticator.caller(scope)
         for_anthropic = header(scope, b"anthropic-version") is not None
         model = scope["path_params"].get("model")
@@ -37,7 +36,7 @@ class Models:
         }
 
     def _one(self, model: str, for_anthropic: bool) -> object:
-        # What is asked for is remembered under its name.
+        # Look-ups are cached by name, so bound its length.
         entry = self._catalogue.find(model) if len(model) <= MAX_MODEL_NAME else None
         if entry is None:
             message = f"The model `{model[:MAX_MODEL_NAME]}` does not exist or you do not have access to it."

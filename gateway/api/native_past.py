@@ -1,4 +1,4 @@
-"""A native request in the forms that its history makes of it: as it came, and without thinking that does not hold."""
+"""Writes native requests with a history: unchanged, or without thinking that upstream would not accept."""
 
 import logging
 from dataclasses import replace
@@ -16,10 +16,10 @@ _REFUSED = "refused"
 
 
 class NativeWriter:
-    """Writes one native request whose history holds thinking: whole, or without what the asked key cannot read.
+    """Writes a native request whose history holds thinking, without the thinking that the chosen key cannot verify.
 
-    To the account that signed the latest thoughts goes what it has signed since any were left out, elsewhere none.
-    What upstream refuses is left out as well, once.
+    The account that signed the latest thinking gets everything it has signed since any was left out; other accounts
+    get none. Thinking that upstream rejects is also left out, once.
     """
 
     __slots__ = ("_forms", "_is_refused", "_makers", "_recalled", "_request", "_scope", "_thinking")
@@ -36,7 +36,7 @@ class NativeWriter:
         self._forms: dict[tuple[int, str], NativeRequest] = {}
 
     def __call__(self, _host: HostProfile, is_home: bool) -> NativeRequest:
-        """The request as a key may have it; `is_home`: one of the account that has signed the latest thoughts."""
+        """The request for a key; `is_home` says whether the key's account has signed the latest thinking."""
         if self._is_refused:
             return self._without(len(self._thinking.digests), _REFUSED)
         if not is_home:
@@ -44,10 +44,10 @@ class NativeWriter:
         return self._without(self._recalled.gone, self._recalled.left_out)
 
     def learn(self, _host: HostProfile, message: str, sent: NativeRequest) -> None:
-        """Take in a 400: where it is about thinking that went along, none of it goes again."""
+        """Take in a 400: if it concerns thinking that was sent, send none of it again."""
         if sent.left_out or not refuses_thinking(message):
             return
-        log_event(logging.WARNING, "Upstream refuses thinking that a native request has sent back to it")
+        log_event(logging.WARNING, "Upstream refuses the thinking in a native request")
         self._makers.refuse(self._scope, self._thinking.digests)
         self._is_refused = True
 

@@ -1,4 +1,4 @@
-"""What a request's line in the log says, put together by whoever knows it."""
+"""The fields of a request's log line, collected from everywhere that knows them."""
 
 import logging
 from typing import Final
@@ -10,10 +10,10 @@ _KEY: Final = "dragoman.notes"
 
 
 class Notes(Struct):
-    """What the line says beside what all lines say, and how important it is.
+    """The additional fields of the log line, and its level.
 
-    `words` are the caller's own, or may quote them: they stand in a line of their own, at the level `debug`. `data` is
-    what only programs want, who read the log as JSON.
+    `words` hold the caller's own words or may quote them: they are logged on a separate line at level `debug`. `data`
+    is only included in JSON logs.
     """
 
     fields: dict[str, object] = field(default_factory=dict)
@@ -23,12 +23,11 @@ class Notes(Struct):
 
 
 def attach_notes(scope: Scope) -> Notes:
-    """Begin a request's notes, where everybody finds them."""
+    """Create a request's notes, and store them in the scope."""
     notes = scope[_KEY] = Notes()
     return notes
 
 
 def notes_of(scope: Scope) -> Notes:
-    """A request's notes."""
     notes: Notes = scope[_KEY]
     return notes

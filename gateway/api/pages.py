@@ -1,4 +1,4 @@
-"""What is not an API call: the front door, health, and the answer to everything that is not offered."""
+"""The index page, the health check, and the 404 for unknown URLs."""
 
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
@@ -16,7 +16,7 @@ _VERSIONED: Final = "/v1/"
 
 
 def offered_by(routes: Sequence[BaseRoute]) -> tuple[str, ...]:
-    """What there is, as `POST /v1/messages`; what is there with and without /v1 stands in the list once, with it."""
+    """The endpoints, as `POST /v1/messages`; one that exists with and without /v1 is listed once, with it."""
     found = [route for route in routes if isinstance(route, Route)]
     paths = {route.path for route in found}
     return tuple(
@@ -29,14 +29,13 @@ def offered_by(routes: Sequence[BaseRoute]) -> tuple[str, ...]:
 
 
 class Shortcut:
-    """The addresses that nearly all requests go to, found without asking one route after another."""
+    """Dispatches the busiest paths by a dictionary look-up, and all others to the router."""
 
     def __init__(self, hot: Mapping[str, ASGIApp], router: ASGIApp) -> None:
         self._hot = hot
         self._app = router
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass on."""
         endpoint = self._hot.get(scope.get("path", ""))
         if endpoint is None or scope.get("method") != "POST":
             endpoint = self._app
@@ -44,14 +43,14 @@ class Shortcut:
 
 
 class FrontDoor:
-    """`GET /` and `HEAD /`: what this is and where to go."""
+    """`GET /` and `HEAD /`: what this service is, and what it offers."""
 
     def __init__(self, version: str) -> None:
         self._version = version
         self._page = b""
 
     def tell(self, offered: Sequence[str]) -> None:
-        """Say what there is, which is known when all routes are."""
+        """Set the list of endpoints, which is known only after all routes are."""
         self._page = orjson.dumps(
             {
                 "name": "dragoman",
@@ -64,28 +63,25 @@ class FrontDoor:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
         await responder_of(scope).send_json(200, self._page)
 
 
 class Health:
-    """`GET /health`: this process serves; upstream is not asked, since its trouble is no reason to restart us."""
+    """`GET /health`: whether this process serves. Upstream is not checked: its failures are no reason for a restart."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
-        # Asked every few seconds by whoever watches over the process.
+        # Monitors ask every few seconds.
         notes_of(scope).level = logging.DEBUG
         await responder_of(scope).send_value({"status": "ok"})
 
 
 class UnknownUrl:
-    """404 for what is not offered, never 501: the SDKs would repeat a 501."""
+    """404 for unknown URLs. Not 501: the SDKs would retry that."""
 
     def __init__(self, offered: Sequence[str]) -> None:
         self._offered = ", ".join(offered)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse."""
         method, path = scope["method"], scope["path"]
         hint = " Is /v1 in your base_url twice?" if path.startswith("/v1/v1/") else ""
         message = (

@@ -1,4 +1,4 @@
-"""What the record of a request says: in its log line, and in the headers of its answer."""
+"""How a request's record appears in its log line and in the headers of its answer."""
 
 from typing import Final
 
@@ -13,18 +13,18 @@ from translators.rate_limits import openai_rate_limits
 
 ATTEMPTS_HEADER: Final = "x-gateway-attempts"
 KEY_HEADER: Final = "x-gateway-key"
-# Only where it is another one than was asked for.
+# Sent only if it differs from the requested model.
 MODEL_HEADER: Final = "x-gateway-model"
-# From when upstream has told, which for a stream is before its first content.
+# Sent once upstream has reported it, which for a stream is before its first content.
 CACHE_HEADER: Final = "x-gateway-cache"
 _SEPARATOR: Final = ","
 _JOINT: Final = " | "
 
 
 class Asked(Struct, frozen=True):
-    """What is to be known of a request up to the end of its answer.
+    """What the end of a request needs to know about its beginning.
 
-    `metadata` is in the caller's own words; who is not `is_counted` has used nothing, whatever upstream says.
+    `metadata` is in the caller's own words; a request that is not `is_counted` is left out of the usage totals.
     """
 
     model: str
@@ -35,7 +35,7 @@ class Asked(Struct, frozen=True):
 
 
 def note_record(noted: Notes, record: Record, asked: Asked, caller: Caller) -> None:
-    """Put into the log line who asked for which model, and what became of it."""
+    """Add the caller, the model and the outcome to the log line."""
     notes, model = noted.fields, asked.model
     notes["caller"] = caller.name
     notes["model"] = model if model == record.model else f"{model}->{record.model}"
@@ -65,7 +65,7 @@ def note_record(noted: Notes, record: Record, asked: Asked, caller: Caller) -> N
 
 
 def answer_headers(record: Record, *, names_key: bool = False) -> dict[str, str]:
-    """What the caller is told in the head of an answer, as far as it is known when the head leaves."""
+    """The headers for the caller, as far as their values are known when the head is sent."""
     headers = gateway_headers(record, names_key=names_key)
     if ids := _within(record.upstream_request_id or "", MAX_HEADER_BYTES):
         headers["x-upstream-request-id"] = ids
@@ -74,7 +74,7 @@ def answer_headers(record: Record, *, names_key: bool = False) -> dict[str, str]
 
 
 def gateway_headers(record: Record, *, names_key: bool) -> dict[str, str]:
-    """How the gateway came to the answer: attempts, changes, prompt cache, another model, for some callers the key."""
+    """How the answer was obtained: attempts, adjustments, prompt cache, another model, for some callers the key."""
     headers = {ATTEMPTS_HEADER: str(record.attempts)} if record.attempts else {}
     if record.adjusted is not None:
         headers[ADJUSTED_HEADER] = record.adjusted
@@ -89,7 +89,7 @@ def gateway_headers(record: Record, *, names_key: bool) -> dict[str, str]:
 
 
 def _within(listed: str, limit: int) -> str:
-    """As many of the listed values as fit into `limit` bytes."""
+    """The leading values of a list that fit into `limit` bytes."""
     if len(listed) <= limit:
         return listed
     return listed[: max(0, listed.rfind(_SEPARATOR, 0, limit + 1))]

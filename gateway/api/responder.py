@@ -1,4 +1,4 @@
-"""The answering side of one HTTP request: JSON or a stream, each with the headers that every answer carries."""
+"""Sends the response to one HTTP request: JSON or a stream, with the headers that every response carries."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,18 +14,18 @@ from translators.errors import Failure
 _STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
-    # nginx and its like would collect the events otherwise.
+    # Otherwise nginx and similar proxies would buffer the events.
     "x-accel-buffering": "no",
 }
 _UNPRINTABLE: Final = bytes((*range(0x20), 0x7F))
-# Set by the outermost layer, read by every endpoint.
+# Set by the outermost layer, read by the endpoints.
 _KEY: Final = "dragoman.responder"
 
 
 class Responder:
-    """Sends one answer; knows whether it has begun and ended, which decides how a failure can still be told.
+    """Sends one response, and knows whether it has begun and ended: that decides how a failure can be reported.
 
-    `shape` is the form of its failures, which the address decides before anything can fail.
+    `shape` is the format of errors. It depends only on the path, so it is known before anything can fail.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Responder:
         self.status = 0
         self.has_begun = False
         self.has_ended = False
-        # What an endpoint has to say in the head, asked for at the moment when the head leaves.
+        # The endpoint's headers, computed at the moment the head is sent.
         self.more_headers: Callable[[], Mapping[str, str]] = dict
         self._shape = shape
         self._send = send
@@ -44,32 +44,30 @@ class Responder:
 
     @property
     def is_sending(self) -> bool:
-        """Whether a piece is on its way and waits for a client that does not read."""
+        """Whether a piece is being sent and is waiting for a client that does not read."""
         return self._is_sending
 
     @property
     def is_full(self) -> bool:
-        """Whether the client does not read, as far as the server tells."""
+        """Whether the client has stopped reading, as far as the server knows."""
         return self._served is not None and self._served.connection.is_full
 
     async def drained(self) -> None:
-        """Until the client reads again, or has gone."""
+        """Wait until the client reads again, or has disconnected."""
         if self._served is not None:
             await self._served.connection.drained()
 
     def wait_when_full(self, wanted: bool) -> None:
-        """Whether a write waits while the client does not read; if not, its writer asks `is_full` before."""
+        """Whether a write waits while the client does not read; if not, the writer has to check `is_full` first."""
         if self._served is not None:
             self._served.is_patient = wanted
 
     async def send_json(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """A whole answer in JSON."""
         await self.send_body(status, body, "application/json", headers)
 
     async def send_body(
         self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        """A whole answer of any type."""
         fixed = {"content-type": content_type, "content-length": str(len(body))}
         served = self._served
         if served is None or not served.takes_answer(self._send):
@@ -82,21 +80,21 @@ class Responder:
         served.answer(status, "".join(lines).encode("ascii"), body)
 
     async def send_value(self, value: object) -> None:
-        """A whole answer, 200, from a value."""
+        """Send a value as JSON, with status 200."""
         await self.send_json(200, orjson.dumps(value))
 
     async def send_failure(self, failure: Failure, headers: Mapping[str, str] | None = None) -> None:
-        """An error answer; `retry-after` and `x-should-retry` tell the SDKs what to do next."""
+        """Send an error; `retry-after` and `x-should-retry` tell the SDKs whether to retry."""
         answer = self._shape.answer(failure, self.request_id)
         more = {**(headers or {}), **answer.headers, **retry_headers(failure)}
         await self.send_json(answer.status, answer.body, more)
 
     async def begin_stream(self) -> None:
-        """The head of an event stream."""
+        """Send the head of an event stream."""
         await self._begin(200, _STREAM_HEADERS, None)
 
     async def write(self, data: bytes) -> None:
-        """One piece of a stream; waits while the client does not read, unless `wait_when_full` says otherwise."""
+        """Send one piece of a stream; waits while the client does not read, unless `wait_when_full` says otherwise."""
         await self._body(data, more=True)
 
     @property
@@ -105,17 +103,17 @@ class Responder:
         return self._served is not None and not self._is_sending and self._served.takes_pushes
 
     def push(self, data: bytes) -> bool:
-        """One piece of a stream, from a callback; whether another one may follow."""
+        """Send one piece of a stream from a callback; returns whether another one may follow."""
         assert self._served is not None, "`takes_pushes` says so"
         self._served.push(data)
         return self._served.takes_pushes
 
     async def finish(self, data: bytes = b"") -> None:
-        """The last piece of a stream."""
+        """Send the last piece of a stream."""
         await self._body(data, more=False)
 
     async def finish_failed(self, failure: Failure) -> None:
-        """The end of a stream that has failed: one event that says so."""
+        """End a stream that has failed with an error event."""
         await self.finish(self._shape.event(failure, self.request_id))
 
     async def _begin(self, status: int, fixed: Mapping[str, str], headers: Mapping[str, str] | None) -> None:
@@ -138,23 +136,20 @@ class Responder:
 
 
 def attach(scope: Scope, responder: Responder) -> None:
-    """Put the request's responder where the endpoints find it."""
     scope[_KEY] = responder
 
 
 def detach(scope: Scope) -> None:
-    """Take it away again."""
     scope.pop(_KEY, None)
 
 
 def responder_of(scope: Mapping[str, Any]) -> Responder:
-    """The request's responder."""
     responder: Responder = scope[_KEY]
     return responder
 
 
 def retry_headers(failure: Failure) -> dict[str, str]:
-    """What tells the SDKs whether to try again, and when."""
+    """The headers that tell the SDKs whether to retry, and when."""
     headers: dict[str, str] = {}
     if failure.retry_after_seconds is not None:
         headers["retry-after"] = str(math.ceil(failure.retry_after_seconds))
@@ -165,7 +160,7 @@ def retry_headers(failure: Failure) -> dict[str, str]:
 
 
 def _sendable(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """The headers with values as a head may carry them, wherever they come from."""
+    """The headers, with characters that a head cannot carry removed from their values."""
     together = "".join(headers.values())
     if together.isascii() and together.isprintable():
         return headers

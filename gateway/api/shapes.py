@@ -1,4 +1,4 @@
-"""The forms that errors can have: OpenAI's, and Anthropic's for those who speak Messages."""
+"""The formats of errors: OpenAI's, and Anthropic's for the Messages endpoints."""
 
 import re
 from collections.abc import Mapping
@@ -11,29 +11,27 @@ from gateway.api.requests import header
 from translators.errors import Failure
 from translators.native.errors import error_answer, error_event
 
-# With any number of /v1 before it: who has it in the base URL twice has to understand the answer, too.
+# With any number of leading /v1: a client whose base URL has it twice must be able to read the error too.
 _NATIVE_PATH: Final = re.compile(r"(/v1)*/messages(/|$)")
 _MODELS_PATH: Final = re.compile(r"(/v1)*/models(/|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenError:
-    """An error as an answer in JSON."""
-
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class ErrorShape(Protocol):
-    """How a failure is told, before a stream and inside of one; `request_id` is the gateway's own."""
+    """Formats failures, before and inside a stream; `request_id` is the gateway's own."""
 
     def answer(self, failure: Failure, request_id: str) -> WrittenError:
-        """A whole answer."""
+        """The error as a whole response."""
         ...
 
     def event(self, failure: Failure, request_id: str) -> bytes:
-        """The last event of a stream."""
+        """The error as the last event of a stream."""
         ...
 
 
@@ -59,11 +57,11 @@ ANTHROPIC: Final[ErrorShape] = _Anthropic()
 
 
 def shape_for(scope: Scope) -> ErrorShape:
-    """The form for a request, by its address alone: it has to be known before anything can go wrong."""
+    """The format for a request. It depends on the path only, since it must be known before anything can fail."""
     path = scope["path"]
     if _NATIVE_PATH.match(path):
         return ANTHROPIC
-    # The list of models is at the same address in both worlds, and told apart as its answers are.
+    # Both APIs list models at the same path; the header tells them apart, for errors as for answers.
     if _MODELS_PATH.match(path) and header(scope, b"anthropic-version") is not None:
         return ANTHROPIC
     return OPENAI

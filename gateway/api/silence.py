@@ -1,7 +1,7 @@
-"""What a silent stream of chunks says: empty chunks, in the place of comments, which not every client reads through.
+"""Empty chunks for a silent stream of chunks. Comments would be the usual means, but not every client accepts them.
 
-Some decoders take the blank line behind a comment for an event without data, and fail; some look only at the beginning
-of what stands between two blank lines, and miss an event behind a comment. An empty chunk is read by all of them.
+Some decoders take the blank line after a comment for an event without data, and fail; others look only at the first
+line of each block, and miss an event that follows a comment. All of them accept an empty chunk.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ from translators.chat.shape import PLAIN, AnswerShape
 
 
 class Silence:
-    """Makes the streams of an answer's choices, and the empty chunk that is due when none of them has anything to say.
+    """Makes the streams of an answer's choices, and empty chunks while none of them produces output.
 
-    All chunks of an answer have one id: where upstream has not named one yet, `own_id` is fixed for those that follow.
+    All chunks of an answer have one id: if upstream has not named one yet, `own_id` is used for all that follow.
     """
 
     def __init__(
@@ -30,11 +30,11 @@ class Silence:
 
     @property
     def makers(self) -> list[StreamMaker]:
-        """The makers of the streams, which are known here from then on."""
+        """The makers of the streams; streams made by them are tracked here."""
         return [partial(self._make, index) for index in range(len(self._makers))]
 
     def sign_of_life(self) -> bytes:
-        """An empty chunk of the first choice that has not ended; choices open in their order, so it may be read."""
+        """An empty chunk for the first choice that has not ended. Choices open in this order, so clients accept it."""
         for index, stream in enumerate(self._streams):
             if stream is None or stream.state is not State.DONE:
                 return self._chunk(index, stream)
@@ -46,11 +46,11 @@ class Silence:
 
     def _chunk(self, index: int, stream: ChunkStream | None) -> bytes:
         if stream is None or stream.upstream_id is None or stream.failure is not None:
-            # Upstream has not begun to answer, or another attempt is due.
+            # Upstream has not begun to answer, or another attempt will be made.
             self._frame.id = self._frame.id or self._own_id
             stream = self._makers[index](PLAIN)
             stream.model = self._model()
             stream.on_begin()
-        # Should another attempt take over, its chunks belong to the same answer.
+        # If another attempt takes over, its chunks belong to the same answer.
         self._frame.id = stream.id
         return stream.empty_chunk()

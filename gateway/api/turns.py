@@ -1,11 +1,11 @@
-"""Long work in turns: what a large request takes of the one loop, others get in between."""
+"""Runs long computations in short turns, so that the event loop serves other requests in between."""
 
 import asyncio
 import time
 from collections.abc import Generator
 from typing import Final, TypeVar
 
-# Nothing smaller takes longer than a turn does.
+# Smaller bodies take less than one turn.
 LARGE_BYTES: Final = 256 * 1024
 _TURN_SECONDS: Final = 0.001
 
@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 async def in_turns(steps: Generator[None, None, T]) -> T:
-    """What the steps give in the end; the loop goes round once after every millisecond of them.
+    """The result of the steps; yields to the event loop after every millisecond.
 
-    Not in a thread: JSON is read and written in single calls that keep the interpreter's lock, and during all else the
-    loop would wait for that lock with every event (docs/performance.md).
+    A thread would not help: JSON is parsed and written in single calls that hold the GIL, and for everything else the
+    loop would wait for the GIL with every event (docs/performance.md).
     """
     while True:
-        # Also before the first: what came before has had its turn.
+        # Also before the first step, since the caller has already used some of its turn.
         await asyncio.sleep(0)
         began_at = time.perf_counter()
         while time.perf_counter() - began_at < _TURN_SECONDS:

@@ -1,4 +1,4 @@
-"""Request bodies that come compressed (RFC 9110, 8.4.1): unpacked in small steps, and not far beyond a limit."""
+"""Decompresses request bodies (RFC 9110, 8.4.1) in small steps, up to a limit."""
 
 import sys
 import zlib
@@ -9,29 +9,29 @@ from typing import Any, Final, Protocol
 
 from translators.errors import ErrorKind, FailedError, Failure
 
-# What `Accept-Encoding` says in an answer that refuses another one.
+# The value of `Accept-Encoding` in the response that rejects another coding.
 ACCEPTED: Final = "gzip, deflate, zstd"
 
-# So much goes in, and so much comes out, in one step, which takes well below a millisecond.
+# The most input and the most output of one step, which takes well below a millisecond.
 _PIECE_BYTES: Final = 16 * 1024
 _MOST_A_STEP: Final = 64 * 1024
-# Parallel compressors write one member for each block of their input. Each member costs a decompressor.
+# Parallel compressors write one member per block of input, and each member costs a decompressor.
 _MOST_MEMBERS: Final = 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
-# RFC 9659: no window of this coding is larger than 8 MB. A frame can ask for 2 GB.
+# RFC 9659: the window of this coding is at most 8 MB. Without a limit a frame could demand 2 GB.
 _ZSTD_WINDOW_LOG: Final = 23
 
 
 class _BrokenError(Exception):
-    """What came is not in the coding that its header names."""
+    """The data is not in the coding that its header names."""
 
 
 class _Member(Protocol):
-    """One compressed piece of a body, on its way out."""
+    """One compressed member of a body, being decompressed."""
 
     def step(self, data: bytes) -> tuple[bytes, bytes]:
-        """Some of what comes out, and what of `data` has to be given again; raises `_BrokenError`."""
+        """Some output, and the part of `data` to pass in again; raises `_BrokenError`."""
         ...
 
     @property
@@ -41,24 +41,24 @@ class _Member(Protocol):
 
     @property
     def has_more(self) -> bool:
-        """Whether more comes out without more data."""
+        """Whether there is more output without further input."""
         ...
 
 
 def is_known(coding: str) -> bool:
-    """Whether bodies in this coding can be unpacked."""
+    """Whether this coding is supported."""
     return coding in _CODINGS
 
 
 def unpacked_in_steps(
     coding: str, body: bytes, limit: int, hold: Callable[[int], None]
 ) -> Generator[None, None, bytes]:
-    """What a body was before it was compressed, or so much of it that it is above the limit.
+    """The decompressed body, or a prefix of it that exceeds the limit.
 
-    `hold` is told how many bytes there are by now; what it raises ends the work. Raises `FailedError` for a body that
-    is not in this coding.
+    `hold` is called with the number of bytes so far; an exception from it ends the work. Raises `FailedError` if the
+    body is not in this coding.
     """
-    # Gives what was written without copying it, which would take 20 ms at 32 MB.
+    # BytesIO returns its content without copying it, which would take 20 ms for 32 MB.
     unpacked = BytesIO()
     try:
         for piece in _pieces(_CODINGS[coding], body):
@@ -93,7 +93,7 @@ def _pieces(new: Callable[[bytes], _Member], body: bytes) -> Generator[bytes]:
 
 
 class _Deflated:
-    """A member of gzip, or deflate in one of its two forms."""
+    """A gzip member, or deflate in one of its two forms."""
 
     def __init__(self, head: bytes, bits: int) -> None:
         self._inflate = zlib.decompressobj(bits)
@@ -113,7 +113,7 @@ class _Deflated:
 
 
 class _Zstandard:
-    """A frame of Zstandard."""
+    """A Zstandard frame."""
 
     def __init__(self, head: bytes) -> None:
         library = _zstd()
@@ -138,7 +138,7 @@ class _Zstandard:
 
 
 def _zstd() -> Any:
-    """The library, which only bodies in this coding need."""
+    """Import the library only when a body needs it."""
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
@@ -147,7 +147,7 @@ def _zstd() -> Any:
 
 
 def _deflate(head: bytes) -> _Member:
-    """The coding is zlib's format; some send what that wraps without it, as browsers have always understood."""
+    """The coding is the zlib format; some clients send raw deflate instead, which browsers have always accepted."""
     is_wrapped = len(head) < 2 or (head[0] & 0x0F == 8 and int.from_bytes(head[:2]) % 31 == 0)
     return _Deflated(head, zlib.MAX_WBITS if is_wrapped else _RAW_DEFLATE)
 

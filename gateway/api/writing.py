@@ -1,4 +1,4 @@
-"""A caller's request in its Messages form, written once for each kind of host it goes to."""
+"""Writes a caller's request in its Messages form, once for each kind of host."""
 
 import logging
 
@@ -14,14 +14,14 @@ from translators.hosts import HostProfile
 from translators.models import ModelRow
 from translators.wire.chat import ChatRequest
 
-# How upstream's words for a 400 begin that is about the conversation, parts of which the gateway may have put in.
+# Prefix of upstream's 400 messages that concern the conversation, into which the gateway may have put kept turns.
 _ABOUT_MESSAGES = "messages"
 
 
 class Writer:
-    """Writes one request for a host, once for each row that its model has there: a lesson makes another.
+    """Writes one request for a host, once per model row: a lesson changes the row, and so the request.
 
-    What is recalled of the conversation goes with it to keys of the account that has signed it, and to no others.
+    Kept turns of the conversation are sent only to keys of the account that signed them.
     """
 
     __slots__ = (
@@ -55,14 +55,14 @@ class Writer:
         self._lessons = lessons
         self._memory = memory
         self._circle = circle
-        # Schemas (hashes) that upstream refuses where they come together, as they do here.
+        # Hashes of schemas that upstream rejects when they are combined as in this request.
         self._refused: frozenset[str] = frozenset()
         self.recollection = recollection or Recollection()
-        # A handful at most, and mostly one; rows take longer to hash than to compare with themselves.
+        # Usually one entry, a handful at most; a row takes longer to hash than to compare with itself.
         self._known: list[tuple[Target, Past, MessagesRequest]] = []
 
     def __call__(self, host: HostProfile, is_home: bool) -> MessagesRequest:
-        """The request for a host, in one go where it is not known yet; `is_home`: a key of the account that signed."""
+        """The request for a host, written if it is not cached; `is_home`: the key's account signed the history."""
         target, past = self._target(host), self.recollection.past_for(is_home=is_home)
         request = self._find(target, past)
         if request is None:
@@ -73,7 +73,7 @@ class Writer:
         return request
 
     async def write_in_turns(self, host: HostProfile, is_home: bool) -> None:
-        """Write the request for a host, so that it is known when it is asked for; others have their turns meanwhile."""
+        """Write the request for a host in turns, so that a later call finds it cached."""
         target, past = self._target(host), self.recollection.past_for(is_home=is_home)
         if self._find(target, past) is None:
             request = await in_turns(write_in_steps(self._chat, target, self._options, past))
@@ -82,7 +82,7 @@ class Writer:
                 await self.write_in_turns(host, is_home)
 
     async def explain(self, failure: Failure, sent: MessagesRequest) -> Failure:
-        """A failure with the places of the caller's own body, where upstream has named those of what was sent."""
+        """The failure with paths of the caller's own body, where upstream has named paths of the request sent."""
         if not names_places(failure):
             return failure
         for target, past, request in self._known:
@@ -97,12 +97,11 @@ class Writer:
         return None
 
     def learn(self, host: HostProfile, message: str, sent: MessagesRequest) -> None:
-        """Take in a 400 of the host's; what it teaches makes another request of the next call."""
+        """Take in a 400 from a host; what it teaches changes the request that the next call writes."""
         if self._lessons.learn(host, self.model, self._row, message, self._circle):
-            said = "Upstream has corrected what is known of a model"
-            log_event(logging.WARNING, said, model=self.model)
-            # It may quote the request.
-            log_event(logging.DEBUG, "What taught it", model=self.model, said=message)
+            log_event(logging.WARNING, "An upstream error has corrected a model's abilities", model=self.model)
+            # The message may quote the request.
+            log_event(logging.DEBUG, "The error that corrected them", model=self.model, said=message)
         elif sent.has_thinking and refuses_thinking(message):
             log_event(logging.WARNING, "Upstream refuses thinking that was sent back to it", model=self.model)
             self._memory.refuse(self.recollection, self._chat.messages)
@@ -118,7 +117,7 @@ class Writer:
         return Target(self.model, row, host, self._refused | lessons.refused_schemas(host, self.model, self._circle))
 
     def _is_refused(self, host: HostProfile, request: MessagesRequest) -> bool:
-        """Whether upstream is known to refuse the schemas of a request together; then it is to be written without."""
+        """Whether upstream is known to reject this combination of schemas; if so, write the request without them."""
         if not request.schemas:
             return False
         schemas = frozenset(request.schemas.values())

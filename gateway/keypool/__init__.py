@@ -1,4 +1,4 @@
-"""Which key serves the next attempt: plain state that decides, with time as an argument and no I/O."""
+"""The key pool: which key serves the next attempt. Plain state, with time as an argument and no I/O."""
 
 from gateway.keypool.breaker import Breaker
 from gateway.keypool.budget import RetryBudget

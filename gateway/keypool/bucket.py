@@ -1,4 +1,4 @@
-"""A token bucket that upstream keeps, as its answers tell of it."""
+"""A token bucket that mirrors one of upstream's, from what its answers report."""
 
 import math
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from typing import Final
 
 # Limits are per minute (section 1.5 of the Messages reference).
 PERIOD_SECONDS: Final = 60.0
-# This part of a bucket is never planned with: upstream's figures are rounded, and ours are estimates.
+# This fraction of a bucket is never used: upstream's figures are rounded, and the gateway's are estimates.
 MARGIN: Final = 0.02
-# What is owed beyond the refill of so long is forgiven. Upstream's own buckets are full again within a minute; a debt
-# of hours comes of estimates, or of figures that upstream was made to tell, and would keep everybody else waiting.
+# Debt beyond the refill of this time is forgiven. Upstream's own buckets are full again within a minute; hours of debt
+# can only come from wrong estimates or wrong figures, and would keep all other requests waiting.
 MOST_OWED_SECONDS: Final = 300.0
-# Below this part of its capacity a bucket is low, and requests that have a choice go elsewhere.
+# Below this fraction of its capacity a bucket is low, and requests that have a choice use another key.
 _LOW: Final = 0.1
 
 
 @dataclass(slots=True, eq=False)
 class Bucket:
-    """One limit, refilled steadily, in this process's share. The level may fall below zero, by some minutes' worth.
+    """One limit, refilled steadily; all values are this process's share. The level may be negative, but is bounded.
 
-    `limit` is what a minute allows. `capacity` is what the bucket holds at most, which may be less.
+    `limit` is what a minute allows. `capacity` is the most that the bucket holds, which may be less.
     """
 
     limit: float = 0.0
@@ -28,15 +28,15 @@ class Bucket:
     per_second: float = 0.0
     updated_at: float = 0.0
     measured_at: float = -math.inf
-    # The limit in upstream's own digits.
+    # The limit, in upstream's spelling.
     told: str = ""
-    # The refill, in all, that found the bucket full.
+    # The total refill that overflowed because the bucket was full.
     lost: float = 0.0
-    # Whether it was nearly empty when it was last looked at.
+    # Whether the level was low at the last check.
     is_low: bool = False
 
     def tell(self, limit: float, capacity: float, level: float, now: float) -> None:
-        """Take over what upstream says."""
+        """Take over upstream's figures."""
         self.limit = limit
         self.capacity = capacity
         self.measured_at = now
@@ -45,11 +45,11 @@ class Bucket:
         self.updated_at = now
 
     def hold_at(self, moment: float, level: float) -> None:
-        """Assume that it will hold at least this much at a moment to come."""
+        """Raise the level so that it will be at least `level` at a future moment."""
         self.level += max(0.0, level - self.level - (moment - self.updated_at) * self.per_second)
 
     def seconds_until(self, cost: float, now: float) -> float:
-        """How long until it holds this much and a margin; a cost above its capacity waits until it is full."""
+        """How long until the bucket holds this cost and the margin; a cost above capacity waits until it is full."""
         capacity = self.capacity
         level = self.level + (now - self.updated_at) * self.per_second
         self.updated_at = now

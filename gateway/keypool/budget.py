@@ -1,15 +1,15 @@
-"""How much repeating may add to the traffic, so that an outage is not made worse by it."""
+"""A budget for retries, which bounds how much they add to the traffic during an outage."""
 
 from typing import Final
 
-# Few requests have to be able to be repeated too: so many at once, and one more after so many seconds.
+# At low traffic retries must be possible too: a reserve of this size, refilled by one per period.
 _RESERVE: Final = 10.0
 _RESERVE_SECONDS: Final = 10.0
 _MOST: Final = 1000.0
 
 
 class RetryBudget:
-    """Each request pays in a part of a retry; each retry takes out a whole one. Beside it there is a small reserve."""
+    """Each request adds a fraction of a retry; each retry takes one. A small reserve serves low traffic."""
 
     def __init__(self, percent: float) -> None:
         self._part = percent / 100
@@ -19,11 +19,11 @@ class RetryBudget:
         self._updated_at: float | None = None
 
     def request(self) -> None:
-        """A request has come."""
+        """A request has arrived."""
         self._saved = min(self._saved + self._part, _MOST)
 
     def allows_retry(self, now: float) -> bool:
-        """Take out a retry, if there is one."""
+        """Take one retry, if there is one."""
         if self._saved >= 1:
             self._saved -= 1
             return True
@@ -37,5 +37,5 @@ class RetryBudget:
         return True
 
     def give_back(self) -> None:
-        """A retry that was taken out has not become one."""
+        """Return a retry that was taken but not made."""
         self._saved = min(self._saved + 1, _MOST)

@@ -1,4 +1,4 @@
-"""Which key a request gets, and where it had better wait."""
+"""Chooses the key for a request, and decides where the request should rather wait."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,16 +15,16 @@ from gateway.keypool.strategies import COLD_SLACK, Strategy
 from gateway.keypool.warmth import Cache, Warmth
 from translators.errors import ErrorKind
 
-# How many more workspaces and hosts are looked at once there is a key that would do.
+# The maximum number of further workspaces and hosts to consider once a usable key was found.
 _LOOKS: Final = 8
-# What may speak against a key; each outweighs all that come after it.
+# Penalties of a key; each outweighs all that follow it.
 _AVOIDED, _SUSPECT, _CROWDED, _HEADROOM = 8, 4, 2, 1
 
 NOBODY: Final[frozenset[str]] = frozenset()
 
 
 class _Search(NamedTuple):
-    """What a key is looked for, once the first one in order will not do."""
+    """The parameters of a search, needed only if the first key in order cannot serve."""
 
     now: float
     request: LeaseRequest
@@ -34,13 +34,13 @@ class _Search(NamedTuple):
 
 
 class KeyChooser:
-    """Finds keys for requests among those that there are, by what is known of them."""
+    """Finds a key for each request among the registered keys, from what is known of them."""
 
     def __init__(self, strategy: Strategy, share: float) -> None:
         self._strategy = strategy
         self._warmth = Warmth()
         self._registry = KeyRegistry(strategy, share)
-        # How many leases are out.
+        # The number of leases that are out.
         self.in_flight = 0
 
     def __len__(self) -> int:
@@ -64,7 +64,6 @@ class KeyChooser:
 
     @property
     def hosts(self) -> Mapping[str, Host]:
-        """The hosts by their addresses."""
         return self._registry.hosts
 
     # Choosing
@@ -79,7 +78,7 @@ class KeyChooser:
         *,
         waits: bool,
     ) -> KeyState | None:
-        """A ready key: of the request's account if possible, else nearly always the first one in order."""
+        """A ready key: one of the request's account if possible, otherwise almost always the first in order."""
         if request.account is not None and (organization := self._account_apart(request.account)) is not None:
             state = self._in_account(organization, _Search(now, request, caches, exclude, avoid))
             if state is not None:
@@ -101,9 +100,9 @@ class KeyChooser:
         return state
 
     def _in_account(self, organization: Organization, search: _Search) -> KeyState | None:
-        """The key of a request's account to use; None where there is none, or where it is of less use than others."""
+        """The best key of a request's account; None if there is none, or if other keys are more useful."""
         own = self._strategy.candidates_of(organization, search.request, search.caches)
-        # Little headroom is no reason to look on: all its keys have the same.
+        # Low headroom is no reason to keep looking: all keys of the account share it.
         state = self._look_around(own, search, bearable=_HEADROOM)
         if state is None or not _is_in_trouble(state, search):
             return state
@@ -113,11 +112,11 @@ class KeyChooser:
         return state if other.host.is_suspect(search.request.limit_class, search.now) else None
 
     def _look_around(self, candidates: Iterable[KeyState], search: _Search, *, bearable: int = 0) -> KeyState | None:
-        """The ready key of which the least speaks against it; of equals, and of those that will do, the first one."""
+        """The ready key with the smallest penalty; the first one among equals, or the first with a bearable penalty."""
         now, request, caches, exclude, avoid = search
         chosen: KeyState | None = None
         least_penalty = math.inf
-        # Keys of one workspace and host are alike in nearly all that speaks against them.
+        # Keys of the same workspace and host have nearly the same penalty.
         penalized: set[tuple[int, int]] = set()
         for state in candidates:
             alike = id(state.workspace), id(state.host)
@@ -144,7 +143,7 @@ class KeyChooser:
         now: float,
         avoid: frozenset[str],
     ) -> int:
-        """How much speaks for looking at the next one as well; 0 is nothing."""
+        """How much speaks for looking further; 0 means that the key is fine."""
         penalty = 0
         if avoid and state.key.name in avoid:
             penalty += _AVOIDED
@@ -159,7 +158,7 @@ class KeyChooser:
         if request.limit_class in state.organization.awaited or (
             rate_limits.is_low and strategy.heeds_headroom and not any(cache.workspace is workspace for cache in caches)
         ):
-            # Others need what little there is more than a request that has a choice.
+            # Leave what little is left to requests that have no choice.
             penalty += _HEADROOM
         return penalty
 
@@ -168,9 +167,9 @@ class KeyChooser:
     def sticky_wait(
         self, now: float, request: LeaseRequest, *, exclude: frozenset[str] = NOBODY, avoid: frozenset[str] = NOBODY
     ) -> StickyWait | None:
-        """Where a request had better wait than go elsewhere; None where that does not pay.
+        """Where a request should wait instead of using another key; None if waiting does not pay.
 
-        For its account also one that has failed already, for a cache not.
+        A wait for its account also applies after a failure there, a wait for a cache does not.
         """
         caches = self._warmth.caches(request.prefix, now)
         if request.account is not None and (organization := self._account_apart(request.account)) is not None:
@@ -188,19 +187,19 @@ class KeyChooser:
         return sticky_wait is not None and sticky_wait.ready_at > now
 
     def _account_apart(self, account: Account) -> Organization | None:
-        """Whose keys can read what an account has signed; None where that is nobody here, or everybody."""
+        """The organization of an account; None if it has no keys here, or if all keys belong to it."""
         organization = self._registry.organization_of(account)
         return organization if organization is not None and len(organization.states) < len(self) else None
 
     def why_none(self, now: float, request: LeaseRequest, exclude: frozenset[str] = NOBODY) -> tuple[ErrorKind, float]:
-        """Why no key is ready, the most hopeful reason there is, and in how many seconds one is.
+        """Why no key is ready (the reason that will pass soonest), and in how many seconds one will be.
 
-        Infinity: when something happens, as when another request ends.
+        Infinity means that it depends on an event, such as the end of another request.
         """
         return most_hopeful(self._obstacles(now, request, exclude), now)
 
     def ready_at(self, now: float, request: LeaseRequest, exclude: frozenset[str] = NOBODY) -> float:
-        """The first moment at which a key is ready even if nothing happens until then; infinity if there is none."""
+        """The earliest time at which a key becomes ready without any event; infinity if there is none."""
         return min((until for _, until in self._obstacles(now, request, exclude)), default=math.inf)
 
     def _obstacles(self, now: float, request: LeaseRequest, exclude: frozenset[str]) -> Iterable[Obstacle]:
@@ -209,7 +208,7 @@ class KeyChooser:
         )
 
     def refuses(self, now: float, model: str) -> bool:
-        """Whether a key has refused a model lately, so that its requests wait for others only."""
+        """Whether a key has refused a model lately, so that requests for it can only use the others."""
         return any(
             (backoff := state.model_backoffs.get(model)) is not None and backoff.until > now
             for state in self._registry.states.values()
@@ -218,9 +217,9 @@ class KeyChooser:
 
 
 def _is_in_trouble(state: KeyState, search: _Search) -> bool:
-    """Whether a request had better go to another account's key on a host that is well, if there is one.
+    """Whether a request should rather use another account's key on a healthy host, if there is one.
 
-    Once its host has failed this very request, or where no stream begins, which may take long to notice.
+    True if the key's host has failed this request before, or if no stream begins there, which may take long to notice.
     """
     if state.host.is_silent(search.now):
         return True

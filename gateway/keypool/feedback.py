@@ -1,4 +1,4 @@
-"""What an attempt teaches, and about whom: `translators.errors` says who is to blame for what."""
+"""Applies the outcome of an attempt to the state it concerns; `translators.errors` says who is to blame."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,14 +11,14 @@ from gateway.keypool.lease_request import Outcome
 from translators.errors import Blame, ErrorKind
 from translators.usage import Usage
 
-# A 429 that names no time: a rate limit's bucket refills within seconds.
+# For a 429 without a time: rate limits refill within seconds.
 DEFAULT_COOLING_SECONDS: Final = 5.0
 
 
 def learn_failure(lease: Lease, outcome: Outcome, now: float, hosts: Mapping[str, Host]) -> None:
-    """Take in what an attempt that did not succeed says of its key, its organization, its limits or its host.
+    """Apply the failure of an attempt to its key, organization, limits or host.
 
-    `hosts` are all that there are, among them the one that was asked.
+    `hosts` are all hosts, including the one that was asked.
     """
     state = lease.state
     if outcome.kind is not None and outcome.blame is not Blame.NOBODY:
@@ -29,13 +29,13 @@ def learn_failure(lease: Lease, outcome: Outcome, now: float, hosts: Mapping[str
         _host_failed(lease, outcome.blame, now, hosts)
         return
     if lease.is_trial:
-        # Whatever else there is to say, its host has answered, or nothing was learned.
+        # In all other cases the host has answered, or nothing was learned about it.
         _trial_ended(lease, outcome)
     _blame(lease, outcome, now)
 
 
 def _blame(lease: Lease, outcome: Outcome, now: float) -> None:
-    """Take in a failure that is not its host's."""
+    """Apply a failure that the host is not to blame for."""
     state, request, told_seconds = lease.state, lease.request, outcome.retry_after_seconds
     seconds = told_seconds or 0.0
     match outcome.blame:
@@ -52,7 +52,7 @@ def _blame(lease: Lease, outcome: Outcome, now: float) -> None:
             forget_oldest(state.model_backoffs)
             state.model_backoffs.setdefault(request.model, Backoff()).refuse(now, 0.0)
         case Blame.KEY_LIMIT:
-            # Whose it is may have turned out, or changed, since the head came.
+            # The key's organization may have become known, or have changed, since the head arrived.
             rate_limits = state.organization.rate_limits(request.limit_class, request.model)
             cooling_seconds = DEFAULT_COOLING_SECONDS if told_seconds is None else told_seconds
             rate_limits.cool(now + min(cooling_seconds, LONGEST_TOLD_SECONDS))
@@ -61,7 +61,7 @@ def _blame(lease: Lease, outcome: Outcome, now: float) -> None:
 
 
 def learn_success(lease: Lease, usage: Usage | None, now: float) -> None:
-    """Take in that an answer has come to its end."""
+    """An answer is complete."""
     state, host, model = lease.state, lease.state.host, lease.request.model
     if usage is not None:
         lease.rate_limits.learn(lease.request.input_tokens, usage, now - lease.acquired_at)
@@ -99,10 +99,10 @@ def _host_failed(lease: Lease, blame: Blame, now: float, hosts: Mapping[str, Hos
     if request.blamed is not None and not has_blamed:
         request.blamed.append(breaker)
     if blame is Blame.SERVICE:
-        # It has answered.
+        # The host has answered.
         host.breaker.succeed(lease.acquired_at)
     elif lease.is_trial and (tried := host.classes.get(lease.request.limit_class)) is not None:
-        # What it was to show of its class it has not.
+        # The trial has shown nothing about its class of models.
         tried.end_trial(lease.acquired_at)
 
 

@@ -1,53 +1,52 @@
-"""What keys behind one address share: its network, and its trouble with a class of models."""
+"""What keys with the same address share: the network path, and failures of a class of models."""
 
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from gateway.keypool.breaker import Breaker
 
-# Callers choose the names of models, so what is kept under them is bounded.
+# Callers choose model names, so the number of entries per model is bounded.
 MAX_NOTED_MODELS: Final = 256
-# A host where streams begin late all at once is not asked first; thinking models send their answer's head at once, too.
+# If no stream begins for this long, others are preferred; thinking models send the head of their answer at once too.
 SILENCE_SECONDS: Final = 5.0
 
 T = TypeVar("T")
 
 
 def forget_oldest(notes: dict[str, T]) -> None:
-    """Make room for another note under a name that a caller may have chosen."""
+    """Make room for one more entry under a name that a caller may have chosen."""
     if len(notes) >= MAX_NOTED_MODELS:
         del notes[next(iter(notes))]
 
 
 @dataclass(slots=True)
 class Host:
-    """Keys behind one address share its network (`breaker`), and its trouble with a class of models (`classes`)."""
+    """The state of one address: its network (`breaker`), and its failures by class of models (`classes`)."""
 
     breaker: Breaker = field(default_factory=Breaker)
     classes: dict[str, Breaker] = field(default_factory=dict)
-    # Streams whose head has not come, and since when none has.
+    # The number of streams whose head has not arrived, and since when none has.
     awaited: int = 0
     silent_since: float = 0.0
     is_probed: bool = False
 
     def is_well(self, limit_class: str) -> bool:
-        """Whether no breaker stands open for a class of models."""
+        """Whether no breaker is open for a class of models."""
         breaker = self.classes.get(limit_class)
         return self.breaker.is_closed and (breaker is None or breaker.is_closed)
 
     def breaker_for(self, limit_class: str) -> Breaker:
-        """The breaker of a class of models."""
         if (found := self.classes.get(limit_class)) is None:
             forget_oldest(self.classes)
             found = self.classes[limit_class] = Breaker()
         return found
 
     def is_silent(self, now: float) -> bool:
-        """Whether none of its streams begins: who asks here may wait for very long."""
+        """Whether none of its streams begins: a request here may wait for a very long time."""
         return self.awaited > 0 and now - self.silent_since > SILENCE_SECONDS
 
     def is_suspect(self, limit_class: str, now: float) -> bool:
-        """Whether there are reasons to ask another host first."""
+        """Whether another host should be preferred."""
         if self.is_silent(now):
             return True
         if self.breaker.suspect_until > now:

@@ -1,4 +1,4 @@
-"""Which keys there are, and whose they turn out to be: what moves when they come, go, or are found to be kin."""
+"""The registered keys and their organizations, workspaces and hosts; updated on reload and when upstream tells more."""
 
 import itertools
 import math
@@ -16,9 +16,9 @@ _LONGEST_NAME: Final = 256
 
 
 class KeyRegistry:
-    """The keys with their organizations, workspaces and hosts; the strategy is told of every change.
+    """The keys with their organizations, workspaces and hosts; the strategy is notified of every change.
 
-    `share` is this process's part of every limit and ceiling.
+    `share` is this process's share of every limit and ceiling.
     """
 
     def __init__(self, strategy: Strategy, share: float) -> None:
@@ -28,24 +28,24 @@ class KeyRegistry:
         self.states: dict[str, KeyState] = {}
         self.organizations: dict[str, Organization] = {}
         self.hosts: dict[str, Host] = {}
-        # Keys that are no longer configured, as long as leases on them are out.
+        # Keys that are no longer configured but still have leases.
         self.leaving: set[KeyState] = set()
         self._workspaces: dict[str, Workspace] = {}
         self._by_mark: dict[bytes, KeyState] = {}
-        # The limit of a class that others are measured by.
+        # The reference limit of each class, by which limits are compared.
         self._measures: dict[str, float] = {}
-        # What the configuration calls them, to what upstream does.
+        # Maps names from the configuration to upstream's.
         self._known_as: dict[tuple[str, str], str] = {}
 
     def rank_by(self, strategy: Strategy, share: float) -> None:
-        """Go on with another strategy."""
+        """Switch to another strategy."""
         for state in self.states.values():
             self._strategy.remove(state)
             strategy.add(state)
         self._strategy, self._share = strategy, share
 
     def update(self, keys: Iterable[Key]) -> None:
-        """These are the keys from now on; of those that stay everything stays known."""
+        """Replace the set of keys; what is known of unchanged keys is kept."""
         wanted = {key.name: key for key in keys}
         for name, state in list(self.states.items()):
             if name not in wanted or _identity(wanted[name]) != _identity(state.key):
@@ -57,10 +57,10 @@ class KeyRegistry:
             else:
                 if known.key != key:
                     self._replace(known, key)
-                # The operator may have done something about it: that is looked at soon.
+                # The operator may have fixed the problem, so check again soon.
                 known.backoff.until = -math.inf
                 known.organization.backoff.until = known.workspace.backoff.until = -math.inf
-        # In the order of the configuration, as `weighted` and all reports have them.
+        # In the order of the configuration, which `weighted` and all reports use.
         self.states = {name: self.states[name] for name in wanted}
         told = (*self.leaving, *self.states.values())
         self._by_mark = {state.key.mark: state for state in told if state.key.mark}
@@ -70,14 +70,14 @@ class KeyRegistry:
         self.hosts = {name: host for name, host in self.hosts.items() if name in used}
 
     def organization_of(self, account: Account) -> Organization | None:
-        """Whose keys can read what an account has signed; None where that is nobody here."""
+        """The organization whose keys can verify what an account has signed; None if it has no keys here."""
         if account.organization and (found := self.organizations.get(account.organization)) is not None:
             return found
         state = self._by_mark.get(account.key)
         return None if state is None else state.organization
 
     def discover(self, state: KeyState, headers: Mapping[str, str]) -> None:
-        """Take in whose key it is, as its answer says."""
+        """Take the key's organization and workspace from the headers of its answer."""
         organization = headers.get(ORGANIZATION_HEADER)
         if organization and organization != state.organization.name:
             if len(organization) > _LONGEST_NAME:
@@ -88,25 +88,25 @@ class KeyRegistry:
         if workspace and len(workspace) > _LONGEST_NAME:
             workspace = None
         if workspace is None and organization and not (state.workspace.is_known or state.key.workspace):
-            # A default workspace has no name; its caches are the organization's.
+            # The default workspace has no name; its caches are the organization's.
             workspace = organization
         if workspace and workspace != state.workspace.name:
             self._found_workspace(state, workspace)
 
     def welcome_back(self, state: KeyState) -> None:
-        """A key was out for a while: it goes on with as many turns as the others have had."""
+        """A key returns after a pause: set its turns to those of the others."""
         self._catch_up(state)
         state.order.move(state)
 
     def learn_limit(self, organization: Organization, limit_class: str, limit: float | None) -> None:
-        """An answer has told how much an organization may use at all of a class of models."""
+        """An answer has told an organization's total limit for a class of models."""
         if limit is not None:
             forget_oldest(organization.limits)
             organization.limits[limit_class] = limit
             self.weigh(organization)
 
     def weigh(self, organization: Organization) -> None:
-        """Give the workspaces of an organization their parts of what its limits are next to others'."""
+        """Divide the capacity of an organization, relative to others, among its workspaces."""
         states = organization.states.values()
         size = self._size(organization.limits)
         capacities: dict[Workspace, float] = {}
@@ -129,9 +129,9 @@ class KeyRegistry:
         self._enter(state)
 
     def _replace(self, state: KeyState, key: Key) -> None:
-        """A key has another weight, ceiling or priority."""
+        """Apply a changed weight, ceiling or priority."""
         self._leave(state)
-        # A turn is worth more for a smaller weight.
+        # A turn counts for more if the weight is smaller.
         state.turns *= key.weight / state.key.weight
         state.key = key
         state.ceiling = self._ceiling(key)
@@ -169,14 +169,14 @@ class KeyRegistry:
         self._strategy.add(state)
 
     def _part(self, state: KeyState) -> None:
-        """Take a key out of its workspace."""
+        """Remove a key from its workspace."""
         workspace = state.workspace
         del workspace.states[state.place]
         workspace.weight -= state.key.weight
         self._strategy.remove(state)
 
     def _catch_up(self, state: KeyState) -> None:
-        """Whoever comes, or comes back, does not make up for the turns of others."""
+        """A key that is new or returns must not make up for turns that it missed."""
         others = (other.turns / other.key.weight for other in self.states.values() if other is not state)
         state.turns = max(state.turns, min(others, default=0.0) * state.key.weight)
 
@@ -187,9 +187,9 @@ class KeyRegistry:
         return max(1.0, round(key.max_concurrency * self._share, 6))
 
     def _size(self, limits: Mapping[str, float]) -> float:
-        """How large limits are, by class, next to those of others."""
+        """The size of limits relative to other organizations' limits for the same class."""
         for limit_class, limit in limits.items():
-            # What the first one had is the measure: a measure that changes would move all homes.
+            # The first limit is the reference: a reference that changed would move the homes of all prefixes.
             if len(self._measures) < MAX_NOTED_MODELS:
                 self._measures.setdefault(limit_class, limit)
         ratios = [limit / self._measures[name] for name, limit in limits.items() if name in self._measures]
@@ -201,7 +201,7 @@ class KeyRegistry:
         old = state.organization
         new = self.organizations.get(name)
         if new is None and not old.is_known:
-            # All that was put beside it by the configuration is the same organization.
+            # All keys that the configuration places there belong to the same organization.
             del self.organizations[old.name]
             self._known_as["organization", old.name] = name
             old.name, old.is_known = name, True

@@ -1,15 +1,15 @@
-"""The queue: requests for which no key is ready, bounded, fair between callers, oldest first within one.
+"""The queue of requests for which no key is ready: bounded, fair between callers, first in first out per caller.
 
-Requests for different classes of models do not wait for one another. In front of a class stands one request of each
-caller, and they are served in turn; where the first of them has to wait for limits the others wait with it, so that a
-large request is not overtaken by small ones for ever. Only who waits for certain keys, since others refuse its model or
-itself, lets those pass who may use the rest, also of its own caller.
+Requests for different classes of models do not wait for one another. Within a class callers are served in turn, each
+with its oldest request. If the first of these has to wait for limits, all others wait too, so that small requests
+cannot overtake a large one forever. Only a request that is restricted to certain keys (the others refuse its model, or
+are excluded) lets requests pass that can use the other keys, including those of its own caller.
 
-Whoever waits for a workspace that has its prompt in a cache, or for an account that has signed what it holds, stands in
-a queue of its own, before that place: what is cheap there would cost others their room elsewhere. The queues of a class
-are served in turn, each the more often the more callers stand in it; and once those who go anywhere have been passed by
-too many, nobody passes them any more. Who has waited for its cache for long enough goes anywhere when its turn comes;
-who has waited for its account stands with those who go anywhere from then on.
+A request that waits for a workspace with its prompt in the cache, or for the account that signed its history, is put
+into a separate queue for that place: serving it elsewhere would cost other requests their limits. The queues of a class
+are served in turn, in proportion to their numbers of callers. When the unrestricted requests have been passed too
+often, nothing passes them any more. A request whose wait for a cache has lasted long enough may use any key when its
+turn comes; one whose wait for an account has lasted long enough moves to the unrestricted queue.
 """
 
 import math
@@ -25,21 +25,21 @@ from gateway.keypool.pool import KeyPool
 from gateway.keypool.sticky_waits import StickyWait
 
 W = TypeVar("W", bound=Hashable)
-# A model, keys that are excluded, and who has opened a breaker: at most one for each of these.
+# A model, excluded keys, and the request that has opened a breaker: at most one request is kept for each combination.
 _Needs: TypeAlias = tuple[str, frozenset[str], int]
 _NOBODY: Final[frozenset[str]] = frozenset()
 _ANYWHERE: Final = ""
-# So many requests with a warm cache may come and go at once while somebody waits to go anywhere.
+# The maximum number of requests with a warm cache that may be served at once while unrestricted requests wait.
 _MOST_PASSES: Final = 20
-# So many rounds of its callers may a queue be ahead of those who go anywhere.
+# The maximum number of rounds that another queue may be ahead of the unrestricted one.
 _MOST_ROUNDS: Final = 4.0
-# Queues before places are many, and wait for moments that are known: not every event is worth a look at all of them.
+# There may be many queues for single places, and they wait for known times: do not check all of them on every event.
 _LOOK_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True)
 class _Ticket:
-    """What somebody waits for, where, and until when there only."""
+    """What a request waits for, where, and until when it waits for that place only."""
 
     request: LeaseRequest
     exclude: frozenset[str]
@@ -50,39 +50,39 @@ class _Ticket:
 
 @dataclass(slots=True)
 class _Lane(Generic[W]):
-    """Those who wait for one class of models in one place, by caller; `not_before` is when it pays to look again."""
+    """The requests for one class of models in one place, by caller; `not_before` is when the next check is due."""
 
     callers: "OrderedDict[str, OrderedDict[W, _Ticket]]" = field(default_factory=OrderedDict)
-    # Whose keys they wait for, where it is an account.
+    # The organization whose keys they wait for, if they wait for an account.
     organization: Organization | None = None
-    # When the first of them gives up waiting for an account, or before.
+    # A lower bound for when the first of them stops waiting for its account.
     stays_until: float = math.inf
     not_before: float = -math.inf
     looked_at: float = -math.inf
     version: int = -1
     own_version: int = -1
-    # How often each of its callers was served, on average, since there is a queue.
+    # How many requests per caller were served, on average, since the queue exists.
     rounds: float = 0.0
-    # How many with a warm cache were served at once since the last of these was.
+    # How many requests with a warm cache were served at once since the last request from this queue.
     passes: int = 0
-    # Whether all who stand in it could use none of the keys that were ready when they were looked at.
+    # Whether none of the waiting requests could use any key that was ready at the last check.
     lets_pass: bool = False
 
     @property
     def has_own_change(self) -> bool:
-        """Whether something has happened to the very keys that they wait for."""
+        """Whether something has changed for the keys that they wait for."""
         return self.organization is not None and self.organization.version != self.own_version
 
 
 class LeaseQueue(Generic[W]):
-    """Who waits, and who is next."""
+    """The waiting requests, and which of them is next."""
 
     def __init__(self, pool: KeyPool, size: int) -> None:
         self._pool = pool
         self.size = size
         # By class of models and place.
         self._lanes: dict[str, dict[str, _Lane[W]]] = {}
-        # Everybody who waits, and where.
+        # Every waiting request, with what it waits for.
         self.waiters: dict[W, _Ticket] = {}
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class LeaseQueue(Generic[W]):
 
     @property
     def waiting(self) -> dict[str, dict[str, int]]:
-        """How many wait for each class of models, by caller."""
+        """The number of waiting requests for each class of models, by caller."""
         counts: dict[str, dict[str, int]] = {}
         for ticket in self.waiters.values():
             callers = counts.setdefault(ticket.request.limit_class, {})
@@ -98,7 +98,7 @@ class LeaseQueue(Generic[W]):
         return counts
 
     def has_queue(self, request: LeaseRequest, sticky_wait: StickyWait | None = None) -> bool:
-        """Whether others who came before are to be served before; `sticky_wait` is where a request would wait."""
+        """Whether earlier requests have to be served first; `sticky_wait` is where the request would wait."""
         lanes = self._lanes.get(request.limit_class)
         if lanes is None:
             return False
@@ -110,7 +110,7 @@ class LeaseQueue(Generic[W]):
     def acquire(
         self, now: float, request: LeaseRequest, *, exclude: frozenset[str] = _NOBODY, avoid: frozenset[str] = _NOBODY
     ) -> Lease | None:
-        """A lease at once; None where no key is ready, others have waited longer, or it pays to wait in one place."""
+        """A lease at once; None if no key is ready, if others have waited longer, or if waiting in one place pays."""
         if request.limit_class not in self._lanes:
             return self._pool.acquire(now, request, exclude=exclude, avoid=avoid, waits=True)
         sticky_wait = self._pool.sticky_wait(now, request, exclude=exclude, avoid=avoid)
@@ -118,7 +118,7 @@ class LeaseQueue(Generic[W]):
             return None
         lease = self._pool.acquire(now, request, exclude=exclude, avoid=avoid)
         if lease is not None and sticky_wait is not None and (anywhere := self._anywhere(request)) is not None:
-            # Its cache is warm, or its account ready: it is served although others wait.
+            # Its cache is warm, or its account ready: serve it although others wait.
             anywhere.passes += 1
         return lease
 
@@ -126,7 +126,7 @@ class LeaseQueue(Generic[W]):
         return self._lanes.get(request.limit_class, {}).get(_ANYWHERE)
 
     def _lets_pass(self, lane: _Lane[W]) -> bool:
-        """Whether what is ready now is of no use to anybody in one queue."""
+        """Whether no request in this queue can use the keys that are ready now."""
         return lane.lets_pass and lane.version == self._pool.version
 
     def join(
@@ -138,7 +138,7 @@ class LeaseQueue(Generic[W]):
         avoid: frozenset[str] = _NOBODY,
         sticky_wait: StickyWait | None = None,
     ) -> bool:
-        """Wait, if there is room; before one place for as long as `sticky_wait` says."""
+        """Join the queue, if there is room; wait for one place only as long as `sticky_wait` says."""
         if len(self) >= self.size:
             return False
         ticket = _Ticket(request, exclude, avoid, math.inf if sticky_wait is None else sticky_wait.until)
@@ -149,7 +149,7 @@ class LeaseQueue(Generic[W]):
         request, place = ticket.request, _ANYWHERE if sticky_wait is None else sticky_wait.place
         lanes = self._lanes.setdefault(request.limit_class, {})
         if (lane := lanes.get(place)) is None:
-            # Who comes later does not make up for what others had.
+            # A new queue must not make up for what others had before.
             rounds = min((other.rounds for other in lanes.values()), default=0.0)
             organization = None if sticky_wait is None else sticky_wait.organization
             lane = lanes[place] = _Lane(organization=organization, rounds=rounds)
@@ -163,7 +163,7 @@ class LeaseQueue(Generic[W]):
         lane.lets_pass = False
 
     def leave(self, waiter: W) -> None:
-        """Go away; whoever does not wait may do that as well."""
+        """Leave the queue; has no effect if the waiter is not in it."""
         if (ticket := self.waiters.pop(waiter, None)) is not None:
             self._remove(waiter, ticket.request, ticket.place)
 
@@ -182,11 +182,11 @@ class LeaseQueue(Generic[W]):
             del lanes[place]
         if not lanes:
             del self._lanes[request.limit_class]
-        # Those behind may need less.
+        # The requests behind it may need less.
         lane.not_before = -math.inf
 
     def _move_on(self, lanes: dict[str, _Lane[W]], now: float) -> bool:
-        """Whoever has waited for its account for long enough goes anywhere; whether there was anybody."""
+        """Let requests whose wait for an account has lasted long enough use any key; whether there were any."""
         has_moved = False
         for lane in [lane for lane in lanes.values() if lane.stays_until <= now]:
             standing = [item for tickets in lane.callers.values() for item in tickets.items()]
@@ -201,7 +201,7 @@ class LeaseQueue(Generic[W]):
         return has_moved
 
     def serve(self, now: float) -> list[tuple[W, Lease]]:
-        """Those whose turn has come, each with a lease; they have left the queue."""
+        """The requests whose turn has come, each with a lease; they leave the queue."""
         served: list[tuple[W, Lease]] = []
         for lanes in list(self._lanes.values()):
             self._move_on(lanes, now)
@@ -219,7 +219,7 @@ class LeaseQueue(Generic[W]):
                 due.remove(lane)
 
     def wake_at(self) -> float:
-        """When it pays to call `serve` again although nothing has happened; infinity if it does not."""
+        """When to call `serve` again if nothing happens before; infinity if there is no need."""
         return min((lane.not_before for lane in self._all()), default=math.inf)
 
     def _all(self) -> Iterator[_Lane[W]]:
@@ -232,18 +232,18 @@ class LeaseQueue(Generic[W]):
         if lane.version == self._pool.version:
             return False
         if is_home and now - lane.looked_at < _LOOK_SECONDS and not lane.has_own_change:
-            # Nothing more may happen: it is looked at a little later, whatever comes.
+            # Even if nothing else happens, check again a little later.
             lane.not_before = min(lane.not_before, lane.looked_at + _LOOK_SECONDS)
             return False
         return True
 
     def _serve(self, lane: _Lane[W], anywhere: _Lane[W] | None, now: float, served: list[tuple[W, Lease]]) -> bool:
-        """Serve one of those who stand in one queue, if there is one who can be served."""
+        """Serve one request of this queue, if one can be served."""
         if lane is not anywhere and anywhere is not None and self._is_ahead(lane, anywhere):
             self._looked(lane, now, anywhere.not_before)
             return False
         not_before = math.inf
-        # Who waits for certain keys or for its model only: others can be of use to those behind it, but for its like.
+        # Requests restricted to certain keys, or by their model: later requests with other needs may pass them.
         stuck: set[_Needs] = set()
         for caller, waiter, ticket in _heads(lane, stuck):
             moment = None if lane is anywhere else self._stays(ticket, now)
@@ -253,7 +253,7 @@ class LeaseQueue(Generic[W]):
                     return True
                 moment = self._pool.ready_at(now, ticket.request, ticket.exclude)
                 if lane.organization is not None:
-                    # It waits in vain, or has done so for too long.
+                    # The wait is futile, or has lasted long enough.
                     ticket.stays_until = lane.stays_until = now
             not_before = min(not_before, moment)
             request = ticket.request
@@ -267,12 +267,12 @@ class LeaseQueue(Generic[W]):
         return False
 
     def _is_ahead(self, lane: _Lane[W], anywhere: _Lane[W]) -> bool:
-        """Whether a queue has had so much that those who go anywhere come first."""
+        """Whether a queue has been served so often that the unrestricted requests come first."""
         is_far = lane.rounds - anywhere.rounds > _MOST_ROUNDS
         return is_far and bool(anywhere.callers) and not self._lets_pass(anywhere)
 
     def _stays(self, ticket: _Ticket, now: float) -> float | None:
-        """When to look again at one who waits in one place; None if it is ready there, or need not wait any more."""
+        """When to check a request again that waits in one place; None if a key is ready there, or it need not wait."""
         if now >= ticket.stays_until:
             return None
         sticky_wait = self._pool.sticky_wait(now, ticket.request, exclude=ticket.exclude, avoid=ticket.avoid)
@@ -303,14 +303,14 @@ class LeaseQueue(Generic[W]):
 
 
 def _heads(lane: _Lane[W], stuck: set[_Needs]) -> Iterator[tuple[str, W, _Ticket]]:
-    """The first of each caller, and as long as these are stuck those behind them that are not like them."""
+    """The oldest request of each caller; behind requests that are stuck, those with other needs."""
     for caller, tickets in lane.callers.items():
         while (head := next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)) is not None:
             yield caller, *head
 
 
 def _needs(ticket: _Ticket) -> _Needs:
-    """What keeps a request from some of the keys."""
+    """What keeps a request from using some of the keys."""
     request = ticket.request
     return request.model, ticket.exclude, id(request.blamed) if request.waits_for_others else 0
 
@@ -320,5 +320,5 @@ def _rounds(lane: _Lane[W]) -> float:
 
 
 def _passes(anywhere: _Lane[W]) -> bool:
-    """Whether those with a warm cache may still pass."""
+    """Whether requests with a warm cache may still pass the others."""
     return anywhere.passes < _MOST_PASSES

@@ -1,4 +1,4 @@
-"""What a request asks of the pool, what it is given, and what became of it."""
+"""The values exchanged with the pool: keys, requests for a lease, and outcomes."""
 
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Final, NamedTuple
@@ -11,10 +11,10 @@ from translators.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of the pool, known by its name; `host` tells which keys share a network fate.
+    """A key of the pool, identified by its name; keys with the same `host` share its network failures.
 
-    `organization` and `workspace` are what the operator knows; upstream's answers know better. `mark` tells one secret
-    of the same name from the next: what was said of one holds for no other.
+    `organization` and `workspace` are the operator's; upstream's answers take precedence. `mark` identifies the secret:
+    what was learned with one secret does not apply to another one under the same name.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Key:
 
 
 class Account(NamedTuple):
-    """Whose key it is: the organization's id ("": not told yet), and the mark of a key of it (b"" for none)."""
+    """The owner of a key: the organization's id ("" if not known yet), and the mark of a key of it (b"" for none)."""
 
     organization: str
     key: bytes
@@ -36,12 +36,12 @@ class Account(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class LeaseRequest:
-    """What a request needs: a model, room for about so many tokens of prompt, and if possible a cache that has it.
+    """What a request needs: a model, about `input_tokens` tokens of limits, and preferably a warm cache.
 
-    `prefix` is the same for all requests that begin alike (model, tools, system prompt, first turn), None where that
-    is not known. `streams` says that its answer begins at once, however long it takes. `account` is the one that has
-    signed what the request holds: with another it is worth less. `blamed` is shared by all that one request asks for:
-    the breakers that its failures have counted with.
+    `prefix` is the same for all requests that begin alike (model, tools, system prompt, first turn), None if it is not
+    known. `streams` says that the head of the answer arrives at once, however long the answer takes. `account` is the
+    one that has signed parts of the request: another one cannot use these. `blamed` is shared by all attempts of a
+    request: the breakers with which its failures were counted.
     """
 
     model: str
@@ -59,19 +59,19 @@ class LeaseRequest:
 
     @property
     def waits_for_others(self) -> bool:
-        """Whether its own failures have opened a breaker: others are to show when that is well again."""
+        """Whether its own failures have opened a breaker, so that other requests have to try first."""
         blamed = self.blamed
         return bool(blamed) and any(breaker.opened_by is blamed for breaker in blamed or ())
 
     def has_blamed(self, breaker: Breaker) -> bool:
-        """Whether an earlier attempt of the same request has counted as a failure there."""
+        """Whether an earlier attempt of the same request was counted as a failure there."""
         return bool(self.blamed) and breaker in (self.blamed or ())
 
 
 class Outcome(NamedTuple):
-    """What an attempt teaches: who is to blame and for how long, or what it has used.
+    """The outcome of an attempt: who is to blame and for how long, or what it has used.
 
-    An attempt that its caller abandoned teaches nothing: it is no success, and nobody is to blame.
+    An attempt that its caller abandoned is neither a success nor anybody's fault.
     """
 
     blame: Blame = Blame.NOBODY
@@ -82,12 +82,11 @@ class Outcome(NamedTuple):
 
     @classmethod
     def of(cls, failure: Failure, usage: Usage | None = None) -> "Outcome":
-        """The lesson of a failure."""
         return cls(failure.rule.blame, failure.retry_after_seconds, kind=failure.kind, usage=usage)
 
     @classmethod
     def success(cls, usage: Usage | None = None) -> "Outcome":
-        """An answer to its end."""
+        """A complete answer."""
         return cls(is_success=True, usage=usage)
 
 

@@ -1,4 +1,4 @@
-"""What stands in the way of a key's serving, and until when."""
+"""What keeps a key from serving a request, and until when."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,10 +10,10 @@ from gateway.keypool.rate_limits import RateLimits
 from gateway.keypool.warmth import Cache, uncached
 from translators.errors import ErrorKind
 
-# A moment of infinity is when something happens, as when another request ends.
+# Infinity means until some event, such as the end of another request.
 Obstacle: TypeAlias = tuple[ErrorKind, float]
 
-# What to tell where there are several reasons: what passes soonest by itself, first.
+# Which of several reasons to report: the one that passes soonest without intervention.
 _HOPEFUL_FIRST: Final = (
     ErrorKind.RATE_LIMITED,
     ErrorKind.OVERLOADED,
@@ -30,7 +30,7 @@ PASSING: Final = _HOPEFUL_FIRST[:3]
 def obstacle(
     state: KeyState, rate_limits: RateLimits, request: LeaseRequest, caches: Sequence[Cache], now: float
 ) -> Obstacle | None:
-    """What keeps a key from serving, and until when; None if it is ready. `rate_limits` holds its limits."""
+    """What keeps a key from serving, and until when; None if it is ready. `rate_limits` are its organization's."""
     if state.is_rejected:
         return ErrorKind.KEY_REJECTED, math.inf
     organization, host = state.organization, state.host
@@ -60,7 +60,7 @@ def obstacle(
 def obstacles(
     states: Iterable[KeyState], request: LeaseRequest, caches: Sequence[Cache], now: float, exclude: frozenset[str]
 ) -> Iterator[Obstacle]:
-    """What keeps each key that is not excluded, with the limits that come after it; a ready one is ready `now`."""
+    """The obstacle of each key that is not excluded, including rate limits; a ready key yields `now`."""
     for state in states:
         if state.key.name not in exclude:
             rate_limits = state.organization.rate_limits(request.limit_class, request.model)
@@ -71,7 +71,7 @@ def obstacles(
 
 
 def most_hopeful(found: Iterable[Obstacle], now: float) -> Obstacle:
-    """The reason to tell of several keys' reasons, and in how many seconds one of the keys is ready."""
+    """The reason to report, and in how many seconds one of the keys is ready."""
     soonest: dict[ErrorKind, float] = {}
     is_busy = False
     for kind, until in found:

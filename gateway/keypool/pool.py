@@ -1,8 +1,8 @@
-"""The pool: gives out leases, and learns from what becomes of them.
+"""The pool: gives out leases, and learns from their outcomes.
 
 Each fact is kept where it belongs: limits with the organization and class of models, caches with the workspace,
-refusals and concurrency with the key, network trouble with the host. All moments are seconds of one monotonic clock,
-handed in.
+refusals and concurrency with the key, network failures with the host. All times are seconds of one monotonic clock,
+passed as arguments.
 """
 
 import math
@@ -21,34 +21,34 @@ from gateway.keypool.strategies import StrategyName, strategy_of
 from gateway.keypool.warmth import Cache, uncached
 from translators.errors import ErrorKind
 
-# After a probe that has shown nothing.
+# After an inconclusive probe.
 PROBE_AGAIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """What the operator decided; `share` is this process's part of every limit and ceiling."""
+    """The operator's settings; `share` is this process's share of every limit and ceiling."""
 
     strategy: StrategyName = "affinity"
     share: float = 1.0
 
 
 class KeyPool(KeyChooser):
-    """All keys, and what is known of them and around them: gives out leases, and learns from what becomes of them."""
+    """All keys and their state: gives out leases, and learns from their outcomes."""
 
     def __init__(self, keys: Iterable[Key], settings: PoolSettings = PoolSettings()) -> None:
         super().__init__(strategy_of(settings.strategy), settings.share)
         self.settings = settings
-        # Grows when something may have made a key ready before the time that was foreseen.
+        # Incremented when a key may be ready earlier than predicted.
         self.version = 0
         self.update(keys)
 
     # Keys come and go
 
     def update(self, keys: Iterable[Key], settings: PoolSettings | None = None) -> None:
-        """These are the keys from now on, and the settings; of keys that stay everything stays known.
+        """Replace the set of keys, and the settings; what is known of unchanged keys is kept.
 
-        Those that leave keep their leases. A key with another secret or host, or that belongs elsewhere, is a new one.
+        Removed keys keep their leases. A key with another secret, host, organization or workspace counts as a new one.
         """
         if settings is not None and settings != self.settings:
             self.settings = settings
@@ -68,32 +68,32 @@ class KeyPool(KeyChooser):
         avoid: frozenset[str] = NOBODY,
         waits: bool = False,
     ) -> Lease | None:
-        """A lease on a ready key that is not excluded, or None; avoided keys only where there is no other.
+        """A lease on a ready key that is not excluded, or None; avoided keys are used only if there is no other.
 
-        Of the keys that can serve those of the request's account come first. Who `waits` gets none where it had better
-        wait a little for one place (see `sticky_wait`).
+        Keys of the request's account are preferred. With `waits`, the result is also None if the request should rather
+        wait for one place (see `sticky_wait`).
         """
         caches = self._warmth.caches(request.prefix, now)
         state = self._choose(now, request, caches, exclude, avoid, waits=waits)
         return None if state is None else self._lease(state, request, caches, now)
 
     def cool(self, limit_class: str, until: float) -> None:
-        """Upstream does not want to be asked for a class of models before a moment, with whatever key."""
+        """Upstream must not be asked for a class of models before `until`, with any key."""
         for organization in self._registry.organizations.values():
             organization.rate_limits(limit_class, limit_class).cool(until)
 
     def account_of(self, lease: Lease) -> Account:
-        """The account that a lease's key belongs to, as far as is known now."""
+        """The account that a lease's key belongs to, as far as it is known."""
         organization = lease.state.organization
         return Account(organization.name if organization.is_known else "", lease.key.mark)
 
     def workspace_of(self, lease: Lease) -> str:
-        """The workspace that a lease's key belongs to, "" where nobody has told yet."""
+        """The workspace that a lease's key belongs to, "" if it is not known."""
         workspace = lease.state.workspace.current()
         return workspace.name if workspace.is_known else ""
 
     def elsewhere(self, account: Account, workspace: str) -> frozenset[str]:
-        """The keys that do not reach what a key of that account has left in a workspace ("": not told)."""
+        """The keys that do not reach what a key of that account has stored in a workspace ("" if that is not known)."""
         return frozenset(
             name
             for name, state in self._registry.states.items()
@@ -102,7 +102,7 @@ class KeyPool(KeyChooser):
         )
 
     def is_of(self, lease: Lease, account: Account) -> bool:
-        """Whether what that account has signed is valid with a lease's key, as far as is known now."""
+        """Whether a lease's key can verify what that account has signed, as far as is known."""
         organization = lease.state.organization
         if account.key and account.key == lease.key.mark:
             return True
@@ -135,7 +135,7 @@ class KeyPool(KeyChooser):
         return lease
 
     def answered(self, lease: Lease, headers: Mapping[str, str], now: float, *, status: int = 200) -> None:
-        """An answer's head has come, whatever its status; header names are lower case."""
+        """The head of an answer has arrived, with any status; header names are lower case."""
         state, request = lease.state, lease.request
         lease.is_answered = True
         is_good = status == 200
@@ -152,7 +152,7 @@ class KeyPool(KeyChooser):
         if rate_limits.told_for != request.model and rate_limits.differs_for(request.model, headers):
             rate_limits = organization.split(request.model, rate_limits.cooling_until)
         if rate_limits is not lease.rate_limits:
-            # It was reserved of limits that turn out not to be those it counts against.
+            # The reservation was made on limits that turn out not to be the ones it counts against.
             lease.rate_limits.never_sent(lease.input_tokens)
             lease.rate_limits.give_back(lease.output_tokens)
             lease.rate_limits, lease.output_mark = rate_limits, 0.0
@@ -165,7 +165,7 @@ class KeyPool(KeyChooser):
         organization.version += 1
 
     def release(self, lease: Lease, outcome: Outcome, now: float) -> None:
-        """Give a lease back, with what became of it."""
+        """Return a lease, with its outcome."""
         state, usage = lease.state, outcome.usage
         workspace = lease.workspace if lease.workspace.merged_into is None else lease.workspace.current()
         self.in_flight -= 1
@@ -189,14 +189,14 @@ class KeyPool(KeyChooser):
         state.organization.version += 1
 
     def _has_changed(self, state: KeyState) -> None:
-        """A key may have become ready before the time that was foreseen."""
+        """A key may be ready earlier than predicted."""
         self.version += 1
         state.organization.version += 1
 
     # Probes
 
     def strangers(self) -> list[str]:
-        """The keys of which nobody has told whose they are, each once; a single key has nobody to be kin to."""
+        """The keys whose organization is unknown, each returned once; not needed if there is only one key."""
         states = self._registry.states.values()
         found = [state for state in states if not (state.organization.is_known or state.is_introduced)]
         if len(states) < 2:
@@ -206,13 +206,13 @@ class KeyPool(KeyChooser):
         return [state.key.name for state in found]
 
     def introduced(self, name: str, headers: Mapping[str, str]) -> None:
-        """An answer that counts against no limit has told whose a key is."""
+        """An answer that counts against no limit has told the organization of a key."""
         if (state := self._registry.states.get(name)) is not None:
             self._registry.discover(state, headers)
             self._has_changed(state)
 
     def due_probes(self, now: float) -> list[str]:
-        """The rejected and the doubted keys that it is time to look at; each is given once, until `probed` is told."""
+        """The rejected and doubted keys that are due for a probe; each is returned once, until `probed` is called."""
         due = [
             state
             for state in self._registry.states.values()
@@ -224,7 +224,7 @@ class KeyPool(KeyChooser):
         return [state.key.name for state in found]
 
     def down_hosts(self) -> list[tuple[Host, str]]:
-        """The hosts that are left alone, each with a key to ask it with; each once, until `host_probed` is told."""
+        """The hosts with an open breaker, each with a key for the probe; each once, until `host_probed` is called."""
         down = {id(host) for host in self.hosts.values() if not (host.breaker.is_closed or host.is_probed)}
         found: list[tuple[Host, str]] = []
         for state in self._registry.states.values() if down else ():
@@ -235,17 +235,17 @@ class KeyPool(KeyChooser):
         return found
 
     def host_probed(self, host: Host, *, is_well: bool, now: float) -> None:
-        """What the probe of a host has shown."""
+        """Apply the result of a host's probe."""
         host.is_probed = False
         if is_well and not host.breaker.is_closed:
             host.breaker.shown_well(now)
             self.version += 1
 
     def probed(self, name: str, *, is_well: bool | None, now: float) -> None:
-        """What a probe has shown; None is nothing, as when upstream could not be reached.
+        """Apply the result of a probe; None means inconclusive, for example because upstream could not be reached.
 
-        A rejected key that is well again is on trial, until a request of a caller succeeds. A doubted one that is
-        refused is rejected, unless it has answered a moment ago.
+        A rejected key that works again is on trial until a caller's request succeeds. A doubted key that is refused is
+        rejected, unless it has answered a moment ago.
         """
         state = self._registry.states.get(name)
         if state is None:
@@ -275,7 +275,7 @@ class KeyPool(KeyChooser):
 
 
 def _trial_went_well(lease: Lease) -> None:
-    """An answer has begun: what was on trial with it is well, and others need not wait for its end."""
+    """An answer has begun: end the trials of this lease successfully, without waiting for the end of the answer."""
     state = lease.state
     state.organization.backoff.end_trial(lease.acquired_at, is_well=True)
     state.workspace.backoff.end_trial(lease.acquired_at, is_well=True)
@@ -286,7 +286,7 @@ def _trial_went_well(lease: Lease) -> None:
 
 
 def _pass(breaker: Breaker, request: LeaseRequest, now: float) -> bool:
-    """Let an attempt through something that has failed lately; whether it is a trial."""
+    """Let an attempt pass a breaker that may not be closed; whether it is a trial."""
     if not request.has_blamed(breaker):
         breaker.attempts += 1
     if breaker.is_closed:

@@ -1,9 +1,9 @@
-"""The rate limits of one organization and class of models: buckets that upstream's answers tell of.
+"""The rate limits of one organization and class of models: buckets filled in from upstream's answers.
 
-Between two answers a bucket is taken to refill steadily. What is in flight and not yet in upstream's figures is
-reserved, and settled when the answer tells more, so that a bucket that is nearly empty makes requests wait a little
-rather than be refused. What no answer confirms is given back. Output is counted as upstream counts it, as it comes:
-what has refilled meanwhile makes up for a long answer. Of several processes each has its share of what upstream says.
+Between two answers a bucket is assumed to refill steadily. Requests in flight that upstream's figures do not include
+yet are reserved, and settled when the answer tells more: so a nearly empty bucket makes requests wait a little instead
+of being refused. Reservations that no answer confirms are given back. Output is counted as upstream counts it, while
+it is produced: the refill during a long answer offsets its use. Each of several processes uses its share of the limits.
 """
 
 import math
@@ -16,11 +16,11 @@ from gateway.keypool.bucket import MARGIN, PERIOD_SECONDS, Bucket
 from translators.moments import http_moment, iso_moment
 from translators.usage import Usage
 
-# Upstream tells moments in whole seconds, both of the answer and of the reset.
+# Upstream reports times in whole seconds, both of the answer and of the reset.
 _RESOLUTION_SECONDS: Final = 1.0
-# A capacity does not change from one answer to the next, so it is worked out once in this time.
+# A capacity does not change between answers, so it is computed at most once in this time.
 _MEASURE_SECONDS: Final = 1.0
-# What an answer is taken to need before any was seen, and how fast this follows what is seen.
+# The assumed output of an answer before any was seen, and how fast the estimate follows observed output.
 _FIRST_OUTPUT_TOKENS: Final = 400.0
 _FIRST_ANSWER_SECONDS: Final = 10.0
 _LEARNING: Final = 0.05
@@ -29,7 +29,7 @@ _LONGEST_MOMENTS: Final = 200
 _MIN_RATIO, _MAX_RATIO = 0.25, 4.0
 
 
-# The names of the headers that tell of one bucket: its limit, what remains, and when it is full again.
+# The headers of one bucket: limit, remaining, reset.
 _Names: TypeAlias = tuple[str, str, str]
 
 
@@ -45,7 +45,7 @@ _TOKENS: Final = _names("tokens")
 
 
 class Reservation:
-    """What one request has set aside of rate limits: input until its answer's head comes, output until its end."""
+    """A request's reservation: input until the head of its answer arrives, output until the answer ends."""
 
     __slots__ = ("acquired_at", "answered_at", "input_tokens", "output_mark", "output_tokens")
 
@@ -54,48 +54,48 @@ class Reservation:
         self.answered_at = acquired_at
         self.input_tokens = 0
         self.output_tokens = 0
-        # How much refill the bucket of output had lost when the reservation was made.
+        # The output bucket's overflow at the time of the reservation.
         self.output_mark = 0.0
 
 
 @dataclass(slots=True, eq=False)
 class RateLimits:
-    """The buckets of one organization and class of models, as far as upstream has told of them."""
+    """The buckets of one organization and class of models, as far as upstream has reported them."""
 
     share: float
     requests: Bucket | None = None
     input: Bucket | None = None
     output: Bucket | None = None
-    # Input and output together, where upstream does not tell them apart.
+    # Input and output together, if upstream does not report them separately.
     tokens: Bucket | None = None
-    # What a minute allows, of the bucket that tells most about the size of it all.
+    # The limit per minute of the bucket that best represents the total size.
     limit: float | None = None
-    # Whether one of the buckets was nearly empty when it was last looked at.
+    # Whether one of the buckets was low at the last check.
     is_low: bool = False
-    # The moment before which upstream does not want to be asked.
+    # Do not ask upstream before this time.
     cooling_until: float = 0.0
-    # The model that upstream's figures came with last.
+    # The model whose answer last reported the figures.
     told_for: str | None = None
     _pending_requests: int = 0
     _pending_input: int = 0
     _pending_output: int = 0
     _typical_output: float = _FIRST_OUTPUT_TOKENS
     _typical_seconds: float = _FIRST_ANSWER_SECONDS
-    # What an answer takes of a minute's worth: all of it, unless it goes on for longer than a minute.
+    # The output of an answer within one period: all of it, unless the answer takes longer than a minute.
     _output_a_period: float = _FIRST_OUTPUT_TOKENS
     _input_ratio: float = 1.0
-    # When upstream last told how much output is left, and how much refill was lost by then.
+    # When upstream last reported the remaining output, and the overflow at that time.
     _output_told_at: float = -math.inf
     _lost_when_told: float = 0.0
 
     @property
     def in_flight(self) -> int:
-        """Requests whose answer has not begun."""
+        """The requests whose answer has not begun."""
         return self._pending_requests
 
     @property
     def is_blank(self) -> bool:
-        """Whether upstream has told nothing of it."""
+        """Whether upstream has reported nothing."""
         return not (self.cooling_until or any(self.buckets.values()))
 
     @property
@@ -109,7 +109,7 @@ class RateLimits:
         }
 
     def ready_at(self, input_tokens: float, now: float) -> float:
-        """When a request of about so many uncached tokens can be sent; `now` if it can be at once."""
+        """When a request of about this many uncached tokens can be sent; `now` if at once."""
         wait, is_low = 0.0, False
         if (requests := self.requests) is not None:
             wait = requests.seconds_until(1.0, now)
@@ -128,17 +128,17 @@ class RateLimits:
         return ready_at if ready_at > self.cooling_until else self.cooling_until
 
     def cool(self, until: float) -> None:
-        """Upstream does not want to be asked before this moment."""
+        """Do not ask upstream before `until`."""
         self.cooling_until = max(self.cooling_until, until)
         for bucket in (self.requests, self.input, self.output, self.tokens):
             if bucket is not None:
-                # From then on one request may be sent, upstream says: no margin of ours is to add to that.
+                # Upstream allows a request from then on: our own margin must not add to the wait.
                 bucket.hold_at(until, bucket.capacity * MARGIN + (bucket is self.requests))
 
     # A request's way: reserved, then answered or never sent, then settled
 
     def reserve(self, reservation: Reservation, input_tokens: float) -> None:
-        """Set aside what a request will need: the tokens of input and output, to be given back as they are."""
+        """Reserve what a request will need; the reservation holds the tokens to give back."""
         tokens = reservation.input_tokens = int(input_tokens * self._input_ratio)
         answer = reservation.output_tokens = int(self._output_a_period)
         self._pending_requests += 1
@@ -156,9 +156,9 @@ class RateLimits:
             reservation.output_mark = bucket.lost
 
     def answered(self, input_tokens: int, headers: Mapping[str, str], now: float, *, is_counted: bool = True) -> None:
-        """An answer has begun: upstream's figures hold its request now, but not the output that is to come.
+        """An answer has begun: upstream's figures now include its request, but not its output.
 
-        An error that tells no figures (not `is_counted`), as an edge sends it, was counted nowhere.
+        An error without figures (not `is_counted`), as proxies send, was not counted by upstream.
         """
         self._pending_requests -= 1
         self._pending_input -= input_tokens
@@ -189,7 +189,7 @@ class RateLimits:
             self.limit = telling.limit
 
     def never_sent(self, input_tokens: int) -> None:
-        """There was no answer: as far as can be known nothing was counted."""
+        """There was no answer: assume that upstream counted nothing."""
         self._pending_requests -= 1
         self._pending_input -= input_tokens
         if self.requests is not None:
@@ -202,14 +202,14 @@ class RateLimits:
                 bucket.level += tokens
 
     def give_back(self, reserved_output: int) -> None:
-        """There is no answer that counts here: what was set aside for it is free."""
+        """Release a reservation for which no relevant answer will come."""
         self._pending_output -= reserved_output
         for bucket in (self.output, self.tokens):
             if bucket is not None:
                 bucket.level += reserved_output
 
     def settle(self, reservation: Reservation, usage: Usage | None, now: float) -> None:
-        """An attempt is over: what its answer really needed takes the place of what was set aside for it."""
+        """An attempt is over: replace the reservation by what the answer actually used."""
         self._pending_output -= reservation.output_tokens
         used = usage.output_tokens if usage is not None else 0
         left = reservation.output_tokens - used
@@ -221,10 +221,10 @@ class RateLimits:
                 self._draw(bucket, used, reservation, now)
 
     def _draw(self, bucket: Bucket, tokens: float, reservation: Reservation, now: float) -> None:
-        """Put what an answer has used in the place of what was reserved for it, as if it had been drawn steadily.
+        """Replace an answer's reservation by its actual output, as if that had been drawn steadily.
 
-        What other answers have told since its own head came holds its part until then. If the rest is more than was
-        reserved, the refill that was lost meanwhile makes up for that.
+        Figures reported since its head arrived already include the output until then. If the rest exceeds the
+        reservation, it is offset by the refill that overflowed meanwhile.
         """
         mark = reservation.output_mark
         if self._output_told_at > reservation.answered_at:
@@ -234,7 +234,7 @@ class RateLimits:
         if excess > 0.0:
             bucket.seconds_until(0.0, now)
             made_up = min(excess, max(0.0, bucket.lost - mark))
-            # No other answer is to count on it.
+            # No other answer may use the same overflow.
             bucket.lost -= made_up
             excess -= made_up
         bucket.level -= excess
@@ -242,8 +242,8 @@ class RateLimits:
     # What answers teach
 
     def learn(self, estimated_input: int, usage: Usage, seconds: float) -> None:
-        """Take in what a finished answer has used, and how long it took, for the estimates to come."""
-        # Conditions rather than min and max, which would be half of what this costs.
+        """Update the estimates from a complete answer: what it used, and how long it took."""
+        # Conditions instead of min and max, which would be half of this function's cost.
         typical = self._typical_seconds
         typical += ((seconds if seconds > 0.0 else 0.0) - typical) * _LEARNING
         output = self._typical_output
@@ -257,7 +257,7 @@ class RateLimits:
             self._input_ratio += (ratio - self._input_ratio) * _LEARNING
 
     def differs_for(self, model: str, headers: Mapping[str, str]) -> bool:
-        """Whether these are the limits of another bucket than those that were told for another model."""
+        """Whether these figures come from another bucket than those reported for another model."""
         before, self.told_for = self.told_for, model
         if before is None or before == model:
             return False
@@ -274,7 +274,7 @@ class RateLimits:
         pending: int,
         now: float,
     ) -> Bucket | None:
-        """A bucket as an answer's headers have it, less what is pending; None where they make no sense."""
+        """A bucket from an answer's headers, minus what is pending; None if they make no sense."""
         _, remaining_name, reset_name = names
         remaining_text = headers.get(remaining_name, "")
         if not _is_count(remaining_text):
@@ -287,9 +287,9 @@ class RateLimits:
         if not _is_count(limit_text) or not (limit := int(limit_text)):
             return None
         capacity = float(limit)
-        # The reset is when it will be full again, which tells what full is.
+        # The reset is when the bucket will be full again, which reveals its capacity.
         seconds = _seconds_between(headers.get("date"), headers.get(reset_name))
-        # A reset before the answer, as of an answer that took long, tells nothing.
+        # A reset before the answer, as after a slow answer, reveals nothing.
         if seconds is not None and seconds > -_RESOLUTION_SECONDS:
             capacity = min(limit, remaining + (seconds + _RESOLUTION_SECONDS) * limit / PERIOD_SECONDS)
         bucket = bucket or Bucket()
@@ -299,19 +299,19 @@ class RateLimits:
 
 
 def _is_count(text: str) -> bool:
-    # More digits than that are no figure, and not every one of them could be reckoned with.
+    # Numbers with more digits are not plausible, and may not be computable.
     return text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def _seconds_between(sent_at: str | None, reset: str | None) -> float | None:
-    """Seconds by upstream's own clock; None where it does not say."""
-    # What is longer is no moment, and would be remembered.
+    """Seconds by upstream's own clock; None if it does not say."""
+    # A longer text is not a time, and would be cached.
     if sent_at is None or reset is None or len(sent_at) + len(reset) > _LONGEST_MOMENTS:
         return None
     return _seconds(sent_at, reset)
 
 
-# Both are the same for many answers in a row.
+# Consecutive answers often have the same values.
 @lru_cache(maxsize=256)
 def _seconds(sent_at: str, reset: str) -> float | None:
     try:

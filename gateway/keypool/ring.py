@@ -1,7 +1,7 @@
-"""Consistent hashing: where a prefix is at home, and in which order others take its place.
+"""Consistent hashing: the home of a prefix, and the order of workspaces that take over from it.
 
-A ring instead of plain rendezvous hashing, which asks all workspaces for each prefix: the order is as stable when
-workspaces come and go, and found by one search however many there are.
+Rendezvous hashing would compute a hash for every workspace. The ring gives an order that is just as stable when
+workspaces come and go, and finds it with one search.
 """
 
 import zlib
@@ -11,20 +11,20 @@ from typing import Final
 
 from gateway.keypool.domains import Workspace
 
-# The more points a workspace has, the more even the shares: with 64, most lie within an eighth of what is due.
+# More points per workspace make the shares more even: with 64, most are within an eighth of their target.
 _POINTS: Final = 64
 _FEWEST_POINTS, _MOST_POINTS = 4, 1024
 
 
 class Ring:
-    """Workspaces at many points of a circle each, the more the larger their capacity is."""
+    """Workspaces at many points of a circle; the number of points follows the capacity."""
 
     def __init__(self) -> None:
         self._points: list[tuple[int, str]] = []
         self._own_points: dict[str, list[int]] = {}
         self._capacities: dict[str, float] = {}
         self._workspaces: dict[str, Workspace] = {}
-        # That of all workspaces.
+        # The total capacity of all workspaces.
         self.capacity = 0.0
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class Ring:
         return self._workspaces.values()
 
     def put(self, workspace: Workspace) -> None:
-        """Add a workspace, or take over its capacity; one that has no keys any more leaves."""
+        """Add a workspace, or update its capacity; one without keys is removed."""
         name, capacity = workspace.name, workspace.capacity
         if workspace.weight and self._capacities.get(name) == capacity:
             self._workspaces[name] = workspace
@@ -53,7 +53,7 @@ class Ring:
         self.capacity = sum(self._capacities.values())
 
     def home(self, prefix: bytes) -> Workspace | None:
-        """The workspace at whose point a prefix arrives first."""
+        """The workspace at the first point after a prefix's hash."""
         points = self._points
         if len(self._workspaces) < 2:
             return next(iter(self._workspaces.values()), None)
@@ -61,23 +61,23 @@ class Ring:
         return self._workspaces[points[at if at < len(points) else 0][1]]
 
     def nearest(self, prefix: bytes, among: Collection[Workspace]) -> Iterator[Workspace]:
-        """Some of the workspaces in the same order as `from_home` has them."""
+        """Some of the workspaces, in the order of `from_home`."""
         if len(among) < 2:
             return iter(among)
         if len(among) ** 2 > len(self):
-            # Of so many one comes up soon.
+            # With so many, one of them is found soon.
             return (workspace for workspace in self.from_home(prefix) if workspace in among)
         place = _place(prefix)
         return iter(sorted(among, key=lambda workspace: self._next_point(workspace.name, place)))
 
     def _next_point(self, name: str, place: int) -> tuple[bool, int, str]:
-        """Where a workspace comes up from a place on, to be compared."""
+        """The workspace's next point after a position, as a sort key."""
         own = self._own_points[name]
         at = bisect_left(own, place)
         return (False, own[at], name) if at < len(own) else (True, own[0], name)
 
     def from_home(self, prefix: bytes) -> Iterator[Workspace]:
-        """The workspaces in the order for a prefix: its home, and who comes after it."""
+        """The workspaces in the order for a prefix: its home, then its successors."""
         points, workspaces = self._points, self._workspaces
         start = bisect_left(points, (_place(prefix), ""))
         seen: set[str] = set()
@@ -97,6 +97,6 @@ def _points(name: str, capacity: float) -> list[int]:
 
 
 def _place(data: bytes) -> int:
-    # Two checksums, since one of short texts that are alike is no even spread.
+    # Two checksums, since one alone does not spread short similar texts evenly.
     first = zlib.crc32(data)
     return (first * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 16 ^ zlib.crc32(data, first)

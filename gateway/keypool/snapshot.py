@@ -1,6 +1,6 @@
-"""What an operator may see of the pool at one moment. Looking changes nothing, and no secret is seen.
+"""The operator's view of the pool at one moment. It changes nothing, and contains no secrets.
 
-All moments are seconds from now. Limits, ceilings and counts are those of this process; `share` is its part of the
+All times are seconds from now. Limits, ceilings and counts are those of this process; `share` is its part of the
 whole.
 """
 
@@ -23,7 +23,7 @@ StateName: TypeAlias = Literal[
 ]
 BreakerName: TypeAlias = Literal["closed", "suspect", "open", "half_open"]
 
-# Of what there is more of, nobody reads more digits.
+# More digits are of no use to readers.
 _DIGITS: Final = 3
 _BUCKETS: Final = ("requests", "input", "output", "tokens")
 
@@ -33,7 +33,7 @@ W = TypeVar("W", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Whether a key can serve, and how long it stays so at least; None is until something happens."""
+    """Whether a key can serve, and for how long at least; None means until some event."""
 
     state: StateName
     for_seconds: float | None = None
@@ -41,10 +41,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class KeyView:
-    """One key: how it stands for the class of models that it can serve soonest, and those for which it differs.
+    """One key: its standing for the class of models that it can serve soonest, and for the classes that differ.
 
-    `room` is how many requests at once it may have now, None any number: the lower one of its configured `ceiling` and
-    of its adaptive `window`. `refused_models` says for how long it is not asked for them.
+    `room` is the number of concurrent requests it may have now (None for any number): the lower one of its configured
+    `ceiling` and its adaptive `window`. `refused_models` says for how long the key is not asked for them.
     """
 
     name: str
@@ -67,7 +67,7 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class BucketView:
-    """One limit: what a minute allows, what is there at most, and now by estimate, and how fast it refills."""
+    """One limit: per minute, the maximum level, the estimated current level, and the refill rate."""
 
     limit: float
     capacity: float
@@ -77,7 +77,7 @@ class BucketView:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitsView:
-    """The limits of a class of models, as far as upstream has told of them."""
+    """The limits of a class of models, as far as upstream has reported them."""
 
     model_class: str
     cooling_seconds: float | None
@@ -86,7 +86,7 @@ class RateLimitsView:
 
 @dataclass(frozen=True, slots=True)
 class OrganizationView:
-    """Whose limits keys share; one that upstream has not named yet has a name of the configuration, or of its key."""
+    """An organization; until upstream has named it, it has the configuration's name or its key's."""
 
     name: str
     is_known: bool
@@ -97,7 +97,7 @@ class OrganizationView:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceView:
-    """Whose prompt caches keys share; its name is as an organization's."""
+    """A workspace; named in the same way as an organization."""
 
     name: str
     is_known: bool
@@ -107,7 +107,7 @@ class WorkspaceView:
 
 @dataclass(frozen=True, slots=True)
 class BreakerView:
-    """Suspect: others are asked first. Open: nobody asks. Half open: one request may try."""
+    """Suspect: others are preferred. Open: no requests. Half open: one request may try."""
 
     state: BreakerName
     for_seconds: float | None
@@ -116,7 +116,7 @@ class BreakerView:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """One address: its network, its service for each class of models, and how many streams wait for their head."""
+    """One address: its network, its service for each class of models, and the number of streams without a head yet."""
 
     url: str
     breaker: BreakerView
@@ -127,9 +127,9 @@ class HostView:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """The whole pool; `leaving` are keys that are no longer configured but still at work.
+    """The whole pool; `leaving` are keys that are no longer configured but still in use.
 
-    `waiting` counts who wait, by class of models and caller.
+    `waiting` counts the waiting requests by class of models and caller.
     """
 
     strategy: str
@@ -145,7 +145,7 @@ class PoolView:
 
 
 def snapshot(pool: KeyPool, queue: LeaseQueue[W], now: float) -> PoolView:
-    """The pool and the queue in front of it, as they are now."""
+    """The current state of the pool and its queue."""
     states = list(pool.states)
     organizations = _grouped(states, lambda state: state.organization)
     allowances = {
@@ -173,7 +173,7 @@ def snapshot(pool: KeyPool, queue: LeaseQueue[W], now: float) -> PoolView:
 
 
 def _twin(rate_limits: RateLimits) -> RateLimits:
-    """One that may be asked: that takes what has refilled into the levels, which would change later choices."""
+    """A copy to query: a query adds the refill to the levels, which would change later choices."""
     twin = copy(rate_limits)
     for name in _BUCKETS:
         setattr(twin, name, copy(getattr(rate_limits, name)))
@@ -211,13 +211,13 @@ def _key_view(state: KeyState, allowances: Mapping[str, RateLimits], now: float)
 
 
 def _classes(state: KeyState, allowances: Mapping[str, RateLimits]) -> Iterator[str]:
-    """The classes of models that anything is known of."""
+    """The classes of models about which something is known."""
     yield from allowances
     yield from (name for name in state.host.classes if name not in allowances)
 
 
 def _standing(state: KeyState, name: str, rate_limits: RateLimits | None, now: float) -> Standing:
-    """What the smallest request for a class of models would meet, in the order in which the pool looks at it."""
+    """The standing for the smallest possible request of a class of models; checks in the order of the pool."""
     host, funds = state.host, state.organization.backoff
     if state.is_rejected:
         return _until("rejected", state.backoff.until, now)

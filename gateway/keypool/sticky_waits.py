@@ -1,4 +1,4 @@
-"""Where a request had better wait a little than go: its prompt is cached there, or what it holds was signed there."""
+"""Decides when a request should wait for one place: the workspace with its cache, or the account that signed it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,15 +10,15 @@ from gateway.keypool.obstacles import PASSING, obstacle, obstacles
 from gateway.keypool.warmth import Cache
 from translators.errors import ErrorKind
 
-# How long a request waits for its cache, next to how long the limits need for what it saves; and for anything at all.
+# The longest wait for a cache: relative to the time in which the limits refill what the cache saves, and in total.
 _PATIENCE: Final = 3.0
 MOST_PATIENCE_SECONDS: Final = 3.0
 
 
 class StickyWait(NamedTuple):
-    """Where a request waits, when a key is ready there (infinity: when something happens), and until when it pays.
+    """Where a request waits, when a key is ready there (infinity: depends on an event), and until when waiting pays.
 
-    `organization` is whose keys it waits for, None where it waits for a workspace.
+    `organization` is the one whose keys it waits for, None if it waits for a workspace.
     """
 
     place: str
@@ -30,10 +30,9 @@ class StickyWait(NamedTuple):
 def wait_for_cache(
     request: LeaseRequest, caches: Sequence[Cache], is_crowded: Callable[[Workspace], bool], now: float
 ) -> StickyWait | None:
-    """The first place where a prompt is cached to be ready; None where waiting does not pay.
+    """The place with the cached prompt that is ready first; None if waiting does not pay.
 
-    What is cheap there costs limits elsewhere: so long as these need to make up for it, waiting takes nothing from
-    anybody.
+    Without the cache the request would use up limits elsewhere. Waiting pays for as long as these would need to refill.
     """
     best: StickyWait | None = None
     for cache in caches:
@@ -59,14 +58,14 @@ def wait_for_cache(
 def wait_for_account(
     organization: Organization, request: LeaseRequest, caches: Sequence[Cache], now: float, exclude: frozenset[str]
 ) -> StickyWait | None:
-    """Wait for the first key of an account to be ready; None where it is clear that this takes too long, or for ever.
+    """Wait for the first ready key of an account; None if that certainly takes too long.
 
-    What is signed is lost anywhere else, however long it is.
+    Signed parts are lost on any other account, however long the request is.
     """
     until = now + MOST_PATIENCE_SECONDS
     cached = max((cache.tokens for cache in caches if cache.workspace in organization.workspaces), default=0)
     rate_limits = organization.rate_limits(request.limit_class, request.model)
-    # Before that none of its keys is: they share their limits.
+    # None of its keys is ready before this: they share the limits.
     earliest = rate_limits.ready_at(max(0, request.input_tokens - cached), now)
     if earliest > until:
         return None

@@ -1,4 +1,4 @@
-"""In which order keys are considered for a request; whether one can serve is the pool's to say."""
+"""The order in which keys are considered for a request; the pool decides whether a key can serve."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,20 +20,20 @@ from gateway.keypool.warmth import Cache
 
 StrategyName: TypeAlias = Literal["affinity", "least_busy", "weighted", "priority"]
 
-# How far above the mean a workspace may be loaded by requests that could go elsewhere: a hot prompt spills then. Where
-# a cache is warm there is more to lose.
+# The highest load of a workspace, relative to the mean, for requests that could go elsewhere: beyond it a hot prompt
+# spills over. The bound is higher where a cache is warm, since leaving it costs more.
 _COLD_BOUND: Final = 1.25
 _WARM_BOUND: Final = 2.0
-# Few requests at once are no load, however they are spread.
+# A small number of concurrent requests is no load, however they are distributed.
 COLD_SLACK: Final = 4
 _WARM_SLACK: Final = 8
 
 
 class Strategy:
-    """All keys in one order, whatever the request.
+    """The base: all keys in one order, regardless of the request.
 
-    `heeds_headroom` says whether a key with little left gives way to one with more, `counts_turns` whether a key that
-    cannot serve when its turn comes has had it, `heeds_caches` whether it matters what is cached where.
+    `heeds_headroom`: a key with little headroom yields to one with more. `counts_turns`: a key that cannot serve when
+    its turn comes has used that turn. `heeds_caches`: warm caches matter.
     """
 
     heeds_caches = False
@@ -52,36 +52,36 @@ class Strategy:
         state.order.remove(state)
 
     def settle(self, workspace: Workspace) -> None:
-        """Take in what has become of a workspace: its keys, and how much it can take."""
+        """Update what is derived from a workspace: its keys and its capacity."""
 
     def first(self, request: LeaseRequest, caches: Sequence[Cache]) -> KeyState | None:
-        """The first of the candidates: nearly always it can serve, and no other is looked at."""
+        """The best key; it can nearly always serve, so no other one is considered."""
         return self._order.first()
 
     def candidates(self, request: LeaseRequest, caches: Sequence[Cache]) -> Iterable[KeyState]:
-        """The keys, best first; `caches` hold the request's prefix."""
+        """The keys, best first; `caches` are those that hold the request's prefix."""
         return self._order
 
     def candidates_of(
         self, organization: Organization, request: LeaseRequest, caches: Sequence[Cache]
     ) -> Iterable[KeyState]:
-        """The same of one organization's keys, those where the prefix is cached before all others."""
+        """The same for the keys of one organization; keys with a warm cache come first."""
         warm = {cache.workspace for cache in caches}
         return sorted(organization.states.values(), key=lambda state: (state.workspace not in warm, state.rank))
 
     def is_crowded(self, workspace: Workspace, caches: Sequence[Cache], in_flight: int) -> bool:
-        """Whether a workspace has so much of all that is in flight that the next in order is asked first."""
+        """Whether a workspace's share of all requests in flight is so large that the next one in order is preferred."""
         return False
 
     def pass_over(self, chosen: KeyState) -> None:
-        """The keys before a chosen one could not serve when their turn came: they have had it."""
+        """The keys before the chosen one could not serve when their turn came; count these turns as used."""
         for state in list(itertools.takewhile(lambda state: state is not chosen, self._order)):
             state.turns += 1
             self._order.move(state)
 
 
 class Affinity(Strategy):
-    """Where the prefix is warm, else at its home on the ring; within a workspace the least busy key."""
+    """Prefers the workspace with a warm cache, otherwise the prefix's home on the ring; then the least busy key."""
 
     heeds_caches = True
 
@@ -101,7 +101,7 @@ class Affinity(Strategy):
         self._ring.put(workspace)
 
     def first(self, request: LeaseRequest, caches: Sequence[Cache]) -> KeyState | None:
-        """The least busy key at a prefix's home, or where it is warm if that is not."""
+        """The least busy key at the prefix's home, or where the cache is warm if the home is cold."""
         if request.prefix is None:
             ranks = [workspace.order.ranks[0] for workspace in self._ring.workspaces]
             return min(ranks)[3] if ranks else None
@@ -112,7 +112,7 @@ class Affinity(Strategy):
 
     def candidates(self, request: LeaseRequest, caches: Sequence[Cache]) -> Iterable[KeyState]:
         if request.prefix is None:
-            # Rare: nothing is known of how the request begins.
+            # Rare: the beginning of the request is not known.
             ranks = [rank for workspace in self._ring.workspaces for rank in workspace.order.ranks]
             return (rank[3] for rank in sorted(ranks))
         places = _warm_first(self._ring.from_home(request.prefix), caches)
@@ -136,13 +136,13 @@ class Affinity(Strategy):
 
 
 def _warm_first(order: Iterator[Workspace], caches: Sequence[Cache]) -> Iterator[Workspace]:
-    """Workspaces in their order from a prefix's home, those that have it in their caches before the others.
+    """Workspaces in order from a prefix's home, with those that have a warm cache first.
 
-    One that is warm comes up twice.
+    A warm workspace appears twice.
     """
     if caches:
         first = next(order, None)
-        # A home that is still warm comes before where the prefix has spilled to; a cold one comes after it.
+        # A warm home comes before workspaces that the prefix has spilled to; a cold home comes after them.
         yield from sorted((cache.workspace for cache in caches), key=lambda workspace: workspace is not first)
         if first is not None:
             yield first
@@ -150,7 +150,6 @@ def _warm_first(order: Iterator[Workspace], caches: Sequence[Cache]) -> Iterator
 
 
 def strategy_of(name: StrategyName) -> Strategy:
-    """The strategy of that name."""
     if name == "affinity":
         return Affinity()
     if name == "least_busy":

@@ -1,4 +1,4 @@
-"""Which workspace has a prefix in its prompt cache, as far as the usage of answers has told."""
+"""Tracks which workspace has a prefix in its prompt cache, from the usage that answers report."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from gateway.keypool.domains import Workspace
 from gateway.keypool.lease_request import LeaseRequest
 from translators.usage import Usage
 
-# A cache lives this long after its last use (section 12 of the Messages reference); one hour costs more and is rarer.
+# A cache entry lives this long after its last use (section 12 of the Messages reference); one hour is rare.
 WARM_SECONDS: Final = 300.0
 _MOST_PREFIXES: Final = 20_000
-# A prefix that many begin with is in several caches: its home's, and where it went last.
+# A common prefix can be in several caches: at its home, and where it was served last.
 _MOST_CACHES: Final = 8
 
 
 @dataclass(slots=True)
 class Cache:
-    """A prefix in one workspace: how long it will be there, and how many tokens of it as they are estimated."""
+    """A prefix in one workspace: until when it is cached, and how many estimated tokens are."""
 
     workspace: Workspace
     until: float
@@ -26,7 +26,7 @@ class Cache:
 
 
 class Warmth:
-    """Remembers the latest prefixes."""
+    """The most recent prefixes and their caches."""
 
     def __init__(self) -> None:
         self._caches: OrderedDict[bytes, list[Cache]] = OrderedDict()
@@ -35,7 +35,7 @@ class Warmth:
         return len(self._caches)
 
     def caches(self, prefix: bytes | None, now: float) -> Sequence[Cache]:
-        """Where a prefix is warm, where it was used first before where it was used later."""
+        """The workspaces where a prefix is warm, earliest first use first."""
         found = self._caches.get(prefix) if prefix is not None else None
         if found is None:
             return ()
@@ -45,11 +45,11 @@ class Warmth:
         return [cache for cache in found if cache.until > now]
 
     def learn(self, request: LeaseRequest, workspace: Workspace, usage: Usage, now: float) -> None:
-        """An answer's usage says what was read from a cache or written to one."""
+        """Take in how much of a prompt was read from the cache or written to it."""
         cached, prefix = usage.cache_read_tokens + usage.cache_write_tokens, request.prefix
         if not cached or prefix is None:
             return
-        # In the measure of estimates, which err for the next turn as they did for this one.
+        # In estimated tokens: the estimate of the next turn will have the same error.
         tokens = request.input_tokens * cached // usage.prompt_tokens
         until = now + WARM_SECONDS
         known = self._caches.get(prefix)

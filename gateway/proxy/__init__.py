@@ -1,1 +1,1 @@
-"""One request's life: where it goes, how often it is tried, and from when on nobody else can take over."""
+"""The life of one request: model and key, attempts, and the point after which no other key can take over."""

@@ -1,4 +1,4 @@
-"""One attempt at answering a request: a call with one key, and what comes of it."""
+"""One attempt at answering a request: a call with one key, and its outcome."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,13 +18,13 @@ from translators.usage import Usage
 
 R = TypeVar("R", bound=Outgoing)
 
-# No context window is smaller, and every model writes as much: below these nothing has to be looked up.
+# Every context window and every output limit is at least this large: below these values no look-up is needed.
 _SURE_PROMPT_TOKENS: Final = 100_000
 _SURE_OUTPUT_TOKENS: Final = 4_096
 
 
 class Attempt(Generic[R]):
-    """A block whose failure ends the attempt: `failed` decides what follows, and raises where nothing does."""
+    """A block whose failure ends the attempt: `failed` decides what follows, and raises if nothing does."""
 
     __slots__ = ("_failed", "_forms", "_lease", "_opening", "_services", "endpoint", "progress", "record")
 
@@ -58,10 +58,10 @@ class Attempt(Generic[R]):
             try:
                 await self._opening.__aexit__(kind, error, trace)
             except FailedError as redacted:
-                # The error itself knows this frame: kept in it, both would hold the request until the collector's turn.
+                # The error's traceback refers to this frame: storing it back would keep the request until a GC run.
                 failure = redacted.failure
         self.progress.is_asking = False
-        # A plain call: after the caller has left, an await here would be cancelled again.
+        # A plain call: after the caller has disconnected, an await here would be cancelled again.
         self._services.dispatcher.release(self._lease, self._outcome(failure, is_done=error is None))
         if failure is not None:
             await self._failed(self._lease, failure)
@@ -70,13 +70,13 @@ class Attempt(Generic[R]):
         return failure is not None
 
     async def open(self) -> UpstreamAnswer:
-        """Send the request; an answer that is what was asked for. Its body is read inside of this block."""
+        """Send the request; returns the answer once it is an acceptable one. Read its body inside this block."""
         services, forms, lease, endpoint = self._services, self._forms, self._lease, self.endpoint
         if forms.is_large:
             await forms.write_in_turns(lease, endpoint)
         request = forms.write_for(lease, endpoint)
         streams = request.streams
-        # Who holds the request here would hold it up to the end of the stream.
+        # A local variable would keep the request in memory until the end of the stream.
         opening = services.upstream.open(endpoint, _call(request))
         del request
         answer = await opening.__aenter__()
@@ -86,7 +86,7 @@ class Attempt(Generic[R]):
 
     @asynccontextmanager
     async def again(self, request: R) -> AsyncIterator[UpstreamAnswer]:
-        """Another call with the same key, for a turn that takes more than one."""
+        """Make another call with the same key, for a turn that takes several."""
         services = self._services
         spent_seconds = services.dispatcher.clock() - self._lease.acquired_at
         async with services.upstream.open(self.endpoint, _call(request, spent_seconds)) as answer:
@@ -94,22 +94,22 @@ class Attempt(Generic[R]):
 
     @property
     def request(self) -> R:
-        """What was sent. Whoever keeps it keeps it for as long as a stream goes on."""
+        """What was sent. Keeping a reference keeps it in memory for as long as the stream runs."""
         return self._forms.sent
 
     @property
     def memory(self) -> TurnMemory:
-        """What is kept of conversations."""
+        """The kept turns of conversations."""
         return self._services.memory
 
     @property
     def account(self) -> Account:
-        """Whose key it is, as far as is known by now."""
+        """The account of the key, as far as it is known by now."""
         return self._services.pool.account_of(self._lease)
 
     @property
     def maker(self) -> Maker:
-        """The same, with its workspace."""
+        """The account with its workspace."""
         return Maker(*self.account, self._services.pool.workspace_of(self._lease))
 
     @property
@@ -123,7 +123,7 @@ class Attempt(Generic[R]):
         return self.progress.is_committed
 
     def commit(self) -> None:
-        """The caller sees content: from now on no other key can take over, and nothing is sent again."""
+        """The caller sees content from now on: no other key can take over, and nothing is sent again."""
         progress = self.progress
         if not progress.is_committed:
             progress.is_committed = True
@@ -131,7 +131,7 @@ class Attempt(Generic[R]):
             self._forms.let_go()
 
     async def _accepted(self, answer: UpstreamAnswer, *, streams: bool) -> UpstreamAnswer:
-        """The answer, if it is what was asked for; its head is taken down in any case."""
+        """The answer, if it is an acceptable one; its head is recorded in any case."""
         headers = answer.headers
         self.record.upstream_request_id = headers.get("request-id")
         self.progress.upstream_headers = headers
@@ -140,12 +140,12 @@ class Attempt(Generic[R]):
         return answer
 
     def _outcome(self, failure: Failure | None, *, is_done: bool) -> Outcome:
-        """What the attempt that is over teaches; one that the caller has abandoned only what it has used."""
+        """The outcome of the attempt; if the caller abandoned it, only its usage counts."""
         usage = self._chargeable(self.record.usage)
         return Outcome.of(failure, usage) if failure is not None else Outcome(is_success=is_done, usage=usage)
 
     def _chargeable(self, usage: Usage) -> Usage:
-        """What an answer may be charged with: no prompt is longer than the window, no answer than the model writes."""
+        """The usage that an answer can plausibly have: prompts fit the context window, outputs the model's limit."""
         if usage.output_tokens <= _SURE_OUTPUT_TOKENS and usage.prompt_tokens <= _SURE_PROMPT_TOKENS:
             return usage
         row = self._services.models.row(self.record.model)

@@ -1,4 +1,4 @@
-"""The models a caller can name: upstream's list where it could be had, the built-in table where not, and aliases."""
+"""The models that callers can name: upstream's list if it is available, otherwise the built-in table, and aliases."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from gateway.proxy.ports import Call, Endpoint, Upstream
 from gateway.proxy.routing import Aliases
-from translators.errors import ErrorKind, FailedError, Failure
+from translators.errors import ErrorKind, FailedError, Failure, json_problem
 from translators.hosts import CURRENT_VERSION
 from translators.model_card import described, display_name
 from translators.models import ModelInfo, ModelRow, ModelTable, Provenance
@@ -21,7 +21,7 @@ from translators.wire.chat import MAX_MODEL_NAME
 
 _PAGE: Final = 1000
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
-# There are two dozen. What an upstream lists beyond that, or at greater length, is passed over.
+# There are about two dozen models. Entries beyond these bounds are ignored.
 _MOST_PAGES: Final = 5
 _MOST_MODELS: Final = 1000
 _MAX_INFO_BYTES: Final = 16 * 1024
@@ -30,9 +30,9 @@ _OWNER: Final = "anthropic"
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model: `created` in Unix seconds, `info` as Anthropic describes it, `target` where the id is an alias.
+    """One model: `created` in Unix seconds, `info` as Anthropic describes it, `target` if the id is an alias.
 
-    `abilities` and `provenance` are the table's, where it knows the model.
+    `abilities` and `provenance` come from the table, if it has the model.
     """
 
     id: str
@@ -44,9 +44,9 @@ class ModelEntry:
     provenance: Provenance | None = None
 
     def as_openai(self) -> dict[str, object]:
-        """The object of OpenAI's list; `root` is what vLLM and others call the model behind an alias.
+        """The object of OpenAI's list; `root` is the model behind an alias, as in vLLM's list.
 
-        Behind OpenAI's four fields stand those of OpenRouter's list, which chat applications read.
+        OpenAI's four fields are followed by those of OpenRouter's list, which chat applications read.
         """
         shown: dict[str, object] = {
             "id": self.id,
@@ -59,7 +59,6 @@ class ModelEntry:
         return shown | described(self.name or self.id, self.abilities, self.provenance)
 
     def as_anthropic(self) -> object:
-        """The object of Anthropic's list."""
         if self.target is None:
             return orjson.Fragment(self.info)
         fields = {name: orjson.Fragment(bytes(value)) for name, value in _FIELDS_DECODER.decode(self.info).items()}
@@ -67,7 +66,7 @@ class ModelEntry:
 
 
 class Catalogue:
-    """What is known of models right now."""
+    """The currently known models."""
 
     def __init__(self, aliases: Aliases, table: ModelTable) -> None:
         self._aliases = aliases
@@ -76,26 +75,26 @@ class Catalogue:
         self._is_upstreams = False
 
     def update(self, entries: Iterable[ModelEntry]) -> None:
-        """Replace what is known by what upstream has just said, also of the models' abilities."""
+        """Replace the known models and their abilities by upstream's latest list."""
         self._entries = {entry.id: entry for entry in entries}
         self._table.refine(_INFO_DECODER.decode(entry.info) for entry in self._entries.values())
         self._is_upstreams = True
 
     def renewed(self, aliases: Aliases, table: ModelTable) -> "Catalogue":
-        """What is known, under other aliases, for another table."""
+        """A catalogue of the known models with other aliases and another table."""
         catalogue = Catalogue(aliases, table)
         if self._is_upstreams:
             catalogue.update(self._entries.values())
         return catalogue
 
     def all(self) -> list[ModelEntry]:
-        """Upstream's models, their dateless names, then the aliases that are names (patterns cannot be listed)."""
+        """Upstream's models, their dateless names, then the aliases without wildcards."""
         dateless = (name for row in self._table.rows if row.id in self._entries for name in row.aliases)
         names = dict.fromkeys((*self._entries, *dateless, *self._aliases.names))
         return [entry for entry in map(self.find, names) if entry is not None]
 
     def find(self, model: str) -> ModelEntry | None:
-        """The model of an id, of an alias, or of a dateless spelling; None when nobody knows it."""
+        """The model for an id, an alias, or a dateless name; None if it is unknown."""
         target = model if model in self._entries else self._aliases.resolve(model).id
         row = self._table.find(target)
         entry = self._entries.get(target) or (self._entries.get(row.id) if row else None)
@@ -104,7 +103,7 @@ class Catalogue:
         known = replace(entry, abilities=row, provenance=self._table.provenance(entry.id))
         if entry.id == model:
             return known
-        # Lists that show names would show the model's own twice.
+        # Otherwise lists that show names would show this model's twice.
         name = entry.name if row is not None and model in row.aliases else model
         return replace(known, id=model, name=name, target=entry.id)
 
@@ -121,7 +120,7 @@ _FIELDS_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 async def fetch_models(upstream: Upstream, endpoint: Endpoint) -> list[ModelEntry]:
-    """What the Models API lists for a key, within bounds; raises `FailedError`."""
+    """The Models API's list for a key, within bounds; raises `FailedError`."""
     entries: list[ModelEntry] = []
     after = ""
     for _ in range(_MOST_PAGES):
@@ -144,7 +143,7 @@ async def _fetch_page(upstream: Upstream, endpoint: Endpoint, after: str) -> _Mo
         if answer.status != 200:
             raise FailedError(answered_failure(answer.status, body))
     try:
-        # The JSON decoder does not look into the models' own fields, and all of them are shown.
+        # The JSON decoder does not validate the raw fields of models, and all of them are passed on.
         body.decode()
         return _LIST_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -152,7 +151,8 @@ async def _fetch_page(upstream: Upstream, endpoint: Endpoint, after: str) -> _Mo
 
 
 def _not_a_list(error: Exception) -> FailedError:
-    return FailedError(Failure(ErrorKind.PROTOCOL_ERROR, f"Upstream's list of models cannot be read: {error}"))
+    message = f"Upstream's list of models cannot be read: {json_problem(error)}"
+    return FailedError(Failure(ErrorKind.PROTOCOL_ERROR, message))
 
 
 def _entry_of_info(info: Raw) -> ModelEntry:

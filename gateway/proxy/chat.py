@@ -1,4 +1,4 @@
-"""What chat completions make of upstream's answers: a stream or one whole answer, with one choice or several."""
+"""Delivers upstream's answers as chat completions: streamed or whole, with one choice or several."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -20,19 +20,19 @@ from translators.errors import FailedError
 from translators.usage import Usage
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-# A server tool's loop pauses after ten rounds; so many times it is let go on.
+# A server tool's loop pauses after ten rounds; the maximum number of times that it is continued.
 MAX_PAUSES: Final = 10
 
 ChatExchange: TypeAlias = Exchange[MessagesRequest]
 ChatAttempt: TypeAlias = Attempt[MessagesRequest]
 Answered: TypeAlias = tuple[AnswerFold, AnswerShape]
-# Makes the stream of one choice, in the form of the endpoint that was asked.
+# Makes the stream of one choice, in the format of the endpoint.
 StreamMaker: TypeAlias = Callable[[AnswerShape], ChunkStream]
 T = TypeVar("T")
 
 
 class _Delivery:
-    """A stream on its way: its turn is kept before the caller can know that it is over, and come back with it."""
+    """A stream being delivered. Its turn is kept before the caller can see its end and send the next request."""
 
     __slots__ = ("_attempt", "_on_begin", "_origin", "stream")
 
@@ -67,7 +67,7 @@ class _Delivery:
 async def stream_chat(
     exchange: ChatExchange, client: Client, make: StreamMaker, on_begin: Callable[[], None] = lambda: None
 ) -> ChunkStream:
-    """Answer one choice with a stream; raises `FailedError` when nothing, or only a part, reached the caller."""
+    """Stream one choice; raises `FailedError` if the caller received nothing, or only a part."""
     async for attempt in exchange:
         async with attempt:
             return await _stream(attempt, client, make, on_begin)
@@ -75,13 +75,13 @@ async def stream_chat(
 
 
 async def _stream(attempt: ChatAttempt, client: Client, make: StreamMaker, on_begin: Callable[[], None]) -> ChunkStream:
-    """Pass one answer on, through its pauses."""
+    """Pass one answer on, continuing it after pauses."""
     answer = await attempt.open()
     request = attempt.request
     stream = make(request.shape)
     attempt.record.usage = stream.usage
     delivery = _Delivery(attempt, stream, on_begin, request.origin)
-    # What is not sent again is not kept while the stream goes on.
+    # Keep the request only if it may have to be sent again.
     paused = request if request.shape.continues_pauses else None
     del request
     await relay(attempt, answer, delivery, client)
@@ -92,13 +92,13 @@ async def _stream(attempt: ChatAttempt, client: Client, make: StreamMaker, on_be
         async with attempt.again(paused) as more:
             await relay(attempt, more, delivery, client)
     if stream.state is State.PAUSED:
-        # Enough: what there is, is the answer.
+        # The maximum was reached: what has arrived is the answer.
         await pass_on(attempt, delivery, stream.give_up(), client)
     return stream
 
 
 async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lambda: None) -> Answered:
-    """Answer in one piece, with the shape the caller wants it in; raises `FailedError`."""
+    """One whole answer, and the shape that the caller wants it in; raises `FailedError`."""
     async for attempt in exchange:
         async with attempt:
             return await _fetch(attempt, on_begin)
@@ -106,7 +106,7 @@ async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lamb
 
 
 async def _fetch(attempt: ChatAttempt, on_begin: Callable[[], None]) -> Answered:
-    """One whole answer. Where the model could only be asked to call a tool and has not, it is asked once more."""
+    """One whole answer. If the model was told in words to call a tool and did not, it is asked once more."""
     answer = await attempt.open()
     on_begin()
     request = attempt.request
@@ -120,9 +120,9 @@ async def _fetch(attempt: ChatAttempt, on_begin: Callable[[], None]) -> Answered
 
 
 async def _ask_again(attempt: ChatAttempt, request: MessagesRequest, first: AnswerFold) -> AnswerFold:
-    """The answer to the same request once more; the first one, which is paid for, where that fails.
+    """The answer to the same request once more; if that fails, the first one, which is paid for.
 
-    Either is told with what both have used, and so is the record, also where the caller leaves meanwhile.
+    The answer and the record include the usage of both, also if the caller disconnects meanwhile.
     """
     try:
         async with attempt.again(request) as answer:
@@ -134,12 +134,12 @@ async def _ask_again(attempt: ChatAttempt, request: MessagesRequest, first: Answ
 async def _collect(
     attempt: ChatAttempt, answer: UpstreamAnswer, request: MessagesRequest, used: Usage | None = None
 ) -> AnswerFold:
-    """One whole answer, through its pauses; what it uses is added to what was `used` before."""
+    """One whole answer, continued after pauses; its usage is added to what was `used` before."""
     fold = AnswerFold(request.shape)
     if used is not None:
         used.begin_another()
         fold.usage = used
-    # Counted from the first event on, whatever becomes of the rest.
+    # Recorded from the first event on, whatever happens to the rest.
     attempt.record.usage = fold.usage
     if not request.streams:
         fold.read_whole(await answer.read(MAX_ANSWER_BYTES))
@@ -174,9 +174,9 @@ async def stream_choices(
     choices_per_prompt: int,
     share_cache: bool,
 ) -> None:
-    """Answer several choices in one stream, each with its maker; one that fails fails all.
+    """Stream several choices in one response, each with its maker; one failure fails all.
 
-    With `share_cache` the first one writes the prompt cache that the others read: they begin with its first event.
+    With `share_cache` the first choice fills the prompt cache for the others: they start after its first event.
     """
     order = _OpeningOrder(client, len(exchanges))
     turns = _Turns(len(exchanges), choices_per_prompt, share_cache)
@@ -193,7 +193,7 @@ async def stream_choices(
 async def fetch_choices(
     exchanges: Sequence[ChatExchange], *, choices_per_prompt: int, share_cache: bool
 ) -> list[Answered]:
-    """The choices, whole, in their order; one that fails fails all."""
+    """The whole choices, in order; one failure fails all."""
     if len(exchanges) == 1:
         return [await fetch_chat(exchanges[0])]
     turns = _Turns(len(exchanges), choices_per_prompt, share_cache)
@@ -206,7 +206,7 @@ async def fetch_choices(
 
 
 def usage_of_choices(usages: Sequence[Usage], choices_per_prompt: int) -> Usage:
-    """What the caller is told: each prompt once, the answers added up."""
+    """The usage for the caller: each prompt once, the outputs added up."""
     if len(usages) == 1:
         return usages[0]
     total = Usage()
@@ -219,25 +219,25 @@ def usage_of_choices(usages: Sequence[Usage], choices_per_prompt: int) -> Usage:
 
 
 class _Turns:
-    """Who may begin: with a cache to share, the first choice of each prompt, and the others once it has begun."""
+    """When a choice may start: with a shared cache, after the first choice of its prompt has begun."""
 
     def __init__(self, choices: int, choices_per_prompt: int, share_cache: bool) -> None:
         self._per_prompt = choices_per_prompt
         self._begun = [asyncio.Event() for _ in range(0, choices, choices_per_prompt)] if share_cache else []
 
     async def wait(self, index: int) -> None:
-        """Until a choice may begin."""
+        """Wait until a choice may start."""
         if self._begun and index % self._per_prompt:
             await self._begun[index // self._per_prompt].wait()
 
     def begin(self, index: int) -> None:
-        """Upstream has begun to answer a choice: what it read is in the cache."""
+        """Upstream has begun to answer a choice, so its prompt is in the cache."""
         if self._begun:
             self._begun[index // self._per_prompt].set()
 
 
 class _OpeningOrder:
-    """Lets choices open in the order of their indices, as api.openai.com does; Python's accumulator relies on it."""
+    """Lets choices open in the order of their indices, as api.openai.com does; the Python SDK relies on this."""
 
     def __init__(self, client: Client, count: int) -> None:
         self._client = client
@@ -245,15 +245,15 @@ class _OpeningOrder:
         self._next = 0
 
     def client(self, index: int) -> "_ChoiceClient":
-        """The caller's side as one choice sees it."""
+        """The caller's side for one choice."""
         return _ChoiceClient(self, self._client, index)
 
     def has_opened(self, index: int) -> bool:
-        """Whether the first piece of a choice has been sent."""
+        """Whether the first piece of a choice was sent."""
         return index < self._next
 
     async def write(self, index: int, data: bytes) -> None:
-        """Send a piece of a choice, or keep it until those before it have opened."""
+        """Send a piece of a choice, or hold it until the choices before it have opened."""
         self._held[index].append(data)
         if index > self._next:
             return
@@ -267,7 +267,7 @@ class _OpeningOrder:
 
 
 class _ChoiceClient:
-    """One choice's way to the caller: its end is not the stream's."""
+    """The caller's side for one choice: finishing a choice does not finish the stream."""
 
     def __init__(self, order: _OpeningOrder, client: Client, index: int) -> None:
         self._order = order
@@ -292,7 +292,7 @@ class _ChoiceClient:
 
     @property
     def takes_pushes(self) -> bool:
-        # Behind its opening a choice waits for no other.
+        # Once it has opened, a choice does not wait for others.
         return self._order.has_opened(self._index) and self._client.takes_pushes
 
     def push(self, data: bytes) -> bool:
@@ -300,7 +300,7 @@ class _ChoiceClient:
 
 
 async def _all(choices: Sequence[Coroutine[object, object, T]]) -> list[T]:
-    """Every result; the first failure ends the others and is raised by itself."""
+    """All results; the first failure cancels the others and is raised unwrapped."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(choice) for choice in choices]

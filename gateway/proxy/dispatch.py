@@ -1,4 +1,4 @@
-"""Leases for exchanges: at once where a key is ready, else when their turn in the queue comes."""
+"""Leases for exchanges: at once if a key is ready, otherwise from the queue."""
 
 import asyncio
 import math
@@ -24,7 +24,7 @@ from gateway.keypool import (
 )
 from translators.errors import Blame, ErrorKind
 
-# What passes by itself; a refused key or model does not while somebody waits.
+# Conditions that pass by themselves; waiting does not help with a refused key or model.
 WORTH_WAITING: Final = frozenset({ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.UNREACHABLE})
 _NOBODY: Final[frozenset[str]] = frozenset()
 
@@ -32,7 +32,7 @@ _Waiter: TypeAlias = "asyncio.Future[Lease]"
 
 
 class Change(Enum):
-    """What an operator wants to hear of a key or its organization, once, when it happens."""
+    """A change of a key or its organization that operators are told about once, when it happens."""
 
     REJECTED = auto()
     ACCEPTED = auto()
@@ -41,7 +41,7 @@ class Change(Enum):
 
 
 class Dispatcher:
-    """The pool and the queue in front of it. `clock` gives monotonic seconds; `report` is told of changes."""
+    """The pool and its queue. `clock` returns monotonic seconds; `report` is called with changes."""
 
     def __init__(
         self,
@@ -62,21 +62,21 @@ class Dispatcher:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of waiting requests."""
         return len(self._queue)
 
     def snapshot(self) -> PoolView:
-        """What an operator may see."""
+        """The operator's view."""
         return snapshot(self.pool, self._queue, self.clock())
 
     def has_queue(self, request: LeaseRequest) -> bool:
-        """Whether somebody waits for the same class of models."""
+        """Whether requests for the same class of models are waiting."""
         return self._queue.has_queue(request)
 
     def update(
         self, keys: Iterable[Key], settings: PoolSettings, *, queue_size: int, queue_timeout_seconds: float
     ) -> None:
-        """Go on with these keys and bounds; what is known stays known, and whoever wait stays there."""
+        """Replace keys and settings; what is known of unchanged keys is kept, waiting requests keep their places."""
         self.pool.update(keys, settings)
         self._queue.size = queue_size
         self._queue_timeout_seconds = queue_timeout_seconds
@@ -97,7 +97,7 @@ class Dispatcher:
         patience_seconds: float = math.inf,
         waited_seconds: float = 0.0,
     ) -> Lease | None:
-        """A lease when its turn comes; None where there is no room in the queue, no hope, or no time left.
+        """A lease from the queue; None if the queue is full, if waiting is hopeless, or when time is up.
 
         `waited_seconds` is how long the same request has waited before.
         """
@@ -107,7 +107,7 @@ class Dispatcher:
         if kind not in WORTH_WAITING or math.inf > seconds > patience:
             return None
         if kind is ErrorKind.OVERLOADED and seconds == math.inf:
-            # It has opened the breaker itself, and nobody else may ever try.
+            # This request itself has opened the breaker, and there may never be another one to try.
             return None
         sticky_wait = self.pool.sticky_wait(now, request, exclude=exclude, avoid=avoid)
         waiter: _Waiter = asyncio.get_running_loop().create_future()
@@ -125,28 +125,27 @@ class Dispatcher:
             self._queue.leave(waiter)
             self._stir()
             if lease is None and waiter.done() and not waiter.cancelled():
-                # The caller has left in the very moment when its turn came.
+                # The caller disconnected at the moment when its turn came.
                 self.release(waiter.result(), ABANDONED)
         return lease
 
     def _anywhere(
         self, request: LeaseRequest, exclude: frozenset[str], avoid: frozenset[str], sticky_wait: StickyWait | None
     ) -> Lease | None:
-        """A lease for one who was to wait in one place, and cannot."""
+        """A lease on any key, for a request that cannot wait in one place."""
         if sticky_wait is None or self._queue.has_queue(request):
             return None
         return self.pool.acquire(self.clock(), request, exclude=exclude, avoid=avoid)
 
     def answered(self, lease: Lease, headers: Mapping[str, str], status: int) -> None:
-        """An answer's head has come."""
+        """The head of an answer has arrived."""
         self.pool.answered(lease, headers, self.clock(), status=status)
         self._stir()
 
     def release(self, lease: Lease, outcome: Outcome) -> None:
-        """Give a lease back."""
         state, now = lease.state, self.clock()
         if outcome.is_success and not state.is_on_trial:
-            # Nothing to report: the usual case.
+            # The usual case: nothing to report.
             self.pool.release(lease, outcome, now)
             self._stir()
             return
@@ -164,12 +163,12 @@ class Dispatcher:
         self._stir()
 
     def introduced(self, name: str, headers: Mapping[str, str]) -> None:
-        """Upstream has told whose a key is."""
+        """Upstream has told the organization of a key."""
         self.pool.introduced(name, headers)
         self._stir()
 
     def probed(self, name: str, *, is_well: bool | None) -> None:
-        """What the probe of a rejected or doubted key has shown."""
+        """Apply the result of the probe of a rejected or doubted key."""
         state = self.pool.state_of(name)
         was_rejected = state is not None and state.is_rejected
         self.pool.probed(name, is_well=is_well, now=self.clock())
@@ -178,23 +177,23 @@ class Dispatcher:
         self._stir()
 
     def down_hosts(self) -> list[tuple[Host, str]]:
-        """The hosts to ask whether they are back, each with a key: only while somebody waits."""
+        """The hosts to probe, each with a key; only while requests wait."""
         return self.pool.down_hosts() if len(self._queue) else []
 
     def host_probed(self, host: Host, *, is_well: bool) -> None:
-        """What the probe of a host has shown."""
+        """Apply the result of a host's probe."""
         self.pool.host_probed(host, is_well=is_well, now=self.clock())
         self._stir()
 
     def refused(self, name: str) -> None:
-        """Upstream does not know a key, as our own question has shown; one that has just served is only doubted."""
+        """Upstream has rejected a key in a request of the gateway itself; one that has just served is only doubted."""
         state = self.pool.state_of(name)
         if state is not None and not state.is_rejected:
             state.doubt(self.clock())
             self.probed(name, is_well=False)
 
     def _stir(self) -> None:
-        """Look at the queue soon, once for all that happens in one turn of the loop."""
+        """Serve the queue soon, once for everything that happens in one iteration of the event loop."""
         if self._queue.waiters and not self._is_stirred:
             self._is_stirred = True
             asyncio.get_running_loop().call_soon(self._serve)
@@ -204,7 +203,7 @@ class Dispatcher:
         now = self.clock()
         for waiter, lease in self._queue.serve(now):
             if waiter.done():
-                # Its caller has just left; the next in the queue can have it.
+                # Its caller has just disconnected; give the lease to the next in the queue.
                 self.release(lease, ABANDONED)
             else:
                 waiter.set_result(lease)

@@ -1,12 +1,12 @@
-"""One request's attempts: a key, a call, an answer, and another key as long as the caller has seen nothing.
+"""The attempts of one request: a key, a call, an answer, and another key as long as the caller has seen nothing.
 
     async for attempt in exchange:
         async with attempt:
             return await deliver(await attempt.open(), attempt)
 
-A failure inside of an attempt ends that attempt, and the loop goes on with the next one or raises what the caller is
-told. The *commit point* is the first content that goes to the caller. Before it any failure can be answered by another
-attempt; after it, a failure is the caller's to know.
+A failure inside an attempt ends that attempt; the loop continues with the next one or raises the caller's error. The
+*commit point* is the first content that is sent to the caller. Before it another attempt can follow any failure; after
+it failures are reported to the caller.
 """
 
 import asyncio
@@ -33,25 +33,25 @@ from translators.prefixes import digest_of
 
 R = TypeVar("R", bound=Outgoing)
 
-# How long a request that has no other key waits for the new secret of a rejected key.
+# How long a request that has no other key waits for a rejected key's new secret.
 RENEWAL_SECONDS: Final = 10.0
-# How many corrections of what the gateway wrote are tried for one request.
+# The maximum number of corrections by lessons for one request.
 MAX_LESSONS: Final = 3
-# Up to this estimate a prompt fits into every model's context window.
+# Prompts up to this estimate fit into every model's context window.
 _FITS_TOKENS: Final = 100_000
 _OVERLOADED: Final = ErrorKind.OVERLOADED
-# Every model writes as much as that.
+# Every model can write this much.
 _SURE_OUTPUT_TOKENS: Final = 4_096
 
 
 class NoAnswerError(AssertionError):
-    """An exchange has ended without an answer and without a failure, which it never does."""
+    """An exchange has ended without an answer and without a failure; this is a bug."""
 
 
 class Exchange(Generic[R]):
-    """The attempts at answering one request; candidates after the first stand in where those before are overloaded.
+    """The attempts to answer one request; further candidates are used when those before are overloaded.
 
-    `caller` is whose turn it is in the queue, `prefix` what the request shares with those that begin alike.
+    `caller` is used for fairness in the queue; `prefix` is the same for requests that begin alike.
     """
 
     def __init__(
@@ -64,18 +64,18 @@ class Exchange(Generic[R]):
         self._prefix = prefix
         self._blamed: list[Breaker] = []
         self._round: _Round | None = None
-        # Why the models before the present one were left.
+        # The failure that made the exchange leave the previous model.
         self._overloaded: Failure | None = None
 
     def belongs_to(self, first: "Exchange[R]") -> None:
-        """They are one request, as several choices are: what upstream fails them with counts once."""
+        """Treat both as one request, like several choices: a failure by upstream counts only once."""
         self._blamed = first._blamed
 
     def __aiter__(self) -> "Exchange[R]":
         return self
 
     async def __anext__(self) -> "Attempt[R]":
-        """The next attempt, which has a key; raises `FailedError` where none can be made."""
+        """The next attempt, with a lease; raises `FailedError` if none is possible."""
         if self.progress.is_answered:
             raise StopAsyncIteration
         while True:
@@ -92,7 +92,7 @@ class Exchange(Generic[R]):
                 self._end_round(when_ready(self._services, failure, now.lease_request))
 
     async def _next_round(self) -> "_Round":
-        """Begin to ask a model."""
+        """Start with the next model."""
         if self._overloaded is None:
             self._services.budget.request()
         if self.forms.written is None:
@@ -105,7 +105,7 @@ class Exchange(Generic[R]):
         candidate, request = forms.candidate, forms.written or forms.prepare()
         tokens = estimated_tokens(request.body) if request is not None else 0
         if tokens > _FITS_TOKENS:
-            # No more than that is ever counted: what is longer is refused.
+            # Longer prompts are rejected, so never count more than the context window.
             tokens = min(tokens, self._services.models.row(candidate.model).context)
         streams = request is not None and request.streams
         prefix = self._prefix
@@ -117,7 +117,7 @@ class Exchange(Generic[R]):
         return LeaseRequest(limits, tokens, prefix, self._caller, streams=streams, account=account, blamed=self._blamed)
 
     async def _wait(self, now: "_Round") -> Lease | None:
-        """Wait in the queue, as long as another attempt may be begun."""
+        """Wait in the queue, as long as another attempt may be made."""
         self.forms.expect_changes()
         dispatcher = self._services.dispatcher
         began_at = dispatcher.clock()
@@ -125,11 +125,11 @@ class Exchange(Generic[R]):
             self.forms.has_fallback
             and dispatcher.pool.why_none(began_at, now.lease_request, now.excluded)[0] is _OVERLOADED
         ):
-            # Another model is ready to answer at once.
+            # Another model can answer at once.
             return None
         patience = self._services.policy.deadline_seconds - (began_at - self.progress.began_at)
         if self.forms.candidate.barred:
-            # Others can serve what is asked for in another form.
+            # Other accounts can serve the request in another form.
             patience = min(patience, MOST_PATIENCE_SECONDS)
         waited = self.progress.waited_seconds
         try:
@@ -144,7 +144,7 @@ class Exchange(Generic[R]):
             self.progress.waited_seconds += dispatcher.clock() - began_at
 
     async def _has_renewed_a_key(self, now: "_Round") -> bool:
-        """Whether a rejected key has a new secret, so that all keys may be asked again."""
+        """Whether a rejected key has a new secret, so that all keys may be tried again."""
         if now.renewal is None and now.last is None:
             now.renewal = self._renewal_by_others(now.lease_request)
         if now.renewal is None or not await _outcome_of(now.renewal):
@@ -155,17 +155,17 @@ class Exchange(Generic[R]):
         return True
 
     def _renewal_by_others(self, lease_request: LeaseRequest) -> "asyncio.Future[bool] | None":
-        """Where every key is rejected, the reading of a new secret that another request has caused."""
+        """If every key is rejected: the reading of a new secret that another request has started."""
         services = self._services
         if services.pool.why_none(services.dispatcher.clock(), lease_request)[0] is not ErrorKind.KEY_REJECTED:
             return None
         rejected = (state.key.name for state in services.pool.states if state.is_rejected)
         return next(filter(None, map(services.on_refused, rejected)), None)
 
-    # What a failed attempt leads to
+    # After a failed attempt
 
     async def _failed(self, lease: Lease, failure: Failure) -> None:
-        """Decide what follows: returns where another attempt is due, else raises what the caller is told."""
+        """Decide what follows: returns if another attempt is due, otherwise raises the caller's error."""
         now = self._round
         assert now is not None, "attempts belong to a round"
         self.forms.expect_changes()
@@ -184,27 +184,27 @@ class Exchange(Generic[R]):
             self._end_round(given_up)
             return
         if now.tries >= self._services.policy.max_attempts - 1:
-            # The last attempt is for an answer, whatever of the request is worth nothing elsewhere.
+            # The last attempt has to succeed, even if it drops parts of the request that only one account can use.
             now.lease_request.account = None
         now.leave_out(lease, failure)
 
     def _is_final(self, now: "_Round", lease: Lease, failure: Failure) -> bool:
-        """Whether no other key would answer otherwise."""
+        """Whether another key would give the same answer."""
         if failure.kind in NOT_THERE and self._services.models.find(self.progress.model) is None:
-            # Nobody knows a model of that name; one that is known may be served by some accounts only.
+            # The model is unknown to the gateway too; a known one may be available to some accounts only.
             return True
         if not failure.rule.one_other:
             return False
         if now.has_asked_other:
-            # Two keys have said so: with a third it would be no different.
+            # Two keys agree; a third would not differ.
             return True
         now.has_asked_other = True
-        # A key of another account tells more.
+        # A key of another account is more informative.
         now.avoided |= frozenset(state.key.name for state in lease.state.organization.states.values())
         return False
 
     async def _before_next(self, now: "_Round", failure: Failure) -> Failure | None:
-        """Wait as the retry policy says; gives what the caller is told where there is no next attempt."""
+        """Wait as the retry policy says; returns the caller's error if there is no next attempt."""
         if self.progress.is_committed:
             return failure
         services = self._services
@@ -228,20 +228,20 @@ class Exchange(Generic[R]):
         return None
 
     def _end_round(self, failure: Failure) -> None:
-        """Go on with another model, or raise what the caller is told."""
+        """Continue with another model, or raise the caller's error."""
         if self._falls_back(failure):
             self._overloaded = failure
             return
         first = self._overloaded
         if first is None or self.progress.is_committed or failure.kind not in NOT_FOR_THIS_MODEL:
             raise FailedError(failure)
-        # The caller has not asked for this model, and what was asked for may be fine for its own.
+        # The caller did not ask for this model, and the request may be fine for the one it asked for.
         self.progress.note(self.progress.model, failure)
         if not self._falls_back(first):
             raise FailedError(first)
 
     def _falls_back(self, failure: Failure) -> bool:
-        """Whether another model is asked, since all keys of this one's class are overloaded."""
+        """Whether to try another model, since this one's class is overloaded on all keys."""
         if failure.kind is not _OVERLOADED or not self.forms.has_fallback:
             return False
         if self._services.dispatcher.clock() - self.progress.began_at >= self._services.policy.deadline_seconds:
@@ -252,10 +252,10 @@ class Exchange(Generic[R]):
 
 
 class _Round:
-    """The attempts with one model: what is asked of the pool, and what has come of it so far.
+    """The attempts with one model: the lease request, and the results so far.
 
-    Keys that are `excluded` are not asked again; those that are `avoided` only where there is no other. `is_paid`: the
-    next attempt is counted as a retry.
+    Keys that are `excluded` are not asked again; those that are `avoided` only if there is no other. `is_paid`: the
+    next attempt was already taken from the retry budget.
     """
 
     __slots__ = ("avoided", "excluded", "has_asked_other", "is_paid", "last", "lease_request", "renewal", "tries")
@@ -271,8 +271,8 @@ class _Round:
         self.is_paid = False
 
     def leave_out(self, lease: Lease, failure: Failure) -> None:
-        """Ask another key next; a key that was refused is not asked again."""
-        # A key that is gone by now may have a successor of the same name, with another secret.
+        """Use another key next; a refused key is not used again."""
+        # If the key was removed, its name may now belong to a successor with another secret.
         failed = NO_KEYS if lease.state.is_gone else frozenset({lease.key.name})
         self.avoided |= failed
         if is_refusal(failure):
@@ -280,7 +280,7 @@ class _Round:
 
 
 async def _outcome_of(renewal: "asyncio.Future[bool]") -> bool:
-    """Whether a key has another secret by now; a command that takes long is not waited for."""
-    # To wait for it is not to own it: others wait for the same, and it goes on when this caller leaves.
+    """Whether a key has a new secret; a slow command is not awaited beyond the limit."""
+    # Do not cancel it: other requests wait for the same reading, and it continues when this caller disconnects.
     done, _ = await asyncio.wait((renewal,), timeout=RENEWAL_SECONDS)
     return bool(done) and not renewal.cancelled() and renewal.exception() is None and renewal.result()

@@ -1,4 +1,4 @@
-"""A request in the forms in which it can be sent: for each model that may answer it, and for each kind of host."""
+"""The forms in which a request can be sent: one for each candidate model and kind of host."""
 
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
@@ -12,36 +12,36 @@ from translators.hosts import HostProfile
 
 R = TypeVar("R", bound=Outgoing)
 
-# How many corrections of what the gateway wrote are tried for one request.
+# The maximum number of corrections by lessons for one request.
 MAX_LESSONS: Final = 3
 
 
 class Forms(Generic[R]):
-    """What is sent for one request; the candidates after the first are for when those before are overloaded."""
+    """The request's forms; candidates after the first are for when those before are overloaded."""
 
     __slots__ = ("_candidates", "_lessons", "_place", "_prepared_for", "_progress", "_sent", "_services")
 
     def __init__(self, services: Services, candidates: Sequence[Candidate[R]], progress: Progress) -> None:
         self._services = services
         self._progress = progress
-        # None once it is let go: a request may be many megabytes, and its stream go on for minutes.
+        # None after release: a request may have many megabytes, and its stream may run for minutes.
         self._candidates: Sequence[Candidate[R]] | None = candidates
         self._place = 0
         self._lessons = 0
-        # The latest form: what the running attempt has sent; before it, what it would send.
+        # The latest form: what the current attempt has sent, or before that what it would send.
         self._sent: R | None = None
-        # The kind of host for which that was written ahead, while nothing can have been learned since.
+        # The kind of host for which that form was prepared, as long as no lesson can have changed it.
         self._prepared_for: HostProfile | None = None
 
     @property
     def candidate(self) -> Candidate[R]:
-        """The model that is asked now."""
+        """The current model."""
         assert self._candidates is not None, "nothing is sent again behind the commit point"
         return self._candidates[self._place]
 
     @property
     def sent(self) -> R:
-        """What the running attempt has sent."""
+        """What the current attempt has sent."""
         assert self._sent is not None, "nothing is sent again behind the commit point"
         return self._sent
 
@@ -57,45 +57,45 @@ class Forms(Generic[R]):
 
     @property
     def is_fallback(self) -> bool:
-        """Whether the model is another one than was asked for."""
+        """Whether the current model differs from the requested one."""
         return self._place > 0
 
     def fall_back(self) -> str:
-        """Go on with the next model; gives its name."""
+        """Switch to the next model; returns its name."""
         self._place += 1
         self._sent = self._prepared_for = None
         return self.candidate.model
 
     def let_go(self) -> None:
-        """Nothing is sent again."""
+        """Release the request: nothing will be sent again."""
         self._candidates = self._sent = self._prepared_for = None
 
     def expect_changes(self) -> None:
-        """Time passes before it is sent: what was written ahead is looked at again."""
+        """Time will pass before the request is sent, so check the prepared form again."""
         self._prepared_for = None
 
     def prepare(self) -> R | None:
-        """Write it for the first host, so that what cannot be translated fails before anything else is done."""
+        """Write the request for the first host, so that translation errors surface before anything else is done."""
         endpoint = next(iter(self._services.endpoints.values()), None)
         if endpoint is not None:
-            # Nearly always it is the account that has signed what the request holds.
+            # Almost always this will be the account that signed the history.
             self._sent = self._written(endpoint, is_home=True)
             self._prepared_for = endpoint.profile
         return self._sent
 
     async def prepare_in_turns(self) -> None:
-        """What `prepare` does for a large request, while others have their turns."""
+        """Do the same for a large request, in turns."""
         endpoint = next(iter(self._services.endpoints.values()), None)
         if endpoint is not None and (write_in_turns := self.candidate.write_in_turns) is not None:
             await write_in_turns(endpoint.profile, True)
 
     @property
     def is_large(self) -> bool:
-        """Whether `write_in_turns` goes before `write_for`."""
+        """Whether `write_in_turns` has to be called before `write_for`."""
         return self.candidate.write_in_turns is not None
 
     async def write_in_turns(self, lease: Lease, endpoint: Endpoint) -> None:
-        """Write it for a lease's key, while others have their turns."""
+        """Write the request for a lease's key, in turns."""
         if (write_in_turns := self.candidate.write_in_turns) is not None:
             await write_in_turns(endpoint.profile, self._is_home(lease))
 
@@ -112,24 +112,24 @@ class Forms(Generic[R]):
         return request
 
     def _is_home(self, lease: Lease) -> bool:
-        """Whether what the request holds was signed by the account that a lease's key belongs to."""
+        """Whether the lease's key belongs to the account that signed parts of the request."""
         account = self.candidate.account
         return account is None or self._services.pool.is_of(lease, account)
 
     async def has_learned(self, lease: Lease, failure: Failure) -> bool:
-        """Whether a 400 was about something the gateway itself had chosen, and is worth another try without it."""
+        """Whether a 400 was about something that the gateway had chosen, and another form is worth trying."""
         if failure.kind is not ErrorKind.INVALID_REQUEST or self._lessons >= MAX_LESSONS or self._candidates is None:
             return False
         self._lessons += 1
         endpoint, candidate = self._services.endpoints[lease.key.name], self.candidate
         if self._sent is not None:
             candidate.learn(endpoint.profile, failure.message, self._sent)
-        # Another request may have learned the same a moment before: what counts is what would be sent now.
+        # Another request may have learned the same a moment before: compare with what would be sent now.
         await self.write_in_turns(lease, endpoint)
         return candidate.write(endpoint.profile, self._is_home(lease)) is not self._sent
 
     async def explained(self, failure: Failure) -> Failure:
-        """A failure in the caller's terms; behind the commit point as it is."""
+        """The failure in the caller's terms; unchanged after the commit point."""
         if self._sent is None or (explain := self.candidate.explain) is None:
             return failure
         return await explain(failure, self._sent)

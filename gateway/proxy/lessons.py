@@ -1,7 +1,7 @@
-"""What was learned from upstream's 400s, each lesson for a day: corrections of a model's row, and refused schemas.
+"""Lessons from upstream's 400s, each kept for a day: corrections of a model's row, and refused schemas.
 
-A lesson holds for those who could have caused it. What a model's fields may be is upstream's to say, and the gateway
-wrote them: all callers share that. Schemas are the callers' own words: each caller learns of them by itself.
+A lesson applies to those who could have caused it. The fields of a model are determined by upstream and written by the
+gateway: these lessons are shared by all callers. Schemas are the callers' own: each caller learns separately.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from translators.lessons import corrected, refused_places
 from translators.models import ModelRow
 
 LESSON_SECONDS: Final = 24 * 3600.0
-# Callers choose the names of models, and write the schemas: 3 MB at most are known of either.
+# Callers choose model names and schemas, so both are bounded: to about 3 MB each.
 _MAX_PLACES: Final = 512
 _MAX_MESSAGES: Final = 16
 _MAX_MESSAGE_LENGTH: Final = 300
@@ -27,13 +27,13 @@ _MAX_SCHEMAS: Final = 32
 K = TypeVar("K")
 V = TypeVar("V")
 
-# Until when a lesson holds.
+# When a lesson expires.
 _Until: TypeAlias = float
 _Schemas: TypeAlias = dict[tuple[str, str, str], _Until]
 
 
 class Circle(Struct, frozen=True):
-    """Who shares what: `caller` learns of schemas; `owner` of models, which is everybody who uses the pool's keys."""
+    """Who shares lessons: `caller` those about schemas; `owner` those about models (empty for the pool's keys)."""
 
     caller: bytes = b""
     owner: bytes = b""
@@ -41,7 +41,7 @@ class Circle(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Learned:
-    """What is known of one model at one host: messages, each with the moment when it is forgotten."""
+    """The lessons about one model at one host: messages, each with its expiry."""
 
     messages: dict[str, _Until] = field(default_factory=dict)
 
@@ -50,16 +50,16 @@ EVERYBODY: Final = Circle()
 
 
 class Lessons:
-    """Lessons by host and model; after a day the table counts again, since models and hosts change."""
+    """Lessons by host and model; they expire after a day, since models and hosts change."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._learned: dict[tuple[str, str, bytes], _Learned] = {}
-        # By caller: hosts, models, and the hashes of schemas, or of several together.
+        # By caller: hosts, models, and hashes of schemas or of sets of schemas.
         self._schemas: dict[bytes, _Schemas] = {}
 
     def row(self, host: HostProfile, model: str, row: ModelRow, circle: Circle = EVERYBODY) -> ModelRow:
-        """The row of a model at a host, as far as is known by now: each lesson corrects what else is known."""
+        """A model's row at a host with all lessons applied; each lesson corrects the result of those before."""
         learned = self._learned.get((host.name, model, circle.owner)) if self._learned else None
         if learned is None:
             return row
@@ -70,7 +70,7 @@ class Lessons:
         return row
 
     def refused_schemas(self, host: HostProfile, model: str, circle: Circle) -> frozenset[str]:
-        """The schemas (by hash) that upstream has refused, as far as a caller has learned of it."""
+        """The hashes of schemas that upstream has refused, as far as this caller has learned."""
         known = self._schemas.get(circle.caller) if self._schemas else None
         if known is None:
             return frozenset()
@@ -78,12 +78,12 @@ class Lessons:
         return frozenset(schema for (*where, schema), until in known.items() if until > now and (*where,) == place)
 
     def refuses_together(self, host: HostProfile, model: str, schemas: Iterable[str], circle: Circle) -> bool:
-        """Whether just these schemas (hashes) were refused together, without a word on which of them."""
+        """Whether exactly this set of schemas (hashes) was refused, without naming one of them."""
         known = self._schemas.get(circle.caller) if self._schemas else None
         return known is not None and known.get((host.name, model, _together(schemas)), 0.0) > self._clock()
 
     def learn(self, host: HostProfile, model: str, row: ModelRow, message: str, circle: Circle = EVERYBODY) -> bool:
-        """Take in what a 400's message says of a model; whether it is news."""
+        """Take in what a 400's message says about a model; returns whether it is new."""
         message = message[:_MAX_MESSAGE_LENGTH]
         if corrected(self.row(host, model, row, circle), message) is None:
             return False
@@ -94,10 +94,10 @@ class Lessons:
     def learn_schemas(
         self, host: HostProfile, model: str, message: str, schemas: Mapping[str, str], circle: Circle
     ) -> frozenset[str]:
-        """Take in what a 400's message says of a request's `schemas` (hashes by place); those that are refused by it.
+        """Take in a 400's message about `schemas` (hashes by place); returns the refused ones.
 
-        Where it names the place of one, that one is. Where it names none, they are refused together, and nothing is
-        held against each of them.
+        If the message names places, their schemas are refused. If it names none, the set as a whole is refused, and
+        none of its members.
         """
         places = refused_places(message, schemas)
         refused = frozenset(schemas[place] for place in places)
@@ -109,19 +109,19 @@ class Lessons:
 
 
 def _together(schemas: Iterable[str]) -> str:
-    """What several schemas are remembered by."""
+    """The key for a set of schemas."""
     return hashlib.sha256(",".join(sorted(set(schemas))).encode()).hexdigest()
 
 
 def _room(table: dict[K, V], key: K, new: Callable[[], V], most: int) -> V:
-    """What stands under a key, anew if need be; of too many the oldest goes."""
+    """The value for a key, created if missing; if there are too many, the oldest is dropped."""
     if key not in table and len(table) >= most:
         del table[next(iter(table))]
     return table.setdefault(key, new())
 
 
 def _note(notes: dict[K, _Until], note: K, until: _Until, most: int) -> None:
-    """Put a note behind the others, even where an expired one stood already; of too many the oldest goes."""
+    """Append an entry, moving it to the end if it exists; if there are too many, the oldest is dropped."""
     notes.pop(note, None)
     notes[note] = until
     if len(notes) > most:

@@ -1,6 +1,7 @@
-"""Who has made what clients of Messages send back: signed thinking, and messages that a thread is continued from.
+"""Tracks which account made the signed thinking and the thread messages that Messages clients send back.
 
-Either holds only where it was made. A client's scope is part of every key, so that nobody finds what others have got.
+Both are valid only with the account that made them. The client's scope is part of every key, so that no client can
+look up another's.
 """
 
 import asyncio
@@ -18,10 +19,10 @@ from gateway.keypool import Account
 from gateway.proxy.no_store import NO_STORE
 from gateway.proxy.ports import Store
 
-# Of these, and so long, this process knows by itself; the store, where there is one, knows more. Some 10 MB at most.
+# What this process remembers by itself, some 10 MB at most; the store, if there is one, remembers more.
 MOST_KNOWN: Final = 10_000
 KEEP_SECONDS: Final = 86_400.0
-# So many thoughts of a history are looked for, and so many of these in the store, the latest: those decide.
+# The maximum number of a history's thinking blocks that are looked up, and looked up in the store: the latest ones.
 MOST_RECALLED: Final = 1_000
 _MOST_FETCHED: Final = 500
 _KEY_BYTES: Final = 16
@@ -30,10 +31,10 @@ _MESSAGE: Final = b"message"
 
 
 class Maker(Struct, frozen=True, array_like=True):
-    """The account and the workspace that a key belonged to, as far as was known; `key` is its mark.
+    """The account and workspace of a key, as far as they were known; `key` is its mark.
 
-    `left_out` says why the thinking that came before it was left out, "" where it was not: it goes back without that.
-    A maker that is nobody made a thought that upstream has refused: it is left out itself.
+    `left_out` says why thinking before this block was left out, "" if it was not: the block is sent back without it. An
+    empty maker marks a block that upstream has refused, which is itself left out.
     """
 
     organization: str = ""
@@ -43,14 +44,14 @@ class Maker(Struct, frozen=True, array_like=True):
 
     @property
     def account(self) -> Account | None:
-        """Whose keys read what was made; None for nobody's."""
+        """The account whose keys can verify the block; None for an empty maker."""
         return Account(self.organization, self.key) if self.organization or self.key else None
 
 
 class Recalled(NamedTuple):
-    """What is known of a history's thoughts: who made the latest, and how many at its beginning do not go back.
+    """What is known of a history's thinking: the account of the latest block, and how many blocks at the start to drop.
 
-    `left_out` says why these do not.
+    `left_out` says why these are dropped.
     """
 
     account: Account | None = None
@@ -64,14 +65,14 @@ _DECODER: Final = msgspec.msgpack.Decoder(Maker)
 
 @dataclass(slots=True)
 class Makers:
-    """One process's memory of makers, and the store's where there is one."""
+    """This process's cache of makers, and the store if there is one."""
 
     store: Store = NO_STORE
     clock: Callable[[], float] = time.monotonic
     _known: OrderedDict[bytes, tuple[Maker, float]] = field(default_factory=OrderedDict)
 
     def note_thoughts(self, scope: bytes, digests: Sequence[bytes], maker: Maker) -> list[tuple[bytes, Maker]]:
-        """Take down who made an answer's thoughts; gives what other processes should know as well."""
+        """Record who made an answer's thinking; returns what to share with other processes."""
         later = msgspec.structs.replace(maker, left_out="")
         made = [(_key(scope, _THOUGHT, digest), later if number else maker) for number, digest in enumerate(digests)]
         for key, each in made:
@@ -79,22 +80,22 @@ class Makers:
         return made
 
     def note_message(self, scope: bytes, message_id: str, maker: Maker) -> list[tuple[bytes, Maker]]:
-        """Take down where a message is that a thread can be continued from; gives what others should know as well."""
+        """Record where a message is that a thread can continue from; returns what to share with other processes."""
         key = _key(scope, _MESSAGE, message_id.encode("utf-8", "surrogatepass"))
         self._put(key, maker)
         return [(key, maker)]
 
     async def share(self, made: Sequence[tuple[bytes, Maker]]) -> None:
-        """Put what was taken down into the store; returns when other processes find it, or when that takes too long."""
+        """Put the records into the store; returns when other processes can find them, or after a time limit."""
         await asyncio.gather(*(self.store.put(key, _ENCODER.encode(maker)) for key, maker in made))
 
     def refuse(self, scope: bytes, digests: Sequence[bytes]) -> None:
-        """Upstream has refused thinking: what a client has up to here is not sent again."""
+        """Upstream has refused thinking: the client's thinking up to here is not sent again."""
         if (last := next(filter(None, reversed(digests)), None)) is not None:
             self._put(_key(scope, _THOUGHT, last), Maker(left_out="refused"))
 
     async def recall(self, scope: bytes, digests: Sequence[bytes]) -> Recalled:
-        """What is known of the thoughts of a history, which are in their order; b"" is one without a signature."""
+        """What is known of a history's thinking blocks, given in order; b"" is one without a signature."""
         first = max(0, len(digests) - MOST_RECALLED)
         latest = enumerate(digests[first:], first)
         places = {_key(scope, _THOUGHT, digest): place for place, digest in latest if digest}
@@ -108,7 +109,7 @@ class Makers:
         return Recalled(account)
 
     async def maker_of(self, scope: bytes, message_id: str) -> Maker | None:
-        """Where a message is; None for one that this client has not got."""
+        """Where a message is; None if this client did not get it."""
         key = _key(scope, _MESSAGE, message_id.encode("utf-8", "surrogatepass"))
         return (await self._find([key])).get(key)
 

@@ -1,4 +1,4 @@
-"""What is remembered of conversations beyond what clients send: turns with signed thinking, and refusals of it."""
+"""Kept turns of conversations: signed thinking that clients do not send back, and its refusals by upstream."""
 
 from asyncio import gather
 from collections import OrderedDict
@@ -24,21 +24,21 @@ from translators.wire.chat import ChatMessage, ChatRequest
 
 T = TypeVar("T")
 
-# Signatures that upstream has refused: whoever sends them back sends them with every turn.
+# Signatures that upstream has refused: clients that send them back do so with every turn.
 _MOST_REFUSED: Final = 10_000
-# Turns that were compared with what their clients show need not be compared again.
+# Turns that were already compared with what their clients send.
 _KNOWN_BYTES: Final = 8 * 2**20
-# So many places of a conversation are looked at, the latest, before it is taken for one of which nothing is kept.
+# The number of latest places that are looked up; if nothing is found there, nothing is kept of the conversation.
 _FIRST_PLACES: Final = 8
 _NONE_REFUSED: Final[frozenset[bytes]] = frozenset()
 
 
 @dataclass(slots=True)
 class TurnCounts:
-    """What has become of turns since the start, in requests.
+    """Counts of turns since the start, in requests.
 
-    `kept` answers; `restored` requests that got turns back; `left_out` such that got none though some were kept, by
-    the reason as callers are told it. `refused` among these are those that upstream did not want.
+    `kept` counts answers; `restored` requests that got turns back; `left_out` requests that got none although some were
+    kept, by the reason that callers are told. `refused` counts those that upstream did not accept.
     """
 
     kept: int = 0
@@ -46,13 +46,13 @@ class TurnCounts:
     left_out: dict[LeftOut, int] = field(default_factory=dict)
 
     def leave_out(self, why: LeftOut) -> None:
-        """A request goes without its thinking."""
+        """Count a request without its thinking."""
         self.left_out[why] = self.left_out.get(why, 0) + 1
 
 
 @dataclass(slots=True)
 class Recollection:
-    """What a request for one model gets back of its conversation; `account` is whose keys have signed it."""
+    """What one model's request gets back of its conversation; `account` is the one that signed it."""
 
     past: Past = UNKNOWN_PAST
     account: Account | None = None
@@ -61,7 +61,7 @@ class Recollection:
     _elsewhere: Past | None = None
 
     def past_for(self, *, is_home: bool) -> Past:
-        """The past as a key may have it: thinking holds only in the account that has signed it."""
+        """The past for a key: thinking is valid only with the account that signed it."""
         if is_home or self.account is None:
             return self.past
         if self._elsewhere is None:
@@ -70,26 +70,26 @@ class Recollection:
         return self._elsewhere
 
     def refuse(self) -> None:
-        """Upstream finds the thinking wrong: none goes back from now on."""
+        """Upstream has refused the thinking: send none from now on."""
         self.past = _without_turns(self.past, "refused")
         self.account = None
 
 
 def _without_turns(past: Past, why: LeftOut) -> Past:
-    """The past without any thinking, the client's own included: where one thought does not hold, none after it does."""
+    """The past without thinking, including the client's own: if one block is invalid, those after it are too."""
     origin = past.origin and replace(past.origin, parent=b"", is_gap=True)
     return replace(past, contents={}, is_bare=True, left_out=why, origin=origin)
 
 
 class Answer(Protocol):
-    """An answer that has come to its end, as the translation has read it."""
+    """A complete answer, as read by the translation."""
 
     @property
     def blocks(self) -> Sequence[Block]: ...
 
     @property
     def call_names(self) -> Sequence[str]:
-        """What the client knows its calls by."""
+        """The names of its calls as the client knows them."""
         ...
 
     @property
@@ -98,7 +98,7 @@ class Answer(Protocol):
 
 @dataclass(slots=True)
 class TurnMemory:
-    """One process's memory of conversations."""
+    """One process's access to kept turns."""
 
     store: Store = NO_STORE
     counts: TurnCounts = field(default_factory=TurnCounts)
@@ -108,9 +108,9 @@ class TurnMemory:
     async def recollect(
         self, chat: ChatRequest, scope: bytes, rows: Mapping[str, ModelRow], run: "StepRunner | None" = None
     ) -> dict[str, Recollection]:
-        """What a request gets back of its conversation, by model; `scope` says whose it is.
+        """What a request gets back of its conversation, by model; `scope` identifies its owner.
 
-        A large request is read with `run`, which takes steps one after another.
+        `run` executes the steps for a large request.
         """
         if not has_history(chat):
             return {}
@@ -143,10 +143,10 @@ class TurnMemory:
         row: ModelRow,
         run: "StepRunner | None",
     ) -> "_Found":
-        """What one model gets back; `found` is what is kept under the `keys`.
+        """What one model gets back; `found` is what the store has for the `keys`.
 
-        Those that are not there are looked for by their places. Where nothing stands at the latest places, as in a
-        conversation without thinking, the others are not looked at.
+        Missing turns are looked up by their places. If there is nothing at the latest places, as in a conversation
+        without thinking, the others are not looked up.
         """
         look = places_in_steps(history, messages, keys, found, model, most=_FIRST_PLACES)
         places = in_one_go(look) if run is None else await run(look)
@@ -171,9 +171,9 @@ class TurnMemory:
     async def _moved(
         self, places: Mapping[bytes, bytes], pointers: Mapping[bytes, bytes], found: Mapping[bytes, bytes]
     ) -> dict[bytes, tuple[bytes, bytes]]:
-        """Turns that stand at these places: by the keys that they were looked for under, their own and their values.
+        """Turns at these places: by the key that was searched for, their own keys and values.
 
-        A turn may stand at the place of its run as well: it counts once, and not where it was `found` by its key.
+        A turn may also be found at the place of its run: it counts once, and not if it was `found` by its key.
         """
         values = await self.store.fetch([own for own in pointers.values() if own not in found])
         kept = [(key, pointers[place]) for place, key in places.items() if pointers.get(place) in values]
@@ -181,21 +181,21 @@ class TurnMemory:
         return {key: (own, values[own]) for key, own in kept if latest_of[own] == key}
 
     async def keep(self, origin: Origin, answer: Answer, account: Account) -> None:
-        """Keep an answer that its client cannot send back whole; it is kept when this returns."""
+        """Keep an answer that its client cannot send back completely; it is kept when this returns."""
         signer = (account.organization, account.key)
         names = answer.call_names
         kept = kept_turn(origin, answer.blocks, names=names, stop_reason=answer.stop_reason, signer=signer)
         if kept is None:
             return
         puts = [self.store.put(*kept), *(self.store.put(place, kept[0]) for place in kept_places(origin, names))]
-        # Together they are written at once.
+        # Start all writes at once.
         is_kept, *_ = await gather(*puts)
         self.counts.kept += is_kept
 
     def refuse(self, recollection: Recollection, messages: Sequence[ChatMessage]) -> None:
-        """Upstream has refused the thinking of a request: it is not sent again, in this request or a later one."""
+        """Upstream has refused the thinking of a request: do not send it again, in this request or a later one."""
         if recollection.past.is_bare:
-            # Another choice of the same request has met the same refusal.
+            # Another choice of the same request got the same refusal.
             return
         self.counts.leave_out("refused")
         self.store.forget(recollection.keys)
@@ -207,13 +207,13 @@ class TurnMemory:
         recollection.refuse()
 
     def set_aside(self, recollection: Recollection) -> None:
-        """Upstream has refused a request for something that may be in its turns: it is tried once without them."""
+        """Upstream has refused a request for a reason that may lie in its kept turns: try once without them."""
         if not recollection.past.is_bare:
             self.counts.leave_out("refused")
             recollection.refuse()
 
     def _refused_of(self, messages: Sequence[ChatMessage]) -> Generator[None, None, frozenset[bytes]]:
-        """Which of the signatures that a client sends have been refused."""
+        """The refused signatures among those that a client sends."""
         if not self._refused:
             return frozenset()
         sent: set[bytes] = set()
@@ -225,12 +225,12 @@ class TurnMemory:
 
 
 def _latest(moved: Mapping[bytes, tuple[bytes, bytes]]) -> bytes:
-    """The key of the turn at the latest of the places, which come first."""
+    """The key of the turn at the latest place; places are ordered latest first."""
     return next(iter(moved.values()))[0]
 
 
 class _Found(Struct, frozen=True):
-    """The turns that go back, or why none do, and the place of the run of turns that the answer belongs to."""
+    """The turns that go back, or why none do, and the place of the run that the answer belongs to."""
 
     made: Recalled | None = None
     left_out: LeftOut | None = None
@@ -238,7 +238,7 @@ class _Found(Struct, frozen=True):
 
 
 class StepRunner(Protocol):
-    """Takes the steps of long work, in between of which others have their turns."""
+    """Runs the steps of a long computation in turns."""
 
     def __call__(self, steps: Generator[None, None, T], /) -> Awaitable[T]: ...
 
@@ -260,6 +260,6 @@ def _recollection(
     if made is None:
         return Recollection(past, counts=counts)
     counts.restored += 1
-    # What holds nothing sealed holds anywhere.
+    # Without sealed thinking the turns are valid with any account.
     account = Account(*made.signer) if made.is_sealed else None
     return Recollection(past, account, made.keys, counts)

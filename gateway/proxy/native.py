@@ -1,4 +1,4 @@
-"""Native requests: what upstream answers goes to the caller as it is."""
+"""Native requests: upstream's answers are passed to the caller unchanged."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -23,11 +23,11 @@ from translators.native.request import NativeRequest
 from translators.native.stream import NativeStream
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-# Of an answer's head this goes on when it is certain that the caller gets that answer.
+# Passed on once it is certain that the caller gets this answer.
 PASSING_HEADERS: Final = ("request-id", "retry-after")
-# Limits are told here as they are in chat completions (`x-ratelimit-*`): those of the key that was asked last.
+# Limits of the key that was asked last, reported as in chat completions (`x-ratelimit-*`).
 LIMIT_PREFIXES: Final = ("anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-")
-# Whose account it is, only its owner gets to know.
+# These identify the account, so only its owner gets them.
 ACCOUNT_HEADERS: Final = ("anthropic-organization-id", "anthropic-workspace-id")
 
 NativeExchange: TypeAlias = Exchange[NativeRequest]
@@ -37,7 +37,7 @@ OnHead: TypeAlias = Callable[[Mapping[str, str]], None]
 
 @dataclass(frozen=True, slots=True)
 class NativeAnswer:
-    """A whole answer, as upstream gave it."""
+    """A whole answer, as upstream sent it."""
 
     body: bytes
     content_type: str
@@ -45,14 +45,14 @@ class NativeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Takes down where answers to one request of a client were made; `has_thread` says that one may be continued."""
+    """Records where a client's answers were made; `has_thread` says that a thread may continue from them."""
 
     makers: Makers
     scope: bytes
     has_thread: bool = False
 
     async def keep(self, attempt: NativeAttempt, made: Made, left_out: str) -> None:
-        """An answer is whole: whoever continues it finds where it was made when this returns."""
+        """The answer is complete: when this returns, a request that continues it finds where it was made."""
         noted = self.note_thoughts(attempt, made, left_out)
         if self.has_thread and made.id is not None and attempt.progress.fallback is None:
             noted += self.makers.note_message(self.scope, made.id, attempt.maker)
@@ -60,7 +60,7 @@ class Keeper:
             await self.makers.share(noted)
 
     def note_thoughts(self, attempt: NativeAttempt, made: Made, left_out: str) -> list[tuple[bytes, Maker]]:
-        """Take down who has signed the thoughts, where there is anybody else who could be asked."""
+        """Record who signed the thinking, if there are other accounts that could be asked."""
         if not made.digests or not attempt.has_other_accounts:
             return []
         maker = msgspec.structs.replace(attempt.maker, left_out=left_out)
@@ -68,7 +68,7 @@ class Keeper:
 
 
 class _Delivery:
-    """A stream on its way; it is taken down where its thoughts were made, also those of an answer that is cut off."""
+    """A stream being delivered; records where its thinking was made, even if the stream is cut off."""
 
     def __init__(
         self, attempt: NativeAttempt, on_begin: Callable[[], None], left_out: str, keeper: Keeper | None
@@ -92,14 +92,14 @@ class _Delivery:
 
     async def ends(self) -> None:
         if self._keeper is not None:
-            # Before the caller can know that the answer is over, and come back with it.
+            # Before the caller can see the end of the answer and send the next request.
             await self._keeper.keep(self._attempt, self.stream.made, self._left_out)
 
     def passed(self) -> None:
         return
 
     def is_left(self) -> None:
-        """Nothing more is passed on. Clients go on with what they have got of an answer that was cut off."""
+        """Nothing more will be passed on. Clients may continue with the part of a cut-off answer that they have."""
         if self._keeper is not None and not self.stream.is_done:
             self._keeper.note_thoughts(self._attempt, self.stream.made, self._left_out)
 
@@ -107,9 +107,9 @@ class _Delivery:
 async def stream_native(
     exchange: NativeExchange, client: Client, on_head: OnHead, keeper: Keeper | None = None
 ) -> None:
-    """Pass a stream on; raises `FailedError` when nothing, or only a part, reached the caller.
+    """Pass a stream on; raises `FailedError` if the caller received nothing, or only a part.
 
-    `on_head` is given the headers that go on, when it is certain whose answer the caller gets.
+    `on_head` gets the headers to pass on, once it is certain which answer the caller gets.
     """
     async for attempt in exchange:
         async with attempt:
@@ -124,7 +124,6 @@ async def stream_native(
 
 
 async def fetch_native(exchange: NativeExchange, on_head: OnHead, keeper: Keeper | None = None) -> NativeAnswer:
-    """Fetch a whole answer; raises `FailedError`."""
     async for attempt in exchange:
         async with attempt:
             answer = await attempt.open()
@@ -138,17 +137,17 @@ async def fetch_native(exchange: NativeExchange, on_head: OnHead, keeper: Keeper
 
 
 def native_services(services: Services, path: str, headers: tuple[tuple[str, str], ...]) -> Services:
-    """The same services, for calls to another path, with further headers, whose refusals are kept in full."""
+    """The services for calls to another path with additional headers; refusals are kept completely."""
     return replace(services, upstream=_NativeUpstream(services.upstream, path, headers))
 
 
 def passing(headers: Mapping[str, str]) -> dict[str, str]:
-    """Of upstream's headers those that a caller gets."""
+    """The upstream headers that a caller gets."""
     return {name: headers[name] for name in PASSING_HEADERS if name in headers}
 
 
 def telling(headers: Mapping[str, str], *, is_callers_key: bool) -> dict[str, str]:
-    """Of upstream's headers those about limits, and about the account where it is the caller's own."""
+    """The upstream headers about limits, and about the account if it is the caller's own."""
     told = {name: value for name, value in headers.items() if name.startswith(LIMIT_PREFIXES)}
     if is_callers_key:
         told |= {name: headers[name] for name in ACCOUNT_HEADERS if name in headers}
@@ -157,7 +156,7 @@ def telling(headers: Mapping[str, str], *, is_callers_key: bool) -> dict[str, st
 
 @dataclass(frozen=True, slots=True)
 class _NativeUpstream:
-    """The network, as native requests need it: an exchange by itself knows one path, and of a refusal its kind."""
+    """The network for native requests: another path, and refusals with their bodies."""
 
     inner: Upstream
     path: str
@@ -166,7 +165,7 @@ class _NativeUpstream:
     @asynccontextmanager
     async def open(self, endpoint: Endpoint, call: Call) -> AsyncIterator[UpstreamAnswer]:
         opening = self.inner.open(endpoint, msgspec.structs.replace(call, path=self.path, headers=self.headers))
-        # Its body is not needed again, and this block may be a long one.
+        # Drop the body, which is not needed again, since this block may run for long.
         del call
         async with opening as answer:
             if answer.status == 200:
@@ -185,7 +184,7 @@ class _NativeUpstream:
 
 @dataclass(slots=True)
 class _ReadAnswer:
-    """An answer whose body is here already."""
+    """An answer whose body was already read."""
 
     status: int
     headers: Mapping[str, str]

@@ -1,29 +1,22 @@
-"""The store of those who keep nothing."""
+"""A store that keeps nothing."""
 
 from collections.abc import Sequence
 from typing import Final
 
 
 class NoStore:
-    """A `Store` that forgets at once."""
-
     def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Nothing."""
         return {}
 
     async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Nothing."""
         return {}
 
     async def put(self, key: bytes, value: bytes) -> bool:
-        """Keep nothing."""
         return False
 
-    def forget(self, keys: Sequence[bytes]) -> None:
-        """There is nothing to forget."""
+    def forget(self, keys: Sequence[bytes]) -> None: ...
 
-    async def close(self) -> None:
-        """There is nothing to close."""
+    async def close(self) -> None: ...
 
 
 NO_STORE: Final = NoStore()

@@ -1,4 +1,4 @@
-"""Outages of upstream as an operator hears of them: when a host is left alone, and when it answers again."""
+"""Reports upstream outages: when a host's circuit breaker opens, and when the host answers again."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ _INTERVAL_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A host that is left alone, or only for a class of models; `seconds` is how long it took, once it is over."""
+    """An open breaker of a host, or of one class of models there; `seconds` is the duration, once it is over."""
 
     host: str
     models: str | None
@@ -22,25 +22,25 @@ class Outage:
 
 
 class Outages:
-    """Looks at the circuit breakers now and then, and tells of each outage twice: when it begins, and when it is over.
+    """Polls the circuit breakers, and reports each outage twice: when it begins, and when it is over.
 
-    It is over with the first request that succeeds. One of less than a second may not be seen at all.
+    It is over with the first request that succeeds. An outage of less than a second may go unnoticed.
     """
 
     def __init__(self, dispatcher: Dispatcher, report: Callable[[Outage], None]) -> None:
         self._dispatcher = dispatcher
         self._report = report
-        # What is known to be out, since when and why.
+        # The current outages, since when and why.
         self._since: dict[tuple[str, str | None], tuple[float, str]] = {}
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Run until cancelled."""
         while True:
             self.look()
             await asyncio.sleep(_INTERVAL_SECONDS)
 
     def look(self) -> None:
-        """Tell of what has begun or ended since the last look."""
+        """Report what has begun or ended since the last call."""
         now = self._dispatcher.clock()
         known, self._since = self._since, {}
         for place, breaker in self._breakers():
@@ -50,7 +50,7 @@ class Outages:
                     self._since[place] = now, self._why(host)
                     self._report(Outage(host, models, self._since[place][1]))
             elif breaker.failures:
-                # Also while it is tried: the first answer that has begun may still break off.
+                # Also during a trial: an answer that has begun may still be cut off.
                 self._since[place] = known[place]
             else:
                 began_at, why = known[place]
@@ -63,7 +63,7 @@ class Outages:
                 yield (name, models), breaker
 
     def _why(self, host: str) -> str:
-        """What went wrong with a key of that host last."""
+        """The last error of a key on that host."""
         states = (state for state in self._dispatcher.pool.states if state.key.host == host and state.last_error)
         last = max(states, key=lambda state: state.last_error_at, default=None)
         return last.last_error if last is not None else "failures"

@@ -1,6 +1,6 @@
-"""Keys that callers bring: a pool of one for each request, and until when upstream does not want to be asked with each.
+"""Keys that callers bring: a pool of one key for each request, and the keys' cooling limits.
 
-A key is known by a digest here, and only while one of its limits cools: nothing else outlives its requests.
+A key is stored as a digest, and only while one of its limits cools; nothing else outlives its requests.
 """
 
 from collections import OrderedDict
@@ -12,14 +12,14 @@ from gateway.proxy.dispatch import Dispatcher
 from translators.errors import Blame
 
 MAX_KEYS: Final = 1_000
-# Callers choose the names of models.
+# Callers choose model names.
 MAX_CLASSES: Final = 32
 
 _CALLERS_OWN: Final = b"own"
 
 
 class OwnLimits:
-    """Until when limits of callers' keys cool, by the keys' digests and classes of models; the oldest go first."""
+    """When limits of callers' keys stop cooling, by the keys' digests and classes of models; the oldest are dropped."""
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
@@ -29,8 +29,8 @@ class OwnLimits:
         return len(self._cooling)
 
     def dispatcher(self, name: str, digest: bytes, clock: Callable[[], float]) -> Dispatcher:
-        """A pool of one key, which has a name for logs, and no queue: its limits are its owner's."""
-        # Whose conversations are theirs is known by the key itself: any mark does.
+        """A pool of one key, which has a name for logs, and no queue: the limits are its owner's."""
+        # Conversations are separated by the key itself, so any mark will do.
         pool = KeyPool([Key(name, mark=_CALLERS_OWN)], PoolSettings("weighted"))
         if digest in self._cooling:
             for limit_class, until in self._cooling_now(digest, clock()).items():
@@ -38,7 +38,7 @@ class OwnLimits:
         return _OwnDispatcher(pool, self, digest, clock)
 
     def note(self, digest: bytes, limit_class: str, until: float, now: float) -> None:
-        """Upstream does not want to be asked for a class of models before a moment."""
+        """Upstream must not be asked for a class of models before `until`."""
         cooling = self._cooling_now(digest, now)
         cooling.pop(limit_class, None)
         cooling[limit_class] = until
@@ -50,7 +50,7 @@ class OwnLimits:
             self._cooling.popitem(last=False)
 
     def _cooling_now(self, digest: bytes, now: float) -> dict[str, float]:
-        """What cools still, of the key; a few others that do not are forgotten with it."""
+        """The key's limits that are still cooling; also drops a few expired entries of other keys."""
         oldest = next(iter(self._cooling), digest)
         for known in {digest, oldest}:
             left = {name: until for name, until in self._cooling.get(known, {}).items() if until > now}
@@ -62,7 +62,7 @@ class OwnLimits:
 
 
 class _OwnDispatcher(Dispatcher):
-    """One request's, which notes for the next ones what upstream says of the key's limits."""
+    """The dispatcher of one request; it stores for later requests what upstream says of the key's limits."""
 
     def __init__(self, pool: KeyPool, limits: OwnLimits, digest: bytes, clock: Callable[[], float]) -> None:
         super().__init__(pool, clock=clock)
@@ -70,7 +70,6 @@ class _OwnDispatcher(Dispatcher):
         self._digest = digest
 
     def release(self, lease: Lease, outcome: Outcome) -> None:
-        """Give a lease back."""
         super().release(lease, outcome)
         if outcome.blame is Blame.KEY_LIMIT:
             request = lease.request

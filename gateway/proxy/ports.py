@@ -1,4 +1,4 @@
-"""What the proxy needs from the rooms below it, as protocols that they implement."""
+"""What the proxy needs from lower layers, as protocols that they implement."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -12,8 +12,8 @@ from translators.hosts import HostProfile
 class Call(Struct, frozen=True, gc=False):
     """One HTTP call to a Messages host; `version` is its `anthropic-version`, `betas` its `anthropic-beta`.
 
-    `headers` are further ones: lower case names, printable ASCII values, never credentials. `spent_seconds` is how long
-    the calls took that it goes on with: the limit for a whole answer is for all of them.
+    `headers` are additional ones: lower-case names, printable ASCII values, never credentials. `spent_seconds` is the
+    time used by earlier calls for the same answer, since the time limit for a whole answer covers all of them.
     """
 
     version: str
@@ -42,7 +42,7 @@ class HttpCall(Struct, frozen=True, gc=False):
 
 
 class Outgoing(Protocol):
-    """A request in its Messages form, as a translator writes it for one host."""
+    """A request in its Messages form, written by a translator for one host."""
 
     @property
     def body(self) -> bytes: ...
@@ -58,13 +58,11 @@ class Outgoing(Protocol):
 
     @property
     def adjusted(self) -> str | None:
-        """What had to be changed, for the caller's header."""
+        """The value of the caller's `x-gateway-adjusted` header."""
         ...
 
 
 class Endpoint(Protocol):
-    """A host and the credentials to use there."""
-
     @property
     def name(self) -> str:
         """The key's name, for logs."""
@@ -82,7 +80,7 @@ class Endpoint(Protocol):
 
     @property
     def is_callers_own(self) -> bool:
-        """Whether the credentials are the caller's, so that a refusal is the caller's to know."""
+        """Whether the credentials are the caller's, so that a refusal is reported to the caller."""
         ...
 
     def prepare(self, call: Call) -> HttpCall:
@@ -102,29 +100,29 @@ class UpstreamAnswer(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Those of the head; not kept beyond the first `push`."""
+        """The headers of its head; released with the first `push`."""
         ...
 
     @property
     def is_complete(self) -> bool:
-        """Whether the end of the body has arrived, though perhaps not been received yet."""
+        """Whether the end of the body has arrived, though it may not have been received yet."""
         ...
 
     async def receive(self) -> bytes:
-        """The next piece of the body as the network brought it; empty when the body has ended."""
+        """The next piece of the body as the network delivered it; empty at the end of the body."""
         ...
 
     async def push(self, sink: Callable[[bytes], bool]) -> None:
-        """Give piece after piece to `sink`, in the moment when the network brings it, until it says False.
+        """Pass each piece to `sink` as soon as the network delivers it, until `sink` returns False.
 
-        Also returns when the body has ended. What `sink` raises is raised here.
+        Also returns at the end of the body. Exceptions from `sink` are raised here.
         """
         ...
 
     async def ended(self) -> None:
-        """Until the end of the body has arrived, or a limit of time is reached; what has arrived can still be received.
+        """Wait for the end of the body, or a time limit; what has arrived can still be received.
 
-        For whoever cannot take more of it now: so much is read ahead as the client of upstream holds by itself.
+        Used while the caller does not read: the upstream client reads ahead as much as its own buffer holds.
         """
         ...
 
@@ -134,45 +132,45 @@ class UpstreamAnswer(Protocol):
 
 
 class Upstream(Protocol):
-    """The network towards Messages hosts; everything it raises is a `FailedError`.
+    """The network to Messages hosts; every exception it raises is a `FailedError`.
 
-    A `FailedError` that passes through the block, whoever raised it, leaves without the credentials in its texts.
+    Credentials are removed from the texts of any `FailedError` that passes through the block.
     """
 
     def open(self, endpoint: Endpoint, call: Call) -> AbstractAsyncContextManager[UpstreamAnswer]:
-        """Send a call and wait for the answer's head; leaving the block before the body has ended hangs up."""
+        """Send a call and wait for the head of its answer; leaving the block before the end of the body disconnects."""
         ...
 
 
 class Store(Protocol):
-    """What outlives a request: small values under keys of 16 bytes, which are digests. Nothing here raises."""
+    """What outlives a request: small values under 16-byte keys, which are digests. No method raises."""
 
     def peek(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """What is in this process's memory, at once."""
+        """What is in this process's memory, without waiting."""
         ...
 
     async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """What is there, in memory or behind it; trouble is a miss. A key not found is not looked for again soon."""
+        """The stored values; errors count as misses. A key that is not found is not looked up again for a while."""
         ...
 
     async def put(self, key: bytes, value: bytes) -> bool:
-        """Keep a value, and whether that can be; returns when other processes find it, or when that takes too long."""
+        """Store a value; returns whether it was stored, when other processes can find it or after a time limit."""
         ...
 
     def forget(self, keys: Sequence[bytes]) -> None:
-        """Keep these no longer: in memory at once, behind it soon."""
+        """Delete values: in memory at once, in the backing store soon."""
         ...
 
     async def close(self) -> None:
-        """Write what waits to be written."""
+        """Write what has not been written yet."""
         ...
 
 
 class Client(Protocol):
-    """The caller's side of a stream; no write waits for a caller that does not read (`is_full`)."""
+    """The caller's side of a stream; writes do not wait for a caller that does not read (see `is_full`)."""
 
     async def begin(self) -> None:
-        """Send the head, once; later calls do nothing."""
+        """Send the head; later calls have no effect."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -180,23 +178,23 @@ class Client(Protocol):
         ...
 
     async def finish(self, data: bytes) -> None:
-        """Send the last piece and end the body."""
+        """Send the last piece, and end the body."""
         ...
 
     @property
     def is_full(self) -> bool:
-        """Whether the caller does not read for now."""
+        """Whether the caller has stopped reading."""
         ...
 
     async def drained(self) -> None:
-        """Until the caller reads again, or has gone."""
+        """Wait until the caller reads again, or has disconnected."""
         ...
 
     @property
     def takes_pushes(self) -> bool:
-        """Whether pieces can be sent by `push` now: the head has left, and the caller keeps up."""
+        """Whether `push` may be used now: the head was sent, and the caller keeps up."""
         ...
 
     def push(self, data: bytes) -> bool:
-        """Send one piece without waiting; whether another one may follow at once."""
+        """Send one piece without waiting; returns whether another one may follow at once."""
         ...

@@ -1,5 +1,5 @@
-"""Asking what costs nothing: whether a rejected or doubted key is accepted, whose an unused one is, whether a host is
-back.
+"""Probes that cost nothing: whether a rejected or doubted key is accepted, which organization an unused key belongs to,
+and whether a host is back.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from translators.upstream_errors import answered_failure
 
 PROBE_PATH: Final = "/v1/models?limit=1"
 _INTERVAL_SECONDS: Final = 1.0
-# A host that takes longer is asked anew: the connection may have begun while it was away.
+# Repeat a probe that takes longer: its connection may have begun while the host was down.
 HOST_PROBE_SECONDS: Final = 2.0
 _MAX_BYTES: Final = 64 * 1024
-# So many keys are asked at once whose they are.
+# The maximum number of concurrent requests that ask for keys' organizations.
 _MOST_INTRODUCTIONS: Final = 4
-# Anything else is an answer to the question, or none of the key's business.
+# Any other status means that the key works, or says nothing about the key.
 _REFUSALS: Final = frozenset({401, 402, 403})
 
 _NO_SUCH_KEY: Final = 401
@@ -31,12 +31,12 @@ _log: Final = logging.getLogger("dragoman")
 
 
 class Prober:
-    """Asks upstream for a list of models with each key that is rejected or doubted, when the pool says that it is time.
+    """Requests the list of models with each rejected or doubted key, when the pool says that a probe is due.
 
-    Keys whose organization nobody has told are asked once: what one of an organization's keys has signed, or has used
-    of its limits, holds for the others from then on. Hosts that are left alone are asked while requests wait.
+    Keys of unknown organization are asked for it once: signed thinking and rate limits are shared by an organization's
+    keys. Hosts with an open breaker are probed while requests wait.
 
-    `on_refused` is told the name of a key that upstream still rejects: its secret may be another one by now.
+    `on_refused` is called with the name of a key that upstream still rejects: its secret may have been rotated.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Prober:
         self._introductions = asyncio.Semaphore(_MOST_INTRODUCTIONS)
 
     async def run(self, upstream: Callable[[], Upstream]) -> None:
-        """Go on until cancelled."""
+        """Run until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 for name in self._dispatcher.pool.strangers():
@@ -63,13 +63,13 @@ class Prober:
                 await asyncio.sleep(_INTERVAL_SECONDS)
 
     async def introduce(self, name: str, upstream: Upstream) -> None:
-        """Ask once whose a key is; if that cannot be, its first answer tells."""
+        """Ask once for the organization of a key; if that fails, its first answer will tell."""
         endpoint = self._endpoints().get(name)
         if endpoint is None:
             return
         try:
             async with self._introductions, _asked(upstream, endpoint) as (answer, body):
-                # The name may stand for another key by now.
+                # The name may belong to another key by now.
                 if self._endpoints().get(name) != endpoint:
                     return
                 if answer.status == 200:
@@ -80,10 +80,10 @@ class Prober:
         except FailedError:
             pass
         except Exception:
-            _log.exception("A key could not be asked whose it is. key=%s", name)
+            _log.exception("The organization of a key could not be determined. key=%s", name)
 
     async def probe_host(self, host: Host, name: str, upstream: Upstream) -> None:
-        """Ask a host once, with this key, and tell the pool whether it is back."""
+        """Probe a host once, with this key, and tell the pool the result."""
         endpoint = self._endpoints().get(name)
         is_well = False
         try:
@@ -93,23 +93,23 @@ class Prober:
         except (FailedError, TimeoutError):
             pass
         except Exception:
-            _log.exception("A host could not be asked whether it is back. key=%s", name)
+            _log.exception("A host could not be probed. key=%s", name)
         finally:
             self._dispatcher.host_probed(host, is_well=is_well)
 
     async def probe(self, name: str, upstream: Upstream) -> None:
-        """Ask once, and tell the pool."""
+        """Probe a key once, and tell the pool the result."""
         endpoint = self._endpoints().get(name)
         is_well: bool | None = None
         try:
             if endpoint is not None:
                 is_well = await _is_accepted(upstream, endpoint)
         except FailedError:
-            # Upstream could not be asked: that says nothing of the key.
+            # Upstream could not be asked: that says nothing about the key.
             pass
         except Exception:
-            # One that cannot be asked must not keep the others from being asked.
-            _log.exception("A refused key could not be asked about. key=%s", name)
+            # A failing probe must not keep the other keys from being probed.
+            _log.exception("A refused key could not be probed. key=%s", name)
         finally:
             self._dispatcher.probed(name, is_well=is_well)
         if is_well is False:
@@ -117,7 +117,7 @@ class Prober:
 
 
 def is_of_key(failure: Failure) -> bool:
-    """Whether upstream says in so many words that it does not know the key; a host without the list may refuse that."""
+    """Whether upstream says explicitly that the key is invalid; hosts without this endpoint may refuse it otherwise."""
     return failure.kind is ErrorKind.KEY_REJECTED and failure.upstream_type == "authentication_error"
 
 
@@ -128,7 +128,7 @@ async def _is_accepted(upstream: Upstream, endpoint: Endpoint) -> bool:
 
 @asynccontextmanager
 async def _asked(upstream: Upstream, endpoint: Endpoint) -> AsyncIterator[tuple[UpstreamAnswer, bytes]]:
-    """The answer to a question that costs nothing, and its body."""
+    """The answer to a request that costs nothing, and its body."""
     call = Call(endpoint.profile.version or CURRENT_VERSION, method="GET", path=PROBE_PATH)
     async with upstream.open(endpoint, call) as answer:
         yield answer, await answer.read(_MAX_BYTES)

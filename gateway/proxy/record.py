@@ -1,4 +1,4 @@
-"""What became of a request: one entry an attempt, since an attempt that failed may have cost money, too."""
+"""The outcome of a request, with one entry per attempt: a failed attempt may have cost money too."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -13,7 +13,7 @@ _SEPARATOR: Final = ","
 
 
 class AttemptRecord(Struct):
-    """One call upstream, and those that went on with its answer: which key, for which model, and what it used."""
+    """One call upstream, and the calls that continue its answer: the key, the model, and the usage."""
 
     key: str
     model: str
@@ -22,14 +22,14 @@ class AttemptRecord(Struct):
 
 
 class Progress(Struct):
-    """What is known of one exchange up to now; `fallback` is the model that stands in for the one asked for.
+    """What is known of one exchange so far; `fallback` is the model that replaced the requested one.
 
-    `upstream_headers` are those of the latest answer's head, until the caller's own head has left. `failures` say what
-    went wrong, `said` what upstream said of it, which may quote the request. `first_token_seconds` is the time from
-    when the request was understood (`began_at`) to the first content for the caller.
+    `upstream_headers` are those of the latest answer, until the caller's own head was sent. `failures` describe what
+    went wrong; `said` are upstream's own messages, which may quote the request. `first_token_seconds` is the time from
+    `began_at`, when the request was read, to the caller's first content.
 
-    `is_asking`: an attempt runs, so that an answer may begin at any moment. `is_committed`: the caller has seen
-    content. `is_answered`: an attempt has come to its end, and there is no other.
+    `is_asking`: an attempt is running, so an answer may begin at any time. `is_committed`: the caller has seen content.
+    `is_answered`: an attempt is complete, and no other will follow.
     """
 
     model: str
@@ -48,14 +48,14 @@ class Progress(Struct):
     is_answered: bool = False
 
     def note(self, whose: str, failure: Failure) -> None:
-        """Take down what a key, or a model, has failed with."""
+        """Record a failure of a key or a model."""
         self.failures.append(f"{whose}: {failure.kind.name.lower()} {failure.summary}".rstrip())
         if failure.said:
             self.said.append(f"{whose}: {failure.said}")
 
 
 class Record(Struct, frozen=True):
-    """What became of a request, all its exchanges together; complete when the request has ended.
+    """The outcome of a request with all its exchanges; complete when the request has ended.
 
     `used` is the usage of each attempt, with its model.
     """
@@ -77,12 +77,12 @@ class Record(Struct, frozen=True):
 
     @property
     def usage(self) -> Usage:
-        """What all attempts have used."""
+        """The usage of all attempts."""
         return self.answer_usage if len(self.used) == 1 else _total(usage for _, usage in self.used)
 
 
 def record_of(exchanges: Sequence[Progress]) -> Record:
-    """One record of all exchanges of a request, as far as they have come; nearly always there is one."""
+    """One record of all exchanges of a request, at their current state; usually there is one exchange."""
     if len(exchanges) != 1:
         return _record_of_several(exchanges)
     (progress,) = exchanges
@@ -116,7 +116,7 @@ def _record_of_several(exchanges: Sequence[Progress]) -> Record:
         fallback=_listed(each.fallback for each in exchanges),
         adjusted=united(each.adjusted for each in exchanges),
         upstream_request_id=_listed(attempt.upstream_request_id for attempt in last),
-        # Limits are those of one key at one moment: several sets cannot be mixed.
+        # Limits belong to one key at one time: several sets cannot be merged.
         upstream_headers=next((each.upstream_headers for each in exchanges if each.upstream_headers), {}),
         stop_reason=_listed(each.stop_reason for each in exchanges),
         answer_usage=_total(attempt.usage for attempt in last),
@@ -138,5 +138,5 @@ def _total(usages: Iterable[Usage]) -> Usage:
 
 
 def _listed(values: Iterable[str | None]) -> str | None:
-    """The values that are there, each once; a single one is itself."""
+    """The distinct values, joined; None if there are none."""
     return _SEPARATOR.join(dict.fromkeys(value for value in values if value)) or None

@@ -1,4 +1,4 @@
-"""What a caller is told where an answer is none, and where no key can be asked."""
+"""The errors for callers when an answer is not usable, or when no key can be asked."""
 
 import asyncio
 import math
@@ -13,14 +13,14 @@ from translators.errors import Blame, ErrorKind, FailedError, Failure
 from translators.upstream_errors import answered_failure
 
 MAX_ERROR_BYTES: Final = 64 * 1024
-# After `message_stop` only the end of the body is due; without it the connection cannot be used again.
+# After `message_stop` only the end of the body is missing; without reading it the connection cannot be reused.
 DRAIN_SECONDS: Final = 0.25
-# What a caller is told to wait where all keys are at their ceiling.
+# What callers are told to wait when all keys are at their concurrency limit.
 _BUSY_SECONDS: Final = 1.0
 # Never tell a caller to come back sooner than this.
 _SOONEST_SECONDS: Final = 0.1
 
-# What may be wrong with a request only because another model than it was written for is asked.
+# Failures that may occur only because a fallback model was asked.
 NOT_FOR_THIS_MODEL: Final = frozenset(
     {
         ErrorKind.INVALID_REQUEST,
@@ -31,9 +31,9 @@ NOT_FOR_THIS_MODEL: Final = frozenset(
         ErrorKind.NOT_FOUND,
     }
 )
-# What is said of a model that does not exist; not every host names it.
+# The kinds that mean an unknown model; not every host names the model.
 NOT_THERE: Final = frozenset({ErrorKind.MODEL_REFUSED, ErrorKind.NOT_FOUND})
-# What ends by itself, some of it too late to be waited for.
+# Conditions that pass by themselves, although perhaps too late to wait for them.
 _PASSES: Final = WORTH_WAITING | {
     ErrorKind.SPEND_LIMIT,
     ErrorKind.WORKSPACE_LIMIT,
@@ -54,7 +54,7 @@ _OWN_KEY_IS_LIMITED: Final = "Your key is at its rate limit, as upstream has tol
 
 
 def no_key(services: Services, model: str, lease_request: LeaseRequest, exclude: frozenset[str]) -> Failure:
-    """Why no attempt could be made at all."""
+    """Why no attempt could be made."""
     kind, seconds = services.pool.why_none(services.dispatcher.clock(), lease_request, exclude)
     message = _NO_KEY[kind].format(model=model)
     if kind is ErrorKind.RATE_LIMITED and any(found.is_callers_own for found in services.endpoints.values()):
@@ -64,41 +64,41 @@ def no_key(services: Services, model: str, lease_request: LeaseRequest, exclude:
 
 
 def when_ready(services: Services, failure: Failure, lease_request: LeaseRequest) -> Failure:
-    """A rate limit as the whole pool has it: with the time when the first key is ready again, also in words."""
+    """A rate limit for the whole pool: with the time until the first key is ready, in the message too."""
     if failure.rule.blame is not Blame.KEY_LIMIT:
         return failure
     kind, seconds = services.pool.why_none(services.dispatcher.clock(), lease_request)
     if kind is not ErrorKind.RATE_LIMITED:
         return failure
     if seconds == math.inf:
-        # All keys are busy: one is free as soon as some answer ends.
+        # All keys are busy: one is free as soon as an answer ends.
         seconds = _BUSY_SECONDS
     elif services.dispatcher.has_queue(lease_request):
-        # Others are served before.
+        # Waiting requests are served first.
         seconds = max(seconds, _BUSY_SECONDS)
     seconds = max(seconds, _SOONEST_SECONDS)
-    # Some clients read the time in the message; the Python SDK ignores headers above 120 seconds.
+    # Some clients parse the time in the message; the Python SDK ignores headers above 120 seconds.
     message = f"{failure.message} Please try again in {math.ceil(seconds * 10) / 10:g}s."
     return replace(failure, message=message, retry_after_seconds=seconds)
 
 
 def more_telling(last: Failure | None, failure: Failure) -> Failure:
-    """Of several failures the one that helps the caller: a limit passes, a refused key of the pool does not."""
+    """The more helpful one of two failures: a limit passes, a refused key of the pool does not."""
     return last if last is not None and failure.kind is ErrorKind.KEY_REJECTED else failure
 
 
 def is_stream(answer: UpstreamAnswer) -> bool:
-    """Whether an answer is a stream of events."""
+    """Whether an answer is an event stream."""
     return answer.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
 async def refusal_of(answer: UpstreamAnswer, endpoint: Endpoint, model: str) -> Failure:
-    """What an answer means that is not what was asked for: an answer of this model."""
+    """The failure of an answer that is not what was asked for."""
     if answer.status != 200:
         try:
             body = await answer.read(MAX_ERROR_BYTES)
         except FailedError:
-            # The status says enough.
+            # The status is sufficient.
             body = b""
         return answered_failure(
             answer.status, body, answer.headers, model=model, is_callers_key=endpoint.is_callers_own
@@ -109,7 +109,7 @@ async def refusal_of(answer: UpstreamAnswer, endpoint: Endpoint, model: str) -> 
 
 
 async def drain(answer: UpstreamAnswer) -> None:
-    """Read the end of a finished body, which frees its connection for the next call."""
+    """Read the end of a finished body, so that its connection can be reused."""
     if answer.is_complete:
         return
     try:

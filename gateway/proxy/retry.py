@@ -1,33 +1,34 @@
-"""Whether a failed attempt is followed by another: a function of values."""
+"""Decides whether a failed attempt is followed by another; pure functions."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from translators.errors import Blame, Failure
 
-# Doubled with each attempt: upstream's trouble passes in seconds or not at all.
+# Doubled with each attempt: upstream failures pass within seconds or not at all.
 FIRST_DELAY_SECONDS: Final = 0.25
-# The blamed key is not asked again for this request; another one may be, at once.
+# The blamed key is not asked again for this request; another one may be asked at once.
 _KEY_BLAMES: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.KEY_AND_MODEL, Blame.WORKSPACE, Blame.ORGANIZATION})
-# A key that is refused is out, and there are not endlessly many of them: that costs no attempt, and no retry's budget.
+# A refused key is taken out, and the number of keys is bounded: trying the next one counts neither as an attempt nor
+# against the retry budget.
 _REFUSALS: Final = _KEY_BLAMES - {Blame.KEY_LIMIT}
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most so many attempts, and none begun later than `deadline_seconds` after the request came."""
+    """The maximum number of attempts; none begins later than `deadline_seconds` after the request arrived."""
 
     max_attempts: int = 3
     deadline_seconds: float = 600.0
 
 
 def blames_key(failure: Failure) -> bool:
-    """Whether the key that failed is out of the question for this request."""
+    """Whether the failed key must not be used again for this request."""
     return failure.rule.blame in _KEY_BLAMES or failure.rule.one_other
 
 
 def is_refusal(failure: Failure) -> bool:
-    """Whether a key was refused, so that the request has to go with another one whatever else holds."""
+    """Whether a key was refused, so that the request has to use another one regardless of other rules."""
     return failure.rule.blame in _REFUSALS or failure.rule.one_other
 
 
@@ -39,6 +40,6 @@ def delay_before_retry(
         return None
     delay = 0.0
     if not blames_key(failure):
-        # Without jitter, callers that failed together would come back together.
+        # Without jitter, callers that failed together would retry together.
         delay = FIRST_DELAY_SECONDS * 2 ** (attempt - 1) * (0.5 + jitter / 2)
     return delay if elapsed_seconds + delay < policy.deadline_seconds else None

@@ -1,4 +1,4 @@
-"""From the model a caller names to the model upstream knows."""
+"""Maps the model that a caller names to the model that upstream knows."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,7 @@ from translators.models import model_table
 SONNET: Final = "claude-sonnet-5-5"
 HAIKU: Final = "claude-haiku-5-5"
 
-# So that an application with OpenAI's names works unmodified: small models become Haiku, all others Sonnet.
+# Lets applications with OpenAI's model names work unmodified: small models become Haiku, all others Sonnet.
 BUILTIN_ALIASES: Final = {
     "gpt-*": SONNET,
     "gpt-*-mini*": HAIKU,
@@ -32,7 +32,7 @@ _REMEMBERED_NAMES: Final = 4096
 class Aliases:
     """Names and patterns for models: exact names first, then the pattern with the most literal characters.
 
-    `knows` tells which ids there are; what stands for one of them is understood in other spellings, too.
+    `knows` says whether an id exists; existing ids are also recognised in other spellings.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Aliases:
         with_builtin: bool = True,
         knows: Callable[[str], bool] | None = None,
     ) -> None:
-        # A configured alias beats a built-in one of the same spelling; else only precision counts.
+        # A configured alias replaces a built-in one of the same spelling; otherwise only precision counts.
         table = {**(BUILTIN_ALIASES if with_builtin else {}), **configured}
         self._exact = {name: target for name, target in table.items() if not _GLOB.search(name)}
         patterns = sorted((name for name in table if _GLOB.search(name)), key=_precision, reverse=True)
-        # The operator's patterns come before the built-in ones: `*` in the configuration means everything.
+        # The operator's patterns come before the built-in ones: `*` in the configuration means every model.
         patterns.sort(key=lambda name: name not in configured)
         self._patterns = [(re.compile(translate(name)), table[name]) for name in patterns]
         self._understands_spellings = with_builtin
@@ -55,7 +55,7 @@ class Aliases:
         self._target = lru_cache(_REMEMBERED_NAMES)(self._look_up)
 
     def resolve(self, model: str) -> Spelling:
-        """The upstream model for a caller's name; a name without an alias stands for itself."""
+        """The upstream model for a caller's name; a name without an alias is used as it is."""
         target = self._target(model)
         if self._knows(target) or not self._understands_spellings:
             return Spelling(target)
@@ -68,7 +68,7 @@ class Aliases:
 
     @property
     def names(self) -> Iterable[str]:
-        """The exact names, which a list of models can show."""
+        """The exact names, for lists of models."""
         return self._exact.keys()
 
 

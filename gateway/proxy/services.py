@@ -1,4 +1,4 @@
-"""What every exchange works with, and the models that may answer a request."""
+"""The shared services of exchanges, and the candidate models for a request."""
 
 import asyncio
 import random
@@ -21,17 +21,17 @@ from translators.models import ModelTable, model_table
 
 R = TypeVar("R", bound=Outgoing)
 
-# Each empty frozenset would be another 216 bytes.
+# A new empty frozenset would take 216 bytes each time.
 NO_KEYS: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every exchange works with; `sleep` and `jitter` are for retries.
+    """The shared services of all exchanges; `sleep` and `jitter` are for retries.
 
-    `on_refused` is told the name of a key that upstream rejects. Where the key's secret is read again, it returns a
-    future that tells, when that is done, whether there is another secret. `models` is what is known of models,
-    `own_limits` what is known of the keys that callers bring.
+    `on_refused` is called with the name of a key that upstream rejects. If the key's secret is read again, it returns a
+    future that says whether the secret has changed. `models` is the table of models, `own_limits` the state of keys
+    that callers bring.
     """
 
     dispatcher: Dispatcher
@@ -49,23 +49,22 @@ class Services:
 
     @property
     def pool(self) -> KeyPool:
-        """The keys."""
         return self.dispatcher.pool
 
     def for_caller(self, endpoint: Endpoint, digest: bytes) -> "Services":
-        """The same for a caller who brought a key, which has this digest: a pool of that key, without a queue."""
+        """The services for a caller with its own key, identified by its digest: a pool of that key, without a queue."""
         dispatcher = self.own_limits.dispatcher(endpoint.name, digest, self.dispatcher.clock)
         return replace(self, dispatcher=dispatcher, endpoints={endpoint.name: endpoint}, on_refused=lambda key: None)
 
 
 class Candidate(Struct, Generic[R], frozen=True):
-    """A model that may answer; `write` gives the request's Messages form for a kind of host.
+    """A model that may answer; `write` returns the request's Messages form for a kind of host.
 
-    What a request holds may be signed by an `account`; `write` is told whether it goes to a key of that. `learn` is
-    told of a 400 and of what was sent; where `write` gives another form after that, it is tried. `limits` is what the
-    pool calls the model, where its limits are not those of its messages. `write_in_turns`, which a large request has,
-    sees to it that `write` knows what it is asked for. Keys that are `barred` do not reach what the request is about.
-    `explain` tells a failure of what was sent in the caller's terms.
+    Parts of the request may be signed by an `account`; `write` is told whether the key belongs to it. `learn` is called
+    with a 400 and what was sent; if `write` then returns another form, that is tried. `limits` is the pool's name for
+    the model if its limits differ from those of its messages. `write_in_turns`, set for a large request, prepares what
+    `write` will return. Keys that are `barred` do not reach what the request refers to. `explain` converts a failure
+    into the caller's terms.
     """
 
     model: str

@@ -1,12 +1,12 @@
-"""Which prompts began how in the last minutes: what tells that a beginning is shared, and worth a cache mark."""
+"""The beginnings of recent prompts: a beginning that was seen before is shared, and worth a cache mark."""
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from typing import Final
 
-# As long as upstream keeps what it has cached.
+# As long as upstream keeps cache entries.
 WINDOW_SECONDS: Final = 300.0
-# A beginning takes about 200 bytes. What many requests share is seen again and again, and so is never the oldest.
+# An entry takes about 200 bytes. Widely shared beginnings are seen constantly, so they are never the oldest.
 MAX_BEGINNINGS: Final = 20_000
 
 
@@ -16,18 +16,18 @@ class Sightings:
     def __init__(self, max_beginnings: int = MAX_BEGINNINGS, window_seconds: float = WINDOW_SECONDS) -> None:
         self._max_beginnings = max_beginnings
         self._window_seconds = window_seconds
-        # When each was seen the last time, in this order.
+        # The time of the last sighting, in this order.
         self._seen_at: OrderedDict[Hashable, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._seen_at)
 
     def sight(self, beginnings: Iterable[Hashable], now: float) -> int:
-        """Take note of a request's beginnings, the shortest first; how many of them another one had lately."""
+        """Record a request's beginnings, shortest first; returns how many of them another request had recently."""
         since = now - self._window_seconds
         seen, is_known = 0, True
         for beginning in beginnings:
-            # What goes on after something new is new.
+            # Everything after a new beginning is new too.
             is_known = is_known and self._seen_at.get(beginning, since) > since
             seen += is_known
             self._seen_at[beginning] = now

@@ -1,4 +1,4 @@
-"""The time as all of the gateway knows it: it comes in from outside, so that tests bring their own."""
+"""The gateway's sources of time, which tests can replace."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """`clock` gives monotonic seconds, `now` seconds of Unix; `sleep` is for pauses between attempts."""
+    """`clock` returns monotonic seconds, `now` Unix seconds; `sleep` is for pauses between attempts."""
 
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time

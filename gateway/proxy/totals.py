@@ -1,4 +1,4 @@
-"""What each client has used since the start, and what prompt caches have saved: counted as answers end."""
+"""Usage totals per client since the start, and the savings of prompt caches; counted when answers end."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -8,15 +8,15 @@ from typing import Final
 from translators.models import ModelTable, Price, model_table
 from translators.usage import Usage
 
-# Names of clients come from the configuration; those that are gone after a reload are kept as well.
+# Client names come from the configuration; those removed by a reload are kept as well.
 MAX_CLIENTS: Final = 1_000
-# Prices are in micro-dollars a million tokens.
+# Prices are in micro-dollars per million tokens.
 _TOKENS_A_PRICE: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTotals:
-    """One client since the start; what was saved is in micro-dollars, and negative where writing has cost more."""
+    """One client since the start; savings are in micro-dollars, negative if writing cost more than reading saved."""
 
     name: str
     requests: int
@@ -34,21 +34,21 @@ class _Counts:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     completion_tokens: int = 0
-    # In millionths of a micro-dollar, so that nothing is lost by rounding each answer.
+    # In millionths of a micro-dollar, so that rounding loses nothing.
     saved: int = 0
 
 
 class Totals:
-    """The counts of one process by client; of too many the one that has asked for nothing the longest is dropped."""
+    """One process's counts by client; if there are too many, the client with the oldest last request is dropped."""
 
     def __init__(self, max_clients: int = MAX_CLIENTS, models: ModelTable | None = None) -> None:
         self._max_clients = max_clients
-        # Prices stand beside the built-in rows, which no configuration changes.
+        # Prices belong to the built-in rows, which no configuration changes.
         self._models = models or model_table()
         self._counts: OrderedDict[str, _Counts] = OrderedDict()
 
     def note(self, client: str, used: Iterable[tuple[str | None, Usage]]) -> None:
-        """Count a request: for each message that upstream wrote for it, the model and what it used."""
+        """Count a request: the model and usage of each message that upstream wrote for it."""
         counts = self._counts.setdefault(client, _Counts())
         self._counts.move_to_end(client)
         if len(self._counts) > self._max_clients:
@@ -63,7 +63,7 @@ class Totals:
                 counts.saved += self._saved(model, usage)
 
     def clients(self) -> list[ClientTotals]:
-        """What was counted, by name."""
+        """The totals by name."""
         return [
             ClientTotals(
                 name,
@@ -78,12 +78,12 @@ class Totals:
         ]
 
     def _saved(self, model: str | None, usage: Usage) -> int:
-        """What a message would have cost more without a cache; nothing where its price is not known."""
+        """How much more a message would have cost without a cache; 0 if its price is not known."""
         known = self._models.provenance(model) if model else None
         price = _price(known.prices, usage.prompt_tokens) if known else None
         if price is None:
             return 0
-        # Usage does not say how long a write lives; the gateway's own marks ask for five minutes.
+        # Usage does not say how long a cache entry lives; the gateway's own marks ask for five minutes.
         surcharge = price.cache_write_5m - price.input
         return usage.cache_read_tokens * (price.input - price.cache_read) - usage.cache_write_tokens * surcharge
 

@@ -206,6 +206,22 @@ async def test_a_list_that_cannot_be_shown_is_none(upstream: ScriptedUpstream, m
         assert await listed(running) == BUILT_IN
 
 
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [(b'"\xff"', "a text that is not valid Unicode"), (b"[" * 2000 + b"]" * 2000, "nested too deeply")],
+    ids=["broken-text", "too-deep"],
+)
+async def test_the_log_says_in_words_why_a_list_cannot_be_read(
+    upstream: ScriptedUpstream, read_log: Callable[[], str], more: bytes, problem: str
+) -> None:
+    upstream.models(json_answer(200, b'{"data":[{"id":"a","more":%b}]}' % more))
+    async with quick_gateway(key(upstream.base_url)) as running, asyncio.timeout(60):
+        while "could not be fetched" not in read_log():
+            await listed(running)
+
+    assert f"Upstream's list of models cannot be read: {problem}" in read_log()
+
+
 async def test_the_lists_of_all_hosts_are_put_together(upstream: ScriptedUpstream) -> None:
     async with scripted_upstream() as other:
         upstream.models(page(info("here-1")))

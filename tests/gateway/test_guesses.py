@@ -66,7 +66,7 @@ async def test_the_table_is_bounded_and_nothing_is_lost_of_the_count(read_log: L
     addresses = [f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" for number in range(MOST_ADDRESSES + 100)]
     kinds(counted, *addresses, addresses[-1])
     counted.report()
-    lines = re.findall(r"Wrong keys were shown (?:from many other addresses|address=(\S+)) count=(\d+)", read_log())
+    lines = re.findall(r"Wrong keys were sent (?:from many other addresses|address=(\S+)) count=(\d+)", read_log())
 
     assert len(counted._guessers) == MOST_ADDRESSES
     assert lines[0] == (addresses[-1], "2")
@@ -81,7 +81,7 @@ async def test_the_log_has_one_line_an_address_in_some_seconds(read_log: Log, mo
     asyncio.get_running_loop().call_later(0.05, (later := asyncio.Event()).set)
     await later.wait()
 
-    assert re.findall(r"warning Wrong keys were shown (.*)", read_log()) == [
+    assert re.findall(r"warning Wrong keys were sent (.*)", read_log()) == [
         "address=203.0.113.5 count=1000",
         "address=203.0.113.6 count=1",
     ]

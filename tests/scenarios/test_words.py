@@ -93,7 +93,7 @@ async def test_a_lesson_is_told_without_the_words_that_taught_it(upstream: Scrip
         await running.http().post(PATH, json=body, headers={"x-api-key": CLIENT})
     for_all, for_debug = by_level(read_log())
 
-    assert "Upstream has corrected what is known of a model model=claude-sonnet-4-6" in for_all
+    assert "An upstream error has corrected a model's abilities model=claude-sonnet-4-6" in for_all
     assert 'failures="a: invalid_request 400 invalid_request_error param=temperature"' in for_all
     assert WORDS not in for_all
     assert WORDS in for_debug
