@@ -54,18 +54,23 @@ class Attempt(Generic[R]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         failure = error.failure if isinstance(error, FailedError) else None
-        if self._opening is not None:
-            try:
+        is_done = error is None
+        try:
+            if self._opening is not None:
                 await self._opening.__aexit__(kind, error, trace)
-            except FailedError as redacted:
-                # The error's traceback refers to this frame: storing it back would keep the request until a GC run.
-                failure = redacted.failure
-        self.progress.is_asking = False
-        # A plain call: after the caller has disconnected, an await here would be cancelled again.
-        self._services.dispatcher.release(self._lease, self._outcome(failure, is_done=error is None))
+        except FailedError as redacted:
+            # The error's traceback refers to this frame: storing it back would keep the request until a GC run.
+            failure, is_done = redacted.failure, False
+        except BaseException:
+            is_done = False
+            raise
+        finally:
+            self.progress.is_asking = False
+            # A plain call, in any case: closing the answer can be cancelled, and then an await here would be, too.
+            self._services.dispatcher.release(self._lease, self._outcome(failure, is_done=is_done))
         if failure is not None:
             await self._failed(self._lease, failure)
-        elif error is None:
+        elif is_done:
             self.progress.is_answered = True
         return failure is not None
 
