@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import os
+import signal
 import sys
 from typing import Any
 
@@ -17,6 +18,10 @@ import httpcore2  # noqa: E402
 import pytest  # noqa: E402
 import uvicorn.server  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+
+# Shells start what runs in the background with Ctrl-C ignored, and processes that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the machine decides how long an example takes, and a timed assertion does not belong into a test.
 # In CI the examples are the same in each run of a commit: what random ones find is found where somebody can mend it.
