@@ -1,1 +1,1 @@
-"""What one protocol means in another: pure functions over bytes and values, no I/O and no clock."""
+"""Translations between the protocols: pure functions over bytes and values, no I/O and no clock."""

@@ -1,4 +1,4 @@
-"""What the translation had to change, so that nothing is lost in silence."""
+"""Records what the translation had to change, so that no change goes unreported."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -12,7 +12,7 @@ _SEPARATOR: Final = "; "
 
 
 class Adjustments:
-    """Collects `field=what:why` notes for the response header; in strict mode the first one refuses the request."""
+    """Collects `field=what:why` notes for the response header; in strict mode the first note rejects the request."""
 
     def __init__(self, *, reject: bool = False) -> None:
         self.rejects = reject
@@ -20,11 +20,10 @@ class Adjustments:
         self._unknown = 0
 
     def branch(self) -> "Adjustments":
-        """Notes of their own under the same rules, to be merged once they are complete."""
+        """A separate collection with the same rules, to be merged when it is complete."""
         return Adjustments(reject=self.rejects)
 
     def merge(self, branch: "Adjustments") -> None:
-        """Take over the notes of a branch."""
         self._notes |= branch._notes
         self._unknown += branch._unknown
 
@@ -40,32 +39,32 @@ class Adjustments:
         self.note(field, change, reason)
 
     def note(self, field: str, change: str, reason: str) -> None:
-        """Note what no caller has sent, so that strict mode does not mind."""
+        """Note a change of something that no caller has sent; strict mode allows it."""
         self._notes[field] = _printable(f"{field}={change}:{reason}")
 
     def count_unknown(self, count: int) -> None:
-        """Note so many more fields that nobody here knows.
+        """Count unknown fields.
 
-        Their names stay out of the header, and strict mode does not mind.
+        Their names are not listed in the header, and strict mode allows them.
         """
         self._unknown += count
 
     @property
     def header(self) -> str | None:
-        """The value of `x-gateway-adjusted`, at most 2 KB; None when nothing was changed."""
+        """The value of `x-gateway-adjusted`, at most 2 KB; None if nothing was changed."""
         unknown = (f"unknown:{self._unknown}",) if self._unknown else ()
         return _header_of((*self._notes.values(), *unknown))
 
 
 def _printable(note: str) -> str:
-    """A note as a header can carry it, also where a caller's own word is in it."""
+    """A note as a header can carry it, even if it contains the caller's words."""
     if note.isascii() and note.isprintable() and len(note) <= _LONGEST_NOTE:
         return note
     return "".join(sign if " " <= sign <= "~" else "?" for sign in note[:_LONGEST_NOTE])
 
 
 def united(headers: Iterable[str | None]) -> str | None:
-    """One header for several requests that became one answer: each note once."""
+    """One header for several requests that produced one answer; duplicates are removed."""
     return _header_of(dict.fromkeys(note for header in headers if header for note in header.split(_SEPARATOR)))
 
 

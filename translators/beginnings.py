@@ -1,10 +1,9 @@
-"""How a prompt begins, boundary by boundary: what tells how much of it another request had, too.
+"""Fingerprints of how a prompt begins, which show how much of it another request has in common.
 
-The boundaries are the end of the tools, of each part of the system prompt, of each part of the first turn. A part is
-one that the client wrote: an entry of a list of parts, or a message that is a text. Each boundary has a fingerprint of
-everything before it, in the client's bytes and whole: two documents may be the same for pages. Fingerprints are those
-of one process (Python's own hash, the quickest there is: 0.25 ms for 1 MB), so they are compared there, and never
-sent.
+There is a boundary after the tools, after each part of the system prompt, and after each part of the first turn. A part
+is an entry of the client's list of parts, or a message that is a plain text. Each boundary has a fingerprint of
+everything before it, in the client's bytes and complete, since two documents can be the same for pages. Fingerprints
+use Python's own hash, the fastest one (0.25 ms for 1 MB), so they are valid in one process only, and never sent.
 """
 
 from collections.abc import Generator, Hashable, Iterable, Iterator
@@ -20,23 +19,23 @@ from translators.steps import in_one_go
 from translators.wire.chat import ChatMessage, ChatRequest
 from translators.wire.raw import RAW_LIST_DECODER
 
-# So many parts of the system prompt, and of the first turn, have a boundary of their own; besides there is their end.
+# The maximum number of parts of the system prompt, and of the first turn, that have boundaries of their own.
 MAX_PARTS: Final = 8
-# Behind so many bytes nothing is compared any more: what would have to be said twice that long is rare, and costs 1 ms.
+# Nothing beyond this size is compared: longer repetitions are rare, and comparing would cost 1 ms.
 MAX_BYTES: Final = 4 * 1024 * 1024
-# What is far longer is one part: where it stands, nothing is compared any more.
+# Above this size the content is not split into parts, and nothing from there on is compared.
 _PARTED_BYTES: Final = 2 * MAX_BYTES
-# So many make a step: about 0.2 ms.
+# The number of parts per step, about 0.2 ms.
 _PARTS_A_STEP: Final = 512
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
 
 class Sharing(NamedTuple):
-    """How much of a prompt another request had lately.
+    """How much of a prompt another request had recently.
 
-    `depth` counts what is the same: the tools are 1, each part of the system prompt and then of the first turn is one
-    more; `system` and `first_turn` are how many parts these have. `is_asked_again` says that several answers are asked
-    for.
+    `depth` counts the common parts: the tools, then each part of the system prompt, then each part of the first turn.
+    `system` and `first_turn` are the numbers of parts of these two. `is_asked_again` says that several answers to the
+    same prompt are requested.
     """
 
     depth: int = 0
@@ -49,7 +48,7 @@ NOT_SHARED: Final = Sharing()
 
 
 class Beginnings(NamedTuple):
-    """The boundaries of one request, the first one first: the fingerprint of each, and its depth as in `Sharing`."""
+    """The boundaries of one request, in order: their fingerprints, and their depths as in `Sharing`."""
 
     fingerprints: tuple[int, ...] = ()
     depths: tuple[int, ...] = ()
@@ -57,7 +56,7 @@ class Beginnings(NamedTuple):
     first_turn: int = 0
 
     def sharing(self, seen: int, *, is_asked_again: bool = False) -> Sharing:
-        """What it means that so many of the fingerprints have been seen."""
+        """The result if the first `seen` fingerprints have been seen before."""
         return Sharing(self.depths[seen - 1] if seen else 0, self.system, self.first_turn, is_asked_again)
 
 
@@ -65,9 +64,9 @@ NOTHING: Final = Beginnings()
 
 
 def beginnings(request: ChatRequest, scope: Hashable, minimum_tokens: int) -> Beginnings:
-    """The boundaries of a request behind which it is long enough to be cached; none for a short one.
+    """The boundaries after which a request is long enough to be cached; none if the request is short.
 
-    `scope` is what requests have to have in common besides: the model, and whose keys they use.
+    `scope` is what else requests must have in common: the model, and whose keys they use.
     """
     return in_one_go(beginnings_in_steps(request, scope, minimum_tokens))
 
@@ -75,7 +74,7 @@ def beginnings(request: ChatRequest, scope: Hashable, minimum_tokens: int) -> Be
 def beginnings_in_steps(
     request: ChatRequest, scope: Hashable, minimum_tokens: int
 ) -> Generator[None, None, Beginnings]:
-    """What `beginnings` gives, in steps."""
+    """The steps of `beginnings`."""
     shortest = minimum_tokens * BYTES_A_TOKEN
     tools = request.tools_text() if request.tools else b""
     if request.functions:
@@ -106,12 +105,12 @@ def beginnings_in_steps(
 def _numbered(
     tools: bytes, request: ChatRequest, system: list[bytes], first_turn: list[bytes]
 ) -> Iterator[tuple[int, bytes, bool]]:
-    """Everything that is chained: its depth, its bytes, and whether there is a boundary behind it."""
+    """Everything that is hashed, in order: depth, bytes, and whether a boundary follows."""
     yield 1, tools, True
     depth = 1
     for parts in (system, first_turn):
         if parts is first_turn:
-            # Another choice of tools has the same cache up to here, and another one behind it.
+            # Another tool choice has the same cache up to here, but another one from here on.
             yield depth, bytes(request.tool_choice), False
         for number, part in enumerate(parts, 1):
             depth += 1
@@ -119,7 +118,7 @@ def _numbered(
 
 
 def _opening_bytes(messages: list[ChatMessage]) -> int:
-    """How much is said up to the first answer."""
+    """The size of everything before the first answer."""
     size = 0
     for message in messages:
         if message.role == "assistant":
@@ -129,14 +128,14 @@ def _opening_bytes(messages: list[ChatMessage]) -> int:
 
 
 def _opening(messages: list[ChatMessage]) -> tuple[list[ChatMessage], list[ChatMessage]]:
-    """The system messages at the beginning, and what follows them up to the first answer."""
+    """The system messages at the beginning, and the messages between them and the first answer."""
     leading = next((at for at, message in enumerate(messages) if message.role not in _SYSTEM_ROLES), len(messages))
     end = next((at for at, message in enumerate(messages) if message.role == "assistant"), len(messages))
     return messages[:leading], messages[leading:end]
 
 
 def _parts(messages: list[ChatMessage]) -> Generator[None, None, list[bytes]]:
-    """The parts of messages; where not all of them are of one kind, their order may change, and they are one part."""
+    """The parts of messages. If a message has parts of several kinds, their order may change: it is a single part."""
     roles = {message.role in _SYSTEM_ROLES for message in messages}
     if len(roles) > 1 or any(message.role in ("tool", "function") for message in messages):
         pieces: list[bytes | Raw] = []
@@ -163,7 +162,7 @@ def _parts_of(content: Raw) -> Iterable[bytes]:
             if len(parts) <= MAX_PARTS_OF_CONTENT:
                 return map(bytes, parts)
         except msgspec.DecodeError:
-            # The writer says what is wrong with it.
+            # The translation reports what is wrong with it.
             pass
     return [whole]
 
@@ -172,7 +171,7 @@ _amounts: Final = attrgetter("effort", "max_tokens", "exclude", "enabled")
 
 
 def _settings(request: ChatRequest) -> Hashable:
-    """What is no part of the prompt, and separates caches all the same, or adds words to the system prompt."""
+    """Settings that are not part of the prompt, but separate caches or add to the system prompt."""
     form = request.response_format
     return (
         request.reasoning_effort,

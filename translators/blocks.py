@@ -1,4 +1,4 @@
-"""The content blocks of an answer as they have to be sent back: whole, in order, every field as upstream wrote it."""
+"""The content blocks of an answer in the form for sending them back: complete, in order, every field unchanged."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -8,18 +8,18 @@ from msgspec import Raw, Struct
 
 from translators.events import MalformedEventError
 
-# No block has nearly as many fields.
+# Far more fields than any block has.
 MAX_FIELDS: Final = 1_000
-# The types of blocks that hold thinking, shown or sealed.
+# The types of thinking blocks, readable or encrypted.
 THINKING: Final = ("thinking", "redacted_thinking")
-# Where the pieces of a block go (section 6.3 of the Messages reference): they are joined, and pieces of an input are
-# pieces of its JSON text.
+# Which field each delta extends (section 6.3 of the Messages reference); the deltas of an input are fragments of its
+# JSON text.
 _FIELD_OF: Final = {b"text_delta": "text", b"thinking_delta": "thinking", b"input_json_delta": "input"}
 _PIECE_OF: Final = {b"text_delta": "text", b"thinking_delta": "thinking", b"input_json_delta": "partial_json"}
-# A delta counts only in the block it belongs to; in one of a type that is not listed here, of server tools or yet to
-# come, the first decides.
+# A delta counts only in a block of its type; in blocks of types that are not listed (server tools, future types) the
+# first delta decides.
 _PIECES_OF: Final = {"text": "text", "thinking": "thinking", "redacted_thinking": "", "tool_use": "input"}
-# What a delta puts in a field's place.
+# Deltas that replace a field.
 _REPLACED: Final = {b"signature_delta": ("signature",), b"compaction_delta": ("content", "encrypted_content")}
 _NOTHING: Final = Raw(b"null")
 _EMPTY: Final = b'""'
@@ -33,7 +33,7 @@ class Block(NamedTuple):
 
 
 class _Event(Struct):
-    """An event, as far as it is about blocks."""
+    """An event, as far as it concerns blocks."""
 
     type: str
     index: int = 0
@@ -70,7 +70,7 @@ class _Open:
         self.fields = fields
         self.type = _TEXT_DECODER.decode(fields["type"])
         self.pieces: list[bytes] = []
-        # The field that its pieces make up.
+        # The field that its deltas extend.
         self.pieces_of = _PIECES_OF.get(self.type)
         self.citations: list[bytes] = []
 
@@ -90,7 +90,7 @@ class _Open:
 
 
 class BlockRecorder:
-    """Folds a stream's events into the content that Anthropic wants to see again."""
+    """Collects a stream's events into content that can be sent back to Anthropic."""
 
     __slots__ = ("_open",)
 
@@ -99,11 +99,11 @@ class BlockRecorder:
 
     @property
     def blocks(self) -> list[Block]:
-        """The blocks so far, in order; an input that was cut off in the middle is no JSON."""
+        """The blocks so far, in order; an input that was cut off is not valid JSON."""
         return [self._open[index].whole() for index in sorted(self._open)]
 
     def add(self, index: int, delta_type: bytes, raw: bytes) -> None:
-        """Take in a piece of a text, a thought or an input: a JSON string."""
+        """Append a piece of text, thinking or input, given as a JSON string."""
         if (block := self._open.get(index)) is None:
             return
         if block.pieces_of is None:
@@ -112,7 +112,7 @@ class BlockRecorder:
             block.pieces.append(raw)
 
     def observe(self, data: bytes) -> None:
-        """Take in the data of one event; what is not about blocks, or not of the usual form, changes nothing."""
+        """Take in the data of one event; events that do not concern blocks, or are malformed, are ignored."""
         try:
             event = _EVENT_DECODER.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -142,14 +142,14 @@ class BlockRecorder:
 
 
 def blocks_of_message(body: bytes) -> list[Block]:
-    """The blocks of an unstreamed message, as they stand in it."""
+    """The blocks of an unstreamed message, unchanged."""
     return [Block(_TYPE_DECODER.decode(raw).type, bytes(raw)) for raw in _CONTENT_DECODER.decode(body).content]
 
 
 def sendable(blocks: Iterable[Block]) -> list[Block]:
-    """The blocks without texts that upstream gives out and does not take back: empty ones, and such of white space.
+    """The blocks without empty and blank texts, which upstream produces but does not accept.
 
-    White space is taken beside a call (section 17 of the Messages reference), and has to stay before a thought.
+    Blank texts are accepted next to a call (section 17 of the Messages reference), and must be kept before thinking.
     """
     blocks = list(blocks)
     bound = max((index for index, block in enumerate(blocks) if block.type in THINKING), default=-1)
@@ -159,9 +159,9 @@ def sendable(blocks: Iterable[Block]) -> list[Block]:
 
 
 def is_whole(block: Block) -> bool:
-    """Whether a block is JSON of its type: one whose input was cut off is not."""
+    """Whether a block is valid JSON of its type; one whose input was cut off is not."""
     try:
-        # The JSON decoder does not look into what it passes over.
+        # The JSON decoder does not validate what it skips.
         block.json.decode()
         return _TYPE_DECODER.decode(block.json).type == block.type
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -174,21 +174,21 @@ def content_of(blocks: Iterable[Block]) -> bytes:
 
 
 def _says(block: Block, *, is_bound: bool) -> bool:
-    """Whether a text is not empty, nor, unless something depends on it, blank."""
+    """Whether a text is neither empty nor, unless signed content depends on it, blank."""
     try:
         text = _WORDS_DECODER.decode(block.json).text
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Whatever it is, it is something.
+        # Not a text that can be decoded, so keep it.
         return True
     return bool(text if is_bound else text.strip())
 
 
 def _text(raw: Raw) -> bytes:
-    """A JSON string, also where something else stands."""
+    """A JSON string; an empty one if the value is not a string."""
     text = bytes(raw)
     return text if text[:1] == b'"' else _EMPTY
 
 
 def _joined(pieces: Iterable[bytes]) -> bytes:
-    """JSON strings as a single one."""
+    """Several JSON strings joined into one."""
     return b'"%b"' % b"".join([piece[1:-1] for piece in pieces])

@@ -1,23 +1,23 @@
-"""How many tokens a Messages body has, roughly, without reading it."""
+"""A rough estimate of the number of tokens in a Messages body, without parsing it."""
 
 from typing import Final
 
-# Of JSON in English; other languages and code differ, which the pool learns from the usage of answers.
+# For English JSON; other languages and code differ, which the pool learns from the usage of answers.
 BYTES_A_TOKEN: Final = 4
-# An image costs at most about this much whatever its size; a document goes by its pages.
+# An image costs about this much at most, whatever its size; a document depends on its pages.
 _MEDIA_TOKENS: Final = 1600
 _MEDIA_BYTES_A_TOKEN: Final = 64
-# Below this no body holds media that matter.
+# Smaller bodies cannot contain relevant media.
 _SMALL_BYTES: Final = 16 * 1024
 _BASE64: Final = b'"base64"'
 _DATA: Final = b'"data"'
 _NEAR_BYTES: Final = 256
-# More than upstream takes; the words could stand a million times in a schema.
+# More than upstream accepts; the searched words could also occur a million times in a schema.
 _MAX_MEDIA: Final = 4_096
 
 
 def estimated_tokens(body: bytes) -> int:
-    """About how many tokens the prompt in a body has."""
+    """The approximate number of prompt tokens in a body."""
     size = len(body)
     if size < _SMALL_BYTES or _BASE64 not in body:
         return size // BYTES_A_TOKEN

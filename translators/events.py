@@ -1,4 +1,4 @@
-"""Messages events out of upstream's bytes: patient with what is new, strict with what is broken."""
+"""Parses upstream's bytes into Messages events: unknown events are skipped, malformed ones raise an error."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -17,9 +17,9 @@ from translators.wire.messages import (
     StreamEvent,
 )
 
-# Larger events are looked at before they are read.
+# Larger events are checked before they are parsed.
 _LARGE_BYTES: Final = 64 * 1024
-# Of an error that is no JSON so much is told.
+# The maximum length of an error that is not JSON.
 _MAX_MESSAGE_BYTES: Final = 16 * 1024
 
 
@@ -36,9 +36,9 @@ class MalformedEventError(ValueError):
 
 
 class EventReader:
-    """Reads typed events from pieces of a stream; types that nobody knows yet are counted and passed over.
+    """Reads typed events from pieces of a stream; events of unknown types are counted and skipped.
 
-    `observe` is given the data of each event that could be read, whole.
+    `observe` is called with the whole data of each valid event.
     """
 
     __slots__ = ("_decoder", "_observe", "unknown_events")
@@ -52,11 +52,11 @@ class EventReader:
 
     @property
     def is_between_events(self) -> bool:
-        """Whether nothing of a further event has come yet."""
+        """Whether no part of another event has arrived."""
         return self._decoder.is_between_events
 
     def feed(self, data: bytes) -> Iterator[StreamEvent]:
-        """The events that these bytes complete; raises `MalformedEventError` where one cannot be read."""
+        """The events that these bytes complete; raises `MalformedEventError` if one is invalid."""
         try:
             events = self._decoder.feed(data)
         except EventTooLargeError as error:
@@ -66,7 +66,7 @@ class EventReader:
                 yield known
 
     def end(self) -> Iterator[StreamEvent]:
-        """The last event, where only its line end was missing; half an event is none."""
+        """The last event, if only its line end was missing; an incomplete event is dropped."""
         for event in self._decoder.end():
             try:
                 known = self._read(event)
@@ -80,7 +80,7 @@ class EventReader:
             _check_large(event.data)
         try:
             if not event.data.isascii():
-                # Raw slices are not looked into by the JSON decoder; a client must never get broken UTF-8.
+                # The JSON decoder does not validate raw slices; a client must never receive invalid UTF-8.
                 event.data.decode()
             known = EVENT_DECODER.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -90,7 +90,7 @@ class EventReader:
         return known
 
     def _read_unusual(self, event: Event, error: Exception) -> StreamEvent | None:
-        """An event of a type yet unknown is passed over; an error need not be JSON; anything else is broken."""
+        """Skip an event of an unknown type; accept an error that is not JSON; raise for anything else."""
         try:
             event_type = ANY_EVENT_DECODER.decode(event.data).type
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -105,13 +105,13 @@ class EventReader:
 
 
 def _check_large(data: bytes) -> None:
-    """Refuse what would take many times its size once it is read: texts do not, nor do files."""
+    """Reject events that would take many times their size when parsed; texts and files do not."""
     if separators(data) > MAX_SEPARATORS:
         raise MalformedEventError(f"Upstream sent an event with more than {MAX_SEPARATORS} values.")
     try:
         kind = _KIND_DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # It is told below what is wrong with it, or that it is of no account.
+        # The caller parses it next, and reports what is wrong.
         return
     if kind.type == "error" or (kind.delta is not None and kind.delta.type == "citations_delta"):
         raise MalformedEventError(f"Upstream sent an event of type {kind.type} larger than {_LARGE_BYTES} bytes.")

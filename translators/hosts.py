@@ -1,4 +1,4 @@
-"""What a host that speaks Messages accepts, as far as the translation needs it."""
+"""What a Messages host accepts, as far as the translation needs to know."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,9 +10,9 @@ SAMPLING_VERSION: Final = "2023-06-01"
 
 @dataclass(frozen=True, slots=True)
 class HostProfile:
-    """The API versions of one host; `sampling_version` is None where sampling fields cannot be sent at all.
+    """The API versions of one host; `sampling_version` is None if sampling fields cannot be sent at all.
 
-    `name` tells hosts apart: what is learned about a model holds for one of them.
+    `name` identifies the host: lessons about a model apply to one host.
     """
 
     version: str = CURRENT_VERSION

@@ -1,8 +1,7 @@
-"""How much of each kind one chat request may hold: the table of limits (docs/limits.md), and the words for what is
-beyond them.
+"""The limits on the contents of one chat request (docs/limits.md), and the errors for exceeding them.
 
-Each is far above what a model can take in, and low enough that no list holds up other requests. What Anthropic or
-OpenAI bound lower is theirs to refuse.
+Each limit is far above what a model can process, and low enough that no list delays other requests. Lower limits of
+Anthropic and OpenAI are enforced by them.
 """
 
 from collections.abc import Sized
@@ -10,42 +9,42 @@ from typing import Final
 
 from translators.errors import TranslationError
 
-# Values of a whole body: commas and opening brackets outside of strings. Each is about a token.
+# Values of a whole body: commas and opening brackets outside strings. Each takes about one token.
 MAX_VALUES: Final = 250_000
 # Section 12 of the Messages reference.
 MAX_MESSAGES: Final = 100_000
-# Of one content, of one message.
+# Of the content of one message.
 MAX_PARTS: Final = 5_000
 MAX_CALLS: Final = 2_000
-# Pieces of thinking of one message: some clients send back each piece that was streamed.
+# Pieces of thinking in one message: some clients send back every streamed piece.
 MAX_THOUGHTS: Final = 10_000
 # Tools, and legacy functions.
 MAX_TOOLS: Final = 5_000
-# One tool with its schema, in values.
+# One tool including its schema, in values.
 MAX_TOOL_VALUES: Final = 20_000
-# Schemas that the model is held to, in values: one, those of all strict tools together, and those of the tools among
-# which one must be called. OpenAI has 5,000 properties for one; what is beyond is asked for in words.
+# Enforced schemas, in values: one schema; all strict tools together; the tools of which one must be called. OpenAI
+# allows 5,000 properties in one schema; larger schemas are described to the model in words.
 MAX_SCHEMA_VALUES: Final = 10_000
 MAX_SCHEMA_PLACES: Final = 5_000
 MAX_STRICT_VALUES: Final = 20_000
 MAX_NAME: Final = 1_024
-# Ids of calls, in which some clients keep signatures; who the user is.
+# Ids of calls, in which some clients store signatures, and user ids.
 MAX_ID: Final = 64 * 1024
 MAX_USER: Final = 64 * 1024
-# Arguments and inputs of a call as JSON texts, and text files in base64: both have to be read.
+# Arguments and inputs of a call as JSON texts, and text files in base64: both have to be decoded.
 MAX_ARGUMENTS: Final = 4 * 2**20
 MAX_TEXT_FILE: Final = 10 * 2**20
-# Addresses and files in which something is escaped: `\\/`, or line breaks.
+# URLs and files with escapes: `\\/`, or line breaks.
 MAX_ESCAPED: Final = 10 * 2**20
 MAX_STOPS: Final = 1_000
-# Fields that nobody here knows.
+# Unknown fields.
 MAX_UNKNOWN_FIELDS: Final = 1_000
-# OpenAI has 16 pairs of 64 and 512 characters, of up to six bytes each.
+# OpenAI allows 16 pairs of 64 and 512 characters, each character up to six bytes.
 MAX_METADATA_BYTES: Final = 64 * 1024
 
 
 def check_length(items: Sized, limit: int, path: str) -> None:
-    """Raise OpenAI's error for an array that is too long."""
+    """Raise OpenAI's error if an array is too long."""
     if len(items) > limit:
         raise TranslationError(
             f"Invalid '{path}': array too long. Expected an array with maximum length {limit}, "
@@ -56,7 +55,7 @@ def check_length(items: Sized, limit: int, path: str) -> None:
 
 
 def check_text(text: Sized, limit: int, path: str) -> None:
-    """Raise OpenAI's error for a string that is too long."""
+    """Raise OpenAI's error if a string is too long."""
     if len(text) > limit:
         raise TranslationError(
             f"Invalid '{path}': string too long. Expected a string with maximum length {limit}, "
@@ -67,7 +66,7 @@ def check_text(text: Sized, limit: int, path: str) -> None:
 
 
 def too_much_metadata(metadata: Sized) -> TranslationError:
-    """The error for `metadata` (JSON) that is more than the log takes."""
+    """The error for `metadata` (JSON) that is too large for the log."""
     return TranslationError(
         f"Invalid 'metadata': object too large. Expected at most {MAX_METADATA_BYTES} bytes of JSON, "
         f"but got {len(metadata)} instead.",
@@ -77,7 +76,7 @@ def too_much_metadata(metadata: Sized) -> TranslationError:
 
 
 def too_many_values(path: str | None, limit: int) -> TranslationError:
-    """The error for JSON with too many values in all."""
+    """The error for JSON with too many values in total."""
     where = f"'{path}'" if path else "body"
     return TranslationError(
         f"Invalid {where}: too many values. Expected at most {limit} items and properties in all.",
@@ -87,7 +86,7 @@ def too_many_values(path: str | None, limit: int) -> TranslationError:
 
 
 def too_many_fields(limit: int) -> TranslationError:
-    """OpenAI's error for an object with too many properties, for the body itself."""
+    """OpenAI's error for too many properties of the body."""
     return TranslationError(
         f"Invalid body: too many properties. Expected an object with at most {limit} unknown properties.",
         code="object_above_max_properties",

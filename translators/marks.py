@@ -1,4 +1,4 @@
-"""JSON without cache marks, which move from turn to turn and are no part of what they mark."""
+"""Removes cache marks from JSON: they move from turn to turn, and are not part of the content."""
 
 import re
 from typing import Final
@@ -12,7 +12,6 @@ _COMMA: Final = re.compile(rb"\s*(?:,\s*)?")
 
 
 def without_marks(json: bytes | Raw) -> bytes:
-    """JSON without cache marks, which move from turn to turn."""
     text = bytes(json)
     if _IN_ALL_NAMES not in text:
         return text
@@ -22,9 +21,9 @@ def without_marks(json: bytes | Raw) -> bytes:
 
 
 def _without(text: bytes, name: bytes) -> bytes:
-    """JSON without the marks of a name, and without the commas that part them from their neighbours.
+    """JSON without the marks of one name, and without their separating commas.
 
-    Searched for by its name, in bytes: a content may hold images of many megabytes.
+    Searches for the name in the bytes, since a content may hold images of many megabytes.
     """
     pieces = []
     done, found = 0, text.find(name)

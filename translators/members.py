@@ -1,4 +1,4 @@
-"""The members of JSON objects, each with its name: several of one name are kept, as they may be read in two ways."""
+"""The members of JSON objects with duplicate names kept, since readers may differ in which one they use."""
 
 import re
 from typing import Any, Final, Generic, TypeVar
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 # Of a whole body.
 MAX_MEMBERS: Final = 1_000
-# What stands before a member's value. Possessive, since a pattern that may go back remembers each step.
+# The text before a member's value. Possessive, since a pattern with backtracking stores each step.
 _NAME: Final = re.compile(rb'[\s{,]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+:\s*+', re.DOTALL)
 
 
 class Name(str):
-    """A member's name; no two are equal, so that a dictionary keeps each of several members with one name."""
+    """A member's name; no two are equal, so that a dictionary keeps duplicates."""
 
     __slots__ = ()
     __hash__ = object.__hash__
@@ -26,11 +26,11 @@ class Name(str):
 
 
 class _TooManyError(Exception):
-    """There are more members than anybody has a use for."""
+    """There are more members than allowed."""
 
 
 class MemberReader(Generic[T]):
-    """Reads what has so many members at most, all objects of `kind` together; their values are left alone."""
+    """Reads objects of type `kind` with at most `most` members in total; their values are not parsed."""
 
     def __init__(self, kind: Any, most: int) -> None:
         self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind, dec_hook=self._name)
@@ -54,14 +54,14 @@ class MemberReader(Generic[T]):
 
 
 Named = dict[Name, Raw]
-# A request has two dozen members, a tool a handful, a block no more.
+# A request has about two dozen members; tools and blocks have fewer.
 OBJECT: Final[MemberReader[Named]] = MemberReader(Named, 100)
 OBJECTS: Final[MemberReader[list[Named]]] = MemberReader(list[Named], 20_000)
 _BODY: Final[MemberReader[Named]] = MemberReader(Named, MAX_MEMBERS)
 
 
 def each_once(members: Named, path: str = "") -> dict[str, Raw]:
-    """The members by name; raises `TranslationError` where two have the same."""
+    """The members by name; raises `TranslationError` for a duplicate name."""
     values: dict[str, Raw] = {}
     for name, value in members.items():
         text = str(name)
@@ -73,27 +73,27 @@ def each_once(members: Named, path: str = "") -> dict[str, Raw]:
 
 
 class Members:
-    """The outer object's members, in order: names (decoded) and values (as they stand); names may repeat."""
+    """The members of the outer object, in order: names (decoded) and values (unchanged); names may repeat."""
 
     __slots__ = ("_body", "_found")
 
     def __init__(self, body: bytes) -> None:
-        """Read the members; `TranslationError` for what is no object, no JSON, or has more than `MAX_MEMBERS`."""
+        """Read the members; `TranslationError` if this is not JSON, not an object, or has more than `MAX_MEMBERS`."""
         self._body = body
         self._found = _BODY.read(body)
 
     @property
     def names(self) -> list[str]:
-        """Every name, in order; what is asked about them is asked of plain strings."""
+        """Every name, in order, as plain strings that compare as usual."""
         return list(map(str, self._found))
 
     @property
     def values(self) -> dict[str, Raw]:
-        """The value of each name; of several members with one name the last counts, as it does everywhere."""
+        """The value of each name; of duplicates the last one, as JSON parsers have it."""
         return dict(zip(self.names, self._found.values(), strict=True))
 
     def span(self, wanted: str) -> tuple[int, int]:
-        """Where the value of the first member of that name stands in the body."""
+        """The start and end of the value of the first member with that name."""
         at = 0
         for name, value in self._found.items():
             before = _NAME.match(self._body, at)

@@ -1,4 +1,4 @@
-"""What a list of models says of one beyond OpenAI's four fields: those of OpenRouter's list, which clients read."""
+"""The additional fields of a model in a list of models: those of OpenRouter's list, which clients read."""
 
 import re
 from decimal import Decimal
@@ -6,7 +6,7 @@ from typing import Final
 
 from translators.models import ModelRow, Price, Provenance
 
-# Text, images and PDFs go in, text comes out, for every model of the table (section 11.2 of the Messages reference).
+# Every model of the table takes text, images and PDFs, and produces text (section 11.2 of the Messages reference).
 _INPUTS: Final = ("text", "image", "file")
 _ARCHITECTURE: Final = {
     "modality": "text+image+file->text",
@@ -15,7 +15,7 @@ _ARCHITECTURE: Final = {
     "tokenizer": "Claude",
     "instruct_type": None,
 }
-# What is honoured for every model; what only some take is added by `_parameters`.
+# Supported for every model; `_parameters` adds those that only some support.
 _PARAMETERS: Final = (
     *("max_tokens", "max_completion_tokens", "stop", "stream", "tools", "tool_choice", "parallel_tool_calls"),
     *("response_format", "structured_outputs", "verbosity", "user"),
@@ -26,13 +26,13 @@ _DAY: Final = re.compile(r"-\d{8}$")
 
 
 def display_name(model: str) -> str:
-    """What people call a model, from its id: `claude-opus-4-5-20251101` is "Claude Opus 4.5"."""
+    """The display name for an id: `claude-opus-4-5-20251101` is "Claude Opus 4.5"."""
     family, *version = re.split(r"-(?=\d)", _DAY.sub("", model))
     return " ".join((family.replace("-", " ").title(), ".".join(version))).strip()
 
 
 def described(name: str, row: ModelRow | None, provenance: Provenance | None) -> dict[str, object]:
-    """The further fields, as far as the model is known; prices are dollars a token, as decimal text."""
+    """The additional fields, as far as the model is known; prices are dollars per token, as decimal text."""
     card: dict[str, object] = {"name": name}
     if row is None:
         return card
@@ -48,7 +48,7 @@ def described(name: str, row: ModelRow | None, provenance: Provenance | None) ->
         "supported_parameters": _parameters(row),
     }
     if provenance is not None and provenance.prices:
-        # A longer prompt may cost more; the price that holds for any length is the last one.
+        # Longer prompts may cost more; the last price applies to any length.
         card["pricing"] = _pricing(provenance.prices[-1])
     return card
 
@@ -72,5 +72,5 @@ def _pricing(price: Price) -> dict[str, str]:
 
 
 def _dollars(micro_dollars: int) -> str:
-    """Dollars a token, from micro-dollars a million tokens."""
+    """Dollars per token, from micro-dollars per million tokens."""
     return f"{Decimal(micro_dollars) / _DOLLAR / _TOKENS:f}"

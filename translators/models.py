@@ -1,4 +1,4 @@
-"""What each model can do, as data: the table of `models.toml` and how an id finds its row."""
+"""The abilities of each model, as data: the table of `models.toml`, and how an id finds its row."""
 
 import re
 import tomllib
@@ -12,17 +12,17 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-# A thousand times what models have.
+# A thousand times what models have today.
 _HIGHEST_LIMIT: Final = 10**9
 EFFORT_LEVELS: Final = ("low", "medium", "high", "xhigh", "max")
-# Hosts write the same model with more around it: `us.anthropic.claude-x-v1:0`, `claude-x@date`, `anthropic/claude-x`.
+# Hosts decorate ids: `us.anthropic.claude-x-v1:0`, `claude-x@date`, `anthropic/claude-x`.
 _T = TypeVar("_T")
 _HOST_SPELLING: Final = re.compile(r"^(?:[a-z-]+\.)?(?:anthropic[./])?(?P<id>claude-[a-z0-9-]+?)(?:-v\d+(?::\d+)?)?$")
 
 
 _MOST_NAMES: Final = 5000
 
-# Optional fields that a row may refuse, by these names.
+# Names of optional fields that a row may refuse.
 CACHE_MARKS: Final = "cache_control"
 CACHE_LIFETIME: Final = "cache_control.ttl"
 CONTEXT_MANAGEMENT: Final = "context_management"
@@ -35,7 +35,7 @@ METADATA: Final = "metadata"
 STOPS: Final = "stop_sequences"
 ONE_CALL: Final = "tool_choice.disable_parallel_tool_use"
 
-# Limits are told per family and generation ("Opus 5, Sonnet 5, Haiku 4.5 classes": section 12 of the reference).
+# Limits are set per family and generation ("Opus 5, Sonnet 5, Haiku 4.5 classes": section 12 of the reference).
 _LIMIT_CLASS: Final = re.compile(
     r"claude-(?:(?P<family>[a-z]+)-(?P<generation>\d+)|(?P<first>\d+)(?:-\d+)?-(?P<old>[a-z]+))"
 )
@@ -72,17 +72,17 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def can_think(self) -> bool:
-        """Whether thinking can be asked for at all."""
+        """Whether thinking can be requested at all."""
         return "adaptive" in self.thinking or "enabled" in self.thinking
 
     @property
     def has_adaptive_thinking(self) -> bool:
-        """Whether the model decides by itself how much to think."""
+        """Whether the model itself decides how much to think."""
         return "adaptive" in self.thinking
 
 
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model costs, in micro-dollars a million tokens, for prompts up to a length (None: for all longer ones)."""
+    """A model's prices in micro-dollars per million tokens, for prompts up to a length (None: for all longer ones)."""
 
     up_to_prompt_tokens: int | None = None
     input: int
@@ -95,7 +95,7 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class OtherSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where some facts of a row come from, when not from where the row does."""
+    """The source of some facts of a row, if it differs from the row's."""
 
     facts: tuple[str, ...]
     source: str
@@ -103,7 +103,7 @@ class OtherSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Provenance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands beside a model's abilities: where they are known from, and what the model costs."""
+    """Data besides a model's abilities: their source, and the model's prices."""
 
     source: str
     date: date
@@ -113,14 +113,14 @@ class Provenance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Older(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A generation that is listed no more: the ids that match `pattern` have this row."""
+    """A generation that is no longer listed: ids that match `pattern` have this row."""
 
     pattern: str
     row: ModelRow
 
 
 class _ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file: all rows, what stands beside each, older models, and the id whose row stands for any other id."""
+    """The file: all rows with their provenance, older models, and the id whose row is used for unknown ids."""
 
     unknown: str
     models: tuple[ModelRow, ...]
@@ -169,7 +169,7 @@ class ModelInfo(Struct, frozen=True):
 
 
 def refined(row: ModelRow, info: ModelInfo) -> ModelRow:
-    """The row with what the Models API says; about sampling, forced tools and the like it is silent."""
+    """The row, refined by the Models API, which says nothing about sampling, forced tools and the like."""
     changes: dict[str, Any] = {"id": info.id, "aliases": row.aliases if row.id == info.id else ()}
     if _is_limit(info.max_input_tokens):
         changes["context"] = info.max_input_tokens
@@ -185,14 +185,14 @@ def refined(row: ModelRow, info: ModelInfo) -> ModelRow:
     if types is not None:
         thinking = tuple(name for name in types.__struct_fields__ if _is_supported(getattr(types, name)))
         changes["thinking"] = thinking
-        # What cannot be switched off is on; what is not there cannot be.
+        # Thinking that cannot be disabled is on by default; thinking that does not exist cannot be.
         if "disabled" not in thinking or len(thinking) == 1:
             changes["thinks_by_default"] = any(kind != "disabled" for kind in thinking)
     return replace(row, **changes)
 
 
 def _is_limit(tokens: int | None) -> bool:
-    """Whether a number of tokens can be a model's limit: requests are made by it."""
+    """Whether a number of tokens is plausible as a model's limit: requests are built from it."""
     return tokens is not None and 0 < tokens <= _HIGHEST_LIMIT
 
 
@@ -201,7 +201,7 @@ def _is_supported(flag: _Flag | None) -> bool:
 
 
 class ModelTable:
-    """Rows by id; what the operator has said of a model wins over what upstream says, that over the built-in row."""
+    """Rows by id; the operator's settings take precedence over upstream's, and those over the built-in rows."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class ModelTable:
     ) -> None:
         self.rows = tuple(rows)
         self._by_id = {name: row for row in self.rows for name in (row.id, *row.aliases)}
-        # Beside the rows, not in them: a row stands for other models, too, and rows are compared with each request.
+        # Kept separately: a row also serves other models, and rows are compared with each request.
         pairs = zip(self.rows, provenance, strict=False)
         self._provenance = {name: known for row, known in pairs for name in (row.id, *row.aliases)}
         self._older = tuple((re.compile(each.pattern), each.row) for each in older)
@@ -220,13 +220,13 @@ class ModelTable:
         self._overrides: dict[str, dict[str, Any]] = {}
 
     def override(self, model: str, abilities: dict[str, Any]) -> None:
-        """Take the operator's word for some of a model's abilities, now and after each refinement."""
+        """Apply the operator's settings for a model, now and after each refinement."""
         self._overrides[model] = abilities
         row = self.row(model)
         self._put(row if model in (row.id, *row.aliases) else replace(row, id=model, aliases=()))
 
     def refine(self, infos: Iterable[ModelInfo]) -> None:
-        """Take over what the Models API says; of names that come anew with every list, some are too many."""
+        """Apply the Models API's list; the number of new names is bounded."""
         for info in infos:
             if len(self._by_id) < _MOST_NAMES or info.id in self._by_id:
                 self._put(refined(self.row(info.id), info))
@@ -239,7 +239,7 @@ class ModelTable:
             self._by_id[name] = row
 
     def row(self, model: str) -> ModelRow:
-        """The row of an id; of an older model its generation's, of one that nobody knows the newest generation's."""
+        """The row of an id; for older models their generation's row, for unknown ones the newest generation's."""
         return self.find(model) or self._older_row(model) or self._unknown
 
     def _older_row(self, model: str) -> ModelRow | None:
@@ -249,7 +249,7 @@ class ModelTable:
         return next((row for pattern, row in self._older if pattern.fullmatch(spelled["id"])), None)
 
     def find(self, model: str) -> ModelRow | None:
-        """The row of an id, of its alias, or of its spelling at another host."""
+        """The row of an id, of its alias, or of another host's spelling."""
         return _found(self._by_id, model)
 
     def knows(self, model: str) -> bool:
@@ -257,12 +257,12 @@ class ModelTable:
         return model in self._by_id
 
     def provenance(self, model: str) -> Provenance | None:
-        """Where the built-in row of a model is known from, and its prices; None for one that nobody knows."""
+        """The provenance and prices of a built-in row; None for unknown models."""
         return _found(self._provenance, model)
 
 
 def _found(table: Mapping[str, _T], model: str) -> _T | None:
-    """What stands under an id, or under another host's spelling of it."""
+    """The entry for an id, or for another host's spelling of it."""
     if (entry := table.get(model)) is not None:
         return entry
     spelled = _HOST_SPELLING.match(model.replace("@", "-"))
@@ -271,9 +271,9 @@ def _found(table: Mapping[str, _T], model: str) -> _T | None:
 
 @lru_cache(maxsize=4096)
 def limit_class(model: str) -> str:
-    """What a model's rate limits are shared by: its family and generation, as `sonnet-5`; else the name itself.
+    """The class of models that shares rate limits: family and generation, as `sonnet-5`; otherwise the name itself.
 
-    What stands behind a space in a name is no part of the model, and keeps its limits apart.
+    Text after a space is not part of the model's name, and is kept to separate its limits.
     """
     name, space, more = model.partition(" ")
     found = _LIMIT_CLASS.search(name)
@@ -284,7 +284,7 @@ def limit_class(model: str) -> str:
 
 
 def model_table() -> ModelTable:
-    """The table that comes with the package; each one can be refined by itself."""
+    """A new copy of the packaged table, which can be refined independently."""
     file = _model_file()
     return ModelTable(file.models, file.unknown, file.provenance, file.older)
 

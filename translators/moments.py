@@ -1,20 +1,20 @@
-"""Moments as hosts write them, in ISO 8601 or as HTTP does; a text that names none is a `ValueError`."""
+"""Parses the time formats of hosts, ISO 8601 and HTTP dates; raises `ValueError` for other texts."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 
 def iso_moment(text: str) -> datetime:
-    """The moment of an ISO 8601 text; without a zone it is UTC."""
+    """The time of an ISO 8601 text; without a time zone it is UTC."""
     return _aware(datetime.fromisoformat(text))
 
 
 def http_moment(text: str) -> datetime:
-    """The moment of a date as HTTP writes it."""
+    """The time of an HTTP date."""
     try:
         return _aware(parsedate_to_datetime(text))
     except OverflowError as error:
-        # It takes any number of digits for a year.
+        # The parser accepts years with any number of digits.
         raise ValueError("no such date") from error
 
 

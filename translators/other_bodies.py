@@ -1,4 +1,4 @@
-"""Bodies of other endpoints: told so by name, with the path that takes them."""
+"""Recognises bodies that were meant for another endpoint; the error names that endpoint."""
 
 from collections.abc import Collection
 from typing import Final
@@ -7,7 +7,7 @@ from translators.errors import TranslationError
 
 _CHAT: Final = "the Chat Completions API (POST /v1/chat/completions)"
 _COMPLETIONS: Final = "the legacy Completions API (POST /v1/completions)"
-# What a body of each has, and no other.
+# Fields that occur only in the bodies of one API.
 _API_OF_FIELD: Final = {
     "input": "the Responses API (POST /v1/responses), which this gateway does not serve",
     "prompt": _COMPLETIONS,
@@ -16,7 +16,7 @@ _API_OF_FIELD: Final = {
 
 
 def mistaken_body(names: Collection[str], *, wanted: str) -> TranslationError | None:
-    """The error for a body with these fields and without `wanted`, where that makes it another endpoint's."""
+    """The error for a body without the field `wanted` whose fields belong to another API; None otherwise."""
     for field, api in _API_OF_FIELD.items():
         if field in names and field != wanted:
             return TranslationError(

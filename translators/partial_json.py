@@ -1,4 +1,4 @@
-"""Values out of a JSON object that is still arriving: the raw text of the wanted ones, piece by piece."""
+"""Extracts values from a JSON object that is still arriving: the raw text of the wanted values, piece by piece."""
 
 import re
 from collections.abc import Collection
@@ -9,16 +9,16 @@ import msgspec
 Path: TypeAlias = tuple[str, ...]
 
 _BLANK: Final = " \t\r\n"
-# What can be taken in one piece: a string's inside, with the escapes that are whole; any other run between strings and
-# punctuation. Possessive, since a pattern that may go back remembers each step.
+# What can be consumed at once: the inside of a string with complete escapes, or any other run between strings and
+# punctuation. Possessive, since a pattern with backtracking stores each step.
 _INSIDE: Final = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _RUN: Final = re.compile(r'[ \t\r\n]++|[^ \t\r\n"{}\[\],:]++|.', re.DOTALL)
-# How much of a string's inside can be decoded: the halves of a character beyond the basic plane belong together.
+# The part of a string's inside that can be decoded: the two halves of a surrogate pair must not be separated.
 _COMPLETE: Final = re.compile(r'(?:[^"\\]++|\\[^u]|\\u[dD][89abAB].{8}|\\u(?![dD][89abAB]).{4})*+', re.DOTALL)
 
 
 class Piece(NamedTuple):
-    """Some text of the value at `path`, as JSON; `is_last` when the value ends with it."""
+    """Some text of the value at `path`, as JSON; `is_last` if it ends the value."""
 
     path: Path
     text: str
@@ -26,10 +26,10 @@ class Piece(NamedTuple):
 
 
 class JsonExtractor:
-    """Follows one JSON text through its objects and gives what belongs to the wanted paths.
+    """Follows one JSON text through its objects and returns the text of the values at the wanted paths.
 
-    Arrays are looked through, not into: what stands inside one has the path of the array. Broken JSON is passed on as
-    far as it makes sense: whoever assembles the pieces finds out.
+    Everything inside an array has the path of the array. Invalid JSON is passed on as far as possible: its consumer
+    will report it.
     """
 
     def __init__(self, wanted: Collection[Path]) -> None:
@@ -49,7 +49,7 @@ class JsonExtractor:
         self._is_scalar = False
 
     def feed(self, text: str) -> list[Piece]:
-        """What these characters add to the wanted values."""
+        """The pieces of wanted values in this text."""
         pieces: list[Piece] = []
         at = 0
         while at < len(text):
@@ -66,7 +66,7 @@ class JsonExtractor:
         return pieces
 
     def _take(self, run: str, pieces: list[Piece]) -> None:
-        """A character of punctuation, or a run of others."""
+        """Process a punctuation character, or a run of other characters."""
         if run[0] in _BLANK:
             self._keep(run)
         elif run == '"':
@@ -92,8 +92,8 @@ class JsonExtractor:
             self._is_scalar = True
 
     def _in_string(self, text: str, at: int, pieces: list[Piece]) -> int:
-        """A string goes on there; how far it does."""
-        # What an escape at the end of the last piece has left open is any one character.
+        """Continue a string at `at`; returns where it ends."""
+        # An escape that was open at the end of the last piece takes one arbitrary character.
         inside = _INSIDE.match(text, at + self._is_escaped)
         end = inside.end() if inside else len(text)
         is_closed = text[end : end + 1] == '"'
@@ -112,7 +112,7 @@ class JsonExtractor:
         return end + 1
 
     def _begin_value(self, run: str) -> None:
-        """A value begins, or a key; a wanted value is kept from its first character on."""
+        """A value or a key begins; the text of a wanted value is kept from its first character."""
         is_key = self._expects_key and run == '"'
         if not is_key and self._value_depth is None and not self._is_scalar and self._is_wanted():
             self._value_depth = len(self._open)
@@ -157,7 +157,7 @@ class JsonExtractor:
 
 
 class StringContent:
-    """The text inside a JSON string whose raw form comes in pieces; half an escape waits for its other half."""
+    """Decodes the inside of a JSON string that arrives in pieces; incomplete escapes wait for their rest."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -180,16 +180,16 @@ class StringContent:
 
 
 class NamePiece(NamedTuple):
-    """Some of an object's text: one of its outermost names, as JSON, or anything else."""
+    """Some of an object's text: one of its top-level names, as JSON, or other text."""
 
     text: str
     is_name: bool
 
 
 class ObjectNames:
-    """Tells the outermost names of a JSON object that is still arriving from all the rest of its text.
+    """Separates the top-level names of a JSON object that is still arriving from the rest of its text.
 
-    A name is given when it is whole; each character is looked at once.
+    A name is returned when it is complete; each character is processed once.
     """
 
     def __init__(self) -> None:
@@ -202,7 +202,7 @@ class ObjectNames:
         self._name: list[str] = []
 
     def feed(self, text: str) -> list[NamePiece]:
-        """What these characters add."""
+        """The pieces that this text completes."""
         pieces: list[NamePiece] = []
         at = begin = 0
         while at < len(text):
@@ -230,13 +230,13 @@ class ObjectNames:
         return pieces
 
     def end(self) -> str:
-        """What has come of a name that never ended."""
+        """The text of a name that never ended."""
         rest = "".join(self._name)
         self._name.clear()
         return rest
 
     def _take(self, text: str, at: int) -> int:
-        """Something outside of strings; how far it goes."""
+        """Process text outside strings at `at`; returns where it ends."""
         run = _RUN.match(text, at)
         assert run is not None, "it takes any character"
         sign = run[0]
@@ -254,7 +254,7 @@ class ObjectNames:
 
 
 def decoded(text: str) -> str:
-    """The text of a JSON string; of a broken one what stands between its quotes."""
+    """The text of a JSON string; if it is invalid, the text between its quotes."""
     try:
         return msgspec.json.decode(text, type=str)
     except msgspec.DecodeError:

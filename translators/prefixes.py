@@ -1,7 +1,7 @@
-"""Which requests begin alike: a digest of what a prompt cache would hold first, so that they meet in one cache.
+"""A digest of how a request begins, so that requests with a common beginning use the same prompt cache.
 
-What counts is the beginning of a conversation (tools, system prompt, first turn), which all its later turns repeat, in
-the bytes of the client: clients that write the same history differently from turn to turn defeat every cache.
+It covers the beginning of a conversation (tools, system prompt, first turn), which all later turns repeat, in the
+client's bytes: a client that writes the same history differently from turn to turn defeats every cache.
 """
 
 from collections.abc import Iterable
@@ -15,33 +15,33 @@ from translators.marks import without_marks
 from translators.tool_digests import digest_of_tools
 from translators.wire.chat import ChatRequest
 
-# Enough to tell conversations apart, and little enough to cost nothing.
+# Enough to tell conversations apart, at negligible cost.
 _MAX_PIECE_BYTES: Final = 1024
 _MAX_PIECES: Final = 64
 _ANSWER: Final = b'"assistant"'
 
 
 def digest_of(pieces: Iterable[bytes]) -> bytes:
-    """Eight bytes that are the same for the same beginnings, in every process."""
-    # With something between them, or pieces would run into one another.
+    """Eight bytes that are equal for equal beginnings, in every process."""
+    # With a separator, so that pieces cannot run into one another.
     beginning = b"\0".join([piece[:_MAX_PIECE_BYTES] for piece in islice(pieces, _MAX_PIECES)])
     return blake2b(without_marks(beginning), digest_size=8).digest()
 
 
 def chat_prefix(request: ChatRequest) -> bytes:
-    """The digest for a chat request; `prompt_cache_key`, where the client names one, says it all."""
+    """The digest for a chat request; a client's `prompt_cache_key` takes precedence."""
     if request.prompt_cache_key:
         return digest_of((request.model.encode(), b"key", request.prompt_cache_key.encode("utf-8", "surrogatepass")))
     return digest_of(_chat_pieces(request))
 
 
 def messages_prefix(model: str, tools: Raw, system: Raw, messages: Raw) -> bytes:
-    """The digest for a Messages request, whose parts are as they stand in its body."""
+    """The digest for a Messages request, from the raw parts of its body."""
     return digest_of((model.encode(), _start(tools), _start(system), _first_turn(messages)))
 
 
 def session_prefix(model: str, caller: str, session: str) -> bytes:
-    """The digest for all requests of one client's session, however they begin: some write the time into the prompt."""
+    """The digest for all requests of one client's session, whatever their beginning: some prompts contain the time."""
     return digest_of(
         (model.encode(), b"session", *(text.encode("utf-8", "surrogatepass") for text in (caller, session)))
     )
@@ -63,7 +63,7 @@ def _start(raw: Raw) -> bytes:
 
 
 def _first_turn(messages: Raw) -> bytes:
-    """What stands before the first answer, whether or not there is one yet."""
+    """Everything before the first answer, if there is one."""
     start = _start(messages)
     answer = start.find(_ANSWER)
     end = start.rfind(b"}", 0, answer) if answer >= 0 else start.rfind(b"}")

@@ -1,4 +1,4 @@
-"""Anthropic's rate limits in OpenAI's headers (section 1.4 of the OpenAI reference)."""
+"""Converts Anthropic's rate limit headers to OpenAI's (section 1.4 of the OpenAI reference)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from translators.moments import http_moment, iso_moment
 
 _PREFIX: Final = "anthropic-ratelimit-"
 _LONGEST_MOMENTS: Final = 200
-# Names there and here, put together once: of the counts and of the reset of each kind.
+# The header names on both sides, computed once: for the counts and the reset of each kind.
 _NAMES: Final = [
     (
         [(f"{_PREFIX}{kind}-{what}", f"x-ratelimit-{what}-{kind}") for what in ("limit", "remaining")],
@@ -20,7 +20,7 @@ _NAMES: Final = [
 
 
 def openai_rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
-    """The `x-ratelimit-*` headers for an answer's (lower case names); what it does not say is left out."""
+    """The `x-ratelimit-*` headers for an answer's headers (lower-case names); missing values are left out."""
     limits: dict[str, str] = {}
     for counts, (reset_name, our_reset) in _NAMES:
         for name, ours in counts:
@@ -28,7 +28,7 @@ def openai_rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
                 limits[ours] = count
         if (reset := headers.get(reset_name)) is not None:
             sent_at = headers.get("date", "")
-            # What is longer is no moment, and would be remembered.
+            # A longer text is not a time, and would be cached.
             is_short = len(reset) + len(sent_at) <= _LONGEST_MOMENTS
             duration = _duration_until(reset, sent_at) if is_short else None
             if duration is not None:
@@ -37,7 +37,7 @@ def openai_rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def go_duration(seconds: float) -> str:
-    """Seconds the way Go writes them, which is how OpenAI does: `12ms`, `1.5s`, `6m0s`, `1h2m3s`."""
+    """Seconds in Go's format, which OpenAI uses: `12ms`, `1.5s`, `6m0s`, `1h2m3s`."""
     milliseconds = round(seconds * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -49,7 +49,7 @@ def go_duration(seconds: float) -> str:
     return f"{hours}h{shown}" if hours else shown
 
 
-# Both are the same for many answers in a row, and take longer to read than everything else here together.
+# Consecutive answers often have the same values, and parsing takes longer than everything else here.
 @lru_cache(maxsize=64)
 def _duration_until(reset: str, sent_at: str) -> str | None:
     """By upstream's own clock: its answer says when it was sent."""

@@ -1,4 +1,4 @@
-"""Reading a caller's JSON: every mistake becomes a `TranslationError` that names the place."""
+"""Decodes a caller's JSON; every mistake becomes a `TranslationError` that names its place."""
 
 import codecs
 import re
@@ -13,7 +13,7 @@ from translators.errors import TranslationError
 from translators.wire.raw import NULL, TEXT_DECODER
 
 _PIECE_BYTES: Final = 64 * 1024
-# A text that is longer, and blank at its beginning, is not looked through to its end: upstream refuses a blank one.
+# Longer texts that begin with white space are not checked completely: upstream rejects blank ones.
 _LONGEST_BLANK: Final = 2**20
 _QUOTE: Final = ord('"')
 
@@ -21,30 +21,30 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 # msgspec ends its messages with " - at `$.messages[0].content`".
 _PLACE: Final = re.compile(r"^(?P<text>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
-# Strings and punctuation, which tell where one is; a string may lack its end.
+# Strings and punctuation, for tracking the position; a string may be unterminated.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\],]', re.DOTALL)
-# A string up to the first half of a surrogate pair that stands alone.
+# A string up to an unpaired half of a surrogate pair.
 _PAIRED: Final = re.compile(
     rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*+", re.DOTALL
 )
-# Where a mistake is looked for: enough for any conversation, and done in some 20 ms.
+# The search for a mistake is limited to this size: enough for any conversation, and some 20 ms at most.
 _SEARCHED_BYTES: Final = 1024 * 1024
 _SEARCHED_TOKENS: Final = 40_000
-# JSON strings whose beginning shows that they are not blank: nearly all. A first character that is no white space, in
-# ASCII, in a script none of whose characters is (told by its first byte), or as an escape, perhaps behind white space.
+# Nearly all JSON strings begin in a way that shows they are not blank: with an ASCII character that is no white space,
+# with the first byte of a script without white space, or with an escape, possibly after white space.
 _SEEN: Final = rb"[!#-\[\]-~\xc3-\xe0\xe4-\xf4]"
-# How much white space is looked behind is bounded: the memory of a repetition grows with every round.
+# The skipped white space is bounded, since the regular expression's memory grows with each repetition.
 SPOKEN: Final = re.compile(
     rb'"(?:%b|(?: |\\[nrt]){0,64}(?:%b|\xe3[\x81-\xbf]|\\["\\/b]|\\u[4-9a-eA-E]))' % (_SEEN, _SEEN)
 )
-# The first characters by which nearly all of these are told, as a table; and a text so short costs nothing to copy.
+# The first characters that decide most cases, as a table; copying such a short text costs nothing.
 _IS_SEEN: Final = bytes(re.match(_SEEN, bytes([byte])) is not None for byte in range(256))
 _SHORT_BYTES: Final = 64 * 1024
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>.+)`")
 
 
 class Decoder(Protocol[_T_co]):
-    """What reads JSON into one type."""
+    """A decoder of JSON into one type."""
 
     def decode(self, data: bytes | Raw, /) -> _T_co:
         """The value; raises msgspec's errors."""
@@ -52,7 +52,7 @@ class Decoder(Protocol[_T_co]):
 
 
 def decode(decoder: Decoder[_T_co], data: bytes | Raw, path: str = "") -> _T_co:
-    """The value in `data`, which stands at `path` of the caller's body."""
+    """The value in `data`, which is at `path` of the caller's body."""
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
@@ -68,9 +68,9 @@ def decode(decoder: Decoder[_T_co], data: bytes | Raw, path: str = "") -> _T_co:
 
 
 def checked_body(body: bytes) -> bytes:
-    """The body, where it is not empty and UTF-8 throughout.
+    """The body, if it is not empty and valid UTF-8.
 
-    The JSON decoder does not look into the slices it passes on, so the whole body is checked once.
+    The JSON decoder does not validate the raw slices it passes on, so the whole body is checked once.
     """
     if not body:
         raise TranslationError("The body is empty; expected a JSON object.")
@@ -81,8 +81,8 @@ def checked_body(body: bytes) -> bytes:
 
 
 def check_in_steps(body: bytes) -> Iterator[None]:
-    """See to it that a body is UTF-8 throughout, in steps of a tenth of a millisecond."""
-    # In one piece a large body would be more than twice as much work: its text needs new memory, twice its size.
+    """Check that a body is valid UTF-8, in steps of a tenth of a millisecond."""
+    # In one piece a large body would take more than twice the time: its text needs new memory of twice its size.
     view, begin = memoryview(body), 0
     while begin < len(body):
         end = begin + _PIECE_BYTES
@@ -90,17 +90,17 @@ def check_in_steps(body: bytes) -> Iterator[None]:
             _, count = codecs.utf_8_decode(view[begin:end], "strict", end >= len(body))
         except UnicodeDecodeError as error:
             raise TranslationError(f"The body is not valid UTF-8 (byte {begin + error.start}).") from error
-        # A character that the piece cuts is the next one's.
+        # A character that is split belongs to the next piece.
         begin += count
         yield
 
 
 def place_of_lone_surrogate(body: bytes | Raw) -> str | None:
-    """Where half a surrogate pair stands in a body; the JSON decoder that found it does not say.
+    """The path of an unpaired half of a surrogate pair, which the JSON decoder does not report.
 
-    None where it is nowhere, in a name, or too far behind the beginning to be looked for.
+    None if there is none, if it is in a name, or if it is too far from the beginning to be searched for.
     """
-    # Of each open bracket, where in it one is: an index, or a name; None where a name is due.
+    # The position in each open bracket: an index, or a name; None if a name is expected next.
     places: list[int | bytes | None] = []
     for token in islice(_TOKEN.finditer(bytes(memoryview(body)[:_SEARCHED_BYTES])), _SEARCHED_TOKENS):
         text = token[0]
@@ -126,13 +126,13 @@ def _path_of(places: Iterable[int | bytes | None]) -> str | None:
         for place in places:
             path = _joined(path, f"[{place}]" if isinstance(place, int) else TEXT_DECODER.decode(place or b'""'))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # A name on the way is broken, too.
+        # A name on the path is invalid too.
         return None
     return path or None
 
 
 def is_null(raw: Raw) -> bool:
-    """Whether a field is absent or null, which is the same for every optional field."""
+    """Whether a field is absent or null, which is equivalent for every optional field."""
     return raw == NULL
 
 
@@ -142,7 +142,7 @@ def is_text(raw: Raw) -> bool:
 
 
 def spoken_text(raw: Raw) -> bytes:
-    """The JSON string, where its beginning shows that it is one and not blank; else nothing."""
+    """The JSON string, if its beginning shows that it is a string and not blank; otherwise empty."""
     if len(raw) <= _SHORT_BYTES:
         data = bytes(raw)
         return data if data[0] == _QUOTE and (_IS_SEEN[data[1]] or SPOKEN.match(data)) else b""
@@ -150,7 +150,7 @@ def spoken_text(raw: Raw) -> bytes:
 
 
 def text_json(raw: Raw, path: str) -> bytes:
-    """The JSON string at `path`, as it stands, to be spliced; anything else is the caller's mistake."""
+    """The JSON string at `path`, unchanged, for splicing; raises for any other value."""
     data = bytes(raw)
     if data[:1] != b'"':
         raise TranslationError(f"Invalid type for '{path}': expected a string.", param=path, code="invalid_type")
@@ -158,12 +158,12 @@ def text_json(raw: Raw, path: str) -> bytes:
 
 
 def missing_parameter(path: str) -> TranslationError:
-    """OpenAI's error for a field that has to be there."""
+    """OpenAI's error for a missing required field."""
     return TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
 
 
 def is_blank(text: bytes) -> bool:
-    """Whether a JSON string holds nothing but white space; of one above 1 MB nobody asks."""
+    """Whether a JSON string is empty or blank; False for any string above 1 MB."""
     return not SPOKEN.match(text) and len(text) <= _LONGEST_BLANK and not TEXT_DECODER.decode(text).strip()
 
 

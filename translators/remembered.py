@@ -1,16 +1,16 @@
-"""Results of pure functions that are asked for again with every turn of a conversation, within a bound in bytes."""
+"""A cache for results of pure functions that recur with every turn of a conversation, bounded in bytes."""
 
 from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
 
-# One result may take up so much of the whole, so that a single huge one does not drive out all others.
+# The largest share of the whole for one result, so that a huge one does not evict all others.
 _LARGEST_SHARE: Final = 8
 
 
 class Remembered(Generic[V]):
-    """Values by key, as many as fit; the one that was not asked for the longest goes first."""
+    """Values by key; the least recently used ones are evicted."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -20,11 +20,11 @@ class Remembered(Generic[V]):
 
     @property
     def total_bytes(self) -> int:
-        """The size of everything that is remembered."""
+        """The size of all cached values."""
         return self._bytes
 
     def get(self, key: Hashable) -> V | None:
-        """The value, or None where it is not known or not any more."""
+        """The value, or None if it is not cached."""
         entry = self._entries.pop(key, None)
         if entry is None:
             return None
@@ -32,7 +32,7 @@ class Remembered(Generic[V]):
         return entry[0]
 
     def put(self, key: Hashable, value: V, size: int) -> None:
-        """Remember a value that takes `size` bytes, unless that is too much for one."""
+        """Cache a value of `size` bytes, unless it is too large."""
         if size * _LARGEST_SHARE > self._max_bytes:
             return
         self._forget(key)

@@ -1,7 +1,7 @@
-"""JSON Schema for structured outputs and strict tools: what Claude's grammar lacks moves into descriptions.
+"""JSON Schema for structured outputs and strict tools: what Claude's grammar lacks is moved into descriptions.
 
-The subset is that of section 13.2 of the Messages reference. The same schema always gives the same bytes, and keys stay
-in their order, because prompt caches and the compiled grammar both hang on them.
+The subset is that of section 13.2 of the Messages reference. The same schema always gives the same bytes, with keys in
+their original order, because prompt caches and the compiled grammar depend on them.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ from translators.schema_places import (
 )
 from translators.weight import has_more_values
 
-# Section 12 of the Messages reference: of all the schemas together that one request holds the model to.
+# Section 12 of the Messages reference: for all enforced schemas of one request together.
 MAX_OPTIONAL: Final = 24
 MAX_UNIONS: Final = 16
 _MAX_DEPTH: Final = 100
 
 _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
-# What would change its meaning without these, so that a description does not make up for them.
+# Keywords whose removal would change the meaning of a schema, so that a description cannot replace them.
 _BEYOND: Final = (
     "not",
     "if",
@@ -59,26 +59,26 @@ _KEYWORDS_OF_TYPE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Structured:
-    """A schema within the subset, and what of it counts towards the limits."""
+    """A schema within the subset, and its counts towards the limits."""
 
     json: bytes
     optional_parameters: int
     unions: int
 
     def fits(self, optional_parameters: int = 0, unions: int = 0) -> bool:
-        """Whether it is within the limits beside others that have so many already."""
+        """Whether it is within the limits together with others that have these counts."""
         optional, all_unions = self.optional_parameters + optional_parameters, self.unions + unions
         return optional <= MAX_OPTIONAL and all_unions <= MAX_UNIONS
 
 
 def schema_hash(schema: bytes) -> str:
-    """What a schema is remembered by."""
+    """The hash that identifies a schema."""
     return hashlib.sha256(schema).hexdigest()
 
 
-# Converting is pure, and the same form is asked for with every turn.
+# Conversion is pure, and the same schema recurs with every turn.
 _REMEMBERED: Final = Remembered[Structured | str](4 * 2**20)
-# Beside the texts.
+# In addition to the texts.
 _OBJECT_BYTES: Final = 1_500
 
 
@@ -113,7 +113,7 @@ def _converted(schema: bytes) -> Structured:
 
 
 def with_own_definitions(schema: Any, prefix: str) -> Any:
-    """A converted schema with its definitions under names of their own, so that several can stand in one."""
+    """A converted schema with its definitions renamed, so that several schemas can be combined into one."""
     if isinstance(schema, list):
         return [with_own_definitions(item, prefix) for item in schema]
     if not isinstance(schema, dict):
@@ -123,7 +123,7 @@ def with_own_definitions(schema: Any, prefix: str) -> Any:
         if key in ("enum", "const", "default"):
             renamed[key] = value
         elif key == "properties":
-            # Their names are the caller's own, and may be words of JSON Schema.
+            # These names are the caller's, and may be keywords of JSON Schema.
             renamed[key] = {name: with_own_definitions(item, prefix) for name, item in value.items()}
         elif key in DEFINITIONS:
             own = {prefix + name: with_own_definitions(item, prefix) for name, item in value.items()}
@@ -136,7 +136,7 @@ def with_own_definitions(schema: Any, prefix: str) -> Any:
 
 
 class _Conversion:
-    """One schema on its way; counts what is limited."""
+    """The conversion of one schema; counts what is limited."""
 
     def __init__(self, root: Any) -> None:
         self.optional_parameters = 0
@@ -146,12 +146,10 @@ class _Conversion:
         self._places = 0
 
     def convert_root(self) -> Schema:
-        """The whole schema."""
         self._check_recursion()
         return self.convert(self._root, is_root=True)
 
     def convert(self, schema: Any, *, is_root: bool = False) -> Schema:
-        """The schema of one place."""
         if not isinstance(schema, dict):
             raise OutsideSubsetError("a place where anything goes")
         self._depth += 1
@@ -198,7 +196,7 @@ class _Conversion:
 
     def _object(self, schema: Schema) -> "Body":
         properties = schema.get("properties")
-        # `{}` is all that a closed object without properties can be. One that is not closed can be anything.
+        # Only a closed object without properties can be nothing but `{}`. An open one can be anything.
         is_empty = properties in (None, {}) and schema.get("additionalProperties") is False
         properties = {} if is_empty else properties
         if not isinstance(properties, dict) or not (properties or is_empty):
@@ -227,14 +225,14 @@ class _Conversion:
         return Body(converted, used)
 
     def _several_types(self, schema: Schema, kinds: list[Any]) -> "Body":
-        """`type: [string, null]` as a union, each member with the keywords of its own type."""
+        """`type: [string, null]` as a union, each member with the keywords for its own type."""
         self.unions += 1
         used = {"type"}
         members = []
         if not all(isinstance(kind, str) for kind in kinds):
             raise OutsideSubsetError("a type that is no word")
         if len(set(kinds)) < len(kinds):
-            # Each would hold all that is inside once more, and that again.
+            # Each member would repeat the whole inner schema, which could repeat again inside.
             raise OutsideSubsetError("the same type twice")
         for kind in kinds:
             own = {key: schema[key] for key in _KEYWORDS_OF_TYPE.get(kind, ()) if key in schema}
@@ -245,14 +243,14 @@ class _Conversion:
         return Body({"anyOf": members} if len(members) > 1 else members[0], used)
 
     def _reference(self, schema: Schema, is_root: bool) -> Schema:
-        """References stay; what stands beside one is not read by the grammar and is left out."""
+        """References are kept; the grammar ignores keywords beside a reference, so they are left out."""
         reference = schema["$ref"]
         self._definition(reference)
         converted: Schema = {"$ref": reference}
         return self._with_definitions(converted, schema) if is_root else converted
 
     def _all_of(self, schema: Schema, is_root: bool) -> Schema:
-        """One member (Pydantic writes that around a reference) is the place itself; several are left as they are."""
+        """A single member (Pydantic wraps references in this way) replaces the whole; several members are kept."""
         members = schema["allOf"]
         if not isinstance(members, list) or not members:
             raise OutsideSubsetError("'allOf' without members")
@@ -263,7 +261,7 @@ class _Conversion:
         if any(isinstance(member, dict) and "$ref" in member for member in members):
             raise OutsideSubsetError("'allOf' with a reference")
         if any(isinstance(member, dict) and member.get("type") == "object" for member in members):
-            # Each would have to be closed, and then none could hold what the others ask for.
+            # Each object would have to be closed, and then none could have the others' properties.
             raise OutsideSubsetError("'allOf' with several objects")
         converted = described(schema, Body({"allOf": [self.convert(member) for member in members]}, {"allOf"}))
         return self._with_definitions(converted, schema) if is_root else converted
@@ -275,7 +273,7 @@ class _Conversion:
         return converted
 
     def _definition(self, reference: Any) -> tuple[tuple[str, str], Any]:
-        """The name of what a reference leads to, and that itself; only definitions of the schema itself count."""
+        """The name and schema that a reference points to; only definitions within the schema are supported."""
         parts = reference.split("/") if isinstance(reference, str) else []
         if len(parts) != 3 or parts[0] != "#" or parts[1] not in DEFINITIONS:
             raise OutsideSubsetError(f"the reference {reference!r}")
@@ -286,8 +284,8 @@ class _Conversion:
         return (parts[1], name), definitions[name]
 
     def _check_recursion(self) -> None:
-        """A definition that leads back to itself has no finite grammar."""
-        # By their names: there are many ways to write one reference.
+        """Reject recursive definitions, which have no finite grammar."""
+        # By name, since one reference can be written in many ways.
         done: set[tuple[str, str]] = set()
 
         def visit(schema: Any, open_names: tuple[tuple[str, str], ...]) -> None:

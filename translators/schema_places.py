@@ -1,4 +1,4 @@
-"""What a JSON Schema says of one place, as far as a grammar can hold the model to it."""
+"""Converts one place of a JSON Schema, as far as a grammar can enforce it."""
 
 import re
 from collections.abc import Iterator
@@ -13,26 +13,26 @@ _FORMATS: Final = frozenset(
 )
 _ANNOTATIONS: Final = ("title", "description", "default")
 DEFINITIONS: Final = ("$defs", "definitions")
-# What says nothing about the value.
+# Keywords without a meaning for the value.
 _MEANINGLESS: Final = frozenset({"$schema", "$id", "$comment", "$anchor", "id"})
-# Backreferences, look-around, word boundaries and large repetitions are refused.
+# Backreferences, look-around, word boundaries and large repetitions are rejected.
 _HARD_PATTERN: Final = re.compile(r"\\[1-9bBkAZ]|\(\?|\{\d{3,}|\{\d*,\d{3,}")
 
 
 class OutsideSubsetError(ValueError):
-    """The schema says something that the grammar cannot hold; the text says what."""
+    """The schema contains something that the grammar cannot enforce; the text says what."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What the grammar reads of a place, and which of the schema's keywords have gone into it."""
+    """The converted schema of a place, and the keywords that it covers."""
 
     schema: Schema
     used: set[str]
 
 
 def described(schema: Schema, body: Body) -> Schema:
-    """The place with its annotations; constraints that were not used are told in words."""
+    """The place with its annotations; constraints that the grammar does not cover are described in words."""
     told = {
         key: value
         for key, value in schema.items()
@@ -49,7 +49,7 @@ def described(schema: Schema, body: Body) -> Schema:
 
 
 def values(schema: Schema) -> Body:
-    """Listed values say their type themselves."""
+    """Enumerated values, which determine the type by themselves."""
     converted: Schema = {key: schema[key] for key in ("enum", "const") if key in schema}
     if not isinstance(converted.get("enum", []), list):
         raise OutsideSubsetError("'enum' is no list")
@@ -69,7 +69,7 @@ def string(schema: Schema) -> Body:
 
 
 def references(schema: Any) -> Iterator[str]:
-    """Every reference in a schema, its own definitions left out: those are visited by reference."""
+    """Every reference in a schema except those in its own definitions, which are visited by reference."""
     stack = [schema]
     while stack:
         found = stack.pop()
@@ -78,7 +78,7 @@ def references(schema: Any) -> Iterator[str]:
                 yield found["$ref"]
             for key, value in found.items():
                 if key == "properties" and isinstance(value, dict):
-                    # Their names are the caller's own, and may be words of JSON Schema.
+                    # These names are the caller's, and may be keywords of JSON Schema.
                     stack += value.values()
                 elif key not in DEFINITIONS and key not in ("enum", "const"):
                     stack.append(value)

@@ -13,21 +13,21 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Event(NamedTuple):
-    """One dispatched event: its name (empty when it had none) and its data."""
+    """One dispatched event: its name (empty if it had none) and its data."""
 
     name: bytes
     data: bytes
 
 
 class EventTooLargeError(ValueError):
-    """An event grew beyond the bound; whoever sends such a thing does not speak the protocol."""
+    """An event exceeded the size limit, so the sender does not speak the protocol."""
 
 
 class EventDecoder:
-    """Cuts a byte stream into events, whatever pieces it comes in.
+    """Splits a byte stream into events, however it is divided into pieces.
 
-    Each byte is looked at once, and an unfinished event takes no more memory than it has bytes: the pieces that it
-    comes in may be of one byte each.
+    Each byte is processed once, and an unfinished event takes no more memory than its bytes, even if it arrives one
+    byte at a time.
     """
 
     __slots__ = ("_after_cr", "_at_start", "_data", "_line", "_max_event_bytes", "_more_data", "_name")
@@ -36,7 +36,7 @@ class EventDecoder:
         self._max_event_bytes = max_event_bytes
         self._line = bytearray()
         self._name = b""
-        # The first line of data, which is mostly the only one, and what follows it.
+        # The first data line, usually the only one, and any further ones.
         self._data: bytes | None = None
         self._more_data = bytearray()
         self._after_cr = False
@@ -48,7 +48,7 @@ class EventDecoder:
         return not (self._line or self._data is not None or self._name or self._after_cr or self._at_start)
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that these bytes complete, in order; `EventTooLargeError` beyond the bound."""
+        """The events that these bytes complete, in order; raises `EventTooLargeError` beyond the size limit."""
         if self._after_cr and data:
             # The CR at the end of the last read has already ended its line: an LF now belongs to it.
             self._after_cr = False
@@ -67,10 +67,10 @@ class EventDecoder:
         return events
 
     def end(self) -> list[Event]:
-        """The event that was complete but for its last line end when the body ended.
+        """The event that was complete except for its last line end when the body ended.
 
-        The standard drops it. Recorded bodies end like this, though, and whether what is there is whole
-        can be told by its JSON: that is the reader's to say.
+        The standard drops it, but recorded bodies end like this. Its JSON shows whether it is complete, which is for
+        the reader to check.
         """
         events: list[Event] = []
         self._take_line(b"", events)

@@ -1,4 +1,4 @@
-"""Long work in steps, so that others have their turns in between: a generator that gives its result at the end."""
+"""Long computations in steps, so that other work can run in between: generators that return their result."""
 
 from collections.abc import Generator
 from typing import TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 def in_one_go(steps: Generator[None, None, T]) -> T:
-    """What the steps give in the end, where nobody waits meanwhile."""
+    """Run all steps at once; returns the result."""
     try:
         while True:
             next(steps)

@@ -1,4 +1,4 @@
-"""A digest of a request's tools, which come with every turn of a conversation and are mostly the same."""
+"""A digest of a request's tools, which are sent with every turn of a conversation and rarely change."""
 
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _END: Final = b"\0"
-# A digest and what it is looked up by, beside the text itself.
+# The digest and its key, in addition to the text itself.
 _OBJECT_BYTES: Final = 1_000
 _REMEMBERED: "Final[Remembered[_Hash]]" = Remembered(4 * 2**20)
 
 
 def digest_of_tools(request: ChatRequest) -> "_Hash":
-    """What has digested the tools of a request, cache marks aside; whoever adds to it takes a copy."""
+    """The hash object over a request's tools without cache marks; copy it before adding to it."""
     text = request.tools_text()
     hasher = _REMEMBERED.get(text)
     if hasher is None:

@@ -1,4 +1,4 @@
-"""Token counts of both worlds: Anthropic's parts, OpenAI's sums."""
+"""Token counts of both protocols: Anthropic's parts, OpenAI's sums."""
 
 from typing import Final
 
@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from translators.wire.messages import UsageCounts
 
-# `standard_only` and `auto` end as `standard`, which OpenAI calls `default`; strict clients refuse other words.
+# `standard_only` and `auto` become `standard`, which OpenAI calls `default`; strict clients reject other values.
 _SERVICE_TIERS: Final = {"standard": "default", "priority": "priority"}
-# No message has so many; what says so is broken.
+# Far more than any message has; larger counts are invalid.
 _MOST_TOKENS: Final = 10**12
 _OPENAI_USAGE: Final = (
     b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
@@ -20,7 +20,7 @@ _OPENAI_USAGE: Final = (
 
 
 class Usage(Struct):
-    """What one message has cost in tokens so far; `prompt_tokens` counts cache reads and writes, as OpenAI does."""
+    """The tokens of one message so far; `prompt_tokens` includes cache reads and writes, as in OpenAI's usage."""
 
     input_tokens: int = 0
     cache_write_tokens: int = 0
@@ -31,11 +31,11 @@ class Usage(Struct):
     _earlier: "Usage | None" = None
 
     def begin_another(self) -> None:
-        """What comes from now on is of another message of the same turn, and is added to what there was."""
+        """From now on counts are those of another message in the same turn, and are added to the current ones."""
         self._earlier = replace(self)
 
     def update(self, counts: UsageCounts) -> None:
-        """Take over the counts that are there: within one message each overwrites (they are cumulative)."""
+        """Take over the counts that are present: within one message they are cumulative: each overwrites the last."""
         before = self._earlier or _NOTHING
         if counts.input_tokens is not None:
             self.input_tokens = before.input_tokens + _possible(counts.input_tokens)
@@ -51,19 +51,19 @@ class Usage(Struct):
             self.service_tier = _SERVICE_TIERS.get(counts.service_tier)
 
     def add_choice(self, other: "Usage") -> None:
-        """Count another choice for the same prompt: what it answered."""
+        """Add another choice for the same prompt: its output only."""
         self.output_tokens += other.output_tokens
         self.thinking_tokens += other.thinking_tokens
 
     def add(self, other: "Usage") -> None:
-        """Count everything that another message has cost."""
+        """Add everything that another message has used."""
         self.add_choice(other)
         self.input_tokens += other.input_tokens
         self.cache_write_tokens += other.cache_write_tokens
         self.cache_read_tokens += other.cache_read_tokens
 
     def within(self, prompt_tokens: int, output_tokens: int) -> "Usage":
-        """The same counts, each no higher than can be: of what is read, and of what is written."""
+        """The same counts, bounded by the possible sizes of prompt and output."""
         return Usage(
             min(self.input_tokens, prompt_tokens),
             min(self.cache_write_tokens, prompt_tokens),
@@ -75,7 +75,7 @@ class Usage(Struct):
 
     @property
     def prompt_tokens(self) -> int:
-        """Everything that was read: uncached, written to a cache, read from one."""
+        """All input tokens: uncached, written to a cache, and read from one."""
         return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
 
     def as_json(self) -> bytes:
@@ -91,7 +91,7 @@ class Usage(Struct):
 
 
 def _possible(count: int) -> int:
-    """A count as it is told, within what can be: everything is reckoned with it, and written for any reader of JSON."""
+    """A reported count, bounded: sums are computed from it, and JSON readers have to accept them."""
     if 0 <= count <= _MOST_TOKENS:
         return count
     return 0 if count < 0 else _MOST_TOKENS

@@ -1,4 +1,4 @@
-"""How many values a piece of JSON holds, counted without reading it: what reading it costs goes by that."""
+"""Counts the values in a piece of JSON without parsing it: the cost of parsing is proportional to this number."""
 
 import math
 from collections.abc import Generator, Iterator
@@ -9,12 +9,12 @@ from msgspec import Raw
 
 from translators.steps import in_one_go
 
-# Looked at in pieces: each takes up to 1 ms, and its copies little memory.
+# Processed in pieces: each takes up to 1 ms, and its copies take little memory.
 _PIECE_BYTES: Final = 64 * 1024
 _NO_VALUES: Final = bytes(set(range(256)) - set(b",{["))
 _NO_STRUCTURE: Final = bytes(set(range(256)) - set(b",{}[]"))
 _BACKSLASH: Final = b"\\"
-# What each byte of structure does to the depth.
+# How each byte of structure changes the depth.
 _STEPS: Final = [0] * 256
 for _byte in b"{[":
     _STEPS[_byte] = 1
@@ -24,19 +24,18 @@ _COMMA: Final = ord(",")
 
 
 def count_values(json: bytes | Raw) -> int:
-    """How many values JSON holds."""
     return in_one_go(values_in_steps(bytes(json)))
 
 
 def has_more_values(json: bytes | Raw, limit: int) -> bool:
-    """Whether JSON holds more values than that; for what is short the length says it."""
+    """Whether JSON holds more values than `limit`; short texts need no count."""
     return len(json) > limit and in_one_go(values_in_steps(bytes(json), limit)) > limit
 
 
 def values_in_steps(json: bytes, enough: float = math.inf) -> Generator[None, None, int]:
-    """How many commas and opening brackets there are outside of strings: as many as values, roughly.
+    """The number of commas and opening brackets outside strings, which is about the number of values.
 
-    Above `enough` nothing more is counted.
+    Counting stops above `enough`.
     """
     count = 0
     for outside in _outside_strings(json):
@@ -48,7 +47,7 @@ def values_in_steps(json: bytes, enough: float = math.inf) -> Generator[None, No
 
 
 def fields_in_steps(json: bytes, enough: float = math.inf) -> Generator[None, None, int]:
-    """How many commas there are between the fields of the outermost object; above `enough` no more are counted."""
+    """The number of commas between fields of the top-level object; counting stops above `enough`."""
     count = depth = 0
     for outside in _outside_strings(json):
         structure = outside.translate(None, _NO_STRUCTURE)
@@ -62,13 +61,13 @@ def fields_in_steps(json: bytes, enough: float = math.inf) -> Generator[None, No
 
 
 def _outside_strings(json: bytes) -> Iterator[bytes]:
-    """What stands outside of strings, piece by piece."""
+    """The parts outside strings, piece by piece."""
     begin = is_inside = 0
     while begin < len(json):
         end = begin + _PIECE_BYTES
         piece = json[begin:end]
         if piece.endswith(_BACKSLASH) and (len(piece) - len(piece.rstrip(_BACKSLASH))) % 2:
-            # What a backslash escapes belongs to it.
+            # A backslash and the escaped character belong together.
             end += 1
             piece = json[begin:end]
         if _BACKSLASH in piece:

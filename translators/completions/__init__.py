@@ -1,1 +1,1 @@
-"""Legacy completions: each prompt is a conversation of one message, answered with text."""
+"""Legacy completions: each prompt is a conversation of one message, and the answer is text."""

@@ -1,4 +1,4 @@
-"""A legacy completion request as chat requests, one for each choice."""
+"""Translates a legacy completion request into chat requests, one per choice."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ from translators.wire.completions import (
 )
 from translators.wire.raw import TEXT_DECODER
 
-# As many as OpenAI takes.
+# OpenAI's limit.
 MAX_PROMPTS: Final = 2048
 
-# What a completion model does without being told.
+# What a completion model does without instructions.
 _INSTRUCTION: Final = Raw(
     orjson.dumps(
         "Reply with the text that should follow the user's text: what it asks for where it asks for something, "
@@ -38,7 +38,7 @@ _INSTRUCTION: Final = Raw(
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """What was asked for: a chat request for each choice, prompt by prompt, and what to echo before each."""
+    """A completion request: a chat request for each choice, prompt by prompt, and the texts to echo before them."""
 
     request: CompletionRequest
     chats: list[ChatRequest]
@@ -46,12 +46,12 @@ class Completions:
 
 
 def read_completions(body: bytes, max_choices: int) -> Completions:
-    """The caller's request; raises `TranslationError` with the `param` that is wrong."""
+    """Read the caller's request; raises `TranslationError` with the `param` that is wrong."""
     return in_one_go(_read(checked_body(body), max_choices))
 
 
 def read_completions_in_steps(body: bytes, max_choices: int) -> Generator[None, None, Completions]:
-    """What `read_completions` gives, in steps; a body that is costly to read is refused."""
+    """The steps of `read_completions`; a body that is costly to parse is rejected."""
     if not body.isascii():
         yield from check_in_steps(body)
     yield from check_values(body)
@@ -103,7 +103,7 @@ def _check_best_of(request: CompletionRequest, count: int) -> None:
 
 
 def _prompts(value: Raw) -> Generator[None, None, list[str]]:
-    """One prompt or several; token ids belong to a vocabulary that Claude does not have."""
+    """One prompt or several; token ids refer to a vocabulary that Claude does not have."""
     if is_null(value):
         return [""]
     yield
@@ -138,7 +138,7 @@ def _chat(request: CompletionRequest, prompt: str, unknown: int) -> ChatRequest:
         messages=[ChatMessage("system", _INSTRUCTION), ChatMessage("user", Raw(orjson.dumps(prompt)))],
         stream=request.stream,
         stream_options=request.stream_options,
-        # Not 16, as the old default was: a model that thinks would have nothing left to say.
+        # Not the old default of 16: a model that thinks would have no tokens left for its answer.
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         top_p=request.top_p,

@@ -1,4 +1,4 @@
-"""Whole answers as OpenAI's `text_completion` object."""
+"""Writes whole answers as OpenAI's `text_completion` object."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from translators.usage import Usage
 
 
 def text_completion(answers: Sequence[AnswerFold], echoes: Sequence[str], usage: Usage, *, created: int) -> bytes:
-    """The body, a choice an answer; `created` is Unix seconds."""
+    """The body, with one choice per answer; `created` is in Unix seconds."""
     return orjson.dumps(
         {
             "id": f"cmpl-{answers[0].upstream_id}",
@@ -28,6 +28,6 @@ def text_completion(answers: Sequence[AnswerFold], echoes: Sequence[str], usage:
 
 
 def _reason(answer: AnswerFold) -> str:
-    """The old form knows no calls."""
+    """The legacy format has no tool calls."""
     reason = answer.ending.finish_reason if answer.ending else "stop"
     return "stop" if reason == "tool_calls" else reason

@@ -1,4 +1,4 @@
-"""One Messages stream as a legacy completions stream."""
+"""Translates one Messages stream into a legacy completions stream."""
 
 import orjson
 
@@ -8,7 +8,7 @@ from translators.chat.shape import PLAIN, AnswerShape
 
 
 class CompletionStream(ChunkStream):
-    """Translates one upstream stream into `text_completion` objects; reasoning has no place in them."""
+    """Writes one upstream stream as `text_completion` objects, without its reasoning."""
 
     id_prefix = "cmpl"
 
@@ -22,12 +22,11 @@ class CompletionStream(ChunkStream):
         self._begin("text_completion")
 
     def on_text(self, raw: bytes) -> None:
-        """A chunk with text."""
         self._say_echo()
         self._chunk(raw, b"null")
 
     def on_end(self, ending: Ending) -> None:
-        """The finish chunk, and what follows the last choice."""
+        """Write the finish chunk, and what follows the last choice."""
         self._say_echo()
         reason = "stop" if ending.finish_reason == "tool_calls" else ending.finish_reason
         self._chunk(b'""', b'"' + reason.encode() + b'"')
@@ -40,7 +39,7 @@ class CompletionStream(ChunkStream):
             self._echo = ""
 
     def empty_chunk(self) -> bytes:
-        """A chunk that says nothing; only of a message that has begun."""
+        """A chunk without text; requires that the message has begun."""
         return self._written(b'""', b"null")
 
     def _chunk(self, text: bytes, reason: bytes) -> None:
