@@ -14,11 +14,11 @@ from gateway.secret import Secret
 from translators.errors import ErrorKind, FailedError, Failure
 
 _NOT_SET: Final = (
-    "This gateway has no admin key, so nobody may look into it. Set admin.api_key in its configuration, "
+    "This gateway has no admin key, so its admin pages are disabled. Set admin.api_key in its configuration, "
     "or DRAGOMAN_ADMIN_KEY in its environment, and send that key here."
 )
 _MISSING: Final = "You didn't provide the admin key. Send it as Authorization: Bearer ADMIN_KEY, or as x-api-key."
-_WRONG: Final = "This is not the admin key of this gateway; clients' keys are not, either."
+_WRONG: Final = "This is not the admin key of this gateway. Client keys are not accepted here."
 
 
 @dataclass(frozen=True, slots=True)

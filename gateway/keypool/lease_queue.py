@@ -25,7 +25,7 @@ from gateway.keypool.pool import KeyPool
 from gateway.keypool.sticky_waits import StickyWait
 
 W = TypeVar("W", bound=Hashable)
-# A model, excluded keys, and the request that has opened a breaker: at most one request is kept for each combination.
+# What restricts a request to some keys: its model, its excluded keys, and its identity if it has opened a breaker.
 _Needs: TypeAlias = tuple[str, frozenset[str], int]
 _NOBODY: Final[frozenset[str]] = frozenset()
 _ANYWHERE: Final = ""
@@ -303,7 +303,7 @@ class LeaseQueue(Generic[W]):
 
 
 def _heads(lane: _Lane[W], stuck: set[_Needs]) -> Iterator[tuple[str, W, _Ticket]]:
-    """The oldest request of each caller; behind requests that are stuck, those with other needs."""
+    """The oldest request of each caller whose needs are not among the stuck ones."""
     for caller, tickets in lane.callers.items():
         while (head := next((item for item in tickets.items() if _needs(item[1]) not in stuck), None)) is not None:
             yield caller, *head

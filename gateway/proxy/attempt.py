@@ -59,14 +59,14 @@ class Attempt(Generic[R]):
             if self._opening is not None:
                 await self._opening.__aexit__(kind, error, trace)
         except FailedError as redacted:
-            # The error's traceback refers to this frame: storing it back would keep the request until a GC run.
+            # Do not store the error: its traceback refers to this frame, and a cycle would outlive the request.
             failure, is_done = redacted.failure, False
         except BaseException:
             is_done = False
             raise
         finally:
             self.progress.is_asking = False
-            # A plain call, in any case: closing the answer can be cancelled, and then an await here would be, too.
+            # A plain call, in any case: if closing the answer is cancelled, an await here would be cancelled too.
             self._services.dispatcher.release(self._lease, self._outcome(failure, is_done=is_done))
         if failure is not None:
             await self._failed(self._lease, failure)

@@ -36,13 +36,13 @@ class Forms(Generic[R]):
     @property
     def candidate(self) -> Candidate[R]:
         """The current model."""
-        assert self._candidates is not None, "nothing is sent again behind the commit point"
+        assert self._candidates is not None, "nothing is sent again after the commit point"
         return self._candidates[self._place]
 
     @property
     def sent(self) -> R:
         """What the current attempt has sent."""
-        assert self._sent is not None, "nothing is sent again behind the commit point"
+        assert self._sent is not None, "nothing is sent again after the commit point"
         return self._sent
 
     @property

@@ -50,7 +50,7 @@ _NO_KEY: Final = {
     ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately; its log names them. "
     "Your key is fine.",
 }
-_OWN_KEY_IS_LIMITED: Final = "Your key is at its rate limit, as upstream has told a moment ago."
+_OWN_KEY_IS_LIMITED: Final = "Your key is at its rate limit, as upstream has just reported."
 
 
 def no_key(services: Services, model: str, lease_request: LeaseRequest, exclude: frozenset[str]) -> Failure:
@@ -104,7 +104,7 @@ async def refusal_of(answer: UpstreamAnswer, endpoint: Endpoint, model: str) -> 
             answer.status, body, answer.headers, model=model, is_callers_key=endpoint.is_callers_own
         )
     content_type = answer.headers.get("content-type") or "no content type"
-    message = f"Upstream answered with {content_type} where a stream of events was due."
+    message = f"Upstream answered with {content_type} instead of an event stream."
     return Failure(ErrorKind.PROTOCOL_ERROR, message)
 
 

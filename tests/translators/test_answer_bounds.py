@@ -192,6 +192,18 @@ def test_input_that_is_filtered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> 
     assert_bounded(failure_of(begin, piece, more, more), "calls")
 
 
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [(b'{"model":"\xff"}', "a text that is not valid Unicode"), (b'{"more":' + b"[" * 5000, "nested too deeply")],
+    ids=["broken-text", "too-deep"],
+)
+def test_an_answer_that_cannot_be_read_is_told_in_words(body: bytes, problem: str) -> None:
+    with pytest.raises(FailedError) as raised:
+        read_message(body, SHAPE)
+
+    assert raised.value.failure.message == f"Upstream's answer is not a message: {problem}"
+
+
 def test_a_whole_input_that_is_filtered_has_the_same_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     call = {"type": "tool_use", "id": "toolu_1", "name": "run", "input": {"input": "x" * 100}}
     monkeypatch.setattr(pieces, "MAX_FILTERED_BYTES", 100)

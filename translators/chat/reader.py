@@ -14,7 +14,7 @@ from translators.blocks import Block, BlockRecorder, blocks_of_message, sendable
 from translators.chat.answer_types import EMPTY, State, StoppedError, TextBlock
 from translators.chat.pieces import AnswerPieces
 from translators.deltas import DELTA
-from translators.errors import ErrorKind, FailedError, Failure
+from translators.errors import ErrorKind, FailedError, Failure, json_problem
 from translators.events import EventReader, MalformedEventError
 from translators.structure import MAX_SEPARATORS, separators
 from translators.upstream_errors import CUT_OFF, streamed_failure
@@ -109,7 +109,7 @@ class MessageReader(AnswerPieces):
             message = MESSAGE_DECODER.decode(body)
             recorded = blocks_of_message(body) if self._recorder is not None else []
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            detail = f"Upstream's answer is not a message: {error}"
+            detail = f"Upstream's answer is not a message: {json_problem(error)}"
             raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail)) from error
         self.state = State.OPEN
         self.model, self.upstream_id = message.model, message.id

@@ -61,7 +61,7 @@ def read_completions_in_steps(body: bytes, max_choices: int) -> Generator[None, 
 def _read(body: bytes, max_choices: int) -> Generator[None, None, Completions]:
     request = decode(COMPLETION_DECODER, body)
     if request.suffix:
-        message = "Text cannot be filled in before a suffix: Claude writes what follows, not what comes before."
+        message = "A suffix is not supported: Claude continues a text, it cannot insert text before a given end."
         raise TranslationError(message, param="suffix", code="unsupported_parameter")
     yield
     members = Members(body)
@@ -128,7 +128,7 @@ def _prompts(value: Raw) -> Generator[None, None, list[str]]:
 
 
 def _no_text() -> TranslationError:
-    message = "Prompts have to be texts: token ids mean nothing to Claude."
+    message = "Prompts have to be strings: token ids of OpenAI's models cannot be translated."
     return TranslationError(message, param="prompt", code="invalid_type")
 
 
