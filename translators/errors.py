@@ -38,7 +38,7 @@ class ErrorKind(Enum):
     WORKSPACE_UNAVAILABLE = auto()
     KEY_REJECTED = auto()
     MODEL_REFUSED = auto()
-    # Upstream's answer to one request, which may be about the key as well.
+    # Upstream's answer to one request, which may also concern the key.
     NOT_PERMITTED = auto()
     NOT_FOUND = auto()
     LINKED_ACCOUNT = auto()

@@ -14,7 +14,7 @@ from translators.wire.messages import ERROR_DECODER, ErrorObject
 
 CUT_OFF: Final = Failure(ErrorKind.CUT_OFF, "Upstream closed the connection before the answer was complete.")
 
-# Section 8.2 of the Messages reference. For 400, 403 and 404 the message tells more, if it quotes nobody.
+# Section 8.2 of the Messages reference. For 400, 403 and 404 the message is more specific, unless it quotes a caller.
 _KIND_OF_STATUS: Final = {
     400: ErrorKind.INVALID_REQUEST,
     401: ErrorKind.KEY_REJECTED,
@@ -75,7 +75,7 @@ _CALLERS: Final = frozenset(
     {ErrorKind.INVALID_REQUEST, ErrorKind.NOT_FOUND, ErrorKind.CALLER_NOT_PERMITTED, ErrorKind.NOT_PERMITTED}
 )
 _CODE: Final = re.compile(r"[a-z_]{1,64}")
-# Errors about a key that the caller brought are told to the caller.
+# Errors about a key that the caller brought are reported to the caller.
 _KIND_OF_CALLERS_KEY: Final = {
     (ErrorKind.KEY_REJECTED, 401): ErrorKind.CALLER_KEY_REJECTED,
     (ErrorKind.NOT_PERMITTED, 400): ErrorKind.INVALID_REQUEST,
@@ -182,7 +182,7 @@ def answered_failure(
     """The failure of an error answer. Proxies answer with anything, so the body need not be Anthropic's.
 
     Header names are lower case. `model` is the one that was asked for: a request can name other models, and a refusal
-    of these does not count as one of `model`. Errors about a key that the caller brought are told to the caller.
+    of these does not count as one of `model`. Errors about a key that the caller brought are reported to the caller.
     """
     try:
         error = ERROR_DECODER.decode(body).error
@@ -293,7 +293,7 @@ def _kind_of_404(error_type: str | None, message: str) -> ErrorKind:
 def _caller_message(kind: ErrorKind, error: ErrorObject) -> str:
     message = (error.message or "")[:MAX_MESSAGE]
     if kind is ErrorKind.CONTEXT_TOO_LONG:
-        # Clients look for these words to know that they have to shorten the history.
+        # Clients recognise these words, and then shorten the history.
         return f"This model's maximum context length is exceeded: {message}"
     if error.paths:
         # The paths count upstream's turns, into which messages may have been merged.

@@ -1,1 +1,1 @@
-"""The HTTP faces: thin functions between the server and the proxy."""
+"""The HTTP endpoints: thin functions between the server and the proxy."""

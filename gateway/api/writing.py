@@ -101,7 +101,7 @@ class Writer:
         if self._lessons.learn(host, self.model, self._row, message, self._circle):
             log_event(logging.WARNING, "An upstream error has corrected a model's abilities", model=self.model)
             # The message may quote the request.
-            log_event(logging.DEBUG, "The error that corrected them", model=self.model, said=message)
+            log_event(logging.DEBUG, "The message that corrected a model's abilities", model=self.model, said=message)
         elif sent.has_thinking and refuses_thinking(message):
             log_event(logging.WARNING, "Upstream refuses thinking that was sent back to it", model=self.model)
             self._memory.refuse(self.recollection, self._chat.messages)

@@ -117,7 +117,7 @@ class KeyRegistry:
             workspace.capacity = capacity
             self._strategy.settle(workspace)
 
-    # Coming and going
+    # Adding, replacing, removing
 
     def _add(self, key: Key) -> None:
         organization = self._organization(key.organization or f"key {key.name}")
@@ -195,7 +195,7 @@ class KeyRegistry:
         ratios = [limit / self._measures[name] for name, limit in limits.items() if name in self._measures]
         return sum(ratios) / len(ratios) if ratios else 1.0
 
-    # Finding out
+    # Discovery
 
     def _found_organization(self, state: KeyState, name: str) -> None:
         old = state.organization

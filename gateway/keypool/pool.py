@@ -43,7 +43,7 @@ class KeyPool(KeyChooser):
         self.version = 0
         self.update(keys)
 
-    # Keys come and go
+    # Updates
 
     def update(self, keys: Iterable[Key], settings: PoolSettings | None = None) -> None:
         """Replace the set of keys, and the settings; what is known of unchanged keys is kept.

@@ -135,7 +135,7 @@ class RateLimits:
                 # Upstream allows a request from then on: our own margin must not add to the wait.
                 bucket.hold_at(until, bucket.capacity * MARGIN + (bucket is self.requests))
 
-    # A request's way: reserved, then answered or never sent, then settled
+    # The life of a reservation: reserved, then answered or never sent, then settled
 
     def reserve(self, reservation: Reservation, input_tokens: float) -> None:
         """Reserve what a request will need; the reservation holds the tokens to give back."""
@@ -239,7 +239,7 @@ class RateLimits:
             excess -= made_up
         bucket.level -= excess
 
-    # What answers teach
+    # Learning from answers
 
     def learn(self, estimated_input: int, usage: Usage, seconds: float) -> None:
         """Update the estimates from a complete answer: what it used, and how long it took."""

@@ -246,7 +246,7 @@ def _until(state: StateName, until: float, now: float) -> Standing:
     return Standing(state, _left(until, now))
 
 
-# What keys belong to
+# Domains
 
 
 def _grouped(states: list[KeyState], owner_of: Callable[[KeyState], T]) -> list[tuple[T, list[str]]]:
