@@ -130,7 +130,7 @@ class Organization:
         return found
 
     def split(self, model: str, cooling_until: float) -> RateLimits:
-        """Give a model its own limits, since upstream reported others than its class's; they cool until then."""
+        """Give a model its own limits, since upstream reported others than its class has; `cooling_until` is theirs."""
         if len(self.own_models) >= MAX_NOTED_MODELS:
             self.own_models.clear()
         self.own_models.add(model)
