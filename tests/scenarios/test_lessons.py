@@ -493,7 +493,7 @@ async def test_what_is_learned_is_logged(upstream: ScriptedUpstream, read_log: C
         for _ in range(2):
             await http.post(PATH, json=warm())
 
-    lines = [line for line in read_log().splitlines() if "corrected" in line]
+    lines = [line for line in read_log().splitlines() if "An upstream error has corrected" in line]
     assert len(lines) == 1
     assert "claude-sonnet-4-6" in lines[0]
 
