@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.app import Gateway, _models_of
-from gateway.proxy.ports import Call, Endpoint
+from gateway.service.ports import Call, Endpoint
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.gateway import config_for, key
 from tests.support.messages import message

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Final
 
 from gateway.config import StoreConfig
-from gateway.store import LayeredStore, open_store
+from gateway.kept_turns import LayeredStore, open_store
 
 _VALUE: Final = os.urandom(5000)
 _KEYS: Final = [os.urandom(16) for _ in range(1000)]

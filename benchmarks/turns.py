@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from gateway.store.layered import LayeredStore
-from gateway.store.memory import Memory
+from gateway.kept_turns.layered import LayeredStore
+from gateway.kept_turns.memory import Memory
 from tests.support.conversations import chat, returned, said, tool
 from tests.support.sealed import Sealing
 from translators.chat.request import read_request

@@ -11,30 +11,30 @@ from typing import Final
 from msgspec.structs import asdict, replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api.admin import WorkerPlace
-from gateway.api.auth import Authenticator, Caller
-from gateway.api.guesses import Guesses
-from gateway.api.interrupts import Interrupts
-from gateway.assembly import Parts, assemble
+from gateway.accounts.auth import Authenticator, Caller
+from gateway.accounts.guesses import Guesses
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
+from gateway.doors.table import Parts, assemble
+from gateway.edge.interrupts import Interrupts
+from gateway.kept_turns import StoreSwitch, open_store
 from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
-from gateway.proxy.catalogue import Catalogue, ModelEntry, fetch_models
-from gateway.proxy.dispatch import Change, Dispatcher
-from gateway.proxy.lessons import Lessons
-from gateway.proxy.makers import Makers
-from gateway.proxy.memory import TurnMemory
-from gateway.proxy.outages import Outage, Outages
-from gateway.proxy.own_keys import OwnLimits
-from gateway.proxy.probing import Prober, is_of_key
-from gateway.proxy.retry import RetryPolicy
-from gateway.proxy.routing import Aliases
-from gateway.proxy.services import Services
-from gateway.proxy.sightings import Sightings
-from gateway.proxy.times import REAL_TIMES, Times
-from gateway.proxy.totals import Totals
-from gateway.rotation import Rotation
+from gateway.pages.admin import WorkerPlace
+from gateway.process.rotation import Rotation
 from gateway.secret import Redactor, Secret
-from gateway.store import StoreSwitch, open_store
+from gateway.service.catalogue import Catalogue, ModelEntry, fetch_models
+from gateway.service.dispatch import Change, Dispatcher
+from gateway.service.lessons import Lessons
+from gateway.service.makers import Makers
+from gateway.service.memory import TurnMemory
+from gateway.service.outages import Outage, Outages
+from gateway.service.own_keys import OwnLimits
+from gateway.service.probing import Prober, is_of_key
+from gateway.service.retry import RetryPolicy
+from gateway.service.routing import Aliases
+from gateway.service.services import Services
+from gateway.service.sightings import Sightings
+from gateway.service.times import REAL_TIMES, Times
+from gateway.service.totals import Totals
 from gateway.telemetry.logs import log_event
 from gateway.upstream.client import UpstreamClient, upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint

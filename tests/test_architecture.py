@@ -17,23 +17,39 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "translators": (set(), PURE),
     "gateway.secret": (set(), set()),
     "gateway.keypool": ({"translators"}, set()),
-    "gateway.proxy": ({"translators", "gateway.keypool"}, PURE),
-    "gateway.upstream": ({"translators", "gateway.proxy", "gateway.secret"}, {"httpx2", "httptools"}),
+    "gateway.service": ({"translators", "gateway.keypool"}, PURE),
+    "gateway.upstream": ({"translators", "gateway.service", "gateway.secret"}, {"httpx2", "httptools"}),
     "gateway.telemetry": (set(), {"orjson"}),
-    "gateway.store": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, {"cryptography", "redis"}),
-    "gateway.api": (
-        {"translators", "gateway.proxy", "gateway.secret", "gateway.server", "gateway.telemetry"},
+    "gateway.kept_turns": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, {"cryptography", "redis"}),
+    "gateway.edge": (
+        {"translators", "gateway.http", "gateway.telemetry"},
         # Zstandard: of the standard library from Python 3.14 on.
         {"starlette", "orjson", "msgspec", "backports", "compression"},
     ),
-    "gateway.server": (set(), {"httptools", "starlette", "uvicorn"}),
+    "gateway.accounts": ({"translators", "gateway.edge", "gateway.secret", "gateway.telemetry"}, {"starlette"}),
+    "gateway.doors": (
+        {
+            "translators",
+            "gateway.accounts",
+            "gateway.edge",
+            "gateway.secret",
+            "gateway.service",
+            "gateway.telemetry",
+        },
+        {"starlette", "msgspec"},
+    ),
+    "gateway.pages": (
+        {"translators", "gateway.accounts", "gateway.edge", "gateway.secret", "gateway.service"},
+        {"starlette", "orjson"},
+    ),
+    "gateway.http": (set(), {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
     "gateway.config": ({"gateway.secret"}, {"yaml", "msgspec"}),
-    "gateway.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
-    "gateway.table": (set(), set()),
-    "gateway.doctor": ({"translators", "gateway.proxy", "gateway.table", "gateway.upstream"}, {"orjson"}),
-    "gateway.overview": (
-        {"translators", "gateway.keypool", "gateway.proxy", "gateway.table", "gateway.upstream"},
+    "gateway.process.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
+    "gateway.cli.table": (set(), set()),
+    "gateway.cli.findings": ({"translators", "gateway.service", "gateway.cli.table", "gateway.upstream"}, {"orjson"}),
+    "gateway.cli.overview": (
+        {"translators", "gateway.keypool", "gateway.service", "gateway.cli.table", "gateway.upstream"},
         {"msgspec"},
     ),
     "gateway.workers.load": (set(), set()),
@@ -56,14 +72,16 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 # These put the rooms together and may import everything; only each other import them.
 TOP = (
     "gateway.app",
-    "gateway.assembly",
-    "gateway.banner",
-    "gateway.reloading",
-    "gateway.serving",
+    "gateway.doors.table",
+    "gateway.cli.banner",
+    "gateway.process.reloading",
+    "gateway.process.serving",
     "gateway.workers.worker",
     "gateway.cli",
     "gateway.__main__",
 )
+# The root of gateway/ holds folders, and these.
+ROOT_FILES = {"__init__.py", "__main__.py", "app.py", "py.typed"}
 # What would make the pure rooms impure, from the standard library.
 IMPURE = {"asyncio", "logging", "os", "random", "socket", "subprocess", "threading", "time", "uuid"}
 PURE_ROOMS = ("translators", "gateway.keypool")
@@ -80,8 +98,9 @@ MODULES = frozenset(map(module_of, FILES))
 
 
 def room_of(module: str) -> str:
-    """The room that a module belongs to; `gateway` itself is one that holds nothing."""
-    return next((room for room in (*ROOMS, *TOP) if module == room or module.startswith(f"{room}.")), module)
+    """The innermost room that a module belongs to; `gateway` itself is one that holds nothing."""
+    rooms = (room for room in (*ROOMS, *TOP) if module == room or module.startswith(f"{room}."))
+    return max(rooms, key=len, default=module)
 
 
 @functools.cache
@@ -101,7 +120,7 @@ def imports_of(path: Path) -> Iterator[str]:
 def forbidden_in(path: Path) -> Iterator[str]:
     """What a module imports and must not."""
     room = room_of(module_of(path))
-    if room in ("gateway", "gateway.workers", *TOP):
+    if room in ("gateway", "gateway.process", "gateway.workers", *TOP):
         return
     rooms, libraries = ROOMS[room]
     for imported in imports_of(path):
@@ -123,6 +142,10 @@ def test_pure_rooms_have_no_clock_no_network_and_no_log() -> None:
 
     assert len(pure) > 50
     assert {module: names for module, names in impure.items() if names} == {}
+
+
+def test_the_root_holds_rooms() -> None:
+    assert {path.name for path in (ROOT / "gateway").iterdir() if path.is_file()} == ROOT_FILES
 
 
 def test_nobody_knows_the_top() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import importlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -25,8 +26,8 @@ from gateway.keypool.snapshot import (
     WorkspaceView,
 )
 from gateway.keypool.strategies import StrategyName
-from gateway.proxy.routing import BUILTIN_ALIASES
-from gateway.proxy.totals import ClientTotals
+from gateway.service.routing import BUILTIN_ALIASES
+from gateway.service.totals import ClientTotals
 from tests.support.gateway import key, running_gateway
 from tests.support.upstream_rules import run_strict_upstream
 from translators import limits
@@ -294,3 +295,16 @@ async def test_the_examples_run_as_they_are_printed(page: Path, code: str, capsy
         await asyncio.to_thread(exec, compile(runnable, page.name, "exec"), {})
 
     assert capsys.readouterr().out.strip()
+
+
+def test_the_map_of_decisions_names_what_there_is() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| ([^|]+) \| (`[^|]+`) \|$", page.partition("## Where is")[2].partition("## Rooms")[0], re.MULTILINE
+    )
+    places = [place for _, places in rows for place in re.findall(r"`([^`]+)`", places)]
+
+    assert len(rows) >= 20
+    for place in places:
+        module, _, name = place.partition(":")
+        assert hasattr(importlib.import_module(module), name or "__doc__"), place

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from gateway.app import Gateway
-from gateway.banner import banner
+from gateway.cli.banner import banner
 from gateway.config import Config, KeyConfig, load_config
 from gateway.demo import ORDERS
 from gateway.secret import Secret

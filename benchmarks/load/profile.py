@@ -30,10 +30,9 @@ _TOP: Final = 25
 _REST: Final = "event loop, and what is nobody's"
 # The innermost frame that is somebody's decides. The first that fits counts, so the narrow ones come first.
 ROWS: Final[Sequence[tuple[str, str]]] = (
-    ("gateway/api/auth", "auth"),
+    ("gateway/accounts/", "auth"),
     ("gateway/keypool/", "pool"),
-    ("gateway/limits/", "accounts"),
-    ("gateway/store/", "accounts"),
+    ("gateway/kept_turns/", "kept turns"),
     ("gateway/telemetry/metrics", "metrics"),
     ("gateway/telemetry/", "log"),
     ("logging/", "log"),
@@ -43,15 +42,16 @@ ROWS: Final[Sequence[tuple[str, str]]] = (
     ("httpcore2/", "upstream"),
     ("h11/", "upstream"),
     ("anyio/", "upstream"),
-    ("gateway/proxy/", "proxy"),
-    ("gateway/api/", "api"),
-    ("starlette/", "api"),
-    ("gateway/server/", "server"),
-    ("gateway/serving", "server"),
+    ("gateway/service/", "service"),
+    ("gateway/doors/", "doors"),
+    ("gateway/edge/", "edge"),
+    ("starlette/", "edge"),
+    ("gateway/http/", "server"),
+    ("gateway/process/", "server"),
     ("uvicorn/", "server"),
 )
 # What every stack begins with says nothing.
-_OUTER: Final = ("gateway/serving", "uvicorn/server", "uvicorn/main")
+_OUTER: Final = ("gateway/process/serving", "uvicorn/server", "uvicorn/main")
 
 
 def row_of(stack: Stack) -> str:

@@ -1,4 +1,4 @@
-"""Dragoman's own pool in the simulation: what `gateway/proxy` does with it, without a network and in simulated time."""
+"""Dragoman's own pool in the simulation: what `gateway/service` does with it, without a network, in simulated time."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,8 +9,8 @@ from benchmarks.pool.signatures import Signatures
 from benchmarks.pool.world import World
 from gateway.keypool import Key, KeyPool, Lease, LeaseQueue, LeaseRequest, Outcome, PoolSettings, RetryBudget
 from gateway.keypool.strategies import StrategyName
-from gateway.proxy.dispatch import WORTH_WAITING
-from gateway.proxy.retry import is_refusal
+from gateway.service.dispatch import WORTH_WAITING
+from gateway.service.retry import is_refusal
 from translators import usage as gateway_usage
 from translators.errors import Failure
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from benchmarks.pool.workloads import Turn
-from gateway.proxy.sightings import Sightings
+from gateway.service.sightings import Sightings
 from translators.chat.marking import Caching, Facts, plan
 
 

@@ -13,7 +13,7 @@ from benchmarks.pool.marks import Marker
 from benchmarks.pool.tally import Tally
 from benchmarks.pool.workloads import Turn
 from benchmarks.pool.world import Fault, Reply, World
-from gateway.proxy.retry import RetryPolicy, blames_key, delay_before_retry
+from gateway.service.retry import RetryPolicy, blames_key, delay_before_retry
 from translators.errors import ErrorKind, Failure
 from translators.upstream_errors import answered_failure
 

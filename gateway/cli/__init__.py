@@ -8,10 +8,10 @@ from importlib.metadata import version
 from typing import Final
 
 from gateway.cli import check, demo, doctor, pool, serve
+from gateway.cli.overview import NotSeenError
 from gateway.cli.usage import UsageError, typed_command
 from gateway.config import ConfigError
-from gateway.overview import NotSeenError
-from gateway.serving import CannotListenError
+from gateway.process.serving import CannotListenError
 from gateway.telemetry.logs import announce
 
 _DESCRIPTION = """\

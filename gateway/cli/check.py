@@ -6,8 +6,8 @@ import os
 import orjson
 
 from gateway.config import config_path, config_schema, describe_config, load
-from gateway.serving import check_exposure, run
-from gateway.store import place_in_words, try_store
+from gateway.kept_turns import place_in_words, try_store
+from gateway.process.serving import check_exposure, run
 
 
 def command(options: argparse.Namespace) -> int:

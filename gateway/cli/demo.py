@@ -8,8 +8,8 @@ from gateway.cli.starting import begin_log, load_with_options, new_gateway, serv
 from gateway.cli.usage import typed_command
 from gateway.config import Config, KeyConfig, StoreConfig
 from gateway.demo import ORDERS, run_simulated_upstream
+from gateway.process.serving import check_exposure, run
 from gateway.secret import Secret
-from gateway.serving import check_exposure, run
 
 
 def command(options: argparse.Namespace) -> int:

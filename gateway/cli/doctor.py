@@ -4,10 +4,10 @@ import argparse
 import os
 
 from gateway.app import endpoints_of
+from gateway.cli.findings import examine, report
 from gateway.cli.usage import UsageError
 from gateway.config import load_config
-from gateway.doctor import examine, report
-from gateway.serving import run
+from gateway.process.serving import run
 from gateway.upstream.client import upstream_client
 from gateway.upstream.limits import TimeLimits
 

@@ -6,10 +6,10 @@ import os
 import sys
 from typing import Final
 
-from gateway import overview
+from gateway.cli import overview
 from gateway.cli.usage import UsageError
 from gateway.config import ServerConfig, as_base_url, load_config
-from gateway.serving import run
+from gateway.process.serving import run
 from gateway.upstream.client import upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from gateway.cli.starting import begin_log, greeting, load_with_options, new_gateway, serve_until_stopped
 from gateway.cli.usage import UsageError
 from gateway.config import Config, Loaded, Source, environment_base_url
-from gateway.reloading import Reloader, reloading
-from gateway.serving import check_exposure, listen, run
-from gateway.store import how_to_share, is_shared
+from gateway.kept_turns import how_to_share, is_shared
+from gateway.process.reloading import Reloader, reloading
+from gateway.process.serving import check_exposure, listen, run
 from gateway.telemetry.logs import log_event, set_up_logging
 
 

@@ -11,11 +11,11 @@ from importlib.metadata import version
 
 from msgspec.structs import replace
 
-from gateway import banner
 from gateway.app import Gateway
+from gateway.cli import banner
 from gateway.cli.usage import UsageError
 from gateway.config import Config, Loaded, Source, environment_base_url, load
-from gateway.serving import listen, serve, url_of
+from gateway.process.serving import listen, serve, url_of
 from gateway.telemetry.logs import is_json, log_event, set_up_logging
 
 

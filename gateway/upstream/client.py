@@ -8,7 +8,7 @@ from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from gateway.proxy.ports import Call, Endpoint, Upstream, UpstreamAnswer
+from gateway.service.ports import Call, Endpoint, Upstream, UpstreamAnswer
 from gateway.upstream.dialing import tls_context
 from gateway.upstream.direct import DirectUpstream
 from gateway.upstream.httpx2_client import Httpx2Upstream

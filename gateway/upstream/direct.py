@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.proxy.ports import Call, Endpoint, HttpCall
+from gateway.service.ports import Call, Endpoint, HttpCall
 from gateway.upstream.answer import DirectAnswer
 from gateway.upstream.connection import Connection
 from gateway.upstream.dialing import connect

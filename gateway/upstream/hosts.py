@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from gateway.proxy.ports import Call, HttpCall
 from gateway.secret import Redactor, Secret, redact
+from gateway.service.ports import Call, HttpCall
 from translators.hosts import CURRENT_VERSION, SAMPLING_VERSION, HostProfile
 
 # Tokens from OAuth go into `Authorization` and need a beta header (section 1.3 of the Messages reference).

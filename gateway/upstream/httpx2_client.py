@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx2
 
-from gateway.proxy.ports import Call, Endpoint, HttpCall, UpstreamAnswer
+from gateway.service.ports import Call, Endpoint, HttpCall, UpstreamAnswer
 from gateway.upstream.failures import (
     cut_off,
     in_words,

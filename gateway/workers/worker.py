@@ -10,10 +10,10 @@ from collections.abc import Container, Iterator
 from types import FrameType
 from typing import Final
 
-from gateway.api.refusals import refuse
 from gateway.app import Gateway
-from gateway.server.protocol import HttpProtocol
-from gateway.serving import Server, give_up, run
+from gateway.edge.refusals import refuse
+from gateway.http.protocol import HttpProtocol
+from gateway.process.serving import Server, give_up, run
 from gateway.telemetry.logs import log_event, set_up_logging
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import RELOAD, RETIRE, STOP, STOP_NOW, Message, WorkersEnd

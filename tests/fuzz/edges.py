@@ -14,15 +14,15 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from gateway.api.refusals import refuse
-from gateway.api.unpacking import unpacked_in_steps
 from gateway.config import Config, ConfigError, load_config
+from gateway.edge.refusals import refuse
+from gateway.edge.unpacking import unpacked_in_steps
+from gateway.http.protocol import HttpProtocol
 from gateway.keypool import SUCCESS, Key
-from gateway.proxy.catalogue import Catalogue, fetch_models
-from gateway.proxy.native import passing, telling
-from gateway.proxy.ports import Endpoint, Upstream
-from gateway.proxy.routing import Aliases
-from gateway.server.protocol import HttpProtocol
+from gateway.service.catalogue import Catalogue, fetch_models
+from gateway.service.native import passing, telling
+from gateway.service.ports import Endpoint, Upstream
+from gateway.service.routing import Aliases
 from gateway.upstream.answer import DirectAnswer
 from tests.fuzz.judging import assert_error, assert_native_error, events_of, json_of
 from tests.fuzz.requests import ROWS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.api.addresses import Addresses, address_of, network_of
+from gateway.edge.addresses import Addresses, address_of, network_of
 
 PROXIES = ("10.0.0.0/8", "2001:db8:a::/48", "192.0.2.7/32")
 

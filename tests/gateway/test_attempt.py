@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from gateway.keypool import Key, KeyPool, RetryBudget
-from gateway.proxy.dispatch import Dispatcher
-from gateway.proxy.exchange import Exchange
-from gateway.proxy.ports import Call, Endpoint
-from gateway.proxy.retry import RetryPolicy
-from gateway.proxy.services import Candidate, Services
 from gateway.secret import Secret
+from gateway.service.dispatch import Dispatcher
+from gateway.service.exchange import Exchange
+from gateway.service.ports import Call, Endpoint
+from gateway.service.retry import RetryPolicy
+from gateway.service.services import Candidate, Services
 from gateway.upstream.hosts import endpoint
 from tests.scenarios.harness import soon
 from translators.errors import ErrorKind, FailedError, Failure

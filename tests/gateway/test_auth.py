@@ -5,7 +5,7 @@ from collections.abc import Callable
 import openai
 import pytest
 
-from gateway.api.auth import presented_key
+from gateway.accounts.auth import presented_key
 from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway, raw_client, without_pauses
 from tests.support import messages
 from tests.support.gateway import ClientConfig, Secret, config_for, key

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.api.turns import LARGE_BYTES
 from gateway.config import ModelsConfig
+from gateway.edge.turns import LARGE_BYTES
 from tests.scenarios.harness import PATH as CHAT_PATH
 from tests.scenarios.harness import asking, quick_gateway
 from tests.scenarios.native_harness import COUNT_PATH, PATH, asking_natively, assert_native_error

@@ -10,8 +10,8 @@ import pytest
 from anthropic.types import ModelInfo
 
 from gateway.config import ModelsConfig
-from gateway.proxy.catalogue import Catalogue, ModelEntry
-from gateway.proxy.routing import Aliases
+from gateway.service.catalogue import Catalogue, ModelEntry
+from gateway.service.routing import Aliases
 from tests.scenarios.harness import assert_error, quick_gateway
 from tests.support.gateway import config_for, key, with_settings
 from tests.support.scripted import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gateway.serving import CannotListenError, listen
+from gateway.process.serving import CannotListenError, listen
 from tests.support.commands import PATIENCE_SECONDS, outcome, outcome_of_process, start, started
 from tests.support.messages import text_stream
 from tests.support.scripted import Wait, scripted_upstream, stream_answer

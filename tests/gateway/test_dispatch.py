@@ -8,7 +8,7 @@ import pytest
 from gateway.keypool import ABANDONED, SUCCESS, Account, Key, KeyPool, KeyState, Lease, LeaseRequest, PoolSettings
 from gateway.keypool.breaker import FAILURES_TO_OPEN
 from gateway.keypool.sticky_waits import MOST_PATIENCE_SECONDS
-from gateway.proxy.dispatch import Change, Dispatcher
+from gateway.service.dispatch import Change, Dispatcher
 from tests.gateway.keypool.test_sticky_waits import LIMIT, asks, two_workspaces
 from tests.support.pools import ASK, MODEL, OTHER, fail, failed, head, name_of, pool_of, state_of
 from translators.errors import ErrorKind

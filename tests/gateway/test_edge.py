@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.api.middleware import Edge, is_loopback_name
-from gateway.api.responder import responder_of
+from gateway.edge.outermost import Edge, is_loopback_name
+from gateway.edge.responder import responder_of
 from tests.scenarios.harness import (
     PATH,
     asking,

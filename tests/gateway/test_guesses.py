@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.api import guesses, middleware
-from gateway.api.guesses import BURST, MOST_ADDRESSES, MOST_LINES, PAUSE_SECONDS, Guesses
+from gateway.accounts import guesses
+from gateway.accounts.guesses import BURST, MOST_ADDRESSES, MOST_LINES, PAUSE_SECONDS, Guesses
 from gateway.config import AdminConfig
+from gateway.edge import outermost as middleware
 from tests.scenarios.harness import PATH, Clock, asking, assert_error, quick_gateway
 from tests.support import messages
 from tests.support.gateway import (

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from gateway.api.middleware import Edge
+from gateway.edge.outermost import Edge
 from gateway.keypool.key_registry import ORGANIZATION_HEADER, WORKSPACE_HEADER
 from gateway.keypool.rate_limits import _seconds, _seconds_between
-from gateway.proxy.catalogue import fetch_models
-from gateway.proxy.ports import Call
 from gateway.secret import Secret
+from gateway.service.catalogue import fetch_models
+from gateway.service.ports import Call
 from gateway.upstream import direct
 from gateway.upstream.hosts import endpoint
 from gateway.upstream.limits import TimeLimits

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy import outages
+from gateway.service import outages
 from tests.scenarios.harness import PATH, asking, quick_gateway, until, without_pauses
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from gateway.kept_turns.layered import LayeredStore
+from gateway.kept_turns.memory import Memory
 from gateway.keypool import Account
-from gateway.proxy import makers as room
-from gateway.proxy.makers import KEEP_SECONDS, Maker, Makers, Recalled
-from gateway.store.layered import LayeredStore
-from gateway.store.memory import Memory
+from gateway.service import makers as room
+from gateway.service.makers import KEEP_SECONDS, Maker, Makers, Recalled
 
 ACME = Maker("acme", b"a", "ws-a")
 UMBRELLA = Maker("umbrella", b"u", "ws-u")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.shapes import ANTHROPIC, OPENAI, shape_for
 from gateway.config import NativeConfig, TranslationConfig
+from gateway.edge.shapes import ANTHROPIC, OPENAI, shape_for
 from tests.scenarios.harness import PATH as CHAT_PATH
 from tests.scenarios.harness import quick_gateway
 from tests.scenarios.native_harness import COUNT_PATH, PATH, asking_natively, assert_native_error, messages_of
@@ -465,7 +465,7 @@ async def test_a_failure_of_the_gateway_itself_is_500_in_anthropics_shape(
     def broken(_body: bytes) -> None:
         raise ZeroDivisionError("sk-ant-secret-in-the-text")
 
-    monkeypatch.setattr("gateway.api.messages.read_native", broken)
+    monkeypatch.setattr("gateway.doors.messages.read_native", broken)
     async with quick_gateway(key(upstream.base_url)) as running:
         response = await running.http().post(PATH, json=asking_natively())
 

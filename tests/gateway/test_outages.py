@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.keypool import SUCCESS, Key, LeaseRequest
-from gateway.proxy.dispatch import Dispatcher
-from gateway.proxy.outages import Outage, Outages
+from gateway.service.dispatch import Dispatcher
+from gateway.service.outages import Outage, Outages
 from tests.support.pools import MODEL, OTHER, fail, failed, pool_of, taken
 from translators.errors import ErrorKind
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.overview import NotSeenError, Overview, Worker, amount, duration, read, report
 from gateway.cli.pool import show_pool
 from gateway.config import AdminConfig
 from gateway.keypool import Key, KeyPool, LeaseQueue, LeaseRequest, Outcome, PoolSettings, snapshot
-from gateway.overview import NotSeenError, Overview, Worker, amount, duration, read, report
 from gateway.upstream.hosts import endpoint
 from tests.scenarios.harness import quick_gateway
 from tests.support.commands import PATIENCE_SECONDS, outcome, start

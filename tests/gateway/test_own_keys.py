@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.keypool import SUCCESS, LeaseRequest
-from gateway.proxy.own_keys import MAX_CLASSES, OwnLimits
+from gateway.service.own_keys import MAX_CLASSES, OwnLimits
 from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway, without_pauses
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively

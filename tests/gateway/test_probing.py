@@ -6,8 +6,8 @@ import pytest
 
 from gateway.keypool import SUCCESS, Key, LeaseRequest
 from gateway.keypool.breaker import FAILURES_TO_OPEN
-from gateway.proxy.probing import PROBE_PATH, Prober
 from gateway.secret import Secret
+from gateway.service.probing import PROBE_PATH, Prober
 from gateway.upstream.client import upstream_client
 from gateway.upstream.hosts import endpoint
 from gateway.upstream.limits import TimeLimits
@@ -125,7 +125,7 @@ async def test_a_rejected_key_is_not_asked_with() -> None:
 async def test_a_host_is_back_when_it_answers(
     upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, answer: Answer, is_well: bool
 ) -> None:
-    monkeypatch.setattr("gateway.proxy.probing.HOST_PROBE_SECONDS", 0.3)
+    monkeypatch.setattr("gateway.service.probing.HOST_PROBE_SECONDS", 0.3)
     upstream.models(answer)
     place, _ = down()
     host = state_of(place.pool, "a").host
@@ -146,7 +146,7 @@ async def test_a_host_is_back_when_it_answers(
 async def test_requests_that_wait_are_answered_when_the_only_host_is_back(
     upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.proxy.probing._INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.service.probing._INTERVAL_SECONDS", 0.1)
     is_down = True
     upstream.always(lambda _: Answer((Reset(),)) if is_down else json_answer(200, messages.message()))
     upstream.models(lambda _: Answer((Reset(),)) if is_down else json_answer(200, {"data": []}))

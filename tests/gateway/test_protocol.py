@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from gateway.api.interrupts import Interrupts
-from gateway.api.refusals import KINDS, refuse
-from gateway.api.responder import Responder
-from gateway.server import refusals, request_head
-from gateway.server.refusals import Refusal
-from gateway.server.request_head import MAX_HEAD_BYTES
+from gateway.edge.interrupts import Interrupts
+from gateway.edge.refusals import KINDS, refuse
+from gateway.edge.responder import Responder
+from gateway.http import refusals, request_head
+from gateway.http.refusals import Refusal
+from gateway.http.request_head import MAX_HEAD_BYTES
 from tests.scenarios.harness import PATH as CHAT_PATH
 from tests.scenarios.harness import PATIENCE_SECONDS, asking, no_lease_is_out, quick_gateway, raw_client
 from tests.scenarios.native_harness import COUNT_PATH, PATH
@@ -85,8 +85,8 @@ def assert_openais(refused: Refused, status: int, code: str | None) -> None:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.server.protocol.HEAD_SECONDS", 0.05)
-    monkeypatch.setattr("gateway.server.body.BODY_WINDOW_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.http.protocol.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.http.body.BODY_WINDOW_SECONDS", 0.05)
 
 
 async def answer_to(upstream: ScriptedUpstream, text: str, *, max_body_bytes: int = 1000) -> Refused:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from gateway.api.auth import Caller
-from gateway.api.notes import Notes
-from gateway.api.records import Asked, answer_headers, note_record
-from gateway.proxy.record import AttemptRecord, Progress, record_of
+from gateway.accounts.auth import Caller
+from gateway.doors.records import Asked, answer_headers, note_record
+from gateway.edge.notes import Notes
+from gateway.service.record import AttemptRecord, Progress, record_of
 from translators.usage import Usage
 
 

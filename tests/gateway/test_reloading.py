@@ -22,8 +22,8 @@ from gateway.config import (
     keep_fixed,
     load,
 )
-from gateway.reloading import Reloader, reloading
-from gateway.rotation import PAUSE_SECONDS, Rotation
+from gateway.process.reloading import Reloader, reloading
+from gateway.process.rotation import PAUSE_SECONDS, Rotation
 from gateway.secret import Secret
 
 A, B = KeyConfig(name="a", api_key=Secret("1")), KeyConfig(name="b", api_key=Secret("2"))
@@ -138,7 +138,7 @@ class Operator:
 
 @pytest.fixture
 def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    monkeypatch.setattr("gateway.reloading._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.process.reloading._LOOK_SECONDS", 0.01)
     return Operator(tmp_path / "config.yaml")
 
 
@@ -153,7 +153,7 @@ async def test_a_file_that_is_being_written_is_not_read_before_it_is_at_rest(
             operator.file.write_text(text)
         await pause(0)
 
-    monkeypatch.setattr("gateway.reloading._pause", write_on)
+    monkeypatch.setattr("gateway.process.reloading._pause", write_on)
     async with reloading(operator.reloader):
         operator.file.write_text("server: {")
         config = await operator.next()

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from gateway.proxy.retry import FIRST_DELAY_SECONDS, RetryPolicy, blames_key, delay_before_retry
+from gateway.service.retry import FIRST_DELAY_SECONDS, RetryPolicy, blames_key, delay_before_retry
 from translators.errors import RULES, ErrorKind, Failure
 
 POLICY = RetryPolicy(max_attempts=3, deadline_seconds=600.0)

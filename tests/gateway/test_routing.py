@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from gateway.proxy.routing import HAIKU, SONNET, Aliases
+from gateway.service.routing import HAIKU, SONNET, Aliases
 from translators.model_names import Spelling
 
 BUILTIN = Aliases({})

@@ -12,12 +12,12 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from gateway.api.refusals import refuse
-from gateway.server.body import HIGH_WATER_BYTES
-from gateway.server.limits import ServerLimits
-from gateway.server.protocol import HttpProtocol
-from gateway.server.request_head import MAX_HEAD_BYTES
-from gateway.server.response_head import fields
+from gateway.edge.refusals import refuse
+from gateway.http.body import HIGH_WATER_BYTES
+from gateway.http.limits import ServerLimits
+from gateway.http.protocol import HttpProtocol
+from gateway.http.request_head import MAX_HEAD_BYTES
+from gateway.http.response_head import fields
 from tests.scenarios.harness import PATIENCE_SECONDS
 
 LAST = "connection: close\r\n\r\n"
@@ -548,7 +548,7 @@ async def test_an_idle_connection_ends_after_its_time(rest: str) -> None:
 
 
 async def test_a_connection_is_used_again_after_its_first_limit_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.server.protocol.HEAD_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.http.protocol.HEAD_SECONDS", 0.05)
     fired = asyncio.Event()
     check = HttpProtocol._check
 

@@ -8,9 +8,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.api.refusals import refuse
-from gateway.server.protocol import MAX_WAITING, HttpProtocol
-from gateway.server.request_head import MAX_HEADERS
+from gateway.edge.refusals import refuse
+from gateway.http.protocol import MAX_WAITING, HttpProtocol
+from gateway.http.request_head import MAX_HEADERS
 from tests.gateway.test_server import GET, LAST, POST, body_of, echo, served, tell, whole_body
 from tests.support.costs import peak_bytes
 

@@ -16,15 +16,15 @@ import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from gateway.api.requests import read_body
 from gateway.config import ServerConfig
-from gateway.server.body import HIGH_WATER_BYTES, BodyPace, body_pace
-from gateway.server.descriptors import connections_for
-from gateway.server.errors import ClientGoneError
-from gateway.server.limits import SMALL_HEAD_BYTES, ServerLimits
-from gateway.server.request import ServedRequest, served_request
-from gateway.server.response_head import fields
-from gateway.serving import set_limits
+from gateway.edge.requests import read_body
+from gateway.http.body import HIGH_WATER_BYTES, BodyPace, body_pace
+from gateway.http.descriptors import connections_for
+from gateway.http.errors import ClientGoneError
+from gateway.http.limits import SMALL_HEAD_BYTES, ServerLimits
+from gateway.http.request import ServedRequest, served_request
+from gateway.http.response_head import fields
+from gateway.process.serving import set_limits
 from tests.gateway.test_server import GET, LAST, POST, Served, body_of, echo, read_answer, served, tell, until
 from tests.scenarios.harness import PATIENCE_SECONDS
 from tests.support.commands import ROOT
@@ -135,7 +135,7 @@ def test_the_process_takes_all_the_descriptors_that_it_may_have() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     check = (
         f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}))\n"
-        "from gateway.serving import run\n"
+        "from gateway.process.serving import run\n"
         "async def limits(): print(*resource.getrlimit(resource.RLIMIT_NOFILE))\n"
         "run(limits())"
     )
@@ -153,7 +153,7 @@ def test_the_memory_of_large_bodies_goes_back_to_the_system_when_it_is_free() ->
     check = (
         "import resource\n"
         "from pathlib import Path\n"
-        "from gateway.serving import run\n"
+        "from gateway.process.serving import run\n"
         "def pages(): return int(Path('/proc/self/statm').read_text().split()[1])\n"
         "def hold(*megabytes): return [bytes([1]) * (each * 2**20) for each in megabytes]\n"
         "async def left():\n"
@@ -308,7 +308,7 @@ def test_an_uplink_of_one_megabit_is_fast_enough_for_the_largest_body() -> None:
 
 @pytest.mark.parametrize("pace", [BodyPace(0.05, 1000, 60), BodyPace(60, 0, 0.2)], ids=["too slow", "too long"])
 async def test_a_body_that_comes_in_drops_is_not_waited_for(pace: BodyPace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.server.body.body_pace", lambda _limit: pace)
+    monkeypatch.setattr("gateway.http.body.body_pace", lambda _limit: pace)
     request = a_request(a_network())
     waiting = asyncio.create_task(request.body(1000))
     async with asyncio.timeout(PATIENCE_SECONDS):

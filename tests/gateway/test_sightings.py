@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.sightings import WINDOW_SECONDS, Sightings
+from gateway.service.sightings import WINDOW_SECONDS, Sightings
 
 
 def test_a_beginning_is_known_from_the_second_time_on() -> None:

@@ -9,8 +9,8 @@ from openai.types import Completion
 from openai.types.chat import ChatCompletionChunk
 from pydantic import TypeAdapter
 
-from gateway.api.silence import Silence
-from gateway.proxy.chat import StreamMaker
+from gateway.doors.silence import Silence
+from gateway.service.chat import StreamMaker
 from tests.support import messages
 from translators.chat.chunks import StreamFrame
 from translators.chat.shape import PLAIN

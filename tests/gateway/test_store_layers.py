@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.proxy.no_store import NO_STORE
-from gateway.proxy.ports import Store
-from gateway.store import StoreSwitch, layered, writing
-from gateway.store.breaker import FIRST_PAUSE_SECONDS, TOLERATED
-from gateway.store.memory import ABSENT_SECONDS, USE_SECONDS
+from gateway.kept_turns import StoreSwitch, layered, writing
+from gateway.kept_turns.breaker import FIRST_PAUSE_SECONDS, TOLERATED
+from gateway.kept_turns.memory import ABSENT_SECONDS, USE_SECONDS
+from gateway.service.no_store import NO_STORE
+from gateway.service.ports import Store
 from tests.support.stores import MIB, TROUBLE, WEEK, Clocks, Shelf, key, over
 
 Log = Callable[[], str]

@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.store.breaker import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, TOLERATED, Breaker
-from gateway.store.memory import ENTRY_BYTES, LARGEST_SHARE, USE_SECONDS, Absent, Memory
+from gateway.kept_turns.breaker import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, TOLERATED, Breaker
+from gateway.kept_turns.memory import ENTRY_BYTES, LARGEST_SHARE, USE_SECONDS, Absent, Memory
 
 KEEP = 100.0
 BOUND = 16 * (ENTRY_BYTES + 50)

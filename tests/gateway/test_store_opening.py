@@ -10,8 +10,8 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.config import ConfigError, StoreConfig, load_config
+from gateway.kept_turns import database_file, is_shared, kind_of, open_store, place_in_words
 from gateway.secret import Secret
-from gateway.store import database_file, is_shared, kind_of, open_store, place_in_words
 from tests.support.commands import outcome, started
 from tests.support.gateway import config_for, running_gateway, with_settings
 from tests.support.stores import key

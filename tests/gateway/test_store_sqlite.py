@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.kept_turns.backing import OTHER_KEY
+from gateway.kept_turns.database import Bounds
+from gateway.kept_turns.files import MOVED_ASIDE, DatabaseFiles
+from gateway.kept_turns.memory import USE_SECONDS
+from gateway.kept_turns.sealing import OVERHEAD_BYTES, CannotOpenError, Sealer
 from gateway.secret import Secret
-from gateway.store.backing import OTHER_KEY
-from gateway.store.database import Bounds
-from gateway.store.files import MOVED_ASIDE, DatabaseFiles
-from gateway.store.memory import USE_SECONDS
-from gateway.store.sealing import OVERHEAD_BYTES, CannotOpenError, Sealer
 from tests.support.stores import MIB, SECRET, WEEK, Clocks, key, on_disk
 
 Log = Callable[[], str]

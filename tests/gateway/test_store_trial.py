@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config import StoreConfig
+from gateway.kept_turns import open_store, try_store
 from gateway.secret import Secret
-from gateway.store import open_store, try_store
 from tests.support.commands import outcome
 from tests.support.valkey import PROGRAM, server
 

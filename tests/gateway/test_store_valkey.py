@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from gateway.kept_turns.backing import OTHER_KEY
+from gateway.kept_turns.breaker import FIRST_PAUSE_SECONDS
+from gateway.kept_turns.layered import LayeredStore
+from gateway.kept_turns.sealing import Sealer
+from gateway.kept_turns.valkey import PREFIX, ValkeyBacking
 from gateway.secret import Secret
-from gateway.store.backing import OTHER_KEY
-from gateway.store.breaker import FIRST_PAUSE_SECONDS
-from gateway.store.layered import LayeredStore
-from gateway.store.sealing import Sealer
-from gateway.store.valkey import PREFIX, ValkeyBacking
 from tests.support.stores import MIB, SECRET, WEEK, Clocks, key, over
 from tests.support.valkey import PROGRAM, Server, server, server_on_a_port
 

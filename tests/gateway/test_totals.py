@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.proxy.totals import ClientTotals, Totals
+from gateway.service.totals import ClientTotals, Totals
 from translators.models import model_table
 from translators.usage import Usage
 

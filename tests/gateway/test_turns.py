@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Generator
 
-from gateway.api.turns import in_turns
+from gateway.edge.turns import in_turns
 
 
 def work(steps: int, step_seconds: float, done: list[int]) -> Generator[None, None, str]:

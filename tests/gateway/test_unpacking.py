@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.unpacking import ACCEPTED, unpacked_in_steps
 from gateway.config import ServerConfig
-from gateway.server.errors import ClientGoneError
+from gateway.edge.unpacking import ACCEPTED, unpacked_in_steps
+from gateway.http.errors import ClientGoneError
 from tests.scenarios.harness import PATH as CHAT_PATH
 from tests.scenarios.harness import asking, quick_gateway
 from tests.scenarios.native_harness import COUNT_PATH, PATH, asking_natively

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.ports import Call, Upstream, UpstreamAnswer
 from gateway.secret import Secret
+from gateway.service.ports import Call, Upstream, UpstreamAnswer
 from gateway.upstream.client import ClientName, UpstreamClient, upstream_client
 from gateway.upstream.failures import in_words
 from gateway.upstream.hosts import HostEndpoint, endpoint

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import trustme
 
-from gateway.proxy.ports import Call, Upstream, UpstreamAnswer
 from gateway.secret import Secret
+from gateway.service.ports import Call, Upstream, UpstreamAnswer
 from gateway.upstream import connection, dialing, direct
 from gateway.upstream.client import ClientName, UpstreamClient, has_proxy, upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint

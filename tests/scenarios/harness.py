@@ -10,11 +10,11 @@ from typing import Any
 import httpx2
 from starlette.routing import Route, Router
 
-from gateway.api.chat import ChatCompletions
 from gateway.app import Gateway
+from gateway.doors.chat import ChatCompletions
 from gateway.keypool import KeyPool
-from gateway.proxy.services import Services
-from gateway.serving import Server, listen, url_of
+from gateway.process.serving import Server, listen, url_of
+from gateway.service.services import Services
 from tests.support.gateway import (
     Config,
     GatewayTime,

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 from starlette.routing import Route, Router
 
-from gateway.api.messages import Messages
+from gateway.doors.messages import Messages
 from tests.support.gateway import RunningGateway
 
 PATH = "/v1/messages"

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.api import writing
-from gateway.api.turns import LARGE_BYTES
 from gateway.config import ModelsConfig
+from gateway.doors import writing
+from gateway.edge.turns import LARGE_BYTES
 from tests.scenarios.harness import (
     KEY_A,
     PATH,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.forms import MAX_LESSONS
-from gateway.proxy.lessons import EVERYBODY, LESSON_SECONDS, Circle, Lessons
+from gateway.service.forms import MAX_LESSONS
+from gateway.service.lessons import EVERYBODY, LESSON_SECONDS, Circle, Lessons
 from tests.scenarios.harness import (
     KEY_A,
     KEY_B,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.server.request import ServedRequest
+from gateway.http.request import ServedRequest
 from tests.scenarios.harness import PATH, asking, content_of, data_of, quick_gateway
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively

@@ -285,7 +285,7 @@ async def test_an_old_secrets_refusal_does_not_keep_a_request_from_the_new_one(
 async def test_a_secret_that_is_rotated_after_its_key_was_rejected_is_found_by_the_probes(
     upstream: ScriptedUpstream, tmp_path: Path, read_log: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.rotation.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.process.rotation.PAUSE_SECONDS", 0.0)
     upstream.always(REFUSED, api_key=KEY_A)
     upstream.always(WHOLE)
     upstream.models(REFUSED)

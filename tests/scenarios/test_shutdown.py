@@ -26,7 +26,7 @@ from tests.support.scripted import Answer, ScriptedUpstream, Silence, Wait, json
 EVENTS = messages.text_stream()
 LOOPS = """
 import asyncio
-from gateway import serving
+from gateway.process import serving
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.telemetry.logs import set_up_logging
@@ -53,7 +53,7 @@ def graceful(upstream: ScriptedUpstream, seconds: float) -> Config:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the grace nobody is cut off who only has a slow machine."""
-    monkeypatch.setattr("gateway.serving._FAREWELL_SECONDS", 60)
+    monkeypatch.setattr("gateway.process.serving._FAREWELL_SECONDS", 60)
 
 
 async def refused(url: str) -> bool:
@@ -180,7 +180,7 @@ async def test_an_idle_connection_does_not_hold_up_the_end(upstream: ScriptedUps
 async def test_a_client_that_does_not_read_does_not_hold_up_the_end_for_ever(
     upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.serving._FAREWELL_SECONDS", 0)
+    monkeypatch.setattr("gateway.process.serving._FAREWELL_SECONDS", 0)
     start, block, *rest = messages.text_stream(pieces=["x" * 2**17] * 300)
     upstream.script(stream_answer(start, block, *rest))
     async with running_gateway(config=graceful(upstream, 0.05)) as running, raw_client(running) as client:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.totals import ClientTotals
+from gateway.service.totals import ClientTotals
 from tests.scenarios.harness import (
     PATH,
     asking,

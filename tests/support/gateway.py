@@ -23,9 +23,9 @@ from gateway.config import (
     StreamingConfig,
     TimeoutsConfig,
 )
-from gateway.proxy.times import Times
+from gateway.process.serving import Server, listen, url_of
 from gateway.secret import Secret
-from gateway.serving import Server, listen, url_of
+from gateway.service.times import Times
 
 __all__ = [
     "ClientConfig",

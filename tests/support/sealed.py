@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from gateway.api.writing import Writer
+from gateway.doors.writing import Writer
 from gateway.keypool import Account
-from gateway.proxy.lessons import Lessons
-from gateway.proxy.memory import TurnMemory
+from gateway.service.lessons import Lessons
+from gateway.service.memory import TurnMemory
 from tests.support.keeping import DictStore
 from tests.support.messages import Block, message_events, sse
 from translators.chat.answer import AnswerFold

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.kept_turns.backing import Backing, Change, Found, TroubleError
+from gateway.kept_turns.database import Bounds
+from gateway.kept_turns.files import DatabaseFiles
+from gateway.kept_turns.layered import LayeredStore
+from gateway.kept_turns.memory import Memory
+from gateway.kept_turns.sqlite import SqliteBacking
 from gateway.secret import Secret
-from gateway.store.backing import Backing, Change, Found, TroubleError
-from gateway.store.database import Bounds
-from gateway.store.files import DatabaseFiles
-from gateway.store.layered import LayeredStore
-from gateway.store.memory import Memory
-from gateway.store.sqlite import SqliteBacking
 
 MIB = 1024 * 1024
 WEEK = 604800.0

@@ -1,1 +1,0 @@
-"""The HTTP endpoints: thin functions between the server and the proxy."""

@@ -1,0 +1,39 @@
+"""`POST /v1/chat/completions`."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from starlette.types import Scope
+
+from gateway.doors.generation import AnswerForm, Generator, Task
+from gateway.edge.requests import headers_of
+from gateway.edge.turns import LARGE_BYTES, in_turns
+from gateway.service.chat import StreamMaker
+from translators.chat.chunks import StreamFrame
+from translators.chat.request import read_in_steps, read_request
+from translators.chat.response import completion
+from translators.chat.stream import ChatStream
+
+
+class ChatCompletions(Generator):
+    """Reads a chat completion request, and defines the form of its answers."""
+
+    async def _task(self, scope: Scope, body: bytes) -> Task:
+        is_large = len(body) > LARGE_BYTES
+        request = await in_turns(read_in_steps(body)) if is_large else read_request(body)
+        # An invalid number is reported by the translation, together with all other mistakes.
+        is_possible = request.n is not None and 1 <= request.n <= self._generation.options.max_choices
+        count = request.n if is_possible and request.n is not None else 1
+        reports = headers_of(scope).get(b"x-gateway-report") == b"1"
+        form = AnswerForm(
+            makers=partial(_makers, count),
+            body=lambda answers, usage, created: completion(answers, usage, created=created, reports=reports),
+            id_prefix="chatcmpl",
+            choices_per_prompt=count,
+            reports=reports,
+        )
+        return Task([request] * count, form, is_large)
+
+
+def _makers(count: int, frame: StreamFrame) -> Sequence[StreamMaker]:
+    return [partial(ChatStream, frame, index=index) for index in range(count)]

@@ -1,0 +1,106 @@
+"""The base of all endpoints that generate text: how each request begins and ends."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.accounts.auth import Authenticator, Caller
+from gateway.doors.records import Asked, note_record
+from gateway.edge.interrupts import Interrupts
+from gateway.edge.notes import notes_of
+from gateway.edge.requests import read_body
+from gateway.edge.responder import Responder, responder_of
+from gateway.secret import Secret
+from gateway.service.ports import Endpoint
+from gateway.service.record import Progress, Record, record_of
+from gateway.service.routing import Aliases
+from gateway.service.services import Services
+from gateway.service.totals import Totals
+from translators.errors import FailedError, Failure
+
+
+class Job(Protocol):
+    """A request that has been read: what it asks for, and how it is answered."""
+
+    @property
+    def asked(self) -> Asked: ...
+
+    @property
+    def progress(self) -> Sequence[Progress]:
+        """The progress of its exchanges so far."""
+        ...
+
+    def headers(self, record: Record) -> Mapping[str, str]:
+        """The headers of its answer, computed when the head is sent."""
+        ...
+
+    async def deliver(self, responder: Responder) -> None:
+        """Send the answer; raises `FailedError` if the caller received nothing, or only a part."""
+        ...
+
+    async def explained(self, failure: Failure) -> Failure:
+        """The failure in the caller's terms."""
+        ...
+
+
+class DoorSettings(NamedTuple):
+    """The operator's settings that apply to all of these endpoints."""
+
+    max_body_bytes: int
+    keepalive_seconds: float
+    fallbacks: Mapping[str, tuple[str, ...]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The objects that all of these endpoints share."""
+
+    authenticator: Authenticator
+    services: Services
+    own_endpoint: Callable[[Secret], Endpoint]
+    aliases: Aliases
+    settings: DoorSettings
+    interrupts: Interrupts
+    totals: Totals
+
+
+class Door:
+    """The base of the endpoints that generate text; a subclass reads a request into a `Job`."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._authenticator = shared.authenticator
+        self._services = shared.services
+        self._own_endpoint = shared.own_endpoint
+        self._aliases = shared.aliases
+        self._settings = shared.settings
+        self._interrupts = shared.interrupts
+        self._totals = shared.totals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        responder = responder_of(scope)
+        caller = self._authenticator.caller(scope)
+        # Keep no reference to the body here: the job holds it only as long as it is needed, and a stream may run for
+        # minutes.
+        job = await self._read(scope, await read_body(scope, receive, self._settings.max_body_bytes), caller)
+        progress = job.progress
+        responder.more_headers = lambda: job.headers(record_of(progress))
+        try:
+            async with self._interrupts.watch(scope, receive, responder):
+                await job.deliver(responder)
+        except FailedError as error:
+            raise FailedError(await job.explained(error.failure)) from error
+        finally:
+            record, asked = record_of(progress), job.asked
+            note_record(notes_of(scope), record, asked, caller)
+            if asked.is_counted:
+                self._totals.note(caller.name, record.used)
+
+    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> Job:
+        raise NotImplementedError
+
+    def _services_for(self, caller: Caller) -> Services:
+        if caller.own_key is None:
+            return self._services
+        return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)

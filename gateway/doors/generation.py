@@ -1,0 +1,290 @@
+"""What the translating endpoints share: options, candidates, exchanges, and delivery of answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from msgspec import Struct
+from starlette.types import Scope
+
+from gateway.accounts.auth import Caller
+from gateway.doors.betas import BETAS, betas_of
+from gateway.doors.door import Door, Shared
+from gateway.doors.records import Asked, answer_headers
+from gateway.doors.silence import Silence
+from gateway.doors.writing import Writer
+from gateway.edge.keepalive import StreamClient
+from gateway.edge.requests import headers_of
+from gateway.edge.responder import Responder
+from gateway.edge.turns import in_turns
+from gateway.service.chat import (
+    Answered,
+    ChatExchange,
+    StreamMaker,
+    fetch_choices,
+    stream_chat,
+    stream_choices,
+    usage_of_choices,
+)
+from gateway.service.exchange import Exchange
+from gateway.service.lessons import Circle, Lessons
+from gateway.service.record import Progress, Record
+from gateway.service.services import Candidate
+from gateway.service.sightings import Sightings
+from translators.beginnings import beginnings_in_steps
+from translators.chat.chunks import StreamFrame
+from translators.chat.extensions import RESTRICTED
+from translators.chat.reasoning import with_wishes
+from translators.chat.request import MessagesRequest, Options
+from translators.errors import Failure, TranslationError
+from translators.models import ModelTable
+from translators.native.allowed import Allowed, passing_betas
+from translators.prefixes import chat_prefix
+from translators.reading import is_null
+from translators.server_tools import EVERYTHING
+from translators.steps import in_one_go
+from translators.usage import Usage
+from translators.wire.chat import ChatRequest
+
+# What callers with their own key may use: they pay for it, in their own workspace.
+_OWNERS_FIELDS: Final = RESTRICTED | {"file_ids"}
+_OWNERS_TOOLS: Final = frozenset({EVERYTHING})
+_THINKING_BLOCKS: Final = b"x-gateway-thinking-blocks"
+_ON_UNSUPPORTED: Final = b"x-gateway-on-unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """The operator's settings for translated requests."""
+
+    options: Options
+    betas: Allowed = field(default_factory=Allowed)
+
+
+class Task(Struct, frozen=True):
+    """What one request asks for, in the terms of its endpoint: a chat request per choice, and the answer's form.
+
+    `is_large` says that translating the request takes longer than one turn of the event loop.
+    """
+
+    chats: Sequence[ChatRequest]
+    form: "AnswerForm"
+    is_large: bool = False
+
+
+class AnswerForm(Struct, frozen=True):
+    """The form of an answer; it lives longer than the request.
+
+    `makers` creates the streams for a frame, `body` the whole answer from the answers, their usage and the time; the
+    choices of one prompt are adjacent. `param_names` maps field names of chat completions to those of the endpoint.
+    """
+
+    makers: Callable[[StreamFrame], Sequence[StreamMaker]]
+    body: Callable[[Sequence[Answered], Usage, int], bytes]
+    id_prefix: str
+    choices_per_prompt: int = 1
+    reports: bool = False
+    param_names: Mapping[str, str] = {}
+
+
+class Generator(Door):
+    """The base of the translating endpoints; a subclass reads a body into a `Task`."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        *,
+        models: ModelTable,
+        generation: GenerationSettings,
+        lessons: Lessons,
+        sightings: Sightings,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(shared)
+        self._models = models
+        self._generation = generation
+        self._lessons = lessons
+        self._sightings = sightings
+        self._now = now
+
+    async def _task(self, scope: Scope, body: bytes) -> Task:
+        raise NotImplementedError
+
+    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> "_GenerationJob":
+        task = await self._task(scope, body)
+        services = self._services_for(caller)
+        options = self._options(scope, caller)
+        exchanges: list[ChatExchange] = []
+        previous: ChatRequest | None = None
+        for chat in task.chats:
+            if chat is not previous:
+                # The choices of one prompt share their candidates.
+                candidates = await self._candidates(chat, task, options, caller)
+                prefix, previous = chat_prefix(chat), chat
+            exchange = Exchange(services, candidates, caller=caller.name, prefix=prefix)
+            if exchanges:
+                exchange.belongs_to(exchanges[0])
+            exchanges.append(exchange)
+        return _GenerationJob(_asked(task.chats[0]), task.form, exchanges, self, caller, is_large=task.is_large)
+
+    async def _candidates(
+        self, asked: ChatRequest, task: Task, options: Options, caller: Caller
+    ) -> list[Candidate[MessagesRequest]]:
+        """One candidate for each model that may answer the prompt."""
+        understood = self._aliases.resolve(asked.model)
+        model = understood.id
+        rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
+        chat = with_wishes(asked, understood)
+        scope = caller.scope
+        memory = self._services.memory
+        past = await memory.recollect(chat, scope, rows, in_turns if task.is_large else None)
+        if options.caching == "auto":
+            options = await self._with_sharing(options, chat, model, caller, task)
+        # A caller with its own key has its own account's limits, and its lessons apply to nobody else.
+        circle = Circle(scope, b"" if caller.own_key is None else scope)
+        writers = [
+            Writer(chat, name, row, options, self._lessons, memory, past.get(name), circle)
+            for name, row in rows.items()
+        ]
+        return [_candidate(writer, is_large=task.is_large) for writer in writers]
+
+    async def _with_sharing(
+        self, options: Options, chat: ChatRequest, model: str, caller: Caller, task: Task
+    ) -> Options:
+        """The options for one prompt, with how much of it other requests shared lately: this places the cache marks."""
+        # Callers with their own key have their own caches. Of the key only a hash is stored.
+        scope = (model, hash(caller.own_key.reveal()) if caller.own_key else 0)
+        steps = beginnings_in_steps(chat, scope, self._models.row(model).cache_minimum)
+        found = await in_turns(steps) if task.is_large else in_one_go(steps)
+        if not found.fingerprints:
+            return options
+        seen = self._sightings.sight(found.fingerprints, self._services.dispatcher.clock())
+        return replace(options, sharing=found.sharing(seen, is_asked_again=task.form.choices_per_prompt > 1))
+
+    def _options(self, scope: Scope, caller: Caller) -> Options:
+        """The operator's options, changed by the caller's headers."""
+        options = self._generation.options
+        headers = headers_of(scope)
+        if caller.own_key is not None:
+            options = replace(options, allowed_fields=_OWNERS_FIELDS, server_tools=_OWNERS_TOOLS)
+        if BETAS in headers:
+            asked = betas_of(scope)
+            passing = asked if caller.own_key is not None else passing_betas(asked, self._generation.betas)[0]
+            refused = tuple(beta for beta in asked if beta not in passing)
+            options = replace(options, betas=passing, refused_betas=refused)
+        if headers.get(_THINKING_BLOCKS) == b"1":
+            options = replace(options, show_thinking_blocks=True)
+        wish = headers.get(_ON_UNSUPPORTED)
+        if wish is None:
+            return options
+        if wish not in (b"adjust", b"reject"):
+            raise TranslationError(
+                "The header x-gateway-on-unsupported has to be 'adjust' or 'reject'.",
+                param="x-gateway-on-unsupported",
+                code="invalid_value",
+            )
+        return replace(options, reject_unsupported=wish == b"reject")
+
+    @property
+    def keepalive_seconds(self) -> float:
+        """The longest that a stream stays silent."""
+        return self._settings.keepalive_seconds
+
+    def now(self) -> int:
+        """The creation time for answers, in Unix seconds."""
+        return int(self._now())
+
+
+class _GenerationJob:
+    """One request of a translating endpoint: its choices, each with its exchange."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        form: AnswerForm,
+        exchanges: Sequence[ChatExchange],
+        door: Generator,
+        caller: Caller,
+        *,
+        is_large: bool,
+    ) -> None:
+        self.asked = asked
+        self.progress: Sequence[Progress] = [exchange.progress for exchange in exchanges]
+        self._form = form
+        self._exchanges = exchanges
+        self._door = door
+        self._names_key = caller.sees_key
+        self._is_large = is_large
+
+    def headers(self, record: Record) -> Mapping[str, str]:
+        """How the answer was obtained, and the rate limits of the key that gave it."""
+        return answer_headers(record, names_key=self._names_key)
+
+    async def deliver(self, responder: Responder) -> None:
+        if self._is_large:
+            for exchange in self._exchanges:
+                await exchange.forms.prepare_in_turns()
+        share_cache = _fills_cache(self._exchanges)
+        if self.asked.is_stream:
+            await self._stream(responder, share_cache=share_cache)
+        else:
+            await self._complete(responder, share_cache=share_cache)
+
+    async def explained(self, failure: Failure) -> Failure:
+        """The failure with the paths and field names of the caller's own body."""
+        for exchange in self._exchanges:
+            failure = await exchange.forms.explained(failure)
+        renamed = self._form.param_names.get((failure.param or "").partition("[")[0], failure.param)
+        return replace(failure, param=renamed)
+
+    async def _stream(self, responder: Responder, *, share_cache: bool) -> None:
+        exchanges, form = self._exchanges, self._form
+
+        def is_asking() -> bool:
+            return any(exchange.progress.is_asking for exchange in exchanges)
+
+        own_id = f"{form.id_prefix}-{responder.request_id}"
+        frame = StreamFrame(self._door.now(), self.asked.include_usage, choices=len(exchanges), reports=form.reports)
+        if len(exchanges) > 1:
+            # Each upstream answer has its own id; the caller's stream needs a single one.
+            frame.id = own_id
+        progress = self.progress[0]
+        silence = Silence(frame, form.makers(frame), own_id=own_id, model=lambda: progress.model)
+        interval = self._door.keepalive_seconds
+        with StreamClient(responder, interval, silence.sign_of_life, is_asking=is_asking) as client:
+            if len(exchanges) == 1:
+                await stream_chat(exchanges[0], client, silence.makers[0])
+                return
+            per_prompt = form.choices_per_prompt
+            await stream_choices(
+                exchanges, client, silence.makers, choices_per_prompt=per_prompt, share_cache=share_cache
+            )
+
+    async def _complete(self, responder: Responder, *, share_cache: bool) -> None:
+        per_prompt = self._form.choices_per_prompt
+        answers = await fetch_choices(self._exchanges, choices_per_prompt=per_prompt, share_cache=share_cache)
+        usage = usage_of_choices([answer.usage for answer, _ in answers], per_prompt)
+        await responder.send_json(200, self._form.body(answers, usage, self._door.now()))
+
+
+def _fills_cache(exchanges: Sequence[ChatExchange]) -> bool:
+    """Translate all requests; whether the first one fills a prompt cache that the others can then read."""
+    written = [exchange.forms.prepare() for exchange in exchanges]
+    return written[0] is not None and written[0].fills_cache
+
+
+def _candidate(writer: Writer, *, is_large: bool) -> Candidate[MessagesRequest]:
+    return Candidate(
+        writer.model,
+        writer,
+        writer.learn,
+        account=writer.recollection.account,
+        write_in_turns=writer.write_in_turns if is_large else None,
+        explain=writer.explain,
+    )
+
+
+def _asked(request: ChatRequest) -> Asked:
+    options = request.stream_options
+    metadata = None if is_null(request.metadata) else bytes(request.metadata).decode()
+    return Asked(request.model, bool(request.stream), bool(options and options.include_usage), metadata)

@@ -1,0 +1,146 @@
+"""Builds the endpoints of one configuration and the layers around them; a reload builds them again."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import TypeVar
+
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp
+
+from gateway.accounts.auth import Authenticator
+from gateway.accounts.guesses import Guesses
+from gateway.config import Config
+from gateway.doors.chat import ChatCompletions
+from gateway.doors.completions import Completions
+from gateway.doors.door import DoorSettings, Shared
+from gateway.doors.generation import GenerationSettings, Generator
+from gateway.doors.messages import COUNT_TOKENS, MESSAGES, Messages
+from gateway.edge.addresses import Addresses
+from gateway.edge.cors import CrossOrigin
+from gateway.edge.interrupts import Interrupts
+from gateway.edge.outermost import Edge
+from gateway.pages.admin import AdminView, WorkerPlace
+from gateway.pages.models import Models
+from gateway.pages.pages import FrontDoor, Health, Shortcut, UnknownUrl, offered_by
+from gateway.secret import Secret
+from gateway.service.catalogue import Catalogue
+from gateway.service.lessons import Lessons
+from gateway.service.routing import Aliases
+from gateway.service.services import Services
+from gateway.service.sightings import Sightings
+from gateway.service.totals import Totals
+from gateway.upstream.hosts import HostEndpoint
+from translators.chat.request import Options
+from translators.models import ModelTable
+from translators.native.allowed import Allowed
+
+G = TypeVar("G", bound=Generator)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The objects that endpoints depend on."""
+
+    services: Services
+    aliases: Aliases
+    models: ModelTable
+    catalogue: Catalogue
+    authenticator: Authenticator
+    own_endpoint: Callable[[Secret], HostEndpoint]
+    interrupts: Interrupts
+    lessons: Lessons
+    worker: WorkerPlace
+    store: Callable[[], object]
+    sightings: Sightings
+    totals: Totals
+    guesses: Guesses
+    now: Callable[[], float]
+
+
+def assemble(config: Config, parts: Parts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]) -> ASGIApp:
+    """The routes, each with and without /v1, wrapped in the layers that every request passes."""
+    shared, allowed = _shared(config, parts), _native_allowed(config)
+    chat = _generator(ChatCompletions, config, parts, shared)
+    completions = _generator(Completions, config, parts, shared)
+    messages, count_tokens = (Messages(route, shared, allowed) for route in (MESSAGES, COUNT_TOKENS))
+    models = Models(parts.authenticator, parts.catalogue)
+    admin = partial(AdminView, config.admin.api_key, parts.worker, parts.guesses)
+    services, turns = parts.services, parts.services.memory.counts
+    front_door = FrontDoor(version("dragoman"))
+    routes: list[BaseRoute] = [
+        Route("/", front_door, methods=["GET"]),
+        Route("/health", Health(), methods=["GET"]),
+        Route("/admin/pool", admin(lambda: {"pool": services.dispatcher.snapshot()}), methods=["GET"]),
+        Route("/admin/clients", admin(lambda: {"clients": parts.totals.clients()}), methods=["GET"]),
+        Route("/admin/store", admin(lambda: {"turns": turns, "store": parts.store()}), methods=["GET"]),
+    ]
+    for prefix in ("/v1", ""):
+        routes += [
+            Route(f"{prefix}/chat/completions", chat, methods=["POST"]),
+            Route(f"{prefix}/completions", completions, methods=["POST"]),
+            Route(f"{prefix}/messages", messages, methods=["POST"]),
+            Route(f"{prefix}/messages/count_tokens", count_tokens, methods=["POST"]),
+            Route(f"{prefix}/models", models, methods=["GET"]),
+            Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
+        ]
+    offered = offered_by(routes)
+    front_door.tell(offered)
+    router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
+    hot: dict[str, ASGIApp] = {f"{prefix}/chat/completions": chat for prefix in ("/v1", "")}
+    hot |= {f"{prefix}/messages": messages for prefix in ("/v1", "")}
+    origins = config.server.cors_origins
+    is_open = not parts.authenticator.needs_key
+    edge = Edge(
+        Shortcut(hot, router),
+        guards_loopback=is_open,
+        allowed_origins=origins,
+        allowed_hosts=config.server.allowed_hosts,
+        addresses=Addresses(config.server.trusted_proxies),
+    )
+    return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge
+
+
+def _shared(config: Config, parts: Parts) -> Shared:
+    settings = DoorSettings(config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks)
+    return Shared(
+        authenticator=parts.authenticator,
+        services=parts.services,
+        own_endpoint=parts.own_endpoint,
+        aliases=parts.aliases,
+        settings=settings,
+        interrupts=parts.interrupts,
+        totals=parts.totals,
+    )
+
+
+def _generator(kind: type[G], config: Config, parts: Parts, shared: Shared) -> G:
+    """Create a translating endpoint."""
+    options = Options(
+        max_output_tokens=config.models.max_output_tokens,
+        always_show_reasoning=config.translation.show_reasoning == "always",
+        reject_unsupported=config.translation.on_unsupported == "reject",
+        caching=config.translation.prompt_caching,
+        allowed_fields=frozenset(config.translation.allow_native),
+        max_choices=config.translation.max_choices,
+        server_tools=frozenset(config.native.server_tools),
+    )
+    return kind(
+        shared,
+        models=parts.models,
+        generation=GenerationSettings(options, Allowed(betas=frozenset(config.native.betas))),
+        lessons=parts.lessons,
+        sightings=parts.sightings,
+        now=parts.now,
+    )
+
+
+def _native_allowed(config: Config) -> Allowed:
+    """What Messages clients may use with the pool's keys."""
+    return Allowed(
+        fields=frozenset(config.translation.allow_native) | frozenset(config.native.fields),
+        betas=frozenset(config.native.betas),
+        server_tools=frozenset(config.native.server_tools),
+    )

@@ -1,0 +1,20 @@
+"""What outlives a request: a cache in each process, backed by SQLite, or by Valkey for several machines."""
+
+from gateway.kept_turns.layered import Counts, LayeredStore
+from gateway.kept_turns.opening import database_file, how_to_share, is_shared, kind_of, open_store, place_in_words
+from gateway.kept_turns.switch import StoreSwitch
+from gateway.kept_turns.trial import Trial, try_store
+
+__all__ = [
+    "Counts",
+    "LayeredStore",
+    "StoreSwitch",
+    "Trial",
+    "database_file",
+    "how_to_share",
+    "is_shared",
+    "kind_of",
+    "open_store",
+    "place_in_words",
+    "try_store",
+]

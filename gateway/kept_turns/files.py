@@ -1,0 +1,164 @@
+"""The files of the database: created private, opened by one process at a time, moved aside if corrupt."""
+
+import contextlib
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
+
+from gateway.kept_turns.backing import OTHER_KEY
+from gateway.kept_turns.database import Bounds, Database
+from gateway.kept_turns.keyfile import key_file, secret_beside
+from gateway.kept_turns.ownership import check_folder, check_own, make_private, open_own
+from gateway.kept_turns.sealing import Sealer
+from gateway.secret import Secret
+
+# The suffixes of SQLite's files: the database, and its write-ahead log.
+_WITH_LOG: Final = ("", "-wal", "-shm")
+# One corrupt database is kept for inspection; the next one replaces it.
+_ASIDE: Final = ".corrupt"
+_BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+MOVED_ASIDE: Final = "The store's database was corrupt; it was moved aside, and a new one was created"
+
+_Identity: TypeAlias = tuple[int, int] | None
+
+
+class Opened(NamedTuple):
+    """A database with its sealer, and the identity of its file, which stays the same if the name is reused."""
+
+    database: Database
+    sealer: Sealer
+    identity: _Identity
+
+
+class Notice(NamedTuple):
+    """A warning for the log."""
+
+    message: str
+    file: Path
+
+
+def is_broken(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file is corrupt or not a database."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
+
+
+class DatabaseFiles:
+    """Opens the database at `file`, for several threads and processes; `secret` defaults to the one beside the file.
+
+    Raises `sqlite3.Error`, `OSError`, and `ValueError` if something is wrong with the file of the secret.
+    """
+
+    def __init__(
+        self, file: Path, bounds: Bounds, secret: Secret | None = None, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.file = file
+        self._bounds = bounds
+        self._secret = secret
+        self._wall = wall
+        self._sealer: Sealer | None = None
+        self._in_this_process = threading.Lock()
+        self._notices: list[Notice] = []
+
+    def open(self) -> Opened:
+        """A new connection for the calling thread."""
+        with self._alone():
+            _make(self.file)
+            for suffix in _WITH_LOG:
+                # SQLite opens these files by name: none of them may be another user's, or a symbolic link.
+                check_own(_beside(self.file, suffix))
+            make_private(self.file)
+            sealer = self._sealer = self._sealer or Sealer(self._secret or secret_beside(self.file))
+            try:
+                return self._opened(sealer)
+            except sqlite3.Error as error:
+                if not is_broken(error):
+                    raise
+                self._move_aside()
+                return self._opened(sealer)
+
+    def identity(self) -> _Identity:
+        """The identity of the file that has the name now; None if there is none."""
+        try:
+            status = os.lstat(self.file)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def replace(self, broken: _Identity) -> None:
+        """Move a corrupt database aside, unless another process has done so already."""
+        with self._alone():
+            if self.identity() == broken:
+                self._move_aside()
+
+    def take_notices(self) -> list[Notice]:
+        """The warnings since the last call."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def _opened(self, sealer: Sealer) -> Opened:
+        database = Database(self.file, self._bounds)
+        try:
+            self._introduce(database, sealer)
+        except BaseException:
+            database.close()
+            raise
+        return Opened(database, sealer, self.identity())
+
+    def _introduce(self, database: Database, sealer: Sealer) -> None:
+        """Record the secret in the database; notice if another one was used before."""
+        probes = database.probes()
+        if sealer.has_sealed(probes.get(sealer.name, b"")):
+            return
+        if probes:
+            self._notices.append(Notice(OTHER_KEY, key_file(self.file) if self._secret is None else self.file))
+        database.add_probe(sealer.name, sealer.probe(self._wall()))
+
+    def _move_aside(self) -> None:
+        # SQLite notices that an open database was moved, and does not touch the new one's log.
+        aside = f"{self.file}{_ASIDE}"
+        for suffix in _WITH_LOG:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self.file}{suffix}", f"{aside}{suffix}")
+        _make(self.file)
+        self._notices.append(Notice(MOVED_ASIDE, Path(aside)))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Exclude other threads and processes from opening or replacing the files."""
+        with self._in_this_process:
+            _make_folder(self.file.parent)
+            check_folder(self.file.parent)
+            descriptor = open_own(_beside(self.file, ".lock"), os.O_RDWR | os.O_CREAT)
+            try:
+                if sys.platform != "win32":
+                    # On Windows there is only one process.
+                    import fcntl
+
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(descriptor)
+
+
+def _beside(file: Path, suffix: str) -> Path:
+    return file.with_name(f"{file.name}{suffix}")
+
+
+def _make(file: Path) -> None:
+    """Create the file with mode 600 if it does not exist; SQLite gives its log the same mode."""
+    # An existing file is not opened here: closing it would release the locks that this process holds on it (POSIX).
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        # Not with `parents`, which ignores the mode for all but the last folder.
+        _make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)

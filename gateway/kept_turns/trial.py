@@ -1,0 +1,75 @@
+"""Test whether the store of a configuration can be used, without creating or changing anything."""
+
+import os
+from collections.abc import Mapping
+from os import environ as _environ
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.config import StoreConfig
+from gateway.kept_turns.backing import TroubleError
+from gateway.kept_turns.opening import database_file, kind_of
+from gateway.kept_turns.ownership import check_folder, check_own
+
+
+class Trial(NamedTuple):
+    is_well: bool
+    words: str
+
+
+async def try_store(config: StoreConfig, environ: Mapping[str, str] = _environ) -> Trial:
+    """Test the backing, if the configuration has one."""
+    kind = kind_of(config)
+    try:
+        if kind == "sqlite":
+            return Trial(True, _found_in_sqlite(database_file(config, environ)))
+        if kind == "valkey":
+            return Trial(True, await _found_in_valkey(config))
+    except (OSError, ValueError, TroubleError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return Trial(False, reason)
+    return Trial(True, "nothing to open")
+
+
+def _found_in_sqlite(file: Path) -> str:
+    # Imported only if needed, as in `opening`.
+    import sqlite3
+
+    from gateway.kept_turns.database import kept_turns
+
+    folder = _nearest_folder(file.parent)
+    if folder == file.parent:
+        check_folder(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"{folder} cannot be written by this user")
+    check_own(file)
+    if not file.exists():
+        return "there is no database yet, the gateway creates it at its first start"
+    if not os.access(file, os.R_OK | os.W_OK):
+        raise ValueError(f"{file} cannot be written by this user")
+    try:
+        return f"the database can be opened, {kept_turns(file)} turns are kept"
+    except sqlite3.Error as error:
+        raise TroubleError(f"{file}: {error}") from error
+
+
+def _nearest_folder(folder: Path) -> Path:
+    """The folder, or the nearest existing one above it."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder")
+    return folder
+
+
+async def _found_in_valkey(config: StoreConfig) -> str:
+    from gateway.kept_turns.valkey import ValkeyBacking
+
+    assert config.url is not None
+    assert config.encryption_key is not None
+    backing = ValkeyBacking(config.url, config.encryption_key, config.keep_seconds)
+    try:
+        await backing.reach()
+    finally:
+        await backing.close()
+    return "the server answers"

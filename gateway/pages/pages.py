@@ -1,0 +1,91 @@
+"""The index page, the health check, and the 404 for unknown URLs."""
+
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Final
+
+import orjson
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.edge.notes import notes_of
+from gateway.edge.responder import responder_of
+from translators.errors import ErrorKind, FailedError, Failure
+
+_VERSIONED: Final = "/v1/"
+
+
+def offered_by(routes: Sequence[BaseRoute]) -> tuple[str, ...]:
+    """The endpoints, as `POST /v1/messages`; one that exists with and without /v1 is listed once, with it."""
+    found = [route for route in routes if isinstance(route, Route)]
+    paths = {route.path for route in found}
+    return tuple(
+        f"{method} {route.path.replace(':path', '')}"
+        for route in found
+        if _VERSIONED + route.path.lstrip("/") not in paths and route.path != "/"
+        for method in sorted(route.methods or ())
+        if method != "HEAD"
+    )
+
+
+class Shortcut:
+    """Dispatches the busiest paths by a dictionary look-up, and all others to the router."""
+
+    def __init__(self, hot: Mapping[str, ASGIApp], router: ASGIApp) -> None:
+        self._hot = hot
+        self._app = router
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        endpoint = self._hot.get(scope.get("path", ""))
+        if endpoint is None or scope.get("method") != "POST":
+            endpoint = self._app
+        return endpoint(scope, receive, send)
+
+
+class FrontDoor:
+    """`GET /` and `HEAD /`: what this service is, and what it offers."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+        self._page = b""
+
+    def tell(self, offered: Sequence[str]) -> None:
+        """Set the list of endpoints, which is known only after all routes are."""
+        self._page = orjson.dumps(
+            {
+                "name": "dragoman",
+                "version": self._version,
+                "what": "An OpenAI-compatible gateway in front of Anthropic's Messages API.",
+                "use": "Set your OpenAI SDK's base_url to this address followed by /v1.",
+                "endpoints": offered,
+            },
+            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await responder_of(scope).send_json(200, self._page)
+
+
+class Health:
+    """`GET /health`: whether this process serves. Upstream is not checked: its failures are no reason for a restart."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Monitors ask every few seconds.
+        notes_of(scope).level = logging.DEBUG
+        await responder_of(scope).send_value({"status": "ok"})
+
+
+class UnknownUrl:
+    """404 for unknown URLs. Not 501: the SDKs would retry that."""
+
+    def __init__(self, offered: Sequence[str]) -> None:
+        self._offered = ", ".join(offered)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        hint = " Is /v1 in your base_url twice?" if path.startswith("/v1/v1/") else ""
+        message = (
+            f"Unknown request URL: {method} {path}.{hint} This gateway translates chat completions to Claude; "
+            f"it offers {self._offered}."
+        )
+        raise FailedError(Failure(ErrorKind.UNKNOWN_URL, message))

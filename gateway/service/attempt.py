@@ -1,0 +1,161 @@
+"""One attempt at answering a request: a call with one key, and its outcome."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Final, Generic, TypeVar
+
+from gateway.keypool import Account, Lease, Outcome
+from gateway.service.forms import Forms
+from gateway.service.makers import Maker
+from gateway.service.memory import TurnMemory
+from gateway.service.ports import Call, Outgoing, UpstreamAnswer
+from gateway.service.record import AttemptRecord, Progress
+from gateway.service.refusals import is_stream, refusal_of
+from gateway.service.services import Services
+from translators.errors import FailedError, Failure
+from translators.usage import Usage
+
+R = TypeVar("R", bound=Outgoing)
+
+# Every context window and every output limit is at least this large: below these values no look-up is needed.
+_SURE_PROMPT_TOKENS: Final = 100_000
+_SURE_OUTPUT_TOKENS: Final = 4_096
+
+
+class Attempt(Generic[R]):
+    """A block whose failure ends the attempt: `failed` decides what follows, and raises if nothing does."""
+
+    __slots__ = ("_failed", "_forms", "_lease", "_opening", "_services", "endpoint", "progress", "record")
+
+    def __init__(
+        self,
+        services: Services,
+        forms: Forms[R],
+        progress: Progress,
+        lease: Lease,
+        failed: Callable[[Lease, Failure], Awaitable[None]],
+    ) -> None:
+        self._services = services
+        self._forms = forms
+        self._lease = lease
+        self._failed = failed
+        self._opening: AbstractAsyncContextManager[UpstreamAnswer] | None = None
+        self.progress = progress
+        self.endpoint = services.endpoints[lease.key.name]
+        self.record = AttemptRecord(lease.key.name, progress.model)
+        progress.attempts.append(self.record)
+
+    async def __aenter__(self) -> "Attempt[R]":
+        self.progress.is_asking = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        failure = error.failure if isinstance(error, FailedError) else None
+        is_done = error is None
+        try:
+            if self._opening is not None:
+                await self._opening.__aexit__(kind, error, trace)
+        except FailedError as redacted:
+            # Do not store the error: its traceback refers to this frame, and a cycle would outlive the request.
+            failure, is_done = redacted.failure, False
+        except BaseException:
+            is_done = False
+            raise
+        finally:
+            self.progress.is_asking = False
+            # A plain call, in any case: if closing the answer is cancelled, an await here would be cancelled too.
+            self._services.dispatcher.release(self._lease, self._outcome(failure, is_done=is_done))
+        if failure is not None:
+            await self._failed(self._lease, failure)
+        elif is_done:
+            self.progress.is_answered = True
+        return failure is not None
+
+    async def open(self) -> UpstreamAnswer:
+        """Send the request; returns the answer once it is an acceptable one. Read its body inside this block."""
+        services, forms, lease, endpoint = self._services, self._forms, self._lease, self.endpoint
+        if forms.is_large:
+            await forms.write_in_turns(lease, endpoint)
+        request = forms.write_for(lease, endpoint)
+        streams = request.streams
+        # A local variable would keep the request in memory until the end of the stream.
+        opening = services.upstream.open(endpoint, _call(request))
+        del request
+        answer = await opening.__aenter__()
+        self._opening = opening
+        services.dispatcher.answered(lease, answer.headers, answer.status)
+        return await self._accepted(answer, streams=streams)
+
+    @asynccontextmanager
+    async def again(self, request: R) -> AsyncIterator[UpstreamAnswer]:
+        """Make another call with the same key, for a turn that takes several."""
+        services = self._services
+        spent_seconds = services.dispatcher.clock() - self._lease.acquired_at
+        async with services.upstream.open(self.endpoint, _call(request, spent_seconds)) as answer:
+            yield await self._accepted(answer, streams=request.streams)
+
+    @property
+    def request(self) -> R:
+        """What was sent. Keeping a reference keeps it in memory for as long as the stream runs."""
+        return self._forms.sent
+
+    @property
+    def memory(self) -> TurnMemory:
+        """The kept turns of conversations."""
+        return self._services.memory
+
+    @property
+    def account(self) -> Account:
+        """The account of the key, as far as it is known by now."""
+        return self._services.pool.account_of(self._lease)
+
+    @property
+    def maker(self) -> Maker:
+        """The account with its workspace."""
+        return Maker(*self.account, self._services.pool.workspace_of(self._lease))
+
+    @property
+    def has_other_accounts(self) -> bool:
+        """Whether the keys belong to more than one organization, as far as is known."""
+        return sum(1 for _ in self._services.pool.organizations) > 1
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether the caller has seen content."""
+        return self.progress.is_committed
+
+    def commit(self) -> None:
+        """The caller sees content from now on: no other key can take over, and nothing is sent again."""
+        progress = self.progress
+        if not progress.is_committed:
+            progress.is_committed = True
+            progress.first_token_seconds = self._services.dispatcher.clock() - progress.began_at
+            self._forms.let_go()
+
+    async def _accepted(self, answer: UpstreamAnswer, *, streams: bool) -> UpstreamAnswer:
+        """The answer, if it is an acceptable one; its head is recorded in any case."""
+        headers = answer.headers
+        self.record.upstream_request_id = headers.get("request-id")
+        self.progress.upstream_headers = headers
+        if answer.status != 200 or (streams and not is_stream(answer)):
+            raise FailedError(await refusal_of(answer, self.endpoint, self.record.model))
+        return answer
+
+    def _outcome(self, failure: Failure | None, *, is_done: bool) -> Outcome:
+        """The outcome of the attempt; if the caller abandoned it, only its usage counts."""
+        usage = self._chargeable(self.record.usage)
+        return Outcome.of(failure, usage) if failure is not None else Outcome(is_success=is_done, usage=usage)
+
+    def _chargeable(self, usage: Usage) -> Usage:
+        """The usage that an answer can plausibly have: prompts fit the context window, outputs the model's limit."""
+        if usage.output_tokens <= _SURE_OUTPUT_TOKENS and usage.prompt_tokens <= _SURE_PROMPT_TOKENS:
+            return usage
+        row = self._services.models.row(self.record.model)
+        return usage.within(row.context, row.max_output)
+
+
+def _call(request: Outgoing, spent_seconds: float = 0.0) -> Call:
+    return Call(request.version, request.body, request.streams, request.betas, spent_seconds=spent_seconds)

@@ -1,0 +1,135 @@
+"""The forms in which a request can be sent: one for each candidate model and kind of host."""
+
+from collections.abc import Sequence
+from typing import Final, Generic, TypeVar
+
+from gateway.keypool import Lease
+from gateway.service.ports import Endpoint, Outgoing
+from gateway.service.record import Progress
+from gateway.service.services import Candidate, Services
+from translators.errors import ErrorKind, Failure
+from translators.hosts import HostProfile
+
+R = TypeVar("R", bound=Outgoing)
+
+# The maximum number of corrections by lessons for one request.
+MAX_LESSONS: Final = 3
+
+
+class Forms(Generic[R]):
+    """The request's forms; candidates after the first are for when those before are overloaded."""
+
+    __slots__ = ("_candidates", "_lessons", "_place", "_prepared_for", "_progress", "_sent", "_services")
+
+    def __init__(self, services: Services, candidates: Sequence[Candidate[R]], progress: Progress) -> None:
+        self._services = services
+        self._progress = progress
+        # None after release: a request may have many megabytes, and its stream may run for minutes.
+        self._candidates: Sequence[Candidate[R]] | None = candidates
+        self._place = 0
+        self._lessons = 0
+        # The latest form: what the current attempt has sent, or before that what it would send.
+        self._sent: R | None = None
+        # The kind of host for which that form was prepared, as long as no lesson can have changed it.
+        self._prepared_for: HostProfile | None = None
+
+    @property
+    def candidate(self) -> Candidate[R]:
+        """The current model."""
+        assert self._candidates is not None, "nothing is sent again after the commit point"
+        return self._candidates[self._place]
+
+    @property
+    def sent(self) -> R:
+        """What the current attempt has sent."""
+        assert self._sent is not None, "nothing is sent again after the commit point"
+        return self._sent
+
+    @property
+    def written(self) -> R | None:
+        """The latest form, if there is one."""
+        return self._sent
+
+    @property
+    def has_fallback(self) -> bool:
+        """Whether another model may answer."""
+        return self._candidates is not None and self._place + 1 < len(self._candidates)
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the current model differs from the requested one."""
+        return self._place > 0
+
+    def fall_back(self) -> str:
+        """Switch to the next model; returns its name."""
+        self._place += 1
+        self._sent = self._prepared_for = None
+        return self.candidate.model
+
+    def let_go(self) -> None:
+        """Release the request: nothing will be sent again."""
+        self._candidates = self._sent = self._prepared_for = None
+
+    def expect_changes(self) -> None:
+        """Time will pass before the request is sent, so check the prepared form again."""
+        self._prepared_for = None
+
+    def prepare(self) -> R | None:
+        """Write the request for the first host, so that translation errors surface before anything else is done."""
+        endpoint = next(iter(self._services.endpoints.values()), None)
+        if endpoint is not None:
+            # Almost always this will be the account that signed the history.
+            self._sent = self._written(endpoint, is_home=True)
+            self._prepared_for = endpoint.profile
+        return self._sent
+
+    async def prepare_in_turns(self) -> None:
+        """Do the same for a large request, in turns."""
+        endpoint = next(iter(self._services.endpoints.values()), None)
+        if endpoint is not None and (write_in_turns := self.candidate.write_in_turns) is not None:
+            await write_in_turns(endpoint.profile, True)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether `write_in_turns` has to be called before `write_for`."""
+        return self.candidate.write_in_turns is not None
+
+    async def write_in_turns(self, lease: Lease, endpoint: Endpoint) -> None:
+        """Write the request for a lease's key, in turns."""
+        if (write_in_turns := self.candidate.write_in_turns) is not None:
+            await write_in_turns(endpoint.profile, self._is_home(lease))
+
+    def write_for(self, lease: Lease, endpoint: Endpoint) -> R:
+        """The form for a lease's key."""
+        is_home = self._is_home(lease)
+        if self._sent is None or self._prepared_for is not endpoint.profile or not is_home:
+            self._sent = self._written(endpoint, is_home=is_home)
+        return self._sent
+
+    def _written(self, endpoint: Endpoint, *, is_home: bool) -> R:
+        request = self.candidate.write(endpoint.profile, is_home)
+        self._progress.adjusted = request.adjusted
+        return request
+
+    def _is_home(self, lease: Lease) -> bool:
+        """Whether the lease's key belongs to the account that signed parts of the request."""
+        account = self.candidate.account
+        return account is None or self._services.pool.is_of(lease, account)
+
+    async def has_learned(self, lease: Lease, failure: Failure) -> bool:
+        """Whether a 400 was about something that the gateway had chosen, and another form is worth trying."""
+        if failure.kind is not ErrorKind.INVALID_REQUEST or self._lessons >= MAX_LESSONS or self._candidates is None:
+            return False
+        self._lessons += 1
+        endpoint, candidate = self._services.endpoints[lease.key.name], self.candidate
+        if self._sent is not None:
+            candidate.learn(endpoint.profile, failure.message, self._sent)
+        # Another request may have learned the same a moment before: compare with what would be sent now.
+        await self.write_in_turns(lease, endpoint)
+        return candidate.write(endpoint.profile, self._is_home(lease)) is not self._sent
+
+    async def explained(self, failure: Failure) -> Failure:
+        """The failure in the caller's terms; unchanged after the commit point."""
+        if self._sent is None or (explain := self.candidate.explain) is None:
+            return failure
+        return await explain(failure, self._sent)

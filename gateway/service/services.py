@@ -1,0 +1,77 @@
+"""The shared services of exchanges, and the candidate models for a request."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Generic, TypeVar
+
+from msgspec import Struct
+
+from gateway.keypool import Account, KeyPool, RetryBudget
+from gateway.service.dispatch import Dispatcher
+from gateway.service.makers import Makers
+from gateway.service.memory import TurnMemory
+from gateway.service.own_keys import OwnLimits
+from gateway.service.ports import Endpoint, Outgoing, Upstream
+from gateway.service.retry import RetryPolicy
+from translators.errors import Failure
+from translators.hosts import HostProfile
+from translators.models import ModelTable, model_table
+
+R = TypeVar("R", bound=Outgoing)
+
+# A new empty frozenset would take 216 bytes each time.
+NO_KEYS: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The shared services of all exchanges; `sleep` and `jitter` are for retries.
+
+    `on_refused` is called with the name of a key that upstream rejects. If the key's secret is read again, it returns a
+    future that says whether the secret has changed. `models` is the table of models, `own_limits` the state of keys
+    that callers bring.
+    """
+
+    dispatcher: Dispatcher
+    endpoints: Mapping[str, Endpoint]
+    upstream: Upstream
+    policy: RetryPolicy
+    budget: RetryBudget
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+    on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
+    memory: TurnMemory = field(default_factory=TurnMemory)
+    makers: Makers = field(default_factory=Makers)
+    models: ModelTable = field(default_factory=model_table)
+    own_limits: OwnLimits = field(default_factory=OwnLimits)
+
+    @property
+    def pool(self) -> KeyPool:
+        return self.dispatcher.pool
+
+    def for_caller(self, endpoint: Endpoint, digest: bytes) -> "Services":
+        """The services for a caller with its own key, identified by its digest: a pool of that key, without a queue."""
+        dispatcher = self.own_limits.dispatcher(endpoint.name, digest, self.dispatcher.clock)
+        return replace(self, dispatcher=dispatcher, endpoints={endpoint.name: endpoint}, on_refused=lambda key: None)
+
+
+class Candidate(Struct, Generic[R], frozen=True):
+    """A model that may answer; `write` returns the request's Messages form for a kind of host.
+
+    Parts of the request may be signed by an `account`; `write` is told whether the key belongs to it. `learn` is called
+    with a 400 and what was sent; if `write` then returns another form, that is tried. `limits` is the pool's name for
+    the model if its limits differ from those of its messages. `write_in_turns`, set for a large request, prepares what
+    `write` will return. Keys that are `barred` do not reach what the request refers to. `explain` converts a failure
+    into the caller's terms.
+    """
+
+    model: str
+    write: Callable[[HostProfile, bool], R]
+    learn: Callable[[HostProfile, str, R], None] = lambda host, message, sent: None
+    limits: str | None = None
+    account: Account | None = None
+    write_in_turns: Callable[[HostProfile, bool], Awaitable[None]] | None = None
+    barred: frozenset[str] = NO_KEYS
+    explain: Callable[[Failure, R], Awaitable[Failure]] | None = None
