@@ -37,16 +37,21 @@ class Usage(Struct):
     def update(self, counts: UsageCounts) -> None:
         """Take over the counts that are present: within one message they are cumulative: each overwrites the last."""
         before = self._earlier or _NOTHING
-        if counts.input_tokens is not None:
-            self.input_tokens = before.input_tokens + _possible(counts.input_tokens)
-        if counts.cache_creation_input_tokens is not None:
-            self.cache_write_tokens = before.cache_write_tokens + _possible(counts.cache_creation_input_tokens)
-        if counts.cache_read_input_tokens is not None:
-            self.cache_read_tokens = before.cache_read_tokens + _possible(counts.cache_read_input_tokens)
-        if counts.output_tokens is not None:
-            self.output_tokens = before.output_tokens + _possible(counts.output_tokens)
-        if counts.output_tokens_details is not None and counts.output_tokens_details.thinking_tokens is not None:
-            self.thinking_tokens = before.thinking_tokens + _possible(counts.output_tokens_details.thinking_tokens)
+        if (count := counts.input_tokens) is not None:
+            self.input_tokens = before.input_tokens + (count if 0 <= count <= _MOST_TOKENS else _bounded(count))
+        if (count := counts.cache_creation_input_tokens) is not None:
+            self.cache_write_tokens = before.cache_write_tokens + (
+                count if 0 <= count <= _MOST_TOKENS else _bounded(count)
+            )
+        if (count := counts.cache_read_input_tokens) is not None:
+            self.cache_read_tokens = before.cache_read_tokens + (
+                count if 0 <= count <= _MOST_TOKENS else _bounded(count)
+            )
+        if (count := counts.output_tokens) is not None:
+            self.output_tokens = before.output_tokens + (count if 0 <= count <= _MOST_TOKENS else _bounded(count))
+        details = counts.output_tokens_details
+        if details is not None and details.thinking_tokens is not None:
+            self.thinking_tokens = before.thinking_tokens + _bounded(details.thinking_tokens)
         if counts.service_tier is not None:
             self.service_tier = _SERVICE_TIERS.get(counts.service_tier)
 
@@ -80,17 +85,18 @@ class Usage(Struct):
 
     def as_json(self) -> bytes:
         """The `usage` object of a completion."""
+        prompt_tokens = self.prompt_tokens
         return _OPENAI_USAGE % (
-            self.prompt_tokens,
+            prompt_tokens,
             self.output_tokens,
-            self.prompt_tokens + self.output_tokens,
+            prompt_tokens + self.output_tokens,
             self.cache_read_tokens,
             self.cache_write_tokens,
             self.thinking_tokens,
         )
 
 
-def _possible(count: int) -> int:
+def _bounded(count: int) -> int:
     """A reported count, bounded: sums are computed from it, and JSON readers have to accept them."""
     if 0 <= count <= _MOST_TOKENS:
         return count

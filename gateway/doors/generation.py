@@ -139,7 +139,7 @@ class Generator(Door):
         memory = self._services.memory
         past = await memory.recollect(chat, scope, rows, in_turns if task.is_large else None)
         if options.caching == "auto":
-            options = await self._with_sharing(options, chat, model, caller, task)
+            options = await self._with_sharing(options, chat, rows[model].cache_minimum, (model, caller), task)
         # A caller with its own key has its own account's limits, and its lessons apply to nobody else.
         circle = Circle(scope, b"" if caller.own_key is None else scope)
         writers = [
@@ -149,12 +149,13 @@ class Generator(Door):
         return [_candidate(writer, is_large=task.is_large) for writer in writers]
 
     async def _with_sharing(
-        self, options: Options, chat: ChatRequest, model: str, caller: Caller, task: Task
+        self, options: Options, chat: ChatRequest, minimum_tokens: int, whose: tuple[str, Caller], task: Task
     ) -> Options:
         """The options for one prompt, with how much of it other requests shared lately: this places the cache marks."""
+        model, caller = whose
         # Callers with their own key have their own caches. Of the key only a hash is stored.
         scope = (model, hash(caller.own_key.reveal()) if caller.own_key else 0)
-        steps = beginnings_in_steps(chat, scope, self._models.row(model).cache_minimum)
+        steps = beginnings_in_steps(chat, scope, minimum_tokens)
         found = await in_turns(steps) if task.is_large else in_one_go(steps)
         if not found.fingerprints:
             return options

@@ -19,56 +19,55 @@ MAX_LESSONS: Final = 3
 class Forms(Generic[R]):
     """The request's forms; candidates after the first are for when those before are overloaded."""
 
-    __slots__ = ("_candidates", "_lessons", "_place", "_prepared_for", "_progress", "_sent", "_services")
+    __slots__ = (
+        "_lessons",
+        "_others",
+        "_prepared_for",
+        "_progress",
+        "_services",
+        "candidate",
+        "is_fallback",
+        "written",
+    )
 
     def __init__(self, services: Services, candidates: Sequence[Candidate[R]], progress: Progress) -> None:
         self._services = services
         self._progress = progress
-        # None after release: a request may have many megabytes, and its stream may run for minutes.
-        self._candidates: Sequence[Candidate[R]] | None = candidates
-        self._place = 0
+        # The current model. Deleted at the commit point: a request may have many megabytes, and its stream may run for
+        # minutes.
+        self.candidate = candidates[0]
+        # The models that may stand in, and whether one of them does.
+        self._others = candidates[1:]
+        self.is_fallback = False
         self._lessons = 0
         # The latest form: what the current attempt has sent, or before that what it would send.
-        self._sent: R | None = None
+        self.written: R | None = None
         # The kind of host for which that form was prepared, as long as no lesson can have changed it.
         self._prepared_for: HostProfile | None = None
 
     @property
-    def candidate(self) -> Candidate[R]:
-        """The current model."""
-        assert self._candidates is not None, "nothing is sent again after the commit point"
-        return self._candidates[self._place]
-
-    @property
     def sent(self) -> R:
         """What the current attempt has sent."""
-        assert self._sent is not None, "nothing is sent again after the commit point"
-        return self._sent
-
-    @property
-    def written(self) -> R | None:
-        """The latest form, if there is one."""
-        return self._sent
+        assert self.written is not None, "nothing is sent again after the commit point"
+        return self.written
 
     @property
     def has_fallback(self) -> bool:
         """Whether another model may answer."""
-        return self._candidates is not None and self._place + 1 < len(self._candidates)
-
-    @property
-    def is_fallback(self) -> bool:
-        """Whether the current model differs from the requested one."""
-        return self._place > 0
+        return bool(self._others)
 
     def fall_back(self) -> str:
         """Switch to the next model; returns its name."""
-        self._place += 1
-        self._sent = self._prepared_for = None
+        self.candidate, *self._others = self._others
+        self.is_fallback = True
+        self.written = self._prepared_for = None
         return self.candidate.model
 
     def let_go(self) -> None:
         """Release the request: nothing will be sent again."""
-        self._candidates = self._sent = self._prepared_for = None
+        del self.candidate
+        self._others = ()
+        self.written = self._prepared_for = None
 
     def expect_changes(self) -> None:
         """Time will pass before the request is sent, so check the prepared form again."""
@@ -79,9 +78,9 @@ class Forms(Generic[R]):
         endpoint = next(iter(self._services.endpoints.values()), None)
         if endpoint is not None:
             # Almost always this will be the account that signed the history.
-            self._sent = self._written(endpoint, is_home=True)
+            self.written = self._written(endpoint, is_home=True)
             self._prepared_for = endpoint.profile
-        return self._sent
+        return self.written
 
     async def prepare_in_turns(self) -> None:
         """Do the same for a large request, in turns."""
@@ -102,9 +101,9 @@ class Forms(Generic[R]):
     def write_for(self, lease: Lease, endpoint: Endpoint) -> R:
         """The form for a lease's key."""
         is_home = self._is_home(lease)
-        if self._sent is None or self._prepared_for is not endpoint.profile or not is_home:
-            self._sent = self._written(endpoint, is_home=is_home)
-        return self._sent
+        if self.written is None or self._prepared_for is not endpoint.profile or not is_home:
+            self.written = self._written(endpoint, is_home=is_home)
+        return self.written
 
     def _written(self, endpoint: Endpoint, *, is_home: bool) -> R:
         request = self.candidate.write(endpoint.profile, is_home)
@@ -118,18 +117,18 @@ class Forms(Generic[R]):
 
     async def has_learned(self, lease: Lease, failure: Failure) -> bool:
         """Whether a 400 was about something that the gateway had chosen, and another form is worth trying."""
-        if failure.kind is not ErrorKind.INVALID_REQUEST or self._lessons >= MAX_LESSONS or self._candidates is None:
+        if failure.kind is not ErrorKind.INVALID_REQUEST or self._lessons >= MAX_LESSONS or self._progress.is_committed:
             return False
         self._lessons += 1
         endpoint, candidate = self._services.endpoints[lease.key.name], self.candidate
-        if self._sent is not None:
-            candidate.learn(endpoint.profile, failure.message, self._sent)
+        if self.written is not None:
+            candidate.learn(endpoint.profile, failure.message, self.written)
         # Another request may have learned the same a moment before: compare with what would be sent now.
         await self.write_in_turns(lease, endpoint)
-        return candidate.write(endpoint.profile, self._is_home(lease)) is not self._sent
+        return candidate.write(endpoint.profile, self._is_home(lease)) is not self.written
 
     async def explained(self, failure: Failure) -> Failure:
         """The failure in the caller's terms; unchanged after the commit point."""
-        if self._sent is None or (explain := self.candidate.explain) is None:
+        if self.written is None or (explain := self.candidate.explain) is None:
             return failure
-        return await explain(failure, self._sent)
+        return await explain(failure, self.written)
