@@ -209,7 +209,7 @@ class Gateway:
         return None if source is None else self._rotation.ask(key, source)
 
     def _use_secret(self, name: str, source: Source, secret: Secret) -> bool:
-        """Use a secret that was read again, if it has changed and its source is still the key's; whether it is used."""
+        """Use a secret that was read again, if it is new and from the key's current source; returns whether it is."""
         if self._key_sources.get(name) != source:
             return False
         if any(key.name == name and key.api_key == secret for key in self.config.keys):
@@ -221,7 +221,7 @@ class Gateway:
         log_event(logging.INFO, "A rejected key has a new secret", key=name)
         return True
 
-    # The list of models
+    # Background tasks, and the list of models
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:

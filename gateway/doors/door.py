@@ -1,4 +1,4 @@
-"""The base of all endpoints that generate text: how each request begins and ends."""
+"""What is common to all doors (the endpoints that generate text): how each request begins and ends."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,6 +101,7 @@ class Door:
         raise NotImplementedError
 
     def _services_for(self, caller: Caller) -> Services:
+        """The pool's services, or those for the caller's own key."""
         if caller.own_key is None:
             return self._services
         return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)

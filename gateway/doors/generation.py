@@ -73,10 +73,11 @@ class Task(Struct, frozen=True):
 
 
 class AnswerForm(Struct, frozen=True):
-    """The form of an answer; it lives longer than the request.
+    """How an endpoint writes its answers; kept until the answer ends, while the request is released earlier.
 
-    `makers` creates the streams for a frame, `body` the whole answer from the answers, their usage and the time; the
-    choices of one prompt are adjacent. `param_names` maps field names of chat completions to those of the endpoint.
+    `makers` returns one function per choice, which creates its stream; `body` writes the whole answer, given the
+    choices, their usage and the time. The choices of one prompt are adjacent. `reports` adds the `x-gateway-report`
+    object. `param_names` maps field names of chat completions to those of the endpoint.
     """
 
     makers: Callable[[StreamFrame], Sequence[StreamMaker]]
@@ -269,7 +270,7 @@ class _GenerationJob:
 
 
 def _fills_cache(exchanges: Sequence[ChatExchange]) -> bool:
-    """Translate all requests; whether the first one fills a prompt cache that the others can then read."""
+    """Translate all requests, which finds mistakes in them; returns whether the first fills a cache for the others."""
     written = [exchange.forms.prepare() for exchange in exchanges]
     return written[0] is not None and written[0].fills_cache
 

@@ -45,7 +45,7 @@ from translators.prefixes import session_prefix
 PASSING_HEADERS: Final = (b"anthropic-user-profile-id",)
 _VERSION: Final = re.compile(r"20\d\d-\d\d-\d\d")
 _SESSIONS: Final = frozenset(SESSION_HEADERS)
-# Failures that affect only the keys which can reach the thread.
+# Failures after which another key, which does not reach the thread, might still serve.
 _OUT_OF_REACH: Final = frozenset({Blame.KEY, Blame.KEY_LIMIT, Blame.WORKSPACE, Blame.ORGANIZATION, Blame.HOST})
 
 
@@ -64,9 +64,9 @@ COUNT_TOKENS: Final = NativeRoute("/v1/messages/count_tokens", False, lambda mod
 
 
 class Pin(NamedTuple):
-    """The keys that a request must not use because they do not reach the thread that it continues.
+    """The keys that a request must not use: they do not reach the thread (stored by upstream) that it continues.
 
-    `has_way_out` says that another key or model could answer the whole conversation.
+    `has_way_out` says that another key or model could answer if the client sent the whole conversation.
     """
 
     barred: frozenset[str] = frozenset()

@@ -58,7 +58,7 @@ class Writer:
         # Hashes of schemas that upstream rejects when they are combined as in this request.
         self._refused: frozenset[str] = frozenset()
         self.recollection = recollection or Recollection()
-        # Usually one entry, a handful at most; a row takes longer to hash than to compare with itself.
+        # A list, not a dictionary: it has one entry or a few, and hashing a row takes longer than comparing it.
         self._known: list[tuple[Target, Past, MessagesRequest]] = []
 
     def __call__(self, host: HostProfile, is_home: bool) -> MessagesRequest:

@@ -1,4 +1,4 @@
-"""The outermost layer: a request id, the guard of an open port, the form of every error, one log line a request."""
+"""The outermost layer: assigns the request id, guards an open port, formats every error, logs one line per request."""
 
 import asyncio
 import logging
@@ -21,27 +21,27 @@ from gateway.http.request import served_request
 from gateway.telemetry.logs import log_event, log_fields
 from translators.errors import ErrorKind, FailedError, Failure
 
-# What nginx logs for a client that has hung up; nobody receives it.
+# What nginx logs for a client that has disconnected; this status is never sent.
 CLIENT_GONE_STATUS: Final = 499
-# How long the answer to one wrong key too many is held back, and how many are at once.
+# The answer to a caller with too many wrong keys is delayed by this time, for at most this many requests at once.
 HOLD_SECONDS: Final = 1.0
 MOST_HELD: Final = 256
-# The longest of ours has forty.
+# Longer paths are cut in the log.
 _LONGEST_PATH: Final = 200
-# Of what callers call their requests themselves.
+# The same for the `x-request-id` that a caller sends.
 _LONGEST_ID: Final = 128
-# From here on it is not the caller who has to change something.
+# From this status on the caller is not at fault, and the log line is a warning.
 _FAILED_STATUS: Final = 500
-# What the status alone does not say (RFC 9110, 15.5.16).
+# Headers that an error needs besides its status (RFC 9110, 15.5.16).
 _HEADERS: Final = {ErrorKind.UNSUPPORTED_ENCODING: {"accept-encoding": ACCEPTED_ENCODINGS}}
 _LONGEST_ORIGIN: Final = 300
-# Names and ports that `Host` has named are known; there are as many as callers make up.
+# Accepted values of `Host` are cached. Callers can send any port, so the number of values is limited.
 _MOST_HOSTS: Final = 256
 _pause: Final = asyncio.sleep
 
 
 class Edge:
-    """Pure ASGI around all endpoints; adds nothing to the events of a stream."""
+    """A plain ASGI layer around all endpoints; the events of a stream do not pass through it."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class Edge:
         self._guards_loopback = guards_loopback
         self._allowed_origins = allowed_origins
         self._allowed_hosts = frozenset(allowed_hosts)
-        # What `Host` has said that is answered, as it was written.
+        # Values of `Host` that were accepted, as they were received.
         self._answered: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; nothing that happens inside leaves without an answer."""
+        """Serve one request; every failure inside is reported to the caller."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -77,7 +77,8 @@ class Edge:
             responder.status = CLIENT_GONE_STATUS
         finally:
             _log(scope, responder, notes, time.perf_counter() - began_at)
-            # It knows the request, which knows the scope: without this only the garbage collector would end it.
+            # The responder refers to the request, and the request to the scope: without this, only the garbage
+            # collector would free them.
             detach(scope)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, responder: Responder) -> None:
@@ -89,7 +90,7 @@ class Edge:
             await self._app(scope, receive, send)
         except FailedError as error:
             if error.failure.kind is ErrorKind.TOO_MANY_WRONG_KEYS:
-                # They are counted: whoever guesses must not fill the log.
+                # `Guesses` logs a summary; one line per wrong key would let a guesser fill the log.
                 notes_of(scope).level = logging.DEBUG
                 await self._hold()
             await _tell(responder, error.failure, scope)
@@ -105,7 +106,7 @@ class Edge:
             await _tell(responder, Failure(ErrorKind.INTERNAL, message), scope)
 
     async def _hold(self) -> None:
-        """Let whoever guesses keys wait for the answer, each connection by itself, without holding very many."""
+        """Delay the answer to a guesser of keys; at most `MOST_HELD` answers are delayed at once."""
         if self._held >= MOST_HELD:
             return
         self._held += 1
@@ -115,7 +116,7 @@ class Edge:
             self._held -= 1
 
     def _check_origin(self, scope: Scope) -> None:
-        """An open port on loopback can be reached by any web page: only names of this machine may ask.
+        """Refuse requests by foreign web pages: every page in a browser on this machine can reach its open port.
 
         A foreign name in `Host` means DNS rebinding, a foreign `Origin` a page from elsewhere.
         """
@@ -152,8 +153,8 @@ class Edge:
 
 
 def new_request_id() -> str:
-    """An id in the form of OpenAI's, which is also that of Anthropic's."""
-    # Nobody is to guess anything from it, and nothing depends on that: no system call for each.
+    """A request id in the format that OpenAI and Anthropic share."""
+    # Nothing depends on whether ids can be guessed, so a system call for secure random bits is not needed.
     return f"req_{getrandbits(128):032x}"
 
 
@@ -170,7 +171,7 @@ def _is_loopback_ipv4(host: str) -> bool:
 
 
 def _hostname(url: str) -> str | None:
-    # No name is nearly as long; and the library remembers what it was asked.
+    # No valid name is nearly as long, and `urlsplit` caches what it is given.
     if len(url) > _LONGEST_ORIGIN:
         return None
     try:
@@ -180,7 +181,7 @@ def _hostname(url: str) -> str | None:
 
 
 async def _tell(responder: Responder, failure: Failure, scope: Scope, headers: dict[str, str] | None = None) -> None:
-    """Answer with the failure in the form that is still possible."""
+    """Report the failure: as a response, or as the last event of a stream that has begun."""
     notes = notes_of(scope)
     notes.fields["error"] = failure.kind.name.lower()
     if failure.detail:
@@ -188,7 +189,7 @@ async def _tell(responder: Responder, failure: Failure, scope: Scope, headers: d
     if failure.said:
         notes.words.setdefault("said", failure.said)
     if responder.has_begun and failure.rule.status >= _FAILED_STATUS:
-        # The caller has a status of 200, and half an answer.
+        # The caller got status 200 and half an answer, so the status alone would not be logged as a failure.
         notes.level = logging.WARNING
     if not responder.has_begun:
         await responder.send_failure(failure, {**(headers or {}), **_HEADERS.get(failure.kind, {})})
@@ -204,7 +205,7 @@ def _framework_failure(error: HTTPException, scope: Scope) -> Failure:
 
 
 def _shown(text: str, most: int = _LONGEST_PATH) -> str:
-    """A text as the log shows it, whatever its caller has put there; 64 KB fit into a head."""
+    """A caller's text for the log: escaped, and cut, since a head can hold 64 KB."""
     if len(text) <= most and text.isprintable():
         return text
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:most])

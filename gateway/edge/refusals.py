@@ -1,4 +1,4 @@
-"""What a client is told whose request never reaches an endpoint: the server refuses it, in the form of its address."""
+"""Writes the errors for requests that the server refuses before they reach an endpoint."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -24,7 +24,7 @@ KINDS: Final[Mapping[HTTPStatus, ErrorKind]] = {
 
 
 def refuse(refusal: Refusal, url: bytes = b"", headers: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
-    """A whole answer, the last one of its connection, in the form of the address, as far as it has arrived."""
+    """The whole response, the last one of its connection; the path decides its format, OpenAI's if none has arrived."""
     failure = Failure(KINDS[refusal.status], refusal.message, retry_after_seconds=refusal.retry_after_seconds)
     request_id = new_request_id()
     answer = _shape(url, headers).answer(failure, request_id)

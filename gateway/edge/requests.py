@@ -15,16 +15,16 @@ from translators.errors import ErrorKind, FailedError, Failure
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
-    """The headers by their (lower case) names, of several with the same name the first."""
+    """The headers by lower-case name; of several with the same name, the first."""
     headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
     if headers is None:
-        # Read backwards, so that the first of several stays.
+        # Reversed, so that the first of several replaces the others.
         headers = scope[_HEADERS] = dict(reversed(scope["headers"]))
     return headers
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of that (lower case) name."""
+    """The value of the first header with this lower-case name."""
     value = headers_of(scope).get(name)
     return None if value is None else value.decode("latin-1")
 
@@ -33,14 +33,14 @@ _HEADERS: Final = "dragoman.headers"
 _BOM: Final = b"\xef\xbb\xbf"
 _IDENTITY: Final = ("", "identity")
 _ENCODING: Final = b"content-encoding"
-# Those who hold the room have so long at least; most are through sooner.
+# By then most bodies in memory have been read, and make room for others.
 _RETRY_SECONDS: Final = 2.0
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body, unpacked; refuses one above `limit` bytes, compressed or not, as soon as that is known.
+    """The whole body, decompressed; one above `limit` bytes, compressed or not, is refused as soon as that is known.
 
-    Raises `ClientGoneError` if it never ends.
+    Raises `ClientGoneError` if the client disconnects before the end.
     """
     headers = headers_of(scope)
     coding = _coding(scope) if _ENCODING in headers else None
@@ -67,7 +67,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 def _coding(scope: Scope) -> str | None:
-    """How the body is compressed, if it is; one coding at most, since each further one multiplies what comes out."""
+    """The coding of a compressed body. More than one is refused: each multiplies the possible size of the output."""
     listed = b",".join(value for name, value in scope["headers"] if name == _ENCODING).decode("latin-1").lower()
     codings = [coding for coding in map(str.strip, listed.split(",")) if coding not in _IDENTITY]
     if not codings:
@@ -96,10 +96,10 @@ def _uncounted(_size: int) -> None:
 
 
 async def _received(receive: Receive, limit: int) -> bytes:
-    """The body by ASGI alone, or so much of it that it is above the limit."""
+    """The body, received by plain ASGI; it ends early as soon as it is above the limit."""
     body = bytearray()
     pace = body_pace(limit)
-    # One timer for both limits: the end of a window comes before the end of all, but for the last one.
+    # One timer for both limits: it fires at the end of the window, or of the total time if that comes first.
     ends_at = asyncio.get_running_loop().time() + pace.total_seconds
     async with asyncio.timeout(pace.window_seconds) as window:
         size = 0

@@ -40,7 +40,7 @@ class StoreView:
 
 
 class LayeredStore:
-    """The `Store` of the proxy; `clock` is monotonic, `wall` gives seconds since 1970 as other processes know them."""
+    """A `Store`: `clock` is monotonic, `wall` gives seconds since 1970 as other processes know them."""
 
     def __init__(
         self,

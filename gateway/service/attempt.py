@@ -24,7 +24,10 @@ _SURE_OUTPUT_TOKENS: Final = 4_096
 
 
 class Attempt(Generic[R]):
-    """A block whose failure ends the attempt: `failed` decides what follows, and raises if nothing does."""
+    """A call with one leased key, as an `async with` block; a failure in the block ends the attempt.
+
+    Then `failed` decides what follows: it returns if another attempt is due, and raises the caller's error if not.
+    """
 
     __slots__ = ("_failed", "_forms", "_lease", "_opening", "_services", "endpoint", "progress", "record")
 
@@ -66,7 +69,7 @@ class Attempt(Generic[R]):
             raise
         finally:
             self.progress.is_asking = False
-            # A plain call, in any case: if closing the answer is cancelled, an await here would be cancelled too.
+            # Release the lease in any case, without an `await`: if closing the answer was cancelled, that would be too.
             self._services.dispatcher.release(self._lease, self._outcome(failure, is_done=is_done))
         if failure is not None:
             await self._failed(self._lease, failure)

@@ -26,13 +26,13 @@ MAX_PAUSES: Final = 10
 ChatExchange: TypeAlias = Exchange[MessagesRequest]
 ChatAttempt: TypeAlias = Attempt[MessagesRequest]
 Answered: TypeAlias = tuple[AnswerFold, AnswerShape]
-# Makes the stream of one choice, in the format of the endpoint.
+# Creates the stream of one choice, in the format of the endpoint.
 StreamMaker: TypeAlias = Callable[[AnswerShape], ChunkStream]
 T = TypeVar("T")
 
 
 class _Delivery:
-    """A stream being delivered. Its turn is kept before the caller can see its end and send the next request."""
+    """Delivers a stream, and keeps its turn before the caller can see the end and send the next request."""
 
     __slots__ = ("_attempt", "_on_begin", "_origin", "stream")
 

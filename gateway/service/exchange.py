@@ -1,4 +1,4 @@
-"""The attempts of one request: a key, a call, an answer, and another key as long as the caller has seen nothing.
+"""The loop of attempts to answer one request: another key takes over as long as the caller has seen nothing.
 
     async for attempt in exchange:
         async with attempt:
@@ -49,9 +49,10 @@ class NoAnswerError(AssertionError):
 
 
 class Exchange(Generic[R]):
-    """The attempts to answer one request; further candidates are used when those before are overloaded.
+    """The attempts to answer one request. `candidates` are the models that may answer, in order.
 
-    `caller` is used for fairness in the queue; `prefix` is the same for requests that begin alike.
+    The next candidate is asked if the one before is overloaded on all keys. `caller` is used for fairness in the queue;
+    `prefix` is a digest of the conversation's beginning, so that it gets a key that has it in its prompt cache.
     """
 
     def __init__(
@@ -62,13 +63,14 @@ class Exchange(Generic[R]):
         self.forms = Forms(services, candidates, self.progress)
         self._caller = caller
         self._prefix = prefix
+        # The breakers that have counted this request as a failure: each counts it once.
         self._blamed: list[Breaker] = []
         self._round: _Round | None = None
         # The failure that made the exchange leave the previous model.
         self._overloaded: Failure | None = None
 
     def belongs_to(self, first: "Exchange[R]") -> None:
-        """Treat both as one request, like several choices: a failure by upstream counts only once."""
+        """Share the count of failures with `first`, another choice of the same request: together they count once."""
         self._blamed = first._blamed
 
     def __aiter__(self) -> "Exchange[R]":
@@ -92,7 +94,7 @@ class Exchange(Generic[R]):
                 self._end_round(when_ready(self._services, failure, now.lease_request))
 
     async def _next_round(self) -> "_Round":
-        """Start with the next model."""
+        """Begin with the current model; the first round also counts the request in the retry budget."""
         if self._overloaded is None:
             self._services.budget.request()
         if self.forms.written is None:
@@ -144,7 +146,7 @@ class Exchange(Generic[R]):
             self.progress.waited_seconds += dispatcher.clock() - began_at
 
     async def _has_renewed_a_key(self, now: "_Round") -> bool:
-        """Whether a rejected key has a new secret, so that all keys may be tried again."""
+        """Wait for a rejected key's new secret, if one is being read; returns whether all keys may be asked again."""
         if now.renewal is None and now.last is None:
             now.renewal = self._renewal_by_others(now.lease_request)
         if now.renewal is None or not await _outcome_of(now.renewal):
@@ -184,7 +186,7 @@ class Exchange(Generic[R]):
             self._end_round(given_up)
             return
         if now.tries >= self._services.policy.max_attempts - 1:
-            # The last attempt has to succeed, even if it drops parts of the request that only one account can use.
+            # The next attempt is the last, so it may use any account, even if signed thinking is left out for it.
             now.lease_request.account = None
         now.leave_out(lease, failure)
 
@@ -241,7 +243,7 @@ class Exchange(Generic[R]):
             raise FailedError(first)
 
     def _falls_back(self, failure: Failure) -> bool:
-        """Whether to try another model, since this one's class is overloaded on all keys."""
+        """Switch to the next model if this one's class is overloaded on all keys; returns whether it has switched."""
         if failure.kind is not _OVERLOADED or not self.forms.has_fallback:
             return False
         if self._services.dispatcher.clock() - self.progress.began_at >= self._services.policy.deadline_seconds:

@@ -1,4 +1,4 @@
-"""The forms in which a request can be sent: one for each candidate model and kind of host."""
+"""The forms in which a request can be sent, that is its Messages bodies: one per candidate model and kind of host."""
 
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
@@ -17,7 +17,7 @@ MAX_LESSONS: Final = 3
 
 
 class Forms(Generic[R]):
-    """The request's forms; candidates after the first are for when those before are overloaded."""
+    """The forms of one request; each candidate after the first is used if the one before is overloaded."""
 
     __slots__ = (
         "_lessons",
@@ -83,7 +83,7 @@ class Forms(Generic[R]):
         return self.written
 
     async def prepare_in_turns(self) -> None:
-        """Do the same for a large request, in turns."""
+        """Write a large request in turns of the event loop, so that `prepare` finds it ready."""
         endpoint = next(iter(self._services.endpoints.values()), None)
         if endpoint is not None and (write_in_turns := self.candidate.write_in_turns) is not None:
             await write_in_turns(endpoint.profile, True)
@@ -94,7 +94,7 @@ class Forms(Generic[R]):
         return self.candidate.write_in_turns is not None
 
     async def write_in_turns(self, lease: Lease, endpoint: Endpoint) -> None:
-        """Write the request for a lease's key, in turns."""
+        """Write the request for a lease's key in turns of the event loop, so that `write_for` finds it ready."""
         if (write_in_turns := self.candidate.write_in_turns) is not None:
             await write_in_turns(endpoint.profile, self._is_home(lease))
 
@@ -116,7 +116,7 @@ class Forms(Generic[R]):
         return account is None or self._services.pool.is_of(lease, account)
 
     async def has_learned(self, lease: Lease, failure: Failure) -> bool:
-        """Whether a 400 was about something that the gateway had chosen, and another form is worth trying."""
+        """Learn from a 400 about something that the gateway chose; returns whether there is another form to try."""
         if failure.kind is not ErrorKind.INVALID_REQUEST or self._lessons >= MAX_LESSONS or self._progress.is_committed:
             return False
         self._lessons += 1

@@ -45,14 +45,14 @@ class NativeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Records where a client's answers were made; `has_thread` says that a thread may continue from them."""
+    """Records which account made a client's answers; `has_thread`: later requests may continue from their ids."""
 
     makers: Makers
     scope: bytes
     has_thread: bool = False
 
     async def keep(self, attempt: NativeAttempt, made: Made, left_out: str) -> None:
-        """The answer is complete: when this returns, a request that continues it finds where it was made."""
+        """Record a complete answer; when this returns, a request that continues it finds its account."""
         noted = self.note_thoughts(attempt, made, left_out)
         if self.has_thread and made.id is not None and attempt.progress.fallback is None:
             noted += self.makers.note_message(self.scope, made.id, attempt.maker)
@@ -68,7 +68,7 @@ class Keeper:
 
 
 class _Delivery:
-    """A stream being delivered; records where its thinking was made, even if the stream is cut off."""
+    """Delivers a stream, and records which account made its thinking, even if the stream is cut off."""
 
     def __init__(
         self, attempt: NativeAttempt, on_begin: Callable[[], None], left_out: str, keeper: Keeper | None
@@ -99,7 +99,7 @@ class _Delivery:
         return
 
     def is_left(self) -> None:
-        """Nothing more will be passed on. Clients may continue with the part of a cut-off answer that they have."""
+        """Called at the end, also of a cut-off answer: clients may continue with the part that they have."""
         if self._keeper is not None and not self.stream.is_done:
             self._keeper.note_thoughts(self._attempt, self.stream.made, self._left_out)
 
@@ -124,6 +124,7 @@ async def stream_native(
 
 
 async def fetch_native(exchange: NativeExchange, on_head: OnHead, keeper: Keeper | None = None) -> NativeAnswer:
+    """A whole answer; raises `FailedError`. `on_head` is as in `stream_native`."""
     async for attempt in exchange:
         async with attempt:
             answer = await attempt.open()
@@ -137,7 +138,7 @@ async def fetch_native(exchange: NativeExchange, on_head: OnHead, keeper: Keeper
 
 
 def native_services(services: Services, path: str, headers: tuple[tuple[str, str], ...]) -> Services:
-    """The services for calls to another path with additional headers; refusals are kept completely."""
+    """The services for calls to another path with additional headers, which keep upstream's errors as they are."""
     return replace(services, upstream=_NativeUpstream(services.upstream, path, headers))
 
 
@@ -156,7 +157,7 @@ def telling(headers: Mapping[str, str], *, is_callers_key: bool) -> dict[str, st
 
 @dataclass(frozen=True, slots=True)
 class _NativeUpstream:
-    """The network for native requests: another path, and refusals with their bodies."""
+    """The network for native requests: another path, and failures that carry upstream's own error body."""
 
     inner: Upstream
     path: str

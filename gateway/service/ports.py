@@ -1,4 +1,4 @@
-"""What the proxy needs from lower layers, as protocols that they implement."""
+"""What the life of a request needs from the network, the store and the caller's side, as protocols."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -29,7 +29,7 @@ class Call(Struct, frozen=True, gc=False):
 class HttpCall(Struct, frozen=True, gc=False):
     """A call as one host takes it: where it goes, with all headers but those that frame it.
 
-    `is_known` says that the same headers come again, so that they may be kept; a key that a caller brought may not.
+    `is_known` says that the written headers may be cached, since the same ones come again; not with a caller's key.
     """
 
     base_url: str

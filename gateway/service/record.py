@@ -1,4 +1,4 @@
-"""The outcome of a request, with one entry per attempt: a failed attempt may have cost money too."""
+"""What happened to a request, with one entry per attempt: a failed attempt may have cost money too."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final

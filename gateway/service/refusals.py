@@ -1,4 +1,4 @@
-"""The errors for callers when an answer is not usable, or when no key can be asked."""
+"""Which error a caller gets when upstream's answer cannot be used, or when no key can be asked."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ _BUSY_SECONDS: Final = 1.0
 # Never tell a caller to come back sooner than this.
 _SOONEST_SECONDS: Final = 0.1
 
-# Failures that may occur only because a fallback model was asked.
+# Failures that the requested model might not have had: they may occur only because a fallback model was asked.
 NOT_FOR_THIS_MODEL: Final = frozenset(
     {
         ErrorKind.INVALID_REQUEST,
@@ -33,7 +33,7 @@ NOT_FOR_THIS_MODEL: Final = frozenset(
 )
 # The kinds that mean an unknown model; not every host names the model.
 NOT_THERE: Final = frozenset({ErrorKind.MODEL_REFUSED, ErrorKind.NOT_FOUND})
-# Conditions that pass by themselves, although perhaps too late to wait for them.
+# Conditions that end by themselves, although perhaps too late to wait for them.
 _PASSES: Final = WORTH_WAITING | {
     ErrorKind.SPEND_LIMIT,
     ErrorKind.WORKSPACE_LIMIT,
@@ -64,7 +64,7 @@ def no_key(services: Services, model: str, lease_request: LeaseRequest, exclude:
 
 
 def when_ready(services: Services, failure: Failure, lease_request: LeaseRequest) -> Failure:
-    """A rate limit for the whole pool: with the time until the first key is ready, in the message too."""
+    """The failure; if it is a rate limit of the whole pool, with the time until a key is ready, also in the message."""
     if failure.rule.blame is not Blame.KEY_LIMIT:
         return failure
     kind, seconds = services.pool.why_none(services.dispatcher.clock(), lease_request)

@@ -23,7 +23,7 @@ class Stream(Protocol):
 
     @property
     def is_cut(self) -> bool:
-        """Whether it ended before upstream's answer did, the rest of which is not needed."""
+        """Whether it ended before upstream's answer did; the rest of that is not read."""
         ...
 
     def feed(self, data: bytes) -> bytes:
@@ -115,7 +115,7 @@ async def pass_on(attempt: Attempt[R], delivery: Delivery, output: bytes, client
     elif output:
         await client.write(output)
     elif delivery.is_silent:
-        # This is not a commitment to this key.
+        # Only the head: another key can still take over.
         await client.begin()
     if (failure := delivery.stream.failure) is not None:
         raise FailedError(failure)

@@ -60,11 +60,11 @@ class Services:
 class Candidate(Struct, Generic[R], frozen=True):
     """A model that may answer; `write` returns the request's Messages form for a kind of host.
 
-    Parts of the request may be signed by an `account`; `write` is told whether the key belongs to it. `learn` is called
-    with a 400 and what was sent; if `write` then returns another form, that is tried. `limits` is the pool's name for
-    the model if its limits differ from those of its messages. `write_in_turns`, set for a large request, prepares what
-    `write` will return. Keys that are `barred` do not reach what the request refers to. `explain` converts a failure
-    into the caller's terms.
+    `account` has signed parts of the request; `write` is told whether the key belongs to it. `learn` is called with a
+    400 and what was sent; if `write` then returns another form, that is tried. `limits` is the name under which the
+    pool keeps the limits of these calls, if it is not the model's: counting tokens has limits of its own.
+    `write_in_turns`, set for a large request, prepares what `write` will return. The keys named in `barred` are not
+    used, because they do not reach what the request refers to. `explain` puts a failure into the caller's terms.
     """
 
     model: str

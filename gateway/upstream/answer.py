@@ -77,7 +77,7 @@ class DirectAnswer:
         self._end: asyncio.Future[None] | None = None
         self._sink: Callable[[bytes], bool] | None = None
 
-    # Used by the proxy.
+    # Used by `gateway.service`.
 
     async def receive(self) -> bytes:
         """The part of the body that has arrived since the last call; empty at its end."""
