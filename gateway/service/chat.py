@@ -56,7 +56,6 @@ class _Delivery:
         return
 
     async def ends(self) -> None:
-        self._attempt.progress.stop_reason = self.stream.stop_reason
         if self._origin is not None:
             await self._attempt.memory.keep(self._origin, self.stream, self._attempt.account)
 
@@ -84,17 +83,21 @@ async def _stream(attempt: ChatAttempt, client: Client, make: StreamMaker, on_be
     # Keep the request only if it may have to be sent again.
     paused = request if request.shape.continues_pauses else None
     del request
-    await relay(attempt, answer, delivery, client)
-    for _ in range(MAX_PAUSES):
-        if paused is None or stream.state is not State.PAUSED:
-            return stream
-        paused = paused.continued(stream.pause())
-        async with attempt.again(paused) as more:
-            await relay(attempt, more, delivery, client)
-    if stream.state is State.PAUSED:
-        # The maximum was reached: what has arrived is the answer.
-        await pass_on(attempt, delivery, stream.give_up(), client)
-    return stream
+    try:
+        await relay(attempt, answer, delivery, client)
+        for _ in range(MAX_PAUSES):
+            if paused is None or stream.state is not State.PAUSED:
+                return stream
+            paused = paused.continued(stream.pause())
+            async with attempt.again(paused) as more:
+                await relay(attempt, more, delivery, client)
+        if stream.state is State.PAUSED:
+            # The maximum was reached: what has arrived is the answer.
+            await pass_on(attempt, delivery, stream.give_up(), client)
+        return stream
+    finally:
+        # The log tells it of a stream that has failed or was cut, too.
+        attempt.progress.stop_reason = stream.stop_reason
 
 
 async def fetch_chat(exchange: ChatExchange, on_begin: Callable[[], None] = lambda: None) -> Answered:
@@ -182,7 +185,7 @@ async def stream_choices(
     turns = _Turns(len(exchanges), choices_per_prompt, share_cache)
 
     async def run(index: int, exchange: ChatExchange) -> ChunkStream:
-        await turns.wait(index)
+        await turns.wait(index, exchange)
         return await stream_chat(exchange, order.client(index), makers[index], partial(turns.begin, index))
 
     streams = await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
@@ -199,7 +202,7 @@ async def fetch_choices(
     turns = _Turns(len(exchanges), choices_per_prompt, share_cache)
 
     async def run(index: int, exchange: ChatExchange) -> Answered:
-        await turns.wait(index)
+        await turns.wait(index, exchange)
         return await fetch_chat(exchange, partial(turns.begin, index))
 
     return await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
@@ -225,10 +228,11 @@ class _Turns:
         self._per_prompt = choices_per_prompt
         self._begun = [asyncio.Event() for _ in range(0, choices, choices_per_prompt)] if share_cache else []
 
-    async def wait(self, index: int) -> None:
-        """Wait until a choice may start."""
+    async def wait(self, index: int, exchange: ChatExchange) -> None:
+        """Wait until a choice may start, which is some time after its request was prepared."""
         if self._begun and index % self._per_prompt:
             await self._begun[index // self._per_prompt].wait()
+        exchange.forms.expect_changes()
 
     def begin(self, index: int) -> None:
         """Upstream has begun to answer a choice, so its prompt is in the cache."""

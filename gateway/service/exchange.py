@@ -35,8 +35,6 @@ R = TypeVar("R", bound=Outgoing)
 
 # How long a request that has no other key waits for a rejected key's new secret.
 RENEWAL_SECONDS: Final = 10.0
-# The maximum number of corrections by lessons for one request.
-MAX_LESSONS: Final = 3
 # Prompts up to this estimate fit into every model's context window.
 _FITS_TOKENS: Final = 100_000
 _OVERLOADED: Final = ErrorKind.OVERLOADED

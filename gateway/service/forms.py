@@ -95,6 +95,7 @@ class Forms(Generic[R]):
 
     async def write_in_turns(self, lease: Lease, endpoint: Endpoint) -> None:
         """Write the request for a lease's key in turns of the event loop, so that `write_for` finds it ready."""
+        self.expect_changes()
         if (write_in_turns := self.candidate.write_in_turns) is not None:
             await write_in_turns(endpoint.profile, self._is_home(lease))
 

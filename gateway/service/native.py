@@ -121,6 +121,8 @@ async def stream_native(
                 await relay(attempt, answer, delivery, client)
             finally:
                 delivery.is_left()
+            return
+    raise NoAnswerError
 
 
 async def fetch_native(exchange: NativeExchange, on_head: OnHead, keeper: Keeper | None = None) -> NativeAnswer:

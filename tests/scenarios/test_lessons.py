@@ -514,6 +514,24 @@ async def test_choices_that_are_refused_together_learn_together(upstream: Script
     assert '"index":2' in response.text
 
 
+@both
+@pytest.mark.parametrize("size", [3_000, 100_000], ids=["small", "large"])
+async def test_choices_that_wait_for_the_first_are_sent_as_it_has_learned(
+    upstream: ScriptedUpstream, stream: bool, size: int
+) -> None:
+    def answer(request: Any) -> Answer:
+        return refusing(NO_TEMPERATURE) if "temperature" in request.json else served(stream)
+
+    upstream.always(answer)
+    long = [{"type": "text", "text": "Hello. " * size, "cache_control": MARK}]
+    asked = warm(n=3, stream=stream, messages=[{"role": "user", "content": long}])
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=asked)
+
+    assert response.status_code == 200, response.text
+    assert ["temperature" in body for body in bodies(upstream)] == [True, False, False, False]
+
+
 async def test_callers_who_are_refused_at_the_same_time_are_all_served(upstream: ScriptedUpstream) -> None:
     def answer(request: Any) -> Answer:
         return refusing(NO_TEMPERATURE) if "temperature" in request.json else served()

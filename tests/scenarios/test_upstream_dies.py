@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import openai
@@ -449,3 +450,17 @@ async def test_two_dead_hosts_are_left_for_a_live_one(upstream: ScriptedUpstream
                 response = await running.http().post(PATH, json=asking(stream=stream))
 
     assert_served(response.text, stream)
+
+
+@pytest.mark.parametrize("end", [(), (Close(),)], ids=["its last event is missing", "cut off"])
+async def test_the_log_tells_why_a_stream_had_stopped_before_it_failed(
+    upstream: ScriptedUpstream, read_log: Callable[[], str], end: tuple[Step, ...]
+) -> None:
+    events = messages.text_stream(stop_reason="max_tokens")
+    upstream.script(stream_answer(*events[:-1], *end))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post(PATH, json=asking(stream=True))
+        await no_lease_is_out(running)
+
+    assert '"error"' in response.text
+    assert "stop_reason=max_tokens" in read_log()
