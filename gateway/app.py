@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.accounts.auth import Authenticator, Caller
 from gateway.accounts.guesses import Guesses
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
-from gateway.doors.table import Parts, assemble
+from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
 from gateway.kept_turns import StoreSwitch, open_store
 from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
@@ -23,9 +23,8 @@ from gateway.process.rotation import Rotation
 from gateway.secret import Redactor, Secret
 from gateway.service.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.service.dispatch import Change, Dispatcher
+from gateway.service.kept import KeptTurns
 from gateway.service.lessons import Lessons
-from gateway.service.makers import Makers
-from gateway.service.memory import TurnMemory
 from gateway.service.outages import Outage, Outages
 from gateway.service.own_keys import OwnLimits
 from gateway.service.probing import Prober, is_of_key
@@ -33,6 +32,7 @@ from gateway.service.retry import RetryPolicy
 from gateway.service.routing import Aliases
 from gateway.service.services import Services
 from gateway.service.sightings import Sightings
+from gateway.service.signers import Signers
 from gateway.service.times import REAL_TIMES, Times
 from gateway.service.totals import Totals
 from gateway.telemetry.logs import log_event
@@ -109,8 +109,8 @@ class Gateway:
         self._lessons = Lessons(times.clock)
         self._store = StoreSwitch(open_store(config.store))
         self._store_work: set[asyncio.Task[None]] = set()
-        self._turns = TurnMemory(self._store)
-        self._makers = Makers(self._store)
+        self._turns = KeptTurns(self._store)
+        self._signers = Signers(self._store)
         self.sightings = Sightings()
         self._totals = Totals()
         self._guesses = Guesses()
@@ -164,12 +164,12 @@ class Gateway:
             budget=self._budget,
             sleep=self._times.sleep,
             on_refused=self._on_refused,
-            memory=self._turns,
-            makers=self._makers,
+            kept_turns=self._turns,
+            signers=self._signers,
             models=models,
             own_limits=self._own_limits,
         )
-        parts = Parts(
+        parts = GatewayParts(
             services=self.services,
             aliases=self.aliases,
             models=models,

@@ -59,12 +59,12 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"gateway.workers.load", "gateway.workers.channel", "gateway.workers.assignment"},
         set(),
     ),
-    "gateway.workers.door": ({"gateway.telemetry", "gateway.workers.process"}, set()),
+    "gateway.workers.acceptor": ({"gateway.telemetry", "gateway.workers.process"}, set()),
     "gateway.workers.supervisor": (
         {
             "gateway.config",
             "gateway.telemetry",
-            *(f"gateway.workers.{module}" for module in ("load", "channel", "assignment", "process", "door")),
+            *(f"gateway.workers.{module}" for module in ("load", "channel", "assignment", "process", "acceptor")),
         },
         set(),
     ),

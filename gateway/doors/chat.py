@@ -5,9 +5,9 @@ from functools import partial
 
 from starlette.types import Scope
 
-from gateway.doors.generation import AnswerForm, Generator, Task
+from gateway.doors.generation import AnswerForm, Task, TextEndpoint
 from gateway.edge.requests import headers_of
-from gateway.edge.turns import LARGE_BYTES, in_turns
+from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.chat import StreamMaker
 from translators.chat.chunks import StreamFrame
 from translators.chat.request import read_in_steps, read_request
@@ -15,12 +15,12 @@ from translators.chat.response import completion
 from translators.chat.stream import ChatStream
 
 
-class ChatCompletions(Generator):
+class ChatCompletions(TextEndpoint):
     """Reads a chat completion request, and defines the form of its answers."""
 
     async def _task(self, scope: Scope, body: bytes) -> Task:
         is_large = len(body) > LARGE_BYTES
-        request = await in_turns(read_in_steps(body)) if is_large else read_request(body)
+        request = await in_slices(read_in_steps(body)) if is_large else read_request(body)
         # An invalid number is reported by the translation, together with all other mistakes.
         is_possible = request.n is not None and 1 <= request.n <= self._generation.options.max_choices
         count = request.n if is_possible and request.n is not None else 1

@@ -4,20 +4,20 @@ from functools import partial
 
 from starlette.types import Scope
 
-from gateway.doors.generation import AnswerForm, Generator, Task
-from gateway.edge.turns import LARGE_BYTES, in_turns
+from gateway.doors.generation import AnswerForm, Task, TextEndpoint
+from gateway.edge.slices import LARGE_BYTES, in_slices
 from translators.completions.request import read_completions, read_completions_in_steps
 from translators.completions.response import text_completion
 from translators.completions.stream import CompletionStream
 
 
-class Completions(Generator):
+class Completions(TextEndpoint):
     """Reads a legacy completion request, and defines the form of its answers."""
 
     async def _task(self, scope: Scope, body: bytes) -> Task:
         is_large, max_choices = len(body) > LARGE_BYTES, self._generation.options.max_choices
         if is_large:
-            asked = await in_turns(read_completions_in_steps(body, max_choices))
+            asked = await in_slices(read_completions_in_steps(body, max_choices))
         else:
             asked = read_completions(body, max_choices)
         echoes = asked.echoes

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from starlette.types import Receive, Scope, Send
 
 from gateway.accounts.auth import Authenticator, Caller
-from gateway.doors.records import Asked, note_record
+from gateway.doors.records import RequestSummary, note_record
 from gateway.edge.interrupts import Interrupts
 from gateway.edge.notes import notes_of
 from gateway.edge.requests import read_body
@@ -25,7 +25,7 @@ class Job(Protocol):
     """A request that has been read: what it asks for, and how it is answered."""
 
     @property
-    def asked(self) -> Asked: ...
+    def asked(self) -> RequestSummary: ...
 
     @property
     def progress(self) -> Sequence[Progress]:
@@ -54,7 +54,7 @@ class DoorSettings(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class DoorParts:
     """The objects that all of these endpoints share."""
 
     authenticator: Authenticator
@@ -69,7 +69,7 @@ class Shared:
 class Door:
     """The base of the endpoints that generate text; a subclass reads a request into a `Job`."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: DoorParts) -> None:
         self._authenticator = shared.authenticator
         self._services = shared.services
         self._own_endpoint = shared.own_endpoint

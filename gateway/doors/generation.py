@@ -9,14 +9,14 @@ from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
 from gateway.doors.betas import BETAS, betas_of
-from gateway.doors.door import Door, Shared
-from gateway.doors.records import Asked, answer_headers
+from gateway.doors.door import Door, DoorParts
+from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.silence import Silence
 from gateway.doors.writing import Writer
 from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
 from gateway.edge.responder import Responder
-from gateway.edge.turns import in_turns
+from gateway.edge.slices import in_slices
 from gateway.service.chat import (
     Answered,
     ChatExchange,
@@ -27,7 +27,7 @@ from gateway.service.chat import (
     usage_of_choices,
 )
 from gateway.service.exchange import Exchange
-from gateway.service.lessons import Circle, Lessons
+from gateway.service.lessons import Lessons, LessonScope
 from gateway.service.record import Progress, Record
 from gateway.service.services import Candidate
 from gateway.service.sightings import Sightings
@@ -88,12 +88,12 @@ class AnswerForm(Struct, frozen=True):
     param_names: Mapping[str, str] = {}
 
 
-class Generator(Door):
+class TextEndpoint(Door):
     """The base of the translating endpoints; a subclass reads a body into a `Task`."""
 
     def __init__(
         self,
-        shared: Shared,
+        shared: DoorParts,
         *,
         models: ModelTable,
         generation: GenerationSettings,
@@ -137,12 +137,12 @@ class Generator(Door):
         rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
         chat = with_wishes(asked, understood)
         scope = caller.scope
-        memory = self._services.memory
-        past = await memory.recollect(chat, scope, rows, in_turns if task.is_large else None)
+        memory = self._services.kept_turns
+        past = await memory.recollect(chat, scope, rows, in_slices if task.is_large else None)
         if options.caching == "auto":
             options = await self._with_sharing(options, chat, rows[model].cache_minimum, (model, caller), task)
         # A caller with its own key has its own account's limits, and its lessons apply to nobody else.
-        circle = Circle(scope, b"" if caller.own_key is None else scope)
+        circle = LessonScope(scope, b"" if caller.own_key is None else scope)
         writers = [
             Writer(chat, name, row, options, self._lessons, memory, past.get(name), circle)
             for name, row in rows.items()
@@ -157,7 +157,7 @@ class Generator(Door):
         # Callers with their own key have their own caches. Of the key only a hash is stored.
         scope = (model, hash(caller.own_key.reveal()) if caller.own_key else 0)
         steps = beginnings_in_steps(chat, scope, minimum_tokens)
-        found = await in_turns(steps) if task.is_large else in_one_go(steps)
+        found = await in_slices(steps) if task.is_large else in_one_go(steps)
         if not found.fingerprints:
             return options
         seen = self._sightings.sight(found.fingerprints, self._services.dispatcher.clock())
@@ -202,10 +202,10 @@ class _GenerationJob:
 
     def __init__(
         self,
-        asked: Asked,
+        asked: RequestSummary,
         form: AnswerForm,
         exchanges: Sequence[ChatExchange],
-        door: Generator,
+        door: TextEndpoint,
         caller: Caller,
         *,
         is_large: bool,
@@ -225,7 +225,7 @@ class _GenerationJob:
     async def deliver(self, responder: Responder) -> None:
         if self._is_large:
             for exchange in self._exchanges:
-                await exchange.forms.prepare_in_turns()
+                await exchange.forms.prepare_in_slices()
         share_cache = _fills_cache(self._exchanges)
         if self.asked.is_stream:
             await self._stream(responder, share_cache=share_cache)
@@ -281,12 +281,12 @@ def _candidate(writer: Writer, *, is_large: bool) -> Candidate[MessagesRequest]:
         writer,
         writer.learn,
         account=writer.recollection.account,
-        write_in_turns=writer.write_in_turns if is_large else None,
+        write_in_slices=writer.write_in_slices if is_large else None,
         explain=writer.explain,
     )
 
 
-def _asked(request: ChatRequest) -> Asked:
+def _asked(request: ChatRequest) -> RequestSummary:
     options = request.stream_options
     metadata = None if is_null(request.metadata) else bytes(request.metadata).decode()
-    return Asked(request.model, bool(request.stream), bool(options and options.include_usage), metadata)
+    return RequestSummary(request.model, bool(request.stream), bool(options and options.include_usage), metadata)

@@ -10,15 +10,14 @@ from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
 from gateway.doors.betas import betas_of, header_values
-from gateway.doors.door import Door, Shared
+from gateway.doors.door import Door, DoorParts
 from gateway.doors.native_past import NativeWriter
-from gateway.doors.records import Asked as NotedAsked
-from gateway.doors.records import gateway_headers
+from gateway.doors.records import RequestSummary, gateway_headers
 from gateway.edge.keepalive import StreamClient
 from gateway.edge.responder import Responder
-from gateway.edge.turns import LARGE_BYTES, in_turns
+from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.exchange import Exchange
-from gateway.service.native import Keeper, NativeExchange, fetch_native, native_services, stream_native, telling
+from gateway.service.native import Keeper, NativeExchange, fetch_native, limit_headers, native_services, stream_native
 from gateway.service.record import Progress, Record
 from gateway.service.services import Candidate
 from translators.adjustments import united
@@ -63,7 +62,7 @@ MESSAGES: Final = NativeRoute("/v1/messages", True, lambda model: model)
 COUNT_TOKENS: Final = NativeRoute("/v1/messages/count_tokens", False, lambda model: f"{model} (count_tokens)")
 
 
-class Pin(NamedTuple):
+class Reach(NamedTuple):
     """The keys that a request must not use: they do not reach the thread (stored by upstream) that it continues.
 
     `has_way_out` says that another key or model could answer if the client sent the whole conversation.
@@ -73,13 +72,13 @@ class Pin(NamedTuple):
     has_way_out: bool = False
 
 
-_ANYWHERE: Final = Pin()
+_ANYWHERE: Final = Reach()
 
 
 class Messages(Door):
     """Sends the caller's request with a pool key and the resolved model, and passes upstream's answer through."""
 
-    def __init__(self, route: NativeRoute, shared: Shared, allowed: Allowed) -> None:
+    def __init__(self, route: NativeRoute, shared: DoorParts, allowed: Allowed) -> None:
         super().__init__(shared)
         self._route = route
         self._allowed = allowed
@@ -87,26 +86,26 @@ class Messages(Door):
     async def _read(self, scope: Scope, body: bytes, caller: Caller) -> "_NativeJob":
         asked = await self._asked(body, caller)
         thread = read_thread(asked.thread) if asked.thread is not None and caller.own_key is None else None
-        pin = await self._pin(caller, asked, thread) if thread is not None else _ANYWHERE
-        exchange = await self._exchange(scope, caller, asked, body, pin)
+        reach = await self._reach(caller, asked, thread) if thread is not None else _ANYWHERE
+        exchange = await self._exchange(scope, caller, asked, body, reach)
         return _NativeJob(
-            asked=NotedAsked(asked.model, asked.streams, is_counted=self._route.streams),
+            asked=RequestSummary(asked.model, asked.streams, is_counted=self._route.streams),
             exchange=exchange,
             keeper=self._keeper(caller, thread),
             caller=caller,
             streams=self._streams(asked),
-            has_way_out=pin.has_way_out,
+            has_way_out=reach.has_way_out,
             keepalive_seconds=self._settings.keepalive_seconds,
         )
 
     async def _asked(self, body: bytes, caller: Caller) -> Asked:
         """The request's parameters, if this caller may use them."""
         is_large = len(body) > LARGE_BYTES
-        asked = await in_turns(read_native_in_steps(body)) if is_large else read_native(body)
+        asked = await in_slices(read_native_in_steps(body)) if is_large else read_native(body)
         if caller.own_key is not None:
             return asked
         if is_large:
-            await in_turns(check_allowed_in_steps(body, self._allowed))
+            await in_slices(check_allowed_in_steps(body, self._allowed))
         else:
             check_allowed(body, self._allowed)
         return asked
@@ -118,20 +117,20 @@ class Messages(Door):
         """Records which account made the answer; not needed for a caller's own key."""
         if caller.own_key is not None or not self._route.streams:
             return None
-        return Keeper(self._services.makers, caller.scope, has_thread=thread is not None)
+        return Keeper(self._services.signers, caller.scope, has_thread=thread is not None)
 
-    async def _pin(self, caller: Caller, asked: Asked, thread: Thread) -> Pin:
+    async def _reach(self, caller: Caller, asked: Asked, thread: Thread) -> Reach:
         """The keys that do not reach the thread a request continues; raises `FailedError` if no key does."""
         if thread.continues is None:
             return _ANYWHERE
-        maker = await self._services.makers.maker_of(caller.scope, thread.continues)
+        signer = await self._services.signers.signer_of(caller.scope, thread.continues)
         pool = self._services.pool
-        barred = pool.elsewhere(maker.account, maker.workspace) if maker is not None and maker.account else None
+        barred = pool.elsewhere(signer.account, signer.workspace) if signer is not None and signer.account else None
         if barred is None or len(barred) == len(pool):
             raise FailedError(thread_unsupported())
-        return Pin(barred, bool(barred or self._settings.fallbacks.get(self._aliases.resolve(asked.model).id)))
+        return Reach(barred, bool(barred or self._settings.fallbacks.get(self._aliases.resolve(asked.model).id)))
 
-    async def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes, pin: Pin) -> NativeExchange:
+    async def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes, reach: Reach) -> NativeExchange:
         understood = self._aliases.resolve(asked.model)
         model = understood.id
         services = self._services_for(caller)
@@ -146,8 +145,8 @@ class Messages(Door):
             body, streams=self._streams(asked), version=_version(scope), betas=betas, adjusted=adjusted
         )
         # No other model can continue a thread.
-        models = (model, *(() if pin.has_way_out else self._settings.fallbacks.get(model, ())))
-        candidates = [await self._candidate(request, asked, name, caller, pin) for name in models]
+        models = (model, *(() if reach.has_way_out else self._settings.fallbacks.get(model, ())))
+        candidates = [await self._candidate(request, asked, name, caller, reach) for name in models]
         session = _session(scope) or asked.session
         return Exchange(
             native_services(services, self._route.path, headers),
@@ -157,21 +156,21 @@ class Messages(Door):
         )
 
     async def _candidate(
-        self, request: NativeRequest, asked: Asked, model: str, caller: Caller, pin: Pin
+        self, request: NativeRequest, asked: Asked, model: str, caller: Caller, reach: Reach
     ) -> Candidate[NativeRequest]:
         if model != asked.model:
             is_large = len(request.body) > LARGE_BYTES
             body = request.body
-            changed = await in_turns(with_model_in_steps(body, model)) if is_large else with_model(body, model)
+            changed = await in_slices(with_model_in_steps(body, model)) if is_large else with_model(body, model)
             request = replace(request, body=changed)
         limits = self._route.limits_of(model)
         if caller.own_key is None and may_hold_thinking(request.body):
             thinking = await _thinking_in(request.body)
             if thinking is not None:
-                recalled = await self._services.makers.recall(caller.scope, thinking.digests)
-                write = NativeWriter(request, thinking, recalled, self._services.makers, caller.scope)
-                return Candidate(model, write, write.learn, limits, recalled.account, barred=pin.barred)
-        return Candidate(model, partial(_same_for_every_host, request), limits=limits, barred=pin.barred)
+                recalled = await self._services.signers.recall(caller.scope, thinking.digests)
+                write = NativeWriter(request, thinking, recalled, self._services.signers, caller.scope)
+                return Candidate(model, write, write.learn, limits, recalled.account, barred=reach.barred)
+        return Candidate(model, partial(_same_for_every_host, request), limits=limits, barred=reach.barred)
 
 
 class _NativeJob:
@@ -180,7 +179,7 @@ class _NativeJob:
     def __init__(
         self,
         *,
-        asked: NotedAsked,
+        asked: RequestSummary,
         exchange: NativeExchange,
         keeper: Keeper | None,
         caller: Caller,
@@ -204,7 +203,7 @@ class _NativeJob:
         is_callers_key = self._caller.own_key is not None
         return {
             **gateway_headers(record, names_key=self._caller.sees_key),
-            **telling(record.upstream_headers, is_callers_key=is_callers_key),
+            **limit_headers(record.upstream_headers, is_callers_key=is_callers_key),
             **self._passed,
         }
 
@@ -231,7 +230,7 @@ class _NativeJob:
 
 
 async def _thinking_in(body: bytes) -> Thinking | None:
-    return await in_turns(find_thinking_in_steps(body)) if len(body) > LARGE_BYTES else find_thinking(body)
+    return await in_slices(find_thinking_in_steps(body)) if len(body) > LARGE_BYTES else find_thinking(body)
 
 
 def _is_out_of_reach(failure: Failure) -> bool:

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 
-from gateway.service.makers import Makers, Recalled
+from gateway.service.signers import Recalled, Signers
 from gateway.telemetry.logs import log_event
 from translators.adjustments import Adjustments, united
 from translators.chat.turns import refuses_thinking
@@ -22,15 +22,15 @@ class NativeWriter:
     get none. Thinking that upstream rejects is also left out, once.
     """
 
-    __slots__ = ("_forms", "_is_refused", "_makers", "_recalled", "_request", "_scope", "_thinking")
+    __slots__ = ("_forms", "_is_refused", "_recalled", "_request", "_scope", "_signers", "_thinking")
 
     def __init__(
-        self, request: NativeRequest, thinking: Thinking, recalled: Recalled, makers: Makers, scope: bytes
+        self, request: NativeRequest, thinking: Thinking, recalled: Recalled, signers: Signers, scope: bytes
     ) -> None:
         self._request = request
         self._thinking = thinking
         self._recalled = recalled
-        self._makers = makers
+        self._signers = signers
         self._scope = scope
         self._is_refused = False
         self._forms: dict[tuple[int, str], NativeRequest] = {}
@@ -48,7 +48,7 @@ class NativeWriter:
         if sent.left_out or not refuses_thinking(message):
             return
         log_event(logging.WARNING, "Upstream refuses the thinking in a native request")
-        self._makers.refuse(self._scope, self._thinking.digests)
+        self._signers.refuse(self._scope, self._thinking.digests)
         self._is_refused = True
 
     def _without(self, count: int, why: str) -> NativeRequest:

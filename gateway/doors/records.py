@@ -21,7 +21,7 @@ _SEPARATOR: Final = ","
 _JOINT: Final = " | "
 
 
-class Asked(Struct, frozen=True):
+class RequestSummary(Struct, frozen=True):
     """What the end of a request needs to know about its beginning.
 
     `metadata` is in the caller's own words; a request that is not `is_counted` is left out of the usage totals.
@@ -34,7 +34,7 @@ class Asked(Struct, frozen=True):
     is_counted: bool = True
 
 
-def note_record(noted: Notes, record: Record, asked: Asked, caller: Caller) -> None:
+def note_record(noted: Notes, record: Record, asked: RequestSummary, caller: Caller) -> None:
     """Add the caller, the model and the outcome to the log line."""
     notes, model = noted.fields, asked.model
     notes["caller"] = caller.name

@@ -15,8 +15,8 @@ from gateway.accounts.guesses import Guesses
 from gateway.config import Config
 from gateway.doors.chat import ChatCompletions
 from gateway.doors.completions import Completions
-from gateway.doors.door import DoorSettings, Shared
-from gateway.doors.generation import GenerationSettings, Generator
+from gateway.doors.door import DoorParts, DoorSettings
+from gateway.doors.generation import GenerationSettings, TextEndpoint
 from gateway.doors.messages import COUNT_TOKENS, MESSAGES, Messages
 from gateway.edge.addresses import Addresses
 from gateway.edge.cors import CrossOrigin
@@ -24,7 +24,7 @@ from gateway.edge.interrupts import Interrupts
 from gateway.edge.outermost import Edge
 from gateway.pages.admin import AdminView, WorkerPlace
 from gateway.pages.models import Models
-from gateway.pages.pages import FrontDoor, Health, Shortcut, UnknownUrl, offered_by
+from gateway.pages.pages import Health, IndexPage, Shortcut, UnknownUrl, offered_by
 from gateway.secret import Secret
 from gateway.service.catalogue import Catalogue
 from gateway.service.lessons import Lessons
@@ -37,11 +37,11 @@ from translators.chat.request import Options
 from translators.models import ModelTable
 from translators.native.allowed import Allowed
 
-G = TypeVar("G", bound=Generator)
+G = TypeVar("G", bound=TextEndpoint)
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class GatewayParts:
     """The objects that endpoints depend on."""
 
     services: Services
@@ -60,7 +60,9 @@ class Parts:
     now: Callable[[], float]
 
 
-def assemble(config: Config, parts: Parts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]) -> ASGIApp:
+def assemble(
+    config: Config, parts: GatewayParts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]
+) -> ASGIApp:
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
     shared, allowed = _shared(config, parts), _native_allowed(config)
     chat = _generator(ChatCompletions, config, parts, shared)
@@ -68,14 +70,14 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
     messages, count_tokens = (Messages(route, shared, allowed) for route in (MESSAGES, COUNT_TOKENS))
     models = Models(parts.authenticator, parts.catalogue)
     admin = partial(AdminView, config.admin.api_key, parts.worker, parts.guesses)
-    services, turns = parts.services, parts.services.memory.counts
-    front_door = FrontDoor(version("dragoman"))
+    services, turn_counts = parts.services, parts.services.kept_turns.counts
+    index = IndexPage(version("dragoman"))
     routes: list[BaseRoute] = [
-        Route("/", front_door, methods=["GET"]),
+        Route("/", index, methods=["GET"]),
         Route("/health", Health(), methods=["GET"]),
         Route("/admin/pool", admin(lambda: {"pool": services.dispatcher.snapshot()}), methods=["GET"]),
         Route("/admin/clients", admin(lambda: {"clients": parts.totals.clients()}), methods=["GET"]),
-        Route("/admin/store", admin(lambda: {"turns": turns, "store": parts.store()}), methods=["GET"]),
+        Route("/admin/store", admin(lambda: {"turns": turn_counts, "store": parts.store()}), methods=["GET"]),
     ]
     for prefix in ("/v1", ""):
         routes += [
@@ -87,7 +89,7 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
             Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
         ]
     offered = offered_by(routes)
-    front_door.tell(offered)
+    index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
     hot: dict[str, ASGIApp] = {f"{prefix}/chat/completions": chat for prefix in ("/v1", "")}
     hot |= {f"{prefix}/messages": messages for prefix in ("/v1", "")}
@@ -103,9 +105,9 @@ def assemble(config: Config, parts: Parts, lifespan: Callable[[object], Abstract
     return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge
 
 
-def _shared(config: Config, parts: Parts) -> Shared:
+def _shared(config: Config, parts: GatewayParts) -> DoorParts:
     settings = DoorSettings(config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks)
-    return Shared(
+    return DoorParts(
         authenticator=parts.authenticator,
         services=parts.services,
         own_endpoint=parts.own_endpoint,
@@ -116,7 +118,7 @@ def _shared(config: Config, parts: Parts) -> Shared:
     )
 
 
-def _generator(kind: type[G], config: Config, parts: Parts, shared: Shared) -> G:
+def _generator(kind: type[G], config: Config, parts: GatewayParts, shared: DoorParts) -> G:
     """Create a translating endpoint."""
     options = Options(
         max_output_tokens=config.models.max_output_tokens,

@@ -2,9 +2,9 @@
 
 import logging
 
-from gateway.edge.turns import in_turns
-from gateway.service.lessons import EVERYBODY, Circle, Lessons
-from gateway.service.memory import Recollection, TurnMemory
+from gateway.edge.slices import in_slices
+from gateway.service.kept import KeptTurns, Recollection
+from gateway.service.lessons import EVERYBODY, Lessons, LessonScope
 from gateway.telemetry.logs import log_event
 from translators.chat.places import located, names_places
 from translators.chat.request import MessagesRequest, Options, Target, places_in_steps, write_in_steps, write_request
@@ -44,9 +44,9 @@ class Writer:
         row: ModelRow,
         options: Options,
         lessons: Lessons,
-        memory: TurnMemory,
+        memory: KeptTurns,
         recollection: Recollection | None = None,
-        circle: Circle = EVERYBODY,
+        circle: LessonScope = EVERYBODY,
     ) -> None:
         self._chat = chat
         self.model = model
@@ -72,14 +72,14 @@ class Writer:
                 return self(host, is_home)
         return request
 
-    async def write_in_turns(self, host: HostProfile, is_home: bool) -> None:
+    async def write_in_slices(self, host: HostProfile, is_home: bool) -> None:
         """Write the request for a host in turns, so that a later call finds it cached."""
         target, past = self._target(host), self.recollection.past_for(is_home=is_home)
         if self._find(target, past) is None:
-            request = await in_turns(write_in_steps(self._chat, target, self._options, past))
+            request = await in_slices(write_in_steps(self._chat, target, self._options, past))
             self._known.append((target, past, request))
             if self._is_refused(host, request):
-                await self.write_in_turns(host, is_home)
+                await self.write_in_slices(host, is_home)
 
     async def explain(self, failure: Failure, sent: MessagesRequest) -> Failure:
         """The failure with paths of the caller's own body, where upstream has named paths of the request sent."""
@@ -87,7 +87,7 @@ class Writer:
             return failure
         for target, past, request in self._known:
             if request is sent:
-                return located(failure, await in_turns(places_in_steps(self._chat, target, self._options, past)))
+                return located(failure, await in_slices(places_in_steps(self._chat, target, self._options, past)))
         return failure
 
     def _find(self, target: Target, past: Past) -> MessagesRequest | None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope
 
-from gateway.edge.turns import in_turns
+from gateway.edge.slices import in_slices
 from gateway.edge.unpacking import ACCEPTED, is_known, unpacked_in_steps
 from gateway.http.body import body_pace
 from gateway.http.errors import ClientGoneError, NoRoomError
@@ -86,7 +86,7 @@ async def _unpacked(coding: str, body: bytes, limit: int, served: ServedRequest 
     compressed = len(body)
     try:
         hold(compressed)
-        return await in_turns(unpacked_in_steps(coding, body, limit, lambda size: hold(compressed + size)))
+        return await in_slices(unpacked_in_steps(coding, body, limit, lambda size: hold(compressed + size)))
     finally:
         hold(0)
 

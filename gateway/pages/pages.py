@@ -42,7 +42,7 @@ class Shortcut:
         return endpoint(scope, receive, send)
 
 
-class FrontDoor:
+class IndexPage:
     """`GET /` and `HEAD /`: what this service is, and what it offers."""
 
     def __init__(self, version: str) -> None:

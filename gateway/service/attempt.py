@@ -6,13 +6,13 @@ from types import TracebackType
 from typing import Final, Generic, TypeVar
 
 from gateway.keypool import Account, Lease, Outcome
+from gateway.service.failures import is_stream, refusal_of
 from gateway.service.forms import Forms
-from gateway.service.makers import Maker
-from gateway.service.memory import TurnMemory
+from gateway.service.kept import KeptTurns
 from gateway.service.ports import Call, Outgoing, UpstreamAnswer
 from gateway.service.record import AttemptRecord, Progress
-from gateway.service.refusals import is_stream, refusal_of
 from gateway.service.services import Services
+from gateway.service.signers import Signer
 from translators.errors import FailedError, Failure
 from translators.usage import Usage
 
@@ -81,7 +81,7 @@ class Attempt(Generic[R]):
         """Send the request; returns the answer once it is an acceptable one. Read its body inside this block."""
         services, forms, lease, endpoint = self._services, self._forms, self._lease, self.endpoint
         if forms.is_large:
-            await forms.write_in_turns(lease, endpoint)
+            await forms.write_in_slices(lease, endpoint)
         request = forms.write_for(lease, endpoint)
         streams = request.streams
         # A local variable would keep the request in memory until the end of the stream.
@@ -106,9 +106,9 @@ class Attempt(Generic[R]):
         return self._forms.sent
 
     @property
-    def memory(self) -> TurnMemory:
+    def kept_turns(self) -> KeptTurns:
         """The kept turns of conversations."""
-        return self._services.memory
+        return self._services.kept_turns
 
     @property
     def account(self) -> Account:
@@ -116,9 +116,9 @@ class Attempt(Generic[R]):
         return self._services.pool.account_of(self._lease)
 
     @property
-    def maker(self) -> Maker:
+    def signer(self) -> Signer:
         """The account with its workspace."""
-        return Maker(*self.account, self._services.pool.workspace_of(self._lease))
+        return Signer(*self.account, self._services.pool.workspace_of(self._lease))
 
     @property
     def has_other_accounts(self) -> bool:

@@ -7,8 +7,8 @@ from typing import Final, TypeAlias, TypeVar
 
 from gateway.service.attempt import Attempt
 from gateway.service.exchange import Exchange, NoAnswerError
+from gateway.service.failures import drain
 from gateway.service.ports import Client, UpstreamAnswer
-from gateway.service.refusals import drain
 from gateway.service.relay import pass_on, relay
 from translators.chat.answer import AnswerFold
 from translators.chat.answer_types import State
@@ -52,14 +52,14 @@ class _Delivery:
     def is_silent(self) -> bool:
         return self.stream.has_started_block and self.stream.failure is None
 
-    def begins(self) -> None:
+    def before_content(self) -> None:
         return
 
-    async def ends(self) -> None:
+    async def before_end(self) -> None:
         if self._origin is not None:
-            await self._attempt.memory.keep(self._origin, self.stream, self._attempt.account)
+            await self._attempt.kept_turns.keep(self._origin, self.stream, self._attempt.account)
 
-    def passed(self) -> None:
+    def after_piece(self) -> None:
         self._on_begin()
 
 
@@ -117,7 +117,7 @@ async def _fetch(attempt: ChatAttempt, on_begin: Callable[[], None]) -> Answered
     if request.expects_call and not fold.calls:
         fold = await _ask_again(attempt, request, fold)
     if request.origin is not None:
-        await attempt.memory.keep(request.origin, fold, attempt.account)
+        await attempt.kept_turns.keep(request.origin, fold, attempt.account)
     attempt.progress.stop_reason = fold.stop_reason
     return fold, request.shape
 
@@ -182,11 +182,11 @@ async def stream_choices(
     With `share_cache` the first choice fills the prompt cache for the others: they start after its first event.
     """
     order = _OpeningOrder(client, len(exchanges))
-    turns = _Turns(len(exchanges), choices_per_prompt, share_cache)
+    start_order = _StartOrder(len(exchanges), choices_per_prompt, share_cache)
 
     async def run(index: int, exchange: ChatExchange) -> ChunkStream:
-        await turns.wait(index, exchange)
-        return await stream_chat(exchange, order.client(index), makers[index], partial(turns.begin, index))
+        await start_order.wait(index, exchange)
+        return await stream_chat(exchange, order.client(index), makers[index], partial(start_order.begin, index))
 
     streams = await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
     usage = usage_of_choices([stream.usage for stream in streams], choices_per_prompt)
@@ -199,11 +199,11 @@ async def fetch_choices(
     """The whole choices, in order; one failure fails all."""
     if len(exchanges) == 1:
         return [await fetch_chat(exchanges[0])]
-    turns = _Turns(len(exchanges), choices_per_prompt, share_cache)
+    start_order = _StartOrder(len(exchanges), choices_per_prompt, share_cache)
 
     async def run(index: int, exchange: ChatExchange) -> Answered:
-        await turns.wait(index, exchange)
-        return await fetch_chat(exchange, partial(turns.begin, index))
+        await start_order.wait(index, exchange)
+        return await fetch_chat(exchange, partial(start_order.begin, index))
 
     return await _all([run(index, exchange) for index, exchange in enumerate(exchanges)])
 
@@ -221,7 +221,7 @@ def usage_of_choices(usages: Sequence[Usage], choices_per_prompt: int) -> Usage:
     return total
 
 
-class _Turns:
+class _StartOrder:
     """When a choice may start: with a shared cache, after the first choice of its prompt has begun."""
 
     def __init__(self, choices: int, choices_per_prompt: int, share_cache: bool) -> None:

@@ -15,16 +15,16 @@ from typing import Final, Generic, TypeVar
 
 from gateway.keypool import MOST_PATIENCE_SECONDS, Breaker, Lease, LeaseRequest
 from gateway.service.attempt import Attempt
+from gateway.service.failures import (
+    NOT_FOR_THIS_MODEL,
+    UNKNOWN_MODEL,
+    more_telling,
+    no_key,
+    with_wait,
+)
 from gateway.service.forms import Forms
 from gateway.service.ports import Outgoing
 from gateway.service.record import Progress
-from gateway.service.refusals import (
-    NOT_FOR_THIS_MODEL,
-    NOT_THERE,
-    more_telling,
-    no_key,
-    when_ready,
-)
 from gateway.service.retry import delay_before_retry, is_refusal
 from gateway.service.services import NO_KEYS, Candidate, Services
 from translators.errors import ErrorKind, FailedError, Failure
@@ -38,8 +38,6 @@ RENEWAL_SECONDS: Final = 10.0
 # Prompts up to this estimate fit into every model's context window.
 _FITS_TOKENS: Final = 100_000
 _OVERLOADED: Final = ErrorKind.OVERLOADED
-# Every model can write this much.
-_SURE_OUTPUT_TOKENS: Final = 4_096
 
 
 class NoAnswerError(AssertionError):
@@ -79,24 +77,28 @@ class Exchange(Generic[R]):
         if self.progress.is_answered:
             raise StopAsyncIteration
         while True:
-            now = self._round or await self._next_round()
-            lease = self._services.dispatcher.acquire(now.lease_request, exclude=now.excluded, avoid=now.avoided)
+            current = self._round or await self._next_round()
+            lease = self._services.dispatcher.acquire(
+                current.lease_request, exclude=current.excluded, avoid=current.avoided
+            )
             if lease is None:
-                lease = await self._wait(now)
+                lease = await self._wait(current)
             if lease is not None:
                 return Attempt(self._services, self.forms, self.progress, lease, self._failed)
-            if not await self._has_renewed_a_key(now):
-                if now.is_paid:
+            if not await self._wait_for_new_secret(current):
+                if current.is_paid:
                     self._services.budget.give_back()
-                failure = now.last or no_key(self._services, self.progress.model, now.lease_request, now.excluded)
-                self._end_round(when_ready(self._services, failure, now.lease_request))
+                failure = current.last or no_key(
+                    self._services, self.progress.model, current.lease_request, current.excluded
+                )
+                self._end_round(with_wait(self._services, failure, current.lease_request))
 
     async def _next_round(self) -> "_Round":
         """Begin with the current model; the first round also counts the request in the retry budget."""
         if self._overloaded is None:
             self._services.budget.request()
         if self.forms.written is None:
-            await self.forms.prepare_in_turns()
+            await self.forms.prepare_in_slices()
         self._round = _Round(self._lease_request(), self.forms.candidate.barred)
         return self._round
 
@@ -116,14 +118,14 @@ class Exchange(Generic[R]):
         account = candidate.account
         return LeaseRequest(limits, tokens, prefix, self._caller, streams=streams, account=account, blamed=self._blamed)
 
-    async def _wait(self, now: "_Round") -> Lease | None:
+    async def _wait(self, current: "_Round") -> Lease | None:
         """Wait in the queue, as long as another attempt may be made."""
         self.forms.expect_changes()
         dispatcher = self._services.dispatcher
         began_at = dispatcher.clock()
         if (
             self.forms.has_fallback
-            and dispatcher.pool.why_none(began_at, now.lease_request, now.excluded)[0] is _OVERLOADED
+            and dispatcher.pool.why_none(began_at, current.lease_request, current.excluded)[0] is _OVERLOADED
         ):
             # Another model can answer at once.
             return None
@@ -134,24 +136,24 @@ class Exchange(Generic[R]):
         waited = self.progress.waited_seconds
         try:
             return await dispatcher.wait(
-                now.lease_request,
-                exclude=now.excluded,
-                avoid=now.avoided,
+                current.lease_request,
+                exclude=current.excluded,
+                avoid=current.avoided,
                 patience_seconds=patience,
                 waited_seconds=waited,
             )
         finally:
             self.progress.waited_seconds += dispatcher.clock() - began_at
 
-    async def _has_renewed_a_key(self, now: "_Round") -> bool:
+    async def _wait_for_new_secret(self, current: "_Round") -> bool:
         """Wait for a rejected key's new secret, if one is being read; returns whether all keys may be asked again."""
-        if now.renewal is None and now.last is None:
-            now.renewal = self._renewal_by_others(now.lease_request)
-        if now.renewal is None or not await _outcome_of(now.renewal):
-            now.renewal = None
+        if current.renewal is None and current.last is None:
+            current.renewal = self._renewal_by_others(current.lease_request)
+        if current.renewal is None or not await _outcome_of(current.renewal):
+            current.renewal = None
             return False
-        now.renewal = None
-        now.excluded, now.avoided = self.forms.candidate.barred, NO_KEYS
+        current.renewal = None
+        current.excluded, current.avoided = self.forms.candidate.barred, NO_KEYS
         return True
 
     def _renewal_by_others(self, lease_request: LeaseRequest) -> "asyncio.Future[bool] | None":
@@ -166,70 +168,70 @@ class Exchange(Generic[R]):
 
     async def _failed(self, lease: Lease, failure: Failure) -> None:
         """Decide what follows: returns if another attempt is due, otherwise raises the caller's error."""
-        now = self._round
-        assert now is not None, "attempts belong to a round"
+        current = self._round
+        assert current is not None, "attempts belong to a round"
         self.forms.expect_changes()
         self.progress.note(lease.key.name, failure)
-        now.tries += not is_refusal(failure)
+        current.tries += not is_refusal(failure)
         if failure.kind is ErrorKind.KEY_REJECTED:
-            now.renewal = self._services.on_refused(lease.key.name) or now.renewal
-        if await self.forms.has_learned(lease, failure):
-            now.is_paid = False
+            current.renewal = self._services.on_refused(lease.key.name) or current.renewal
+        if await self.forms.learn_from(lease, failure):
+            current.is_paid = False
             return
-        if self._is_final(now, lease, failure):
+        if self._is_final(current, lease, failure):
             self._end_round(failure)
             return
-        now.last = more_telling(now.last, failure)
-        if (given_up := await self._before_next(now, failure)) is not None:
+        current.last = more_telling(current.last, failure)
+        if (given_up := await self._before_next(current, failure)) is not None:
             self._end_round(given_up)
             return
-        if now.tries >= self._services.policy.max_attempts - 1:
+        if current.tries >= self._services.policy.max_attempts - 1:
             # The next attempt is the last, so it may use any account, even if signed thinking is left out for it.
-            now.lease_request.account = None
-        now.leave_out(lease, failure)
+            current.lease_request.account = None
+        current.leave_out(lease, failure)
 
-    def _is_final(self, now: "_Round", lease: Lease, failure: Failure) -> bool:
+    def _is_final(self, current: "_Round", lease: Lease, failure: Failure) -> bool:
         """Whether another key would give the same answer."""
-        if failure.kind in NOT_THERE and self._services.models.find(self.progress.model) is None:
+        if failure.kind in UNKNOWN_MODEL and self._services.models.find(self.progress.model) is None:
             # The model is unknown to the gateway too; a known one may be available to some accounts only.
             return True
         if not failure.rule.one_other:
             return False
-        if now.has_asked_other:
+        if current.has_asked_other:
             # Two keys agree; a third would not differ.
             return True
-        now.has_asked_other = True
+        current.has_asked_other = True
         # A key of another account is more informative.
-        now.avoided |= frozenset(state.key.name for state in lease.state.organization.states.values())
+        current.avoided |= frozenset(state.key.name for state in lease.state.organization.states.values())
         return False
 
-    async def _before_next(self, now: "_Round", failure: Failure) -> Failure | None:
+    async def _before_next(self, current: "_Round", failure: Failure) -> Failure | None:
         """Wait as the retry policy says; returns the caller's error if there is no next attempt."""
         if self.progress.is_committed:
             return failure
         services = self._services
-        clock = services.dispatcher.clock()
+        now = services.dispatcher.clock()
         delay = delay_before_retry(
             failure,
-            attempt=now.tries,
-            elapsed_seconds=clock - self.progress.began_at,
+            attempt=current.tries,
+            elapsed_seconds=now - self.progress.began_at,
             policy=services.policy,
             jitter=services.jitter(),
         )
         is_paid = not is_refusal(failure)
-        if delay is not None and is_paid and not services.budget.allows_retry(clock):
+        if delay is not None and is_paid and not services.budget.allows_retry(now):
             self.progress.failures.append("no retry: retries.budget_percent is used up")
             delay = None
         if delay is None:
-            return when_ready(services, now.last or failure, now.lease_request)
+            return with_wait(services, current.last or failure, current.lease_request)
         if delay:
             await services.sleep(delay)
-        now.is_paid = is_paid
+        current.is_paid = is_paid
         return None
 
     def _end_round(self, failure: Failure) -> None:
         """Continue with another model, or raise the caller's error."""
-        if self._falls_back(failure):
+        if self._switches_model(failure):
             self._overloaded = failure
             return
         first = self._overloaded
@@ -237,10 +239,10 @@ class Exchange(Generic[R]):
             raise FailedError(failure)
         # The caller did not ask for this model, and the request may be fine for the one it asked for.
         self.progress.note(self.progress.model, failure)
-        if not self._falls_back(first):
+        if not self._switches_model(first):
             raise FailedError(first)
 
-    def _falls_back(self, failure: Failure) -> bool:
+    def _switches_model(self, failure: Failure) -> bool:
         """Switch to the next model if this one's class is overloaded on all keys; returns whether it has switched."""
         if failure.kind is not _OVERLOADED or not self.forms.has_fallback:
             return False

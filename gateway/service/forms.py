@@ -82,22 +82,22 @@ class Forms(Generic[R]):
             self._prepared_for = endpoint.profile
         return self.written
 
-    async def prepare_in_turns(self) -> None:
+    async def prepare_in_slices(self) -> None:
         """Write a large request in turns of the event loop, so that `prepare` finds it ready."""
         endpoint = next(iter(self._services.endpoints.values()), None)
-        if endpoint is not None and (write_in_turns := self.candidate.write_in_turns) is not None:
-            await write_in_turns(endpoint.profile, True)
+        if endpoint is not None and (write_in_slices := self.candidate.write_in_slices) is not None:
+            await write_in_slices(endpoint.profile, True)
 
     @property
     def is_large(self) -> bool:
-        """Whether `write_in_turns` has to be called before `write_for`."""
-        return self.candidate.write_in_turns is not None
+        """Whether `write_in_slices` has to be called before `write_for`."""
+        return self.candidate.write_in_slices is not None
 
-    async def write_in_turns(self, lease: Lease, endpoint: Endpoint) -> None:
+    async def write_in_slices(self, lease: Lease, endpoint: Endpoint) -> None:
         """Write the request for a lease's key in turns of the event loop, so that `write_for` finds it ready."""
         self.expect_changes()
-        if (write_in_turns := self.candidate.write_in_turns) is not None:
-            await write_in_turns(endpoint.profile, self._is_home(lease))
+        if (write_in_slices := self.candidate.write_in_slices) is not None:
+            await write_in_slices(endpoint.profile, self._is_home(lease))
 
     def write_for(self, lease: Lease, endpoint: Endpoint) -> R:
         """The form for a lease's key."""
@@ -116,7 +116,7 @@ class Forms(Generic[R]):
         account = self.candidate.account
         return account is None or self._services.pool.is_of(lease, account)
 
-    async def has_learned(self, lease: Lease, failure: Failure) -> bool:
+    async def learn_from(self, lease: Lease, failure: Failure) -> bool:
         """Learn from a 400 about something that the gateway chose; returns whether there is another form to try."""
         if failure.kind is not ErrorKind.INVALID_REQUEST or self._lessons >= MAX_LESSONS or self._progress.is_committed:
             return False
@@ -125,7 +125,7 @@ class Forms(Generic[R]):
         if self.written is not None:
             candidate.learn(endpoint.profile, failure.message, self.written)
         # Another request may have learned the same a moment before: compare with what would be sent now.
-        await self.write_in_turns(lease, endpoint)
+        await self.write_in_slices(lease, endpoint)
         return candidate.write(endpoint.profile, self._is_home(lease)) is not self.written
 
     async def explained(self, failure: Failure) -> Failure:

@@ -32,7 +32,7 @@ _Until: TypeAlias = float
 _Schemas: TypeAlias = dict[tuple[str, str, str], _Until]
 
 
-class Circle(Struct, frozen=True):
+class LessonScope(Struct, frozen=True):
     """Who shares lessons: `caller` those about schemas; `owner` those about models (empty for the pool's keys)."""
 
     caller: bytes = b""
@@ -46,7 +46,7 @@ class _Learned:
     messages: dict[str, _Until] = field(default_factory=dict)
 
 
-EVERYBODY: Final = Circle()
+EVERYBODY: Final = LessonScope()
 
 
 class Lessons:
@@ -58,7 +58,7 @@ class Lessons:
         # By caller: hosts, models, and hashes of schemas or of sets of schemas.
         self._schemas: dict[bytes, _Schemas] = {}
 
-    def row(self, host: HostProfile, model: str, row: ModelRow, circle: Circle = EVERYBODY) -> ModelRow:
+    def row(self, host: HostProfile, model: str, row: ModelRow, circle: LessonScope = EVERYBODY) -> ModelRow:
         """A model's row at a host with all lessons applied; each lesson corrects the result of those before."""
         learned = self._learned.get((host.name, model, circle.owner)) if self._learned else None
         if learned is None:
@@ -69,7 +69,7 @@ class Lessons:
                 row = corrected(row, message) or row
         return row
 
-    def refused_schemas(self, host: HostProfile, model: str, circle: Circle) -> frozenset[str]:
+    def refused_schemas(self, host: HostProfile, model: str, circle: LessonScope) -> frozenset[str]:
         """The hashes of schemas that upstream has refused, as far as this caller has learned."""
         known = self._schemas.get(circle.caller) if self._schemas else None
         if known is None:
@@ -77,22 +77,24 @@ class Lessons:
         now, place = self._clock(), (host.name, model)
         return frozenset(schema for (*where, schema), until in known.items() if until > now and (*where,) == place)
 
-    def refuses_together(self, host: HostProfile, model: str, schemas: Iterable[str], circle: Circle) -> bool:
+    def refuses_together(self, host: HostProfile, model: str, schemas: Iterable[str], circle: LessonScope) -> bool:
         """Whether exactly this set of schemas (hashes) was refused, without naming one of them."""
         known = self._schemas.get(circle.caller) if self._schemas else None
         return known is not None and known.get((host.name, model, _together(schemas)), 0.0) > self._clock()
 
-    def learn(self, host: HostProfile, model: str, row: ModelRow, message: str, circle: Circle = EVERYBODY) -> bool:
+    def learn(
+        self, host: HostProfile, model: str, row: ModelRow, message: str, circle: LessonScope = EVERYBODY
+    ) -> bool:
         """Take in what a 400's message says about a model; returns whether it is new."""
         message = message[:_MAX_MESSAGE_LENGTH]
         if corrected(self.row(host, model, row, circle), message) is None:
             return False
-        messages = _room(self._learned, (host.name, model, circle.owner), _Learned, _MAX_PLACES).messages
+        messages = _wait_for_room(self._learned, (host.name, model, circle.owner), _Learned, _MAX_PLACES).messages
         _note(messages, message, self._clock() + LESSON_SECONDS, _MAX_MESSAGES)
         return True
 
     def learn_schemas(
-        self, host: HostProfile, model: str, message: str, schemas: Mapping[str, str], circle: Circle
+        self, host: HostProfile, model: str, message: str, schemas: Mapping[str, str], circle: LessonScope
     ) -> frozenset[str]:
         """Take in a 400's message about `schemas` (hashes by place); returns the refused ones.
 
@@ -103,7 +105,7 @@ class Lessons:
         refused = frozenset(schemas[place] for place in places)
         if refused:
             what = next(iter(refused)) if len(refused) == 1 else _together(refused)
-            known = _room(self._schemas, circle.caller, dict, _MAX_CALLERS)
+            known = _wait_for_room(self._schemas, circle.caller, dict, _MAX_CALLERS)
             _note(known, (host.name, model, what), self._clock() + LESSON_SECONDS, _MAX_SCHEMAS)
         return refused
 
@@ -113,7 +115,7 @@ def _together(schemas: Iterable[str]) -> str:
     return hashlib.sha256(",".join(sorted(set(schemas))).encode()).hexdigest()
 
 
-def _room(table: dict[K, V], key: K, new: Callable[[], V], most: int) -> V:
+def _wait_for_room(table: dict[K, V], key: K, new: Callable[[], V], most: int) -> V:
     """The value for a key, created if missing; if there are too many, the oldest is dropped."""
     if key not in table and len(table) >= most:
         del table[next(iter(table))]

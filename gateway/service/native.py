@@ -10,11 +10,11 @@ import msgspec
 
 from gateway.service.attempt import Attempt
 from gateway.service.exchange import Exchange, NoAnswerError
-from gateway.service.makers import Maker, Makers
+from gateway.service.failures import MAX_ERROR_BYTES
 from gateway.service.ports import Call, Client, Endpoint, Upstream, UpstreamAnswer
-from gateway.service.refusals import MAX_ERROR_BYTES
 from gateway.service.relay import relay
 from gateway.service.services import Services
+from gateway.service.signers import Signer, Signers
 from translators.errors import FailedError
 from translators.native.answer import usage_of
 from translators.native.errors import with_answer
@@ -47,7 +47,7 @@ class NativeAnswer:
 class Keeper:
     """Records which account made a client's answers; `has_thread`: later requests may continue from their ids."""
 
-    makers: Makers
+    signers: Signers
     scope: bytes
     has_thread: bool = False
 
@@ -55,16 +55,16 @@ class Keeper:
         """Record a complete answer; when this returns, a request that continues it finds its account."""
         noted = self.note_thoughts(attempt, made, left_out)
         if self.has_thread and made.id is not None and attempt.progress.fallback is None:
-            noted += self.makers.note_message(self.scope, made.id, attempt.maker)
+            noted += self.signers.note_message(self.scope, made.id, attempt.signer)
         if noted:
-            await self.makers.share(noted)
+            await self.signers.share(noted)
 
-    def note_thoughts(self, attempt: NativeAttempt, made: Made, left_out: str) -> list[tuple[bytes, Maker]]:
+    def note_thoughts(self, attempt: NativeAttempt, made: Made, left_out: str) -> list[tuple[bytes, Signer]]:
         """Record who signed the thinking, if there are other accounts that could be asked."""
         if not made.digests or not attempt.has_other_accounts:
             return []
-        maker = msgspec.structs.replace(attempt.maker, left_out=left_out)
-        return self.makers.note_thoughts(self.scope, made.digests, maker)
+        signer = msgspec.structs.replace(attempt.signer, left_out=left_out)
+        return self.signers.note_thoughts(self.scope, made.digests, signer)
 
 
 class _Delivery:
@@ -87,18 +87,18 @@ class _Delivery:
     def is_silent(self) -> bool:
         return False
 
-    def begins(self) -> None:
+    def before_content(self) -> None:
         self._on_begin()
 
-    async def ends(self) -> None:
+    async def before_end(self) -> None:
         if self._keeper is not None:
             # Before the caller can see the end of the answer and send the next request.
             await self._keeper.keep(self._attempt, self.stream.made, self._left_out)
 
-    def passed(self) -> None:
+    def after_piece(self) -> None:
         return
 
-    def is_left(self) -> None:
+    def on_leave(self) -> None:
         """Called at the end, also of a cut-off answer: clients may continue with the part that they have."""
         if self._keeper is not None and not self.stream.is_done:
             self._keeper.note_thoughts(self._attempt, self.stream.made, self._left_out)
@@ -114,13 +114,13 @@ async def stream_native(
     async for attempt in exchange:
         async with attempt:
             answer = await attempt.open()
-            on_begin = partial(on_head, passing(answer.headers))
+            on_begin = partial(on_head, passed_headers(answer.headers))
             delivery = _Delivery(attempt, on_begin, attempt.request.left_out, keeper)
             attempt.record.usage = delivery.stream.usage
             try:
                 await relay(attempt, answer, delivery, client)
             finally:
-                delivery.is_left()
+                delivery.on_leave()
             return
     raise NoAnswerError
 
@@ -134,7 +134,7 @@ async def fetch_native(exchange: NativeExchange, on_head: OnHead, keeper: Keeper
             attempt.record.usage = usage_of(body)
             if keeper is not None and (keeper.has_thread or b"thinking" in body):
                 await keeper.keep(attempt, made_in(body), attempt.request.left_out)
-            on_head(passing(answer.headers))
+            on_head(passed_headers(answer.headers))
             return NativeAnswer(body, answer.headers.get("content-type", "application/json"))
     raise NoAnswerError
 
@@ -144,12 +144,12 @@ def native_services(services: Services, path: str, headers: tuple[tuple[str, str
     return replace(services, upstream=_NativeUpstream(services.upstream, path, headers))
 
 
-def passing(headers: Mapping[str, str]) -> dict[str, str]:
+def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The upstream headers that a caller gets."""
     return {name: headers[name] for name in PASSING_HEADERS if name in headers}
 
 
-def telling(headers: Mapping[str, str], *, is_callers_key: bool) -> dict[str, str]:
+def limit_headers(headers: Mapping[str, str], *, is_callers_key: bool) -> dict[str, str]:
     """The upstream headers about limits, and about the account if it is the caller's own."""
     told = {name: value for name, value in headers.items() if name.startswith(LIMIT_PREFIXES)}
     if is_callers_key:

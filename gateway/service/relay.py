@@ -4,8 +4,8 @@ import asyncio
 from typing import Protocol, TypeVar
 
 from gateway.service.attempt import Attempt
+from gateway.service.failures import drain
 from gateway.service.ports import Client, Outgoing, UpstreamAnswer
-from gateway.service.refusals import drain
 from translators.errors import FailedError, Failure
 
 R = TypeVar("R", bound=Outgoing)
@@ -51,15 +51,15 @@ class Delivery(Protocol):
         """Whether upstream is producing content hidden from callers: the head may be sent as a sign of life."""
         ...
 
-    def begins(self) -> None:
+    def before_content(self) -> None:
         """Called before content is sent: it is certain which answer the caller gets."""
         ...
 
-    async def ends(self) -> None:
+    async def before_end(self) -> None:
         """Called before the last piece is sent, after which the caller may send its next request."""
         ...
 
-    def passed(self) -> None:
+    def after_piece(self) -> None:
         """Called after the output so far was passed on."""
         ...
 
@@ -92,7 +92,7 @@ async def relay(attempt: Attempt[R], answer: UpstreamAnswer, delivery: Delivery,
             output = stream.feed(data)
             del data
         if client.is_full and not (stream.is_over or answer.is_complete):
-            await _room(answer, client)
+            await _wait_for_room(answer, client)
         await pass_on(attempt, delivery, output, client)
         # Keep nothing of this event while waiting for the next one.
         output = b""
@@ -108,9 +108,9 @@ async def pass_on(attempt: Attempt[R], delivery: Delivery, output: bytes, client
     is_done = delivery.is_done
     if output or is_done:
         attempt.commit()
-        delivery.begins()
+        delivery.before_content()
     if is_done:
-        await delivery.ends()
+        await delivery.before_end()
         await client.finish(output)
     elif output:
         await client.write(output)
@@ -119,13 +119,13 @@ async def pass_on(attempt: Attempt[R], delivery: Delivery, output: bytes, client
         await client.begin()
     if (failure := delivery.stream.failure) is not None:
         raise FailedError(failure)
-    delivery.passed()
+    delivery.after_piece()
     if client.takes_pushes:
         # The caller's head was sent, so upstream's headers are no longer needed.
         attempt.progress.upstream_headers = {}
 
 
-async def _room(answer: UpstreamAnswer, client: Client) -> None:
+async def _wait_for_room(answer: UpstreamAnswer, client: Client) -> None:
     """Wait until the client reads again, or upstream's body has ended."""
     waits = (asyncio.create_task(client.drained()), asyncio.create_task(answer.ended()))
     try:

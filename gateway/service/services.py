@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from gateway.keypool import Account, KeyPool, RetryBudget
 from gateway.service.dispatch import Dispatcher
-from gateway.service.makers import Makers
-from gateway.service.memory import TurnMemory
+from gateway.service.kept import KeptTurns
 from gateway.service.own_keys import OwnLimits
 from gateway.service.ports import Endpoint, Outgoing, Upstream
 from gateway.service.retry import RetryPolicy
+from gateway.service.signers import Signers
 from translators.errors import Failure
 from translators.hosts import HostProfile
 from translators.models import ModelTable, model_table
@@ -42,8 +42,8 @@ class Services:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
-    memory: TurnMemory = field(default_factory=TurnMemory)
-    makers: Makers = field(default_factory=Makers)
+    kept_turns: KeptTurns = field(default_factory=KeptTurns)
+    signers: Signers = field(default_factory=Signers)
     models: ModelTable = field(default_factory=model_table)
     own_limits: OwnLimits = field(default_factory=OwnLimits)
 
@@ -63,7 +63,7 @@ class Candidate(Struct, Generic[R], frozen=True):
     `account` has signed parts of the request; `write` is told whether the key belongs to it. `learn` is called with a
     400 and what was sent; if `write` then returns another form, that is tried. `limits` is the name under which the
     pool keeps the limits of these calls, if it is not the model's: counting tokens has limits of its own.
-    `write_in_turns`, set for a large request, prepares what `write` will return. The keys named in `barred` are not
+    `write_in_slices`, set for a large request, prepares what `write` will return. The keys named in `barred` are not
     used, because they do not reach what the request refers to. `explain` puts a failure into the caller's terms.
     """
 
@@ -72,6 +72,6 @@ class Candidate(Struct, Generic[R], frozen=True):
     learn: Callable[[HostProfile, str, R], None] = lambda host, message, sent: None
     limits: str | None = None
     account: Account | None = None
-    write_in_turns: Callable[[HostProfile, bool], Awaitable[None]] | None = None
+    write_in_slices: Callable[[HostProfile, bool], Awaitable[None]] | None = None
     barred: frozenset[str] = NO_KEYS
     explain: Callable[[Failure, R], Awaitable[Failure]] | None = None

@@ -12,9 +12,9 @@ from typing import Final
 
 from gateway.config import Config, Source
 from gateway.telemetry.logs import announce, log_event
+from gateway.workers.acceptor import Acceptor
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import RETIRE, STOP, STOP_NOW
-from gateway.workers.door import Door
 from gateway.workers.load import PULSE_SECONDS, Backoff
 from gateway.workers.process import Phase, Worker, start_worker
 
@@ -42,7 +42,7 @@ class Supervisor:
         self._callers_base_url = callers_base_url
         self._on_ready = on_ready
         self._workers: list[Worker] = []
-        self._door = Door(listener, self._workers)
+        self._acceptor = Acceptor(listener, self._workers)
         self._backoffs: defaultdict[int, Backoff] = defaultdict(Backoff)
         self._line: asyncio.Queue[Worker] = asyncio.Queue()
         self._replaced_now: Worker | None = None
@@ -60,7 +60,7 @@ class Supervisor:
         numbers = range(1, self._config.server.workers + 1)
         has_started = all(await asyncio.gather(*map(self._launch, numbers)))
         if has_started and not self._stopping.is_set():
-            self._door.open()
+            self._acceptor.open()
             self._do(self._replace_in_turn())
             self._on_ready()
             await self._stopping.wait()
@@ -130,7 +130,7 @@ class Supervisor:
             if worker.phase is Phase.STARTING:
                 worker.phase = Phase.SERVING
             log_event(logging.INFO, "A worker is ready", worker=worker.number, pid=worker.process.pid)
-        self._door.go_on()
+        self._acceptor.go_on()
 
     async def _watch(self, worker: Worker) -> None:
         """Wait for a worker's end, and replace it unless it was told to end."""
@@ -227,7 +227,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._stopping.set()
-        self._door.close()
+        self._acceptor.close()
         self._command_all(STOP)
 
     def _command_all(self, command: bytes) -> None:

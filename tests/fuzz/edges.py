@@ -20,7 +20,7 @@ from gateway.edge.unpacking import unpacked_in_steps
 from gateway.http.protocol import HttpProtocol
 from gateway.keypool import SUCCESS, Key
 from gateway.service.catalogue import Catalogue, fetch_models
-from gateway.service.native import passing, telling
+from gateway.service.native import limit_headers, passed_headers
 from gateway.service.ports import Endpoint, Upstream
 from gateway.service.routing import Aliases
 from gateway.upstream.answer import DirectAnswer
@@ -109,8 +109,8 @@ def headers(data: bytes, random: Random) -> None:
         assert f"{name}{value}".isascii()
     failure = answered_failure(random.choice((429, 529, 400)), b"", given)
     _assert_failure(failure)
-    passing(given)
-    telling(given, is_callers_key=True)
+    passed_headers(given)
+    limit_headers(given, is_callers_key=True)
     pool, now = pool_of("a", Key("b", weight=2)), 1000.0
     for _ in range(3):
         if (lease := pool.acquire(now, ASK)) is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.config import ModelsConfig
-from gateway.edge.turns import LARGE_BYTES
+from gateway.edge.slices import LARGE_BYTES
 from tests.scenarios.harness import PATH as CHAT_PATH
 from tests.scenarios.harness import asking, quick_gateway
 from tests.scenarios.native_harness import COUNT_PATH, PATH, asking_natively, assert_native_error

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from gateway.keypool import Account
-from gateway.service.memory import Recollection
+from gateway.service.kept import Recollection
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.sealed import Sealing
 from translators.chat.history import DIGEST_BYTES
@@ -135,7 +135,7 @@ def test_refused_thinking_is_forgotten_with_all_turns_and_signatures() -> None:
 
 
 def test_only_the_latest_refused_signatures_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.service.memory._MOST_REFUSED", 2)
+    monkeypatch.setattr("gateway.service.kept._MOST_REFUSED", 2)
     loop = Sealing()
 
     def message(signature: str) -> dict[str, Any]:

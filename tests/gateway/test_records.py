@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.accounts.auth import Caller
-from gateway.doors.records import Asked, answer_headers, note_record
+from gateway.doors.records import RequestSummary, answer_headers, note_record
 from gateway.edge.notes import Notes
 from gateway.service.record import AttemptRecord, Progress, record_of
 from translators.usage import Usage
@@ -57,7 +57,7 @@ def test_the_log_adds_up_what_can_be_added_and_lists_the_rest() -> None:
     )
     second = progress(attempt("req_2", key="b", output_tokens=4), adjusted="y=dropped:model", stop_reason="end_turn")
 
-    note_record(notes, record_of([first, second]), Asked("alias", is_stream=True), Caller("app"))
+    note_record(notes, record_of([first, second]), RequestSummary("alias", is_stream=True), Caller("app"))
 
     assert notes.fields == {
         "caller": "app",
@@ -92,7 +92,7 @@ def test_one_exchange_is_told_as_it_is() -> None:
     one = progress(attempt("r" * 2049), adjusted="x=dropped:model", upstream_headers=limits, stop_reason="")
     notes = Notes()
 
-    note_record(notes, record_of([one]), Asked("m", is_stream=False), Caller("app"))
+    note_record(notes, record_of([one]), RequestSummary("m", is_stream=False), Caller("app"))
 
     # An id that fits into no header is in the log alone.
     assert headers_of(one) == {

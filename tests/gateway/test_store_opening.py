@@ -186,9 +186,9 @@ async def test_a_store_that_is_off_keeps_nothing() -> None:
 async def test_a_gateway_writes_at_its_end_and_another_one_finds_it(tmp_path: Path) -> None:
     config = with_settings(config_for(), store=StoreConfig(path=str(tmp_path / "store.db")))
     async with running_gateway(config=config) as first:
-        await first.gateway.services.memory.store.put(key(1), CONTENT)
+        await first.gateway.services.kept_turns.store.put(key(1), CONTENT)
     async with running_gateway(config=config) as second:
-        found = await second.gateway.services.memory.store.fetch([key(1)])
+        found = await second.gateway.services.kept_turns.store.fetch([key(1)])
 
     assert found == {key(1): CONTENT}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store.db", "store.db.key", "store.db.lock"]
@@ -199,7 +199,7 @@ async def test_a_reload_takes_what_is_in_memory_to_the_new_store_and_closes_the_
     async with running_gateway(config=config) as running:
         gateway = running.gateway
         # As a request that runs while the configuration changes.
-        store = gateway.services.memory.store
+        store = gateway.services.kept_turns.store
         await store.put(key(1), CONTENT)
         gateway.reload(with_settings(config, store=StoreConfig(kind="memory")))
         closing = [*gateway._store_work]
@@ -207,7 +207,7 @@ async def test_a_reload_takes_what_is_in_memory_to_the_new_store_and_closes_the_
         await asyncio.gather(*closing)
         left = sorted(path.name for path in tmp_path.iterdir())
 
-        assert gateway.services.memory.store.peek([key(1), key(2)]) == {key(1): CONTENT, key(2): CONTENT}
+        assert gateway.services.kept_turns.store.peek([key(1), key(2)]) == {key(1): CONTENT, key(2): CONTENT}
     # With the last connection SQLite takes its log away.
     assert left == ["store.db", "store.db.key", "store.db.lock"]
 

@@ -218,7 +218,7 @@ async def test_a_worker_that_cannot_be_told_of_a_change_is_to_be_replaced() -> N
     worker = Worker(1, cast(asyncio.subprocess.Process, None), ParentsEnd(ours))
     worker.phase = Phase.SERVING
     supervisor._workers.append(worker)
-    with supervisor._door._listener, ours, theirs:
+    with supervisor._acceptor._listener, ours, theirs:
         while not supervisor._line.qsize():
             supervisor.reload(Config(), {})
 

@@ -54,7 +54,7 @@ def answer(number: int = 1) -> Any:
 
 
 def with_store(running: RunningGateway, store: DictStore) -> None:
-    services_of(running).memory.store = store
+    services_of(running).kept_turns.store = store
 
 
 def request(**more: Any) -> dict[str, Any]:

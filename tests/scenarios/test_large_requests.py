@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.config import ModelsConfig
 from gateway.doors import writing
-from gateway.edge.turns import LARGE_BYTES
+from gateway.edge.slices import LARGE_BYTES
 from tests.scenarios.harness import (
     KEY_A,
     PATH,
@@ -115,7 +115,7 @@ async def test_who_leaves_while_a_large_request_is_translated_costs_no_more(
         finally:
             ended.set()
 
-    monkeypatch.setattr(writing, "in_turns", endless)
+    monkeypatch.setattr(writing, "in_slices", endless)
     async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
         client.send(asking(messages=history(300)))
         await asyncio.wait_for(began.wait(), 10)

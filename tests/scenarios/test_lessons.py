@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.service.forms import MAX_LESSONS
-from gateway.service.lessons import EVERYBODY, LESSON_SECONDS, Circle, Lessons
+from gateway.service.lessons import EVERYBODY, LESSON_SECONDS, Lessons, LessonScope
 from tests.scenarios.harness import (
     KEY_A,
     KEY_B,
@@ -782,7 +782,7 @@ def test_names_that_callers_make_up_do_not_fill_the_memory() -> None:
 
 def test_the_schemas_that_callers_write_do_not_fill_the_memory() -> None:
     lessons = Lessons(Clock())
-    circles = [Circle(b"caller %d" % number) for number in range(2_000)]
+    circles = [LessonScope(b"caller %d" % number) for number in range(2_000)]
 
     for circle in circles:
         for number in range(50):
@@ -808,8 +808,8 @@ def test_upstreams_words_do_not_fill_the_memory() -> None:
 def test_whoever_brings_a_key_teaches_nobody_else() -> None:
     # Its account may have limits of its own.
     lessons, row = Lessons(Clock()), model_table().row("claude-sonnet-4-6")
-    lessons.learn(HOST, row.id, row, NO_TEMPERATURE, Circle(b"key 1", owner=b"key 1"))
+    lessons.learn(HOST, row.id, row, NO_TEMPERATURE, LessonScope(b"key 1", owner=b"key 1"))
 
-    assert lessons.row(HOST, row.id, row, Circle(b"key 1", owner=b"key 1")).sampling == "none"
-    assert lessons.row(HOST, row.id, row, Circle(b"key 2", owner=b"key 2")) == row
+    assert lessons.row(HOST, row.id, row, LessonScope(b"key 1", owner=b"key 1")).sampling == "none"
+    assert lessons.row(HOST, row.id, row, LessonScope(b"key 2", owner=b"key 2")) == row
     assert lessons.row(HOST, row.id, row, EVERYBODY) == row

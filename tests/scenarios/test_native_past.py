@@ -216,7 +216,7 @@ async def test_clients_know_nothing_of_each_others_thoughts(upstream: ScriptedUp
         without_pauses(running)
         accounts.limited = {"b"}
         await ask(running)
-        makers = running.gateway.services.makers
+        signers = running.gateway.services.signers
         accounts.limited = {"a"}
         response = await ask(running, turn("signed-by-a-1"), caller="two")
 
@@ -224,7 +224,7 @@ async def test_clients_know_nothing_of_each_others_thoughts(upstream: ScriptedUp
     assert response.headers[ADJUSTED] == "thinking_blocks=dropped:refused"
     assert ("b", ["signed-by-a-1"]) in served(upstream)
     assert served(upstream)[-1] == ("b", [])
-    assert len(makers._known) == 3
+    assert len(signers._known) == 3
 
 
 async def test_a_stand_in_for_the_model_leaves_out_the_same(upstream: ScriptedUpstream) -> None:

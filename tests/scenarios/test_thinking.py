@@ -72,7 +72,7 @@ async def test_thinking_that_upstream_refuses_is_left_out_and_the_caller_is_answ
         await asked(running, asking(stream=stream, tools=[TOOL]))
         answer = await asked(running, again(stream=stream))
         later = await asked(running, again(stream=stream))
-        counts = services_of(running).memory.counts
+        counts = services_of(running).kept_turns.counts
 
     assert (answer.status_code, later.status_code) == (200, 200)
     assert answer.headers["x-gateway-adjusted"] == "thinking_blocks=dropped:refused"

@@ -13,8 +13,8 @@ from typing import Any
 
 from gateway.doors.writing import Writer
 from gateway.keypool import Account
+from gateway.service.kept import KeptTurns
 from gateway.service.lessons import Lessons
-from gateway.service.memory import TurnMemory
 from tests.support.keeping import DictStore
 from tests.support.messages import Block, message_events, sse
 from translators.chat.answer import AnswerFold
@@ -76,17 +76,17 @@ class Sealing:
 
     model: str = "claude-sonnet-5-5"
     store: DictStore = field(default_factory=DictStore)
-    memory: TurnMemory = field(init=False)
+    memory: KeptTurns = field(init=False)
     bodies: list[bytes] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     adjusted: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.memory = TurnMemory(self.store)
+        self.memory = KeptTurns(self.store)
 
     def restart(self) -> None:
         """Another process over the same store."""
-        self.memory = TurnMemory(self.store)
+        self.memory = KeptTurns(self.store)
 
     def ask(
         self,

@@ -16,7 +16,7 @@ _CONNECTIONS_A_TURN: Final = 64
 _PAUSE_SECONDS: Final = 1.0
 
 
-class Door:
+class Acceptor:
     """Accepts while a worker can take a connection; otherwise new connections wait in the kernel's backlog."""
 
     def __init__(self, listener: socket.socket, workers: Sequence[Worker]) -> None:

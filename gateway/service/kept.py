@@ -97,7 +97,7 @@ class Answer(Protocol):
 
 
 @dataclass(slots=True)
-class TurnMemory:
+class KeptTurns:
     """One process's access to kept turns."""
 
     store: Store = NO_STORE

@@ -12,7 +12,7 @@ _TURN_SECONDS: Final = 0.001
 T = TypeVar("T")
 
 
-async def in_turns(steps: Generator[None, None, T]) -> T:
+async def in_slices(steps: Generator[None, None, T]) -> T:
     """The result of the steps; yields to the event loop after every millisecond.
 
     A thread would not help: JSON is parsed and written in single calls that hold the GIL, and for everything else the

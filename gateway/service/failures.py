@@ -32,9 +32,9 @@ NOT_FOR_THIS_MODEL: Final = frozenset(
     }
 )
 # The kinds that mean an unknown model; not every host names the model.
-NOT_THERE: Final = frozenset({ErrorKind.MODEL_REFUSED, ErrorKind.NOT_FOUND})
+UNKNOWN_MODEL: Final = frozenset({ErrorKind.MODEL_REFUSED, ErrorKind.NOT_FOUND})
 # Conditions that end by themselves, although perhaps too late to wait for them.
-_PASSES: Final = WORTH_WAITING | {
+_TEMPORARY: Final = WORTH_WAITING | {
     ErrorKind.SPEND_LIMIT,
     ErrorKind.WORKSPACE_LIMIT,
     ErrorKind.WORKSPACE_UNAVAILABLE,
@@ -59,11 +59,11 @@ def no_key(services: Services, model: str, lease_request: LeaseRequest, exclude:
     message = _NO_KEY[kind].format(model=model)
     if kind is ErrorKind.RATE_LIMITED and any(found.is_callers_own for found in services.endpoints.values()):
         message = _OWN_KEY_IS_LIMITED
-    is_passing = kind in _PASSES and seconds < math.inf
+    is_passing = kind in _TEMPORARY and seconds < math.inf
     return Failure(kind, message, retry_after_seconds=seconds if is_passing else None)
 
 
-def when_ready(services: Services, failure: Failure, lease_request: LeaseRequest) -> Failure:
+def with_wait(services: Services, failure: Failure, lease_request: LeaseRequest) -> Failure:
     """The failure; if it is a rate limit of the whole pool, with the time until a key is ready, also in the message."""
     if failure.rule.blame is not Blame.KEY_LIMIT:
         return failure
