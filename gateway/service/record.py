@@ -94,7 +94,7 @@ def record_of(exchanges: Sequence[Progress]) -> Record:
         progress.model,
         progress.fallback,
         progress.adjusted,
-        last.upstream_request_id if last is not None else None,
+        (last.upstream_request_id or _latest_id(attempts)) if last is not None else None,
         progress.upstream_headers,
         progress.stop_reason,
         last.usage if last is not None else Usage(),
@@ -115,7 +115,7 @@ def _record_of_several(exchanges: Sequence[Progress]) -> Record:
         model=exchanges[0].model,
         fallback=_listed(each.fallback for each in exchanges),
         adjusted=united(each.adjusted for each in exchanges),
-        upstream_request_id=_listed(attempt.upstream_request_id for attempt in last),
+        upstream_request_id=_listed(_latest_id(each.attempts) for each in exchanges),
         # Limits belong to one key at one time: several sets cannot be merged.
         upstream_headers=next((each.upstream_headers for each in exchanges if each.upstream_headers), {}),
         stop_reason=_listed(each.stop_reason for each in exchanges),
@@ -128,6 +128,11 @@ def _record_of_several(exchanges: Sequence[Progress]) -> Record:
             (each.first_token_seconds for each in exchanges if each.first_token_seconds is not None), default=None
         ),
     )
+
+
+def _latest_id(attempts: Sequence[AttemptRecord]) -> str | None:
+    """The id of the latest answer, which is of use to upstream's support although a later attempt got none."""
+    return next((attempt.upstream_request_id for attempt in reversed(attempts) if attempt.upstream_request_id), None)
 
 
 def _total(usages: Iterable[Usage]) -> Usage:

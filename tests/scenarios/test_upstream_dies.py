@@ -464,3 +464,17 @@ async def test_the_log_tells_why_a_stream_had_stopped_before_it_failed(
 
     assert '"error"' in response.text
     assert "stop_reason=max_tokens" in read_log()
+
+
+async def test_the_id_of_the_last_answer_is_told_although_later_attempts_got_none(
+    upstream: ScriptedUpstream, read_log: Callable[[], str]
+) -> None:
+    upstream.script(error_answer(529, "overloaded_error", "Overloaded"))
+    upstream.always(Answer((Reset(),)))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        without_pauses(running)
+        response = await running.http().post(PATH, json=asking())
+
+    assert response.json()["error"]["code"] == "upstream_unreachable"
+    assert response.headers["x-upstream-request-id"] == "req_011CScriptedUpstream"
+    assert "upstream_request_id=req_011CScriptedUpstream" in read_log()
