@@ -11,6 +11,9 @@ from translators.steps import in_one_go
 
 # Processed in pieces: each takes up to 1 ms, and its copies take little memory.
 _PIECE_BYTES: Final = 64 * 1024
+# Counting a byte is quicker.
+_QUICK_BYTES: Final = 256 * 1024
+_VALUES: Final = (b",", b"{", b"[")
 _NO_VALUES: Final = bytes(set(range(256)) - set(b",{["))
 _NO_STRUCTURE: Final = bytes(set(range(256)) - set(b",{}[]"))
 _BACKSLASH: Final = b"\\"
@@ -35,8 +38,18 @@ def has_more_values(json: bytes | Raw, limit: int) -> bool:
 def values_in_steps(json: bytes, enough: float = math.inf) -> Generator[None, None, int]:
     """The number of commas and opening brackets outside strings, which is about the number of values.
 
-    Counting stops above `enough`.
+    Counting stops above `enough`. Where the strings hold few of them as well, they are counted too: finding out where
+    strings end costs ten times as much.
     """
+    if enough < math.inf:
+        most = 0
+        for begin in range(0, len(json), _QUICK_BYTES):
+            most += sum(json.count(byte, begin, begin + _QUICK_BYTES) for byte in _VALUES)
+            if most > enough:
+                break
+            yield
+        else:
+            return most
     count = 0
     for outside in _outside_strings(json):
         count += len(outside.translate(None, _NO_VALUES))

@@ -53,3 +53,10 @@ def test_a_short_text_is_not_looked_at() -> None:
     assert not has_more_values(b"[[[[", 4)
     assert has_more_values(b"[[[[[", 4)
     assert not has_more_values(b'"[[[["', 4)
+
+
+@given(value=VALUES, limit=st.integers(0, 60))
+def test_the_quick_count_decides_as_the_exact_one_does(value: Any, limit: int) -> None:
+    text = json.dumps([value, ',{["' * 3]).encode()
+
+    assert has_more_values(text, limit) == (count_values(text) > limit)
