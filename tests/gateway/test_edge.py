@@ -361,6 +361,8 @@ NOT_OURS = [
 # These are not even names.
 NOT_HOSTS = [
     "[",
+    "evil.example@localhost",
+    "evil.example\\@localhost",
     "localhost evil.example",
     "evil.example/localhost",
     "evil.example#localhost",
