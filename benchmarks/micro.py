@@ -12,9 +12,11 @@ from benchmarks.store import store
 from benchmarks.turns import turns
 from gateway.keypool import Key, KeyPool, LeaseRequest, Outcome
 from tests.support.messages import text_stream
-from translators.chat.request import Options, Target, read_request, write_request
-from translators.chat.shape import PLAIN, AnswerShape
+from translators.answers.shape import PLAIN, AnswerShape
+from translators.chat.read import read_request
 from translators.chat.stream import ChatStream, StreamFrame
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import model_table
 from translators.sse import EventDecoder
 from translators.usage import Usage

@@ -9,7 +9,7 @@ from gateway.kept_turns.layered import LayeredStore
 from gateway.kept_turns.memory import Memory
 from tests.support.conversations import chat, returned, said, tool
 from tests.support.sealed import Sealing
-from translators.chat.request import read_request
+from translators.chat.read import read_request
 from translators.models import model_table
 from translators.wire.chat import ChatRequest
 

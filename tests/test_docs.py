@@ -31,11 +31,11 @@ from gateway.service.totals import ClientTotals
 from tests.support.gateway import key, running_gateway
 from tests.support.upstream_rules import run_strict_upstream
 from translators import limits
-from translators.chat.extensions import BETA_OF_FIELD, RESTRICTED
-from translators.chat.finish import FINISH_REASONS
-from translators.chat.marking import Caching
-from translators.chat.turns import LeftOut
+from translators.answers.finish import FINISH_REASONS
 from translators.errors import RULES, Blame, Rule
+from translators.kept.turns import LeftOut
+from translators.messages.extensions import BETA_OF_FIELD, RESTRICTED
+from translators.messages.marking import Caching
 from translators.models import ModelRow, model_table
 from translators.wire.chat import REQUEST
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec import Raw
 
+from translators.kept.tool_digests import digest_of_tools
 from translators.marks import without_marks
-from translators.tool_digests import digest_of_tools
 from translators.wire.chat import ChatRequest
 
 # Enough to tell conversations apart, at negligible cost.

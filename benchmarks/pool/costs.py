@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final, get_args
 
 from benchmarks.pool.scenario import Scenario
-from translators.chat.marking import Caching
+from translators.messages.marking import Caching
 
 # Where everything fits into the limits without any cache: it is the price that is looked at.
 LOAD: Final = 0.03

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benchmarks.pool.workloads import Turn
 from gateway.service.sightings import Sightings
-from translators.chat.marking import Caching, Facts, plan
+from translators.messages.marking import Caching, Facts, plan
 
 
 class Marker:

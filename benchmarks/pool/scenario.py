@@ -11,7 +11,7 @@ from benchmarks.pool.strategies import balancer
 from benchmarks.pool.tally import Tally
 from benchmarks.pool.workloads import Workload, most_per_minute
 from benchmarks.pool.world import TIERS, ApiKey, Fault, Organization, Trouble, World
-from translators.chat.marking import Caching
+from translators.messages.marking import Caching
 
 _FAULT_AFTER_SECONDS: Final = 60.0
 FAULT_SECONDS: Final = 60.0

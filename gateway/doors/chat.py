@@ -10,7 +10,7 @@ from gateway.edge.requests import headers_of
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.chat import StreamMaker
 from translators.chat.chunks import StreamFrame
-from translators.chat.request import read_in_steps, read_request
+from translators.chat.read import read_in_steps, read_request
 from translators.chat.response import completion
 from translators.chat.stream import ChatStream
 

@@ -33,10 +33,11 @@ from gateway.service.services import Candidate
 from gateway.service.sightings import Sightings
 from translators.beginnings import beginnings_in_steps
 from translators.chat.chunks import StreamFrame
-from translators.chat.extensions import RESTRICTED
-from translators.chat.reasoning import with_wishes
-from translators.chat.request import MessagesRequest, Options
 from translators.errors import Failure, TranslationError
+from translators.messages.extensions import RESTRICTED
+from translators.messages.messages_request import MessagesRequest
+from translators.messages.options import Options
+from translators.messages.reasoning import with_wishes
 from translators.models import ModelTable
 from translators.native.allowed import Allowed, passing_betas
 from translators.prefixes import chat_prefix

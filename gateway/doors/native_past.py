@@ -6,8 +6,8 @@ from dataclasses import replace
 from gateway.service.signers import Recalled, Signers
 from gateway.telemetry.logs import log_event
 from translators.adjustments import Adjustments, united
-from translators.chat.turns import refuses_thinking
 from translators.hosts import HostProfile
+from translators.kept.turns import refuses_thinking
 from translators.native.request import NativeRequest
 from translators.native.thinking import Thinking
 

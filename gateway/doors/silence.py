@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway.service.chat import StreamMaker
-from translators.chat.answer_types import State
+from translators.answers.answer_types import State
+from translators.answers.shape import PLAIN, AnswerShape
 from translators.chat.chunks import ChunkStream, StreamFrame
-from translators.chat.shape import PLAIN, AnswerShape
 
 
 class Silence:

@@ -33,7 +33,7 @@ from gateway.service.services import Services
 from gateway.service.sightings import Sightings
 from gateway.service.totals import Totals
 from gateway.upstream.hosts import HostEndpoint
-from translators.chat.request import Options
+from translators.messages.options import Options
 from translators.models import ModelTable
 from translators.native.allowed import Allowed
 

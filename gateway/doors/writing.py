@@ -6,11 +6,13 @@ from gateway.edge.slices import in_slices
 from gateway.service.kept import KeptTurns, Recollection
 from gateway.service.lessons import EVERYBODY, Lessons, LessonScope
 from gateway.telemetry.logs import log_event
-from translators.chat.places import located, names_places
-from translators.chat.request import MessagesRequest, Options, Target, places_in_steps, write_in_steps, write_request
-from translators.chat.turns import Past, refuses_thinking
 from translators.errors import Failure
 from translators.hosts import HostProfile
+from translators.kept.turns import Past, refuses_thinking
+from translators.messages.messages_request import MessagesRequest
+from translators.messages.options import Options, Target
+from translators.messages.places import located, names_places
+from translators.messages.request import places_in_steps, write_in_steps, write_request
 from translators.models import ModelRow
 from translators.wire.chat import ChatRequest
 

@@ -10,13 +10,13 @@ from gateway.service.exchange import Exchange, NoAnswerError
 from gateway.service.failures import drain
 from gateway.service.ports import Client, UpstreamAnswer
 from gateway.service.relay import pass_on, relay
-from translators.chat.answer import AnswerFold
-from translators.chat.answer_types import State
+from translators.answers.answer import AnswerFold
+from translators.answers.answer_types import State
+from translators.answers.shape import AnswerShape
 from translators.chat.chunks import ChunkStream
-from translators.chat.request import MessagesRequest
-from translators.chat.shape import AnswerShape
-from translators.chat.turns import Origin
 from translators.errors import FailedError
+from translators.kept.turns import Origin
+from translators.messages.messages_request import MessagesRequest
 from translators.usage import Usage
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from gateway.keypool import Account
 from gateway.service.no_store import NO_STORE
 from gateway.service.ports import Store
-from translators.blocks import Block
-from translators.chat.echoes import signature_digest, signed_thinking
-from translators.chat.history import History, has_history, history_in_steps
-from translators.chat.recalling import KnownTurns, keys_in_steps, places_in_steps, recall_in_steps, run_of
-from translators.chat.turns import UNKNOWN_PAST, LeftOut, Origin, Past, Recalled, kept_places, kept_turn
+from translators.answers.recorder import Block
+from translators.kept.echoes import signature_digest, signed_thinking
+from translators.kept.history import History, has_history, history_in_steps
+from translators.kept.recalling import KnownTurns, keys_in_steps, places_in_steps, recall_in_steps, run_of
+from translators.kept.turns import UNKNOWN_PAST, LeftOut, Origin, Past, Recalled, kept_places, kept_turn
 from translators.models import ModelRow
 from translators.steps import in_one_go
 from translators.wire.chat import ChatMessage, ChatRequest

@@ -28,7 +28,9 @@ from benchmarks.load.traffic import (
     stream_ending,
     stream_opening,
 )
-from translators.chat.request import Options, Target, read_request, write_request
+from translators.chat.read import read_request
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import model_table
 from translators.sse import EventDecoder
 

@@ -11,18 +11,20 @@ from tests.fuzz.mutations import mutated_bytes, mutated_json
 from tests.fuzz.requests import check_body
 from tests.fuzz.trees import Literal, Members, parsed, written
 from tests.support.conversations import chat, said, tool
-from translators.chat.answer import AnswerFold, read_message
-from translators.chat.answer_types import State
-from translators.chat.history import history_in_steps
-from translators.chat.recalling import KnownTurns, keys_in_steps, recall_in_steps
-from translators.chat.request import Options, Target, read_request, write_request
+from translators.answers.answer import AnswerFold, read_message
+from translators.answers.answer_types import State
+from translators.answers.shape import PLAIN, AnswerShape, TextCall
+from translators.chat.read import read_request
 from translators.chat.response import completion
-from translators.chat.shape import PLAIN, AnswerShape, TextCall
 from translators.chat.stream import ChatStream, StreamFrame
-from translators.chat.turns import Origin, Past, kept_turn
 from translators.completions.response import text_completion
 from translators.completions.stream import CompletionStream
 from translators.errors import FailedError, Failure, TranslationError
+from translators.kept.history import history_in_steps
+from translators.kept.recalling import KnownTurns, keys_in_steps, recall_in_steps
+from translators.kept.turns import Origin, Past, kept_turn
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import model_table
 from translators.native.answer import usage_of
 from translators.native.errors import error_answer, error_event

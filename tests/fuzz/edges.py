@@ -29,11 +29,13 @@ from tests.fuzz.requests import ROWS
 from tests.support.conversations import chat
 from tests.support.legality import violations
 from tests.support.pools import ASK, pool_of
-from translators.chat.request import Options, Target, read_request, write_request
-from translators.chat.turns import refuses_thinking
+from translators.chat.read import read_request
 from translators.errors import FailedError, Failure
 from translators.hosts import HostProfile
+from translators.kept.turns import refuses_thinking
 from translators.lessons import corrected, refused_places
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import ModelRow, model_table
 from translators.native.errors import error_answer, error_event, with_answer
 from translators.rate_limits import openai_rate_limits

@@ -8,20 +8,15 @@ from tests.fuzz.judging import assert_error, assert_header, json_of
 from tests.support.conversations import HOSTS
 from tests.support.legality import violations
 from translators.beginnings import beginnings
-from translators.chat.extensions import RESTRICTED
-from translators.chat.history import history_in_steps
-from translators.chat.request import (
-    MessagesRequest,
-    Options,
-    Target,
-    read_in_steps,
-    read_request,
-    write_in_steps,
-    write_request,
-)
+from translators.chat.read import read_in_steps, read_request
 from translators.completions.request import read_completions
 from translators.errors import TranslationError
 from translators.estimate import estimated_tokens
+from translators.kept.history import history_in_steps
+from translators.messages.extensions import RESTRICTED
+from translators.messages.messages_request import MessagesRequest
+from translators.messages.options import Options, Target
+from translators.messages.request import write_in_steps, write_request
 from translators.models import ModelRow, model_table
 from translators.native.allowed import Allowed, check_allowed
 from translators.native.request import read_native, with_model

@@ -22,8 +22,10 @@ from tests.support.gateway import key
 from tests.support.pools import pool_of, taken
 from tests.support.scripted import ReceivedRequest, ScriptedUpstream, json_answer
 from translators import rate_limits, schema
-from translators.chat import tools
-from translators.chat.request import Options, Target, read_request, write_request
+from translators.chat.read import read_request
+from translators.messages import tools
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import ModelInfo, model_table
 
 LONG = "x" * 60_000

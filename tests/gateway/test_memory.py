@@ -11,8 +11,8 @@ from gateway.keypool import Account
 from gateway.service.kept import Recollection
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.sealed import Sealing
-from translators.chat.history import DIGEST_BYTES
-from translators.chat.request import read_request
+from translators.chat.read import read_request
+from translators.kept.history import DIGEST_BYTES
 from translators.models import model_table
 
 MODEL = "claude-sonnet-5-5"

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from gateway.doors.silence import Silence
 from gateway.service.chat import StreamMaker
 from tests.support import messages
+from translators.answers.shape import PLAIN
 from translators.chat.chunks import StreamFrame
-from translators.chat.shape import PLAIN
 from translators.chat.stream import ChatStream
 from translators.completions.stream import CompletionStream
 

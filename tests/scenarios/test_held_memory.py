@@ -21,7 +21,10 @@ from tests.support.scripted import (
     json_answer,
     stream_answer,
 )
-from translators.chat.request import MessagesRequest, Options, Target, read_request, write_request
+from translators.chat.read import read_request
+from translators.messages.messages_request import MessagesRequest
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import model_table
 from translators.native.request import NativeRequest
 from translators.wire.chat import ChatRequest

@@ -9,8 +9,8 @@ from tests.scenarios.native_harness import asking_natively
 from tests.support import messages
 from tests.support.gateway import key
 from tests.support.scripted import ScriptedUpstream, json_answer, stream_answer
+from translators.answers.events import EventReader
 from translators.chat.stream import ChatStream, StreamFrame
-from translators.events import EventReader
 
 WORDS = [f"word{number} " for number in range(20)]
 

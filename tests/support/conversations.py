@@ -8,8 +8,11 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from translators.chat.request import MessagesRequest, Options, Target, read_request, write_request
+from translators.chat.read import read_request
 from translators.hosts import HostProfile
+from translators.messages.messages_request import MessagesRequest
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import ModelRow, model_table
 
 Message = dict[str, Any]

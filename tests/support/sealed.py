@@ -17,10 +17,12 @@ from gateway.service.kept import KeptTurns
 from gateway.service.lessons import Lessons
 from tests.support.keeping import DictStore
 from tests.support.messages import Block, message_events, sse
-from translators.chat.answer import AnswerFold
-from translators.chat.request import MessagesRequest, Options, read_request
+from translators.answers.answer import AnswerFold
+from translators.chat.read import read_request
 from translators.chat.response import completion
 from translators.hosts import HostProfile
+from translators.messages.messages_request import MessagesRequest
+from translators.messages.options import Options
 from translators.models import model_table
 
 THINKING = ("thinking", "redacted_thinking")

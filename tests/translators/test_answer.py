@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.support.messages import cuts, encode, error_event, message, messages_streams, text_stream
 from tests.support.oracles import by_openai, of_completion
 from tests.support.recordings import Recording, recording_params
-from translators.chat.answer import AnswerFold, read_message
+from translators.answers.answer import AnswerFold, read_message
+from translators.answers.shape import PLAIN
 from translators.chat.response import completion
-from translators.chat.shape import PLAIN
 from translators.chat.stream import ChatStream, StreamFrame
 from translators.errors import ErrorKind, FailedError
 

@@ -8,14 +8,14 @@ import pytest
 
 from tests.support import messages
 from tests.support.costs import growth, peak_bytes
-from translators.blocks import MAX_FIELDS, BlockRecorder
-from translators.chat import pieces, reader
-from translators.chat.answer import AnswerFold, read_message
-from translators.chat.filters import CustomInput, FenceStripper, WrappedArguments
-from translators.chat.shape import AnswerShape, TextCall
+from translators.answers import pieces, reader
+from translators.answers.answer import AnswerFold, read_message
+from translators.answers.events import EventReader, MalformedEventError
+from translators.answers.filters import CustomInput, FenceStripper, WrappedArguments
+from translators.answers.recorder import MAX_FIELDS, BlockRecorder
+from translators.answers.shape import AnswerShape, TextCall
 from translators.chat.stream import ChatStream, StreamFrame
 from translators.errors import ErrorKind, FailedError, Failure
-from translators.events import EventReader, MalformedEventError
 from translators.native.stream import MAX_TOLD_BYTES, NativeStream, WholeEvents
 from translators.sse import EventDecoder
 from translators.upstream_errors import MAX_MESSAGE

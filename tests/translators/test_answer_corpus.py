@@ -15,9 +15,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from tests.support.oracles import ACCUMULATED, by_anthropic, by_openai
-from translators.chat.answer import AnswerFold, read_message
+from translators.answers.answer import AnswerFold, read_message
+from translators.answers.shape import AnswerShape, TextCall
 from translators.chat.response import completion
-from translators.chat.shape import AnswerShape, TextCall
 from translators.chat.stream import ChatStream, State, StreamFrame
 
 CREATED = 1_700_000_000

@@ -25,9 +25,11 @@ from tests.support.conversations import (
 )
 from tests.support.legality import violations
 from translators.beginnings import Sharing, beginnings
-from translators.chat.caching import UNMARKABLE
-from translators.chat.marking import LOOK_BACK_BLOCKS
-from translators.chat.request import Options, Target, read_request, write_request
+from translators.chat.read import read_request
+from translators.messages.caching import UNMARKABLE
+from translators.messages.marking import LOOK_BACK_BLOCKS
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import ModelRow, model_table
 
 AUTO = Options(caching="auto")

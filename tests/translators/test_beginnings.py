@@ -9,7 +9,7 @@ from hypothesis import given
 from tests.support.conversations import Request, chat, damaged, said, tool
 from translators import beginnings as beginnings_module
 from translators.beginnings import MAX_PARTS, Beginnings, Sharing, beginnings
-from translators.chat.request import read_request
+from translators.chat.read import read_request
 from translators.errors import TranslationError
 
 LONG = "What does the second section of the contract say? " * 100

@@ -15,10 +15,10 @@ from tests.support.conversations import chat, said, translate
 from tests.support.messages import encode, message_events, messages_streams, sse, text_block, tool_block
 from tests.support.oracles import ACCUMULATED
 from tests.support.recordings import Recording, recording_params
-from translators.blocks import Block, BlockRecorder, sendable
-from translators.chat.answer import AnswerFold
-from translators.chat.answer_types import State
-from translators.chat.shape import AnswerShape
+from translators.answers.answer import AnswerFold
+from translators.answers.answer_types import State
+from translators.answers.recorder import Block, BlockRecorder, sendable
+from translators.answers.shape import AnswerShape
 
 NO_HEADERS = httpx2.Headers()
 STREAMS = recording_params(streamed=True, status=200, kind="messages")

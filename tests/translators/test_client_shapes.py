@@ -8,9 +8,9 @@ import pytest
 from tests.support.client_shapes import SHAPES, Message, Shape, agno, changed, each, merged, plain
 from tests.support.conversations import chat, returned, said, tool
 from tests.support.sealed import Sealing, flat, thoughts
-from translators.chat.request import Options
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
+from translators.messages.options import Options
 
 TOOLS = [tool("look", parameters={"type": "object", "properties": {"at": {"type": "string"}}})]
 BEGIN = [said("system", "You look things up."), said("user", "What is there?")]

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import messages
-from translators.chat.answer import AnswerFold, read_message
+from translators.answers.answer import AnswerFold, read_message
 from translators.chat.chunks import StreamFrame
-from translators.chat.request import Options, Target, write_request
 from translators.completions.request import Completions, read_completions
 from translators.completions.response import text_completion
 from translators.completions.stream import CompletionStream
 from translators.errors import TranslationError
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import model_table
 
 MODEL = "claude-sonnet-5-5"

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.support.messages import cuts, encode, messages_streams, text_stream
 from tests.support.recordings import Recording, recording_params
-from translators.chat import reader
-from translators.chat.shape import PLAIN, AnswerShape, TextCall
+from translators.answers import reader
+from translators.answers.deltas import DELTA
+from translators.answers.shape import PLAIN, AnswerShape, TextCall
 from translators.chat.stream import ChatStream, StreamFrame
-from translators.deltas import DELTA
 from translators.wire.messages import EVENT_DECODER
 
 SHAPES = [

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.messages import fragments
-from translators.chat.filters import CustomInput, FenceStripper, RestoredNames, TextFilter, WrappedArguments
-from translators.chat.names import upstream_property_name
+from translators.answers.filters import CustomInput, FenceStripper, RestoredNames, TextFilter, WrappedArguments
+from translators.messages.names import upstream_property_name
 
 _objects = st.dictionaries(st.text(max_size=4), st.text(max_size=8) | st.integers(), max_size=3)
 # Texts in which fences, or what looks like the beginning of one, are likely.

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import called, chat, returned, said, tool
-from translators.chat.history import History, has_history, history_in_steps, turn_key
-from translators.chat.request import read_request
+from translators.chat.read import read_request
+from translators.kept.history import History, has_history, history_in_steps, turn_key
 from translators.steps import in_one_go
 
 MARK = {"type": "ephemeral"}

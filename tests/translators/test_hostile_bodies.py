@@ -26,11 +26,14 @@ from tests.support.hostile import (
 )
 from translators import limits, schema
 from translators.beginnings import beginnings_in_steps
-from translators.chat import tools as chat_tools
-from translators.chat.history import has_history, history_in_steps
-from translators.chat.request import MessagesRequest, Options, Target, read_in_steps, write_in_steps
+from translators.chat.read import read_in_steps
 from translators.errors import TranslationError
 from translators.estimate import estimated_tokens
+from translators.kept.history import has_history, history_in_steps
+from translators.messages import tools as chat_tools
+from translators.messages.messages_request import MessagesRequest
+from translators.messages.options import Options, Target
+from translators.messages.request import write_in_steps
 from translators.models import model_table
 from translators.reading import is_blank
 from translators.remembered import Remembered

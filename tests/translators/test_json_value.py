@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.costs import growth
 from tests.support.messages import fragments
-from translators.chat.json_value import MAX_HELD, JsonValue
+from translators.answers.json_value import MAX_HELD, JsonValue
 
 _scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
 _values = st.recursive(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translators.chat.marking import LOOK_BACK_BLOCKS, Facts, plan
+from translators.messages.marking import LOOK_BACK_BLOCKS, Facts, plan
 
 # A system prompt of one block and a question; with tools before it, and a turn later.
 ONE_SHOT = Facts("auto", tools=0, system=1, first_turn=2, end=2)

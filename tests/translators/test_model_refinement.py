@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.demo.catalogue import page_of_models
-from translators.chat.request import Options, Target, read_request, write_request
+from translators.chat.read import read_request
+from translators.messages.options import Options, Target
+from translators.messages.request import write_request
 from translators.models import EFFORT_LEVELS, ModelInfo, ModelRow, ModelTable, model_table, refined
 
 KINDS = ("adaptive", "enabled", "disabled", "between_tools")

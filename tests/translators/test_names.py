@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translators.chat.names import caller_call_id, upstream_call_id, upstream_tool_name
+from translators.messages.names import caller_call_id, upstream_call_id, upstream_tool_name
 
 # Lone surrogates cannot be read from JSON, but a name must not be able to crash anything.
 names = st.one_of(

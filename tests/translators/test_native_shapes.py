@@ -10,10 +10,10 @@ from hypothesis.strategies import DrawFn
 
 from tests.support.conversations import Message, called, chat, returned, rows, said, tool, translate
 from tests.support.legality import violations
-from translators.blocks import Block
-from translators.chat.history import history_in_steps, names_of_calls
-from translators.chat.request import read_in_steps, read_request
-from translators.chat.shown import shows
+from translators.answers.recorder import Block
+from translators.chat.read import read_in_steps, read_request
+from translators.kept.history import history_in_steps, names_of_calls
+from translators.kept.shown import shows
 from translators.models import ModelRow, model_table
 from translators.steps import in_one_go
 from translators.wire.chat import ChatRequest

@@ -11,15 +11,15 @@ from tests.support.conversations import chat, tool, translate
 from tests.support.legality import violations
 from tests.support.messages import Block, message, message_events, sse, text_block, thinking_block, thinking_stream
 from translators.adjustments import Adjustments
-from translators.blocks import Block as RecordedBlock
-from translators.blocks import is_whole
-from translators.chat.answer import AnswerFold, read_message
-from translators.chat.answer_types import State
-from translators.chat.recalling import KnownTurns
+from translators.answers.answer import AnswerFold, read_message
+from translators.answers.answer_types import State
+from translators.answers.recorder import Block as RecordedBlock
+from translators.answers.recorder import is_whole
+from translators.answers.shape import AnswerShape
 from translators.chat.response import completion
-from translators.chat.shape import AnswerShape
 from translators.chat.stream import ChatStream, StreamFrame
 from translators.errors import FailedError, TranslationError
+from translators.kept.recalling import KnownTurns
 from translators.lessons import corrected
 from translators.models import ModelInfo, model_table, refined
 from translators.native.errors import error_answer, with_answer

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.messages import fragments
-from translators.partial_json import JsonExtractor, Piece, StringContent
+from translators.answers.partial_json import JsonExtractor, Piece, StringContent
 
 WANTED = {("call", "name"), ("call", "arguments"), ("input",)}
 _keys = st.sampled_from(["call", "name", "arguments", "input", 'a"b', "a\\", "é", "", "}"])

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import Request, called, chat, returned, said, tool
-from translators.chat.places import Places, located, names_places
-from translators.chat.request import Options, Target, places_in_steps, read_request, write_request
+from translators.chat.read import read_request
 from translators.errors import Failure
+from translators.messages.options import Options, Target
+from translators.messages.places import Places, located, names_places
+from translators.messages.request import places_in_steps, write_request
 from translators.models import model_table
 from translators.steps import in_one_go
 from translators.upstream_errors import answered_failure

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.conversations import called, chat, returned, said, tool, translate
 from tests.support.legality import violations
-from translators.chat.request import Options
 from translators.errors import TranslationError
+from translators.messages.options import Options
 from translators.models import EFFORT_LEVELS, ModelRow, model_table
 
 ROWS = model_table().rows

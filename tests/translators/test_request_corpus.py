@@ -21,10 +21,10 @@ from pydantic import TypeAdapter
 
 from tests.support.conversations import DEFAULT_MODEL, called, chat, returned, said, tool, translate
 from tests.support.legality import SAMPLING, violations
-from translators.chat.request import Options
-from translators.chat.shape import AnswerShape, TextCall
+from translators.answers.shape import AnswerShape, TextCall
 from translators.errors import ErrorKind, TranslationError
 from translators.hosts import CURRENT_VERSION, HostProfile
+from translators.messages.options import Options
 from translators.models import model_table
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus" / "requests"

@@ -30,17 +30,12 @@ from tests.support.conversations import (
     translate,
 )
 from tests.support.legality import violations
-from translators.chat.request import (
-    MessagesRequest,
-    Options,
-    Target,
-    read_in_steps,
-    read_request,
-    write_in_steps,
-    write_request,
-)
+from translators.chat.read import read_in_steps, read_request
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
+from translators.messages.messages_request import MessagesRequest
+from translators.messages.options import Options, Target
+from translators.messages.request import write_in_steps, write_request
 from translators.models import ModelRow, model_table
 from translators.wire.chat import REQUEST_DECODER
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import chat, returned, said, tool, translate
-from translators.chat.request import Options
 from translators.errors import TranslationError
+from translators.messages.options import Options
 
 MARK = {"type": "ephemeral"}
 LONG = "What does the second section of the contract say about the end of the term? " * 400

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import chat
-from translators.blocks import Block
-from translators.chat.names import caller_call_id, upstream_property_name, upstream_tool_name
-from translators.chat.request import read_request
-from translators.chat.shown import shows
+from translators.answers.recorder import Block
+from translators.chat.read import read_request
+from translators.kept.shown import shows
+from translators.messages.names import caller_call_id, upstream_property_name, upstream_tool_name
 
 FENCED = "```json\n{}\n```"
 THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "EqQB"}

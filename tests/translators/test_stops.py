@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.support import messages
 from tests.support.costs import growth
 from tests.support.messages import fragments
-from translators.chat.answer import AnswerFold
-from translators.chat.answer_types import State
+from translators.answers.answer import AnswerFold
+from translators.answers.answer_types import State
+from translators.answers.shape import AnswerShape
+from translators.answers.stops import MAX_BLANK_LENGTH, MAX_BLANK_STOPS, StopCutter, blank_stops
 from translators.chat.chunks import StreamFrame
-from translators.chat.shape import AnswerShape
-from translators.chat.stops import MAX_BLANK_LENGTH, MAX_BLANK_STOPS, StopCutter, blank_stops
 from translators.chat.stream import ChatStream
 
 _blanks = st.text(alphabet=" \n\t", min_size=1, max_size=3)

@@ -25,7 +25,7 @@ from tests.support.messages import (
 )
 from tests.support.oracles import by_anthropic, by_openai, chunks_of, is_done
 from tests.support.recordings import Recording, recording_params
-from translators.chat.shape import AnswerShape
+from translators.answers.shape import AnswerShape
 from translators.chat.stream import ChatStream, State, StreamFrame
 from translators.errors import ErrorKind
 

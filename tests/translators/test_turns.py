@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.sealed import Sealing, flat, thoughts
-from translators.blocks import Block
-from translators.chat.recalling import KnownTurns
-from translators.chat.request import Options, read_request
-from translators.chat.turns import KeptTurn, Origin, kept_turn, refuses_thinking
+from translators.answers.recorder import Block
+from translators.chat.read import read_request
 from translators.hosts import HostProfile
+from translators.kept.recalling import KnownTurns
+from translators.kept.turns import KeptTurn, Origin, kept_turn, refuses_thinking
+from translators.messages.options import Options
 from translators.models import model_table
 
 TOOLS = [tool("look", parameters={"type": "object", "properties": {"at": {"type": "string"}}}), tool("add")]

@@ -1,1 +1,1 @@
-"""Chat completions to Messages and back: the request, the whole answer, and the stream."""
+"""The door of chat completions: its requests read, its answers and streams written."""

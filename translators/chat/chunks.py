@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from translators.chat.reader import MessageReader
-from translators.chat.shape import PLAIN, AnswerShape
+from translators.answers.reader import MessageReader
+from translators.answers.shape import PLAIN, AnswerShape
 from translators.sse import DONE
 from translators.usage import Usage
 

@@ -5,8 +5,6 @@ from typing import Final
 
 import msgspec
 
-from translators.chat.native_shapes import may_have_native_shapes, read_native_shapes
-from translators.chat.unknown import unknown_in_steps
 from translators.errors import TranslationError
 from translators.limits import (
     MAX_MESSAGES,
@@ -17,9 +15,11 @@ from translators.limits import (
     too_many_values,
     too_much_metadata,
 )
+from translators.messages.native_shapes import may_have_native_shapes, read_native_shapes
 from translators.other_bodies import mistaken_body
 from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.steps import in_one_go
+from translators.unknown import unknown_in_steps
 from translators.weight import values_in_steps
 from translators.wire.chat import ECHOING_REQUEST_DECODER, KNOWN_REQUEST_DECODER, REQUEST_DECODER, ChatRequest
 from translators.wire.raw import NULL, OBJECT_DECODER

@@ -5,10 +5,10 @@ from typing import Final
 
 import orjson
 
-from translators.chat.answer import AnswerFold
-from translators.chat.answer_types import Call, Ending
-from translators.chat.finish import legacy_reason
-from translators.chat.shape import AnswerShape
+from translators.answers.answer import AnswerFold
+from translators.answers.answer_types import Call, Ending
+from translators.answers.finish import legacy_reason
+from translators.answers.shape import AnswerShape
 from translators.usage import Usage
 
 # Written by hand, since the texts are there as JSON already.

@@ -8,10 +8,10 @@ from typing import Final
 
 import orjson
 
-from translators.chat.answer_types import Call, Ending, State
+from translators.answers.answer_types import Call, Ending, State
+from translators.answers.finish import legacy_reason
+from translators.answers.shape import PLAIN, AnswerShape
 from translators.chat.chunks import ChunkStream, StreamFrame
-from translators.chat.finish import legacy_reason
-from translators.chat.shape import PLAIN, AnswerShape
 
 _REASONING: Final = (b'"reasoning_content":', b"")
 _REASONING_TWICE: Final = (b'"reasoning_content":', b',"reasoning":', b"")

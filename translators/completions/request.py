@@ -7,13 +7,13 @@ from typing import Final
 import orjson
 from msgspec import Raw
 
-from translators.chat.unknown import unknown_in
 from translators.errors import TranslationError
 from translators.members import Members
 from translators.other_bodies import mistaken_body
 from translators.reading import check_in_steps, checked_body, decode, is_null, is_text
 from translators.steps import in_one_go
 from translators.structure import check_values
+from translators.unknown import unknown_in
 from translators.wire.chat import ChatMessage, ChatRequest
 from translators.wire.completions import (
     COMPLETION_DECODER,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import orjson
 from orjson import Fragment
 
-from translators.chat.answer import AnswerFold
+from translators.answers.answer import AnswerFold
 from translators.usage import Usage
 
 

@@ -2,9 +2,9 @@
 
 import orjson
 
-from translators.chat.answer_types import Ending
+from translators.answers.answer_types import Ending
+from translators.answers.shape import PLAIN, AnswerShape
 from translators.chat.chunks import ChunkStream, StreamFrame
-from translators.chat.shape import PLAIN, AnswerShape
 
 
 class CompletionStream(ChunkStream):

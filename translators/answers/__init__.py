@@ -1,0 +1,1 @@
+"""An answer of upstream, streamed or whole, read into pieces."""

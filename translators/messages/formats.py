@@ -1,0 +1,128 @@
+"""The form of the answer: a JSON Schema where the model can be held to it, instructions where it can only be asked."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from orjson import Fragment
+
+from translators.adjustments import Adjustments
+from translators.errors import TranslationError
+from translators.limits import MAX_NAME, MAX_TOOL_VALUES
+from translators.messages.blocks import Block
+from translators.messages.tool_set import Tools
+from translators.messages.tools import answer_tool
+from translators.models import FORM
+from translators.reading import decode, is_null, is_text
+from translators.schema import Structured, schema_hash, structured
+from translators.schema_places import OutsideSubsetError
+from translators.weight import has_more_values
+from translators.wire.chat import JsonSchemaFormat, ResponseFormat
+from translators.wire.raw import OBJECT_DECODER, TEXT_DECODER
+
+_JSON_WORDS: Final = "Answer with one valid JSON value and nothing else: no words around it, no Markdown code fence."
+_SCHEMA_WORDS: Final = f"{_JSON_WORDS} It has to follow this JSON Schema:\n"
+_PATH: Final = "response_format.json_schema"
+_DESCRIPTION: Final = "description"
+_NAME: Final = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What is sent: a schema for `output_config.format`, a tool to be forced, or words at the end of the system prompt.
+
+    `only_json` says that what the model says besides its JSON is cut.
+    """
+
+    schema: Structured | None = None
+    words: str | None = None
+    tools: Tools | None = None
+    only_json: bool = False
+
+    @property
+    def strips_fences(self) -> bool:
+        """Whether the answer may come in a fence that has to be taken off."""
+        return self.words is not None
+
+
+# What most answers are.
+AS_IT_COMES: Final = Format()
+
+
+def write_format(
+    wanted: ResponseFormat | None,
+    adjustments: Adjustments,
+    refused_schemas: frozenset[str] = frozenset(),
+    *,
+    may_force: bool = False,
+) -> Format:
+    """The form for a `response_format`; `refused_schemas` (hashes, or `FORM` for all) are refused by upstream.
+
+    `may_force` says that the model can be made to call a tool of the gateway's.
+    """
+    if wanted is None or wanted.type == "text":
+        return AS_IT_COMES
+    if wanted.type == "json_object":
+        return Format(words=_JSON_WORDS, only_json=True)
+    if wanted.type != "json_schema":
+        raise TranslationError(
+            f"Invalid value: '{wanted.type}'. Supported values are: 'text', 'json_object', and 'json_schema'.",
+            param="response_format.type",
+            code="invalid_value",
+        )
+    if wanted.json_schema is None or is_null(wanted.json_schema.schema):
+        path = _PATH + (".schema" if wanted.json_schema else "")
+        raise TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
+    return _write_schema(wanted.json_schema, adjustments, refused_schemas, may_force)
+
+
+def _write_schema(form: JsonSchemaFormat, adjustments: Adjustments, refused: frozenset[str], may_force: bool) -> Format:
+    """The schema where the model can be held to it, else a tool that is not strict, else words."""
+    schema, reason = _described(form), "model" if FORM in refused else "schema"
+    try:
+        found = structured(schema)
+        if FORM in refused or schema_hash(found.json) in refused:
+            raise OutsideSubsetError("upstream has refused it")
+        if found.fits():
+            if form.description and found.json.startswith(b'{"$ref"'):
+                # What stands beside a reference is not read.
+                adjustments.add("response_format.json_schema.description", "dropped", "schema")
+            return Format(found)
+        reason = "limit"
+    except OutsideSubsetError:
+        pass
+    if may_force and (tools := _tool(form, refused)) is not None:
+        adjustments.add("response_format", "json_schema->tool", reason)
+        return Format(tools=tools)
+    adjustments.add("response_format", "json_schema->instructions", reason)
+    if form.description and schema[:1] != b"{":
+        adjustments.add("response_format.json_schema.description", "dropped", "schema")
+    return Format(words=_SCHEMA_WORDS + schema.decode())
+
+
+def _tool(form: JsonSchemaFormat, refused: frozenset[str]) -> Tools | None:
+    """The tool whose arguments are the answer; None where its schema can be none of a tool."""
+    schema = bytes(form.schema)
+    if schema[:1] != b"{" or has_more_values(schema, MAX_TOOL_VALUES):
+        return None
+    tools = answer_tool(form.name[:MAX_NAME] or _NAME, form.description, schema, f"{_PATH}.schema")
+    return None if tool_hash(tools) in refused else tools
+
+
+def tool_hash(tools: Tools) -> str:
+    """What the schema of the only tool is remembered by: as a grammar it may be refused, and taken here."""
+    (schema,) = tools.schemas.values()
+    return schema_hash(b"tool:" + schema)
+
+
+def _described(form: JsonSchemaFormat) -> bytes:
+    """The schema with the description that stands beside it, before its own."""
+    schema = bytes(form.schema)
+    if not form.description or schema[:1] != b"{":
+        return schema
+    fields = decode(OBJECT_DECODER, form.schema, f"{_PATH}.schema")
+    own = fields.pop(_DESCRIPTION, form.schema)
+    words = TEXT_DECODER.decode(own) if is_text(own) else ""
+    description = form.description if words in ("", form.description) else f"{form.description}\n\n{words}"
+    rest: Block = {name: Fragment(bytes(value)) for name, value in fields.items()}
+    return orjson.dumps({_DESCRIPTION: description, **rest})
