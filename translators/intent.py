@@ -1,0 +1,129 @@
+"""What a caller wants, whichever door the request came by: a conversation, tools, settings; no model, host or door.
+
+`None` stands for what a caller has not said. Contents, tools and schemas are slices of the caller's JSON, in any of the
+spellings that the writer (`translators/messages/`) reads, so that nothing is decoded that only passes through.
+
+What comes in thousands is `gc=False`: nothing in it can lead back to itself, so the garbage collector need not look.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from translators.wire.raw import NULL
+
+
+class FunctionCall(Struct, gc=False):
+    """A call of a function; `arguments` is JSON as a text."""
+
+    name: str
+    arguments: Raw = NULL
+
+
+class CustomCall(Struct):
+    """A call of a custom tool, with free text."""
+
+    name: str
+    input: Raw = NULL
+
+
+class Call(Struct, gc=False):
+    """One call of an assistant's turn."""
+
+    id: str
+    type: str = "function"
+    function: FunctionCall | None = None
+    custom: CustomCall | None = None
+    cache_control: Raw | UnsetType = UNSET
+
+
+class Message(Struct, gc=False):
+    """A message of any role; which fields count follows from `role`.
+
+    `content` is a JSON string, a list of parts, or null. An assistant's turn that comes back with blocks of upstream's
+    making has them in `own_blocks` (verbatim JSON, authenticated by a seal), and in `order` how they stand among its
+    other content: `o` the next own block, `t` the next part of the content, `c` the next call.
+    """
+
+    role: str
+    content: Raw = NULL
+    name: str | None = None
+    refusal: Raw = NULL
+    tool_calls: list[Call] | None = None
+    function_call: FunctionCall | None = None
+    tool_call_id: str | None = None
+    thinking_blocks: Raw = NULL
+    reasoning_details: Raw = NULL
+    cache_control: Raw = NULL
+    is_error: Raw = NULL
+    own_blocks: tuple[bytes, ...] = ()
+    order: str = ""
+
+
+class AnswerFormat(Struct):
+    """The form that an answer should have: `text`, `json_object`, or `json_schema` with a schema."""
+
+    type: str = "text"
+    name: str = ""
+    schema: Raw = NULL
+    strict: bool | None = None
+    description: str | None = None
+    # Where the schema stands in the caller's body.
+    path: str = "response_format.json_schema.schema"
+
+
+class ReasoningWish(Struct):
+    """How much the caller wants the model to think, and whether it wants to see it.
+
+    `field` is the name of the caller's own field, to report under. `effort` is one of OpenAI's levels (`none`: no
+    thinking), `budget` a number of tokens. What nobody asked for is None.
+    """
+
+    field: str
+    effort: str | None = None
+    budget: int | None = None
+    display: str | None = None
+
+
+class CacheWish(Struct):
+    """What the caller wants to be cached: `key` for affinity, `mode` and `lifetime` as OpenAI spells them."""
+
+    key: str | None = None
+    mode: str | None = None
+    lifetime: str | None = None
+    # A mark for the whole of the request, in Anthropic's form.
+    mark: Raw = NULL
+
+
+class Intent(Struct):
+    """A request, read."""
+
+    messages: list[Message]
+    # Where the messages' contents stand in the caller's body; empty where all are ordinary (`messages[i].content`).
+    places: Sequence[str] | None = None
+    # Whether the caller takes the answer as a stream.
+    streams: bool = False
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: Raw = NULL
+    stops: Sequence[str] = ()
+    tools: list[Raw] | None = None
+    # Functions in the form of 2023, which are answered with one `function_call`.
+    functions: list[Raw] | None = None
+    tool_choice: Raw = NULL
+    parallel_calls: bool | None = None
+    format: AnswerFormat | None = None
+    reasoning: ReasoningWish | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    user: str | None = None
+    cache: CacheWish | None = None
+    # Fields of Messages itself, by name.
+    native: Mapping[str, Raw] = {}
+    # What has no counterpart and asks for something: reported as dropped.
+    lost: Sequence[str] = ()
+    # How many fields nobody here knows.
+    unknown_fields: int = 0
+    # The caller's names of fields, by those of this struct, where they differ: for error messages and reports.
+    field_names: Mapping[str, str] = {}
