@@ -38,12 +38,7 @@ class Call(Struct, gc=False):
 
 
 class Message(Struct, gc=False):
-    """A message of any role; which fields count follows from `role`.
-
-    `content` is a JSON string, a list of parts, or null. An assistant's turn that comes back with blocks of upstream's
-    making has them in `own_blocks` (verbatim JSON, authenticated by a seal), and in `order` how they stand among its
-    other content: `o` the next own block, `t` the next part of the content, `c` the next call.
-    """
+    """A message of any role; which fields count follows from `role`. `content`: a JSON string, a list of parts, or null."""
 
     role: str
     content: Raw = NULL
@@ -56,6 +51,15 @@ class Message(Struct, gc=False):
     reasoning_details: Raw = NULL
     cache_control: Raw = NULL
     is_error: Raw = NULL
+
+
+class SealedTurn(Message):
+    """A turn of the assistant's that comes back with blocks of upstream's making, verbatim, authenticated by a seal.
+
+    `order` says how the blocks stand among its other content: `o` the next of `own_blocks`, `t` the next part of the
+    content, `c` the next call. A type of its own, so that no caller's JSON can hold one.
+    """
+
     own_blocks: tuple[bytes, ...] = ()
     order: str = ""
 
