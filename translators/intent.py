@@ -38,7 +38,10 @@ class Call(Struct, gc=False):
 
 
 class Message(Struct, gc=False):
-    """A message of any role; which fields count follows from `role`. `content`: a JSON string, a list of parts, or null."""
+    """A message of any role; which fields count follows from `role`.
+
+    `content` is a JSON string, a list of parts, or null.
+    """
 
     role: str
     content: Raw = NULL
