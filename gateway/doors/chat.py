@@ -5,10 +5,11 @@ from functools import partial
 
 from starlette.types import Scope
 
-from gateway.doors.generation import AnswerForm, Task, TextEndpoint
+from gateway.doors.generation import Task, TextEndpoint
+from gateway.doors.rendering import ChunkRendering
+from gateway.doors.silence import StreamMaker
 from gateway.edge.requests import headers_of
 from gateway.edge.slices import LARGE_BYTES, in_slices
-from gateway.service.chat import StreamMaker
 from translators.chat.chunks import StreamFrame
 from translators.chat.read import read_in_steps, read_request
 from translators.chat.response import completion
@@ -16,7 +17,7 @@ from translators.chat.stream import ChatStream
 
 
 class ChatCompletions(TextEndpoint):
-    """Reads a chat completion request, and defines the form of its answers."""
+    """Reads a chat completion request, and says how its answers are rendered."""
 
     async def _task(self, scope: Scope, body: bytes) -> Task:
         is_large = len(body) > LARGE_BYTES
@@ -25,14 +26,14 @@ class ChatCompletions(TextEndpoint):
         is_possible = request.n is not None and 1 <= request.n <= self._generation.options.max_choices
         count = request.n if is_possible and request.n is not None else 1
         reports = headers_of(scope).get(b"x-gateway-report") == b"1"
-        form = AnswerForm(
+        rendering = ChunkRendering(
             makers=partial(_makers, count),
-            body=lambda answers, usage, created: completion(answers, usage, created=created, reports=reports),
+            whole=lambda answers, usage, created: completion(answers, usage, created=created, reports=reports),
             id_prefix="chatcmpl",
             choices_per_prompt=count,
             reports=reports,
         )
-        return Task([request] * count, form, is_large)
+        return Task([request] * count, rendering, is_large)
 
 
 def _makers(count: int, frame: StreamFrame) -> Sequence[StreamMaker]:

@@ -4,7 +4,8 @@ from functools import partial
 
 from starlette.types import Scope
 
-from gateway.doors.generation import AnswerForm, Task, TextEndpoint
+from gateway.doors.generation import Task, TextEndpoint
+from gateway.doors.rendering import ChunkRendering
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from translators.completions.request import read_completions, read_completions_in_steps
 from translators.completions.response import text_completion
@@ -12,7 +13,7 @@ from translators.completions.stream import CompletionStream
 
 
 class Completions(TextEndpoint):
-    """Reads a legacy completion request, and defines the form of its answers."""
+    """Reads a legacy completion request, and says how its answers are rendered."""
 
     async def _task(self, scope: Scope, body: bytes) -> Task:
         is_large, max_choices = len(body) > LARGE_BYTES, self._generation.options.max_choices
@@ -21,15 +22,15 @@ class Completions(TextEndpoint):
         else:
             asked = read_completions(body, max_choices)
         echoes = asked.echoes
-        form = AnswerForm(
+        rendering = ChunkRendering(
             makers=lambda frame: [
                 partial(CompletionStream, frame, index=index, echo=echo) for index, echo in enumerate(echoes)
             ],
-            body=lambda answers, usage, created: text_completion(
+            whole=lambda answers, usage, created: text_completion(
                 [answer for answer, _ in answers], echoes, usage, created=created
             ),
             id_prefix="cmpl",
             choices_per_prompt=asked.request.n or 1,
             param_names={"messages": "prompt"},
         )
-        return Task(asked.chats, form, is_large)
+        return Task(asked.chats, rendering, is_large)

@@ -11,28 +11,20 @@ from gateway.accounts.auth import Caller
 from gateway.doors.betas import BETAS, betas_of
 from gateway.doors.door import Door, DoorParts
 from gateway.doors.records import RequestSummary, answer_headers
-from gateway.doors.silence import Silence
+from gateway.doors.rendering import Opening, Rendering
 from gateway.doors.writing import Writer
 from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
 from gateway.edge.responder import Responder
 from gateway.edge.slices import in_slices
-from gateway.service.chat import (
-    Answered,
-    ChatExchange,
-    StreamMaker,
-    fetch_choices,
-    stream_chat,
-    stream_choices,
-    usage_of_choices,
-)
+from gateway.service.answers import TextExchange, stream_answer
+from gateway.service.choices import fetch_choices, stream_choices, usage_of_choices
 from gateway.service.exchange import Exchange
 from gateway.service.lessons import Lessons, LessonScope
 from gateway.service.record import Progress, Record
 from gateway.service.services import Candidate
 from gateway.service.sightings import Sightings
 from translators.beginnings import beginnings_in_steps
-from translators.chat.chunks import StreamFrame
 from translators.errors import Failure, TranslationError
 from translators.messages.extensions import RESTRICTED
 from translators.messages.messages_request import MessagesRequest
@@ -44,7 +36,6 @@ from translators.prefixes import chat_prefix
 from translators.reading import is_null
 from translators.server_tools import EVERYTHING
 from translators.steps import in_one_go
-from translators.usage import Usage
 from translators.wire.chat import ChatRequest
 
 # What callers with their own key may use: they pay for it, in their own workspace.
@@ -63,30 +54,14 @@ class GenerationSettings:
 
 
 class Task(Struct, frozen=True):
-    """What one request asks for, in the terms of its endpoint: a chat request per choice, and the answer's form.
+    """What one request asks for: a chat request per choice, and how the answers are rendered.
 
     `is_large` says that translating the request takes longer than one turn of the event loop.
     """
 
     chats: Sequence[ChatRequest]
-    form: "AnswerForm"
+    rendering: Rendering
     is_large: bool = False
-
-
-class AnswerForm(Struct, frozen=True):
-    """How an endpoint writes its answers; kept until the answer ends, while the request is released earlier.
-
-    `makers` returns one function per choice, which creates its stream; `body` writes the whole answer, given the
-    choices, their usage and the time. The choices of one prompt are adjacent. `reports` adds the `x-gateway-report`
-    object. `param_names` maps field names of chat completions to those of the endpoint.
-    """
-
-    makers: Callable[[StreamFrame], Sequence[StreamMaker]]
-    body: Callable[[Sequence[Answered], Usage, int], bytes]
-    id_prefix: str
-    choices_per_prompt: int = 1
-    reports: bool = False
-    param_names: Mapping[str, str] = {}
 
 
 class TextEndpoint(Door):
@@ -116,7 +91,7 @@ class TextEndpoint(Door):
         task = await self._task(scope, body)
         services = self._services_for(caller)
         options = self._options(scope, caller)
-        exchanges: list[ChatExchange] = []
+        exchanges: list[TextExchange] = []
         previous: ChatRequest | None = None
         for chat in task.chats:
             if chat is not previous:
@@ -127,7 +102,7 @@ class TextEndpoint(Door):
             if exchanges:
                 exchange.belongs_to(exchanges[0])
             exchanges.append(exchange)
-        return _GenerationJob(_asked(task.chats[0]), task.form, exchanges, self, caller, is_large=task.is_large)
+        return _GenerationJob(_asked(task.chats[0]), task.rendering, exchanges, self, caller, is_large=task.is_large)
 
     async def _candidates(
         self, asked: ChatRequest, task: Task, options: Options, caller: Caller
@@ -162,7 +137,7 @@ class TextEndpoint(Door):
         if not found.fingerprints:
             return options
         seen = self._sightings.sight(found.fingerprints, self._services.dispatcher.clock())
-        return replace(options, sharing=found.sharing(seen, is_asked_again=task.form.choices_per_prompt > 1))
+        return replace(options, sharing=found.sharing(seen, is_asked_again=task.rendering.choices_per_prompt > 1))
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options, changed by the caller's headers."""
@@ -204,8 +179,8 @@ class _GenerationJob:
     def __init__(
         self,
         asked: RequestSummary,
-        form: AnswerForm,
-        exchanges: Sequence[ChatExchange],
+        rendering: Rendering,
+        exchanges: Sequence[TextExchange],
         door: TextEndpoint,
         caller: Caller,
         *,
@@ -213,7 +188,7 @@ class _GenerationJob:
     ) -> None:
         self.asked = asked
         self.progress: Sequence[Progress] = [exchange.progress for exchange in exchanges]
-        self._form = form
+        self._rendering = rendering
         self._exchanges = exchanges
         self._door = door
         self._names_key = caller.sees_key
@@ -237,40 +212,43 @@ class _GenerationJob:
         """The failure with the paths and field names of the caller's own body."""
         for exchange in self._exchanges:
             failure = await exchange.forms.explained(failure)
-        renamed = self._form.param_names.get((failure.param or "").partition("[")[0], failure.param)
+        renamed = self._rendering.param_names.get((failure.param or "").partition("[")[0], failure.param)
         return replace(failure, param=renamed)
 
     async def _stream(self, responder: Responder, *, share_cache: bool) -> None:
-        exchanges, form = self._exchanges, self._form
+        exchanges, rendering = self._exchanges, self._rendering
 
         def is_asking() -> bool:
             return any(exchange.progress.is_asking for exchange in exchanges)
 
-        own_id = f"{form.id_prefix}-{responder.request_id}"
-        frame = StreamFrame(self._door.now(), self.asked.include_usage, choices=len(exchanges), reports=form.reports)
-        if len(exchanges) > 1:
-            # Each upstream answer has its own id; the caller's stream needs a single one.
-            frame.id = own_id
-        progress = self.progress[0]
-        silence = Silence(frame, form.makers(frame), own_id=own_id, model=lambda: progress.model)
+        rendered = rendering.stream(self._opening(responder), len(exchanges))
+        responder.failure_event = rendered.failure
         interval = self._door.keepalive_seconds
-        with StreamClient(responder, interval, silence.sign_of_life, is_asking=is_asking) as client:
+        with StreamClient(responder, interval, rendered.sign_of_life, is_asking=is_asking) as client:
             if len(exchanges) == 1:
-                await stream_chat(exchanges[0], client, silence.makers[0])
+                await stream_answer(exchanges[0], client, rendered.choices[0])
                 return
-            per_prompt = form.choices_per_prompt
-            await stream_choices(
-                exchanges, client, silence.makers, choices_per_prompt=per_prompt, share_cache=share_cache
+            per_prompt = rendering.choices_per_prompt
+            streams = await stream_choices(
+                exchanges, client, rendered.choices, choices_per_prompt=per_prompt, share_cache=share_cache
             )
+            usage = usage_of_choices([stream.usage for stream in streams], per_prompt)
+            await client.finish(rendered.closing(streams, usage))
 
     async def _complete(self, responder: Responder, *, share_cache: bool) -> None:
-        per_prompt = self._form.choices_per_prompt
-        answers = await fetch_choices(self._exchanges, choices_per_prompt=per_prompt, share_cache=share_cache)
+        rendering, opening = self._rendering, self._opening(responder)
+        per_prompt = rendering.choices_per_prompt
+        folds = rendering.folds(opening, len(self._exchanges))
+        answers = await fetch_choices(self._exchanges, folds, choices_per_prompt=per_prompt, share_cache=share_cache)
         usage = usage_of_choices([answer.usage for answer, _ in answers], per_prompt)
-        await responder.send_json(200, self._form.body(answers, usage, self._door.now()))
+        await responder.send_json(200, rendering.body(answers, usage, opening))
+
+    def _opening(self, responder: Responder) -> Opening:
+        progress = self.progress[0]
+        return Opening(responder.request_id, self._door.now(), self.asked.include_usage, lambda: progress.model)
 
 
-def _fills_cache(exchanges: Sequence[ChatExchange]) -> bool:
+def _fills_cache(exchanges: Sequence[TextExchange]) -> bool:
     """Translate all requests, which finds mistakes in them; returns whether the first fills a cache for the others."""
     written = [exchange.forms.prepare() for exchange in exchanges]
     return written[0] is not None and written[0].fills_cache

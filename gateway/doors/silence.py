@@ -6,11 +6,14 @@ line of each block, and miss an event that follows a comment. All of them accept
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
-from gateway.service.chat import StreamMaker
 from translators.answers.answer_types import State
 from translators.answers.shape import PLAIN, AnswerShape
 from translators.chat.chunks import ChunkStream, StreamFrame
+
+# Creates the stream of one choice.
+StreamMaker: TypeAlias = Callable[[AnswerShape], ChunkStream]
 
 
 class Silence:

@@ -37,6 +37,8 @@ class Responder:
         self.has_ended = False
         # The endpoint's headers, computed at the moment the head is sent.
         self.more_headers: Callable[[], Mapping[str, str]] = dict
+        # The last event of a stream that has failed, where the endpoint has one of its own.
+        self.failure_event: Callable[[Failure], bytes] | None = None
         self._shape = shape
         self._send = send
         self._served = served
@@ -114,7 +116,8 @@ class Responder:
 
     async def finish_failed(self, failure: Failure) -> None:
         """End a stream that has failed with an error event."""
-        await self.finish(self._shape.event(failure, self.request_id))
+        own = self.failure_event
+        await self.finish(own(failure) if own is not None else self._shape.event(failure, self.request_id))
 
     async def _begin(self, status: int, fixed: Mapping[str, str], headers: Mapping[str, str] | None) -> None:
         self.has_begun = True

@@ -218,8 +218,8 @@ def test_a_setting_is_a_path_and_a_value_in_yaml() -> None:
 RAW = """\
 <module> (gateway/__main__.py:7);run (asyncio/runners.py:118) 10
 run (asyncio/runners.py:118);serve (gateway/process/serving.py:90);data_received (uvicorn/protocols/http/impl.py:2) 20
-run (asyncio/runners.py:118);stream (gateway/service/chat.py:5);receive (httpx2/_m.py:9);wait (asyncio/tasks.py:1) 30
-run (asyncio/runners.py:118);stream (gateway/service/chat.py:5);feed (translators/sse.py:77) 40
+run (asyncio/runners.py:118);stream (gateway/service/answers.py:5);receive (httpx2/_m.py:9);wait (asyncio/tasks.py:1) 30
+run (asyncio/runners.py:118);stream (gateway/service/answers.py:5);feed (translators/sse.py:77) 40
 """
 
 

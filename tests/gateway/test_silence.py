@@ -9,8 +9,7 @@ from openai.types import Completion
 from openai.types.chat import ChatCompletionChunk
 from pydantic import TypeAdapter
 
-from gateway.doors.silence import Silence
-from gateway.service.chat import StreamMaker
+from gateway.doors.silence import Silence, StreamMaker
 from tests.support import messages
 from translators.answers.shape import PLAIN
 from translators.chat.chunks import StreamFrame

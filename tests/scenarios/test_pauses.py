@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from gateway.config import UpstreamConfig
-from gateway.service.chat import MAX_PAUSES
+from gateway.service.answers import MAX_PAUSES
 from tests.scenarios.harness import (
     PATH,
     PATIENCE_SECONDS,
