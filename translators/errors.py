@@ -25,6 +25,7 @@ class ErrorKind(Enum):
     MODEL_NOT_FOUND = auto()
     UNKNOWN_URL = auto()
     METHOD_NOT_ALLOWED = auto()
+    NO_WEBSOCKET = auto()
     TOO_LARGE = auto()
     HEAD_TOO_LARGE = auto()
     TOO_SLOW = auto()
@@ -115,6 +116,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.MODEL_NOT_FOUND: Rule(404, _REQUEST, "model_not_found"),
     ErrorKind.UNKNOWN_URL: Rule(404, _REQUEST, "unknown_url"),
     ErrorKind.METHOD_NOT_ALLOWED: Rule(405, _REQUEST, "method_not_supported"),
+    ErrorKind.NO_WEBSOCKET: Rule(426, _REQUEST, "websocket_not_supported", sdk_retry=False),
     ErrorKind.TOO_LARGE: Rule(413, _REQUEST, "request_too_large"),
     ErrorKind.HEAD_TOO_LARGE: Rule(431, _REQUEST, "headers_too_large"),
     ErrorKind.TOO_SLOW: Rule(408, _REQUEST, "request_timeout"),

@@ -24,7 +24,7 @@ from gateway.edge.interrupts import Interrupts
 from gateway.edge.outermost import Edge
 from gateway.pages.admin import AdminView, WorkerPlace
 from gateway.pages.models import Models
-from gateway.pages.pages import Health, IndexPage, Shortcut, UnknownUrl, offered_by
+from gateway.pages.pages import Health, IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
 from gateway.secret import Secret
 from gateway.service.catalogue import Catalogue
 from gateway.service.lessons import Lessons
@@ -83,6 +83,7 @@ def assemble(
         routes += [
             Route(f"{prefix}/chat/completions", chat, methods=["POST"]),
             Route(f"{prefix}/completions", completions, methods=["POST"]),
+            Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"]),
             Route(f"{prefix}/messages", messages, methods=["POST"]),
             Route(f"{prefix}/messages/count_tokens", count_tokens, methods=["POST"]),
             Route(f"{prefix}/models", models, methods=["GET"]),

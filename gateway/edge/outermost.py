@@ -32,8 +32,11 @@ _LONGEST_PATH: Final = 200
 _LONGEST_ID: Final = 128
 # From this status on the caller is not at fault, and the log line is a warning.
 _FAILED_STATUS: Final = 500
-# Headers that an error needs besides its status (RFC 9110, 15.5.16).
-_HEADERS: Final = {ErrorKind.UNSUPPORTED_ENCODING: {"accept-encoding": ACCEPTED_ENCODINGS}}
+# Headers that an error needs besides its status (RFC 9110, 15.5.16 and 15.5.22).
+_HEADERS: Final = {
+    ErrorKind.UNSUPPORTED_ENCODING: {"accept-encoding": ACCEPTED_ENCODINGS},
+    ErrorKind.NO_WEBSOCKET: {"upgrade": "HTTP/1.1", "connection": "upgrade"},
+}
 _LONGEST_ORIGIN: Final = 300
 # Accepted values of `Host` are cached. Callers can send any port, so the number of values is limited.
 _MOST_HOSTS: Final = 256

@@ -1,4 +1,4 @@
-"""The index page, the health check, and the 404 for unknown URLs."""
+"""The index page, the health check, the refusal of WebSockets, and the 404 for unknown URLs."""
 
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
@@ -73,6 +73,14 @@ class Health:
         # Monitors ask every few seconds.
         notes_of(scope).level = logging.DEBUG
         await responder_of(scope).send_value({"status": "ok"})
+
+
+class NoWebSocket:
+    """`GET /v1/responses`, which opens a WebSocket at OpenAI: clients that can fall back to `POST` do so on a 426."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = "This gateway has no WebSocket mode. Send the request with POST, and stream: true for events."
+        raise FailedError(Failure(ErrorKind.NO_WEBSOCKET, message))
 
 
 class UnknownUrl:

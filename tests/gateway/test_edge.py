@@ -45,7 +45,7 @@ def serving(upstream: ScriptedUpstream, **server: object) -> Config:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nowhere", "/v1", "/v1/", "/v1/responses", "/v1/chat/completions/", "/v2/models", "//"]
+    "path", ["/nowhere", "/v1", "/v1/", "/v1/realtime", "/v1/chat/completions/", "/v2/models", "//"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_an_unknown_url_is_404_in_openais_shape(upstream: ScriptedUpstream, method: str, path: str) -> None:
@@ -54,6 +54,23 @@ async def test_an_unknown_url_is_404_in_openais_shape(upstream: ScriptedUpstream
 
     error = assert_error(response, 404, "invalid_request_error", "unknown_url")
     assert f"{method} {path}" in error["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/responses"])
+async def test_a_websocket_is_refused_with_a_426_that_clients_fall_back_on(
+    upstream: ScriptedUpstream, path: str
+) -> None:
+    handshake = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().get(path, headers=handshake)
+
+    assert "POST" in assert_error(response, 426, "invalid_request_error", "websocket_not_supported")["message"]
+    assert response.headers["upgrade"] == "HTTP/1.1"
 
 
 async def test_v1_twice_is_told_in_so_many_words(upstream: ScriptedUpstream) -> None:
@@ -313,6 +330,7 @@ async def test_the_front_door_says_where_to_go(upstream: ScriptedUpstream) -> No
         "GET /admin/store",
         "POST /v1/chat/completions",
         "POST /v1/completions",
+        "GET /v1/responses",
         "POST /v1/messages",
         "POST /v1/messages/count_tokens",
         "GET /v1/models",

@@ -67,6 +67,7 @@ def test_what_is_the_callers_mistake_is_not_tried_again(kind: ErrorKind) -> None
         (ErrorKind.MODEL_REFUSED, 404, "invalid_request_error", "model_not_found"),
         (ErrorKind.UNKNOWN_URL, 404, "invalid_request_error", "unknown_url"),
         (ErrorKind.METHOD_NOT_ALLOWED, 405, "invalid_request_error", "method_not_supported"),
+        (ErrorKind.NO_WEBSOCKET, 426, "invalid_request_error", "websocket_not_supported"),
         (ErrorKind.RATE_LIMITED, 429, "rate_limit_error", "rate_limit_exceeded"),
         (ErrorKind.RAMPED_TOO_FAST, 429, "rate_limit_error", "slow_down"),
         (ErrorKind.SPEND_LIMIT, 429, "insufficient_quota", "insufficient_quota"),

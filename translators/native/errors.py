@@ -41,6 +41,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.MODEL_NOT_FOUND: NativeRule(404, "not_found_error"),
     ErrorKind.UNKNOWN_URL: NativeRule(404, "not_found_error"),
     ErrorKind.METHOD_NOT_ALLOWED: NativeRule(405, _REQUEST),
+    ErrorKind.NO_WEBSOCKET: NativeRule(426, _REQUEST),
     ErrorKind.TOO_LARGE: NativeRule(413, "request_too_large", passes=True),
     ErrorKind.HEAD_TOO_LARGE: NativeRule(431, _REQUEST),
     ErrorKind.TOO_SLOW: NativeRule(408, _REQUEST),
