@@ -339,6 +339,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # a client that would like WebSocket gets the scripted answer, as any other
         except httptools.HttpParserError as error:
             self._upstream.failures.append(error)
             self.abort()
