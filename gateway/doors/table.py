@@ -1,6 +1,6 @@
 """Builds the endpoints of one configuration and the layers around them; a reload builds them again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +53,7 @@ class GatewayParts:
     interrupts: Interrupts
     lessons: Lessons
     worker: WorkerPlace
-    store: Callable[[], object]
+    store: Callable[[], Mapping[str, object]]
     sightings: Sightings
     totals: Totals
     guesses: Guesses
@@ -77,7 +77,7 @@ def assemble(
         Route("/health", Health(), methods=["GET"]),
         Route("/admin/pool", admin(lambda: {"pool": services.dispatcher.snapshot()}), methods=["GET"]),
         Route("/admin/clients", admin(lambda: {"clients": parts.totals.clients()}), methods=["GET"]),
-        Route("/admin/store", admin(lambda: {"turns": turn_counts, "store": parts.store()}), methods=["GET"]),
+        Route("/admin/store", admin(lambda: {"turns": turn_counts, **parts.store()}), methods=["GET"]),
     ]
     for prefix in ("/v1", ""):
         routes += [

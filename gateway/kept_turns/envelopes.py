@@ -50,13 +50,17 @@ class _Cipher(Protocol):
 class CallerSeals:
     """Makes the seals of all callers from the current secret; those of `old` secrets can still be opened.
 
-    `secrets` is called once, for the first seal: the first of them seals.
+    `secrets` is called for the first seal; the first of what it gives seals.
     """
 
     def __init__(self, secrets: Callable[[], Sequence[Secret]]) -> None:
         self.counts = SealCounts()
         self._secrets = secrets
         self._masters: tuple[bytes, ...] = ()
+
+    def ask_again(self) -> None:
+        """Ask for the secrets again with the next seal."""
+        self._masters = ()
 
     def for_caller(self, scope: bytes, model: str) -> "CallerSeal":
         """The seal of one caller and model, whose keys are derived from both: no other seal opens its texts."""

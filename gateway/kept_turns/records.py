@@ -118,7 +118,8 @@ class KeptRecords:
             is_kept = self.memory.put(key, value, renewed, self._clock())
             self.counts.not_written += is_kept and self._backing is not None
         self.counts.kept += is_kept
-        self.counts.refused += not is_kept
+        # With `kind: off` the memory has no room, and nothing counts as refused.
+        self.counts.refused += not is_kept and self.memory.most_bytes > 0
         return is_kept
 
     async def replace(self, key: bytes, value: bytes) -> bool:

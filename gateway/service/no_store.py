@@ -53,3 +53,19 @@ class NoRecords:
 
 
 NO_RECORDS: Final = NoRecords()
+
+
+class NoSeals:
+    """Seals nothing, and opens nothing."""
+
+    def for_caller(self, scope: bytes, model: str) -> "NoSeals":
+        return self
+
+    def seal(self, blocks: Sequence[bytes]) -> str:
+        return ""
+
+    def open(self, text: str) -> list[bytes] | None:
+        return None
+
+
+NO_SEALS: Final = NoSeals()
