@@ -43,7 +43,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "gateway.pages": (
         {"translators", "gateway.accounts", "gateway.edge", "gateway.secret", "gateway.service"},
-        {"starlette", "orjson"},
+        {"starlette", "msgspec", "orjson"},
     ),
     "gateway.http": (set(), {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),

@@ -25,6 +25,7 @@ from gateway.edge.outermost import Edge
 from gateway.pages.admin import AdminView, WorkerPlace
 from gateway.pages.models import Models
 from gateway.pages.pages import Health, IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
+from gateway.pages.state import state_routes
 from gateway.secret import Secret
 from gateway.service.catalogue import Catalogue
 from gateway.service.lessons import Lessons
@@ -89,6 +90,7 @@ def assemble(
             Route(f"{prefix}/models", models, methods=["GET"]),
             Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
         ]
+    routes += state_routes(parts.authenticator, services, config.server.max_body_bytes, parts.now)
     offered = offered_by(routes)
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)

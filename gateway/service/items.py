@@ -11,8 +11,8 @@ from msgspec import Raw
 
 from translators.errors import TranslationError
 from translators.limits import check_length
-from translators.reading import decode
-from translators.wire.raw import NULL, OBJECT_DECODER
+from translators.reading import decode, is_text
+from translators.wire.raw import NULL, OBJECT_DECODER, TEXT_DECODER
 
 ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 LONGEST_ITEM_ID: Final = 128
@@ -33,6 +33,8 @@ _WITH_STATUS: Final = frozenset(
     {"message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
 )
 _COMPLETED: Final = Raw(b'"completed"')
+# What msgspec raises: lone halves of surrogate pairs are the one mistake that a reader before may have let pass.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _EMPTY: Final = Raw(b"[]")
 _AUTO: Final = Raw(b'"auto"')
 _INPUT_TEXT: Final = Raw(b'"input_text"')
@@ -53,19 +55,22 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 def id_of(item: bytes) -> str | None:
     """The item's id, if it has one."""
-    found = _HEAD_DECODER.decode(item).id
+    found = _head(item).id
     return found if isinstance(found, str) and found else None
 
 
 def prefix_of(item: bytes) -> str:
     """What an id of this kind of item begins with; a message may leave its type out."""
-    kind = _HEAD_DECODER.decode(item).type
+    kind = _head(item).type
     return _PREFIXES.get(kind, _OTHER) if isinstance(kind, str) else _PREFIXES["message"]
 
 
 def with_id(item: bytes, new_id: str) -> bytes:
     """The item with this id in place of any that it has; all else stays as it was written."""
-    fields = OBJECT_DECODER.decode(item)
+    try:
+        fields = OBJECT_DECODER.decode(item)
+    except _UNREADABLE:
+        return item
     return _ENCODER.encode({"id": new_id, **{name: value for name, value in fields.items() if name != "id"}})
 
 
@@ -75,9 +80,8 @@ def read_items(raws: Sequence[Raw], path: str, most: int) -> list[bytes]:
     items = []
     for index, raw in enumerate(raws):
         place = f"{path}[{index}]"
-        fields = decode(OBJECT_DECODER, raw, place)
-        given = fields.get("id", NULL)
-        if given != NULL and not _is_id(given):
+        given = decode(_HEAD_DECODER, raw, place).id
+        if given is not None and not (isinstance(given, str) and 1 <= len(given) <= LONGEST_ITEM_ID):
             message = f"Invalid '{place}.id': expected a string of 1 to {LONGEST_ITEM_ID} characters."
             raise TranslationError(message, param=f"{place}.id", code="invalid_value")
         items.append(bytes(raw))
@@ -86,7 +90,10 @@ def read_items(raws: Sequence[Raw], path: str, most: int) -> list[bytes]:
 
 def shown(item: bytes, include: Collection[str] = ()) -> Raw:
     """The item as `input_items` and conversations list it: with the fields that clients require of such lists."""
-    fields = OBJECT_DECODER.decode(item)
+    try:
+        fields = OBJECT_DECODER.decode(item)
+    except _UNREADABLE:
+        return Raw(item)
     kind = _text(fields.get("type")) or "message"
     fields["type"] = Raw(_ENCODER.encode(kind))
     if kind in _WITH_STATUS and fields.get("status", NULL) == NULL:
@@ -103,13 +110,13 @@ def shown(item: bytes, include: Collection[str] = ()) -> Raw:
 def _shown_content(fields: Mapping[str, Raw]) -> Raw:
     """A message's content as a list of parts."""
     content = fields.get("content", NULL)
-    if content[:1] == b'"':
+    if is_text(content):
         is_answer = _text(fields.get("role")) == "assistant"
         parts = [{"type": _OUTPUT_TEXT if is_answer else _INPUT_TEXT, "text": content}]
     else:
         try:
             parts = _PARTS_DECODER.decode(content)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             return _EMPTY if content == NULL else content
     for part in parts:
         kind = _text(part.get("type"))
@@ -121,14 +128,18 @@ def _shown_content(fields: Mapping[str, Raw]) -> Raw:
     return Raw(_ENCODER.encode(parts))
 
 
-def _is_id(raw: Raw) -> bool:
-    text = _text(raw)
-    return text is not None and 1 <= len(text) <= LONGEST_ITEM_ID
+def _head(item: bytes) -> _Head:
+    try:
+        return _HEAD_DECODER.decode(item)
+    except _UNREADABLE:
+        return _Head()
 
 
 def _text(raw: Raw | None) -> str | None:
     """The text that a raw value is, if it is one."""
-    if raw is None or bytes(raw)[:1] != b'"':
+    if raw is None or not is_text(raw):
         return None
-    text: str = msgspec.json.decode(raw, type=str)
-    return text
+    try:
+        return TEXT_DECODER.decode(raw)
+    except _UNREADABLE:
+        return None
