@@ -16,18 +16,20 @@ from gateway.accounts.guesses import Guesses
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
 from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
-from gateway.kept_turns import StoreSwitch, open_store
+from gateway.kept_turns import Holding
 from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
 from gateway.pages.admin import WorkerPlace
 from gateway.process.rotation import Rotation
 from gateway.secret import Redactor, Secret
 from gateway.service.catalogue import Catalogue, ModelEntry, fetch_models
+from gateway.service.conversations import Conversations
 from gateway.service.dispatch import Change, Dispatcher
 from gateway.service.kept import KeptTurns
 from gateway.service.lessons import Lessons
 from gateway.service.outages import Outage, Outages
 from gateway.service.own_keys import OwnLimits
 from gateway.service.probing import Prober, is_of_key
+from gateway.service.responses import Responses
 from gateway.service.retry import RetryPolicy
 from gateway.service.routing import Aliases
 from gateway.service.services import Services
@@ -107,10 +109,9 @@ class Gateway:
         self._endpoints = endpoints_of(config)
         self._redactor = _redactor_of(config)
         self._lessons = Lessons(times.clock)
-        self._store = StoreSwitch(open_store(config.store))
-        self._store_work: set[asyncio.Task[None]] = set()
-        self._turns = KeptTurns(self._store)
-        self._signers = Signers(self._store)
+        self._kept = Holding(config)
+        self._turns = KeptTurns(self._kept.store)
+        self._signers = Signers(self._kept.store)
         self.sightings = Sightings()
         self._totals = Totals()
         self._guesses = Guesses()
@@ -131,8 +132,7 @@ class Gateway:
         if (old.upstream, old.timeouts) != (config.upstream, config.timeouts):
             self._upstream.retire()
             self._upstream = _upstream_of(config)
-        if old.store != config.store:
-            self._replace_store()
+        self._kept.reload(config)
         self._dispatcher.update(
             map(_pool_key, config.keys),
             _pool_settings(config),
@@ -168,6 +168,9 @@ class Gateway:
             signers=self._signers,
             models=models,
             own_limits=self._own_limits,
+            responses=Responses(self._kept.records, is_on=self._kept.keeps_responses),
+            conversations=Conversations(self._kept.records, is_on=self._kept.keeps_responses),
+            seals=self._kept.seals,
         )
         parts = GatewayParts(
             services=self.services,
@@ -183,21 +186,13 @@ class Gateway:
             interrupts=self.interrupts,
             lessons=self._lessons,
             worker=WorkerPlace(self._worker, config.server.workers),
-            store=lambda: self._store.current.view(),
+            store=self._kept.view,
             sightings=self.sightings,
             totals=self._totals,
             guesses=self._guesses,
             now=self._times.now,
         )
         return assemble(config, parts, self._lifespan)
-
-    def _replace_store(self) -> None:
-        """Switch to another store, for running requests as well; the old one completes its pending writes."""
-        old = self._store.replace(open_store(self.config.store))
-        for work in (old.close(), self._store.current.start()):
-            task = asyncio.create_task(work)
-            self._store_work.add(task)
-            task.add_done_callback(self._store_work.discard)
 
     def _own_endpoint(self, secret: Secret) -> HostEndpoint:
         return endpoint("caller", secret, self._callers_base_url, is_callers_own=True, hide_others=self._redactor)
@@ -230,7 +225,7 @@ class Gateway:
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),
             asyncio.create_task(Outages(self._dispatcher, _log_outage).run()),
-            asyncio.create_task(self._store.current.start()),
+            asyncio.create_task(self._kept.start()),
         ]
         try:
             yield
@@ -238,8 +233,7 @@ class Gateway:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
-            await asyncio.gather(*self._store_work)
-            await self._store.close()
+            await self._kept.close()
             await self._upstream.close()
 
     async def _keep_catalogue_fresh(self) -> None:

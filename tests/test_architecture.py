@@ -20,7 +20,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.service": ({"translators", "gateway.keypool"}, PURE),
     "gateway.upstream": ({"translators", "gateway.service", "gateway.secret"}, {"httpx2", "httptools"}),
     "gateway.telemetry": (set(), {"orjson"}),
-    "gateway.kept_turns": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, {"cryptography", "redis"}),
+    "gateway.kept_turns": (
+        {"gateway.config", "gateway.secret", "gateway.service", "gateway.telemetry"},
+        {"cryptography", "redis"},
+    ),
     "gateway.edge": (
         {"translators", "gateway.http", "gateway.telemetry"},
         # Zstandard: of the standard library from Python 3.14 on.
@@ -40,7 +43,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "gateway.pages": (
         {"translators", "gateway.accounts", "gateway.edge", "gateway.secret", "gateway.service"},
-        {"starlette", "orjson"},
+        {"starlette", "msgspec", "orjson"},
     ),
     "gateway.http": (set(), {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),

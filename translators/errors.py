@@ -31,6 +31,8 @@ class ErrorKind(Enum):
     TOO_SLOW = auto()
     UNSUPPORTED_ENCODING = auto()
     UNSUPPORTED_VERSION = auto()
+    # A stored response, a conversation, or an item of one.
+    UNKNOWN_ID = auto()
     # The pool's side.
     RATE_LIMITED = auto()
     RAMPED_TOO_FAST = auto()
@@ -58,6 +60,7 @@ class ErrorKind(Enum):
     # The gateway's own.
     SHUTTING_DOWN = auto()
     GATEWAY_BUSY = auto()
+    STORE_UNAVAILABLE = auto()
     INTERNAL = auto()
 
 
@@ -122,6 +125,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.TOO_SLOW: Rule(408, _REQUEST, "request_timeout"),
     ErrorKind.UNSUPPORTED_ENCODING: Rule(415, _REQUEST, "unsupported_content_encoding"),
     ErrorKind.UNSUPPORTED_VERSION: Rule(505, _REQUEST, "http_version_not_supported", sdk_retry=False),
+    ErrorKind.UNKNOWN_ID: Rule(404, _REQUEST),
     ErrorKind.RATE_LIMITED: Rule(429, _RATE, "rate_limit_exceeded", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.RAMPED_TOO_FAST: Rule(429, _RATE, "slow_down", retry=True, blame=Blame.KEY_LIMIT),
     ErrorKind.SPEND_LIMIT: Rule(
@@ -161,6 +165,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.PROTOCOL_ERROR: Rule(502, _SERVER, "upstream_protocol_error", retry=True, blame=Blame.HOST),
     ErrorKind.SHUTTING_DOWN: Rule(503, _BUSY, "gateway_shutting_down"),
     ErrorKind.GATEWAY_BUSY: Rule(503, _BUSY, "gateway_busy"),
+    ErrorKind.STORE_UNAVAILABLE: Rule(503, _BUSY, "store_unavailable"),
     ErrorKind.INTERNAL: Rule(500, _SERVER, "internal_error"),
 }
 

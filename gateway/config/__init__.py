@@ -8,6 +8,7 @@ from gateway.config.extras import missing_extra
 from gateway.config.loading import Loaded, config_path, environment_base_url, load, load_config
 from gateway.config.mistakes import ConfigError, Mistake
 from gateway.config.models import AbilitiesConfig, ModelsConfig
+from gateway.config.responses import ResponsesConfig
 from gateway.config.schema import config_schema
 from gateway.config.settings import (
     AdminConfig,
@@ -42,6 +43,7 @@ __all__ = [
     "ModelsConfig",
     "NativeConfig",
     "PoolConfig",
+    "ResponsesConfig",
     "RetriesConfig",
     "ServerConfig",
     "Source",

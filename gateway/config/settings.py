@@ -15,6 +15,7 @@ from gateway.config.checks import (
     as_origin,
 )
 from gateway.config.models import ModelsConfig
+from gateway.config.responses import ResponsesConfig
 from gateway.secret import Secret
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
@@ -297,4 +298,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     timeouts: TimeoutsConfig = TimeoutsConfig()
     upstream: UpstreamConfig = UpstreamConfig()
     store: StoreConfig = StoreConfig()
+    responses: ResponsesConfig = ResponsesConfig()
     log: LogConfig = LogConfig()

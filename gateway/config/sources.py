@@ -135,7 +135,11 @@ class SecretReader:
 
 
 # Secrets that are not sent in a header, by path.
-_KINDS: dict[str, Callable[[str], Secret]] = {"store.encryption_key": passphrase_of}
+_KINDS: dict[str, Callable[[str], Secret]] = {
+    "store.encryption_key": passphrase_of,
+    "responses.encryption_key": passphrase_of,
+    "responses.old_encryption_key": passphrase_of,
+}
 
 _SOURCES: dict[str, Callable[[SecretReader, Tree], Source | str]] = {
     "env": SecretReader._from_environment,

@@ -1,6 +1,6 @@
 """Builds the endpoints of one configuration and the layers around them; a reload builds them again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from gateway.edge.outermost import Edge
 from gateway.pages.admin import AdminView, WorkerPlace
 from gateway.pages.models import Models
 from gateway.pages.pages import Health, IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
+from gateway.pages.state import state_routes
 from gateway.secret import Secret
 from gateway.service.catalogue import Catalogue
 from gateway.service.lessons import Lessons
@@ -53,7 +54,7 @@ class GatewayParts:
     interrupts: Interrupts
     lessons: Lessons
     worker: WorkerPlace
-    store: Callable[[], object]
+    store: Callable[[], Mapping[str, object]]
     sightings: Sightings
     totals: Totals
     guesses: Guesses
@@ -77,7 +78,7 @@ def assemble(
         Route("/health", Health(), methods=["GET"]),
         Route("/admin/pool", admin(lambda: {"pool": services.dispatcher.snapshot()}), methods=["GET"]),
         Route("/admin/clients", admin(lambda: {"clients": parts.totals.clients()}), methods=["GET"]),
-        Route("/admin/store", admin(lambda: {"turns": turn_counts, "store": parts.store()}), methods=["GET"]),
+        Route("/admin/store", admin(lambda: {"turns": turn_counts, **parts.store()}), methods=["GET"]),
     ]
     for prefix in ("/v1", ""):
         routes += [
@@ -89,6 +90,7 @@ def assemble(
             Route(f"{prefix}/models", models, methods=["GET"]),
             Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
         ]
+    routes += state_routes(parts.authenticator, services, config.server.max_body_bytes, parts.now)
     offered = offered_by(routes)
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)

@@ -26,7 +26,7 @@ class CrossOrigin:
             app,
             allow_origins=origins,
             allow_origin_regex=_LOCAL_PAGES if allows_local else None,
-            allow_methods=["GET", "POST", "OPTIONS"],
+            allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
             allow_headers=["*"],
             # The operator has explicitly allowed these pages, so they may call this machine from the internet.
             allow_private_network=True,

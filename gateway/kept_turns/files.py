@@ -145,6 +145,13 @@ class DatabaseFiles:
                 os.close(descriptor)
 
 
+def secret_of_database(file: Path) -> Secret:
+    """The secret beside a database, which need not exist yet; raises `OSError` and `ValueError`."""
+    _make_folder(file.parent)
+    check_folder(file.parent)
+    return secret_beside(file)
+
+
 def _beside(file: Path, suffix: str) -> Path:
     return file.with_name(f"{file.name}{suffix}")
 

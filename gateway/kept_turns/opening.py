@@ -1,4 +1,4 @@
-"""Building the store that a configuration asks for, and describing where it is."""
+"""Building the store and the records that a configuration asks for, and describing where they are."""
 
 import os.path
 from collections.abc import Mapping
@@ -6,10 +6,12 @@ from os import environ as _environ
 from pathlib import Path
 from typing import Final
 
-from gateway.config import StoreConfig, missing_extra
+from gateway.config import Config, StoreConfig, missing_extra
 from gateway.kept_turns.keyfile import key_file
 from gateway.kept_turns.layered import LayeredStore
 from gateway.kept_turns.memory import Memory
+from gateway.kept_turns.record_memory import RecordMemory
+from gateway.kept_turns.records import KeptRecords
 
 _MIB: Final = 1024 * 1024
 _FILE_NAME: Final = "store.db"
@@ -24,6 +26,13 @@ def open_store(config: StoreConfig, environ: Mapping[str, str] = _environ) -> La
     if kind == "valkey":
         return _with_valkey(config, memory)
     return LayeredStore(memory, keep_seconds=config.keep_seconds, place=kind)
+
+
+def open_records(config: Config, environ: Mapping[str, str] = _environ) -> KeptRecords:
+    """The stored responses and conversations, which live where the store does, in a database of their own."""
+    kind = kind_of(config.store) if config.responses.store else "off"
+    memory = RecordMemory(0 if kind == "off" else config.responses.memory_bytes, config.responses.keep_seconds)
+    return KeptRecords(memory, place=kind)
 
 
 def kind_of(config: StoreConfig) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from enum import Enum, auto
 from typing import Protocol
 
 from msgspec import Struct
@@ -163,6 +164,89 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Write what has not been written yet."""
+        ...
+
+
+class RecordsUnavailableError(Exception):
+    """The records cannot be read or written at the moment; the text says why, and holds no secret."""
+
+
+class Appended(Enum):
+    """What became of entries: a record that does not exist has none, and one that is full takes no more."""
+
+    KEPT = auto()
+    NO_RECORD = auto()
+    FULL = auto()
+
+
+class Records(Protocol):
+    """Records that callers can read again, change and delete: a value and ordered entries under a 16-byte digest.
+
+    Nothing is cached: what one process has written or deleted is so for all that share the storage. Records expire.
+    Writing one renews its time. Every method but `put` raises `RecordsUnavailableError` if the storage fails.
+    """
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all workers, and this one after a restart, find the same records."""
+        ...
+
+    async def put(self, key: bytes, value: bytes, renewed: Sequence[bytes] = ()) -> bool:
+        """Write a record's value, and renew the times of others; False if the value is too large to be kept.
+
+        When it returns, other processes can find the record. If the storage fails, this process keeps it in memory.
+        """
+        ...
+
+    async def replace(self, key: bytes, value: bytes) -> bool:
+        """Write the value of a record that exists; False if it does not."""
+        ...
+
+    async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those records that exist, in one query."""
+        ...
+
+    async def delete(self, key: bytes) -> bool:
+        """Delete a record with all its entries; False if it does not exist."""
+        ...
+
+    async def append(self, key: bytes, entries: Sequence[tuple[bytes, bytes]]) -> Appended:
+        """Add entries (names of 16 bytes, and values) behind the others, all or none; one that is there stays as it is.
+
+        Entries that several processes append at the same time are all kept.
+        """
+        ...
+
+    async def names(self, key: bytes) -> list[bytes]:
+        """The names of a record's entries in order."""
+        ...
+
+    async def entries(self, key: bytes, names: Sequence[bytes] | None = None) -> dict[bytes, bytes]:
+        """A record's entries, or those with these names, in order."""
+        ...
+
+    async def remove(self, key: bytes, name: bytes) -> bool:
+        """Delete one entry; False if it does not exist."""
+        ...
+
+
+class Seal(Protocol):
+    """Seals blocks for one caller and one model, as texts that this caller holds and sends back."""
+
+    def seal(self, blocks: Sequence[bytes]) -> str:
+        """The blocks in one URL-safe text."""
+        ...
+
+    def open(self, text: str) -> list[bytes] | None:
+        """The blocks; None for a text of anybody else, another model or another secret, and for an altered one."""
+        ...
+
+
+class Seals(Protocol):
+    """Makes the seals of all callers."""
+
+    def for_caller(self, scope: bytes, model: str) -> Seal:
+        """The seal of one caller (`Caller.scope`) and model (the id that upstream knows)."""
         ...
 
 

@@ -9,10 +9,13 @@ from typing import Final, Generic, TypeVar
 from msgspec import Struct
 
 from gateway.keypool import Account, KeyPool, RetryBudget
+from gateway.service.conversations import Conversations
 from gateway.service.dispatch import Dispatcher
 from gateway.service.kept import KeptTurns
+from gateway.service.no_store import NO_SEALS
 from gateway.service.own_keys import OwnLimits
-from gateway.service.ports import Endpoint, Outgoing, Upstream
+from gateway.service.ports import Endpoint, Outgoing, Seals, Upstream
+from gateway.service.responses import Responses
 from gateway.service.retry import RetryPolicy
 from gateway.service.signers import Signers
 from translators.errors import Failure
@@ -46,6 +49,9 @@ class Services:
     signers: Signers = field(default_factory=Signers)
     models: ModelTable = field(default_factory=model_table)
     own_limits: OwnLimits = field(default_factory=OwnLimits)
+    responses: Responses = field(default_factory=Responses)
+    conversations: Conversations = field(default_factory=Conversations)
+    seals: Seals = NO_SEALS
 
     @property
     def pool(self) -> KeyPool:

@@ -25,6 +25,7 @@ from gateway.config import (
     ModelsConfig,
     NativeConfig,
     PoolConfig,
+    ResponsesConfig,
     RetriesConfig,
     ServerConfig,
     StoreConfig,
@@ -62,6 +63,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     TimeoutsConfig,
     UpstreamConfig,
     StoreConfig,
+    ResponsesConfig,
     LogConfig,
 )
 NASTY = [
@@ -863,6 +865,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "upstream: client auto, ca_file not set",
         "store: kind auto, path not set, url not set, encryption_key not set, memory_bytes 33554432, "
         "disk_bytes 1073741824, keep_seconds 604800",
+        "responses: store true, keep_seconds 2592000, memory_bytes 67108864, disk_bytes 1073741824, "
+        "encryption_key not set, old_encryption_key not set",
         "log: level info, format text",
     ]
 

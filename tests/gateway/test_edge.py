@@ -335,6 +335,17 @@ async def test_the_front_door_says_where_to_go(upstream: ScriptedUpstream) -> No
         "POST /v1/messages/count_tokens",
         "GET /v1/models",
         "GET /v1/models/{model}",
+        "DELETE /v1/responses/{response_id}",
+        "GET /v1/responses/{response_id}",
+        "GET /v1/responses/{response_id}/input_items",
+        "POST /v1/conversations",
+        "DELETE /v1/conversations/{conversation_id}",
+        "GET /v1/conversations/{conversation_id}",
+        "POST /v1/conversations/{conversation_id}",
+        "GET /v1/conversations/{conversation_id}/items",
+        "POST /v1/conversations/{conversation_id}/items",
+        "DELETE /v1/conversations/{conversation_id}/items/{item_id}",
+        "GET /v1/conversations/{conversation_id}/items/{item_id}",
     ]
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(page.content))

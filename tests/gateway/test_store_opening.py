@@ -202,7 +202,7 @@ async def test_a_reload_takes_what_is_in_memory_to_the_new_store_and_closes_the_
         store = gateway.services.kept_turns.store
         await store.put(key(1), CONTENT)
         gateway.reload(with_settings(config, store=StoreConfig(kind="memory")))
-        closing = [*gateway._store_work]
+        closing = [*gateway._kept._work]
         await store.put(key(2), CONTENT)
         await asyncio.gather(*closing)
         left = sorted(path.name for path in tmp_path.iterdir())
@@ -215,10 +215,10 @@ async def test_a_reload_takes_what_is_in_memory_to_the_new_store_and_closes_the_
 async def test_a_reload_that_is_about_something_else_leaves_the_store(tmp_path: Path) -> None:
     config = config_for()
     gateway = Gateway(config, callers_base_url="http://127.0.0.1:9")
-    before = gateway._store.current
+    before = gateway._kept.store.current
     gateway.reload(with_settings(config, pool=config.pool))
 
-    assert gateway._store.current is before
+    assert gateway._kept.store.current is before
 
 
 async def test_trouble_with_the_store_is_told_at_the_start_and_hinders_nobody(tmp_path: Path) -> None:

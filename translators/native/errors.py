@@ -40,6 +40,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.FORBIDDEN_ORIGIN: NativeRule(403, "permission_error"),
     ErrorKind.MODEL_NOT_FOUND: NativeRule(404, "not_found_error"),
     ErrorKind.UNKNOWN_URL: NativeRule(404, "not_found_error"),
+    ErrorKind.UNKNOWN_ID: NativeRule(404, "not_found_error"),
     ErrorKind.METHOD_NOT_ALLOWED: NativeRule(405, _REQUEST),
     ErrorKind.NO_WEBSOCKET: NativeRule(426, _REQUEST),
     ErrorKind.TOO_LARGE: NativeRule(413, "request_too_large", passes=True),
@@ -70,6 +71,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.PROTOCOL_ERROR: NativeRule(502, _API),
     ErrorKind.SHUTTING_DOWN: NativeRule(503, _API),
     ErrorKind.GATEWAY_BUSY: NativeRule(503, _API),
+    ErrorKind.STORE_UNAVAILABLE: NativeRule(503, _API),
     ErrorKind.INTERNAL: NativeRule(500, _API),
 }
 

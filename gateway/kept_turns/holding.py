@@ -1,0 +1,59 @@
+"""All that outlives a request, for one process: the store of turns, the records of responses, the seals for callers."""
+
+import asyncio
+from collections.abc import Coroutine
+
+from gateway.config import Config
+from gateway.kept_turns.envelopes import CallerSeals
+from gateway.kept_turns.opening import kind_of, open_records, open_store
+from gateway.kept_turns.seal_keys import SealKeys
+from gateway.kept_turns.switch import StoreSwitch
+
+
+class Holding:
+    """Opens nothing before it is started or used; a new configuration replaces what differs."""
+
+    def __init__(self, config: Config) -> None:
+        self.store = StoreSwitch(open_store(config.store))
+        self.records = open_records(config)
+        self._config = config
+        self._keys = SealKeys()
+        self.seals = CallerSeals(lambda: self._keys.of(self._config))
+        self._work: set[asyncio.Task[None]] = set()
+
+    @property
+    def keeps_responses(self) -> bool:
+        """Whether responses and conversations are kept at all."""
+        return self._config.responses.store and kind_of(self._config.store) != "off"
+
+    def reload(self, config: Config) -> None:
+        """Use another configuration, for running requests as well; what is replaced completes its pending writes."""
+        old, self._config = self._config, config
+        if old.store != config.store:
+            store = self.store.replace(open_store(config.store))
+            self._do(store.close())
+            self._do(self.store.current.start())
+        if (old.store, old.responses) != (config.store, config.responses):
+            records = self.records.replace_by(open_records(config))
+            self.seals.ask_again()
+            self._do(records.close())
+            self._do(self.records.start())
+
+    async def start(self) -> None:
+        """Open what is behind the memory, so that the log reports failures before the first request meets them."""
+        await asyncio.gather(self.store.current.start(), self.records.start())
+
+    async def close(self) -> None:
+        """Write what is pending."""
+        await asyncio.gather(*self._work)
+        await self.store.close()
+        await self.records.close()
+
+    def view(self) -> dict[str, object]:
+        """What `/admin/store` shows of it."""
+        return {"store": self.store.current.view(), "responses": self.records.view(), "seals": self.seals.counts}
+
+    def _do(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)

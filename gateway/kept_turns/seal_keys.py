@@ -1,0 +1,62 @@
+"""Which secrets seal what callers hold: the operator's, the store's, or one that is made at the start."""
+
+import secrets
+from collections.abc import Mapping
+from os import environ as _environ
+from typing import Final
+
+from gateway.config import Config
+from gateway.kept_turns.keyfile import key_file
+from gateway.kept_turns.opening import database_file, kind_of
+from gateway.secret import Secret
+
+_MADE_BYTES: Final = 32
+MADE: Final = "a key that is made at each start"
+HINT: Final = (
+    "What is sealed in encrypted_content cannot be read after a restart, nor on another machine: "
+    "set responses.encryption_key"
+)
+
+
+class SealKeys:
+    """Finds the secrets of a configuration; the made one stays the same as long as this object lives."""
+
+    def __init__(self, environ: Mapping[str, str] = _environ) -> None:
+        self._environ = environ
+        self._made = Secret(secrets.token_urlsafe(_MADE_BYTES))
+
+    def of(self, config: Config) -> tuple[Secret, ...]:
+        """The secret that seals, then the older one that still opens; may create the key beside the database."""
+        old = config.responses.old_encryption_key
+        return (self.current(config), *((old,) if old is not None else ()))
+
+    def current(self, config: Config) -> Secret:
+        """The secret that seals, which the parent of several workers gives to each of them."""
+        configured = config.responses.encryption_key or config.store.encryption_key
+        if configured is not None:
+            return configured
+        if kind_of(config.store) != "sqlite":
+            return self._made
+        # Imported only if needed, as in `opening`.
+        from gateway.kept_turns.files import secret_of_database
+
+        try:
+            return secret_of_database(database_file(config.store, self._environ))
+        except (OSError, ValueError):
+            # The log says why once the store is opened.
+            return self._made
+
+
+def is_lasting(config: Config) -> bool:
+    """Whether seals can be read after a restart."""
+    configured = config.responses.encryption_key or config.store.encryption_key
+    return configured is not None or kind_of(config.store) == "sqlite"
+
+
+def seals_in_words(config: Config, environ: Mapping[str, str] = _environ) -> str:
+    """What seals, for `dragoman check`."""
+    if config.responses.encryption_key is not None:
+        return "responses.encryption_key"
+    if config.store.encryption_key is not None:
+        return "store.encryption_key"
+    return str(key_file(database_file(config.store, environ))) if kind_of(config.store) == "sqlite" else MADE

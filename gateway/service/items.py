@@ -1,0 +1,145 @@
+"""Items of responses and conversations as JSON objects: their ids, and the complete form in which lists show them.
+
+Items are kept as callers sent them, since what goes upstream again must be what went there before.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from translators.errors import TranslationError
+from translators.limits import check_length
+from translators.reading import decode, is_text
+from translators.wire.raw import NULL, OBJECT_DECODER, TEXT_DECODER
+
+ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
+LONGEST_ITEM_ID: Final = 128
+# The beginning of an item's id by its type, as OpenAI's have it.
+_PREFIXES: Final = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "web_search_call": "ws",
+    "compaction": "cmp",
+}
+_OTHER: Final = "item"
+# The items that always have a status in lists.
+_WITH_STATUS: Final = frozenset(
+    {"message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
+)
+_COMPLETED: Final = Raw(b'"completed"')
+# What msgspec raises: lone halves of surrogate pairs are the one mistake that a reader before may have let pass.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_EMPTY: Final = Raw(b"[]")
+_AUTO: Final = Raw(b'"auto"')
+_INPUT_TEXT: Final = Raw(b'"input_text"')
+_OUTPUT_TEXT: Final = Raw(b'"output_text"')
+
+
+class _Head(msgspec.Struct):
+    """What is asked of an item; other fields are not looked at."""
+
+    id: object = None
+    type: object = None
+
+
+_HEAD_DECODER: Final = msgspec.json.Decoder(_Head)
+_PARTS_DECODER: Final = msgspec.json.Decoder(list[dict[str, Raw]])
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def id_of(item: bytes) -> str | None:
+    """The item's id, if it has one."""
+    found = _head(item).id
+    return found if isinstance(found, str) and found else None
+
+
+def prefix_of(item: bytes) -> str:
+    """What an id of this kind of item begins with; a message may leave its type out."""
+    kind = _head(item).type
+    return _PREFIXES.get(kind, _OTHER) if isinstance(kind, str) else _PREFIXES["message"]
+
+
+def with_id(item: bytes, new_id: str) -> bytes:
+    """The item with this id in place of any that it has; all else stays as it was written."""
+    try:
+        fields = OBJECT_DECODER.decode(item)
+    except _UNREADABLE:
+        return item
+    return _ENCODER.encode({"id": new_id, **{name: value for name, value in fields.items() if name != "id"}})
+
+
+def read_items(raws: Sequence[Raw], path: str, most: int) -> list[bytes]:
+    """A caller's items, each checked to be an object whose id, if any, is a text; raises `TranslationError`."""
+    check_length(raws, most, path)
+    items = []
+    for index, raw in enumerate(raws):
+        place = f"{path}[{index}]"
+        given = decode(_HEAD_DECODER, raw, place).id
+        if given is not None and not (isinstance(given, str) and 1 <= len(given) <= LONGEST_ITEM_ID):
+            message = f"Invalid '{place}.id': expected a string of 1 to {LONGEST_ITEM_ID} characters."
+            raise TranslationError(message, param=f"{place}.id", code="invalid_value")
+        items.append(bytes(raw))
+    return items
+
+
+def shown(item: bytes, include: Collection[str] = ()) -> Raw:
+    """The item as `input_items` and conversations list it: with the fields that clients require of such lists."""
+    try:
+        fields = OBJECT_DECODER.decode(item)
+    except _UNREADABLE:
+        return Raw(item)
+    kind = _text(fields.get("type")) or "message"
+    fields["type"] = Raw(_ENCODER.encode(kind))
+    if kind in _WITH_STATUS and fields.get("status", NULL) == NULL:
+        fields["status"] = _COMPLETED
+    if kind == "message":
+        fields["content"] = _shown_content(fields)
+    if kind == "reasoning":
+        fields.setdefault("summary", _EMPTY)
+        if ENCRYPTED_REASONING not in include:
+            fields.pop("encrypted_content", None)
+    return Raw(_ENCODER.encode(fields))
+
+
+def _shown_content(fields: Mapping[str, Raw]) -> Raw:
+    """A message's content as a list of parts."""
+    content = fields.get("content", NULL)
+    if is_text(content):
+        is_answer = _text(fields.get("role")) == "assistant"
+        parts = [{"type": _OUTPUT_TEXT if is_answer else _INPUT_TEXT, "text": content}]
+    else:
+        try:
+            parts = _PARTS_DECODER.decode(content)
+        except _UNREADABLE:
+            return _EMPTY if content == NULL else content
+    for part in parts:
+        kind = _text(part.get("type"))
+        if kind == "output_text":
+            part.setdefault("annotations", _EMPTY)
+            part.setdefault("logprobs", _EMPTY)
+        elif kind == "input_image" and part.get("detail", NULL) == NULL:
+            part["detail"] = _AUTO
+    return Raw(_ENCODER.encode(parts))
+
+
+def _head(item: bytes) -> _Head:
+    try:
+        return _HEAD_DECODER.decode(item)
+    except _UNREADABLE:
+        return _Head()
+
+
+def _text(raw: Raw | None) -> str | None:
+    """The text that a raw value is, if it is one."""
+    if raw is None or not is_text(raw):
+        return None
+    try:
+        return TEXT_DECODER.decode(raw)
+    except _UNREADABLE:
+        return None

@@ -1,0 +1,176 @@
+"""Stored responses: what `previous_response_id`, `GET` and `DELETE /v1/responses/{id}` and `item_reference` find.
+
+An id is bound to its caller: for all others it does not exist. Ids of items begin with the digits of their response's
+id (`item_id`), so a reference to an item leads to its response without an index.
+"""
+
+import re
+import secrets
+from collections.abc import Awaitable, Sequence
+from hashlib import blake2b
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from gateway.service.items import id_of, prefix_of, with_id
+from gateway.service.no_store import NO_RECORDS
+from gateway.service.ports import Records, RecordsUnavailableError
+from translators.errors import ErrorKind, FailedError, Failure, TranslationError
+
+# Of one chain: its responses, and the bytes of their items. Upstream takes requests of 32 MB.
+MOST_ANCESTORS: Final = 1_000
+MOST_CHAIN_BYTES: Final = 32 * 2**20
+# Longer ids are not looked up; OpenAI's have 53 characters.
+LONGEST_ID: Final = 128
+RETRY_SECONDS: Final = 2.0
+_KEY_BYTES: Final = 16
+_RESPONSE: Final = b"response\0"
+_ITEM_ID: Final = re.compile(r"[a-z]{1,8}_([0-9a-f]{32})[0-9a-f]{0,16}")
+_DOWN: Final = "The gateway's store cannot be used at the moment. Please try again."
+
+T = TypeVar("T")
+
+
+class StoredResponse(Struct, frozen=True, kw_only=True):
+    """One response as it is kept; the items are JSON objects.
+
+    `response` is the JSON of the whole object as it was answered. `input_items` are those of its own request, not of
+    earlier ones. `output_items` have sealed blocks in their reasoning items, whether the caller asked for them or not.
+    `ancestors` are the ids of the responses before it, oldest first.
+    """
+
+    id: str
+    created_at: int
+    model: str
+    response: bytes
+    input_items: tuple[bytes, ...] = ()
+    output_items: tuple[bytes, ...] = ()
+    ancestors: tuple[str, ...] = ()
+
+
+class Chain(Struct, frozen=True):
+    """What stands before a new request: all items, oldest first, and what its record's `ancestors` are."""
+
+    items: tuple[bytes, ...] = ()
+    ancestors: tuple[str, ...] = ()
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(StoredResponse)
+
+
+def new_response_id() -> str:
+    """An id that nobody can guess."""
+    return f"resp_{secrets.token_hex(16)}"
+
+
+def item_id(prefix: str, response_id: str, index: int, *, is_input: bool = False) -> str:
+    """The id of a response's item: the response's digits, `0` or `1` for output or input, and the index."""
+    return f"{prefix}_{response_id.removeprefix('resp_')}{int(is_input)}{index:03x}"
+
+
+class Responses:
+    """Stored responses on top of `Records`; raises `FailedError` only, with status 503 if the storage fails.
+
+    With `is_on` false nothing is kept: the operator has switched it off.
+    """
+
+    def __init__(self, records: Records = NO_RECORDS, *, is_on: bool = True) -> None:
+        self._records = records
+        self.is_on = is_on
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all workers find a response, also after a restart."""
+        return self._records.is_shared
+
+    async def keep(self, scope: bytes, record: StoredResponse) -> bool:
+        """Keep a response, or a newer state of it, and its ancestors longer; False if it is not kept.
+
+        When this returns, other workers can find it. Input items without an id get one. It never raises.
+        """
+        if not self.is_on or len(record.ancestors) >= MOST_ANCESTORS:
+            return False
+        named = (
+            item if id_of(item) else with_id(item, item_id(prefix_of(item), record.id, index, is_input=True))
+            for index, item in enumerate(record.input_items)
+        )
+        value = _ENCODER.encode(msgspec.structs.replace(record, input_items=tuple(named)))
+        renewed = [_key(scope, ancestor) for ancestor in record.ancestors]
+        return await self._records.put(_key(scope, record.id), value, renewed)
+
+    async def find(self, scope: bytes, response_id: str) -> StoredResponse | None:
+        """A response; None if there is none for this caller."""
+        return (await self._fetched(scope, [response_id])).get(response_id)
+
+    async def items_before(self, scope: bytes, response_id: str) -> Chain:
+        """All items of a response and those before it: what `previous_response_id` prepends to a request.
+
+        Raises OpenAI's `previous_response_not_found` (400) if this response or one before it is gone.
+        """
+        last = await self.find(scope, response_id)
+        if last is None:
+            raise previous_not_found(response_id)
+        found = await self._fetched(scope, last.ancestors)
+        items: list[bytes] = []
+        size = 0
+        for ancestor in last.ancestors:
+            if ancestor not in found:
+                raise previous_not_found(ancestor)
+        for record in (*(found[ancestor] for ancestor in last.ancestors), last):
+            items += record.input_items
+            items += record.output_items
+            size += sum(map(len, record.input_items)) + sum(map(len, record.output_items))
+        if size > MOST_CHAIN_BYTES:
+            message = f"The responses before this request hold {size} bytes; expected at most {MOST_CHAIN_BYTES}."
+            raise TranslationError(message, param="previous_response_id", code="context_length_exceeded")
+        return Chain(tuple(items), (*last.ancestors, response_id))
+
+    async def item(self, scope: bytes, wanted: str) -> bytes | None:
+        """The item that an `item_reference` names, if it is one of a stored response."""
+        match = _ITEM_ID.fullmatch(wanted)
+        record = await self.find(scope, f"resp_{match[1]}") if match else None
+        items = (*record.output_items, *record.input_items) if record else ()
+        return next((item for item in items if id_of(item) == wanted), None)
+
+    async def delete(self, scope: bytes, response_id: str) -> bool:
+        """Delete a response; False if there is none for this caller. What continues from it cannot be continued."""
+        if len(response_id) > LONGEST_ID:
+            return False
+        return await answered(self._records.delete(_key(scope, response_id)))
+
+    async def _fetched(self, scope: bytes, ids: Sequence[str]) -> dict[str, StoredResponse]:
+        keys = {_key(scope, each): each for each in ids if len(each) <= LONGEST_ID}
+        if not keys:
+            return {}
+        found = await answered(self._records.fetch([*keys]))
+        return {keys[key]: _DECODER.decode(value) for key, value in found.items()}
+
+
+def previous_not_found(response_id: str) -> TranslationError:
+    """OpenAI's error for a `previous_response_id` that does not exist."""
+    return TranslationError(
+        f"Previous response with id '{response_id[:LONGEST_ID]}' not found.",
+        param="previous_response_id",
+        code="previous_response_not_found",
+    )
+
+
+async def answered(asking: Awaitable[T]) -> T:
+    """What the records answer; raises the failure for callers while the storage fails."""
+    try:
+        return await asking
+    except RecordsUnavailableError as error:
+        raise unavailable(str(error)) from error
+
+
+def unavailable(why: str) -> FailedError:
+    """The failure for callers while the storage fails; `why` is for the log."""
+    failure = Failure(ErrorKind.STORE_UNAVAILABLE, _DOWN, retry_after_seconds=RETRY_SECONDS, detail=why)
+    return FailedError(failure)
+
+
+def _key(scope: bytes, response_id: str) -> bytes:
+    owner = len(scope).to_bytes(4, "big") + scope
+    return blake2b(owner + _RESPONSE + response_id.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
