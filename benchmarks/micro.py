@@ -58,7 +58,7 @@ def _one_by_one(events: list[bytes], shape: AnswerShape = PLAIN) -> None:
 
 
 def _translate(body: bytes) -> None:
-    write_request(read_request(body), _TARGET, Options())
+    write_request(read_request(body, 8).intent, _TARGET, Options())
 
 
 def _leasing(keys: int) -> Callable[[], None]:

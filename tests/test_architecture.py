@@ -147,6 +147,32 @@ def test_pure_rooms_have_no_clock_no_network_and_no_log() -> None:
     assert {module: names for module, names in impure.items() if names} == {}
 
 
+# Each door reads to an intent by itself, and what stands behind an intent knows no door.
+DOORS = ("chat", "completions", "responses", "native")
+BEHIND_THE_INTENT = ("intent", "messages", "answers", "kept", "prefixes", "beginnings")
+
+
+def test_what_stands_behind_an_intent_knows_no_door() -> None:
+    doors = tuple(f"translators.{door}" for door in DOORS)
+    behind = tuple(f"translators.{room}" for room in BEHIND_THE_INTENT)
+    found = [
+        (module_of(path), imported)
+        for path in FILES
+        if module_of(path).startswith(behind)
+        for imported in imports_of(path)
+        if imported.startswith((*doors, "translators.wire.chat.", "translators.wire.completions"))
+        or imported == "translators.wire.chat"
+    ]
+
+    assert found == []
+
+
+def test_only_the_door_of_chat_completions_knows_its_requests() -> None:
+    knows = {module_of(path) for path in FILES if "translators.wire.chat" in imports_of(path)}
+
+    assert knows == {"translators.chat.intent", "translators.chat.read", "translators.chat.unknown"}
+
+
 def test_the_root_holds_rooms() -> None:
     assert {path.name for path in (ROOT / "gateway").iterdir() if path.is_file()} == ROOT_FILES
 

@@ -7,17 +7,16 @@ use Python's own hash, the fastest one (0.25 ms for 1 MB), so they are valid in 
 """
 
 from collections.abc import Generator, Hashable, Iterable, Iterator
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from translators.estimate import BYTES_A_TOKEN
+from translators.intent import Intent, Message
 from translators.limits import MAX_PARTS as MAX_PARTS_OF_CONTENT
 from translators.steps import in_one_go
-from translators.wire.chat import ChatMessage, ChatRequest
-from translators.wire.raw import RAW_LIST_DECODER
+from translators.wire.raw import NULL, RAW_LIST_DECODER
 
 # The maximum number of parts of the system prompt, and of the first turn, that have boundaries of their own.
 MAX_PARTS: Final = 8
@@ -27,6 +26,8 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 _PARTED_BYTES: Final = 2 * MAX_BYTES
 # The number of parts per step, about 0.2 ms.
 _PARTS_A_STEP: Final = 512
+# Fields of Messages itself that do.
+_NATIVE_SETTINGS: Final = ("thinking", "output_config", "speed", "mcp_servers")
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
 
@@ -63,33 +64,31 @@ class Beginnings(NamedTuple):
 NOTHING: Final = Beginnings()
 
 
-def beginnings(request: ChatRequest, scope: Hashable, minimum_tokens: int) -> Beginnings:
+def beginnings(intent: Intent, scope: Hashable, minimum_tokens: int) -> Beginnings:
     """The boundaries after which a request is long enough to be cached; none if the request is short.
 
     `scope` is what else requests must have in common: the model, and whose keys they use.
     """
-    return in_one_go(beginnings_in_steps(request, scope, minimum_tokens))
+    return in_one_go(beginnings_in_steps(intent, scope, minimum_tokens))
 
 
-def beginnings_in_steps(
-    request: ChatRequest, scope: Hashable, minimum_tokens: int
-) -> Generator[None, None, Beginnings]:
+def beginnings_in_steps(intent: Intent, scope: Hashable, minimum_tokens: int) -> Generator[None, None, Beginnings]:
     """The steps of `beginnings`."""
     shortest = minimum_tokens * BYTES_A_TOKEN
-    tools = request.tools_text() if request.tools else b""
-    if request.functions:
-        tools = b"".join((tools, *request.functions))
-    if len(tools) + _opening_bytes(request.messages) < shortest:
+    tools = intent.tools_text() if intent.tools else b""
+    if intent.functions:
+        tools = b"".join((tools, *intent.functions))
+    if len(tools) + _opening_bytes(intent.messages) < shortest:
         return NOTHING
     yield
-    system, first_turn = _opening(request.messages)
+    system, first_turn = _opening(intent.messages)
     system_parts = yield from _parts(system)
     turn_parts = yield from _parts(first_turn)
-    chained = hash((scope, _settings(request)))
+    chained = hash((scope, _settings(intent)))
     sizes: int = 0
     fingerprints: list[int] = []
     depths: list[int] = []
-    for number, (depth, part, is_boundary) in enumerate(_numbered(tools, request, system_parts, turn_parts)):
+    for number, (depth, part, is_boundary) in enumerate(_numbered(tools, intent, system_parts, turn_parts)):
         if number % _PARTS_A_STEP == _PARTS_A_STEP - 1:
             yield
         sizes += len(part)
@@ -103,7 +102,7 @@ def beginnings_in_steps(
 
 
 def _numbered(
-    tools: bytes, request: ChatRequest, system: list[bytes], first_turn: list[bytes]
+    tools: bytes, intent: Intent, system: list[bytes], first_turn: list[bytes]
 ) -> Iterator[tuple[int, bytes, bool]]:
     """Everything that is hashed, in order: depth, bytes, and whether a boundary follows."""
     yield 1, tools, True
@@ -111,13 +110,13 @@ def _numbered(
     for parts in (system, first_turn):
         if parts is first_turn:
             # Another tool choice has the same cache up to here, but another one from here on.
-            yield depth, bytes(request.tool_choice), False
+            yield depth, bytes(intent.tool_choice), False
         for number, part in enumerate(parts, 1):
             depth += 1
             yield depth, part, number <= MAX_PARTS or number == len(parts)
 
 
-def _opening_bytes(messages: list[ChatMessage]) -> int:
+def _opening_bytes(messages: list[Message]) -> int:
     """The size of everything before the first answer."""
     size = 0
     for message in messages:
@@ -127,14 +126,14 @@ def _opening_bytes(messages: list[ChatMessage]) -> int:
     return size
 
 
-def _opening(messages: list[ChatMessage]) -> tuple[list[ChatMessage], list[ChatMessage]]:
+def _opening(messages: list[Message]) -> tuple[list[Message], list[Message]]:
     """The system messages at the beginning, and the messages between them and the first answer."""
     leading = next((at for at, message in enumerate(messages) if message.role not in _SYSTEM_ROLES), len(messages))
     end = next((at for at, message in enumerate(messages) if message.role == "assistant"), len(messages))
     return messages[:leading], messages[leading:end]
 
 
-def _parts(messages: list[ChatMessage]) -> Generator[None, None, list[bytes]]:
+def _parts(messages: list[Message]) -> Generator[None, None, list[bytes]]:
     """The parts of messages. If a message has parts of several kinds, their order may change: it is a single part."""
     roles = {message.role in _SYSTEM_ROLES for message in messages}
     if len(roles) > 1 or any(message.role in ("tool", "function") for message in messages):
@@ -167,17 +166,14 @@ def _parts_of(content: Raw) -> Iterable[bytes]:
     return [whole]
 
 
-_amounts: Final = attrgetter("effort", "max_tokens", "exclude", "enabled")
-
-
-def _settings(request: ChatRequest) -> Hashable:
+def _settings(intent: Intent) -> Hashable:
     """Settings that are not part of the prompt, but separate caches or add to the system prompt."""
-    form = request.response_format
+    wish, form, native = intent.reasoning, intent.format, intent.native
     return (
-        request.reasoning_effort,
-        request.verbosity,
-        None if request.reasoning is None else _amounts(request.reasoning),
-        None if form is None else (form.type, bytes(form.json_schema.schema) if form.json_schema else b""),
-        *(bytes(field) for field in (request.thinking, request.output_config, request.speed, request.mcp_servers)),
-        request.web_search_options is not None,
+        None if wish is None else (wish.field, wish.effort, wish.budget, wish.display),
+        intent.hides_reasoning,
+        intent.verbosity,
+        None if form is None else (form.type, bytes(form.schema)),
+        *(bytes(native.get(field, NULL)) for field in _NATIVE_SETTINGS),
+        intent.web_search is not None,
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from translators.wire.chat_tools import WebSearchOptions
 from translators.wire.raw import NULL
 
 
@@ -75,25 +76,31 @@ class AnswerFormat(Struct):
     schema: Raw = NULL
     strict: bool | None = None
     description: str | None = None
-    # Where the schema stands in the caller's body.
+    # Where the form stands in the caller's body, and the schema in it (or what should hold the schema).
+    field: str = "response_format"
     path: str = "response_format.json_schema.schema"
 
 
-class ReasoningWish(Struct):
-    """How much the caller wants the model to think, and whether it wants to see it.
+class ReasoningWish(Struct, frozen=True):
+    """How much the caller wants the model to think, and how much of that it wants to see.
 
-    `field` is the name of the caller's own field, to report under. `effort` is one of OpenAI's levels (`none`: no
-    thinking), `budget` a number of tokens. What nobody asked for is None.
+    `field` is the caller's own field, to report under. `effort` is one of OpenAI's levels (`none`: no thinking),
+    `budget` a number of tokens, `display` one of Anthropic's words. What nobody asked for is None; a wish that says
+    nothing else asks for thinking. `overruled` are fields that said something else and do not count.
     """
 
     field: str
     effort: str | None = None
     budget: int | None = None
     display: str | None = None
+    overruled: Sequence[str] = ()
 
 
-class CacheWish(Struct):
-    """What the caller wants to be cached: `key` for affinity, `mode` and `lifetime` as OpenAI spells them."""
+class CacheWish(Struct, frozen=True):
+    """What the caller wants to be cached: `key` for affinity, `mode` and `lifetime` as OpenAI spells them.
+
+    A mode or a lifetime asks for a cache mark, unless the mode is `explicit`: only the caller's own marks count then.
+    """
 
     key: str | None = None
     mode: str | None = None
@@ -106,7 +113,8 @@ class Intent(Struct):
     """A request, read."""
 
     messages: list[Message]
-    # Where the messages' contents stand in the caller's body; empty where all are ordinary (`messages[i].content`).
+    # Where the messages' contents stand in the caller's body; empty where all are ordinary (`messages[i].content`),
+    # None where nobody has looked for calls and results among the parts of contents.
     places: Sequence[str] | None = None
     # Whether the caller takes the answer as a stream.
     streams: bool = False
@@ -118,10 +126,16 @@ class Intent(Struct):
     tools: list[Raw] | None = None
     # Functions in the form of 2023, which are answered with one `function_call`.
     functions: list[Raw] | None = None
+    # Web search by a field of its own.
+    web_search: WebSearchOptions | None = None
     tool_choice: Raw = NULL
     parallel_calls: bool | None = None
     format: AnswerFormat | None = None
     reasoning: ReasoningWish | None = None
+    # Whether the caller would rather not see any thinking, where a wish has no `display`.
+    hides_reasoning: bool = False
+    # Whether answers show reasoning in OpenRouter's fields as well.
+    shows_reasoning_twice: bool = False
     verbosity: str | None = None
     service_tier: str | None = None
     user: str | None = None
@@ -130,7 +144,21 @@ class Intent(Struct):
     native: Mapping[str, Raw] = {}
     # What has no counterpart and asks for something: reported as dropped.
     lost: Sequence[str] = ()
+    # Fields that should name somebody, and hold white space.
+    blank: Sequence[str] = ()
     # How many fields nobody here knows.
     unknown_fields: int = 0
     # The caller's names of fields, by those of this struct, where they differ: for error messages and reports.
     field_names: Mapping[str, str] = {}
+    # `tools` as one text, once somebody has asked for it.
+    joined_tools: bytes | None = None
+
+    def tools_text(self) -> bytes:
+        """`tools` as one text, to tell the same tools by; it is put together once."""
+        if self.joined_tools is None:
+            self.joined_tools = b",".join(self.tools or ())
+        return self.joined_tools
+
+    def name_of(self, field: str) -> str:
+        """What the caller calls a field of this struct."""
+        return self.field_names.get(field, field)

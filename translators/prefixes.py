@@ -11,9 +11,9 @@ from typing import Final
 
 from msgspec import Raw
 
+from translators.intent import Intent
 from translators.kept.tool_digests import digest_of_tools
 from translators.marks import without_marks
-from translators.wire.chat import ChatRequest
 
 # Enough to tell conversations apart, at negligible cost.
 _MAX_PIECE_BYTES: Final = 1024
@@ -28,11 +28,11 @@ def digest_of(pieces: Iterable[bytes]) -> bytes:
     return blake2b(without_marks(beginning), digest_size=8).digest()
 
 
-def chat_prefix(request: ChatRequest) -> bytes:
-    """The digest for a chat request; a client's `prompt_cache_key` takes precedence."""
-    if request.prompt_cache_key:
-        return digest_of((request.model.encode(), b"key", request.prompt_cache_key.encode("utf-8", "surrogatepass")))
-    return digest_of(_chat_pieces(request))
+def conversation_prefix(model: str, intent: Intent) -> bytes:
+    """The digest for what is asked of a model (the caller's name); a key of the caller's takes precedence."""
+    if intent.cache is not None and intent.cache.key:
+        return digest_of((model.encode(), b"key", intent.cache.key.encode("utf-8", "surrogatepass")))
+    return digest_of(_pieces(model, intent))
 
 
 def messages_prefix(model: str, tools: Raw, system: Raw, messages: Raw) -> bytes:
@@ -47,11 +47,11 @@ def session_prefix(model: str, caller: str, session: str) -> bytes:
     )
 
 
-def _chat_pieces(request: ChatRequest) -> list[bytes]:
-    pieces = [request.model.encode()]
-    if request.tools:
-        pieces.append(digest_of_tools(request).digest())
-    for message in request.messages[:_MAX_PIECES]:
+def _pieces(model: str, intent: Intent) -> list[bytes]:
+    pieces = [model.encode()]
+    if intent.tools:
+        pieces.append(digest_of_tools(intent).digest())
+    for message in intent.messages[:_MAX_PIECES]:
         pieces += (message.role.encode(), _start(message.content))
         if message.role in ("user", "assistant"):
             break

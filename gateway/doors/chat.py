@@ -6,6 +6,7 @@ from functools import partial
 from starlette.types import Scope
 
 from gateway.doors.generation import Task, TextEndpoint
+from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import ChunkRendering
 from gateway.doors.silence import StreamMaker
 from gateway.edge.requests import headers_of
@@ -20,11 +21,9 @@ class ChatCompletions(TextEndpoint):
     """Reads a chat completion request, and says how its answers are rendered."""
 
     async def _task(self, scope: Scope, body: bytes) -> Task:
-        is_large = len(body) > LARGE_BYTES
-        request = await in_slices(read_in_steps(body)) if is_large else read_request(body)
-        # An invalid number is reported by the translation, together with all other mistakes.
-        is_possible = request.n is not None and 1 <= request.n <= self._generation.options.max_choices
-        count = request.n if is_possible and request.n is not None else 1
+        is_large, max_choices = len(body) > LARGE_BYTES, self._generation.options.max_choices
+        read = await in_slices(read_in_steps(body, max_choices)) if is_large else read_request(body, max_choices)
+        count = read.choices
         reports = headers_of(scope).get(b"x-gateway-report") == b"1"
         rendering = ChunkRendering(
             makers=partial(_makers, count),
@@ -33,7 +32,8 @@ class ChatCompletions(TextEndpoint):
             choices_per_prompt=count,
             reports=reports,
         )
-        return Task([request] * count, rendering, is_large)
+        asked = RequestSummary(read.model, read.intent.streams, read.include_usage, read.metadata)
+        return Task(asked, [read.intent] * count, rendering, is_large)
 
 
 def _makers(count: int, frame: StreamFrame) -> Sequence[StreamMaker]:

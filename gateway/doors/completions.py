@@ -5,6 +5,7 @@ from functools import partial
 from starlette.types import Scope
 
 from gateway.doors.generation import Task, TextEndpoint
+from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import ChunkRendering
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from translators.completions.request import read_completions, read_completions_in_steps
@@ -18,10 +19,10 @@ class Completions(TextEndpoint):
     async def _task(self, scope: Scope, body: bytes) -> Task:
         is_large, max_choices = len(body) > LARGE_BYTES, self._generation.options.max_choices
         if is_large:
-            asked = await in_slices(read_completions_in_steps(body, max_choices))
+            read = await in_slices(read_completions_in_steps(body, max_choices))
         else:
-            asked = read_completions(body, max_choices)
-        echoes = asked.echoes
+            read = read_completions(body, max_choices)
+        echoes = read.echoes
         rendering = ChunkRendering(
             makers=lambda frame: [
                 partial(CompletionStream, frame, index=index, echo=echo) for index, echo in enumerate(echoes)
@@ -30,7 +31,9 @@ class Completions(TextEndpoint):
                 [answer for answer, _ in answers], echoes, usage, created=created
             ),
             id_prefix="cmpl",
-            choices_per_prompt=asked.request.n or 1,
+            choices_per_prompt=read.request.n or 1,
             param_names={"messages": "prompt"},
         )
-        return Task(asked.chats, rendering, is_large)
+        request, options = read.request, read.request.stream_options
+        asked = RequestSummary(request.model, bool(request.stream), bool(options and options.include_usage))
+        return Task(asked, read.intents, rendering, is_large)

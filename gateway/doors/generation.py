@@ -26,17 +26,16 @@ from gateway.service.services import Candidate
 from gateway.service.sightings import Sightings
 from translators.beginnings import beginnings_in_steps
 from translators.errors import Failure, TranslationError
+from translators.intent import Intent
 from translators.messages.extensions import RESTRICTED
 from translators.messages.messages_request import MessagesRequest
 from translators.messages.options import Options
 from translators.messages.reasoning import with_wishes
 from translators.models import ModelTable
 from translators.native.allowed import Allowed, passing_betas
-from translators.prefixes import chat_prefix
-from translators.reading import is_null
+from translators.prefixes import conversation_prefix
 from translators.server_tools import EVERYTHING
 from translators.steps import in_one_go
-from translators.wire.chat import ChatRequest
 
 # What callers with their own key may use: they pay for it, in their own workspace.
 _OWNERS_FIELDS: Final = RESTRICTED | {"file_ids"}
@@ -54,12 +53,13 @@ class GenerationSettings:
 
 
 class Task(Struct, frozen=True):
-    """What one request asks for: a chat request per choice, and how the answers are rendered.
+    """What one request asks for: an intent per choice, of the model that `asked` names, and how answers are rendered.
 
     `is_large` says that translating the request takes longer than one turn of the event loop.
     """
 
-    chats: Sequence[ChatRequest]
+    asked: RequestSummary
+    intents: Sequence[Intent]
     rendering: Rendering
     is_large: bool = False
 
@@ -92,47 +92,47 @@ class TextEndpoint(Door):
         services = self._services_for(caller)
         options = self._options(scope, caller)
         exchanges: list[TextExchange] = []
-        previous: ChatRequest | None = None
-        for chat in task.chats:
-            if chat is not previous:
+        previous: Intent | None = None
+        for intent in task.intents:
+            if intent is not previous:
                 # The choices of one prompt share their candidates.
-                candidates = await self._candidates(chat, task, options, caller)
-                prefix, previous = chat_prefix(chat), chat
+                candidates = await self._candidates(intent, task, options, caller)
+                prefix, previous = conversation_prefix(task.asked.model, intent), intent
             exchange = Exchange(services, candidates, caller=caller.name, prefix=prefix)
             if exchanges:
                 exchange.belongs_to(exchanges[0])
             exchanges.append(exchange)
-        return _GenerationJob(_asked(task.chats[0]), task.rendering, exchanges, self, caller, is_large=task.is_large)
+        return _GenerationJob(task.asked, task.rendering, exchanges, self, caller, is_large=task.is_large)
 
     async def _candidates(
-        self, asked: ChatRequest, task: Task, options: Options, caller: Caller
+        self, asked: Intent, task: Task, options: Options, caller: Caller
     ) -> list[Candidate[MessagesRequest]]:
         """One candidate for each model that may answer the prompt."""
-        understood = self._aliases.resolve(asked.model)
+        understood = self._aliases.resolve(task.asked.model)
         model = understood.id
         rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
-        chat = with_wishes(asked, understood)
+        intent = with_wishes(asked, understood)
         scope = caller.scope
         memory = self._services.kept_turns
-        past = await memory.recollect(chat, scope, rows, in_slices if task.is_large else None)
+        past = await memory.recollect(intent, scope, rows, in_slices if task.is_large else None)
         if options.caching == "auto":
-            options = await self._with_sharing(options, chat, rows[model].cache_minimum, (model, caller), task)
+            options = await self._with_sharing(options, intent, rows[model].cache_minimum, (model, caller), task)
         # A caller with its own key has its own account's limits, and its lessons apply to nobody else.
         circle = LessonScope(scope, b"" if caller.own_key is None else scope)
         writers = [
-            Writer(chat, name, row, options, self._lessons, memory, past.get(name), circle)
+            Writer(intent, name, row, options, self._lessons, memory, past.get(name), circle)
             for name, row in rows.items()
         ]
         return [_candidate(writer, is_large=task.is_large) for writer in writers]
 
     async def _with_sharing(
-        self, options: Options, chat: ChatRequest, minimum_tokens: int, whose: tuple[str, Caller], task: Task
+        self, options: Options, intent: Intent, minimum_tokens: int, whose: tuple[str, Caller], task: Task
     ) -> Options:
         """The options for one prompt, with how much of it other requests shared lately: this places the cache marks."""
         model, caller = whose
         # Callers with their own key have their own caches. Of the key only a hash is stored.
         scope = (model, hash(caller.own_key.reveal()) if caller.own_key else 0)
-        steps = beginnings_in_steps(chat, scope, minimum_tokens)
+        steps = beginnings_in_steps(intent, scope, minimum_tokens)
         found = await in_slices(steps) if task.is_large else in_one_go(steps)
         if not found.fingerprints:
             return options
@@ -263,9 +263,3 @@ def _candidate(writer: Writer, *, is_large: bool) -> Candidate[MessagesRequest]:
         write_in_slices=writer.write_in_slices if is_large else None,
         explain=writer.explain,
     )
-
-
-def _asked(request: ChatRequest) -> RequestSummary:
-    options = request.stream_options
-    metadata = None if is_null(request.metadata) else bytes(request.metadata).decode()
-    return RequestSummary(request.model, bool(request.stream), bool(options and options.include_usage), metadata)

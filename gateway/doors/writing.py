@@ -8,13 +8,13 @@ from gateway.service.lessons import EVERYBODY, Lessons, LessonScope
 from gateway.telemetry.logs import log_event
 from translators.errors import Failure
 from translators.hosts import HostProfile
+from translators.intent import Intent
 from translators.kept.turns import Past, refuses_thinking
 from translators.messages.messages_request import MessagesRequest
 from translators.messages.options import Options, Target
 from translators.messages.places import located, names_places
 from translators.messages.request import places_in_steps, write_in_steps, write_request
 from translators.models import ModelRow
-from translators.wire.chat import ChatRequest
 
 # Prefix of upstream's 400 messages that concern the conversation, into which the gateway may have put kept turns.
 _ABOUT_MESSAGES = "messages"
@@ -27,8 +27,8 @@ class Writer:
     """
 
     __slots__ = (
-        "_chat",
         "_circle",
+        "_intent",
         "_known",
         "_lessons",
         "_memory",
@@ -41,7 +41,7 @@ class Writer:
 
     def __init__(
         self,
-        chat: ChatRequest,
+        intent: Intent,
         model: str,
         row: ModelRow,
         options: Options,
@@ -50,7 +50,7 @@ class Writer:
         recollection: Recollection | None = None,
         circle: LessonScope = EVERYBODY,
     ) -> None:
-        self._chat = chat
+        self._intent = intent
         self.model = model
         self._row = row
         self._options = options
@@ -68,7 +68,7 @@ class Writer:
         target, past = self._target(host), self.recollection.past_for(is_home=is_home)
         request = self._find(target, past)
         if request is None:
-            request = write_request(self._chat, target, self._options, past)
+            request = write_request(self._intent, target, self._options, past)
             self._known.append((target, past, request))
             if self._is_refused(host, request):
                 return self(host, is_home)
@@ -78,7 +78,7 @@ class Writer:
         """Write the request for a host in turns, so that a later call finds it cached."""
         target, past = self._target(host), self.recollection.past_for(is_home=is_home)
         if self._find(target, past) is None:
-            request = await in_slices(write_in_steps(self._chat, target, self._options, past))
+            request = await in_slices(write_in_steps(self._intent, target, self._options, past))
             self._known.append((target, past, request))
             if self._is_refused(host, request):
                 await self.write_in_slices(host, is_home)
@@ -89,7 +89,7 @@ class Writer:
             return failure
         for target, past, request in self._known:
             if request is sent:
-                return located(failure, await in_slices(places_in_steps(self._chat, target, self._options, past)))
+                return located(failure, await in_slices(places_in_steps(self._intent, target, self._options, past)))
         return failure
 
     def _find(self, target: Target, past: Past) -> MessagesRequest | None:
@@ -106,7 +106,7 @@ class Writer:
             log_event(logging.DEBUG, "The message that corrected a model's abilities", model=self.model, said=message)
         elif sent.has_thinking and refuses_thinking(message):
             log_event(logging.WARNING, "Upstream refuses thinking that was sent back to it", model=self.model)
-            self._memory.refuse(self.recollection, self._chat.messages)
+            self._memory.refuse(self.recollection, self._intent.messages)
         elif refused := self._lessons.learn_schemas(host, self.model, message, sent.schemas, self._circle):
             self._refused |= refused
             log_event(logging.WARNING, "Upstream has refused schemas", model=self.model, schemas=len(refused))

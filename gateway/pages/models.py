@@ -7,7 +7,7 @@ from gateway.edge.requests import header
 from gateway.edge.responder import responder_of
 from gateway.service.catalogue import Catalogue
 from translators.errors import ErrorKind, FailedError, Failure
-from translators.wire.chat import MAX_MODEL_NAME
+from translators.wire.shared import MAX_MODEL_NAME
 
 
 class Models:

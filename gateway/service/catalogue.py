@@ -17,7 +17,7 @@ from translators.model_card import described, display_name
 from translators.models import ModelInfo, ModelRow, ModelTable, Provenance
 from translators.moments import iso_moment
 from translators.upstream_errors import answered_failure
-from translators.wire.chat import MAX_MODEL_NAME
+from translators.wire.shared import MAX_MODEL_NAME
 
 _PAGE: Final = 1000
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024

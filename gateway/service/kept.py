@@ -14,13 +14,13 @@ from gateway.keypool import Account
 from gateway.service.no_store import NO_STORE
 from gateway.service.ports import Store
 from translators.answers.recorder import Block
+from translators.intent import Intent, Message
 from translators.kept.echoes import signature_digest, signed_thinking
 from translators.kept.history import History, has_history, history_in_steps
 from translators.kept.recalling import KnownTurns, keys_in_steps, places_in_steps, recall_in_steps, run_of
 from translators.kept.turns import UNKNOWN_PAST, LeftOut, Origin, Past, Recalled, kept_places, kept_turn
 from translators.models import ModelRow
 from translators.steps import in_one_go
-from translators.wire.chat import ChatMessage, ChatRequest
 
 T = TypeVar("T")
 
@@ -106,15 +106,15 @@ class KeptTurns:
     _known: KnownTurns = field(default_factory=lambda: KnownTurns(_KNOWN_BYTES))
 
     async def recollect(
-        self, chat: ChatRequest, scope: bytes, rows: Mapping[str, ModelRow], run: "StepRunner | None" = None
+        self, intent: Intent, scope: bytes, rows: Mapping[str, ModelRow], run: "StepRunner | None" = None
     ) -> dict[str, Recollection]:
         """What a request gets back of its conversation, by model; `scope` identifies its owner.
 
         `run` executes the steps for a large request.
         """
-        if not has_history(chat):
+        if not has_history(intent):
             return {}
-        steps, messages = history_in_steps(chat, scope), chat.messages
+        steps, messages = history_in_steps(intent, scope), intent.messages
         history = in_one_go(steps) if run is None else await run(steps)
         wanted: dict[str, list[bytes]] = {}
         for model in rows if history.turns else ():
@@ -136,7 +136,7 @@ class KeptTurns:
     async def _recall(
         self,
         history: History,
-        messages: Sequence[ChatMessage],
+        messages: Sequence[Message],
         keys: Sequence[bytes],
         found: Mapping[bytes, bytes],
         model: str,
@@ -192,7 +192,7 @@ class KeptTurns:
         is_kept, *_ = await gather(*puts)
         self.counts.kept += is_kept
 
-    def refuse(self, recollection: Recollection, messages: Sequence[ChatMessage]) -> None:
+    def refuse(self, recollection: Recollection, messages: Sequence[Message]) -> None:
         """Upstream has refused the thinking of a request: do not send it again, in this request or a later one."""
         if recollection.past.is_bare:
             # Another choice of the same request got the same refusal.
@@ -212,7 +212,7 @@ class KeptTurns:
             self.counts.leave_out("refused")
             recollection.refuse()
 
-    def _refused_of(self, messages: Sequence[ChatMessage]) -> Generator[None, None, frozenset[bytes]]:
+    def _refused_of(self, messages: Sequence[Message]) -> Generator[None, None, frozenset[bytes]]:
         """The refused signatures among those that a client sends."""
         if not self._refused:
             return frozenset()

@@ -28,7 +28,7 @@ from benchmarks.load.traffic import (
     stream_ending,
     stream_opening,
 )
-from translators.chat.read import read_request
+from tests.support.intents import read_intent
 from translators.messages.options import Options, Target
 from translators.messages.request import write_request
 from translators.models import model_table
@@ -114,7 +114,7 @@ def test_a_body_is_as_large_as_its_name_says(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in BODIES if not kind.startswith("10 MB")])
 def test_the_gateway_understands_the_body(kind: str) -> None:
-    assert read_request(request_body(kind, "chat", "gpt-5", stream=True)).stream
+    assert read_intent(request_body(kind, "chat", "gpt-5", stream=True)).streams
 
 
 @pytest.mark.parametrize("kind", [kind for kind, (megabytes, _) in STALLS.items() if megabytes in (1, 30)])
@@ -130,7 +130,7 @@ def test_a_body_that_stalls_is_as_large_as_its_name_says(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind, (megabytes, _) in STALLS.items() if megabytes == 1])
 def test_the_gateway_translates_a_body_that_stalls(kind: str) -> None:
     model = "claude-sonnet-5-5"
-    request = read_request(request_body(kind, "chat", model))
+    request = read_intent(request_body(kind, "chat", model))
 
     written = write_request(request, Target(model, model_table().row(model)), Options())
 

@@ -11,10 +11,10 @@ from tests.fuzz.mutations import mutated_bytes, mutated_json
 from tests.fuzz.requests import check_body
 from tests.fuzz.trees import Literal, Members, parsed, written
 from tests.support.conversations import chat, said, tool
+from tests.support.intents import read_intent
 from translators.answers.answer import AnswerFold, read_message
 from translators.answers.answer_types import State
 from translators.answers.shape import PLAIN, AnswerShape, TextCall
-from translators.chat.read import read_request
 from translators.chat.response import completion
 from translators.chat.stream import ChatStream, StreamFrame
 from translators.completions.response import text_completion
@@ -247,7 +247,7 @@ _MODEL: Final = "claude-sonnet-5-5"
 def paused(data: bytes, random: Random) -> None:
     """A turn that pauses goes on with a legal body, and its parts are one answer."""
     asked = {**_ASKED, "web_search_options": {}, "stream": True}
-    request = write_request(read_request(json.dumps(asked).encode()), _target(), Options())
+    request = write_request(read_intent(json.dumps(asked).encode()), _target(), Options())
     stream = ChatStream(_FRAMES[0], request.shape)
     output = b""
     for _ in range(3):
@@ -273,7 +273,7 @@ def _target() -> Target:
 
 def kept(data: bytes, random: Random) -> None:
     """An answer that is kept goes back as JSON, also where somebody has tampered with what was kept."""
-    chat_request = read_request(json.dumps(_ASKED).encode())
+    chat_request = read_intent(json.dumps(_ASKED).encode())
     history = in_one_go(history_in_steps(chat_request, b"me"))
     origin = Origin(history.end, _MODEL, history.ground, is_gap=True)
     request = write_request(chat_request, _target(), Options(), Past(origin=origin))
@@ -296,7 +296,7 @@ def _send_back(message: dict[str, Any], key: bytes, value: bytes) -> None:
     again = {**_ASKED, "messages": [*_ASKED["messages"], message, *results, said("user", "And?")]}
     row = model_table().row(_MODEL)
     try:
-        request = read_request(json.dumps(again).encode())
+        request = read_intent(json.dumps(again).encode())
         history = in_one_go(history_in_steps(request, b"me"))
         keys = in_one_go(keys_in_steps(history, request.messages, _MODEL))
         steps = recall_in_steps(history, request.messages, keys, {key: value}, is_bound=False, known=KnownTurns(0))

@@ -27,9 +27,9 @@ from gateway.upstream.answer import DirectAnswer
 from tests.fuzz.judging import assert_error, assert_native_error, events_of, json_of
 from tests.fuzz.requests import ROWS
 from tests.support.conversations import chat
+from tests.support.intents import read_intent
 from tests.support.legality import violations
 from tests.support.pools import ASK, pool_of
-from translators.chat.read import read_request
 from translators.errors import FailedError, Failure
 from translators.hosts import HostProfile
 from translators.kept.turns import refuses_thinking
@@ -44,7 +44,7 @@ from translators.upstream_errors import answered_failure
 _STATUSES: Final = (200, 302, 400, 400, 400, 401, 402, 403, 404, 409, 413, 418, 429, 500, 503, 529, 599)
 # No answer asks anybody to wait for longer than this.
 _LONGEST_WAIT_SECONDS: Final = 366 * 86_400.0
-_SIMPLE: Final = read_request(orjson.dumps(chat(max_tokens=2000)))
+_SIMPLE: Final = read_intent(orjson.dumps(chat(max_tokens=2000)))
 
 
 def _legal_for(row: ModelRow) -> None:

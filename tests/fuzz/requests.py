@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from tests.fuzz.judging import assert_error, assert_header, json_of
 from tests.support.conversations import HOSTS
+from tests.support.intents import read_intent, read_intent_in_steps
 from tests.support.legality import violations
 from translators.beginnings import beginnings
-from translators.chat.read import read_in_steps, read_request
 from translators.completions.request import read_completions
 from translators.errors import TranslationError
 from translators.estimate import estimated_tokens
+from translators.intent import Intent
 from translators.kept.history import history_in_steps
 from translators.messages.extensions import RESTRICTED
 from translators.messages.messages_request import MessagesRequest
@@ -22,10 +23,9 @@ from translators.native.allowed import Allowed, check_allowed
 from translators.native.request import read_native, with_model
 from translators.native.thinking import find_thinking
 from translators.native.threads import read_thread
-from translators.prefixes import chat_prefix
-from translators.reading import is_null
+from translators.prefixes import conversation_prefix
 from translators.steps import in_one_go
-from translators.wire.chat import ChatRequest
+from translators.wire.raw import NULL
 
 ROWS: Final = model_table().rows
 # What goes on as the caller wrote it is upstream's to judge.
@@ -53,7 +53,7 @@ def target(random: Random) -> Target:
 def chat(data: bytes, random: Random) -> None:
     """A chat request becomes a legal Messages body for any model at any host, or is refused."""
     try:
-        read = in_one_go(read_in_steps(data)) if data and random.random() < 0.2 else read_request(data)
+        read = in_one_go(read_intent_in_steps(data)) if data and random.random() < 0.2 else read_intent(data)
     except TranslationError as error:
         assert_error(error.failure.as_json())
         return
@@ -62,21 +62,22 @@ def chat(data: bytes, random: Random) -> None:
         _check_written(read, target(random), options(random), is_in_steps=random.random() < 0.2)
 
 
-def _look_at(read: ChatRequest) -> None:
+def _look_at(read: Intent) -> None:
     """What else is made of a request before anybody has said that it can be translated."""
     beginnings(read, "me", 0)
-    chat_prefix(read)
+    conversation_prefix("m", read)
     in_one_go(history_in_steps(read, b"me"))
 
 
-def _check_written(read: ChatRequest, to: Target, given: Options, *, is_in_steps: bool = False) -> None:
+def _check_written(read: Intent, to: Target, given: Options, *, is_in_steps: bool = False) -> None:
     try:
         write = write_in_steps(read, to, given)
         written = in_one_go(write) if is_in_steps else write_request(read, to, given)
     except TranslationError as error:
         assert_error(error.failure.as_json())
         return
-    check_body(written, to.row, is_ours=is_null(read.output_config) and b"block_binding" not in bytes(read.thinking))
+    is_bound = b"block_binding" in bytes(read.native.get("thinking", NULL))
+    check_body(written, to.row, is_ours="output_config" not in read.native and not is_bound)
 
 
 def check_body(written: MessagesRequest, row: ModelRow, *, is_ours: bool = True) -> None:
@@ -102,7 +103,7 @@ def completions(data: bytes, random: Random) -> None:
     except TranslationError as error:
         assert_error(error.failure.as_json())
         return
-    for one in read.chats[:2]:
+    for one in read.intents[:2]:
         _look_at(one)
         _check_written(one, target(random), options(random))
 

@@ -199,7 +199,7 @@ both = pytest.mark.parametrize("read", READERS, ids=["in one go", "in steps"])
 
 @both
 def test_prompts_have_openais_bound(read: Callable[[bytes, int], Any]) -> None:
-    assert len(read(prompting(["a"] * MAX_PROMPTS), MAX_PROMPTS).chats) == MAX_PROMPTS
+    assert len(read(prompting(["a"] * MAX_PROMPTS), MAX_PROMPTS).intents) == MAX_PROMPTS
     with pytest.raises(TranslationError) as caught:
         read(prompting(["a"] * (MAX_PROMPTS + 1)), MAX_PROMPTS + 1)
 
@@ -222,7 +222,7 @@ def test_tokens_are_no_prompts_however_many(read: Callable[[bytes, int], Any], p
 
 @both
 def test_unknown_fields_are_counted_to_a_bound(read: Callable[[bytes, int], Any]) -> None:
-    assert read(prompting("a", **{f"x{number}": 1 for number in range(998)}), 8).chats[0].unknown_fields == 998
+    assert read(prompting("a", **{f"x{number}": 1 for number in range(998)}), 8).intents[0].unknown_fields == 998
     with pytest.raises(TranslationError, match="too many fields"):
         read(prompting("a", **{f"x{number}": 1 for number in range(999)}), 8)
 

@@ -19,10 +19,10 @@ from gateway.upstream.hosts import endpoint
 from gateway.upstream.limits import TimeLimits
 from tests.scenarios.harness import quick_gateway
 from tests.support.gateway import key
+from tests.support.intents import read_intent
 from tests.support.pools import pool_of, taken
 from tests.support.scripted import ReceivedRequest, ScriptedUpstream, json_answer
 from translators import rate_limits, schema
-from translators.chat.read import read_request
 from translators.messages import tools
 from translators.messages.options import Options, Target
 from translators.messages.request import write_request
@@ -50,7 +50,7 @@ def test_small_tools_and_schemas_count_as_what_they_take() -> None:
         parameters = {"type": "object", "properties": properties, "required": [name], "additionalProperties": False}
         tool = {"type": "function", "function": {"name": name, "strict": True, "parameters": parameters}}
         body = {"model": row.id, "messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}
-        write_request(read_request(json.dumps(body).encode()), Target(row.id, row), Options())
+        write_request(read_intent(json.dumps(body).encode()), Target(row.id, row), Options())
 
     # Each takes two kilobytes or more, however short its text is.
     assert len(tools._REMEMBERED._entries) <= 8 * 2**20 // 2000

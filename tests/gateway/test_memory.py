@@ -10,8 +10,8 @@ import pytest
 from gateway.keypool import Account
 from gateway.service.kept import Recollection
 from tests.support.conversations import called, chat, returned, said, tool
+from tests.support.intents import read_intent
 from tests.support.sealed import Sealing
-from translators.chat.read import read_request
 from translators.kept.history import DIGEST_BYTES
 from translators.models import model_table
 
@@ -52,7 +52,7 @@ async def test_a_long_conversation_is_recollected_in_many_steps(sealing: Sealing
                 return result
             taken[-1] += 1
 
-    chat = read_request(json.dumps(body).encode())
+    chat = read_intent(json.dumps(body).encode())
     past = await sealing.memory.recollect(chat, b"me", ROWS, run)
 
     assert len(past[MODEL].keys) == 2
@@ -62,7 +62,7 @@ async def test_a_long_conversation_is_recollected_in_many_steps(sealing: Sealing
 
 def recollected(loop: Sealing, body: dict[str, Any], scope: bytes = b"me") -> Recollection:
     """What a request gets back."""
-    return asyncio.run(loop.memory.recollect(read_request(json.dumps(body).encode()), scope, ROWS))[MODEL]
+    return asyncio.run(loop.memory.recollect(read_intent(json.dumps(body).encode()), scope, ROWS))[MODEL]
 
 
 def test_what_becomes_of_turns_is_counted() -> None:
@@ -121,7 +121,7 @@ def test_refused_thinking_is_forgotten_with_all_turns_and_signatures() -> None:
     own = [{"type": "thinking", "thinking": "Mine.", "signature": "EqQB"}]
     body["messages"][1]["thinking_blocks"] = own
     recollection = recollected(loop, looped(Sealing(store=loop.store), 3))
-    chat = read_request(json.dumps(body).encode())
+    chat = read_intent(json.dumps(body).encode())
     loop.memory.refuse(recollection, chat.messages)
     again = recollected(loop, body)
 
@@ -144,7 +144,7 @@ def test_only_the_latest_refused_signatures_are_remembered(monkeypatch: pytest.M
 
     for signature in ("one", "two", "three"):
         body = asked(message(signature))
-        loop.memory.refuse(recollected(loop, body), read_request(json.dumps(body).encode()).messages)
+        loop.memory.refuse(recollected(loop, body), read_intent(json.dumps(body).encode()).messages)
     refused = [recollected(loop, asked(message(each))).past.left_out for each in ("one", "two", "three")]
 
     assert refused == [None, "refused", "refused"]
@@ -152,7 +152,7 @@ def test_only_the_latest_refused_signatures_are_remembered(monkeypatch: pytest.M
 
 def test_without_a_history_nothing_is_looked_up() -> None:
     loop = Sealing()
-    chat_without = read_request(json.dumps(chat(said("user", "Hi"))).encode())
+    chat_without = read_intent(json.dumps(chat(said("user", "Hi"))).encode())
 
     assert asyncio.run(loop.memory.recollect(chat_without, b"me", ROWS)) == {}
     recollected(loop, asked())

@@ -10,6 +10,7 @@ from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively
 from tests.support import messages
 from tests.support.gateway import key
+from tests.support.intents import read_intent
 from tests.support.scripted import (
     Answer,
     Close,
@@ -21,7 +22,7 @@ from tests.support.scripted import (
     json_answer,
     stream_answer,
 )
-from translators.chat.read import read_request
+from translators.intent import Intent
 from translators.messages.messages_request import MessagesRequest
 from translators.messages.options import Options, Target
 from translators.messages.request import write_request
@@ -30,6 +31,7 @@ from translators.native.request import NativeRequest
 from translators.wire.chat import ChatRequest
 
 ROW = model_table().rows[0]
+REQUESTS = ChatRequest | Intent | MessagesRequest | NativeRequest
 EVENTS = messages.text_stream(pieces=["one ", "two ", "three"])
 
 
@@ -47,7 +49,7 @@ def held(*, collect: bool = True) -> list[object]:
     """The requests that somebody still holds, as they were read or written."""
     if collect:
         gc.collect()
-    return [found for found in gc.get_objects() if isinstance(found, ChatRequest | MessagesRequest | NativeRequest)]
+    return [found for found in gc.get_objects() if isinstance(found, REQUESTS)]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ async def test_a_request_that_has_failed_is_held_by_nobody_even_before_the_colle
 
 def test_requests_are_found_where_they_are_held() -> None:
     before = len(held())
-    read = read_request(b'{"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}')
+    read = read_intent(b'{"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}')
     written = write_request(read, Target(ROW.id, ROW), Options())
     native = NativeRequest(b"{}", betas=("a",))
 

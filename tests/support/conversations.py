@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from translators.chat.read import read_request
+from tests.support.intents import read_intent
 from translators.hosts import HostProfile
 from translators.messages.messages_request import MessagesRequest
 from translators.messages.options import Options, Target
@@ -36,7 +36,7 @@ def translate(
     """A request, read and written for one model."""
     body = request if isinstance(request, bytes) else json.dumps(request).encode()
     target = Target(model, model_table().row(model), host or HostProfile())
-    return write_request(read_request(body), target, options or Options())
+    return write_request(read_intent(body), target, options or Options())
 
 
 def chat(*messages: Message, **fields: Any) -> Request:

@@ -15,10 +15,10 @@ from gateway.doors.writing import Writer
 from gateway.keypool import Account
 from gateway.service.kept import KeptTurns
 from gateway.service.lessons import Lessons
+from tests.support.intents import read_intent
 from tests.support.keeping import DictStore
 from tests.support.messages import Block, message_events, sse
 from translators.answers.answer import AnswerFold
-from translators.chat.read import read_request
 from translators.chat.response import completion
 from translators.hosts import HostProfile
 from translators.messages.messages_request import MessagesRequest
@@ -111,7 +111,7 @@ class Sealing:
         self, chat: dict[str, Any], *, account: str = "a", scope: bytes = b"me", options: Options | None = None
     ) -> tuple[MessagesRequest, Writer]:
         """The request as it goes to a key of an account."""
-        asked = read_request(json.dumps(chat).encode())
+        asked = read_intent(json.dumps(chat).encode())
         row = model_table().row(self.model)
         past = asyncio.run(self.memory.recollect(asked, scope, {self.model: row}))
         writer = Writer(asked, self.model, row, options or Options(), Lessons(), self.memory, past.get(self.model))

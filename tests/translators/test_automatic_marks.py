@@ -23,9 +23,9 @@ from tests.support.conversations import (
     tool,
     translate,
 )
+from tests.support.intents import read_intent
 from tests.support.legality import violations
 from translators.beginnings import Sharing, beginnings
-from translators.chat.read import read_request
 from translators.messages.caching import UNMARKABLE
 from translators.messages.marking import LOOK_BACK_BLOCKS
 from translators.messages.options import Options, Target
@@ -61,7 +61,7 @@ def unmarked(body: bytes) -> list[Block]:
 
 def sharing_of(request: Request, depth: int, **more: Any) -> Options:
     """Auto, where another request had so much of this one lately."""
-    found = beginnings(read_request(json.dumps(request).encode()), "", 0)
+    found = beginnings(read_intent(json.dumps(request).encode()), "", 0)
     return Options(caching="auto", sharing=Sharing(depth, found.system, found.first_turn, **more))
 
 
@@ -229,7 +229,7 @@ def test_marks_are_few_legal_deterministic_and_change_nothing(
     request: Request, row: ModelRow, depth: int, minimum: int
 ) -> None:
     row = replace(row, cache_minimum=minimum)
-    asked = read_request(json.dumps(request).encode())
+    asked = read_intent(json.dumps(request).encode())
     options = sharing_of(request, depth)
     plain = write_request(asked, Target(row.id, row), Options())
     written = write_request(asked, Target(row.id, row), options)
@@ -257,7 +257,7 @@ def test_each_turn_finds_what_the_turn_before_it_wrote(
     for piece in pieces:
         history = [*history, *piece]
         if history:
-            asked = read_request(json.dumps(chat(*history, **more)).encode())
+            asked = read_intent(json.dumps(chat(*history, **more)).encode())
             bodies.append(write_request(asked, Target(row.id, row), AUTO).body)
 
     for earlier, later in pairwise(bodies):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 
 from tests.support.conversations import Request, chat, damaged, said, tool
+from tests.support.intents import read_intent
 from translators import beginnings as beginnings_module
 from translators.beginnings import MAX_PARTS, Beginnings, Sharing, beginnings
-from translators.chat.read import read_request
 from translators.errors import TranslationError
 
 LONG = "What does the second section of the contract say? " * 100
@@ -18,7 +18,7 @@ PARTS = [{"type": "text", "text": text} for text in (LONG, "One", "Two")]
 
 
 def of(request: Request, scope: object = "", minimum: int = MINIMUM) -> Beginnings:
-    return beginnings(read_request(json.dumps(request).encode()), scope, minimum)
+    return beginnings(read_intent(json.dumps(request).encode()), scope, minimum)
 
 
 def shared(one: Request, other: Request) -> Sharing:
@@ -106,11 +106,11 @@ def test_a_difference_anywhere_in_a_long_document_is_seen() -> None:
 @given(request=damaged())
 def test_what_can_be_read_has_beginnings_and_the_longer_history_those_of_the_shorter(request: Any) -> None:
     try:
-        asked = read_request(json.dumps(request).encode())
+        asked = read_intent(json.dumps(request).encode())
     except TranslationError:
         return
     found = beginnings(asked, "", 0)
-    asked.messages = [*asked.messages, *read_request(json.dumps(chat(said("assistant", "a"))).encode()).messages]
+    asked.messages = [*asked.messages, *read_intent(json.dumps(chat(said("assistant", "a"))).encode()).messages]
 
     assert beginnings(asked, "", 0) == found
     assert list(found.depths) == sorted(set(found.depths))

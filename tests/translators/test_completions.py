@@ -35,12 +35,12 @@ def refused(prompt: Any = "Say hi", *, max_choices: int = 8, **more: Any) -> Tra
 def written(prompt: Any = "Say hi", *, max_choices: int = 8, model: str = MODEL, **more: Any) -> list[dict[str, Any]]:
     """The Messages bodies, one a choice."""
     target = Target(model, model_table().row(model))
-    chats = read(prompt, max_choices=max_choices, model=model, **more).chats
+    chats = read(prompt, max_choices=max_choices, model=model, **more).intents
     return [json.loads(write_request(chat, target, Options()).body) for chat in chats]
 
 
 def adjusted(**more: Any) -> str:
-    (chat,) = read(**more).chats
+    (chat,) = read(**more).intents
     return write_request(chat, Target(MODEL, model_table().row(MODEL)), Options()).adjusted or ""
 
 
@@ -217,11 +217,11 @@ def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
     with contextlib.suppress(TranslationError):
         asked = read_completions(body, 8)
 
-    assert asked is None or len(asked.chats) == len(asked.echoes) > 0
+    assert asked is None or len(asked.intents) == len(asked.echoes) > 0
 
 
 def test_as_many_prompts_as_choices_are_allowed_are_taken() -> None:
-    assert len(read(["x"] * 8).chats) == 8
+    assert len(read(["x"] * 8).intents) == 8
     # Without `n` it is not `n` that is wrong.
     assert refused(["x"] * 9).failure.param == "prompt"
 
@@ -233,7 +233,7 @@ def test_an_impossible_best_of_is_refused(more: dict[str, Any]) -> None:
 
 
 def test_the_choices_of_one_prompt_share_a_request() -> None:
-    first, second, third, fourth = read(["one", "two"], n=2).chats
+    first, second, third, fourth = read(["one", "two"], n=2).intents
 
     assert first is second
     assert third is fourth

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import called, chat, returned, said, tool
-from translators.chat.read import read_request
+from tests.support.intents import read_intent
 from translators.kept.history import History, has_history, history_in_steps, turn_key
 from translators.steps import in_one_go
 
@@ -16,7 +16,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
 
 
 def seen(body: bytes, scope: bytes = b"me") -> History:
-    return in_one_go(history_in_steps(read_request(body), scope))
+    return in_one_go(history_in_steps(read_intent(body), scope))
 
 
 def history(*messages: Any, scope: bytes = b"me", **fields: Any) -> History:
@@ -175,4 +175,4 @@ def test_no_content_is_an_empty_one() -> None:
     ],
 )
 def test_only_what_may_hide_something_has_a_history(fields: dict[str, Any], has: bool) -> None:
-    assert has_history(read_request(json.dumps(chat(**fields)).encode())) is has
+    assert has_history(read_intent(json.dumps(chat(**fields)).encode())) is has

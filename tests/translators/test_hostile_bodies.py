@@ -24,9 +24,9 @@ from tests.support.hostile import (
     text_file,
     tools,
 )
+from tests.support.intents import read_intent_in_steps
 from translators import limits, schema
 from translators.beginnings import beginnings_in_steps
-from translators.chat.read import read_in_steps
 from translators.errors import TranslationError
 from translators.estimate import estimated_tokens
 from translators.kept.history import has_history, history_in_steps
@@ -70,7 +70,7 @@ def taken(steps: Generator[None, None, T], costs: list[float]) -> T:
 def translated(data: bytes, costs: list[float] | None = None, target: Target = TARGET) -> MessagesRequest:
     """A request by way of everything that goes through it before it is sent."""
     costs = [] if costs is None else costs
-    chat = taken(read_in_steps(data), costs)
+    chat = taken(read_intent_in_steps(data), costs)
     if has_history(chat):
         taken(history_in_steps(chat, b"me"), costs)
     taken(beginnings_in_steps(chat, "", target.row.cache_minimum), costs)

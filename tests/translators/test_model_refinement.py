@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.demo.catalogue import page_of_models
-from translators.chat.read import read_request
+from tests.support.intents import read_intent
 from translators.messages.options import Options, Target
 from translators.messages.request import write_request
 from translators.models import EFFORT_LEVELS, ModelInfo, ModelRow, ModelTable, model_table, refined
@@ -67,7 +67,7 @@ def row_after(*infos: ModelInfo, model: str, overrides: Mapping[str, dict[str, A
 def body_for(row: ModelRow, **request: Any) -> dict[str, Any]:
     """What is sent to a model with such a row."""
     asked = {"model": row.id, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4000, **request}
-    written = write_request(read_request(json.dumps(asked).encode()), Target(row.id, row), Options())
+    written = write_request(read_intent(json.dumps(asked).encode()), Target(row.id, row), Options())
     body: dict[str, Any] = json.loads(written.body)
     return body
 

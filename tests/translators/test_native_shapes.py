@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from tests.support.conversations import Message, called, chat, returned, rows, said, tool, translate
+from tests.support.intents import read_intent, read_intent_in_steps
 from tests.support.legality import violations
 from translators.answers.recorder import Block
-from translators.chat.read import read_in_steps, read_request
+from translators.intent import Intent
 from translators.kept.history import history_in_steps, names_of_calls
 from translators.kept.shown import shows
 from translators.models import ModelRow, model_table
 from translators.steps import in_one_go
-from translators.wire.chat import ChatRequest
 
 TOOLS = [tool("look", parameters={"type": "object", "properties": {"path": {"type": "string"}}})]
 _inputs = st.sampled_from(["{}", '{"path": "a"}', '{"path":"\\u00e9","n":[1.0,1E-7]}'])
@@ -85,11 +85,11 @@ def test_a_longer_loop_in_anthropics_form_repeats_the_shorter_one(
     assert whole["messages"][: len(shorter["messages"])] == shorter["messages"]
 
 
-def read(*messages: Message, **fields: Any) -> ChatRequest:
-    return read_request(json.dumps(chat(*messages, tools=TOOLS, **fields)).encode())
+def read(*messages: Message, **fields: Any) -> Intent:
+    return read_intent(json.dumps(chat(*messages, tools=TOOLS, **fields)).encode())
 
 
-def digests(request: ChatRequest) -> list[bytes]:
+def digests(request: Intent) -> list[bytes]:
     return [turn.before for turn in in_one_go(history_in_steps(request, b"")).turns]
 
 
@@ -160,10 +160,10 @@ def test_a_large_request_is_read_the_same_in_steps() -> None:
     request = chat(said("user", "go"), said("assistant", [USE]), said("user", [image, RESULT]), tools=TOOLS)
     body = json.dumps(request).encode()
 
-    found = in_one_go(read_in_steps(body))
+    found = in_one_go(read_intent_in_steps(body))
 
     assert [message.role for message in found.messages] == ["user", "assistant", "tool", "user"]
-    assert found.places == read_request(body).places
+    assert found.places == read_intent(body).places
 
 
 def test_where_the_messages_come_from_is_not_for_the_caller_to_say() -> None:

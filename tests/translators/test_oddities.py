@@ -19,6 +19,7 @@ from translators.answers.shape import AnswerShape
 from translators.chat.response import completion
 from translators.chat.stream import ChatStream, StreamFrame
 from translators.errors import FailedError, TranslationError
+from translators.intent import Message
 from translators.kept.recalling import KnownTurns
 from translators.lessons import corrected
 from translators.models import ModelInfo, model_table, refined
@@ -28,7 +29,6 @@ from translators.rate_limits import openai_rate_limits
 from translators.schema import structured
 from translators.upstream_errors import answered_failure
 from translators.usage import Usage
-from translators.wire.chat import ChatMessage
 from translators.wire.messages import UsageCounts
 
 ROW = model_table().row("claude-sonnet-4-5")
@@ -264,7 +264,7 @@ def test_an_error_with_broken_text_in_it_is_not_passed_on() -> None:
     ],
 )
 def test_a_kept_block_that_is_not_what_it_is_said_to_be_does_not_go_back(kind: str, text: bytes) -> None:
-    shown = ChatMessage("assistant", msgspec.Raw(b'"a"'))
+    shown = Message("assistant", msgspec.Raw(b'"a"'))
     value = msgspec.msgpack.encode((1, b"", b"", ("org", b"key"), [(kind, text)]))
 
     assert not is_whole(RecordedBlock(kind, text))
@@ -275,7 +275,7 @@ def test_a_kept_block_goes_back_without_a_mark_that_it_cannot_have_had() -> None
     value = msgspec.msgpack.encode(
         (1, b"", b"", ("org", b"key"), [("text", b'{"type":"text","text":"a","cache_control":{"a":1}}')])
     )
-    turn = KnownTurns(0).turn(value, b"", ChatMessage("assistant", msgspec.Raw(b'"a"')))
+    turn = KnownTurns(0).turn(value, b"", Message("assistant", msgspec.Raw(b'"a"')))
 
     assert turn is not None
     assert turn.content[0].keys() == {"type", "text"}

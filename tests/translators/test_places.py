@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import Request, called, chat, returned, said, tool
-from translators.chat.read import read_request
+from tests.support.intents import read_intent
 from translators.errors import Failure
 from translators.messages.options import Options, Target
 from translators.messages.places import Places, located, names_places
@@ -23,7 +23,7 @@ BLANK = {"type": "text", "text": " "}
 
 def places_of(request: Request, **options: Any) -> Places:
     target = Target(MODEL, model_table().row(MODEL))
-    asked = read_request(json.dumps(request).encode())
+    asked = read_intent(json.dumps(request).encode())
     write_request(asked, target, Options(**options))
     return in_one_go(places_in_steps(asked, target, Options(**options)))
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from msgspec import Raw
 
-from translators.prefixes import chat_prefix, digest_of, messages_prefix
+from translators.chat.intent import intent_of
+from translators.intent import CacheWish, Intent
+from translators.prefixes import conversation_prefix, digest_of, messages_prefix
 from translators.wire.chat import ChatRequest
 
 SYSTEM = {"role": "system", "content": "You are kind."}
@@ -21,7 +23,7 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 
 def chat(*messages: dict[str, Any], model: str = "claude-sonnet-5-5", **more: Any) -> bytes:
     body = orjson.dumps({"model": model, "messages": messages, **more})
-    return chat_prefix(msgspec.json.decode(body, type=ChatRequest))
+    return conversation_prefix(model, intent_of(msgspec.json.decode(body, type=ChatRequest)))
 
 
 def messages(*turns: dict[str, Any], model: str = "m", tools: Any = None, system: Any = None, **more: Any) -> bytes:
@@ -72,9 +74,9 @@ def test_a_key_that_the_client_names_says_it_all() -> None:
 
 
 def test_a_key_of_half_a_character_is_one_too() -> None:
-    request = ChatRequest("m", [], prompt_cache_key="\ud83d")
+    intent = Intent([], cache=CacheWish("\ud83d"))
 
-    assert len(chat_prefix(request)) == 8
+    assert len(conversation_prefix("m", intent)) == 8
 
 
 def test_a_mark_that_moves_on_changes_nothing() -> None:

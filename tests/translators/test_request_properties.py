@@ -29,17 +29,18 @@ from tests.support.conversations import (
     tool,
     translate,
 )
+from tests.support.intents import read_intent, read_intent_in_steps
 from tests.support.legality import violations
-from translators.chat.read import read_in_steps, read_request
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
+from translators.intent import Intent
 from translators.messages.messages_request import MessagesRequest
 from translators.messages.options import Options, Target
 from translators.messages.request import write_in_steps, write_request
 from translators.models import ModelRow, model_table
-from translators.wire.chat import REQUEST_DECODER
 
 T = TypeVar("T")
+INTENT_DECODER = msgspec.json.Decoder(Intent)
 ROWS = model_table().rows
 options = st.builds(
     Options,
@@ -52,7 +53,7 @@ options = st.builds(
 def attempt(body: bytes, row: ModelRow) -> MessagesRequest | TranslationError:
     """What comes of a body; any other exception fails the test."""
     try:
-        return write_request(read_request(body), Target(row.id, row), Options())
+        return write_request(read_intent(body), Target(row.id, row), Options())
     except TranslationError as error:
         return error
 
@@ -280,7 +281,7 @@ def test_whatever_a_caller_may_send_becomes_a_legal_request_for_every_model(
 ) -> None:
     body = data.draw(encoded(request)) if data else json.dumps(request).encode()
 
-    written = write_request(read_request(body), Target(row.id, row, host), options)
+    written = write_request(read_intent(body), Target(row.id, row, host), options)
 
     assert violations(json.loads(written.body), row, written.version) == []
     assert written.version in (host.version, host.sampling_version)
@@ -292,7 +293,7 @@ def test_whatever_a_caller_may_send_becomes_a_legal_request_for_every_model(
 def test_in_strict_mode_a_request_is_refused_with_a_param_exactly_where_it_would_be_adjusted(
     request: Request, row: ModelRow
 ) -> None:
-    chat_request = read_request(json.dumps(request).encode())
+    chat_request = read_intent(json.dumps(request).encode())
     adjusted = write_request(chat_request, Target(row.id, row), Options()).adjusted or ""
     # Unknown fields are ignored and counted, in either mode.
     changed: set[str | None] = {
@@ -317,7 +318,7 @@ def test_what_is_translated_in_steps_is_the_same(request: Request, row: ModelRow
 
 def _in_steps(body: bytes, row: ModelRow) -> MessagesRequest | TranslationError:
     try:
-        return finished(write_in_steps(finished(read_in_steps(body)), Target(row.id, row), Options()))
+        return finished(write_in_steps(finished(read_intent_in_steps(body)), Target(row.id, row), Options()))
     except TranslationError as error:
         return error
 
@@ -329,7 +330,7 @@ def _told(result: MessagesRequest | TranslationError) -> object:
 def test_a_long_history_is_written_in_many_steps() -> None:
     count = 500
     calls = [turn for n in range(count) for turn in (called((str(n), "look", "{}")), returned(str(n), "a"))]
-    request = read_request(json.dumps(chat(said("user", "Go"), *calls)).encode())
+    request = read_intent(json.dumps(chat(said("user", "Go"), *calls)).encode())
 
     steps = list(write_in_steps(request, Target(ROWS[0].id, ROWS[0]), Options()))
 
@@ -338,7 +339,7 @@ def test_a_long_history_is_written_in_many_steps() -> None:
 
 @given(request=requests(), row=rows)
 def test_every_text_of_the_caller_arrives_or_was_blank(request: Request, row: ModelRow) -> None:
-    written = json.loads(write_request(read_request(json.dumps(request).encode()), Target(row.id, row), Options()).body)
+    written = json.loads(write_request(read_intent(json.dumps(request).encode()), Target(row.id, row), Options()).body)
     sent = json.dumps([written.get("system"), written["messages"]])
 
     for text in _texts(request["messages"]):
@@ -357,7 +358,7 @@ def _texts(messages: list[Message]) -> list[str]:
 
 @given(request=requests(), row=rows)
 def test_tool_names_lead_back_to_the_names_that_the_caller_gave(request: Request, row: ModelRow) -> None:
-    written = write_request(read_request(json.dumps(request).encode()), Target(row.id, row), Options())
+    written = write_request(read_intent(json.dumps(request).encode()), Target(row.id, row), Options())
     sent = [definition["name"] for definition in json.loads(written.body).get("tools", ())]
 
     assert [written.shape.tool_names.get(name, name) for name in sent] == [
@@ -423,17 +424,17 @@ def test_unknown_fields_are_counted() -> None:
 @given(request=requests())
 def test_a_request_is_read_the_same_whether_or_not_there_is_an_unknown_field(request: Request) -> None:
     request.pop("vendor_extension", None)
-    known = read_request(json.dumps(request).encode())
-    unknown = read_request(json.dumps({**request, "vendor_extension": 1}).encode())
+    known = read_intent(json.dumps(request).encode())
+    unknown = read_intent(json.dumps({**request, "vendor_extension": 1}).encode())
 
     assert unknown.unknown_fields == 1
     unknown.unknown_fields = 0
     # A form that has a place for what clients echo reads that as well; nothing of it is meant for anybody.
-    assert REQUEST_DECODER.decode(msgspec.json.encode(unknown)) == REQUEST_DECODER.decode(msgspec.json.encode(known))
+    assert INTENT_DECODER.decode(msgspec.json.encode(unknown)) == INTENT_DECODER.decode(msgspec.json.encode(known))
 
 
 def test_how_many_fields_are_unknown_is_not_for_the_caller_to_say() -> None:
-    assert translate(chat(**{"(unknown fields)": 3, "max_tokens": 2000})).adjusted is None
+    assert translate(chat(**{"(unknown fields)": 3, "max_tokens": 2000})).adjusted == "unknown:1"
 
 
 @pytest.mark.parametrize(
@@ -509,12 +510,12 @@ def pieces(body: bytes) -> list[tuple[str, bytes]]:
 def test_the_same_request_gives_the_same_bytes(request: Request, row: ModelRow, data: st.DataObject) -> None:
     body = data.draw(encoded(request))
     target = Target(row.id, row)
-    chat_request = read_request(body)
+    chat_request = read_intent(body)
 
     first = write_request(chat_request, target, Options())
 
     assert write_request(chat_request, target, Options()) == first
-    assert write_request(read_request(body), target, Options()) == first
+    assert write_request(read_intent(body), target, Options()) == first
 
 
 @pytest.mark.parametrize("between", [{}, {"web_search_options": {}}, {"tools": [tool("look"), tool("smell")]}])
@@ -601,7 +602,7 @@ def test_a_conversation_that_grows_repeats_the_bytes_of_the_shorter_one(
     longer = [*shorter, data.draw(assistant_messages()), *data.draw(conversations)]
     bodies = [
         write_request(
-            read_request(json.dumps({**settings_of, "messages": messages}).encode()), Target(row.id, row), Options()
+            read_intent(json.dumps({**settings_of, "messages": messages}).encode()), Target(row.id, row), Options()
         )
         for messages in (shorter or [said("system", "")], longer)
     ]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import chat
+from tests.support.intents import read_intent
 from translators.answers.recorder import Block
-from translators.chat.read import read_request
 from translators.kept.shown import shows
 from translators.messages.names import caller_call_id, upstream_property_name, upstream_tool_name
 
@@ -19,7 +19,7 @@ CALL = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": 1}}
 
 def is_shown(message: dict[str, Any], *blocks: dict[str, Any]) -> bool:
     made = [Block(block["type"], json.dumps(block).encode()) for block in blocks]
-    return shows(made, read_request(json.dumps(chat({"role": "assistant", **message})).encode()).messages[0])
+    return shows(made, read_intent(json.dumps(chat({"role": "assistant", **message})).encode()).messages[0])
 
 
 def text(words: str) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.support.conversations import called, chat, returned, said, tool
+from tests.support.intents import read_intent
 from tests.support.sealed import Sealing, flat, thoughts
 from translators.answers.recorder import Block
-from translators.chat.read import read_request
 from translators.hosts import HostProfile
 from translators.kept.recalling import KnownTurns
 from translators.kept.turns import KeptTurn, Origin, kept_turn, refuses_thinking
@@ -537,7 +537,7 @@ def test_a_turn_that_said_nothing_still_stands_behind_a_system_message() -> None
 )
 def test_blocks_of_types_yet_unknown_go_back_whatever_is_in_them(odd: dict[str, Any]) -> None:
     turn = kept(Origin(b"b", BOUND, b"g"), odd, use("toolu_1"))
-    message = read_request(json.dumps(chat(called(("toolu_1", "look", "{}")))).encode()).messages[0]
+    message = read_intent(json.dumps(chat(called(("toolu_1", "look", "{}")))).encode()).messages[0]
 
     found = KnownTurns(0).turn(turn, b"", message)
     assert found is not None
@@ -722,7 +722,7 @@ def test_all_turns_that_go_back_stand_on_the_same_ground_where_the_model_checks_
     second = standard(loop.ask(asked(said("system", "Second."), *history, **fields), [think("B."), use("toolu_2")]))
     body = asked(said("system", system), *history, second, returned("toolu_2"), **fields)
     row = replace(model_table().row(UNBOUND), binds_thinking=True)
-    past = asyncio.run(loop.memory.recollect(read_request(json.dumps(body).encode()), b"me", {UNBOUND: row}))
+    past = asyncio.run(loop.memory.recollect(read_intent(json.dumps(body).encode()), b"me", {UNBOUND: row}))
 
     assert len(thoughts(loop.bodies[1])) == 1
     assert past[UNBOUND].past.left_out == "changed"
@@ -743,7 +743,7 @@ def test_whose_turns_they_are_is_told_by_the_latest() -> None:
 
 
 def test_a_turn_of_another_form_is_none() -> None:
-    message = read_request(json.dumps(chat(called(("toolu_1", "look", "{}")))).encode()).messages[0]
+    message = read_intent(json.dumps(chat(called(("toolu_1", "look", "{}")))).encode()).messages[0]
     whole = (block("thinking", signature="Eq"), block("tool_use", id="toolu_1", name="look"))
     found = [
         KnownTurns(0).turn(msgspec.msgpack.encode(KeptTurn(form, b"g", b"", ("a", b"k"), whole)), b"", message)

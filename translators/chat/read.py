@@ -4,8 +4,12 @@ from collections.abc import Generator
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, Struct
 
+from translators.chat.intent import intent_of
+from translators.chat.unknown import unknown_in_steps
 from translators.errors import TranslationError
+from translators.intent import Intent
 from translators.limits import (
     MAX_MESSAGES,
     MAX_METADATA_BYTES,
@@ -19,7 +23,6 @@ from translators.messages.native_shapes import may_have_native_shapes, read_nati
 from translators.other_bodies import mistaken_body
 from translators.reading import check_in_steps, checked_body, decode, is_null
 from translators.steps import in_one_go
-from translators.unknown import unknown_in_steps
 from translators.weight import values_in_steps
 from translators.wire.chat import ECHOING_REQUEST_DECODER, KNOWN_REQUEST_DECODER, REQUEST_DECODER, ChatRequest
 from translators.wire.raw import NULL, OBJECT_DECODER
@@ -28,16 +31,31 @@ from translators.wire.raw import NULL, OBJECT_DECODER
 _WEIGHED_BYTES: Final = 2**20
 
 
-def read_request(body: bytes) -> ChatRequest:
+class ChatTask(Struct, frozen=True):
+    """A request, read: what is wanted, of which model (the caller's name), how many times; and what only this API has.
+
+    `metadata` is the caller's JSON, None for none.
+    """
+
+    intent: Intent
+    model: str
+    choices: int = 1
+    include_usage: bool = False
+    metadata: str | None = None
+
+
+def read_request(body: bytes, max_choices: int) -> ChatTask:
     """The caller's request, in one go; raises `TranslationError` with the `param` that is wrong."""
     body = checked_body(body)
-    request = _read_known(body) or in_one_go(_read_again(body))
-    if may_have_native_shapes(request):
-        in_one_go(read_native_shapes(request))
-    return request
+    read = _read_known(body)
+    request, unknown = (read, 0) if read is not None else in_one_go(_read_again(body))
+    intent = intent_of(request, unknown)
+    if _speaks_anthropics(request) or may_have_native_shapes(intent):
+        in_one_go(read_native_shapes(intent, request.system))
+    return _task(request, intent, max_choices)
 
 
-def read_in_steps(body: bytes) -> Generator[None, None, ChatRequest]:
+def read_in_steps(body: bytes, max_choices: int) -> Generator[None, None, ChatTask]:
     """What `read_request` gives, in steps.
 
     The longest is the JSON decoder's: about 1 ms for 1 MB of short texts, 25 ms for as many values as are allowed.
@@ -47,14 +65,36 @@ def read_in_steps(body: bytes) -> Generator[None, None, ChatRequest]:
     if len(body) > _WEIGHED_BYTES and (yield from values_in_steps(body, MAX_VALUES)) > MAX_VALUES:
         raise too_many_values(None, MAX_VALUES)
     yield
-    request = _read_known(body)
+    request, unknown = _read_known(body), 0
     if request is None:
         yield
-        request = yield from _read_again(body)
+        request, unknown = yield from _read_again(body)
     yield
-    if may_have_native_shapes(request):
-        yield from read_native_shapes(request)
-    return request
+    intent = intent_of(request, unknown)
+    if _speaks_anthropics(request) or may_have_native_shapes(intent):
+        yield from read_native_shapes(intent, request.system)
+    return _task(request, intent, max_choices)
+
+
+def _speaks_anthropics(request: ChatRequest) -> bool:
+    """Whether a request has fields that come with Anthropic's shapes in contents."""
+    return request.system is not UNSET or request.stop_sequences is not None
+
+
+def _task(request: ChatRequest, intent: Intent, max_choices: int) -> ChatTask:
+    """The task; what cannot be answered at all is refused, whatever the operator wants."""
+    choices = 1 if request.n is None else request.n
+    if not 1 <= choices <= max_choices:
+        raise TranslationError(
+            f"Invalid 'n': expected a number of choices from 1 to {max_choices}, but got {choices} instead.",
+            param="n",
+            code="integer_above_max_value" if choices > 1 else "integer_below_min_value",
+        )
+    if "audio" in (request.modalities or ()):
+        raise TranslationError("Claude neither hears nor speaks.", param="modalities", code="unsupported_value")
+    options = request.stream_options
+    metadata = None if is_null(request.metadata) else bytes(request.metadata).decode()
+    return ChatTask(intent, request.model, choices, bool(options and options.include_usage), metadata)
 
 
 def _read_known(body: bytes) -> ChatRequest | None:
@@ -64,12 +104,11 @@ def _read_known(body: bytes) -> ChatRequest | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     _check_sizes(known)
-    known.unknown_fields, known.places, known.joined_tools = 0, None, None
     return known
 
 
-def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
-    """Tell the mistake, or count the fields that nobody here knows."""
+def _read_again(body: bytes) -> Generator[None, None, tuple[ChatRequest, int]]:
+    """Tell the mistake, or count the fields that nobody here knows: the request, and how many there are."""
     request: ChatRequest | None
     try:
         request = ECHOING_REQUEST_DECODER.decode(body)
@@ -78,13 +117,11 @@ def _read_again(body: bytes) -> Generator[None, None, ChatRequest]:
     yield
     if request is not None:
         _check_sizes(request)
-        request.unknown_fields, request.places, request.joined_tools = 0, None, None
-        return request
+        return request, 0
     request = _decoded(body)
     _check_sizes(request)
     yield
-    request.unknown_fields, request.places, request.joined_tools = (yield from unknown_in_steps(body)), None, None
-    return request
+    return request, (yield from unknown_in_steps(body))
 
 
 def _decoded(body: bytes) -> ChatRequest:

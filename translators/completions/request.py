@@ -1,4 +1,4 @@
-"""Translates a legacy completion request into chat requests, one per choice."""
+"""Reads a legacy completion request: an intent for each choice."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ import orjson
 from msgspec import Raw
 
 from translators.errors import TranslationError
+from translators.intent import Intent, Message
+from translators.lost import is_lost
 from translators.members import Members
 from translators.other_bodies import mistaken_body
 from translators.reading import check_in_steps, checked_body, decode, is_null, is_text
 from translators.steps import in_one_go
 from translators.structure import check_values
 from translators.unknown import unknown_in
-from translators.wire.chat import ChatMessage, ChatRequest
 from translators.wire.completions import (
     COMPLETION_DECODER,
     COMPLETION_FIELDS,
@@ -34,14 +35,16 @@ _INSTRUCTION: Final = Raw(
         "its continuation where it is unfinished. Nothing else, and do not repeat the user's text."
     )
 )
+# The caller's names of fields, by those of an intent.
+_NAMES: Final = {"stops": "stop"}
 
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """A completion request: a chat request for each choice, prompt by prompt, and the texts to echo before them."""
+    """A completion request: an intent for each choice, prompt by prompt, and the texts to echo before them."""
 
     request: CompletionRequest
-    chats: list[ChatRequest]
+    intents: list[Intent]
     echoes: list[str]
 
 
@@ -75,12 +78,12 @@ def _read(body: bytes, max_choices: int) -> Generator[None, None, Completions]:
     count = 1 if request.n is None else request.n
     _check_count(count, len(prompts), max_choices)
     _check_best_of(request, count)
-    chats: list[ChatRequest] = []
+    intents: list[Intent] = []
     for prompt in prompts:
         yield
-        chats += [_chat(request, prompt, unknown)] * count
+        intents += [_intent(request, prompt, unknown)] * count
     echoes = [prompt if request.echo else "" for prompt in prompts for _ in range(count)]
-    return Completions(request, chats, echoes)
+    return Completions(request, intents, echoes)
 
 
 def _check_count(count: int, prompts: int, max_choices: int) -> None:
@@ -132,26 +135,33 @@ def _no_text() -> TranslationError:
     return TranslationError(message, param="prompt", code="invalid_type")
 
 
-def _chat(request: CompletionRequest, prompt: str, unknown: int) -> ChatRequest:
-    chat = ChatRequest(
-        model=request.model,
-        messages=[ChatMessage("system", _INSTRUCTION), ChatMessage("user", Raw(orjson.dumps(prompt)))],
-        stream=request.stream,
-        stream_options=request.stream_options,
+def _intent(request: CompletionRequest, prompt: str, unknown: int) -> Intent:
+    stop = request.stop
+    return Intent(
+        [Message("system", _INSTRUCTION), Message("user", Raw(orjson.dumps(prompt)))],
+        streams=bool(request.stream),
         # Not the old default of 16: a model that thinks would have no tokens left for its answer.
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         top_p=request.top_p,
-        stop=request.stop,
-        user=request.user,
-        seed=request.seed,
-        logit_bias=request.logit_bias,
-        presence_penalty=request.presence_penalty,
-        frequency_penalty=request.frequency_penalty,
+        stops=([stop] if isinstance(stop, str) else stop) if stop else (),
+        user=request.user if request.user and request.user.strip() else None,
+        blank=("user",) if request.user and not request.user.strip() else (),
+        lost=_lost(request),
         unknown_fields=unknown,
+        field_names=_NAMES,
     )
-    if request.logprobs is not None:
-        chat.logprobs = Raw(b"true")
-    if request.best_of is not None and request.best_of > (request.n or 1):
-        chat.best_of = Raw(b"%d" % request.best_of)
-    return chat
+
+
+def _lost(request: CompletionRequest) -> list[str]:
+    """The fields without a counterpart that ask for something."""
+    is_best = request.best_of is not None and request.best_of > (request.n or 1)
+    asked = {
+        "seed": is_lost("seed", request.seed),
+        "logit_bias": is_lost("logit_bias", request.logit_bias),
+        "logprobs": request.logprobs is not None,
+        "presence_penalty": is_lost("presence_penalty", request.presence_penalty),
+        "frequency_penalty": is_lost("frequency_penalty", request.frequency_penalty),
+        "best_of": is_best,
+    }
+    return [name for name, is_asked in asked.items() if is_asked]

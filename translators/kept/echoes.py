@@ -8,10 +8,10 @@ import orjson
 from msgspec import Raw
 from orjson import Fragment
 
+from translators.intent import Message
 from translators.limits import MAX_PARTS, MAX_THOUGHTS, check_length
 from translators.messages.blocks import Block
 from translators.reading import is_null, is_text
-from translators.wire.chat import ChatMessage
 from translators.wire.chat_parts import PARTS_DECODER
 
 
@@ -31,7 +31,7 @@ _ECHOES_DECODER: Final = msgspec.json.Decoder(list[_Echo])
 _EMPTY: Final = (b'""', b"null")
 
 
-def signed_thinking(message: ChatMessage, path: str | None = None) -> list[Block]:
+def signed_thinking(message: Message, path: str | None = None) -> list[Block]:
     """The thinking blocks that came back with their signatures, byte for byte; what is not signed is ignored.
 
     More than can be read is refused where the message's `path` is given, else it counts as none.

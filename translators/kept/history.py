@@ -16,12 +16,12 @@ from msgspec import Raw, Struct
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
+from translators.intent import Call, CustomCall, FunctionCall, Intent, Message
 from translators.kept.tool_digests import digest_of_tools
 from translators.marks import without_marks
 from translators.messages.conversation import count_leading_system
 from translators.messages.formats import write_format
 from translators.reading import is_null
-from translators.wire.chat import ChatMessage, ChatRequest, CustomCall, EchoedToolCall, FunctionCall, ToolCall
 from translators.wire.chat_parts import TEXT_PARTS_DECODER
 from translators.wire.raw import NULL, RAW_LIST_DECODER
 
@@ -44,6 +44,8 @@ _encoded: Final = msgspec.json.Encoder().encode
 # What adds words to the system prompt, where nothing does.
 _NOTHING: Final = (None,) * 4
 _NOTHING_MORE: Final = _encoded(_NOTHING)
+# A call with more of them may hold echoes.
+_CALL_FIELDS: Final = len(Call.__struct_fields__)
 Piece: TypeAlias = bytes | Raw
 
 
@@ -68,22 +70,22 @@ class History(Struct, frozen=True):
     end: bytes
 
 
-def has_history(request: ChatRequest) -> bool:
+def has_history(intent: Intent) -> bool:
     """Whether an answer may hold what no chat completion shows, or an earlier one may have."""
-    return bool(request.tools or request.functions or request.web_search_options) or not is_null(
-        request.context_management
+    return bool(intent.tools or intent.functions or intent.web_search) or not is_null(
+        intent.native.get("context_management", NULL)
     )
 
 
-def history_in_steps(request: ChatRequest, scope: bytes) -> Generator[None, None, History]:
+def history_in_steps(intent: Intent, scope: bytes) -> Generator[None, None, History]:
     """The history of a request; `scope` (whose it is) keeps those of different callers apart.
 
     No step takes long, unless a single message does.
     """
-    messages = request.messages
+    messages = intent.messages
     leading = count_leading_system(messages)
     # Mostly tools, and twice as quick as the other on them.
-    ground, pieces = digest_of_tools(request).copy() if request.tools else sha256(), _ground(request)
+    ground, pieces = digest_of_tools(intent).copy() if intent.tools else sha256(), _ground(intent)
     for index in range(leading):
         yield
         _see(messages[index], pieces, {})
@@ -139,7 +141,7 @@ def place_key(before: bytes, model: str) -> bytes:
     return blake2b(before + _encoded(model), digest_size=DIGEST_BYTES, person=_PLACE).digest()
 
 
-def names_of_calls(message: ChatMessage) -> list[str]:
+def names_of_calls(message: Message) -> list[str]:
     """What tells the calls of a turn from those of another in its place."""
     if message.tool_calls:
         return [call.id for call in message.tool_calls]
@@ -147,11 +149,11 @@ def names_of_calls(message: ChatMessage) -> list[str]:
     return [message.function_call.name] if message.function_call else []
 
 
-def _ground(request: ChatRequest) -> list[Piece]:
+def _ground(intent: Intent) -> list[Piece]:
     """What all messages stand on besides the tools and the system prompt: what adds words of the gateway's to that."""
     # Behind tools there is an end.
-    pieces: list[Piece] = [b""] if request.tools else []
-    more = (request.functions, request.web_search_options, _words_of_form(request), request.verbosity)
+    pieces: list[Piece] = [b""] if intent.tools else []
+    more = (intent.functions, intent.web_search, _words_of_form(intent), intent.verbosity)
     pieces.append(_NOTHING_MORE if more == _NOTHING else _encoded(more))
     return pieces
 
@@ -167,18 +169,18 @@ def _update_in_steps(hasher: "Hasher", data: bytes) -> Iterator[None]:
         yield
 
 
-def _words_of_form(request: ChatRequest) -> str | None:
+def _words_of_form(intent: Intent) -> str | None:
     """What the form of the answer adds to the system prompt: a schema that is sent by itself adds nothing."""
-    if request.response_format is None:
+    if intent.format is None:
         return None
     try:
-        return write_format(request.response_format, Adjustments()).words
+        return write_format(intent.format, Adjustments()).words
     except TranslationError:
         # The translation tells what is wrong with it.
         return None
 
 
-def _see(message: ChatMessage, pieces: list[Piece], calls: dict[str, int]) -> None:
+def _see(message: Message, pieces: list[Piece], calls: dict[str, int]) -> None:
     """Add what is seen of a message, piece by piece; `calls` are the places of the latest calls, by their ids."""
     pieces.append(_ROLES.get(message.role) or message.role.encode())
     content: Piece = message.content
@@ -209,9 +211,9 @@ def _see(message: ChatMessage, pieces: list[Piece], calls: dict[str, int]) -> No
         pieces.append(b"error" + bytes(message.is_error))
 
 
-def _functions(calls: list[ToolCall]) -> list[FunctionCall | CustomCall | None]:
+def _functions(calls: list[Call]) -> list[FunctionCall | CustomCall | None]:
     """What is called, without the echoes that a client may leave out the next time."""
-    if isinstance(calls[0], EchoedToolCall):
+    if len(calls[0].__struct_fields__) > _CALL_FIELDS:
         return [_bare(call.function) or call.custom for call in calls]
     return [call.function or call.custom for call in calls]
 

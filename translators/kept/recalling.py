@@ -10,6 +10,7 @@ from orjson import Fragment
 
 from translators.answers.recorder import Block as RecordedBlock
 from translators.answers.recorder import is_whole
+from translators.intent import Message
 from translators.kept.echoes import signed_thinking
 from translators.kept.history import DIGEST_BYTES, History, names_of_calls, place_key, turn_key
 from translators.kept.shown import shows
@@ -19,7 +20,6 @@ from translators.messages.blocks import Block
 from translators.messages.caching import MARK
 from translators.reading import is_null
 from translators.remembered import Remembered
-from translators.wire.chat import ChatMessage
 
 # So many turns make a step: 2 ms at most, for such as nobody has compared yet; and so many keys: 0.2 ms.
 _TURNS_A_STEP: Final = 32
@@ -34,7 +34,7 @@ _TURN_DECODER: Final = msgspec.msgpack.Decoder(KeptTurn)
 _FIELDS_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
-def run_of(history: History, messages: Sequence[ChatMessage], keys: Sequence[bytes], found: Collection[bytes]) -> bytes:
+def run_of(history: History, messages: Sequence[Message], keys: Sequence[bytes], found: Collection[bytes]) -> bytes:
     """What stood before the first of the assistant's turns since the user's last message.
 
     b"" where one of these is kept, or where there are so many that looking for it would take long.
@@ -51,7 +51,7 @@ def run_of(history: History, messages: Sequence[ChatMessage], keys: Sequence[byt
     return run
 
 
-def keys_in_steps(history: History, messages: Sequence[ChatMessage], model: str) -> Generator[None, None, list[bytes]]:
+def keys_in_steps(history: History, messages: Sequence[Message], model: str) -> Generator[None, None, list[bytes]]:
     """What the assistant's turns would be kept under, in their order."""
     keys = []
     for turn in history.turns:
@@ -63,7 +63,7 @@ def keys_in_steps(history: History, messages: Sequence[ChatMessage], model: str)
 
 def places_in_steps(
     history: History,
-    messages: Sequence[ChatMessage],
+    messages: Sequence[Message],
     keys: Sequence[bytes],
     found: Mapping[bytes, bytes],
     model: str,
@@ -90,7 +90,7 @@ def places_in_steps(
 
 def recall_in_steps(
     history: History,
-    messages: Sequence[ChatMessage],
+    messages: Sequence[Message],
     keys: Sequence[bytes],
     found: Mapping[bytes, bytes],
     *,
@@ -178,9 +178,7 @@ class KnownTurns:
     def __init__(self, max_bytes: int) -> None:
         self._known: Remembered[tuple[bytes, _KnownTurn | None]] = Remembered(max_bytes)
 
-    def turn(
-        self, value: bytes, after: bytes, message: ChatMessage, previous: ChatMessage | None = None
-    ) -> _KnownTurn | None:
+    def turn(self, value: bytes, after: bytes, message: Message, previous: Message | None = None) -> _KnownTurn | None:
         """The turn that is kept in `value`; None where the client does not show it as it was made.
 
         `after` digests what is seen up to the message and with it, and perhaps what follows; `previous` is the
@@ -197,7 +195,7 @@ class KnownTurns:
         return turn
 
 
-def _compared(value: bytes, message: ChatMessage, previous: ChatMessage | None) -> _KnownTurn | None:
+def _compared(value: bytes, message: Message, previous: Message | None) -> _KnownTurn | None:
     """A turn as it is kept, where a message shows it."""
     try:
         turn = _TURN_DECODER.decode(value)

@@ -11,12 +11,12 @@ from translators.answers.filters import FenceStripper, TextFilter
 from translators.answers.json_value import JsonValue
 from translators.answers.recorder import THINKING, Block
 from translators.answers.shape import INPUT_PROPERTY, VALUE_PROPERTY
+from translators.intent import CustomCall, FunctionCall, Message
 from translators.kept.echoes import signed_thinking
 from translators.messages.content import TEXT_TYPES
 from translators.messages.names import is_legal_property, upstream_property_name, upstream_tool_name
 from translators.messages.native_shapes import CALL
 from translators.reading import is_null, is_text
-from translators.wire.chat import ChatMessage, CustomCall, FunctionCall
 from translators.wire.chat_parts import PARTS_DECODER
 
 
@@ -44,7 +44,7 @@ _TOLD: Final = frozenset({"text", "tool_use", *THINKING})
 _PART_DECODER: Final = msgspec.json.Decoder(_Part)
 
 
-def shows(blocks: Sequence[Block], message: ChatMessage, previous: ChatMessage | None = None) -> bool:
+def shows(blocks: Sequence[Block], message: Message, previous: Message | None = None) -> bool:
     """Whether a message says what these blocks do: the same words, calls and arguments, and no other thinking.
 
     Beside the same calls the words may be missing, or stand behind those of the assistant's `previous` message: some
@@ -67,7 +67,7 @@ def _are_same_words(said: str, words: str) -> bool:
     return said == words.strip() or said in _as_json(words)
 
 
-def _are_words_of_a_call(said: str, words: str, previous: ChatMessage | None) -> bool:
+def _are_words_of_a_call(said: str, words: str, previous: Message | None) -> bool:
     """Whether nothing is said, or the last words of the message before and perhaps these."""
     if not said:
         return True
@@ -78,7 +78,7 @@ def _are_words_of_a_call(said: str, words: str, previous: ChatMessage | None) ->
     return any(earlier.strip().endswith(rest) for rest in {said, said.removesuffix(words.strip()).strip()} if rest)
 
 
-def _said(message: ChatMessage) -> str | None:
+def _said(message: Message) -> str | None:
     """The text of a message; None where it holds more than text, or what no answer that is kept holds."""
     if not is_null(message.refusal):
         return None
@@ -102,7 +102,7 @@ def _as_json(words: str) -> tuple[str, ...]:
     return tuple([(text_filter.feed(words) + text_filter.end()).strip() for text_filter in filters])
 
 
-def _calls_are_same(uses: Sequence[_Part], message: ChatMessage) -> bool:
+def _calls_are_same(uses: Sequence[_Part], message: Message) -> bool:
     if not all(use.id for use in uses):
         # Nothing could be said to answer such a call.
         return False
@@ -166,7 +166,7 @@ def _value(raw: Raw) -> object:
     return None if is_null(raw) else msgspec.json.decode(raw)
 
 
-def _thinks_same(parts: Sequence[_Part], message: ChatMessage) -> bool:
+def _thinks_same(parts: Sequence[_Part], message: Message) -> bool:
     """Whether the client sends no thinking, or just what was thought: its own is what counts."""
     sent = signed_thinking(message)
     if not sent:

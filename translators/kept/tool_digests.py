@@ -3,9 +3,9 @@
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from translators.intent import Intent
 from translators.marks import without_marks
 from translators.remembered import Remembered
-from translators.wire.chat import ChatRequest
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -16,11 +16,11 @@ _OBJECT_BYTES: Final = 1_000
 _REMEMBERED: "Final[Remembered[_Hash]]" = Remembered(4 * 2**20)
 
 
-def digest_of_tools(request: ChatRequest) -> "_Hash":
+def digest_of_tools(intent: Intent) -> "_Hash":
     """The hash object over a request's tools without cache marks; copy it before adding to it."""
-    text = request.tools_text()
+    text = intent.tools_text()
     hasher = _REMEMBERED.get(text)
     if hasher is None:
-        hasher = sha256(without_marks(_END.join(request.tools or ())))
+        hasher = sha256(without_marks(_END.join(intent.tools or ())))
         _REMEMBERED.put(text, hasher, len(text) + _OBJECT_BYTES)
     return hasher

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from translators.answers.recorder import THINKING, is_whole, sendable
 from translators.answers.recorder import Block as RecordedBlock
+from translators.intent import Message
 from translators.kept.echoes import signature_digest, signed_thinking
 from translators.kept.history import place_key, turn_key
 from translators.messages.blocks import Block
-from translators.wire.chat import ChatMessage
 
 # What a chat completion shows whole.
 SHOWN: Final = ("text", "tool_use")
@@ -97,7 +97,7 @@ class Past(Struct, frozen=True):
     left_out: LeftOut | None = None
     origin: Origin | None = None
 
-    def thinking(self, message: ChatMessage, path: str | None = None) -> list[Block]:
+    def thinking(self, message: Message, path: str | None = None) -> list[Block]:
         """The signed thinking that the client has sent back with a message, and that goes on."""
         if self.is_bare:
             return []

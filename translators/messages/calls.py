@@ -7,6 +7,8 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
+from translators.intent import Call as AskedCall
+from translators.intent import CustomCall, FunctionCall
 from translators.limits import MAX_CALLS, MAX_ID, MAX_NAME, check_length, check_text
 from translators.messages.blocks import Block
 from translators.messages.caching import MARK, mark_of
@@ -17,7 +19,6 @@ from translators.messages.places import Places
 from translators.messages.properties import with_names
 from translators.messages.tool_inputs import call_input, custom_input, plain_input
 from translators.messages.tool_set import Tools
-from translators.wire.chat import CustomCall, FunctionCall, ToolCall
 
 
 class Call(Struct, frozen=True, gc=False):
@@ -66,7 +67,7 @@ class CallWriter:
             calls.append(waiting)
         return calls, uses
 
-    def _use(self, waiting: Call, call: ToolCall, item: Placed, number: int) -> Block:
+    def _use(self, waiting: Call, call: AskedCall, item: Placed, number: int) -> Block:
         if call.custom is not None:
             use = self._custom_use(waiting, call.custom, f"{item.path}.tool_calls[{number}].custom")
         elif call.function is not None:

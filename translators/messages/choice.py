@@ -12,6 +12,7 @@ import orjson
 from translators.adjustments import Adjustments
 from translators.answers.shape import CALL_PROPERTY, TextCall
 from translators.errors import TranslationError
+from translators.intent import Intent
 from translators.limits import MAX_NAME, MAX_STRICT_VALUES, MAX_TOOLS, check_length, check_text
 from translators.messages.blocks import Block
 from translators.messages.hosted import HOSTED_TYPES, hosted_name
@@ -23,7 +24,6 @@ from translators.schema import Structured, schema_hash, structured, with_own_def
 from translators.schema_places import OutsideSubsetError
 from translators.unknown import read_counted
 from translators.weight import has_more_values
-from translators.wire.chat import ChatRequest
 from translators.wire.chat_tools import LEGACY_CHOICE, TOOL_CHOICE, AllowedTools, LegacyChoice, ToolChoice
 
 _MODES: Final = ("none", "auto", "required")
@@ -73,7 +73,7 @@ class _Wish:
 
 
 def write_choice(
-    request: ChatRequest,
+    intent: Intent,
     tools: Tools,
     row: ModelRow,
     adjustments: Adjustments,
@@ -82,7 +82,7 @@ def write_choice(
     refused_schemas: frozenset[str] = frozenset(),
 ) -> Choice:
     """The choice for one model; `has_format` says that the answer's form is taken already."""
-    wish = _read(request, tools, adjustments)
+    wish = _read(intent, tools, adjustments)
     if not tools.definitions:
         if wish is not None and wish.mode not in ("none", "auto"):
             adjustments.add("tool_choice", "dropped", "no-tools")
@@ -90,11 +90,11 @@ def write_choice(
     if wish is not None and wish.mode == "none":
         return Choice({"type": "none"})
     # The legacy form has place for one call.
-    is_single = request.parallel_tool_calls is False or tools.is_legacy or (wish is not None and wish.is_single)
+    is_single = intent.parallel_calls is False or tools.is_legacy or (wish is not None and wish.is_single)
     if is_single and ONE_CALL in row.refuses:
         is_single = False
         if not tools.is_legacy:
-            adjustments.add("parallel_tool_calls", "dropped", "model")
+            adjustments.add(intent.name_of("parallel_calls"), "dropped", "model")
     one_call: Block = {"disable_parallel_tool_use": True} if is_single else {}
     is_forced = wish is not None and (wish.name is not None or wish.mode == "required")
     if wish is None or not is_forced:
@@ -188,12 +188,12 @@ def _closed_object(properties: Block) -> Block:
     }
 
 
-def _read(request: ChatRequest, tools: Tools, adjustments: Adjustments) -> _Wish | None:
+def _read(intent: Intent, tools: Tools, adjustments: Adjustments) -> _Wish | None:
     if tools.is_legacy:
-        return _read_legacy(request, tools, adjustments)
-    if is_null(request.tool_choice):
+        return _read_legacy(intent, tools, adjustments)
+    if is_null(intent.tool_choice):
         return None
-    choice = read_counted(TOOL_CHOICE, request.tool_choice, "tool_choice", adjustments)
+    choice = read_counted(TOOL_CHOICE, intent.tool_choice, "tool_choice", adjustments)
     if isinstance(choice, str):
         return _Wish(_mode(choice, "tool_choice"))
     is_single = bool(choice.disable_parallel_tool_use)
@@ -238,10 +238,10 @@ def _read_allowed(allowed: AllowedTools, tools: Tools) -> _Wish:
     return _Wish(mode, allowed=tuple(names))
 
 
-def _read_legacy(request: ChatRequest, tools: Tools, adjustments: Adjustments) -> _Wish | None:
-    if is_null(request.function_call):
+def _read_legacy(intent: Intent, tools: Tools, adjustments: Adjustments) -> _Wish | None:
+    if is_null(intent.tool_choice):
         return None
-    choice = read_counted(LEGACY_CHOICE, request.function_call, "function_call", adjustments)
+    choice = read_counted(LEGACY_CHOICE, intent.tool_choice, "function_call", adjustments)
     if isinstance(choice, LegacyChoice):
         return _Wish("required", _known(choice.name, tools, "function_call"))
     return _Wish(_mode(choice, "function_call"))

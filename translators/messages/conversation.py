@@ -7,8 +7,8 @@ from typing import Final
 from msgspec import Struct
 from orjson import Fragment
 
+from translators.intent import Message
 from translators.messages.blocks import Block, Content
-from translators.wire.chat import ChatMessage
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
@@ -40,7 +40,7 @@ class Placed(Struct, frozen=True, gc=False):
     """A message, its index, and the place of its content where that is not the ordinary one."""
 
     index: int
-    message: ChatMessage
+    message: Message
     place: str | None = None
 
     @property
@@ -54,12 +54,12 @@ class Placed(Struct, frozen=True, gc=False):
         return self.place or f"messages[{self.index}].content"
 
 
-def placed(messages: Sequence[ChatMessage], places: Sequence[str] | None, index: int) -> Placed:
-    """The message of that index; `places` are those of `ChatRequest`."""
+def placed(messages: Sequence[Message], places: Sequence[str] | None, index: int) -> Placed:
+    """The message of that index; `places` are those of the intent."""
     return Placed(index, messages[index], places[index] if places else None)
 
 
-def count_leading_system(messages: Sequence[ChatMessage]) -> int:
+def count_leading_system(messages: Sequence[Message]) -> int:
     """How many system messages a conversation begins with."""
     count = 0
     for message in messages:

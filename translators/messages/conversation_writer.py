@@ -15,21 +15,21 @@ from msgspec.structs import astuple
 from orjson import Fragment
 
 from translators.errors import TranslationError
+from translators.intent import Message
 from translators.messages.blocks import Block, Content, plain_texts
 from translators.messages.calls import Call, answered, check_answered, unexpected_result
 from translators.messages.conversation import SYSTEM_ROLES, Placed, count_leading_system, placed
 from translators.messages.message_writer import BYTES_A_STEP, NOTHING, MessageWriter
 from translators.messages.splicing import stripped
 from translators.reading import spoken_text
-from translators.wire.chat import ChatMessage
 from translators.wire.raw import NULL
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 _KNOWN_ROLES: Final = frozenset(ROLES)
 _SPEAKERS: Final = frozenset({"user", "assistant"})
 # What a message holds besides its role and its content where it holds nothing.
-_ALL_ELSE: Final = slice(2, len(ChatMessage.__struct_fields__))
-_NOTHING_ELSE: Final = astuple(ChatMessage("user"))[_ALL_ELSE]
+_ALL_ELSE: Final = slice(2, len(Message.__struct_fields__))
+_NOTHING_ELSE: Final = astuple(Message("user"))[_ALL_ELSE]
 
 # Of texts so many make a step: about 0.2 ms.
 _MESSAGES_A_STEP: Final = 256
@@ -198,7 +198,7 @@ class ConversationWriter(MessageWriter):
         check_answered(first, calls, results)
         return [results[call.upstream_id] for call in calls]
 
-    def _answered(self, index: int, message: ChatMessage, waiting: Mapping[str | None, Call]) -> str:
+    def _answered(self, index: int, message: Message, waiting: Mapping[str | None, Call]) -> str:
         """The upstream id of the call that a result answers."""
         call = waiting.get(message.tool_call_id)
         if call is None or call.id is None or message.role == "function":
@@ -209,7 +209,7 @@ class ConversationWriter(MessageWriter):
         return call.upstream_id
 
 
-def _holds_only_content(message: ChatMessage) -> bool:
+def _holds_only_content(message: Message) -> bool:
     """Whether a message has nothing but a role and a content."""
     if message.tool_calls is not None or message.tool_call_id is not None or message.name is not None:
         return False
@@ -221,7 +221,7 @@ def _holds_only_content(message: ChatMessage) -> bool:
     ) or astuple(message)[_ALL_ELSE] == _NOTHING_ELSE
 
 
-def _check_messages(messages: list[ChatMessage], places: Sequence[str] | None) -> None:
+def _check_messages(messages: list[Message], places: Sequence[str] | None) -> None:
     if not messages:
         raise TranslationError(
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",

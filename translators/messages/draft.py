@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from translators.adjustments import Adjustments
+from translators.intent import Intent
 from translators.kept.turns import Past
 from translators.messages.choice import Choice, for_answer, write_choice
 from translators.messages.conversation_writer import ConversationWriter
@@ -15,14 +16,13 @@ from translators.messages.reasoning import Reasoning, write_reasoning
 from translators.messages.tool_loop import is_in_tool_loop
 from translators.messages.tool_set import Tools
 from translators.messages.wishes import Circumstances
-from translators.wire.chat import ChatRequest
 
 
 @dataclass(slots=True)
 class Draft:
     """Everything that was decided about one request before its conversation is written."""
 
-    request: ChatRequest
+    intent: Intent
     target: Target
     options: Options
     adjustments: Adjustments
@@ -37,7 +37,7 @@ class Draft:
 
 
 def decide(
-    request: ChatRequest,
+    intent: Intent,
     target: Target,
     options: Options,
     past: Past,
@@ -48,12 +48,12 @@ def decide(
     """Each decision after those it depends on: form, choice, thinking, what the conversation may hold."""
     row, refused = target.row, target.refused
     max_tokens, is_limited = limit
-    extensions = write_extensions(request, row, options.allowed_fields, adjustments)
+    extensions = write_extensions(intent, row, options.allowed_fields, adjustments)
     own_form = "format" in extensions.output_config
     may_force = row.forced_tools and not (tools.definitions or own_form)
-    form = write_format(request.response_format, adjustments, refused, may_force=may_force)
+    form = write_format(intent.format, adjustments, refused, may_force=may_force)
     has_form = form.schema is not None or own_form
-    choice = write_choice(request, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
+    choice = write_choice(intent, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
     if form.tools is not None:
         tools, choice, has_form = form.tools, for_answer(form.tools, row), True
     if tools.strict_schemas and (held := form.schema or choice.format) is not None:
@@ -63,14 +63,14 @@ def decide(
         max_tokens,
         is_limited,
         choice.is_forced,
-        partial(is_in_tool_loop, request.messages, past, request.places),
+        partial(is_in_tool_loop, intent.messages, past, intent.places),
         options.always_show_reasoning,
         extensions.effort,
     )
-    reasoning = write_reasoning(request, row, circumstances, adjustments)
+    reasoning = write_reasoning(intent, row, circumstances, adjustments)
     may_prefill = row.prefill and not (reasoning.is_thinking or has_form or choice.format is not None)
     taken = Taken(row.system_messages, may_prefill, "file_ids" in options.allowed_fields)
-    writer = ConversationWriter(request.messages, tools, taken, adjustments, past, request.places)
+    writer = ConversationWriter(intent.messages, tools, taken, adjustments, past, intent.places)
     return Draft(
-        request, target, options, adjustments, max_tokens, tools, extensions, form, choice, reasoning, writer, past
+        intent, target, options, adjustments, max_tokens, tools, extensions, form, choice, reasoning, writer, past
     )

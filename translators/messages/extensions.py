@@ -1,7 +1,6 @@
 """Fields of Messages itself, sent along by `extra_body`."""
 
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -10,10 +9,10 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
+from translators.intent import Intent
 from translators.messages.blocks import Block
 from translators.models import CONTEXT_MANAGEMENT, FORM, ModelRow
 from translators.reading import decode, is_null
-from translators.wire.chat import ChatRequest
 from translators.wire.raw import NULL, OBJECT_DECODER
 
 # What each needs in `anthropic-beta` (section 2 of the Messages reference).
@@ -25,8 +24,7 @@ BETA_OF_FIELD: Final[dict[str, str | None]] = {
     "inference_geo": None,
     "fallbacks": "server-side-fallback-2026-07-01",
 }
-_native_values: Final = attrgetter(*BETA_OF_FIELD)
-_NO_VALUES: Final = (NULL,) * len(BETA_OF_FIELD)
+_CONFIG: Final = "output_config"
 # These cost more, reach out, or belong to one workspace: for shared keys only where the operator allows them.
 RESTRICTED: Final = frozenset({"speed", "inference_geo", "mcp_servers", "container", "fallbacks"})
 _FAST: Final = b'"fast"'
@@ -49,15 +47,14 @@ class Extensions:
 _NOTHING: Final = Extensions()
 
 
-def write_extensions(
-    request: ChatRequest, row: ModelRow, allowed: frozenset[str], adjustments: Adjustments
-) -> Extensions:
+def write_extensions(intent: Intent, row: ModelRow, allowed: frozenset[str], adjustments: Adjustments) -> Extensions:
     """The native fields of a request that the model takes; `allowed` names the restricted ones that may be used."""
-    values: tuple[Raw, ...] = _native_values(request)
-    if values == _NO_VALUES and is_null(request.output_config):
+    native = intent.native
+    if not native:
         return _NOTHING
     extensions = Extensions()
-    for (name, beta), value in zip(BETA_OF_FIELD.items(), values, strict=True):
+    for name, beta in BETA_OF_FIELD.items():
+        value = native.get(name, NULL)
         if is_null(value):
             continue
         if name == "container" and name not in allowed:
@@ -76,8 +73,8 @@ def write_extensions(
         extensions.betas += [beta] if beta else []
         if name == "context_management" and _COMPACTION in bytes(value):
             extensions.betas.append(_COMPACTION_BETA)
-    if not is_null(request.output_config):
-        config = decode(OBJECT_DECODER, request.output_config, "output_config")
+    if not is_null(given := native.get(_CONFIG, NULL)):
+        config = decode(OBJECT_DECODER, given, _CONFIG)
         if FORM in row.refuses and config.pop("format", None) is not None:
             adjustments.add(FORM, "dropped", "model")
         extensions.output_config = {key: Fragment(bytes(value)) for key, value in config.items()}

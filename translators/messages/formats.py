@@ -8,21 +8,20 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
+from translators.intent import AnswerFormat
 from translators.limits import MAX_NAME, MAX_TOOL_VALUES
 from translators.messages.blocks import Block
 from translators.messages.tool_set import Tools
 from translators.messages.tools import answer_tool
 from translators.models import FORM
-from translators.reading import decode, is_null, is_text
+from translators.reading import decode, is_null, is_text, missing_parameter
 from translators.schema import Structured, schema_hash, structured
 from translators.schema_places import OutsideSubsetError
 from translators.weight import has_more_values
-from translators.wire.chat import JsonSchemaFormat, ResponseFormat
 from translators.wire.raw import OBJECT_DECODER, TEXT_DECODER
 
 _JSON_WORDS: Final = "Answer with one valid JSON value and nothing else: no words around it, no Markdown code fence."
 _SCHEMA_WORDS: Final = f"{_JSON_WORDS} It has to follow this JSON Schema:\n"
-_PATH: Final = "response_format.json_schema"
 _DESCRIPTION: Final = "description"
 _NAME: Final = "answer"
 
@@ -50,13 +49,13 @@ AS_IT_COMES: Final = Format()
 
 
 def write_format(
-    wanted: ResponseFormat | None,
+    wanted: AnswerFormat | None,
     adjustments: Adjustments,
     refused_schemas: frozenset[str] = frozenset(),
     *,
     may_force: bool = False,
 ) -> Format:
-    """The form for a `response_format`; `refused_schemas` (hashes, or `FORM` for all) are refused by upstream.
+    """How an answer is given its form; `refused_schemas` (hashes, or `FORM` for all) are refused by upstream.
 
     `may_force` says that the model can be made to call a tool of the gateway's.
     """
@@ -67,16 +66,15 @@ def write_format(
     if wanted.type != "json_schema":
         raise TranslationError(
             f"Invalid value: '{wanted.type}'. Supported values are: 'text', 'json_object', and 'json_schema'.",
-            param="response_format.type",
+            param=f"{wanted.field}.type",
             code="invalid_value",
         )
-    if wanted.json_schema is None or is_null(wanted.json_schema.schema):
-        path = _PATH + (".schema" if wanted.json_schema else "")
-        raise TranslationError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
-    return _write_schema(wanted.json_schema, adjustments, refused_schemas, may_force)
+    if is_null(wanted.schema):
+        raise missing_parameter(wanted.path)
+    return _write_schema(wanted, adjustments, refused_schemas, may_force)
 
 
-def _write_schema(form: JsonSchemaFormat, adjustments: Adjustments, refused: frozenset[str], may_force: bool) -> Format:
+def _write_schema(form: AnswerFormat, adjustments: Adjustments, refused: frozenset[str], may_force: bool) -> Format:
     """The schema where the model can be held to it, else a tool that is not strict, else words."""
     schema, reason = _described(form), "model" if FORM in refused else "schema"
     try:
@@ -86,26 +84,31 @@ def _write_schema(form: JsonSchemaFormat, adjustments: Adjustments, refused: fro
         if found.fits():
             if form.description and found.json.startswith(b'{"$ref"'):
                 # What stands beside a reference is not read.
-                adjustments.add("response_format.json_schema.description", "dropped", "schema")
+                adjustments.add(_description_of(form), "dropped", "schema")
             return Format(found)
         reason = "limit"
     except OutsideSubsetError:
         pass
     if may_force and (tools := _tool(form, refused)) is not None:
-        adjustments.add("response_format", "json_schema->tool", reason)
+        adjustments.add(form.field, "json_schema->tool", reason)
         return Format(tools=tools)
-    adjustments.add("response_format", "json_schema->instructions", reason)
+    adjustments.add(form.field, "json_schema->instructions", reason)
     if form.description and schema[:1] != b"{":
-        adjustments.add("response_format.json_schema.description", "dropped", "schema")
+        adjustments.add(_description_of(form), "dropped", "schema")
     return Format(words=_SCHEMA_WORDS + schema.decode())
 
 
-def _tool(form: JsonSchemaFormat, refused: frozenset[str]) -> Tools | None:
+def _description_of(form: AnswerFormat) -> str:
+    """Where the description stands beside the schema."""
+    return f"{form.path.rpartition('.')[0]}.{_DESCRIPTION}"
+
+
+def _tool(form: AnswerFormat, refused: frozenset[str]) -> Tools | None:
     """The tool whose arguments are the answer; None where its schema can be none of a tool."""
     schema = bytes(form.schema)
     if schema[:1] != b"{" or has_more_values(schema, MAX_TOOL_VALUES):
         return None
-    tools = answer_tool(form.name[:MAX_NAME] or _NAME, form.description, schema, f"{_PATH}.schema")
+    tools = answer_tool(form.name[:MAX_NAME] or _NAME, form.description, schema, form.path)
     return None if tool_hash(tools) in refused else tools
 
 
@@ -115,12 +118,12 @@ def tool_hash(tools: Tools) -> str:
     return schema_hash(b"tool:" + schema)
 
 
-def _described(form: JsonSchemaFormat) -> bytes:
+def _described(form: AnswerFormat) -> bytes:
     """The schema with the description that stands beside it, before its own."""
     schema = bytes(form.schema)
     if not form.description or schema[:1] != b"{":
         return schema
-    fields = decode(OBJECT_DECODER, form.schema, f"{_PATH}.schema")
+    fields = decode(OBJECT_DECODER, form.schema, form.path)
     own = fields.pop(_DESCRIPTION, form.schema)
     words = TEXT_DECODER.decode(own) if is_text(own) else ""
     description = form.description if words in ("", form.description) else f"{form.description}\n\n{words}"

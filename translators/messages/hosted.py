@@ -10,7 +10,7 @@ from translators.messages.blocks import Block
 from translators.messages.caching import MARK
 from translators.reading import decode, is_null
 from translators.unknown import read_counted
-from translators.wire.chat import USER_LOCATION, ApproximateLocation, UserLocation
+from translators.wire.chat_tools import USER_LOCATION, ApproximateLocation, UserLocation
 from translators.wire.raw import OBJECT_DECODER
 
 WEB_SEARCH: Final = "web_search_20260318"

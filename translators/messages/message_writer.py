@@ -9,6 +9,7 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.answers.recorder import THINKING
+from translators.intent import Message
 from translators.kept.turns import UNKNOWN_PAST, Past
 from translators.messages.blocks import Block, Content, as_blocks, text_block
 from translators.messages.caching import MARK, mark_of, newest_mark
@@ -22,7 +23,6 @@ from translators.messages.splicing import spliced
 from translators.messages.tool_loop import refusal_of
 from translators.messages.tool_set import Tools
 from translators.reading import is_null, spoken_text
-from translators.wire.chat import ChatMessage
 from translators.wire.raw import NULL, TRUE
 
 # So many bytes make a step, to which each message adds some: 1 ms, mostly.
@@ -45,7 +45,7 @@ class MessageWriter:
 
     def __init__(
         self,
-        messages: list[ChatMessage],
+        messages: list[Message],
         tools: Tools,
         taken: Taken,
         adjustments: Adjustments,
@@ -57,7 +57,7 @@ class MessageWriter:
         self.has_thinking = False
         self._past = past
         self._messages = messages
-        # Where the contents stand in the body, as `ChatRequest` has it.
+        # Where the contents stand in the body, as the intent has it.
         self._places = places
         self._taken = taken
         self._adjustments = adjustments
@@ -88,7 +88,7 @@ class MessageWriter:
         places = self._places
         return Placed(index, self._messages[index], places[index] if places else None)
 
-    def _is_due(self, message: ChatMessage) -> bool:
+    def _is_due(self, message: Message) -> bool:
         """Whether others should have their turn, now that one more message was looked at."""
         self._work += len(message.content) + _BYTES_A_MESSAGE
         if self._work < BYTES_A_STEP:
@@ -145,7 +145,7 @@ class MessageWriter:
             return [Call(None, ids[0], legacy.name)]
         return [Call(call.id, made_id) for call, made_id in zip(message.tool_calls or (), ids, strict=True)]
 
-    def _result(self, index: int, message: ChatMessage, upstream_id: str) -> Block:
+    def _result(self, index: int, message: Message, upstream_id: str) -> Block:
         result: Block = {"type": "tool_result", "tool_use_id": upstream_id}
         if self._trace is not None:
             self._trace.note(result, self._placed(index).path)

@@ -7,10 +7,13 @@ from msgspec.structs import replace
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
+from translators.intent import Intent, ReasoningWish
 from translators.messages.blocks import Block
 from translators.messages.wishes import (
     BLOCK_BINDING,
     BUDGETS,
+    OPENROUTER,
+    THINKING,
     THOUGHTLESS,
     Circumstances,
     Wish,
@@ -19,8 +22,6 @@ from translators.messages.wishes import (
 )
 from translators.model_names import Spelling
 from translators.models import BINDING, DISPLAY, EFFORT_LEVELS, ModelRow
-from translators.reading import is_null
-from translators.wire.chat import ChatRequest, ReasoningOptions
 
 # Where thinking is a budget in tokens; 1,024 is the least that Messages takes.
 MIN_BUDGET_TOKENS: Final = 1024
@@ -47,15 +48,13 @@ class Reasoning(Struct, frozen=True):
         return [*updates, _BINDING_BETA] if BLOCK_BINDING in thinking else updates
 
 
-def write_reasoning(
-    request: ChatRequest, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments
-) -> Reasoning:
+def write_reasoning(intent: Intent, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments) -> Reasoning:
     """The thinking mode and effort for one model."""
-    wish = read_wish(request, circumstances, adjustments)
+    wish = read_wish(intent, circumstances, adjustments)
     decided = _unasked(row, circumstances) if wish is None else _decided(wish, row, circumstances, adjustments)
     if row.refuses and decided.thinking is not None:
         decided = _without_refused(decided, decided.thinking, row, adjustments)
-    return _with_allowed_effort(decided, request, row, circumstances.own_effort, adjustments)
+    return _with_allowed_effort(decided, wish, row, circumstances.own_effort, adjustments)
 
 
 def _without_refused(decided: Reasoning, thinking: Block, row: ModelRow, adjustments: Adjustments) -> Reasoning:
@@ -69,22 +68,17 @@ def _without_refused(decided: Reasoning, thinking: Block, row: ModelRow, adjustm
     return replace(decided, thinking=fields)
 
 
-def with_wishes(request: ChatRequest, name: Spelling) -> ChatRequest:
-    """The request with what the model's name asks for, as `claude-x-high` does; the request's own fields win."""
+def with_wishes(intent: Intent, name: Spelling) -> Intent:
+    """The intent with what the model's name asks for, as `claude-x-high` does; the caller's own fields win."""
     if not (name.effort or name.thinks):
-        return request
-    own = request.reasoning
-    says_something = own is not None and (own.enabled is not None or own.effort or own.max_tokens)
-    if not is_null(request.thinking) or request.reasoning_effort or says_something:
-        return request
+        return intent
+    own = intent.reasoning
+    if THINKING in intent.native or (own is not None and own.effort != "" and own.field != "include_reasoning"):
+        return intent
     if name.effort:
-        return replace(request, reasoning_effort=name.effort)
-    return replace(request, reasoning=ReasoningOptions(enabled=True))
-
-
-def speaks_openrouter(request: ChatRequest) -> bool:
-    """Whether a request is in OpenRouter's dialect, whose clients look for reasoning in a field of its own."""
-    return request.reasoning is not None or request.include_reasoning is not None
+        return replace(intent, reasoning=ReasoningWish("reasoning_effort", name.effort))
+    # That a name asks for thinking is OpenRouter's way.
+    return replace(intent, reasoning=ReasoningWish(OPENROUTER), hides_reasoning=False, shows_reasoning_twice=True)
 
 
 def _decided(wish: Wish, row: ModelRow, circumstances: Circumstances, adjustments: Adjustments) -> Reasoning:
@@ -92,14 +86,14 @@ def _decided(wish: Wish, row: ModelRow, circumstances: Circumstances, adjustment
     if wish.mode == "between_tools" and wish.mode in row.thinking:
         return Reasoning({"type": "between_tools"}, _beside(wish, row, adjustments), is_thinking=True)
     if wish.effort == "none":
-        if wish.budget is not None and wish.field == "reasoning":
+        if wish.budget is not None and wish.field == OPENROUTER:
             adjustments.add("reasoning.max_tokens", "dropped", "reasoning.effort")
         return _none(wish, row, adjustments)
     is_manual = wish.mode == "enabled" and "enabled" in row.thinking
     # A budget is as good as an effort, where the model takes one; else the nearest effort stands for it.
     effort = _beside(wish, row, adjustments) if is_manual else _effort(wish, row, adjustments)
     if not row.can_think:
-        if wish.field != "reasoning_effort" or effort is None:
+        if wish.field != wish.effort_field or effort is None:
             adjustments.add(wish.field, "dropped", "model")
         return Reasoning(effort=effort)
     if row.has_adaptive_thinking and not is_manual:
@@ -112,18 +106,18 @@ def _decided(wish: Wish, row: ModelRow, circumstances: Circumstances, adjustment
 
 
 def _with_allowed_effort(
-    decided: Reasoning, request: ChatRequest, row: ModelRow, own: str | None, adjustments: Adjustments
+    decided: Reasoning, wish: Wish | None, row: ModelRow, own: str | None, adjustments: Adjustments
 ) -> Reasoning:
     """The same with the caller's own effort, and not with more than the model takes beside thinking switched off."""
     if own is not None and not row.efforts:
         adjustments.add("output_config.effort", "dropped", "model")
         own = None
     effort = decided.effort if own is None else own
-    if own is not None and request.reasoning_effort not in (None, "none", own):
-        adjustments.add("reasoning_effort", f"{request.reasoning_effort}->{own}", "output_config")
+    if own is not None and wish is not None and (asked := wish.asked_effort) not in (None, "none", own):
+        adjustments.add(wish.effort_field, f"{asked}->{own}", "output_config")
     mode = decided.thinking["type"] if decided.thinking is not None else None
     if mode in THOUGHTLESS and not _is_allowed_without_thinking(effort, row):
-        name = "reasoning_effort" if own is None else "output_config.effort"
+        name = wish.effort_field if own is None and wish is not None else "output_config.effort"
         adjustments.add(name, f"{effort}->{row.disabled_effort}", "thinking")
         effort = row.disabled_effort
     return decided if effort == decided.effort else replace(decided, effort=effort)
@@ -161,12 +155,12 @@ def _none(wish: Wish, row: ModelRow, adjustments: Adjustments) -> Reasoning:
 
 
 def _beside(wish: Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
-    """The `reasoning_effort` beside Anthropic's own field, which decides about thinking and leaves the effort."""
+    """The effort beside Anthropic's own field, which decides about thinking and leaves the effort."""
     if wish.beside in (None, "none"):
         return None
     if not row.efforts:
-        adjustments.add("reasoning_effort", "dropped", "model")
-    return _nearest(wish.beside, "reasoning_effort", row, adjustments)
+        adjustments.add(wish.effort_field, "dropped", "model")
+    return _nearest(wish.beside, wish.effort_field, row, adjustments)
 
 
 def _bound(wish: Wish, thinking: Block) -> Block:
@@ -177,7 +171,7 @@ def _bound(wish: Wish, thinking: Block) -> Block:
 def _effort(wish: Wish, row: ModelRow, adjustments: Adjustments) -> str | None:
     """The effort for a wish; OpenRouter's budget, where the model takes none, is named with what stands for it."""
     effort = _nearest(wish.effort, wish.field, row, adjustments)
-    if wish.field != "reasoning" or wish.budget is None:
+    if wish.field != OPENROUTER or wish.budget is None:
         return effort
     if effort is None and row.efforts:
         effort = _lowered(effort_of_budget(wish.budget), row)

@@ -1,4 +1,4 @@
-"""A chat-completions request: read once from the caller's bytes, written for each model and host it is sent to."""
+"""An intent as a Messages body: read once, by whichever door, and written for each model and host it is sent to."""
 
 from collections.abc import Generator, Mapping
 from typing import Final
@@ -8,7 +8,7 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.answers.shape import PLAIN, RECORDED, AnswerShape
-from translators.errors import TranslationError
+from translators.intent import AnswerFormat, Intent
 from translators.kept.echoes import signed_thinking
 from translators.kept.turns import UNKNOWN_PAST, Past
 from translators.messages import caching
@@ -19,11 +19,9 @@ from translators.messages.messages_request import MessagesRequest
 from translators.messages.native_shapes import UnreadShapesError, read_native_shapes
 from translators.messages.options import Options, Target
 from translators.messages.places import Places
-from translators.messages.reasoning import speaks_openrouter
 from translators.messages.request_marks import unmark_refused, write_marks
 from translators.messages.settings import (
     add_settings,
-    drop_without_counterpart,
     own_stops,
     sampling,
     token_limit,
@@ -34,7 +32,6 @@ from translators.messages.tools import tool_places, tools_in_steps
 from translators.schema import schema_hash
 from translators.server_tools import MCP_TOOLSET
 from translators.steps import in_one_go
-from translators.wire.chat import ChatRequest
 
 # The API wants long answers streamed: the official SDK draws the line where 128,000 tokens an hour would take
 # more than ten minutes (section 8.5 of the Messages reference).
@@ -45,40 +42,38 @@ _NO_WORDS: Final = (None, None)
 _NO_SCHEMAS: Final[Mapping[str, str]] = {}
 
 
-def write_request(request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST) -> MessagesRequest:
+def write_request(intent: Intent, target: Target, options: Options, past: Past = UNKNOWN_PAST) -> MessagesRequest:
     """The same request for one model at one host; raises `TranslationError` where it cannot be put into Messages."""
-    _check_possible(request, options)
     adjustments = Adjustments(reject=options.reject_unsupported)
-    limit = token_limit(request, target.row, options.max_output_tokens, adjustments)
+    limit = token_limit(intent, target.row, options.max_output_tokens, adjustments)
     tools = NO_TOOLS
-    if request.tools or request.functions or request.web_search_options is not None:
-        tools = in_one_go(tools_in_steps(request, adjustments, target.refused, native=_native_tools(options)))
-    draft = decide(request, target, options, past, adjustments, limit, tools)
+    if intent.tools or intent.functions or intent.web_search is not None:
+        tools = in_one_go(tools_in_steps(intent, adjustments, target.refused, native=_native_tools(options)))
+    draft = decide(intent, target, options, past, adjustments, limit, tools)
     try:
         for _ in draft.writer.steps():
             pass
     except UnreadShapesError:
-        in_one_go(read_native_shapes(request))
-        return write_request(request, target, options, past)
+        in_one_go(read_native_shapes(intent))
+        return write_request(intent, target, options, past)
     system = _system(draft)
     marked = caching.marked_blocks(draft.writer.conversation.messages) if draft.writer.has_marks else []
     return _written(draft, system, marked)
 
 
 def write_in_steps(
-    request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST
+    intent: Intent, target: Target, options: Options, past: Past = UNKNOWN_PAST
 ) -> Generator[None, None, MessagesRequest]:
     """What `write_request` gives, in steps of which none takes long: for who has other things to do meanwhile."""
-    _check_possible(request, options)
     adjustments = Adjustments(reject=options.reject_unsupported)
-    limit = token_limit(request, target.row, options.max_output_tokens, adjustments)
-    tools = yield from tools_in_steps(request, adjustments, target.refused, native=_native_tools(options))
-    draft = decide(request, target, options, past, adjustments, limit, tools)
+    limit = token_limit(intent, target.row, options.max_output_tokens, adjustments)
+    tools = yield from tools_in_steps(intent, adjustments, target.refused, native=_native_tools(options))
+    draft = decide(intent, target, options, past, adjustments, limit, tools)
     try:
         yield from draft.writer.steps()
     except UnreadShapesError:
-        yield from read_native_shapes(request)
-        return (yield from write_in_steps(request, target, options, past))
+        yield from read_native_shapes(intent)
+        return (yield from write_in_steps(intent, target, options, past))
     yield
     system, marked = _system(draft), list[Block]()
     messages = draft.writer.conversation.messages
@@ -89,20 +84,21 @@ def write_in_steps(
 
 
 def places_in_steps(
-    request: ChatRequest, target: Target, options: Options, past: Past = UNKNOWN_PAST
+    intent: Intent, target: Target, options: Options, past: Past = UNKNOWN_PAST
 ) -> Generator[None, None, Places]:
     """Where what `write_request` writes comes from, in steps; for a request that it has written."""
     adjustments, places = Adjustments(), Places()
-    limit = token_limit(request, target.row, options.max_output_tokens, adjustments)
-    tools = yield from tools_in_steps(request, adjustments, target.refused, native=_native_tools(options))
-    draft = decide(request, target, options, past, adjustments, limit, tools)
+    limit = token_limit(intent, target.row, options.max_output_tokens, adjustments)
+    tools = yield from tools_in_steps(intent, adjustments, target.refused, native=_native_tools(options))
+    draft = decide(intent, target, options, past, adjustments, limit, tools)
     draft.writer.trace(places)
     yield from draft.writer.steps()
     conversation = draft.writer.conversation
     if draft.form.tools is None:
-        listed = yield from tool_places(request, _native_tools(options))
+        listed = yield from tool_places(intent, _native_tools(options))
     else:
-        listed = [("response_format", "response_format.json_schema.schema")]
+        form = intent.format or AnswerFormat()
+        listed = [(form.field, form.path)]
     places.complete(conversation.system, conversation.messages, listed)
     return places
 
@@ -116,18 +112,18 @@ def _written(draft: Draft, system: list[Block], marked: list[Block]) -> Messages
 
     `marked` are the blocks of the messages that the caller has marked.
     """
-    request, target, adjustments = draft.request, draft.target, draft.adjustments
+    intent, target, adjustments = draft.intent, draft.target, draft.adjustments
     has_marks = write_marks(draft, system, marked)
     if has_marks and target.row.refuses:
         has_marks = unmark_refused(draft, system)
     # Behind the last mark: no cache holds what is said for one turn.
     draft.writer.conversation.add_turn_words(draft.choice.turn_words)
-    sampled = sampling(request, target.row, target.host, draft.reasoning, adjustments)
-    streams = bool(request.stream) or draft.max_tokens > MAX_UNSTREAMED_TOKENS or draft.tools.has_server_tools
+    sampled = sampling(intent, target.row, target.host, draft.reasoning, adjustments)
+    streams = intent.streams or draft.max_tokens > MAX_UNSTREAMED_TOKENS or draft.tools.has_server_tools
     body = orjson.dumps(_body(draft, system, sampled, streams=streams))
     _note_losses(draft)
     shape = _shape(draft)
-    adjustments.count_unknown(request.unknown_fields)
+    adjustments.count_unknown(intent.unknown_fields)
     version = target.host.sampling_version if sampled else None
     return MessagesRequest(
         body,
@@ -147,9 +143,10 @@ def _written(draft: Draft, system: list[Block], marked: list[Block]) -> Messages
 def _note_losses(draft: Draft) -> None:
     """Note what does not go on: fields without a counterpart, thinking that was kept, betas."""
     adjustments = draft.adjustments
-    drop_without_counterpart(draft.request, adjustments)
+    for name in draft.intent.lost:
+        adjustments.add(name, "dropped", "unsupported")
     if (why := draft.past.left_out) is not None:
-        is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, draft.request.messages))
+        is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, draft.intent.messages))
         # What the gateway has kept by itself, no caller has sent.
         (adjustments.add if is_own else adjustments.note)("thinking_blocks", "dropped", why)
     for beta in draft.options.refused_betas:
@@ -182,7 +179,7 @@ def _body(draft: Draft, system: list[Block], sampled: Block, *, streams: bool) -
         body["stream"] = True
     if sampled:
         body |= sampled
-    add_settings(body, draft.request, draft.adjustments, draft.target.row.refuses)
+    add_settings(body, draft.intent, draft.adjustments, draft.target.row.refuses)
     _add_thinking(body, draft)
     if draft.extensions.fields:
         body |= draft.extensions.fields
@@ -196,22 +193,10 @@ def _body(draft: Draft, system: list[Block], sampled: Block, *, streams: bool) -
     return body
 
 
-def _check_possible(request: ChatRequest, options: Options) -> None:
-    """What cannot be answered at all is refused, whatever the operator wants."""
-    if request.n is not None and not 1 <= request.n <= options.max_choices:
-        raise TranslationError(
-            f"Invalid 'n': expected a number of choices from 1 to {options.max_choices}, but got {request.n} instead.",
-            param="n",
-            code="integer_above_max_value" if request.n > 1 else "integer_below_min_value",
-        )
-    if "audio" in (request.modalities or ()):
-        raise TranslationError("Claude neither hears nor speaks.", param="modalities", code="unsupported_value")
-
-
 def _system(draft: Draft) -> list[Block]:
     """The system prompt, with the words that hold for the whole conversation at its end."""
     system = draft.writer.conversation.system
-    words = (draft.form.words, verbosity_words(draft.request))
+    words = (draft.form.words, verbosity_words(draft.intent))
     if words == _NO_WORDS:
         return system
     added: list[Block] = [{"type": "text", "text": text} for text in words if text is not None]
@@ -239,10 +224,10 @@ def _add_thinking(body: Block, draft: Draft) -> None:
 
 def _shape(draft: Draft) -> AnswerShape:
     """The shape of the answer; thinking under words that hold for one turn only is not kept, here or by the client."""
-    request, options, tools = draft.request, draft.options, draft.tools
+    intent, options, tools = draft.intent, draft.options, draft.tools
     is_special = bool(draft.writer.conversation.turn_words) or draft.choice.is_special
     keeps_blocks = draft.past.origin is not None and not is_special
-    stops, speaks = own_stops(request), speaks_openrouter(request)
+    stops, speaks = own_stops(intent), intent.shows_reasoning_twice
     if tools is NO_TOOLS and draft.form is AS_IT_COMES and not (stops or speaks or options.show_thinking_blocks):
         return RECORDED if keeps_blocks else PLAIN
     return AnswerShape(

@@ -1,23 +1,28 @@
 """The cache marks of a request: those of its messages, those for the whole of it, and those that pay."""
 
+from typing import Final
+
+from translators.intent import CacheWish
 from translators.messages import caching
 from translators.messages.automatic import Prompt
 from translators.messages.blocks import Block
 from translators.messages.draft import Draft
 from translators.reading import is_null
-from translators.wire.chat import ChatRequest
+
+# The mode in which only marks of the caller's own are wanted.
+_OPTED_OUT: Final = "explicit"
+_NO_WISH: Final = CacheWish()
 
 
 def write_marks(draft: Draft, system: list[Block], marked: list[Block]) -> bool:
     """Add the marks that hold for the request, and keep what Messages allows; whether there is any."""
-    request, messages = draft.request, draft.writer.conversation.messages
+    wish, messages = draft.intent.cache or _NO_WISH, draft.writer.conversation.messages
     has_marks = _take_marks(draft, system, marked)
-    given = request.cache_control
-    whole = caching.mark_of(given, None, "", draft.adjustments) if not is_null(given) else None
+    whole = caching.mark_of(wish.mark, None, "", draft.adjustments) if not is_null(wish.mark) else None
     if whole is None and not has_marks:
-        whole = _asked_mark(request)
+        whole = _asked_mark(wish)
         if whole is None:
-            return not _has_opted_out(request) and _mark_where_it_pays(draft, system)
+            return wish.mode != _OPTED_OUT and _mark_where_it_pays(draft, system)
     last = None if whole is None else caching.last_markable(messages)
     if last is not None and caching.MARK not in last:
         last[caching.MARK] = whole
@@ -50,17 +55,11 @@ def unmark_refused(draft: Draft, system: list[Block]) -> bool:
     return any(caching.MARK in block for block in marked)
 
 
-def _asked_mark(request: ChatRequest) -> Block | None:
+def _asked_mark(wish: CacheWish) -> Block | None:
     """The mark that OpenAI's cache settings ask for."""
-    asked = request.prompt_cache_options
-    if _has_opted_out(request) or (asked is None and request.prompt_cache_retention is None):
+    if wish.mode == _OPTED_OUT or (wish.mode is None and wish.lifetime is None):
         return None
-    return caching.lifetime(asked.ttl if asked else request.prompt_cache_retention)
-
-
-def _has_opted_out(request: ChatRequest) -> bool:
-    """Whether only marks of the caller's own are wanted."""
-    return request.prompt_cache_options is not None and request.prompt_cache_options.mode == "explicit"
+    return caching.lifetime(wish.lifetime)
 
 
 def _mark_where_it_pays(draft: Draft, system: list[Block]) -> bool:

@@ -3,19 +3,18 @@
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from operator import attrgetter
 from typing import Final, TypeVar
 
 from translators.adjustments import Adjustments
 from translators.answers.stops import blank_stops
 from translators.errors import TranslationError
 from translators.hosts import HostProfile
+from translators.intent import Intent
 from translators.limits import MAX_STOPS, MAX_USER, check_length, check_text
 from translators.messages.reasoning import Reasoning
 from translators.models import METADATA, SERVICE_TIER, STOPS, ModelRow
 from translators.reading import decode, is_null
-from translators.wire.chat import ChatRequest
-from translators.wire.raw import INTEGER_DECODER, NULL
+from translators.wire.raw import INTEGER_DECODER
 
 T = TypeVar("T")
 
@@ -40,33 +39,14 @@ _VERBOSITY: Final = {
     "medium": None,
     "high": "Give thorough, detailed answers.",
 }
-# Fields without a counterpart, and the values (as JSON) that ask for nothing.
-WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
-    "seed": (),
-    "logit_bias": (b"{}",),
-    "logprobs": (b"false",),
-    "top_logprobs": (b"0",),
-    "presence_penalty": (b"0", b"0.0"),
-    "frequency_penalty": (b"0", b"0.0"),
-    "prediction": (),
-    "store": (b"false",),
-    "moderation": (),
-    "best_of": (b"0", b"1"),
-    "models": (b"[]",),
-    "provider": (b"{}",),
-    "route": (),
-    "transforms": (b"[]",),
-}
-_values_without_counterpart: Final = attrgetter(*WITHOUT_COUNTERPART)
-_NOTHING_TO_DROP: Final = (NULL,) * len(WITHOUT_COUNTERPART)
 
 
-def token_limit(request: ChatRequest, row: ModelRow, bound: int | None, adjustments: Adjustments) -> tuple[int, bool]:
+def token_limit(intent: Intent, row: ModelRow, bound: int | None, adjustments: Adjustments) -> tuple[int, bool]:
     """`max_tokens`, and whether it is the caller's own; 0 counts as absent, and what is absent is the maximum."""
-    name = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
-    limit = request.max_completion_tokens or request.max_tokens
+    limit = intent.max_tokens
     if not limit:
         return min(row.max_output, bound or row.max_output), False
+    name = intent.name_of("max_tokens")
     if limit < 0:
         raise TranslationError(
             f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {_shown(limit)} instead.",
@@ -80,18 +60,18 @@ def token_limit(request: ChatRequest, row: ModelRow, bound: int | None, adjustme
 
 
 def sampling(
-    request: ChatRequest, row: ModelRow, host: HostProfile, reasoning: Reasoning, adjustments: Adjustments
+    intent: Intent, row: ModelRow, host: HostProfile, reasoning: Reasoning, adjustments: Adjustments
 ) -> dict[str, object]:
     """Temperature or top_p (one of the two) and top_k, where the model honours them; neutral values are left out."""
-    if request.temperature is None and request.top_p is None and is_null(request.top_k):
+    if intent.temperature is None and intent.top_p is None and is_null(intent.top_k):
         return {}
     wanted: dict[str, object] = {
         name: value
-        for name, value, highest in (("temperature", request.temperature, 2), ("top_p", request.top_p, 1))
+        for name, value, highest in (("temperature", intent.temperature, 2), ("top_p", intent.top_p, 1))
         if value is not None and _in_range(name, value, highest) != 1
     }
-    if not is_null(request.top_k):
-        wanted["top_k"] = decode(INTEGER_DECODER, request.top_k, "top_k")
+    if not is_null(intent.top_k):
+        wanted["top_k"] = decode(INTEGER_DECODER, intent.top_k, "top_k")
     for name, number in list(wanted.items()):
         reason = _obstacle(row, host, reasoning)
         if reason is not None:
@@ -126,57 +106,45 @@ def _in_range(name: str, value: float, highest: int) -> float:
     )
 
 
-# What the caller calls a field that the model may refuse.
-_CALLERS_NAMES: Final = {STOPS: "stop", METADATA: "user", SERVICE_TIER: "service_tier"}
+# Fields that the model may refuse, and those of an intent.
+_REFUSABLE: Final = {STOPS: "stops", METADATA: "user", SERVICE_TIER: "service_tier"}
 
 
 def add_settings(
-    fields: dict[str, object], request: ChatRequest, adjustments: Adjustments, refused: Collection[str] = ()
+    fields: dict[str, object], intent: Intent, adjustments: Adjustments, refused: Collection[str] = ()
 ) -> None:
     """Add stop sequences, the user's id and the service tier; `refused` are fields that the model does not take."""
-    if request.stop:
-        stops = _stops(request)
-        check_length(stops, MAX_STOPS, "stop")
+    if stops := intent.stops:
+        check_length(stops, MAX_STOPS, intent.name_of("stops"))
         if kept := [stop for stop in stops if stop.strip()]:
             fields["stop_sequences"] = kept
         blank = {stop for stop in stops if not stop.strip()}
-        if len(own_stops(request)) < len(blank):
-            adjustments.add("stop", "dropped", "blank" if "" in blank else "limit")
-    if (request.safety_identifier or request.user) and (user := _user(request, adjustments)) is not None:
-        fields["metadata"] = {"user_id": _user_id(user)}
-    if request.service_tier is not None:
-        fields["service_tier"] = _looked_up(_SERVICE_TIERS, request.service_tier, "service_tier")
+        if len(own_stops(intent)) < len(blank):
+            adjustments.add(intent.name_of("stops"), "dropped", "blank" if "" in blank else "limit")
+    for name in intent.blank:
+        adjustments.add(name, "dropped", "blank")
+    if intent.user is not None:
+        check_text(intent.user, MAX_USER, intent.name_of("user"))
+        fields["metadata"] = {"user_id": _user_id(intent.user)}
+    if intent.service_tier is not None:
+        fields["service_tier"] = _looked_up(_SERVICE_TIERS, intent.service_tier, intent.name_of("service_tier"))
     if refused:
-        for name, callers in _CALLERS_NAMES.items():
+        for name, field in _REFUSABLE.items():
             if name in fields and name in refused:
                 del fields[name]
-                adjustments.add(callers, "dropped", "model")
+                adjustments.add(intent.name_of(field), "dropped", "model")
 
 
-def own_stops(request: ChatRequest) -> tuple[str, ...]:
+def own_stops(intent: Intent) -> tuple[str, ...]:
     """The stop sequences that Messages refuses, since they are white space only; the gateway looks for them itself."""
-    return blank_stops(_stops(request)) if request.stop else ()
+    return blank_stops(intent.stops) if intent.stops else ()
 
 
-def verbosity_words(request: ChatRequest) -> str | None:
+def verbosity_words(intent: Intent) -> str | None:
     """The sentence that stands for `verbosity`."""
-    if request.verbosity is None:
+    if intent.verbosity is None:
         return None
-    return _looked_up(_VERBOSITY, request.verbosity, "verbosity")
-
-
-def drop_without_counterpart(request: ChatRequest, adjustments: Adjustments) -> None:
-    """Name what is lost, unless it asked for nothing."""
-    values = _values_without_counterpart(request)
-    if values == _NOTHING_TO_DROP:
-        return
-    for (name, neutral), value in zip(WITHOUT_COUNTERPART.items(), values, strict=True):
-        if not is_null(value) and bytes(value) not in neutral:
-            adjustments.add(name, "dropped", "unsupported")
-
-
-def _stops(request: ChatRequest) -> list[str]:
-    return [request.stop] if isinstance(request.stop, str) else request.stop or []
+    return _looked_up(_VERBOSITY, intent.verbosity, intent.name_of("verbosity"))
 
 
 def _shown(number: int) -> str:
@@ -184,18 +152,6 @@ def _shown(number: int) -> str:
     if abs(number) <= _LARGEST_SHOWN:
         return str(number)
     return f">{_LARGEST_SHOWN}" if number > 0 else f"<-{_LARGEST_SHOWN}"
-
-
-def _user(request: ChatRequest, adjustments: Adjustments) -> str | None:
-    """The first of the two fields that names somebody; white space names nobody."""
-    for name in ("safety_identifier", "user"):
-        user: str | None = getattr(request, name)
-        if user and user.strip():
-            check_text(user, MAX_USER, name)
-            return user
-        if user:
-            adjustments.add(name, "dropped", "blank")
-    return None
 
 
 def _user_id(user: str) -> str:

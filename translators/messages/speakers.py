@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from orjson import Fragment
 
+from translators.intent import Message
 from translators.messages.blocks import Block, Content
 from translators.messages.conversation import SYSTEM_ROLES
 from translators.messages.splicing import spliced
-from translators.wire.chat import ChatMessage
 
 
 class Speakers:
@@ -31,7 +31,7 @@ class Speakers:
         """Whether there is a name that never stands before words."""
         return bool(self._unsaid - self._said)
 
-    def hear(self, messages: Iterable[ChatMessage]) -> None:
+    def hear(self, messages: Iterable[Message]) -> None:
         """Take note of who speaks; a result has the name of its tool."""
         for message in messages:
             name = message.name
@@ -42,7 +42,7 @@ class Speakers:
         """A message by this name goes back as it was made, without it."""
         self._unsaid.add(name)
 
-    def with_name(self, content: Content, message: ChatMessage) -> Content:
+    def with_name(self, content: Content, message: Message) -> Content:
         """A message's content with the speaker's name before it, where that is to be said."""
         name = message.name
         if not name or not content or not self._says(message, name):
@@ -51,12 +51,12 @@ class Speakers:
             return spliced(f"{name}:\n", content)
         return [{"type": "text", "text": f"{name}:"}, *content]
 
-    def name_first(self, texts: list[Block], message: ChatMessage) -> None:
+    def name_first(self, texts: list[Block], message: Message) -> None:
         """Put the speaker's name into the first of a system message's texts, where it is to be said."""
         if texts and (name := message.name) and self._says(message, name):
             texts[0]["text"] = Fragment(spliced(f"{name}:\n", texts[0]["text"]))
 
-    def _says(self, message: ChatMessage, name: str) -> bool:
+    def _says(self, message: Message, name: str) -> bool:
         if not name.strip():
             return False
         is_told = len(self._names.get(_side(message), ())) > 1
@@ -64,6 +64,6 @@ class Speakers:
         return is_told
 
 
-def _side(message: ChatMessage) -> str:
+def _side(message: Message) -> str:
     role = message.role
     return "system" if role in SYSTEM_ROLES else role

@@ -10,13 +10,13 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.answers.shape import INPUT_PROPERTY, VALUE_PROPERTY
+from translators.intent import CustomCall, FunctionCall
 from translators.limits import (
     MAX_ARGUMENTS,
     check_text,
 )
 from translators.messages.properties import Names, with_names
 from translators.reading import decode, is_null
-from translators.wire.chat import CustomCall, FunctionCall
 from translators.wire.raw import TEXT_DECODER
 
 # How clients write down that there are no arguments: a map that is missing, or empty in a language that has no maps.

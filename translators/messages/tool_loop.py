@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from translators.answers.recorder import THINKING
+from translators.intent import Message
 from translators.kept.turns import Past
 from translators.messages.content import ContentWriter
 from translators.messages.conversation import placed
 from translators.reading import SPOKEN, is_blank, is_null, is_text
-from translators.wire.chat import ChatMessage
 
 # So much is looked at of turns that may say nothing.
 _MOST_BLANK_BYTES: Final = 64 * 1024
 
 
-def is_in_tool_loop(messages: list[ChatMessage], past: Past, places: Sequence[str] | None = None) -> bool:
+def is_in_tool_loop(messages: list[Message], past: Past, places: Sequence[str] | None = None) -> bool:
     """Whether the model's last turn called tools and its signed thinking does not go back."""
     looked_at = 0
     for index in range(len(messages) - 1, -1, -1):
@@ -33,7 +33,7 @@ def is_in_tool_loop(messages: list[ChatMessage], past: Past, places: Sequence[st
     return False
 
 
-def refusal_of(message: ChatMessage) -> bytes:
+def refusal_of(message: Message) -> bytes:
     """The refusal of an assistant message (a JSON string), empty where there is none."""
     if is_null(message.refusal):
         return b""

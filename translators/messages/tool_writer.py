@@ -32,7 +32,6 @@ from translators.schema_places import OutsideSubsetError
 from translators.server_tools import MCP_TOOLSET, may_use
 from translators.unknown import read_counted
 from translators.weight import count_values, has_more_values
-from translators.wire.chat import WebSearchOptions
 from translators.wire.chat_tools import (
     CUSTOM_DECODER,
     CUSTOM_FORMAT,
@@ -41,6 +40,7 @@ from translators.wire.chat_tools import (
     CustomDefinition,
     FunctionDefinition,
     ToolDefinition,
+    WebSearchOptions,
 )
 from translators.wire.known import field_names
 from translators.wire.raw import NULL, OBJECT_DECODER, RAW_LIST_DECODER

@@ -8,12 +8,12 @@ from msgspec import Raw
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
+from translators.intent import Intent
 from translators.messages.tool_set import NO_TOOLS, Tools
 from translators.messages.tool_writer import ToolWriter
 from translators.reading import is_null
 from translators.remembered import Remembered
 from translators.server_tools import SERVER_TOOLS
-from translators.wire.chat import ChatRequest
 from translators.wire.raw import NULL, OBJECT_DECODER
 
 # Read anew, tools cost as much as all the rest of a request. What is kept of them: their text as the key, the schemas,
@@ -24,7 +24,7 @@ _REMEMBERED: Final = Remembered[tuple[Tools, Adjustments]](8 * 2**20)
 
 
 def tools_in_steps(
-    request: ChatRequest,
+    intent: Intent,
     adjustments: Adjustments,
     refused_schemas: frozenset[str] = frozenset(),
     *,
@@ -36,35 +36,35 @@ def tools_in_steps(
     names those of Anthropic's own that may be used, beside those that the caller runs.
     """
     tools = NO_TOOLS
-    if request.tools:
-        tools = yield from _listed_tools(request, adjustments, refused_schemas, native)
-    if not request.functions and request.web_search_options is None:
+    if intent.tools:
+        tools = yield from _listed_tools(intent, adjustments, refused_schemas, native)
+    if not intent.functions and intent.web_search is None:
         return tools
-    writer = ToolWriter(tools.own() if request.tools else Tools(), adjustments, refused_schemas, native)
-    if request.functions:
-        if request.tools:
+    writer = ToolWriter(tools.own() if intent.tools else Tools(), adjustments, refused_schemas, native)
+    if intent.functions:
+        if intent.tools:
             adjustments.add("functions", "dropped", "tools")
         else:
             writer.tools.is_legacy = True
-            for index, function in enumerate(request.functions):
+            for index, function in enumerate(intent.functions):
                 writer.add_function(function, f"functions[{index}]", {})
                 yield
-    if request.web_search_options is not None:
-        writer.add_web_search(request.web_search_options)
+    if intent.web_search is not None:
+        writer.add_web_search(intent.web_search)
     return writer.tools
 
 
 def _listed_tools(
-    request: ChatRequest, adjustments: Adjustments, refused_schemas: frozenset[str], native: frozenset[str]
+    intent: Intent, adjustments: Adjustments, refused_schemas: frozenset[str], native: frozenset[str]
 ) -> Generator[None, None, Tools]:
     """The entries of `tools`, which are the same in every turn: what became of them the last time is remembered."""
-    entries = request.tools_text()
+    entries = intent.tools_text()
     key = (entries, refused_schemas, native, adjustments.rejects)
     found = _REMEMBERED.get(key)
     if found is None:
         notes = adjustments.branch()
         writer = ToolWriter(Tools(), notes, refused_schemas, native)
-        for index, raw in enumerate(request.tools or ()):
+        for index, raw in enumerate(intent.tools or ()):
             writer.add(raw, f"tools[{index}]")
             yield
         writer.tools.json = orjson.dumps(writer.tools.definitions)
@@ -75,20 +75,18 @@ def _listed_tools(
     return tools
 
 
-def tool_places(
-    request: ChatRequest, native: frozenset[str] = SERVER_TOOLS
-) -> Generator[None, None, list[tuple[str, str]]]:
+def tool_places(intent: Intent, native: frozenset[str] = SERVER_TOOLS) -> Generator[None, None, list[tuple[str, str]]]:
     """Where each written tool comes from, and where its schema stands; in the order in which they are sent."""
     writer = ToolWriter(Tools(), Adjustments(), frozenset(), native)
     definitions, places = writer.tools.definitions, list[tuple[str, str]]()
-    for index, raw in enumerate(request.tools or ()):
+    for index, raw in enumerate(intent.tools or ()):
         writer.add(raw, f"tools[{index}]")
         # One that may not be used has left nothing.
         places += [_places_of(raw, f"tools[{index}]")] * (len(definitions) - len(places))
         yield
-    if not request.tools:
-        places += [(f"functions[{at}]", f"functions[{at}].parameters") for at in range(len(request.functions or ()))]
-    if request.web_search_options is not None:
+    if not intent.tools:
+        places += [(f"functions[{at}]", f"functions[{at}].parameters") for at in range(len(intent.functions or ()))]
+    if intent.web_search is not None:
         places.append(("web_search_options", "web_search_options"))
     return places
 

@@ -8,10 +8,10 @@ from msgspec import Raw, Struct
 
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
+from translators.intent import Intent, ReasoningWish
 from translators.models import EFFORT_LEVELS
 from translators.reading import decode, is_null
 from translators.unknown import read_counted
-from translators.wire.chat import ChatRequest, ReasoningOptions
 from translators.wire.known import Counted
 from translators.wire.raw import NULL, OBJECT_DECODER
 
@@ -21,6 +21,11 @@ _DISPLAYS: Final = ("summarized", "omitted", "updates")
 # Modes without thinking proper: they take no other field, and some models no high effort beside them.
 THOUGHTLESS: Final = ("disabled", "between_tools")
 BLOCK_BINDING: Final = "block_binding"
+# Anthropic's own field, and OpenRouter's.
+THINKING: Final = "thinking"
+OPENROUTER: Final = "reasoning"
+# Where nothing stands beside Anthropic's own field.
+_NO_EFFORT: Final = ReasoningWish("reasoning_effort")
 
 
 class Circumstances(Struct, frozen=True):
@@ -38,8 +43,8 @@ class Circumstances(Struct, frozen=True):
 class Wish:
     """What the caller asked for: an effort (`none`: no thinking), perhaps a budget, and whether to see it.
 
-    `field` is the name to report under, `mode` the type of Anthropic's own field where that was used, `beside` the
-    `reasoning_effort` beside it.
+    `field` is the name to report under. `mode` is the type of Anthropic's own field where that was used, `beside` the
+    effort that stands beside it, in the `effort_field`.
     """
 
     effort: str | None = None
@@ -49,6 +54,14 @@ class Wish:
     mode: str | None = None
     beside: str | None = None
     binding: bytes | None = None
+    effort_field: str = "reasoning_effort"
+
+    @property
+    def asked_effort(self) -> str | None:
+        """What the caller's field for the effort says."""
+        if self.field == THINKING:
+            return self.beside
+        return self.effort if self.field == self.effort_field else None
 
     @property
     def amount_field(self) -> str | None:
@@ -57,7 +70,7 @@ class Wish:
             return "thinking.budget_tokens" if self.field == "thinking" else "reasoning.max_tokens"
         if self.effort is None:
             return None
-        return "reasoning.effort" if self.field == "reasoning" else "reasoning_effort"
+        return "reasoning.effort" if self.field == "reasoning" else self.effort_field
 
 
 class _Thinking(Struct):
@@ -72,42 +85,32 @@ class _Thinking(Struct):
 _THINKING: Final[Counted[_Thinking]] = Counted(_Thinking)
 
 
-def read_wish(request: ChatRequest, circumstances: Circumstances, adjustments: Adjustments) -> Wish | None:
-    """Anthropic's own field wins over OpenAI's, which wins over OpenRouter's."""
-    if not is_null(request.thinking):
-        _name_overruled(request.reasoning, "thinking", None, adjustments)
-        return _wish_of_thinking(request, adjustments)
-    if request.reasoning_effort is not None:
-        _name_overruled(request.reasoning, "reasoning_effort", request.reasoning_effort, adjustments)
-        hidden = request.include_reasoning is False and not circumstances.always_show
-        effort = _checked_effort(request.reasoning_effort, "reasoning_effort")
-        return Wish(effort, display="omitted" if hidden else "summarized")
-    options = request.reasoning
-    if options is not None and (options.enabled or options.effort or options.max_tokens):
-        level = _checked_effort(options.effort, "reasoning.effort") if options.effort else None
-        display = "omitted" if options.exclude and not circumstances.always_show else "summarized"
-        return Wish(level, options.max_tokens, display, "reasoning")
-    if options is not None and options.enabled is False:
-        return Wish("none", field="reasoning")
-    # OpenRouter's field asks for nothing by itself.
-    return Wish(field="include_reasoning") if request.include_reasoning else None
+def read_wish(intent: Intent, circumstances: Circumstances, adjustments: Adjustments) -> Wish | None:
+    """What the caller asks for; Anthropic's own field wins over any other."""
+    thinking = intent.native.get(THINKING, NULL)
+    wish = intent.reasoning
+    if wish is not None:
+        for name in wish.overruled:
+            adjustments.add(name, "dropped", wish.field if is_null(thinking) else THINKING)
+    if not is_null(thinking):
+        return _wish_of_thinking(thinking, wish or _NO_EFFORT, adjustments)
+    if wish is None:
+        return None
+    is_openrouters = wish.field == OPENROUTER
+    effort = wish.effort
+    if effort is not None:
+        effort = _checked_effort(effort, f"{OPENROUTER}.effort" if is_openrouters else wish.field)
+    hides = intent.hides_reasoning and not circumstances.always_show
+    display = wish.display or ("omitted" if hides else "summarized")
+    return Wish(
+        effort, wish.budget, display, wish.field, effort_field=_NO_EFFORT.field if is_openrouters else wish.field
+    )
 
 
-def _name_overruled(options: ReasoningOptions | None, by: str, effort: str | None, adjustments: Adjustments) -> None:
-    """Name the amounts of OpenRouter's field that another field overrules; `effort` is the one that both may say."""
-    if options is None:
-        return
-    if options.max_tokens:
-        adjustments.add("reasoning.max_tokens", "dropped", by)
-    if options.effort and options.effort != effort:
-        adjustments.add("reasoning.effort", "dropped", by)
-
-
-def _wish_of_thinking(request: ChatRequest, adjustments: Adjustments) -> Wish:
+def _wish_of_thinking(thinking: Raw, asked: ReasoningWish, adjustments: Adjustments) -> Wish:
     """Anthropic's field in whichever of its generations; each model gets it in the one it takes."""
-    given = read_counted(_THINKING, request.thinking, "thinking", adjustments)
-    asked = request.reasoning_effort
-    effort = None if asked is None else _checked_effort(asked, "reasoning_effort")
+    given = read_counted(_THINKING, thinking, THINKING, adjustments)
+    effort = None if asked.effort is None else _checked_effort(asked.effort, asked.field)
     display = "summarized" if given.display is None else given.display
     if display not in _DISPLAYS:
         raise _not_a_value(display, _DISPLAYS, "thinking.display")
@@ -115,17 +118,17 @@ def _wish_of_thinking(request: ChatRequest, adjustments: Adjustments) -> Wish:
         decode(OBJECT_DECODER, given.block_binding, f"thinking.{BLOCK_BINDING}")
     if given.type in THOUGHTLESS:
         if given.display is not None:
-            adjustments.add("thinking.display", "dropped", "thinking")
+            adjustments.add("thinking.display", "dropped", THINKING)
         if not is_null(given.block_binding):
-            adjustments.add("thinking.block_binding", "dropped", "thinking")
-        return Wish("none", field="thinking", mode=given.type, beside=effort)
+            adjustments.add("thinking.block_binding", "dropped", THINKING)
+        return Wish("none", field=THINKING, mode=given.type, beside=effort, effort_field=asked.field)
     if given.type not in ("enabled", "adaptive"):
         raise _not_a_value(given.type, ("enabled", "adaptive", *THOUGHTLESS), "thinking.type")
     level = None if effort == "none" else effort
     if level is None and given.budget_tokens is not None:
         level = effort_of_budget(given.budget_tokens)
     binding = None if is_null(given.block_binding) else bytes(given.block_binding)
-    return Wish(level, given.budget_tokens, display, "thinking", given.type, effort, binding)
+    return Wish(level, given.budget_tokens, display, THINKING, given.type, effort, binding, asked.field)
 
 
 def _checked_effort(effort: str, path: str) -> str:

@@ -16,7 +16,7 @@ from translators.prefixes import messages_prefix
 from translators.reading import Decoder, check_in_steps, checked_body, decode, is_null
 from translators.steps import in_one_go
 from translators.structure import check_values
-from translators.wire.chat import ModelName
+from translators.wire.shared import ModelName
 
 # Upstream refuses a request without a version; clients that send none were written when there was only one.
 DEFAULT_VERSION: Final = SAMPLING_VERSION

@@ -1,67 +1,22 @@
 """OpenAI's chat-completions wire: the request as clients send it.
 
 `None` stands for an absent field as well as for `null`: clients send either. What only passes through, or comes in
-more than one JSON type, is `Raw`; fields not named here are ignored, as vendor extensions are normal traffic.
+more than one JSON type, is `Raw`; fields not named here are ignored, as vendor extensions are normal traffic. Messages
+are decoded as those of an intent: they are the same.
 
 What comes in thousands is `gc=False`: nothing in it can lead back to itself, so the garbage collector need not look.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from translators.wire.known import Counted, Shape, field_names, known, shape
+from translators.intent import Call, CustomCall, FunctionCall, Message
+from translators.wire.chat_tools import WebSearchOptions
+from translators.wire.known import Shape, field_names, known, shape
 from translators.wire.raw import NULL
-
-
-class FunctionCall(Struct, gc=False):
-    """The function that an assistant message called; `arguments` is JSON as a text."""
-
-    name: str
-    arguments: Raw = NULL
-
-
-class CustomCall(Struct):
-    """The custom tool that an assistant message called, with free text."""
-
-    name: str
-    input: Raw = NULL
-
-
-class ToolCall(Struct, gc=False):
-    """One call of an assistant message."""
-
-    id: str
-    type: str = "function"
-    function: FunctionCall | None = None
-    custom: CustomCall | None = None
-    cache_control: Raw | UnsetType = UNSET
-
-
-class ChatMessage(Struct, gc=False):
-    """A message of any role; which fields count follows from `role`."""
-
-    role: str
-    content: Raw = NULL
-    name: str | None = None
-    refusal: Raw = NULL
-    tool_calls: list[ToolCall] | None = None
-    function_call: FunctionCall | None = None
-    tool_call_id: str | None = None
-    thinking_blocks: Raw = NULL
-    reasoning_details: Raw = NULL
-    cache_control: Raw = NULL
-    is_error: Raw = NULL
-
-
-class StreamOptions(Struct):
-    """What a stream should carry."""
-
-    include_usage: bool | None = None
-    # Ignored: nothing is added to hide lengths.
-    include_obfuscation: Raw = NULL
+from translators.wire.shared import ModelName, StreamOptions
 
 
 class JsonSchemaFormat(Struct):
@@ -105,39 +60,11 @@ class PromptCacheOptions(Struct):
     ttl: str | None = None
 
 
-class ApproximateLocation(Struct):
-    """Roughly where the user is."""
-
-    city: str | None = None
-    country: str | None = None
-    region: str | None = None
-    timezone: str | None = None
-
-
-class UserLocation(ApproximateLocation):
-    """Where the user is; chat has the place in a field of its own."""
-
-    approximate: ApproximateLocation | None = None
-    type: Raw = NULL
-
-
-class WebSearchOptions(Struct):
-    """OpenAI's web search."""
-
-    search_context_size: str | None = None
-    user_location: UserLocation | None = None
-
-
-# Names of models are kept: for a while, in tables and in the log. No real one is nearly as long.
-MAX_MODEL_NAME = 256
-ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MODEL_NAME)]
-
-
 class ChatRequest(Struct):
     """The body of `POST /v1/chat/completions`."""
 
     model: ModelName
-    messages: list[ChatMessage]
+    messages: list[Message]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = None
@@ -195,19 +122,6 @@ class ChatRequest(Struct):
     top_k: Raw = NULL
     system: Raw | UnsetType = UNSET
     stop_sequences: list[str] | None = None
-    # Filled in by the reader, whatever a client may send under these names: how many fields nobody here knows, and
-    # where the messages' contents stand in the body. The places are empty where all are ordinary
-    # (`messages[i].content`), None where nobody has looked for Anthropic's shapes.
-    unknown_fields: int = msgspec.field(default=0, name="(unknown fields)")
-    places: Sequence[str] | None = msgspec.field(default=None, name="(places)")
-    # `tools` as one text, once somebody has asked for it.
-    joined_tools: bytes | None = msgspec.field(default=None, name="(joined tools)")
-
-    def tools_text(self) -> bytes:
-        """`tools` as one text, to tell the same tools by; it is put together once."""
-        if self.joined_tools is None:
-            self.joined_tools = b",".join(self.tools or ())
-        return self.joined_tools
 
 
 # What has no other fields, as nearly every body: reading it tells that there is nothing to count.
@@ -221,14 +135,14 @@ class KnownCustomCall(CustomCall, forbid_unknown_fields=True):
     """A call of a custom tool without other fields."""
 
 
-class KnownToolCall(ToolCall, forbid_unknown_fields=True, gc=False):
+class KnownToolCall(Call, forbid_unknown_fields=True, gc=False):
     """A call without other fields."""
 
     function: KnownFunctionCall | None = None
     custom: KnownCustomCall | None = None
 
 
-class KnownChatMessage(ChatMessage, forbid_unknown_fields=True, gc=False):
+class KnownChatMessage(Message, forbid_unknown_fields=True, gc=False):
     """A message without other fields."""
 
     tool_calls: list[KnownToolCall] | None = None  # type: ignore[assignment]
@@ -250,7 +164,7 @@ class EchoedFunctionCall(FunctionCall, forbid_unknown_fields=True, gc=False):
     parsed_arguments: Raw = NULL
 
 
-class EchoedToolCall(ToolCall, forbid_unknown_fields=True, gc=False):
+class EchoedToolCall(Call, forbid_unknown_fields=True, gc=False):
     """A call as a stream has it."""
 
     function: EchoedFunctionCall | None = None
@@ -258,7 +172,7 @@ class EchoedToolCall(ToolCall, forbid_unknown_fields=True, gc=False):
     index: Raw = NULL
 
 
-class EchoedMessage(ChatMessage, forbid_unknown_fields=True, gc=False):
+class EchoedMessage(Message, forbid_unknown_fields=True, gc=False):
     """A message as answers have it."""
 
     tool_calls: list[EchoedToolCall] | None = None  # type: ignore[assignment]
@@ -284,5 +198,3 @@ MESSAGE: Final = shape(EchoedMessage)
 REQUEST_DECODER: Final = msgspec.json.Decoder(ChatRequest)
 KNOWN_REQUEST_DECODER: Final = msgspec.json.Decoder(KnownChatRequest)
 ECHOING_REQUEST_DECODER: Final = msgspec.json.Decoder(EchoingChatRequest)
-
-USER_LOCATION: Final[Counted[UserLocation]] = Counted(UserLocation)

@@ -96,9 +96,33 @@ class LegacyChoice(Struct):
     name: str
 
 
+class ApproximateLocation(Struct):
+    """Roughly where the user is."""
+
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class UserLocation(ApproximateLocation):
+    """Where the user is; chat has the place in a field of its own."""
+
+    approximate: ApproximateLocation | None = None
+    type: Raw = NULL
+
+
+class WebSearchOptions(Struct):
+    """OpenAI's web search."""
+
+    search_context_size: str | None = None
+    user_location: UserLocation | None = None
+
+
 TOOL_DECODER: Final = msgspec.json.Decoder(ToolDefinition)
 FUNCTION_DECODER: Final = msgspec.json.Decoder(FunctionDefinition)
 CUSTOM_DECODER: Final = msgspec.json.Decoder(CustomDefinition)
 CUSTOM_FORMAT: Final[Counted[CustomFormat]] = Counted(CustomFormat)
 TOOL_CHOICE: Final[Counted[ToolChoice | str]] = Counted(ToolChoice, or_text=True)
 LEGACY_CHOICE: Final[Counted[LegacyChoice | str]] = Counted(LegacyChoice, or_text=True)
+USER_LOCATION: Final[Counted[UserLocation]] = Counted(UserLocation)

@@ -5,9 +5,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from translators.wire.chat import ModelName, StreamOptions
 from translators.wire.known import field_names, shape
 from translators.wire.raw import NULL
+from translators.wire.shared import ModelName, StreamOptions
 
 
 class CompletionRequest(Struct):
