@@ -8,7 +8,9 @@ import orjson
 from msgspec import Raw
 from orjson import Fragment
 
-from translators.intent import Message
+from translators.answers.recorder import THINKING
+from translators.intent import Message, SealedTurn
+from translators.kept.own_blocks import own_blocks
 from translators.limits import MAX_PARTS, MAX_THOUGHTS, check_length
 from translators.messages.blocks import Block
 from translators.reading import is_null, is_text
@@ -34,8 +36,11 @@ _EMPTY: Final = (b'""', b"null")
 def signed_thinking(message: Message, path: str | None = None) -> list[Block]:
     """The thinking blocks that came back with their signatures, byte for byte; what is not signed is ignored.
 
-    More than can be read is refused where the message's `path` is given, else it counts as none.
+    More than can be read is refused where the message's `path` is given, else it counts as none. Of a turn under a
+    seal, it is what stands among its own blocks.
     """
+    if isinstance(message, SealedTurn):
+        return [block for block in own_blocks(message) if block is not None and block["type"] in THINKING]
     if is_null(message.reasoning_details) and is_null(message.thinking_blocks) and _is_text_or_null(message.content):
         return []
     details = _joined(_listed(message.reasoning_details, path and f"{path}.reasoning_details"))

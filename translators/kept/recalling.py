@@ -5,19 +5,16 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import Raw
-from orjson import Fragment
 
-from translators.answers.recorder import Block as RecordedBlock
 from translators.answers.recorder import is_whole
-from translators.intent import Message
+from translators.intent import Message, SealedTurn
 from translators.kept.echoes import signed_thinking
 from translators.kept.history import DIGEST_BYTES, History, names_of_calls, place_key, turn_key
+from translators.kept.own_blocks import spliced_block
 from translators.kept.shown import shows
 from translators.kept.turns import FORM, SHOWN, KeptTurn, LeftOut, Recalled
 from translators.limits import MAX_MESSAGES
 from translators.messages.blocks import Block
-from translators.messages.caching import MARK
 from translators.reading import is_null
 from translators.remembered import Remembered
 
@@ -31,7 +28,6 @@ _COPIES: Final = 4
 _OBJECT_BYTES: Final = 1_000
 _NO_TURN: Final = (None, -1)
 _TURN_DECODER: Final = msgspec.msgpack.Decoder(KeptTurn)
-_FIELDS_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 def run_of(history: History, messages: Sequence[Message], keys: Sequence[bytes], found: Collection[bytes]) -> bytes:
@@ -184,7 +180,8 @@ class KnownTurns:
         `after` digests what is seen up to the message and with it, and perhaps what follows; `previous` is the
         assistant's message before.
         """
-        if not (is_null(message.thinking_blocks) and is_null(message.reasoning_details)):
+        is_sealed = isinstance(message, SealedTurn)
+        if is_sealed or not (is_null(message.thinking_blocks) and is_null(message.reasoning_details)):
             # Thinking of the client's own is not seen, and decides as well.
             return _compared(value, message, previous)
         known = self._known.get(after)
@@ -201,17 +198,8 @@ def _compared(value: bytes, message: Message, previous: Message | None) -> _Know
         turn = _TURN_DECODER.decode(value)
         if turn.form != FORM or not all(map(is_whole, turn.blocks)) or not shows(turn.blocks, message, previous):
             return None
-        content = tuple(map(_spliced, turn.blocks))
+        content = tuple([spliced_block(block.json) for block in turn.blocks])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     is_sealed = any(block.type not in SHOWN for block in turn.blocks)
     return _KnownTurn(turn, content, blake2b(value, digest_size=DIGEST_BYTES).digest(), is_sealed)
-
-
-def _spliced(block: RecordedBlock) -> Block:
-    """A block as the writer has them, its values as they stood."""
-    given = _FIELDS_DECODER.decode(block.json).items()
-    # Marks are the request's own: of those, an answer has none to give back.
-    fields: Block = {name: Fragment(bytes(raw)) for name, raw in given if name != MARK}
-    fields["type"] = block.type
-    return fields

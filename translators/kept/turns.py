@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from translators.answers.recorder import THINKING, is_whole, sendable
 from translators.answers.recorder import Block as RecordedBlock
-from translators.intent import Message
+from translators.intent import Message, SealedTurn
 from translators.kept.echoes import signature_digest, signed_thinking
 from translators.kept.history import place_key, turn_key
+from translators.kept.own_blocks import own_blocks
 from translators.messages.blocks import Block
 
 # What a chat completion shows whole.
@@ -103,6 +104,15 @@ class Past(Struct, frozen=True):
             return []
         sent = signed_thinking(message, path)
         return [block for block in sent if signature_digest(block) not in self.refused] if self.refused else sent
+
+    def own_blocks(self, turn: SealedTurn) -> list[Block | None]:
+        """The blocks that the client has brought back under a seal; None in place of thinking that does not go on."""
+        if not (self.is_bare or self.refused):
+            return own_blocks(turn)
+        return [None if block is None or self._leaves_out(block) else block for block in own_blocks(turn)]
+
+    def _leaves_out(self, block: Block) -> bool:
+        return block["type"] in THINKING and (self.is_bare or signature_digest(block) in self.refused)
 
 
 UNKNOWN_PAST: Final = Past()

@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 from orjson import Fragment
 
 from translators.errors import TranslationError
-from translators.intent import Message
+from translators.intent import Message, SealedTurn
 from translators.messages.blocks import Block, Content, plain_texts
 from translators.messages.calls import Call, answered, check_answered, unexpected_result
 from translators.messages.conversation import SYSTEM_ROLES, Placed, count_leading_system, placed
@@ -51,7 +51,7 @@ class ConversationWriter(MessageWriter):
         _check_messages(messages, self._places)
         begin = yield from self._write_leading()
         made = self._past.contents
-        # Where the run that is being looked at begins in what is written, as long as it holds only texts.
+        # Where the run that is being looked at begins in what is written, as long as it holds only texts, none sealed.
         is_only_texts, start = True, 0
         # How much was read of parts since others had their turn.
         size = 0
@@ -62,7 +62,7 @@ class ConversationWriter(MessageWriter):
                 if index == begin or not is_only_texts:
                     yield from self._write_run(begin, index)
                     yield
-                begin, is_only_texts, start = index, True, len(written)
+                begin, is_only_texts, start = index, type(message) is not SealedTurn, len(written)
             if is_only_texts:
                 if role not in _SPEAKERS or index in made or not _holds_only_content(message):
                     is_only_texts = False

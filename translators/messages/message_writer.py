@@ -9,7 +9,7 @@ from orjson import Fragment
 
 from translators.adjustments import Adjustments
 from translators.answers.recorder import THINKING
-from translators.intent import Message
+from translators.intent import Message, SealedTurn
 from translators.kept.turns import UNKNOWN_PAST, Past
 from translators.messages.blocks import Block, Content, as_blocks, text_block
 from translators.messages.caching import MARK, mark_of, newest_mark
@@ -18,6 +18,7 @@ from translators.messages.content import ContentWriter
 from translators.messages.conversation import Conversation, Placed
 from translators.messages.loose_marks import LooseMarks
 from translators.messages.places import Places
+from translators.messages.sealed import in_order
 from translators.messages.speakers import Speakers
 from translators.messages.splicing import spliced
 from translators.messages.tool_loop import refusal_of
@@ -111,6 +112,8 @@ class MessageWriter:
         if message.refusal is not NULL and (refusal := refusal_of(message)):
             content = [*as_blocks(content), text_block(refusal)] if content else refusal
         content = self._speakers.with_name(content, message) if message.name else content
+        if isinstance(message, SealedTurn):
+            return self._sealed(item, message, content)
         thinking: list[Block] = []
         if not (text and message.thinking_blocks is message.reasoning_details is NULL):
             thinking = self._past.thinking(message, item.path)
@@ -119,6 +122,14 @@ class MessageWriter:
         if thinking or uses:
             content = [*thinking, *as_blocks(content), *uses]
         self._add("assistant", content or self._least(), item)
+        return calls
+
+    def _sealed(self, item: Placed, turn: SealedTurn, content: Content) -> list[Call]:
+        """Write a turn of the model's that comes back under a seal."""
+        own = self._past.own_blocks(turn)
+        self.has_thinking = self.has_thinking or any(block is not None and block["type"] in THINKING for block in own)
+        calls, uses = self._calls.write(item)
+        self._add("assistant", in_order(turn.order, own, as_blocks(content), uses) or self._least(), item)
         return calls
 
     def _least(self) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from translators.answers.recorder import THINKING
-from translators.intent import Message
+from translators.intent import Message, SealedTurn
 from translators.kept.turns import Past
 from translators.messages.content import ContentWriter
 from translators.messages.conversation import placed
@@ -24,6 +24,8 @@ def is_in_tool_loop(messages: list[Message], past: Past, places: Sequence[str] |
                 made = past.contents.get(index)
                 return made[0]["type"] not in THINKING if made else not past.thinking(message)
             # A turn of which nothing is left is none.
+            if isinstance(message, SealedTurn) and any(past.own_blocks(message)):
+                return False
             content, path = message.content, placed(messages, places, index).content_path
             if SPOKEN.match(content) or ContentWriter().assistant(content, path) or refusal_of(message):
                 return False
