@@ -66,6 +66,14 @@ def _read(arguments: str, form: type[Any]) -> Any:
         return form()
 
 
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True
+
+
 class _Form(NamedTuple):
     """How calls of one kind are written: id, type, the member that says what to do, and how it is read."""
 
@@ -86,32 +94,32 @@ FORMS: Final = {
 class ClientToolItem(Item):
     """A call of one of these tools."""
 
-    __slots__ = ("_call_id", "_form", "is_ended")
+    __slots__ = ("_form", "call", "is_ended")
 
     def __init__(self, frame: ResponsesFrame, index: int, call: Call, kind: Kind) -> None:
         super().__init__(frame, FORMS[kind].prefix, index)
         self._form = FORMS[kind]
-        self._call_id = call.id
+        self.call = call
         self.is_ended = False
 
     def begin(self, say: Say) -> None:
         """Nothing yet."""
 
-    def end(self, say: Say, status: bytes) -> OutputItem:
-        form = self._form
-        action = form.read(read_text(joined(self.pieces)))
-        if form.type == "apply_patch_call" and status != COMPLETED:
-            # Its item knows no other.
-            status = b"in_progress"
+    def end(self, say: Say, status: bytes) -> OutputItem | None:
+        """All of it, or None where it was cut off: half of it must not be run."""
+        form, arguments = self._form, read_text(joined(self.pieces))
+        if status != COMPLETED and not _is_json(arguments):
+            return None
+        action = form.read(arguments)
         commands = action["commands"] if form.type == "shell_call" else []
         begun = {**action, "commands": []} if commands else action
         self.add(say, self._members(begun, "in_progress") + b"}")
         for number, command in enumerate(commands):
             self._say_command(say, number, command)
-        return self.done(say, OutputItem(self._members(action, status.decode())))
+        return self.done(say, OutputItem(self._members(action, "completed")))
 
     def _members(self, action: Values, status: str) -> bytes:
-        members = {"id": self.id.decode(), "type": self._form.type, "status": status, "call_id": self._call_id}
+        members = {"id": self.id.decode(), "type": self._form.type, "status": status, "call_id": self.call.id}
         return orjson.dumps({**members, self._form.member: action})[:-1]
 
     def _say_command(self, say: Say, number: int, command: str) -> None:

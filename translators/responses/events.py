@@ -57,8 +57,7 @@ def failure_events(frame: ResponsesFrame, failure: Failure) -> bytes:
     response = frame.response("failed", error=error, items=frame.items)
     # The official SDKs read the nested error, others the flat one.
     param = None if failure.param is None else _printable(failure.param)
-    reason = failure.code or failure.rule.code or code
-    nested = {"type": failure.rule.type, "code": reason, "message": message, "param": param}
+    nested = {"type": failure.rule.type, "code": code, "message": message, "param": param}
     flat = {"code": code, "message": message, "param": param, "error": nested}
     return b"".join(
         [

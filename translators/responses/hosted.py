@@ -35,10 +35,13 @@ class _Input(Struct):
     command: str = ""
 
 
-class _Call(Struct):
+class HostedCall(Struct):
+    """A call as the model has made it, and the block of its result once that is there."""
+
     id: str = ""
     name: str = ""
     input: Raw = NULL
+    result: bytes | None = None
 
 
 class _Result(Struct):
@@ -64,13 +67,13 @@ class HostedItem(Item):
 
     __slots__ = ("_frame", "_name", "_said", "_text", "_type")
 
-    def __init__(self, frame: ResponsesFrame, index: int, name: str, call_input: Raw) -> None:
-        self._type = _TYPES[name]
+    def __init__(self, frame: ResponsesFrame, index: int, call: HostedCall) -> None:
+        self._type = _TYPES[call.name]
         super().__init__(frame, _PREFIXES[self._type], index)
         self._frame = frame
-        self._name = name
-        self._said = _read(bytes(call_input), _Input) or _Input()
-        self._text = self._said.code or self._said.command or bytes(call_input).decode()
+        self._name = call.name
+        self._said = _read(bytes(call.input), _Input) or _Input()
+        self._text = self._said.code or self._said.command or bytes(call.input).decode()
 
     def begin(self, say: Say) -> None:
         if self._type == _WEB:
@@ -85,10 +88,10 @@ class HostedItem(Item):
         say(b"response.code_interpreter_call_code.done", b'%b,"code":%b' % (self.place, text))
         say(b"response.code_interpreter_call.interpreting", self.place)
 
-    def end(self, say: Say, result: bytes | None) -> OutputItem:
-        """With its result, or without one where the answer ends before."""
+    def end(self, say: Say, result: bytes | None, status_without: bytes) -> OutputItem:
+        """With its result, or without one where the answer ends before, or code waits for calls of the caller's."""
         content = None if result is None else _read(result, _Result)
-        status = "incomplete" if content is None else _status(bytes(content.content))
+        status = status_without.decode() if content is None else _status(bytes(content.content))
         if status == COMPLETED.decode():
             say(b"response.%b.completed" % self._type.encode(), self.place)
         item = self._web(status, content) if self._type == _WEB else self._code(status, self._text, content)
@@ -112,12 +115,13 @@ class HostedItem(Item):
         return orjson.dumps({**item, "container_id": "", "outputs": outputs})
 
 
-def hosted_call(frame: ResponsesFrame, index: int, block: bytes) -> tuple[str, HostedItem] | None:
-    """The item of a call that upstream runs itself, by the id of the call; None where it has no item."""
-    call = _read(block, _Call)
+def hosted_call(block: bytes) -> HostedCall | None:
+    """The call in a block that has an item of its own; None for other blocks."""
+    call: HostedCall | None = _read(block, HostedCall)
     if call is None or call.name not in _TYPES:
         return None
-    return call.id, HostedItem(frame, index, call.name, call.input)
+    call.result = None
+    return call
 
 
 def call_of_result(block: bytes) -> str:

@@ -186,7 +186,7 @@ class ReasoningItem(Item):
 class CallItem(Item):
     """A call of a function or a custom tool."""
 
-    __slots__ = ("_head", "_kind", "is_ended")
+    __slots__ = ("_head", "_kind", "call", "is_ended")
 
     def __init__(self, frame: ResponsesFrame, index: int, call: Call, tool: ToolKind) -> None:
         super().__init__(frame, "ctc" if call.is_custom else "fc", index)
@@ -197,6 +197,7 @@ class CallItem(Item):
         self._head = form % (self.id, self._kind, orjson.dumps(call.id), orjson.dumps(tool.name))
         if tool.namespace is not None:
             self._head += b',"namespace":' + orjson.dumps(tool.namespace)
+        self.call = call
         self.is_ended = False
 
     def begin(self, say: Say) -> None:

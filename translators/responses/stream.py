@@ -56,6 +56,17 @@ class ResponsesStream(ResponsesReader):
         self._chunks.append(message.form % (frame.sequence, raw))
         frame.sequence += 1
 
+    def on_reasoning(self, raw: bytes) -> None:
+        """An event with thinking, in the same way."""
+        thought = self._output.thought
+        if thought is None:
+            self._output.reasoning(raw)
+            return
+        thought.pieces.append(raw)
+        frame = self._frame
+        self._chunks.append(thought.form % (frame.sequence, raw))
+        frame.sequence += 1
+
     def on_end(self, ending: Ending) -> None:
         """Finish the items that are open, then the response."""
         super().on_end(ending)

@@ -4,7 +4,11 @@ An item is finished when the next one begins, or the answer ends: only then is i
 whether a call was cut off, and what has to go back to upstream with a thought.
 """
 
+from collections import deque
 from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
 
 from translators.answers.answer_types import Call
 from translators.answers.citations import cited_page
@@ -12,7 +16,7 @@ from translators.answers.recorder import THINKING, Block, is_whole
 from translators.responses.client_tools import FORMS, ClientToolItem
 from translators.responses.events import event, opening
 from translators.responses.frame import OutputItem, ResponsesFrame
-from translators.responses.hosted import HostedItem, call_of_result, hosted_call
+from translators.responses.hosted import HostedCall, HostedItem, call_of_result, hosted_call
 from translators.responses.output import (
     COMMENTARY,
     COMPLETED,
@@ -28,8 +32,14 @@ from translators.responses.output import (
 )
 
 AnyCall: TypeAlias = CallItem | ClientToolItem
-# A thought that was cut off has no signature, and is of no use.
-_UNSIGNED: Final = b'"signature":""'
+
+
+class _Signed(Struct):
+    signature: str = ""
+    data: str = ""
+
+
+_SIGNED_DECODER: Final = msgspec.json.Decoder(_Signed)
 
 
 class OutputWriter:
@@ -37,7 +47,6 @@ class OutputWriter:
 
     __slots__ = (
         "_blanks",
-        "_calls",
         "_chunks",
         "_current",
         "_frame",
@@ -46,8 +55,10 @@ class OutputWriter:
         "_is_new_thought",
         "_next",
         "_own",
+        "_waiting",
         "items",
         "message",
+        "thought",
     )
 
     def __init__(self, frame: ResponsesFrame, chunks: list[bytes] | None) -> None:
@@ -57,12 +68,13 @@ class OutputWriter:
         # The finished items, by index.
         self.items: dict[int, OutputItem] = {}
         frame.items = self.items
-        # The item that grows; `message` is the same one where it is a message.
+        # The item that grows; it is also the `message`, or the `thought` once that has a text, for a short way to it.
         self._current: MessageItem | ReasoningItem | AnyCall | None = None
         self.message: MessageItem | None = None
-        # The calls that are open, by their place among the calls; those that upstream runs, by id.
-        self._calls: dict[int, AnyCall] = {}
-        self._hosted: dict[str, HostedItem] = {}
+        self.thought: ReasoningItem | None = None
+        # The calls that upstream runs, in order, until their results are there; the item of the first.
+        self._waiting: deque[HostedCall] = deque()
+        self._hosted: HostedItem | None = None
         self._is_new_thought = False
         # Text that is blank so far, by block.
         self._blanks: list[list[bytes]] = []
@@ -79,7 +91,7 @@ class OutputWriter:
         """A block begins."""
         if block_type != "text":
             self._end_blanks()
-            self._is_new_thought = block_type in THINKING
+            self._is_new_thought, self.thought = block_type in THINKING, None
         elif self.message is not None:
             self.message.begin_block()
         else:
@@ -116,53 +128,56 @@ class OutputWriter:
             self.message.cite(self._say, pages, others)
 
     def reasoning(self, raw: bytes) -> None:
-        """Some thinking."""
-        item = self._current
-        if self._is_new_thought or not isinstance(item, ReasoningItem):
-            item = self._begin_reasoning()
+        """Some thinking; inside of a call there is no place for it."""
+        if self._is_in_call:
+            return
+        item = self.thought = self._thought()
         if not item.pieces:
             item.begin_text(self._say)
         self._piece(item, raw)
 
     def own_block(self, block: Block) -> None:
         """A block of upstream's own is complete."""
-        if block.type in THINKING:
-            item = self._current
-            if self._is_new_thought or not isinstance(item, ReasoningItem):
-                item = self._begin_reasoning()
-            if _UNSIGNED not in block.json:
-                item.blocks.append(block.json)
-        elif is_whole(block):
-            self._close_current()
-            self._has_hosted = True
+        if not (_is_signed(block) if block.type in THINKING else is_whole(block)):
+            return
+        if self._is_in_call:
             self._own.append(block.json)
-            if (waiting := self._hosted.pop(call_of_result(block.json), None)) is not None:
-                self.items[waiting.index] = waiting.end(self._say, block.json)
-            elif (found := hosted_call(self._frame, self._next, block.json)) is not None:
-                call_id, waiting = found
-                self._begin(waiting)
-                self._hosted[call_id] = waiting
+            self._has_hosted = True
+        elif block.type in THINKING:
+            self._thought().blocks.append(block.json)
+        else:
+            self._close_current()
+            self._own.append(block.json)
+            self._has_hosted = True
+            if (call := hosted_call(block.json)) is not None:
+                self._waiting.append(call)
+            elif called := call_of_result(block.json):
+                for waiting in self._waiting:
+                    if waiting.id == called:
+                        waiting.result = block.json
+            self._advance()
 
     def call(self, call: Call) -> None:
         """A call of one of the caller's tools begins."""
         self._begin_visible()
         tool = tool_of(self._frame, call)
-        item: AnyCall
         if tool.kind in FORMS:
-            item = ClientToolItem(self._frame, self._next, call, tool.kind)
+            # It takes its place when it is written.
+            self._current = ClientToolItem(self._frame, self._next, call, tool.kind)
         else:
-            item = CallItem(self._frame, self._next, call, tool)
-        self._begin(item)
-        self._current = self._calls[call.index] = item
+            self._current = item = CallItem(self._frame, self._next, call, tool)
+            self._begin(item)
 
     def arguments(self, call: Call, raw: bytes) -> None:
         """Some of its arguments."""
-        if (item := self._calls.get(call.index)) is not None:
+        item = self._current
+        if isinstance(item, AnyCall) and item.call is call:
             self._piece(item, raw)
 
     def call_end(self, call: Call) -> None:
         """It is complete."""
-        if (item := self._calls.get(call.index)) is not None:
+        item = self._current
+        if isinstance(item, AnyCall) and item.call is call:
             item.is_ended = True
 
     def end(self, *, is_cut: bool, refusal: str | None, has_calls: bool) -> None:
@@ -170,14 +185,9 @@ class OutputWriter:
         self._end_blanks()
         if refusal is not None:
             (self.message or self._begin_message()).refuse(refusal)
-        last = COMPLETED if not is_cut else INCOMPLETE
-        calls = [item for item in self._calls.values() if item is not self._current]
-        for item in calls:
-            self.items[item.index] = item.end(self._say, last if self._current is None else COMPLETED)
-        self._close_current(last, COMMENTARY if has_calls else FINAL, is_end=True)
-        for waiting in self._hosted.values():
-            self.items[waiting.index] = waiting.end(self._say, None)
-        self._carry()
+        status = INCOMPLETE if is_cut else COMPLETED
+        self._close_current(status, COMMENTARY if has_calls else FINAL)
+        self._carry(status)
 
     # Beginnings and ends
 
@@ -197,7 +207,10 @@ class OutputWriter:
         self._begin(message)
         return message
 
-    def _begin_reasoning(self) -> ReasoningItem:
+    def _thought(self) -> ReasoningItem:
+        """The item of the thought that is being read."""
+        if isinstance(self._current, ReasoningItem) and not self._is_new_thought:
+            return self._current
         self._is_new_thought = False
         self._close_current()
         self._carry()
@@ -206,25 +219,47 @@ class OutputWriter:
         self._begin(item)
         return item
 
-    def _close_current(self, status: bytes = COMPLETED, phase: bytes = COMMENTARY, *, is_end: bool = False) -> None:
-        """Finish the item that is open; a call that has not ended stays open until the answer ends."""
-        item, self._current, self.message = self._current, None, None
+    def _close_current(self, status: bytes = COMPLETED, phase: bytes = COMMENTARY) -> None:
+        """Finish the item that is open."""
+        item, self._current = self._current, None
+        self.message = self.thought = None
         if isinstance(item, MessageItem):
             self.items[item.index] = item.end(self._say, status, phase)
         elif isinstance(item, ReasoningItem):
             self.items[item.index] = item.end(self._say, self._frame, status)
-        elif item is not None and (item.is_ended or is_end):
-            self._calls = {number: call for number, call in self._calls.items() if call is not item}
+        elif isinstance(item, CallItem):
             self.items[item.index] = item.end(self._say, status)
+        elif item is not None and (finished := item.end(self._say, status)) is not None:
+            self._next += 1
+            self.items[item.index] = finished
 
-    def _carry(self) -> None:
+    @property
+    def _is_in_call(self) -> bool:
+        """Whether a call is open that has not ended: where texts stand for a call, something can come in between."""
+        return isinstance(self._current, AnyCall) and not self._current.is_ended
+
+    def _advance(self, end: bytes | None = None) -> None:
+        """Write the calls that upstream runs, in order. One without a result waits; with `end` it gets that status."""
+        while self._waiting:
+            if self._hosted is None:
+                self._hosted = HostedItem(self._frame, self._next, self._waiting[0])
+                self._begin(self._hosted)
+            if (result := self._waiting[0].result) is None and end is None:
+                return
+            self.items[self._hosted.index] = self._hosted.end(self._say, result, end or COMPLETED)
+            self._waiting.popleft()
+            self._hosted = None
+
+    def _carry(self, status: bytes = COMPLETED) -> None:
         """The blocks of server tools travel in an item of their own."""
-        if self._has_hosted and self._frame.carries_blocks:
+        self._advance(status)
+        if not self._has_hosted:
+            return
+        if self._frame.carries_blocks:
             item = ReasoningItem(self._frame, self._next, self._own)
             self._begin(item)
             self.items[item.index] = item.end(self._say, self._frame, COMPLETED)
-        if self._has_hosted:
-            self._own.clear()
+        self._own.clear()
         self._has_hosted = False
 
     def _end_blanks(self) -> None:
@@ -249,3 +284,12 @@ class OutputWriter:
         if self._chunks is not None and item.form:
             self._chunks.append(item.form % (self._frame.sequence, raw))
             self._frame.sequence += 1
+
+
+def _is_signed(block: Block) -> bool:
+    """Whether a thought is complete: one that was cut off has no signature, and cannot go back."""
+    try:
+        found = _SIGNED_DECODER.decode(block.json)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return bool(found.signature or found.data)
