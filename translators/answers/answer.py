@@ -10,29 +10,7 @@ from translators.answers.shape import PLAIN, AnswerShape
 from translators.errors import FailedError
 
 
-class FoldedReader(MessageReader):
-    """Reads an answer for a client that asked for no stream."""
-
-    def feed(self, data: bytes) -> None:
-        """Take in one read; raises `FailedError` on upstream's error, and on what cannot be read."""
-        self.read(data)
-        self._raise_failure()
-
-    def end(self) -> None:
-        """Upstream's body has ended; raises `FailedError` when that is too early."""
-        self.read_end()
-        self._raise_failure()
-
-    def give_up(self) -> None:
-        """A turn that has paused too often is the answer."""
-        self.end_pause()
-
-    def _raise_failure(self) -> None:
-        if self.failure is not None:
-            raise FailedError(self.failure)
-
-
-class AnswerFold(FoldedReader):
+class AnswerFold(MessageReader):
     """Collects an answer for a client that asked for no stream; texts stay JSON strings, as they came."""
 
     ending: Ending | None = None
@@ -73,6 +51,20 @@ class AnswerFold(FoldedReader):
         """The arguments of a call as upstream wrote them, or the input of a custom tool, as a JSON string."""
         return _joined(self._arguments_of.get(call.index, ()))
 
+    def feed(self, data: bytes) -> None:
+        """Take in one read; raises `FailedError` on upstream's error, and on what cannot be read."""
+        self.read(data)
+        self._raise_failure()
+
+    def end(self) -> None:
+        """Upstream's body has ended; raises `FailedError` when that is too early."""
+        self.read_end()
+        self._raise_failure()
+
+    def give_up(self) -> None:
+        """A turn that has paused too often is the answer."""
+        self.end_pause()
+
     def on_text(self, raw: bytes) -> None:
         """Collect."""
         self._texts.append(raw)
@@ -88,6 +80,10 @@ class AnswerFold(FoldedReader):
     def on_end(self, ending: Ending) -> None:
         """Keep what is known only now."""
         self.ending = ending
+
+    def _raise_failure(self) -> None:
+        if self.failure is not None:
+            raise FailedError(self.failure)
 
 
 def read_message(body: bytes, shape: AnswerShape = PLAIN) -> AnswerFold:

@@ -1,6 +1,6 @@
 """An answer as a response, whole: the same items as in a stream, however upstream's answer came."""
 
-from translators.answers.answer import FoldedReader
+from translators.answers.answer import AnswerFold
 from translators.answers.answer_types import Call, Ending
 from translators.answers.reader import MessageReader
 from translators.answers.recorder import Block
@@ -17,6 +17,7 @@ class ResponsesReader(MessageReader):
 
     takes_own_blocks = True
     ending: Ending | None = None
+    _response: bytes = b""
 
     def __init__(self, frame: ResponsesFrame, shape: AnswerShape = PLAIN, chunks: list[bytes] | None = None) -> None:
         super().__init__(shape)
@@ -47,10 +48,19 @@ class ResponsesReader(MessageReader):
         return {"length": "max_output_tokens", "content_filter": "content_filter"}.get(reason)
 
     def response(self) -> bytes:
-        """The response object of a complete answer."""
-        usage, reason = self.usage.as_responses_json(), self.incomplete_reason
-        self._frame.service_tier = self.usage.service_tier
-        return self._frame.response(self.status, incomplete=reason, items=self._output.items, usage=usage)
+        """The response object of a complete answer, as the caller gets it."""
+        if not self._response:
+            usage, reason = self.usage.as_responses_json(), self.incomplete_reason
+            self._frame.service_tier = self.usage.service_tier
+            items = self._output.items
+            self._response = self._frame.response(self.status, incomplete=reason, items=items, usage=usage)
+        return self._response
+
+    def sealed_items(self) -> list[bytes]:
+        """The items with all that has to go back to upstream, whether the caller gets that or not: for the store."""
+        items, sealer = self._output.items, self._frame.sealer
+        finished = [items[index] for index in sorted(items)]
+        return [item.as_json() if sealer is None else item.as_sealed_json(sealer) for item in finished]
 
     def on_begin(self) -> None:
         """The model that answers is known."""
@@ -90,8 +100,8 @@ class ResponsesReader(MessageReader):
         self._output.end(is_cut=is_cut, refusal=refusal, has_calls=bool(self.calls))
 
 
-class ResponsesAnswer(ResponsesReader, FoldedReader):
-    """Collects an answer for a client that asked for no stream."""
+class ResponsesAnswer(ResponsesReader, AnswerFold):
+    """Collects an answer for a client that asked for no stream, into items alone."""
 
 
 def read_response(body: bytes, frame: ResponsesFrame, shape: AnswerShape = PLAIN) -> ResponsesAnswer:

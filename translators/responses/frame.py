@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 import orjson
+from msgspec import Raw
 
 from translators.responses.kinds import ToolKinds
 
@@ -70,7 +71,8 @@ class ResponsesFrame:
     """One response; several attempts can follow each other in it until one of them says something.
 
     `settings` are echoed (JSON, by name); `now` gives Unix seconds. `kinds` says how the caller knows its tools.
-    `sealer` is None where blocks cannot be sealed; `shows_seals` says that the caller gets `encrypted_content`.
+    `sealer` is that of the model that is being asked, None where blocks cannot be sealed; `shows_seals` says that the
+    caller gets `encrypted_content`.
     `carries_blocks` adds a reasoning item behind items of server tools, to carry their blocks. `shows_sources` and
     `shows_outputs` are for `include`.
     """
@@ -79,7 +81,7 @@ class ResponsesFrame:
     created_at: int
     model: str
     now: Callable[[], int]
-    settings: Mapping[str, bytes] = field(default_factory=dict)
+    settings: Mapping[str, Raw] = field(default_factory=dict)
     kinds: ToolKinds = field(default_factory=dict)
     sealer: Sealer | None = None
     shows_seals: bool = False
@@ -95,8 +97,8 @@ class ResponsesFrame:
     _settings: bytes = b""
 
     def item_id(self, prefix: str, index: int) -> bytes:
-        """The id of an item: the same wherever it is made."""
-        return f"{prefix}_{self.id.removeprefix('resp_')}{index:04x}".encode()
+        """The id of an item: the response's digits, 0 for output, and the index, so that the store finds it."""
+        return f"{prefix}_{self.id.removeprefix('resp_')}0{index:03x}".encode()
 
     def seal(self, blocks: Sequence[bytes]) -> str | None:
         """The blocks as the caller gets them."""

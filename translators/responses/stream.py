@@ -7,9 +7,8 @@ gets. They are kept as well, since the end repeats them.
 from translators.answers.answer_types import Ending
 from translators.answers.shape import PLAIN, AnswerShape
 from translators.responses.answer import ResponsesReader
-from translators.responses.events import event, keepalive_event, opening
+from translators.responses.events import event, opening
 from translators.responses.frame import ResponsesFrame
-from translators.usage import Usage
 
 
 class ResponsesStream(ResponsesReader):
@@ -36,14 +35,6 @@ class ResponsesStream(ResponsesReader):
         """The end of a turn that has paused too often."""
         self.end_pause()
         return self._taken()
-
-    def empty_chunk(self) -> bytes:
-        """An event that says nothing new."""
-        return keepalive_event(self._frame)
-
-    def closing(self, _usage: Usage) -> bytes:
-        """What follows the terminal event: nothing."""
-        return b""
 
     def on_text(self, raw: bytes) -> None:
         """An event with text; as in the writer, without its detours."""
