@@ -17,6 +17,10 @@ _OPENAI_USAGE: Final = (
     b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":0,'
     b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
 )
+_RESPONSES_USAGE: Final = (
+    b'{"input_tokens":%d,"input_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d},'
+    b'"output_tokens":%d,"output_tokens_details":{"reasoning_tokens":%d},"total_tokens":%d}'
+)
 
 
 class Usage(Struct):
@@ -93,6 +97,18 @@ class Usage(Struct):
             self.cache_read_tokens,
             self.cache_write_tokens,
             self.thinking_tokens,
+        )
+
+    def as_responses_json(self) -> bytes:
+        """The `usage` object of a response."""
+        prompt_tokens = self.prompt_tokens
+        return _RESPONSES_USAGE % (
+            prompt_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.output_tokens,
+            self.thinking_tokens,
+            prompt_tokens + self.output_tokens,
         )
 
 

@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 import orjson
-from msgspec import Raw
 from orjson import Fragment
 
 from translators.answers.answer_types import Call, Ending, State, StoppedError, TextBlock
+from translators.answers.citations import cited_page
 from translators.answers.events import EventReader, MalformedEventError
 from translators.answers.filters import (
     CustomInput,
@@ -27,10 +27,8 @@ from translators.answers.shape import CALL_PROPERTY, PLAIN, AnswerShape, TextCal
 from translators.answers.stops import StopCutter
 from translators.errors import Failure
 from translators.messages.names import caller_call_id
-from translators.reading import is_text
 from translators.usage import Usage
 from translators.wire.messages import (
-    CITATION_DECODER,
     ContentBlock,
     StartedBlock,
     StopDetails,
@@ -54,8 +52,12 @@ class AnswerPieces:
     has_text: bool = False
     # Whether the gateway has ended the answer: what upstream goes on to say is not read.
     is_cut: bool = False
+    # Whether `on_own_block` is wanted: said by a subclass, since it has to be recorded.
+    takes_own_blocks: bool = False
     _reader: EventReader | None = None
+    # Records the deltas that come now; with `_own_recorder` alone, those of upstream's own blocks.
     _recorder: BlockRecorder | None = None
+    _own_recorder: BlockRecorder | None = None
     _text_filter: TextFilter | None = None
     _stopper: StopCutter | None = None
     _server_calls: ServerCalls | None = None
@@ -83,6 +85,8 @@ class AnswerPieces:
         self._unread_text: list[str] = []
         if shape.shows_thinking_blocks or shape.continues_pauses or shape.keeps_blocks:
             self._recorder = BlockRecorder()
+        if self.takes_own_blocks:
+            self._own_recorder = self._recorder or BlockRecorder(only_own=True)
         if shape.strips_fences or shape.only_json:
             self._text_filter = JsonValue() if shape.only_json else FenceStripper()
         if shape.stops:
@@ -92,6 +96,12 @@ class AnswerPieces:
 
     def on_begin(self) -> None:
         """The message has begun: `model`, `upstream_id` and the first of `usage` are known."""
+
+    def on_block(self, block_type: str) -> None:
+        """A block begins, of any type; what it holds comes next."""
+
+    def on_own_block(self, block: Block) -> None:
+        """A block of upstream's own is complete: thinking, of a server tool, of a type yet unknown."""
 
     def on_text(self, raw: bytes) -> None:
         """Some text (a JSON string, not empty)."""
@@ -104,6 +114,19 @@ class AnswerPieces:
 
     def on_arguments(self, call: Call, raw: bytes) -> None:
         """Some of a call's arguments, or of a custom tool's input (a JSON string, not empty)."""
+
+    def on_call_end(self, call: Call) -> None:
+        """A call is complete; may come more than once."""
+
+    def on_citations(self, start: int, citations: list[bytes]) -> None:
+        """A text block that begins at this character of the answer has ended, and cites these (JSON objects)."""
+        for raw in citations:
+            url, title = cited_page(raw)
+            if not url:
+                self._citations.append(Fragment(raw))
+                continue
+            cited = {"start_index": start, "end_index": self._text_length, "url": url, "title": title}
+            self._annotations.append({"type": "url_citation", "url_citation": cited})
 
     def on_end(self, ending: Ending) -> None:
         """The answer is complete."""
@@ -225,13 +248,13 @@ class AnswerPieces:
         """A call whose input came whole, or that has none: clients parse the text, so it has to be an object."""
         if isinstance(call.filter, RestoredNames) and (rest := call.filter.end()):
             self._give(call, orjson.dumps(rest))
-        if call.has_arguments:
-            return
-        if call.filter is not None and call.whole_input:
-            self._arguments(call, orjson.dumps(call.whole_input.decode()))
-        if not call.has_arguments and not call.is_custom:
-            call.has_arguments = True
-            self._give(call, orjson.dumps((b"{}" if call.filter else call.whole_input or b"{}").decode()))
+        if not call.has_arguments:
+            if call.filter is not None and call.whole_input:
+                self._arguments(call, orjson.dumps(call.whole_input.decode()))
+            if not call.has_arguments and not call.is_custom:
+                call.has_arguments = True
+                self._give(call, orjson.dumps((b"{}" if call.filter else call.whole_input or b"{}").decode()))
+        self.on_call_end(call)
 
     def _give(self, call: Call, raw: bytes) -> None:
         """The arguments, or the text that they are."""
@@ -242,22 +265,9 @@ class AnswerPieces:
 
     def _cite(self, block: TextBlock) -> None:
         """What a text block cites, now that its end is known: with an address for annotations, else verbatim."""
-        citations, block.citations = block.citations, []
-        for raw in citations:
-            if raw[:1] != b"{":
-                continue
-            citation = CITATION_DECODER.decode(raw)
-            url = _text_in(citation.url) or _url_of(_text_in(citation.source))
-            if not url:
-                self._citations.append(Fragment(raw))
-                continue
-            cited = {
-                "start_index": block.start,
-                "end_index": self._text_length,
-                "url": url,
-                "title": _text_in(citation.title),
-            }
-            self._annotations.append({"type": "url_citation", "url_citation": cited})
+        if block.citations:
+            citations, block.citations = block.citations, []
+            self.on_citations(block.start, [raw for raw in citations if raw[:1] == b"{"])
 
     def _stop(self) -> None:
         """The answer ends here, whatever upstream goes on to say."""
@@ -313,15 +323,6 @@ def _decoded(raw: str) -> str:
         return msgspec.json.decode(raw, type=str)
     except msgspec.DecodeError:
         return raw
-
-
-def _text_in(raw: Raw) -> str:
-    """The text that a value is, empty for one of another type."""
-    return msgspec.json.decode(raw, type=str) if is_text(raw) else ""
-
-
-def _url_of(source: str) -> str:
-    return source if source.startswith(("https://", "http://")) else ""
 
 
 def _call_extractor(text_call: TextCall) -> JsonExtractor | None:

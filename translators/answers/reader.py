@@ -14,7 +14,7 @@ from translators.answers.answer_types import EMPTY, State, StoppedError, TextBlo
 from translators.answers.deltas import DELTA
 from translators.answers.events import EventReader, MalformedEventError
 from translators.answers.pieces import AnswerPieces
-from translators.answers.recorder import Block, BlockRecorder, blocks_of_message, sendable
+from translators.answers.recorder import SPOKEN, Block, BlockRecorder, blocks_of_message, sendable
 from translators.errors import ErrorKind, FailedError, Failure, json_problem
 from translators.structure import MAX_SEPARATORS, separators
 from translators.upstream_errors import CUT_OFF, streamed_failure
@@ -107,7 +107,7 @@ class MessageReader(AnswerPieces):
         try:
             body.decode()
             message = MESSAGE_DECODER.decode(body)
-            recorded = blocks_of_message(body) if self._recorder is not None else []
+            recorded = blocks_of_message(body) if self._recorder or self._own_recorder else []
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             detail = f"Upstream's answer is not a message: {json_problem(error)}"
             raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail)) from error
@@ -124,8 +124,10 @@ class MessageReader(AnswerPieces):
 
     def _read_blocks(self, blocks: list[ContentBlock]) -> None:
         try:
-            for block in blocks:
+            for number, block in enumerate(blocks):
                 self._read_block(block)
+                if self._own_recorder is not None and block.type not in SPOKEN:
+                    self.on_own_block(self._recorded[number])
         except StoppedError:
             self._stop()
         else:
@@ -138,6 +140,7 @@ class MessageReader(AnswerPieces):
         self.usage.begin_another()
         self.state = State.IDLE
         self._recorder = BlockRecorder()
+        self._own_recorder = self._own_recorder and self._recorder
         self._reader = None
         self._block_types.clear()
         self._block_calls.clear()
@@ -149,7 +152,8 @@ class MessageReader(AnswerPieces):
 
     def _event_reader(self) -> EventReader:
         """The reader of a stream's events, made with the first of them: a whole message needs none."""
-        self._reader = EventReader(observe=self._recorder.observe if self._recorder else None)
+        recorder = self._recorder or self._own_recorder
+        self._reader = EventReader(observe=recorder.observe if recorder else None)
         return self._reader
 
     def _read_deltas(self, data: bytes, end: int) -> int:
@@ -205,6 +209,9 @@ class MessageReader(AnswerPieces):
             raise MalformedEventError(f"Upstream's answer has more than {MAX_BLOCKS} content blocks.")
         block = event.content_block
         self._block_types[event.index] = block.type
+        if self._own_recorder is not None and self._own_recorder.only_own:
+            self._recorder = None if block.type in SPOKEN else self._own_recorder
+        self.on_block(block.type)
         if block.type == "tool_use":
             self._block_calls[event.index] = self._call_in(block)
         elif block.type == "text":
@@ -235,6 +242,8 @@ class MessageReader(AnswerPieces):
             self._text_blocks[-1].citations.append(bytes(delta.citation))
 
     def _on_block_stop(self, event: ContentBlockStop) -> None:
+        if self._own_recorder is not None:
+            self._end_own_block(event.index, self._own_recorder)
         if (call := self._block_calls.get(event.index)) is not None:
             self._end_call(call)
         elif self._block_types.get(event.index) == "text":
@@ -261,8 +270,15 @@ class MessageReader(AnswerPieces):
         else:
             self._fail(failure)
 
+    def _end_own_block(self, index: int, recorder: BlockRecorder) -> None:
+        if self._block_types.get(index, "text") not in SPOKEN:
+            # Once: it takes no more deltas.
+            del self._block_types[index]
+            self.on_own_block(recorder.block(index))
+
     def _read_block(self, block: ContentBlock) -> None:
         """One block of an unstreamed message."""
+        self.on_block(block.type)
         if block.type == "text":
             start = self._text_length
             self._text(_whole_string(block.text))
@@ -279,8 +295,7 @@ class MessageReader(AnswerPieces):
         self._fail(Failure(ErrorKind.PROTOCOL_ERROR, f"Upstream sent a {event_type} event out of order."))
 
     def _fail(self, failure: Failure) -> None:
-        self.state = State.FAILED
-        self.failure = failure
+        self.state, self.failure = State.FAILED, failure
 
 
 def _broken(error: MalformedEventError) -> Failure:

@@ -12,6 +12,8 @@ from translators.answers.events import MalformedEventError
 MAX_FIELDS: Final = 1_000
 # The types of thinking blocks, readable or encrypted.
 THINKING: Final = ("thinking", "redacted_thinking")
+# Those that the client gets as they are; all others are upstream's own.
+SPOKEN: Final = ("text", "tool_use")
 # Which field each delta extends (section 6.3 of the Messages reference); the deltas of an input are fragments of its
 # JSON text.
 _FIELD_OF: Final = {b"text_delta": "text", b"thinking_delta": "thinking", b"input_json_delta": "input"}
@@ -90,17 +92,25 @@ class _Open:
 
 
 class BlockRecorder:
-    """Collects a stream's events into content that can be sent back to Anthropic."""
+    """Collects a stream's events into content that can be sent back to Anthropic.
 
-    __slots__ = ("_open",)
+    `only_own` says that it gets the deltas of upstream's own blocks alone, so that its other blocks are not complete.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_open", "only_own")
+
+    def __init__(self, *, only_own: bool = False) -> None:
         self._open: dict[int, _Open] = {}
+        self.only_own = only_own
 
     @property
     def blocks(self) -> list[Block]:
         """The blocks so far, in order; an input that was cut off is not valid JSON."""
         return [self._open[index].whole() for index in sorted(self._open)]
+
+    def block(self, index: int) -> Block:
+        """One of them."""
+        return self._open[index].whole()
 
     def add(self, index: int, delta_type: bytes, raw: bytes) -> None:
         """Append a piece of text, thinking or input, given as a JSON string."""

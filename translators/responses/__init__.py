@@ -1,0 +1,1 @@
+"""The door of Responses: its requests read, its answers and streams written."""

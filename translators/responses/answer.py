@@ -1,0 +1,111 @@
+"""An answer as a response, whole: the same items as in a stream, however upstream's answer came."""
+
+from translators.answers.answer import AnswerFold
+from translators.answers.answer_types import Call, Ending
+from translators.answers.reader import MessageReader
+from translators.answers.recorder import Block
+from translators.answers.shape import PLAIN, AnswerShape
+from translators.responses.frame import ResponsesFrame
+from translators.responses.writer import OutputWriter
+
+# What a refusal says where upstream gives no reason.
+NO_REASON = "The model declined to answer."
+
+
+class ResponsesReader(MessageReader):
+    """Reads one answer into the items of an output."""
+
+    takes_own_blocks = True
+    ending: Ending | None = None
+    _response: bytes = b""
+
+    def __init__(self, frame: ResponsesFrame, shape: AnswerShape = PLAIN, chunks: list[bytes] | None = None) -> None:
+        super().__init__(shape)
+        self._frame = frame
+        self._output = OutputWriter(frame, chunks)
+
+    @property
+    def id(self) -> str:
+        """What the response is known by."""
+        return self._frame.id
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is anything yet that a client can read."""
+        return self._output.has_begun
+
+    @property
+    def status(self) -> str:
+        """How the response has ended."""
+        return "incomplete" if self.incomplete_reason else "completed"
+
+    @property
+    def incomplete_reason(self) -> str | None:
+        """Why it is not complete. A refusal is complete: it is said in the message."""
+        reason = self.ending.finish_reason if self.ending else ""
+        if reason == "content_filter" and self.stop_reason == "refusal":
+            return None
+        return {"length": "max_output_tokens", "content_filter": "content_filter"}.get(reason)
+
+    def response(self) -> bytes:
+        """The response object of a complete answer, as the caller gets it."""
+        if not self._response:
+            usage, reason = self.usage.as_responses_json(), self.incomplete_reason
+            self._frame.service_tier = self.usage.service_tier
+            items = self._output.items
+            self._response = self._frame.response(self.status, incomplete=reason, items=items, usage=usage)
+        return self._response
+
+    def sealed_items(self) -> list[bytes]:
+        """The items with all that has to go back to upstream, whether the caller gets that or not: for the store."""
+        items, sealer = self._output.items, self._frame.sealer
+        finished = [items[index] for index in sorted(items)]
+        return [item.as_json() if sealer is None else item.as_sealed_json(sealer) for item in finished]
+
+    def on_begin(self) -> None:
+        """The model that answers is known."""
+        self._frame.model = self.model or self._frame.model
+        self._frame.service_tier = self.usage.service_tier
+
+    def on_block(self, block_type: str) -> None:
+        self._output.block(block_type)
+
+    def on_own_block(self, block: Block) -> None:
+        self._output.own_block(block)
+
+    def on_text(self, raw: bytes) -> None:
+        self._output.text(raw)
+
+    def on_citations(self, start: int, citations: list[bytes]) -> None:
+        """Places are counted within the message, not within the answer."""
+        self._output.cite(citations)
+
+    def on_reasoning(self, raw: bytes) -> None:
+        self._output.reasoning(raw)
+
+    def on_call(self, call: Call) -> None:
+        self._output.call(call)
+
+    def on_arguments(self, call: Call, raw: bytes) -> None:
+        self._output.arguments(call, raw)
+
+    def on_call_end(self, call: Call) -> None:
+        self._output.call_end(call)
+
+    def on_end(self, ending: Ending) -> None:
+        """Finish the items that are open."""
+        self.ending = ending
+        refusal = (ending.refusal or NO_REASON) if self.stop_reason == "refusal" else None
+        is_cut = self.incomplete_reason is not None
+        self._output.end(is_cut=is_cut, refusal=refusal, has_calls=bool(self.calls))
+
+
+class ResponsesAnswer(ResponsesReader, AnswerFold):
+    """Collects an answer for a client that asked for no stream, into items alone."""
+
+
+def read_response(body: bytes, frame: ResponsesFrame, shape: AnswerShape = PLAIN) -> ResponsesAnswer:
+    """The answer in an unstreamed body; raises `FailedError` when it is not a message."""
+    answer = ResponsesAnswer(frame, shape)
+    answer.read_whole(body)
+    return answer

@@ -1,0 +1,138 @@
+"""What one response is known by from its first event to its last, whichever attempt answers it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
+
+import orjson
+from msgspec import Raw
+
+from translators.responses.kinds import ToolKinds
+
+# What a response says of settings that its request is silent about (section 3.4 of the additions).
+DEFAULTS: Final[Mapping[str, bytes]] = {
+    "background": b"false",
+    "instructions": b"null",
+    "max_output_tokens": b"null",
+    "max_tool_calls": b"null",
+    "metadata": b"{}",
+    "parallel_tool_calls": b"true",
+    "previous_response_id": b"null",
+    "prompt_cache_key": b"null",
+    "reasoning": b'{"effort":null,"summary":null}',
+    "safety_identifier": b"null",
+    "store": b"true",
+    "temperature": b"1.0",
+    "text": b'{"format":{"type":"text"},"verbosity":"medium"}',
+    "tool_choice": b'"auto"',
+    "tools": b"[]",
+    "top_logprobs": b"0",
+    "top_p": b"1.0",
+    "truncation": b'"disabled"',
+    "user": b"null",
+}
+_RESPONSE: Final = (
+    b'{"id":"%b","object":"response","created_at":%d,"status":"%b","completed_at":%b,"error":%b,'
+    b'"incomplete_details":%b,"model":%b,"output":[%b],"service_tier":%b,"usage":%b,%b}'
+)
+NOTHING: Final[Mapping[int, "OutputItem"]] = {}
+
+
+class Sealer(Protocol):
+    """Makes texts of upstream's blocks that nobody else can read, change or use."""
+
+    def seal(self, blocks: Sequence[bytes]) -> str: ...
+
+
+class OutputItem(NamedTuple):
+    """A finished item: its JSON without the closing brace, and the blocks that have to go back to upstream with it.
+
+    `seal` holds the blocks, where the caller gets them.
+    """
+
+    members: bytes
+    blocks: tuple[bytes, ...] = ()
+    seal: str | None = None
+
+    def as_json(self) -> bytes:
+        """The item as the caller gets it."""
+        return self._with(self.seal)
+
+    def as_sealed_json(self, sealer: Sealer) -> bytes:
+        """The item with its blocks, whether or not the caller gets them."""
+        return self._with(self.seal or (sealer.seal(self.blocks) if self.blocks else None))
+
+    def _with(self, seal: str | None) -> bytes:
+        return self.members + (b"}" if seal is None else b',"encrypted_content":%b}' % orjson.dumps(seal))
+
+
+@dataclass(slots=True)
+class ResponsesFrame:
+    """One response; several attempts can follow each other in it until one of them says something.
+
+    `settings` are echoed (JSON, by name); `now` gives Unix seconds. `kinds` says how the caller knows its tools.
+    `sealer` is that of the model that is being asked, None where blocks cannot be sealed; `shows_seals` says that the
+    caller gets `encrypted_content`.
+    `carries_blocks` adds a reasoning item behind items of server tools, to carry their blocks. `shows_sources` and
+    `shows_outputs` are for `include`.
+    """
+
+    id: str
+    created_at: int
+    model: str
+    now: Callable[[], int]
+    settings: Mapping[str, Raw] = field(default_factory=dict)
+    kinds: ToolKinds = field(default_factory=dict)
+    sealer: Sealer | None = None
+    shows_seals: bool = False
+    carries_blocks: bool = True
+    shows_sources: bool = False
+    shows_outputs: bool = False
+    # The number of the next event, and whether `response.created` was sent.
+    sequence: int = 0
+    has_begun: bool = False
+    service_tier: str | None = None
+    # The finished items of the attempt that answers, by index.
+    items: Mapping[int, OutputItem] = field(default_factory=dict)
+    _settings: bytes = b""
+
+    def item_id(self, prefix: str, index: int) -> bytes:
+        """The id of an item: the response's digits, 0 for output, and the index, so that the store finds it."""
+        return f"{prefix}_{self.id.removeprefix('resp_')}0{index:03x}".encode()
+
+    def seal(self, blocks: Sequence[bytes]) -> str | None:
+        """The blocks as the caller gets them."""
+        return self.sealer.seal(blocks) if blocks and self.shows_seals and self.sealer is not None else None
+
+    def response(
+        self,
+        status: str,
+        *,
+        error: bytes = b"null",
+        incomplete: str | None = None,
+        items: Mapping[int, OutputItem] = NOTHING,
+        usage: bytes = b"null",
+    ) -> bytes:
+        """The response object."""
+        return _RESPONSE % (
+            self.id.encode(),
+            self.created_at,
+            status.encode(),
+            b"%d" % self.now() if status == "completed" else b"null",
+            error,
+            b"null" if incomplete is None else b'{"reason":"%b"}' % incomplete.encode(),
+            orjson.dumps(self.model),
+            b",".join([items[index].as_json() for index in sorted(items)]),
+            orjson.dumps(self.service_tier),
+            usage,
+            self._echoed(),
+        )
+
+    def _echoed(self) -> bytes:
+        if not self._settings:
+            given = {name: bytes(raw) for name, raw in self.settings.items()}
+            # What was sent as null is what was not sent.
+            given |= {name: raw for name, raw in DEFAULTS.items() if given.get(name, b"null") == b"null"}
+            members = [orjson.dumps(name) + b":" + given[name] for name in sorted(given)]
+            self._settings = b",".join(members)
+        return self._settings

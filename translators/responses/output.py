@@ -1,0 +1,227 @@
+"""The items of an output while they are written: what their events say, and what they are in the end."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+import orjson
+
+from translators.answers.answer_types import Call
+from translators.responses.frame import OutputItem, ResponsesFrame
+from translators.responses.kinds import Kind, ToolKind
+
+# Writes one event: its type, and its members but the first two.
+Say: TypeAlias = Callable[[bytes, bytes], None]
+
+COMPLETED: Final = b"completed"
+INCOMPLETE: Final = b"incomplete"
+COMMENTARY: Final = b"commentary"
+FINAL: Final = b"final_answer"
+
+ADDED: Final = b"response.output_item.added"
+DONE: Final = b"response.output_item.done"
+_PART_ADDED: Final = b"response.content_part.added"
+_PART_DONE: Final = b"response.content_part.done"
+_EMPTY_TEXT: Final = b'{"type":"output_text","text":"","annotations":[],"logprobs":[]}'
+# The most frequent events: the number and the JSON string are filled in.
+_TEXT_DELTA: Final = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%%d,'
+    b'%b,"content_index":0,"delta":%%b,"logprobs":[]}\n\n'
+)
+_DELTA: Final = b'event: %b\ndata: {"type":"%b","sequence_number":%%d,%b,"delta":%%b}\n\n'
+
+
+def joined(raws: Sequence[bytes]) -> bytes:
+    """JSON strings as a single one."""
+    return raws[0] if len(raws) == 1 else b'"%b"' % b"".join([raw[1:-1] for raw in raws])
+
+
+def read_text(raw: bytes) -> str:
+    """The text of a JSON string, halves of surrogate pairs included."""
+    text: str = json.loads(raw)
+    return text
+
+
+class Item:
+    """An item that has begun: its id and its place."""
+
+    __slots__ = ("form", "id", "index", "pieces", "place")
+
+    def __init__(self, frame: ResponsesFrame, prefix: str, index: int) -> None:
+        self.id = frame.item_id(prefix, index)
+        self.index = index
+        self.place = b'"item_id":"%b","output_index":%d' % (self.id, index)
+        self.pieces: list[bytes] = []
+        # How a piece is written, given the number of its event and its JSON.
+        self.form = b""
+
+    def begin(self, say: Say) -> None:
+        """The event that it has begun."""
+        raise NotImplementedError
+
+    def add(self, say: Say, item: bytes) -> None:
+        """The event that it is there."""
+        say(ADDED, b'"output_index":%d,"item":%b' % (self.index, item))
+
+    def done(self, say: Say, item: OutputItem) -> OutputItem:
+        """The event that it is finished, and the item."""
+        say(DONE, b'"output_index":%d,"item":%b' % (self.index, item.as_json()))
+        return item
+
+
+class MessageItem(Item):
+    """A message: one part of text, and a refusal where the model ends with one.
+
+    Its phase is known only at its end: what comes next decides whether it was commentary. Until then it has none, which
+    clients take for an answer.
+    """
+
+    __slots__ = ("_annotations", "_block", "_citations", "_counted", "_length", "_refusal")
+
+    def __init__(self, frame: ResponsesFrame, index: int) -> None:
+        super().__init__(frame, "msg", index)
+        self.form = _TEXT_DELTA % self.place
+        self._annotations: list[bytes] = []
+        self._citations: list[bytes] = []
+        # The first piece of the block that is being read; how many pieces and characters have been counted.
+        self._block = 0
+        self._counted = 0
+        self._length = 0
+        self._refusal: bytes | None = None
+
+    def begin(self, say: Say) -> None:
+        self.add(say, b'{"id":"%b","type":"message","status":"in_progress","role":"assistant","content":[]}' % self.id)
+
+    def begin_text(self, say: Say) -> None:
+        """Before the first piece."""
+        say(_PART_ADDED, b'%b,"content_index":0,"part":%b' % (self.place, _EMPTY_TEXT))
+
+    def begin_block(self) -> None:
+        """Another block of text continues it."""
+        self._block = len(self.pieces)
+
+    def cite(self, say: Say, pages: Sequence[tuple[str, str]], others: Sequence[bytes]) -> None:
+        """What the block that is being read cites: pages by address and title, and what has no address as it came."""
+        self._citations += others
+        start = self._characters(self._block)
+        end = self._characters(len(self.pieces))
+        for url, title in pages:
+            cited = {"type": "url_citation", "start_index": start, "end_index": end, "url": url, "title": title}
+            annotation = orjson.dumps(cited)
+            place = b'%b,"content_index":0,"annotation_index":%d' % (self.place, len(self._annotations))
+            say(b"response.output_text.annotation.added", b'%b,"annotation":%b' % (place, annotation))
+            self._annotations.append(annotation)
+
+    def refuse(self, text: str) -> None:
+        """The model declines, with these words."""
+        self._refusal = orjson.dumps(text)
+
+    def end(self, say: Say, status: bytes, phase: bytes) -> OutputItem:
+        parts = []
+        if self.pieces:
+            parts.append(self._end_text(say))
+        if self._refusal is not None:
+            parts.append(self._say_refusal(say, self._refusal, len(parts)))
+        form = b'{"id":"%b","type":"message","status":"%b","role":"assistant","phase":"%b","content":[%b]'
+        return self.done(say, OutputItem(form % (self.id, status, phase, b",".join(parts))))
+
+    def _end_text(self, say: Say) -> bytes:
+        text = joined(self.pieces)
+        citations = b',"citations":[%b]' % b",".join(self._citations) if self._citations else b""
+        part = b'{"type":"output_text","text":%b,"annotations":[%b],"logprobs":[]%b}'
+        part %= (text, b",".join(self._annotations), citations)
+        say(b"response.output_text.done", b'%b,"content_index":0,"text":%b,"logprobs":[]' % (self.place, text))
+        say(_PART_DONE, b'%b,"content_index":0,"part":%b' % (self.place, part))
+        return part
+
+    def _say_refusal(self, say: Say, text: bytes, index: int) -> bytes:
+        place, part = b'%b,"content_index":%d' % (self.place, index), b'{"type":"refusal","refusal":%b}'
+        say(_PART_ADDED, b'%b,"part":%b' % (place, part % b'""'))
+        say(b"response.refusal.delta", b'%b,"delta":%b' % (place, text))
+        say(b"response.refusal.done", b'%b,"refusal":%b' % (place, text))
+        say(_PART_DONE, b'%b,"part":%b' % (place, part % text))
+        return part % text
+
+    def _characters(self, pieces: int) -> int:
+        """How many characters these first pieces have; each is counted once."""
+        if pieces > self._counted:
+            self._length += len(read_text(joined(self.pieces[self._counted : pieces])))
+            self._counted = pieces
+        return self._length
+
+
+class ReasoningItem(Item):
+    """A thinking block: its text, if there is any to see, and the blocks that go back to upstream in its place."""
+
+    __slots__ = ("blocks",)
+
+    def __init__(self, frame: ResponsesFrame, index: int, blocks: Sequence[bytes] = ()) -> None:
+        super().__init__(frame, "rs", index)
+        kind = b"response.reasoning_summary_text.delta"
+        self.form = _DELTA % (kind, kind, self.place + b',"summary_index":0')
+        self.blocks = list(blocks)
+
+    def begin(self, say: Say) -> None:
+        self.add(say, b'{"id":"%b","type":"reasoning","summary":[],"status":"in_progress"}' % self.id)
+
+    def begin_text(self, say: Say) -> None:
+        """Before the first piece."""
+        self._part(say, b"response.reasoning_summary_part.added", b'""')
+
+    def end(self, say: Say, frame: ResponsesFrame, status: bytes) -> OutputItem:
+        summary = b""
+        if self.pieces:
+            text = joined(self.pieces)
+            say(b"response.reasoning_summary_text.done", b'%b,"summary_index":0,"text":%b' % (self.place, text))
+            summary = self._part(say, b"response.reasoning_summary_part.done", text)
+        members = b'{"id":"%b","type":"reasoning","summary":[%b],"status":"%b"' % (self.id, summary, status)
+        return self.done(say, OutputItem(members, tuple(self.blocks), frame.seal(self.blocks)))
+
+    def _part(self, say: Say, kind: bytes, text: bytes) -> bytes:
+        part = b'{"type":"summary_text","text":%b}' % text
+        say(kind, b'%b,"summary_index":0,"part":%b' % (self.place, part))
+        return part
+
+
+class CallItem(Item):
+    """A call of a function or a custom tool."""
+
+    __slots__ = ("_head", "_kind", "call", "is_ended")
+
+    def __init__(self, frame: ResponsesFrame, index: int, call: Call, tool: ToolKind) -> None:
+        super().__init__(frame, "ctc" if call.is_custom else "fc", index)
+        self._kind = b"custom_tool_call" if call.is_custom else b"function_call"
+        deltas = b"response.custom_tool_call_input" if call.is_custom else b"response.function_call_arguments"
+        self.form = _DELTA % (deltas + b".delta", deltas + b".delta", self.place)
+        form = b'{"id":"%b","type":"%b","call_id":%b,"name":%b'
+        self._head = form % (self.id, self._kind, orjson.dumps(call.id), orjson.dumps(tool.name))
+        if tool.namespace is not None:
+            self._head += b',"namespace":' + orjson.dumps(tool.namespace)
+        self.call = call
+        self.is_ended = False
+
+    def begin(self, say: Say) -> None:
+        self.add(say, self._members(b'""', b"in_progress") + b"}")
+
+    def end(self, say: Say, status: bytes) -> OutputItem:
+        text = joined(self.pieces)
+        if self._is_custom:
+            say(b"response.custom_tool_call_input.done", b'%b,"input":%b' % (self.place, text))
+        else:
+            say(b"response.function_call_arguments.done", b'%b,"arguments":%b' % (self.place, text))
+        return self.done(say, OutputItem(self._members(text, status)))
+
+    @property
+    def _is_custom(self) -> bool:
+        return self._kind == b"custom_tool_call"
+
+    def _members(self, text: bytes, status: bytes) -> bytes:
+        # Calls of custom tools have no status.
+        if self._is_custom:
+            return b'%b,"input":%b' % (self._head, text)
+        return b'%b,"arguments":%b,"status":"%b"' % (self._head, text, status)
+
+
+def tool_of(frame: ResponsesFrame, call: Call) -> ToolKind:
+    """The tool as the caller knows it."""
+    return frame.kinds.get(call.name) or ToolKind(Kind.CUSTOM if call.is_custom else Kind.FUNCTION, call.name)

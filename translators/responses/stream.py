@@ -1,0 +1,73 @@
+"""One Messages stream as the stream of a response, event by event.
+
+As in chat completions, texts and arguments are spliced: the JSON string that upstream sent is the one that the client
+gets. They are kept as well, since the end repeats them.
+"""
+
+from translators.answers.answer_types import Ending
+from translators.answers.shape import PLAIN, AnswerShape
+from translators.responses.answer import ResponsesReader
+from translators.responses.events import event, opening
+from translators.responses.frame import ResponsesFrame
+
+
+class ResponsesStream(ResponsesReader):
+    """Translates one upstream stream; one object an attempt, all on the frame of the response.
+
+    Nothing is written before there is something to read, so that until then another attempt can take over.
+    """
+
+    def __init__(self, frame: ResponsesFrame, shape: AnswerShape = PLAIN) -> None:
+        self._chunks: list[bytes] = []
+        super().__init__(frame, shape, self._chunks)
+
+    def feed(self, data: bytes) -> bytes:
+        """The client's bytes for what upstream sent: everything that one read completes, in one piece."""
+        self.read(data)
+        return self._taken()
+
+    def end(self) -> bytes:
+        """Upstream's body has ended: without a `message_stop`, that is a failure."""
+        self.read_end()
+        return self._taken()
+
+    def give_up(self) -> bytes:
+        """The end of a turn that has paused too often."""
+        self.end_pause()
+        return self._taken()
+
+    def on_text(self, raw: bytes) -> None:
+        """An event with text; as in the writer, without its detours."""
+        message = self._output.message
+        if message is None:
+            self._output.text(raw)
+            return
+        message.pieces.append(raw)
+        frame = self._frame
+        self._chunks.append(message.form % (frame.sequence, raw))
+        frame.sequence += 1
+
+    def on_reasoning(self, raw: bytes) -> None:
+        """An event with thinking, in the same way."""
+        thought = self._output.thought
+        if thought is None:
+            self._output.reasoning(raw)
+            return
+        thought.pieces.append(raw)
+        frame = self._frame
+        self._chunks.append(thought.form % (frame.sequence, raw))
+        frame.sequence += 1
+
+    def on_end(self, ending: Ending) -> None:
+        """Finish the items that are open, then the response."""
+        super().on_end(ending)
+        self._chunks.append(opening(self._frame))
+        kind = b"response." + self.status.encode()
+        self._chunks.append(event(self._frame, kind, b'"response":' + self.response()))
+
+    def _taken(self) -> bytes:
+        if not self._chunks:
+            return b""
+        output = b"".join(self._chunks)
+        self._chunks.clear()
+        return output

@@ -1,0 +1,295 @@
+"""What the pieces of an answer become: the items of an output, one open at a time, and the events that tell of them.
+
+An item is finished when the next one begins, or the answer ends: only then is it known whether a text was commentary,
+whether a call was cut off, and what has to go back to upstream with a thought.
+"""
+
+from collections import deque
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from translators.answers.answer_types import Call
+from translators.answers.citations import cited_page
+from translators.answers.recorder import THINKING, Block, is_whole
+from translators.responses.client_tools import FORMS, ClientToolItem
+from translators.responses.events import event, opening
+from translators.responses.frame import OutputItem, ResponsesFrame
+from translators.responses.hosted import HostedCall, HostedItem, call_of_result, hosted_call
+from translators.responses.output import (
+    COMMENTARY,
+    COMPLETED,
+    FINAL,
+    INCOMPLETE,
+    CallItem,
+    Item,
+    MessageItem,
+    ReasoningItem,
+    joined,
+    read_text,
+    tool_of,
+)
+
+AnyCall: TypeAlias = CallItem | ClientToolItem
+
+
+class _Signed(Struct):
+    signature: str = ""
+    data: str = ""
+
+
+_SIGNED_DECODER: Final = msgspec.json.Decoder(_Signed)
+
+
+class OutputWriter:
+    """Writes one output; `chunks` takes its events, None where nobody reads them."""
+
+    __slots__ = (
+        "_blanks",
+        "_chunks",
+        "_current",
+        "_frame",
+        "_has_hosted",
+        "_hosted",
+        "_is_new_thought",
+        "_next",
+        "_own",
+        "_waiting",
+        "items",
+        "message",
+        "thought",
+    )
+
+    def __init__(self, frame: ResponsesFrame, chunks: list[bytes] | None) -> None:
+        self._frame = frame
+        self._chunks = chunks
+        self._next = 0
+        # The finished items, by index.
+        self.items: dict[int, OutputItem] = {}
+        frame.items = self.items
+        # The item that grows; it is also the `message`, or the `thought` once that has a text, for a short way to it.
+        self._current: MessageItem | ReasoningItem | AnyCall | None = None
+        self.message: MessageItem | None = None
+        self.thought: ReasoningItem | None = None
+        # The calls that upstream runs, in order, until their results are there; the item of the first.
+        self._waiting: deque[HostedCall] = deque()
+        self._hosted: HostedItem | None = None
+        self._is_new_thought = False
+        # Text that is blank so far, by block.
+        self._blanks: list[list[bytes]] = []
+        # Blocks that belong to no item yet, and whether some of them are of a server tool.
+        self._own: list[bytes] = []
+        self._has_hosted = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is an item."""
+        return self._next > 0
+
+    def block(self, block_type: str) -> None:
+        """A block begins."""
+        if block_type != "text":
+            self._end_blanks()
+            self._is_new_thought, self.thought = block_type in THINKING, None
+        elif self.message is not None:
+            self.message.begin_block()
+        else:
+            self._blanks.append([])
+
+    def text(self, raw: bytes) -> None:
+        """Some text; it waits while all of it is blank, since blank texts are no messages."""
+        if self.message is not None:
+            self._piece(self.message, raw)
+            return
+        if not self._blanks:
+            self._blanks.append([])
+        self._blanks[-1].append(raw)
+        if read_text(raw).strip():
+            blocks, self._blanks = self._blanks, []
+            message = self._begin_message()
+            message.begin_text(self._say)
+            for block in blocks:
+                message.begin_block()
+                for piece in block:
+                    self._piece(message, piece)
+
+    def cite(self, citations: list[bytes]) -> None:
+        """What the text block that ends here cites."""
+        if self.message is not None:
+            pages: list[tuple[str, str]] = []
+            others: list[bytes] = []
+            for raw in citations:
+                page = cited_page(raw)
+                if page[0]:
+                    pages.append(page)
+                else:
+                    others.append(raw)
+            self.message.cite(self._say, pages, others)
+
+    def reasoning(self, raw: bytes) -> None:
+        """Some thinking; inside of a call there is no place for it."""
+        if self._is_in_call:
+            return
+        item = self.thought = self._thought()
+        if not item.pieces:
+            item.begin_text(self._say)
+        self._piece(item, raw)
+
+    def own_block(self, block: Block) -> None:
+        """A block of upstream's own is complete."""
+        if not (_is_signed(block) if block.type in THINKING else is_whole(block)):
+            return
+        if self._is_in_call:
+            self._own.append(block.json)
+            self._has_hosted = True
+        elif block.type in THINKING:
+            self._thought().blocks.append(block.json)
+        else:
+            self._close_current()
+            self._own.append(block.json)
+            self._has_hosted = True
+            if (call := hosted_call(block.json)) is not None:
+                self._waiting.append(call)
+            elif called := call_of_result(block.json):
+                for waiting in self._waiting:
+                    if waiting.id == called:
+                        waiting.result = block.json
+            self._advance()
+
+    def call(self, call: Call) -> None:
+        """A call of one of the caller's tools begins."""
+        self._begin_visible()
+        tool = tool_of(self._frame, call)
+        if tool.kind in FORMS:
+            # It takes its place when it is written.
+            self._current = ClientToolItem(self._frame, self._next, call, tool.kind)
+        else:
+            self._current = item = CallItem(self._frame, self._next, call, tool)
+            self._begin(item)
+
+    def arguments(self, call: Call, raw: bytes) -> None:
+        """Some of its arguments."""
+        item = self._current
+        if isinstance(item, AnyCall) and item.call is call:
+            self._piece(item, raw)
+
+    def call_end(self, call: Call) -> None:
+        """It is complete."""
+        item = self._current
+        if isinstance(item, AnyCall) and item.call is call:
+            item.is_ended = True
+
+    def end(self, *, is_cut: bool, refusal: str | None, has_calls: bool) -> None:
+        """The answer has ended; what it was cut off in is not complete."""
+        self._end_blanks()
+        if refusal is not None:
+            (self.message or self._begin_message()).refuse(refusal)
+        status = INCOMPLETE if is_cut else COMPLETED
+        self._close_current(status, COMMENTARY if has_calls else FINAL)
+        self._carry(status)
+
+    # Beginnings and ends
+
+    def _begin(self, item: Item) -> None:
+        self._next += 1
+        item.begin(self._say)
+
+    def _begin_visible(self) -> None:
+        """Something begins that carries no blocks: what is blank before it is dropped."""
+        self._close_current()
+        self._carry()
+        self._own.clear()
+
+    def _begin_message(self) -> MessageItem:
+        self._begin_visible()
+        self._current = self.message = message = MessageItem(self._frame, self._next)
+        self._begin(message)
+        return message
+
+    def _thought(self) -> ReasoningItem:
+        """The item of the thought that is being read."""
+        if isinstance(self._current, ReasoningItem) and not self._is_new_thought:
+            return self._current
+        self._is_new_thought = False
+        self._close_current()
+        self._carry()
+        self._current = item = ReasoningItem(self._frame, self._next, self._own)
+        self._own.clear()
+        self._begin(item)
+        return item
+
+    def _close_current(self, status: bytes = COMPLETED, phase: bytes = COMMENTARY) -> None:
+        """Finish the item that is open."""
+        item, self._current = self._current, None
+        self.message = self.thought = None
+        if isinstance(item, MessageItem):
+            self.items[item.index] = item.end(self._say, status, phase)
+        elif isinstance(item, ReasoningItem):
+            self.items[item.index] = item.end(self._say, self._frame, status)
+        elif isinstance(item, CallItem):
+            self.items[item.index] = item.end(self._say, status)
+        elif item is not None and (finished := item.end(self._say, status)) is not None:
+            self._next += 1
+            self.items[item.index] = finished
+
+    @property
+    def _is_in_call(self) -> bool:
+        """Whether a call is open that has not ended: where texts stand for a call, something can come in between."""
+        return isinstance(self._current, AnyCall) and not self._current.is_ended
+
+    def _advance(self, end: bytes | None = None) -> None:
+        """Write the calls that upstream runs, in order. One without a result waits; with `end` it gets that status."""
+        while self._waiting:
+            if self._hosted is None:
+                self._hosted = HostedItem(self._frame, self._next, self._waiting[0])
+                self._begin(self._hosted)
+            if (result := self._waiting[0].result) is None and end is None:
+                return
+            self.items[self._hosted.index] = self._hosted.end(self._say, result, end or COMPLETED)
+            self._waiting.popleft()
+            self._hosted = None
+
+    def _carry(self, status: bytes = COMPLETED) -> None:
+        """The blocks of server tools travel in an item of their own."""
+        self._advance(status)
+        if not self._has_hosted:
+            return
+        if self._frame.carries_blocks:
+            item = ReasoningItem(self._frame, self._next, self._own)
+            self._begin(item)
+            self.items[item.index] = item.end(self._say, self._frame, COMPLETED)
+        self._own.clear()
+        self._has_hosted = False
+
+    def _end_blanks(self) -> None:
+        """A stretch of text has ended that is blank: upstream may want it back, and nobody else."""
+        blocks = [b'{"type":"text","text":%b}' % joined(pieces) for pieces in self._blanks if pieces]
+        self._blanks.clear()
+        if isinstance(self._current, ReasoningItem):
+            self._current.blocks += blocks
+        else:
+            self._own += blocks
+
+    # Events
+
+    def _say(self, kind: bytes, members: bytes) -> None:
+        if self._chunks is not None:
+            if not self._frame.has_begun:
+                self._chunks.append(opening(self._frame))
+            self._chunks.append(event(self._frame, kind, members))
+
+    def _piece(self, item: Item, raw: bytes) -> None:
+        item.pieces.append(raw)
+        if self._chunks is not None and item.form:
+            self._chunks.append(item.form % (self._frame.sequence, raw))
+            self._frame.sequence += 1
+
+
+def _is_signed(block: Block) -> bool:
+    """Whether a thought is complete: one that was cut off has no signature, and cannot go back."""
+    try:
+        found = _SIGNED_DECODER.decode(block.json)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return bool(found.signature or found.data)
