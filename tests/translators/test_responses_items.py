@@ -287,7 +287,7 @@ def test_calls_of_client_tools_go_back_with_what_the_model_said() -> None:
         "Exit code: 1",
     ]
     assert json.loads(bytes(results[2].content)) == "The patch could not be applied."
-    assert results[2].is_error == b"true"
+    assert bytes(results[2].is_error) == b"true"
 
 
 def test_a_compaction_stands_for_what_the_model_and_the_tools_said_before_it() -> None:

@@ -178,9 +178,19 @@ def _check(request: ResponsesBody) -> None:
     if len(request.metadata) > MAX_METADATA_BYTES:
         raise too_much_metadata(request.metadata)
     if not is_null(request.metadata):
-        decode(METADATA_DECODER, request.metadata, "metadata")
+        _check_metadata(request.metadata)
     if request.tools:
         check_length(request.tools, MAX_TOOLS, "tools")
+
+
+def _check_metadata(metadata: Raw) -> None:
+    try:
+        METADATA_DECODER.decode(metadata)
+    except msgspec.ValidationError as error:
+        message = "Invalid type for 'metadata': expected an object whose values are strings."
+        raise TranslationError(message, param="metadata", code="invalid_type") from error
+    except msgspec.DecodeError:
+        decode(METADATA_DECODER, metadata, "metadata")
 
 
 def _items(request: ResponsesBody) -> Generator[None, None, tuple[list[ReadItem], int]]:
