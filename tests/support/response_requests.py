@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from translators.responses.read import read_body
 from translators.responses.request import ResponsesRequest, read_request
 
 Item = dict[str, Any]
+_TEXTS: Final = msgspec.json.Decoder(list[str])
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class MarkingSealer:
@@ -21,10 +25,16 @@ class MarkingSealer:
         return self._mark + json.dumps([block.decode() for block in blocks])
 
     def open(self, text: str, /) -> Sequence[bytes] | None:
-        """The blocks, unless the text is somebody else's."""
+        """The blocks, unless the text is somebody else's, or was altered so that they are none."""
         if not text.startswith(self._mark):
             return None
-        return [block.encode() for block in json.loads(text.removeprefix(self._mark))]
+        try:
+            blocks = _TEXTS.decode(text.removeprefix(self._mark))
+            for block in blocks:
+                _OBJECT.decode(block)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        return [block.encode() for block in blocks]
 
 
 SEALER = MarkingSealer()

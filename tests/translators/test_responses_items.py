@@ -30,7 +30,7 @@ def error_of(*items: Item, **fields: Any) -> tuple[str | None, str | None, str]:
 def calls_of(message: Message) -> list[tuple[str, str, Any]]:
     return [
         (each.id, each.function.name, json.loads(bytes(each.function.arguments)))
-        for each in message.tool_calls or ()
+        for each in message.tool_calls or []
         if each.function is not None
     ]
 
@@ -238,7 +238,7 @@ def test_custom_calls_and_their_results_go_back() -> None:
 
     turn, answer = read(user(), custom, result).intent.messages[1:]
 
-    (made,) = turn.tool_calls or ()
+    (made,) = turn.tool_calls or []
     assert made.custom is not None
     assert (made.type, made.custom.name, json.loads(bytes(made.custom.input))) == ("custom", "sql", "select 1")
     assert json.loads(bytes(answer.content)) == "1"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.response_requests import call, output, read, user
 from translators.errors import TranslationError
-from translators.responses.kinds import ToolKind
+from translators.responses.kinds import Kind, ToolKind
 from translators.responses.request import ResponsesRequest
 
 Tool = dict[str, Any]
@@ -75,8 +75,8 @@ def test_members_of_a_namespace_are_tools_with_longer_names() -> None:
         {"type": "custom", "custom": {"name": "crm__sql", "description": "Asks."}},
     ]
     assert request.kinds == {
-        "crm__find": ToolKind("function_call", "find", "crm"),
-        "crm__sql": ToolKind("custom_tool_call", "sql", "crm"),
+        "crm__find": ToolKind(Kind.FUNCTION, "find", "crm"),
+        "crm__sql": ToolKind(Kind.CUSTOM, "sql", "crm"),
     }
 
 
@@ -86,7 +86,7 @@ def test_a_member_makes_way_for_a_tool_that_has_the_name() -> None:
     first, second = (tool["name"] for tool in listed(request))
     assert second == "crm__find"
     assert first.startswith("crm__find_")
-    assert request.kinds == {first: ToolKind("function_call", "find", "crm")}
+    assert request.kinds == {first: ToolKind(Kind.FUNCTION, "find", "crm")}
 
 
 def test_long_names_of_members_are_ones_that_messages_accepts() -> None:
@@ -103,34 +103,27 @@ def test_calls_of_members_go_back_under_their_longer_names() -> None:
         user(), call("c1", "find", namespace="crm"), output("c1"), tools=[namespace("crm", function("find"))]
     )
 
-    (made,) = request.intent.messages[1].tool_calls or ()
+    (made,) = request.intent.messages[1].tool_calls or []
     assert made.function is not None
     assert made.function.name == "crm__find"
 
 
 def test_a_call_of_a_member_that_is_gone_has_the_name_that_it_had() -> None:
-    (made,) = read(user(), call("c1", "find", namespace="crm"), output("c1")).intent.messages[1].tool_calls or ()
+    (made,) = read(user(), call("c1", "find", namespace="crm"), output("c1")).intent.messages[1].tool_calls or []
 
     assert made.function is not None
     assert made.function.name == "crm__find"
 
 
 @pytest.mark.parametrize(
-    ("kind", "item", "field", "required"),
-    [
-        ("local_shell", "local_shell_call", "action", ["command"]),
-        ("shell", "shell_call", "action", ["commands"]),
-        ("apply_patch", "apply_patch_call", "operation", ["type", "path"]),
-    ],
+    ("kind", "required"), [("local_shell", ["command"]), ("shell", ["commands"]), ("apply_patch", ["type", "path"])]
 )
-def test_client_tools_are_functions_whose_calls_have_items_of_their_own(
-    kind: str, item: str, field: str, required: list[str]
-) -> None:
+def test_client_tools_are_functions_whose_calls_have_items_of_their_own(kind: str, required: list[str]) -> None:
     request = read(tools=[{"type": kind}])
 
     (tool,) = listed(request)
     assert (tool["type"], tool["name"], tool["parameters"]["required"]) == ("function", kind, required)
-    assert (request.kinds[kind].item, request.kinds[kind].arguments) == (item, field)
+    assert request.kinds == {kind: ToolKind(Kind(kind), kind)}
 
 
 def test_a_client_tool_makes_way_for_a_function_of_its_name() -> None:
@@ -146,7 +139,7 @@ def test_a_client_tool_makes_way_for_a_function_of_its_name() -> None:
     assert [tool["name"] for tool in listed(request)] == [name, "shell"]
     assert name != "shell"
     assert chosen(request) == {"type": "function", "name": name}
-    (made,) = request.intent.messages[1].tool_calls or ()
+    (made,) = request.intent.messages[1].tool_calls or []
     assert made.function is not None
     assert made.function.name == name
 

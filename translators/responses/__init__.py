@@ -1,1 +1,1 @@
-"""The Responses API: a body read into an intent, pieces of an answer written as its items and events."""
+"""The door of Responses: its requests read, its answers and streams written."""

@@ -10,7 +10,7 @@ from translators.errors import TranslationError
 from translators.limits import MAX_TOOLS, check_length
 from translators.messages.hosted import HOSTED_TYPES, hosted_name
 from translators.reading import is_null, is_text, missing_parameter
-from translators.responses.kinds import CLIENT_TOOLS
+from translators.responses.client_functions import CLIENT_TOOLS
 from translators.responses.tools import NOT_OFFERED, ReadTools
 from translators.unknown import Count, read_counted
 from translators.wire.raw import NULL

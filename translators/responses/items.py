@@ -10,10 +10,10 @@ from translators.errors import TranslationError
 from translators.intent import Call, CustomCall, FunctionCall, Message
 from translators.limits import MAX_ID, MAX_NAME, check_text
 from translators.reading import decode, is_null, missing_parameter
-from translators.responses.kinds import CLIENT_CALLS
+from translators.responses.client_functions import CLIENT_CALLS
 from translators.responses.read import REFERENCE, ReadItem
 from translators.responses.results import RESULTS
-from translators.responses.seals import Sealer
+from translators.responses.seals import Opener
 from translators.responses.tools import ReadTools
 from translators.responses.turns import Turn
 from translators.wire.raw import OBJECT_DECODER
@@ -45,13 +45,13 @@ class Conversation:
     `lost` are types of items that are dropped, `noted` what is lost of turns that cannot go back as they were made.
     """
 
-    def __init__(self, tools: ReadTools, sealer: Sealer) -> None:
+    def __init__(self, tools: ReadTools, opener: Opener) -> None:
         self.messages: list[Message] = []
         self.places: list[str] = []
         self.lost: dict[str, None] = {}
         self.noted: dict[tuple[str, str], None] = {}
         self._tools = tools
-        self._sealer = sealer
+        self._opener = opener
         # The turn that is being read, and the last one as long as its calls may be answered.
         self._turn: Turn | None = None
         self._last: Turn | None = None
@@ -103,7 +103,7 @@ class Conversation:
         turn = self._assistant(place)
         if item.encrypted_content is None:
             lost = "unsigned"
-        elif (blocks := self._sealer.open(item.encrypted_content)) is None:
+        elif (blocks := self._opener.open(item.encrypted_content)) is None:
             lost = "unreadable"
         else:
             turn.add_own(blocks)
@@ -125,14 +125,14 @@ class Conversation:
 
     def _client_call(self, item: Item, place: str) -> None:
         """A call of a tool that is known by its type: what stands in its object are the arguments."""
-        kind = CLIENT_CALLS[item.type or ""].kind
-        given = item.action if kind.arguments == "action" else item.operation
-        path = f"{place}.{kind.arguments}"
+        tool = CLIENT_CALLS[item.type or ""]
+        given = item.action if tool.field == "action" else item.operation
+        path = f"{place}.{tool.field}"
         if is_null(given):
             raise missing_parameter(path)
         fields = decode(OBJECT_DECODER, given, path)
-        said = {name: value for name, value in fields.items() if value != kind.defaults.get(name)}
-        function = FunctionCall(self._tools.client_tool(kind.name), Raw(msgspec.json.encode(said)))
+        said = {name: value for name, value in fields.items() if value != tool.defaults.get(name)}
+        function = FunctionCall(self._tools.client_tool(tool.name), Raw(msgspec.json.encode(said)))
         self._assistant(place).add_call(Call(_call_id(item, place), function=function), place)
 
     def _result(self, item: Item, place: str) -> None:
@@ -150,7 +150,7 @@ class Conversation:
     def _compaction(self, item: Item, place: str) -> None:
         """What stands for all that was said before it, but for what users and developers said."""
         content = _text(item.encrypted_content, None, f"{place}.encrypted_content")
-        blocks = self._sealer.open(content)
+        blocks = self._opener.open(content)
         if blocks is None:
             self.noted["input.compaction", "unreadable"] = None
             return

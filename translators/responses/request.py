@@ -18,9 +18,9 @@ from translators.responses.items import (
     Conversation,
     check_items,
 )
-from translators.responses.kinds import Kinds
+from translators.responses.kinds import ToolKinds
 from translators.responses.read import REFERENCE, ReadBody, ReadItem, read_earlier
-from translators.responses.seals import Sealer
+from translators.responses.seals import Opener
 from translators.responses.settings import (
     FIELD_NAMES,
     format_of,
@@ -68,7 +68,7 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
     previous_response_id: str | None
     conversation: str | None
     include: frozenset[str]
-    kinds: Kinds
+    kinds: ToolKinds
     settings: Mapping[str, Raw]
     input_items: Sequence[Raw]
     notes: Sequence[tuple[str, str, str]] = ()
@@ -77,17 +77,17 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
 
 
 def read_request(
-    read: ReadBody, sealer: Sealer, earlier: Sequence[bytes] = (), references: Mapping[str, bytes] = _NO_REFERENCES
+    read: ReadBody, opener: Opener, earlier: Sequence[bytes] = (), references: Mapping[str, bytes] = _NO_REFERENCES
 ) -> ResponsesRequest:
     """The request, in one go; raises `TranslationError` with the `param` that is wrong.
 
     `earlier` are the items before those of the body, and `references` those that the body refers to, by their ids.
     """
-    return in_one_go(read_request_in_steps(read, sealer, earlier, references))
+    return in_one_go(read_request_in_steps(read, opener, earlier, references))
 
 
 def read_request_in_steps(
-    read: ReadBody, sealer: Sealer, earlier: Sequence[bytes] = (), references: Mapping[str, bytes] = _NO_REFERENCES
+    read: ReadBody, opener: Opener, earlier: Sequence[bytes] = (), references: Mapping[str, bytes] = _NO_REFERENCES
 ) -> Generator[None, None, ResponsesRequest]:
     """What `read_request` gives, in steps."""
     body = read.body
@@ -99,7 +99,7 @@ def read_request_in_steps(
     counter = _Counter(body.unknown_fields)
     extra = [each for each in items if each.item.type in (ADDITIONAL_TOOLS, CONFIGURATION_UPDATE)]
     tools = yield from read_tools(_all_tools(body, extra))
-    conversation = Conversation(tools, sealer)
+    conversation = Conversation(tools, opener)
     if not is_null(body.instructions):
         conversation.say(Message("system", Raw(text_json(body.instructions, "instructions"))), "instructions")
     yield from _take(conversation, items)

@@ -1,15 +1,11 @@
-"""What carries blocks of upstream's making through a caller's hands."""
+"""How blocks of upstream's making come back out of a caller's hands; `frame.py` has the other side."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 
-class Sealer(Protocol):
-    """Seals blocks for one caller and one model."""
-
-    def seal(self, blocks: Sequence[bytes], /) -> str:
-        """The blocks as a text that tells its holder nothing."""
-        ...
+class Opener(Protocol):
+    """Opens what was sealed for the same caller and model."""
 
     def open(self, text: str, /) -> Sequence[bytes] | None:
         """The blocks of a text, verbatim; None where it is foreign, altered or unreadable."""

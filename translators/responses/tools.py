@@ -14,7 +14,8 @@ from translators.messages.hosted import HOSTED_TYPES
 from translators.messages.names import upstream_tool_name
 from translators.reading import decode, is_null, missing_parameter
 from translators.remembered import Remembered
-from translators.responses.kinds import CLIENT_TOOLS, CUSTOM_CALL, FUNCTION_CALL, ToolKind
+from translators.responses.client_functions import CLIENT_TOOLS
+from translators.responses.kinds import Kind, ToolKind, ToolKinds
 from translators.weight import has_more_values
 from translators.wire.raw import NULL, OBJECT_DECODER
 from translators.wire.responses import ENVIRONMENT_DECODER, TOOL_DECODER, Tool
@@ -56,7 +57,7 @@ class ReadTools(Struct, frozen=True):
     listed: Sequence[Raw] = ()
     shown: Sequence[Raw] = ()
     places: Sequence[str] = ()
-    kinds: Mapping[str, ToolKind] = {}
+    kinds: ToolKinds = {}
     names: Mapping[tuple[str, str], str] = {}
     lost: Sequence[str] = ()
 
@@ -156,10 +157,12 @@ class _ToolReader:
                 message = f"Invalid value: '{tool.type}'. Supported values are: 'function' and 'custom'."
                 raise TranslationError(message, param=f"{place}.type", code="invalid_value")
             name = _checked_name(tool.name, f"{place}.name")
-            item = FUNCTION_CALL if tool.type == "function" else CUSTOM_CALL
             about = namespace.description if index == 0 else None
             self._add(
-                self._member(tool, raw, within, about), ToolKind(item, name, within), _joined(within, name), place
+                self._member(tool, raw, within, about),
+                ToolKind(Kind(tool.type), name, within),
+                _joined(within, name),
+                place,
             )
 
     def _member(self, tool: Tool, raw: Raw, namespace: str, about: str | None) -> Callable[[str], Raw]:
@@ -176,7 +179,7 @@ class _ToolReader:
             function = {"type": "function", "name": name, "description": known.description}
             return Raw(_ENCODE({**function, "parameters": known.parameters}))
 
-        self._add(write, known.kind, known.kind.name, path)
+        self._add(write, ToolKind(known.kind, known.name), known.name, path)
 
     def _written(self, tool: Tool, raw: Raw, changed: Mapping[str, Raw] = {}) -> Raw:
         """A function as it is, or a custom tool with its fields where chat completions have them."""

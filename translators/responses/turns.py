@@ -52,6 +52,8 @@ class Turn:
             return
         if not self._contents:
             self.place = place
+        elif len(self._contents) == MAX_PARTS:
+            check_length(range(MAX_PARTS + 1), MAX_PARTS, "input")
         self._contents.append((content, place))
         self._order.append(_PART)
 
