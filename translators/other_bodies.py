@@ -9,7 +9,7 @@ _CHAT: Final = "the Chat Completions API (POST /v1/chat/completions)"
 _COMPLETIONS: Final = "the legacy Completions API (POST /v1/completions)"
 # Fields that occur only in the bodies of one API.
 _API_OF_FIELD: Final = {
-    "input": "the Responses API (POST /v1/responses), which this gateway does not serve",
+    "input": "the Responses API (POST /v1/responses)",
     "prompt": _COMPLETIONS,
     "messages": _CHAT,
 }

@@ -388,6 +388,17 @@ def recorded_chats() -> tuple[bytes, ...]:
 
 
 @cache
+def recorded_responses_requests() -> tuple[bytes, ...]:
+    """Responses requests that clients have sent."""
+    return _recorded(
+        lambda found: json.dumps(found.request).encode() if "input" in found.request else None,
+        "openai_responses_recorded",
+        "openai_recorded",
+        "openai_compat_recorded",
+    )
+
+
+@cache
 def recorded_native_requests() -> tuple[bytes, ...]:
     """Messages requests that clients have sent."""
     return _recorded(lambda found: json.dumps(found.request).encode() if found.request else None, "recorded")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from tests.fuzz import answers, edges, requests, sources
+from tests.fuzz import answers, edges, requests, responses_requests, sources
 from tests.fuzz.mutations import mutated_bytes, mutated_json, mutated_stream
 
 Mutation = Callable[[bytes, Random], bytes]
@@ -37,6 +37,14 @@ TARGETS: Final = {
     for target in (
         Target("chat-request", requests.chat, sources.chat_requests, mutated_json, 9000, sources.recorded_chats),
         Target("completions-request", requests.completions, sources.completion_requests, mutated_json, 1500),
+        Target(
+            "responses-request",
+            responses_requests.responses,
+            responses_requests.seeds,
+            mutated_json,
+            5000,
+            sources.recorded_responses_requests,
+        ),
         Target(
             "native-request",
             requests.native,

@@ -1,0 +1,239 @@
+"""The items of a conversation as the messages of an intent, one after another."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from translators.errors import TranslationError
+from translators.intent import Call, CustomCall, FunctionCall, Message
+from translators.limits import MAX_ID, MAX_NAME, check_text
+from translators.reading import decode, is_null, missing_parameter
+from translators.responses.client_functions import CLIENT_CALLS
+from translators.responses.read import REFERENCE, ReadItem
+from translators.responses.results import RESULTS
+from translators.responses.seals import Opener
+from translators.responses.tools import ReadTools
+from translators.responses.turns import Turn
+from translators.wire.raw import OBJECT_DECODER
+from translators.wire.responses import Item
+
+COMPACTION: Final = "compaction"
+COMPACTION_TRIGGER: Final = "compaction_trigger"
+ADDITIONAL_TOOLS: Final = "additional_tools"
+CONFIGURATION_UPDATE: Final = "configuration_update"
+_SPEAKERS: Final = frozenset({"user", "system", "developer"})
+_ROLES: Final = ("user", "assistant", "system", "developer")
+# What Anthropic has counterparts of; the blocks themselves come back in seals.
+_HOSTED: Final = ("web_search_call", "code_interpreter_call")
+# What belongs to tools that are not offered here.
+_FOREIGN: Final = (
+    *("file_search_call", "image_generation_call", "computer_call", "computer_call_output"),
+    *("mcp_list_tools", "mcp_call", "mcp_approval_request", "mcp_approval_response"),
+    *("tool_search_call", "tool_search_output", "program", "program_output"),
+)
+# What is told of elsewhere: to `tools.py`, or in `request.py`.
+_READ_ELSEWHERE: Final = frozenset({ADDITIONAL_TOOLS, CONFIGURATION_UPDATE, COMPACTION_TRIGGER})
+
+_Reader: TypeAlias = "Callable[[Conversation, Item, str], None]"
+
+
+class Conversation:
+    """Takes item after item; in the end there are `messages`, and the `places` of their contents.
+
+    `lost` are types of items that are dropped, `noted` what is lost of turns that cannot go back as they were made.
+    """
+
+    def __init__(self, tools: ReadTools, opener: Opener) -> None:
+        self.messages: list[Message] = []
+        self.places: list[str] = []
+        self.lost: dict[str, None] = {}
+        self.noted: dict[tuple[str, str], None] = {}
+        self._tools = tools
+        self._opener = opener
+        # The turn that is being read, and the last one as long as its calls may be answered.
+        self._turn: Turn | None = None
+        self._last: Turn | None = None
+        self._hosted: set[str] = set()
+        # What stands for all that was said before, and the index of the message that comes after it.
+        self._summary: tuple[int, Message, str] | None = None
+
+    def say(self, message: Message, place: str) -> None:
+        """Add a message of anybody but the assistant."""
+        self._end_turn()
+        self.messages.append(message)
+        self.places.append(place)
+
+    def take(self, read: ReadItem) -> None:
+        """Add what an item holds; raises `TranslationError` with its place."""
+        kind = read.item.type or ""
+        reader = _READERS.get(kind)
+        if reader is not None:
+            reader(self, read.item, read.place)
+        elif kind not in _READ_ELSEWHERE:
+            values = ", ".join(f"'{known}'" for known in (*_READERS, *sorted(_READ_ELSEWHERE), REFERENCE))
+            message = f"Invalid value: '{kind}'. Supported values are: {values}."
+            raise TranslationError(message, param=f"{read.place}.type", code="invalid_value")
+
+    def finish(self) -> None:
+        """End the conversation."""
+        self._end_turn()
+        self._check_answered()
+        if self._summary is not None:
+            at, summary, place = self._summary
+            self.messages.insert(at, summary)
+            self.places.insert(at, place)
+
+    def _message(self, item: Item, place: str) -> None:
+        if is_null(item.content):
+            raise missing_parameter(f"{place}.content")
+        if item.role in _SPEAKERS:
+            self.say(Message(item.role, item.content), _content_place(place))
+        elif item.role == "assistant":
+            self._assistant(place).add_content(item.content, _content_place(place))
+        elif item.role is None:
+            raise missing_parameter(f"{place}.role")
+        else:
+            values = ", ".join(f"'{role}'" for role in _ROLES)
+            message = f"Invalid value: '{item.role}'. Supported values are: {values}."
+            raise TranslationError(message, param=f"{place}.role", code="invalid_value")
+
+    def _reasoning(self, item: Item, place: str) -> None:
+        turn = self._assistant(place)
+        if item.encrypted_content is None:
+            lost = "unsigned"
+        elif (blocks := self._opener.open(item.encrypted_content)) is None:
+            lost = "unreadable"
+        else:
+            turn.add_own(blocks)
+            return
+        turn.tear()
+        self.noted["input.reasoning", lost] = None
+
+    def _function_call(self, item: Item, place: str) -> None:
+        name = self._tools.name_of(item.namespace, _text(item.name, MAX_NAME, f"{place}.name"))
+        call = Call(_call_id(item, place), function=FunctionCall(name, item.arguments))
+        self._assistant(place).add_call(call, place)
+
+    def _custom_call(self, item: Item, place: str) -> None:
+        name = self._tools.name_of(item.namespace, _text(item.name, MAX_NAME, f"{place}.name"))
+        if is_null(item.input):
+            raise missing_parameter(f"{place}.input")
+        call = Call(_call_id(item, place), "custom", custom=CustomCall(name, item.input))
+        self._assistant(place).add_call(call, place)
+
+    def _client_call(self, item: Item, place: str) -> None:
+        """A call of a tool that is known by its type: what stands in its object are the arguments."""
+        tool = CLIENT_CALLS[item.type or ""]
+        given = item.action if tool.field == "action" else item.operation
+        path = f"{place}.{tool.field}"
+        if is_null(given):
+            raise missing_parameter(path)
+        fields = decode(OBJECT_DECODER, given, path)
+        said = {name: value for name, value in fields.items() if value != tool.defaults.get(name)}
+        function = FunctionCall(self._tools.client_tool(tool.name), Raw(msgspec.json.encode(said)))
+        self._assistant(place).add_call(Call(_call_id(item, place), function=function), place)
+
+    def _result(self, item: Item, place: str) -> None:
+        self._end_turn()
+        # An output of a local shell may have the call's id as its own.
+        call_id = item.call_id or (item.id if item.type == "local_shell_call_output" else None)
+        call_id = _text(call_id, MAX_ID, f"{place}.call_id")
+        if self._last is None or self._last.waiting.pop(call_id, None) is None:
+            why = f"No tool call found for function call output with call_id {call_id}: none waits for it here."
+            raise TranslationError(why, param=f"{place}.call_id", code="invalid_value")
+        message = RESULTS[item.type or ""](item, place)
+        message.tool_call_id = call_id
+        self.say(message, f"{place}.output" if place[-1] == "]" else place)
+
+    def _compaction(self, item: Item, place: str) -> None:
+        """What stands for all that was said before it, but for what users and developers said."""
+        content = _text(item.encrypted_content, None, f"{place}.encrypted_content")
+        blocks = self._opener.open(content)
+        if blocks is None:
+            self.noted["input.compaction", "unreadable"] = None
+            return
+        self._turn = self._last = None
+        self._hosted.clear()
+        begin = self._summary[0] if self._summary else 0
+        said = [at for at in range(begin, len(self.messages)) if self.messages[at].role in _SPEAKERS]
+        self.messages[begin:] = [self.messages[at] for at in said]
+        self.places[begin:] = [self.places[at] for at in said]
+        summary = Message("user", Raw(b"[%b]" % b",".join(blocks)))
+        self._summary = (len(self.messages), summary, place)
+
+    def _hosted_call(self, item: Item, place: str) -> None:
+        self._assistant(place)
+        self._hosted.add(item.type or "")
+
+    def _foreign_item(self, item: Item, place: str) -> None:
+        self.lost[f"input.{item.type}"] = None
+
+    def _assistant(self, place: str) -> Turn:
+        """The assistant's turn, which begins with an item at `place` if there is none."""
+        if self._turn is None:
+            self._check_answered()
+            self._turn = Turn(place)
+        return self._turn
+
+    def _end_turn(self) -> None:
+        turn = self._turn
+        if turn is None:
+            return
+        message = turn.message()
+        if message is not None:
+            self.messages.append(message)
+            self.places.append(turn.place)
+        if self._hosted:
+            if not turn.is_sealed:
+                self.noted.update({(f"input.{kind}", "unsigned"): None for kind in sorted(self._hosted)})
+            self._hosted.clear()
+        self._turn, self._last = None, turn
+
+    def _check_answered(self) -> None:
+        """See to it that each call of the last turn has its result."""
+        if self._last is not None and self._last.waiting:
+            call_id, place = next(iter(self._last.waiting.items()))
+            message = f"No tool output found for function call {call_id}."
+            raise TranslationError(message, param=f"{place}.call_id", code="invalid_value")
+
+
+def _content_place(place: str) -> str:
+    """Where the content of an item stands; a string as the input is one itself, and items of before have no place."""
+    return f"{place}.content" if place[-1] == "]" else place
+
+
+def _call_id(item: Item, place: str) -> str:
+    return _text(item.call_id, MAX_ID, f"{place}.call_id")
+
+
+def _text(value: str | None, limit: int | None, path: str) -> str:
+    """A text that has to be there."""
+    if not value:
+        raise missing_parameter(path)
+    if limit is not None and len(value) > limit:
+        check_text(value, limit, path)
+    return value
+
+
+# By the type of the item; the methods are the conversation's own.
+_READERS: Final[Mapping[str, _Reader]] = {
+    "message": Conversation._message,
+    "reasoning": Conversation._reasoning,
+    "function_call": Conversation._function_call,
+    "custom_tool_call": Conversation._custom_call,
+    **dict.fromkeys(CLIENT_CALLS, Conversation._client_call),
+    **dict.fromkeys(RESULTS, Conversation._result),
+    COMPACTION: Conversation._compaction,
+    **dict.fromkeys(_HOSTED, Conversation._hosted_call),
+    **dict.fromkeys(_FOREIGN, Conversation._foreign_item),
+}
+
+
+def check_items(items: Sequence[ReadItem]) -> None:
+    """See to it that a wish for a compaction is the last of them."""
+    for read in items[:-1]:
+        if read.item.type == COMPACTION_TRIGGER:
+            message = "A 'compaction_trigger' has to be the last item of the input."
+            raise TranslationError(message, param=read.place, code="invalid_value")

@@ -1,0 +1,245 @@
+"""Reads a Responses request from the caller's bytes, once: its settings, and its items one by one.
+
+What else belongs to the request (earlier items, seals) the gateway finds out by what stands in it; `request.py` makes
+an intent of all of it.
+"""
+
+from collections.abc import Generator, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from translators.errors import TranslationError
+from translators.limits import (
+    MAX_ID,
+    MAX_MESSAGES,
+    MAX_METADATA_BYTES,
+    MAX_TOOLS,
+    MAX_UNKNOWN_FIELDS,
+    MAX_VALUES,
+    check_length,
+    check_text,
+    too_many_fields,
+    too_many_values,
+    too_much_metadata,
+)
+from translators.other_bodies import mistaken_body
+from translators.reading import check_in_steps, checked_body, decode, is_null, is_text, missing_parameter
+from translators.steps import in_one_go
+from translators.unknown import unknown_in
+from translators.weight import fields_in_steps, values_in_steps
+from translators.wire.raw import OBJECT_DECODER, RAW_LIST_DECODER
+from translators.wire.responses import (
+    BODY,
+    BODY_DECODER,
+    ITEM_DECODER,
+    ITEM_FIELDS,
+    KNOWN_BODY_DECODER,
+    KNOWN_ITEM_DECODER,
+    METADATA_DECODER,
+    Item,
+    ResponsesBody,
+)
+
+REFERENCE: Final = "item_reference"
+# A body or an item that is no larger cannot hold so many values that reading it takes long.
+_WEIGHED_BYTES: Final = 2**20
+# Of items so many bytes make a step, to which each item adds some.
+_BYTES_A_STEP: Final = 32 * 1024
+_BYTES_AN_ITEM: Final = 256
+_ARRAY: Final = ord("[")
+# Fields of chat completions that have another name here; a limit or a form that is not followed is no small loss.
+_MOVED: Final = {
+    "max_tokens": "max_output_tokens",
+    "max_completion_tokens": "max_output_tokens",
+    "response_format": "text.format",
+    "reasoning_effort": "reasoning.effort",
+    "verbosity": "text.verbosity",
+    "functions": "tools",
+    "function_call": "tool_choice",
+}
+
+
+class ReadItem(Struct, frozen=True, gc=False):
+    """An item as it was sent, what it says, and where it stands in the caller's body."""
+
+    raw: Raw
+    item: Item
+    place: str
+
+
+class ReadBody(Struct, frozen=True):
+    """A body, read; `references` are the ids of the items that it refers to, each once."""
+
+    body: ResponsesBody
+    items: Sequence[ReadItem]
+    references: Sequence[str]
+
+    @property
+    def previous_response_id(self) -> str | None:
+        """The response whose items stand before these."""
+        return self.body.previous_response_id
+
+    @property
+    def conversation(self) -> str | None:
+        """The id of the conversation whose items stand before these."""
+        given = self.body.conversation
+        return given if given is None or isinstance(given, str) else given.id
+
+
+def read_body(body: bytes) -> ReadBody:
+    """The caller's request, in one go; raises `TranslationError` with the `param` that is wrong."""
+    return in_one_go(_read(checked_body(body)))
+
+
+def read_body_in_steps(body: bytes) -> Generator[None, None, ReadBody]:
+    """What `read_body` gives, in steps."""
+    if not body.isascii():
+        yield from check_in_steps(body)
+    if len(body) > _WEIGHED_BYTES and (yield from values_in_steps(body, MAX_VALUES)) > MAX_VALUES:
+        raise too_many_values(None, MAX_VALUES)
+    yield
+    return (yield from _read(body))
+
+
+def read_earlier(items: Sequence[bytes], place: str) -> Generator[None, None, list[ReadItem]]:
+    """Items of a response or a conversation, which stand at `place` as far as the caller knows."""
+    found, work = list[ReadItem](), 0
+    for data in items:
+        raw = Raw(data)
+        found.append(ReadItem(raw, _typed(decode(ITEM_DECODER, raw, place)), place))
+        work += len(raw) + _BYTES_AN_ITEM
+        if work > _BYTES_A_STEP:
+            work = 0
+            yield
+    return found
+
+
+def _read(body: bytes) -> Generator[None, None, ReadBody]:
+    request = _read_known(body)
+    if request is None:
+        yield
+        request = yield from _read_again(body)
+    _check(request)
+    yield
+    items, unknown = yield from _items(request)
+    request.unknown_fields += unknown
+    references = dict.fromkeys(each.item.id for each in items if each.item.type == REFERENCE and each.item.id)
+    return ReadBody(request, items, tuple(filter(None, references)))
+
+
+def _read_known(body: bytes) -> ResponsesBody | None:
+    """The request; None where something is wrong with it, or a field known to nobody here."""
+    try:
+        known = KNOWN_BODY_DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    known.unknown_fields = 0
+    return known
+
+
+def _read_again(body: bytes) -> Generator[None, None, ResponsesBody]:
+    """Tell the mistake, or count the fields that nobody here knows."""
+    request = decode(BODY_DECODER, body)
+    yield
+    if len(body) > _WEIGHED_BYTES and (yield from fields_in_steps(body, MAX_UNKNOWN_FIELDS)) > MAX_UNKNOWN_FIELDS:
+        raise too_many_fields(MAX_UNKNOWN_FIELDS)
+    names = OBJECT_DECODER.decode(body).keys()
+    if is_null(request.input) and (is_null(request.prompt) or not _is_template(request.prompt)):
+        mistaken = mistaken_body(names, wanted="input")
+        if mistaken is not None:
+            raise mistaken
+    for name, moved in _MOVED.items():
+        if name in names:
+            message = f"Unsupported parameter: '{name}'. In the Responses API, this parameter is '{moved}'."
+            raise TranslationError(message, param=name, code="unsupported_parameter")
+    request.unknown_fields = unknown_in(body, BODY)
+    return request
+
+
+def _is_template(prompt: Raw) -> bool:
+    return not is_text(prompt) and memoryview(prompt)[0] != _ARRAY
+
+
+def _check(request: ResponsesBody) -> None:
+    """Refuse what cannot be, and what is too long before anything goes through it."""
+    if not is_null(request.prompt):
+        if not _is_template(request.prompt) and (mistaken := mistaken_body(("prompt",), wanted="input")) is not None:
+            raise mistaken
+        message = "Prompt templates live at OpenAI: this gateway has none. Send the prompt itself as 'instructions'."
+        raise TranslationError(message, param="prompt", code="unsupported_parameter")
+    if request.previous_response_id is not None and request.conversation is not None:
+        message = "'previous_response_id' and 'conversation' exclude each other: both say what stands before the input."
+        raise TranslationError(message, param="previous_response_id", code="mutually_exclusive_parameters")
+    if request.background and request.store is False:
+        message = "A response in the background has to be stored: 'background' needs 'store'."
+        raise TranslationError(message, param="background", code="invalid_value")
+    if len(request.metadata) > MAX_METADATA_BYTES:
+        raise too_much_metadata(request.metadata)
+    if not is_null(request.metadata):
+        _check_metadata(request.metadata)
+    if request.tools:
+        check_length(request.tools, MAX_TOOLS, "tools")
+
+
+def _check_metadata(metadata: Raw) -> None:
+    try:
+        METADATA_DECODER.decode(metadata)
+    except msgspec.ValidationError as error:
+        message = "Invalid type for 'metadata': expected an object whose values are strings."
+        raise TranslationError(message, param="metadata", code="invalid_type") from error
+    except msgspec.DecodeError:
+        decode(METADATA_DECODER, metadata, "metadata")
+
+
+def _items(request: ResponsesBody) -> Generator[None, None, tuple[list[ReadItem], int]]:
+    """The items of the input, and how many of their fields nobody here knows."""
+    given = request.input
+    if is_null(given):
+        if request.previous_response_id is None and request.conversation is None:
+            raise missing_parameter("input")
+        return [], 0
+    if is_text(given):
+        raw = Raw(b'{"type":"message","role":"user","content":%b}' % given)
+        return [ReadItem(raw, Item("message", "user", given), "input")], 0
+    if memoryview(given)[0] != _ARRAY:
+        message = "Invalid type for 'input': expected a string or an array of items."
+        raise TranslationError(message, param="input", code="invalid_type")
+    raws = RAW_LIST_DECODER.decode(given)
+    check_length(raws, MAX_MESSAGES, "input")
+    yield
+    items, unknown, work = list[ReadItem](), 0, 0
+    for index, raw in enumerate(raws):
+        place = f"input[{index}]"
+        try:
+            item: Item = KNOWN_ITEM_DECODER.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            item = decode(ITEM_DECODER, raw, place)
+            unknown += yield from _unknown(raw)
+        if item.id is not None and len(item.id) > MAX_ID:
+            check_text(item.id, MAX_ID, f"{place}.id")
+        items.append(ReadItem(raw, _typed(item), place))
+        work += len(raw) + _BYTES_AN_ITEM
+        if work > _BYTES_A_STEP:
+            work = 0
+            yield
+    return items, unknown
+
+
+def _typed(item: Item) -> Item:
+    """The item with its type, which messages and references may leave out."""
+    if item.type is None:
+        item.type = REFERENCE if item.role is None and item.id is not None and is_null(item.content) else "message"
+    return item
+
+
+def _unknown(item: Raw) -> Generator[None, None, int]:
+    """How many fields of an item nobody knows; too many are refused."""
+    is_heavy = len(item) > _WEIGHED_BYTES
+    if is_heavy and (yield from fields_in_steps(bytes(item), MAX_UNKNOWN_FIELDS)) > MAX_UNKNOWN_FIELDS:
+        raise too_many_fields(MAX_UNKNOWN_FIELDS)
+    unknown = len(OBJECT_DECODER.decode(item).keys() - ITEM_FIELDS)
+    if unknown > MAX_UNKNOWN_FIELDS:
+        raise too_many_fields(MAX_UNKNOWN_FIELDS)
+    return unknown

@@ -1,0 +1,234 @@
+"""A Responses request as an intent: what was sent, with what stands before it."""
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Final
+
+from msgspec import Raw, Struct
+
+from translators.errors import TranslationError
+from translators.intent import Intent, Message
+from translators.limits import MAX_MESSAGES, check_length
+from translators.reading import decode, is_null, missing_parameter, text_json
+from translators.responses.choice import read_choice
+from translators.responses.echo import echoed
+from translators.responses.items import (
+    ADDITIONAL_TOOLS,
+    COMPACTION_TRIGGER,
+    CONFIGURATION_UPDATE,
+    Conversation,
+    check_items,
+)
+from translators.responses.kinds import ToolKinds
+from translators.responses.read import REFERENCE, ReadBody, ReadItem, read_earlier
+from translators.responses.seals import Opener
+from translators.responses.settings import (
+    FIELD_NAMES,
+    format_of,
+    lost_settings,
+    read_cache,
+    read_compaction,
+    read_format,
+    read_include,
+    read_reasoning,
+    read_service_tier,
+    read_user,
+)
+from translators.responses.tools import ReadTools, read_tools
+from translators.steps import in_one_go
+from translators.unknown import read_counted
+from translators.wire.raw import RAW_LIST_DECODER
+from translators.wire.responses import (
+    UPDATED_REASONING,
+    UPDATED_TEXT,
+    Item,
+    ReasoningOptions,
+    ResponsesBody,
+    TextFormat,
+)
+
+_BYTES_A_STEP: Final = 32 * 1024
+_BYTES_AN_ITEM: Final = 256
+_NO_REFERENCES: Final[Mapping[str, bytes]] = {}
+
+
+class ResponsesRequest(Struct, frozen=True, kw_only=True):
+    """A request of the Responses API, read.
+
+    `settings` are the fields that the response repeats. `input_items` are the items of this request as they were sent,
+    for the store, with what references stand for. `notes` are losses (field, change, reason) that no mode refuses.
+    `compacts_now` asks for a compaction item, `compacts_from` for one as soon as the context has so many tokens (0: as
+    many as the gateway likes).
+    """
+
+    intent: Intent
+    model: str
+    stream: bool
+    store: bool
+    background: bool
+    previous_response_id: str | None
+    conversation: str | None
+    include: frozenset[str]
+    kinds: ToolKinds
+    settings: Mapping[str, Raw]
+    input_items: Sequence[Raw]
+    notes: Sequence[tuple[str, str, str]] = ()
+    compacts_now: bool = False
+    compacts_from: int | None = None
+
+
+def read_request(
+    read: ReadBody, opener: Opener, earlier: Sequence[bytes] = (), references: Mapping[str, bytes] = _NO_REFERENCES
+) -> ResponsesRequest:
+    """The request, in one go; raises `TranslationError` with the `param` that is wrong.
+
+    `earlier` are the items before those of the body, and `references` those that the body refers to, by their ids.
+    """
+    return in_one_go(read_request_in_steps(read, opener, earlier, references))
+
+
+def read_request_in_steps(
+    read: ReadBody, opener: Opener, earlier: Sequence[bytes] = (), references: Mapping[str, bytes] = _NO_REFERENCES
+) -> Generator[None, None, ResponsesRequest]:
+    """What `read_request` gives, in steps."""
+    body = read.body
+    check_length(range(len(earlier) + len(read.items)), MAX_MESSAGES, "input")
+    check_items(read.items)
+    place = "previous_response_id" if body.previous_response_id is not None else "conversation"
+    sent = [_resolved(each, references) for each in read.items]
+    items = [*(yield from read_earlier(earlier, place)), *sent]
+    counter = _Counter(body.unknown_fields)
+    extra = [each for each in items if each.item.type in (ADDITIONAL_TOOLS, CONFIGURATION_UPDATE)]
+    tools = yield from read_tools(_all_tools(body, extra))
+    conversation = Conversation(tools, opener)
+    if not is_null(body.instructions):
+        conversation.say(Message("system", Raw(text_json(body.instructions, "instructions"))), "instructions")
+    yield from _take(conversation, items)
+    if not conversation.messages:
+        message = "Invalid 'input': expected at least one item that says something."
+        raise TranslationError(message, param="input", code="empty_array")
+    lost = [*lost_settings(body), *tools.lost, *conversation.lost]
+    intent = _intent(body, conversation, tools, extra, lost, counter)
+    return ResponsesRequest(
+        intent=intent,
+        model=body.model,
+        stream=bool(body.stream),
+        store=body.store is not False,
+        background=bool(body.background),
+        previous_response_id=body.previous_response_id,
+        conversation=read.conversation,
+        include=read_include(body),
+        kinds=tools.kinds,
+        settings=echoed(body, tools),
+        input_items=[each.raw for each in sent],
+        notes=[(field, "dropped", reason) for field, reason in conversation.noted],
+        compacts_now=bool(read.items) and read.items[-1].item.type == COMPACTION_TRIGGER,
+        compacts_from=read_compaction(body),
+    )
+
+
+class _Counter:
+    """Counts fields that nobody here knows."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def count_unknown(self, count: int) -> None:
+        self.count += count
+
+
+def _take(conversation: Conversation, items: Sequence[ReadItem]) -> Generator[None, None, None]:
+    work = 0
+    for each in items:
+        conversation.take(each)
+        work += len(each.raw) + _BYTES_AN_ITEM
+        if work > _BYTES_A_STEP:
+            work = 0
+            yield
+    conversation.finish()
+
+
+def _intent(
+    body: ResponsesBody,
+    conversation: Conversation,
+    tools: ReadTools,
+    extra: Sequence[ReadItem],
+    lost: list[str],
+    counter: _Counter,
+) -> Intent:
+    reasoning, form = _updated(body, extra, counter)
+    chosen = read_choice(body.tool_choice, tools, lost.append, counter)
+    return Intent(
+        messages=conversation.messages,
+        places=conversation.places,
+        streams=bool(body.stream),
+        max_tokens=body.max_output_tokens,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        tools=list(tools.listed) or None,
+        tool_choice=chosen,
+        parallel_calls=body.parallel_tool_calls,
+        format=read_format(form),
+        reasoning=read_reasoning(reasoning),
+        verbosity=body.text.verbosity if body.text else None,
+        service_tier=read_service_tier(body),
+        user=read_user(body),
+        cache=read_cache(body),
+        lost=lost,
+        unknown_fields=counter.count,
+        field_names=FIELD_NAMES,
+    )
+
+
+def _resolved(read: ReadItem, references: Mapping[str, bytes]) -> ReadItem:
+    """The item that a reference stands for; any other item as it is."""
+    if read.item.type != REFERENCE:
+        return read
+    wanted = read.item.id
+    if not wanted:
+        raise missing_parameter(f"{read.place}.id")
+    if wanted not in references:
+        message = (
+            f"Item with id '{wanted}' not found. Items are kept only for responses with 'store': true, and not for "
+            "ever: send the item itself, or remove it from the input."
+        )
+        raise TranslationError(message, param=f"{read.place}.id", code="item_not_found")
+    (found,) = in_one_go(read_earlier([references[wanted]], read.place))
+    if found.item.type == REFERENCE:
+        raise TranslationError("A reference cannot lead to another.", param=read.place, code="invalid_value")
+    return found
+
+
+def _all_tools(body: ResponsesBody, extra: Sequence[ReadItem]) -> list[tuple[Raw, str]]:
+    """The tools of the request, and behind them those that were added in the course of the conversation, each once."""
+    tools = [(raw, f"tools[{index}]") for index, raw in enumerate(body.tools or ())]
+    known = {bytes(raw) for raw, _ in tools} if extra else set()
+    for each in extra:
+        if each.item.type != ADDITIONAL_TOOLS:
+            continue
+        path = f"{each.place}.tools"
+        if is_null(each.item.tools):
+            raise missing_parameter(path)
+        for index, raw in enumerate(decode(RAW_LIST_DECODER, each.item.tools, path)):
+            if bytes(raw) not in known:
+                known.add(bytes(raw))
+                tools.append((raw, f"{path}[{index}]"))
+    return tools
+
+
+def _updated(
+    body: ResponsesBody, extra: Sequence[ReadItem], counter: _Counter
+) -> tuple[ReasoningOptions | None, TextFormat | None]:
+    """Reasoning and the form of the answer, as the last update of the conversation has them."""
+    reasoning, form = body.reasoning, format_of(body.text)
+    for each in extra:
+        item: Item = each.item
+        if item.type != CONFIGURATION_UPDATE:
+            continue
+        if not is_null(item.reasoning):
+            change = read_counted(UPDATED_REASONING, item.reasoning, f"{each.place}.reasoning", counter)
+            before = reasoning or ReasoningOptions()
+            reasoning = ReasoningOptions(change.effort or before.effort, before.summary, before.generate_summary)
+        if not is_null(item.text):
+            text = read_counted(UPDATED_TEXT, item.text, f"{each.place}.text", counter)
+            form = text.format or form
+    return reasoning, form

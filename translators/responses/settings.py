@@ -1,0 +1,152 @@
+"""What a Responses request says besides its conversation and its tools."""
+
+from typing import Final
+
+from msgspec import Raw
+
+from translators.errors import TranslationError
+from translators.intent import AnswerFormat, CacheWish, ReasoningWish
+from translators.limits import MAX_USER, check_text
+from translators.reading import is_null, missing_parameter
+from translators.wire.responses import ReasoningOptions, ResponsesBody, TextFormat, TextOptions
+
+ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
+_LOGPROBS: Final = "message.output_text.logprobs"
+_INCLUDABLE: Final = (
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    ENCRYPTED_REASONING,
+    _LOGPROBS,
+)
+_SERVICE_TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
+_FORMATS: Final = ("text", "json_object", "json_schema")
+_TRUNCATIONS: Final = ("auto", "disabled")
+_COMPACTION: Final = "compaction"
+# Where the schema of the answer stands.
+_SCHEMA: Final = "text.format.schema"
+# Fields without a counterpart, by the values (as JSON) that ask for nothing.
+_WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
+    "top_logprobs": (b"0",),
+    "moderation": (),
+    "image": (b"{}", b'{"context_compression":"auto"}', b'{"context_compression":"disabled"}'),
+    "access_programs": (b"{}", b'{"cyber":"standard"}'),
+}
+# The caller's names of the intent's fields, where they are others.
+FIELD_NAMES: Final = {
+    "messages": "input",
+    "max_tokens": "max_output_tokens",
+    "format": "text.format",
+    "verbosity": "text.verbosity",
+    "reasoning": "reasoning.effort",
+    "parallel_calls": "parallel_tool_calls",
+}
+
+
+def read_include(body: ResponsesBody) -> frozenset[str]:
+    """What the caller wants to see in the answer; OpenAI refuses what it does not know as well."""
+    for index, wanted in enumerate(body.include or ()):
+        if wanted not in _INCLUDABLE:
+            raise _not_one_of(wanted, _INCLUDABLE, f"include[{index}]")
+    return frozenset(body.include or ())
+
+
+def read_format(given: TextFormat | None) -> AnswerFormat | None:
+    """The form of the answer; None for one that comes as it is."""
+    if given is None or given.type == "text":
+        return None
+    if given.type not in _FORMATS:
+        raise _not_one_of(given.type, _FORMATS, "text.format.type")
+    if given.type != "json_schema":
+        return AnswerFormat(given.type)
+    if is_null(given.schema):
+        raise missing_parameter(_SCHEMA)
+    return AnswerFormat(given.type, given.name or "", given.schema, given.strict, given.description, _SCHEMA)
+
+
+def read_reasoning(options: ReasoningOptions | None) -> ReasoningWish | None:
+    """How much to think, and whether to tell of it: summaries are wanted by asking for them."""
+    if options is None:
+        return None
+    told = options.summary or options.generate_summary
+    if options.effort is None and not told:
+        return None
+    return ReasoningWish("reasoning", options.effort, display="summarized" if told else "omitted")
+
+
+def read_user(body: ResponsesBody) -> str | None:
+    """The first of the two fields that names somebody."""
+    for name, user in (("safety_identifier", body.safety_identifier), ("user", body.user)):
+        if user and user.strip():
+            check_text(user, MAX_USER, name)
+            return user
+    return None
+
+
+def read_cache(body: ResponsesBody) -> CacheWish | None:
+    """What is to be cached, and for how long."""
+    options, retention = body.prompt_cache_options, body.prompt_cache_retention
+    if options is None and retention is None and body.prompt_cache_key is None:
+        return None
+    mode = options.mode if options else None
+    lifetime = (options.ttl if options else None) or retention
+    return CacheWish(body.prompt_cache_key, mode, lifetime)
+
+
+def read_service_tier(body: ResponsesBody) -> str | None:
+    """The tier in words that the writer knows."""
+    tier = body.service_tier
+    if tier is not None and tier not in _SERVICE_TIERS:
+        raise _not_one_of(tier, _SERVICE_TIERS, "service_tier")
+    return "fast" if tier == "ultrafast" else tier
+
+
+def read_compaction(body: ResponsesBody) -> int | None:
+    """From how many tokens on the context is to be compacted: 0 leaves it to the gateway, None is never."""
+    rules = [rule for rule in body.context_management or () if rule.type == _COMPACTION]
+    if not rules:
+        return None
+    threshold = rules[-1].compact_threshold or 0
+    if threshold < 0:
+        path = "context_management.compact_threshold"
+        message = f"Invalid '{path}': integer below minimum value. Expected a value >= 1, but got {threshold} instead."
+        raise TranslationError(message, param=path, code="integer_below_min_value")
+    return threshold
+
+
+def lost_settings(body: ResponsesBody) -> list[str]:
+    """The fields that ask for something that Messages has not."""
+    lost = []
+    for name, neutral in _WITHOUT_COUNTERPART.items():
+        value: Raw = getattr(body, name)
+        if not is_null(value) and b"".join(bytes(value).split()) not in neutral:
+            lost.append(name)
+    if body.truncation is not None and body.truncation not in _TRUNCATIONS:
+        raise _not_one_of(body.truncation, _TRUNCATIONS, "truncation")
+    reasoning, cache = body.reasoning or ReasoningOptions(), body.prompt_cache_options
+    asked = {
+        "truncation": body.truncation == "auto",
+        "max_tool_calls": body.max_tool_calls is not None,
+        f"include.{_LOGPROBS}": _LOGPROBS in (body.include or ()),
+        "reasoning.context": reasoning.context not in (None, "auto"),
+        "reasoning.mode": reasoning.mode not in (None, "standard"),
+        "prompt_cache_options.prewarm": cache is not None and bool(cache.prewarm),
+        "prompt_cache_options.comparison_response_id": cache is not None and bool(cache.comparison_response_id),
+        "context_management": any(rule.type != _COMPACTION for rule in body.context_management or ()),
+    }
+    return lost + [name for name, is_asked in asked.items() if is_asked]
+
+
+def format_of(text: TextOptions | None) -> TextFormat | None:
+    """The form that the caller wants."""
+    return text.format if text else None
+
+
+def _not_one_of(value: str, known: tuple[str, ...], path: str) -> TranslationError:
+    values = ", ".join(f"'{item}'" for item in known)
+    return TranslationError(
+        f"Invalid value: '{value}'. Supported values are: {values}.", param=path, code="invalid_value"
+    )
