@@ -70,12 +70,13 @@ def how_to_share(config: StoreConfig) -> str:
 
 
 def _with_sqlite(config: StoreConfig, memory: Memory, file: Path) -> LayeredStore:
-    from gateway.kept_turns.database import Bounds
+    from gateway.kept_turns.database import Database
     from gateway.kept_turns.files import DatabaseFiles
     from gateway.kept_turns.sqlite import SqliteBacking
+    from gateway.kept_turns.sqlite_file import Bounds
 
     bounds = Bounds(config.disk_bytes, config.keep_seconds)
-    backing = SqliteBacking(DatabaseFiles(file, bounds, config.encryption_key), bounds)
+    backing = SqliteBacking(DatabaseFiles(Database, file, bounds, config.encryption_key), bounds)
     return LayeredStore(memory, backing, keep_seconds=config.keep_seconds, place=str(file))
 
 
