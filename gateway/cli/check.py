@@ -6,7 +6,7 @@ import os
 import orjson
 
 from gateway.config import config_path, config_schema, describe_config, load
-from gateway.kept_turns import place_in_words, try_store
+from gateway.kept_turns import place_in_words, seals_in_words, try_store
 from gateway.process.serving import check_exposure, run
 
 
@@ -22,6 +22,7 @@ def command(options: argparse.Namespace) -> int:
     trial = run(try_store(config.store))
     print(f"the store: {place_in_words(config.store)}")
     print(f"the store: {trial.words}" if trial.is_well else f"WARNING: the store cannot be used now: {trial.words}")
+    print(f"encrypted_content of /v1/responses: {seals_in_words(config)}")
     for notice in loaded.notices:
         print(f"WARNING: {notice}")
     print(f"OK: {config_path(options.config, os.environ) or 'the environment; there is no configuration file'}")

@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from gateway.cli.starting import begin_log, greeting, load_with_options, new_gateway, serve_until_stopped
 from gateway.cli.usage import UsageError
 from gateway.config import Config, Loaded, Source, environment_base_url
-from gateway.kept_turns import how_to_share, is_shared
+from gateway.kept_turns import SealKeys, how_to_share, is_shared
 from gateway.process.reloading import Reloader, reloading
 from gateway.process.serving import check_exposure, listen, run
 from gateway.telemetry.logs import log_event, set_up_logging
@@ -43,10 +45,11 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
     # Imported here because Windows lacks modules that it needs.
     from gateway.workers.supervisor import Supervisor
 
-    config = loaded.config
-    if not is_shared(config.store) and config.store.kind != "off":
-        message = "Workers do not share kept turns: each has its own in memory"
-        log_event(logging.WARNING, message, advice=how_to_share(config.store))
+    if not is_shared(loaded.config.store) and loaded.config.store.kind != "off":
+        message = "Workers do not share kept turns and stored responses: each has its own in memory"
+        log_event(logging.WARNING, message, advice=how_to_share(loaded.config.store))
+    seal_keys = SealKeys()
+    config = _with_seal_key(loaded.config, seal_keys)
     # Does not serve: it provides the banner, and finds mistakes before any process is started.
     gateway = new_gateway(config)
     with listen(config.server.host, config.server.port) as listener:
@@ -60,7 +63,12 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
 
         def apply(config: Config, key_sources: Mapping[str, Source]) -> None:
             set_up_logging(config.log.level, config.log.format)
-            supervisor.reload(config, key_sources)
+            supervisor.reload(_with_seal_key(config, seal_keys), key_sources)
 
         async with reloading(Reloader(loaded, read, apply)):
             return 0 if await supervisor.run() else 1
+
+
+def _with_seal_key(config: Config, seal_keys: SealKeys) -> Config:
+    """The configuration for workers: what one of them has sealed, all of them can open."""
+    return replace(config, responses=replace(config.responses, encryption_key=seal_keys.current(config)))

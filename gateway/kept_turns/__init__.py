@@ -3,7 +3,7 @@
 from gateway.kept_turns.holding import Holding
 from gateway.kept_turns.layered import Counts, LayeredStore
 from gateway.kept_turns.opening import database_file, how_to_share, is_shared, kind_of, open_store, place_in_words
-from gateway.kept_turns.seal_keys import SealKeys
+from gateway.kept_turns.seal_keys import SealKeys, seals_in_words
 from gateway.kept_turns.switch import StoreSwitch
 from gateway.kept_turns.trial import Trial, try_store
 
@@ -20,5 +20,6 @@ __all__ = [
     "kind_of",
     "open_store",
     "place_in_words",
+    "seals_in_words",
     "try_store",
 ]

@@ -81,7 +81,7 @@ class CallerSeal:
     def seal(self, blocks: Sequence[bytes]) -> str:
         """The blocks in one URL-safe text."""
         plain = b"".join([part for block in blocks for part in (len(block).to_bytes(_LENGTH_BYTES, "big"), block)])
-        cipher = self._cipher(_ENCRYPTED if _can_encrypt() else _SIGNED, self._keys[0])
+        cipher = self._cipher(_ENCRYPTED if can_encrypt() else _SIGNED, self._keys[0])
         self._counts.sealed += 1
         return cipher.mark + urlsafe_b64encode(cipher.close(plain)).rstrip(b"=").decode("ascii")
 
@@ -100,7 +100,7 @@ class CallerSeal:
 
     def _opened(self, mark: str, text: str) -> list[bytes] | None:
         data = _decoded(text)
-        if data is None or (mark == _ENCRYPTED and not _can_encrypt()):
+        if data is None or (mark == _ENCRYPTED and not can_encrypt()):
             return None
         for key in self._keys:
             plain = self._cipher(mark, key).open(data)
@@ -168,12 +168,13 @@ def _master(secret: Secret) -> bytes:
 
 
 @cache
-def _can_encrypt() -> bool:
+def can_encrypt() -> bool:
+    """Whether the optional library is there."""
     return find_spec("cryptography") is not None
 
 
 def _decoded(text: str) -> bytes | None:
-    if len(text) > MOST_TEXT_BYTES or not text.isascii():
+    if len(text) > MOST_TEXT_BYTES or not text.isascii() or (len(text) - _MARK_BYTES) % 4 == 1:
         return None
     body = text[_MARK_BYTES:].encode("ascii")
     try:

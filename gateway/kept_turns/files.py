@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from gateway.kept_turns.backing import OTHER_KEY
-from gateway.kept_turns.database import Bounds, Database
 from gateway.kept_turns.keyfile import key_file, secret_beside
 from gateway.kept_turns.ownership import check_folder, check_own, make_private, open_own
 from gateway.kept_turns.sealing import Sealer
+from gateway.kept_turns.sqlite_file import Bounds, SqliteFile
 from gateway.secret import Secret
 
 # The suffixes of SQLite's files: the database, and its write-ahead log.
@@ -27,10 +27,13 @@ MOVED_ASIDE: Final = "The store's database was corrupt; it was moved aside, and 
 _Identity: TypeAlias = tuple[int, int] | None
 
 
-class Opened(NamedTuple):
+D = TypeVar("D", bound=SqliteFile)
+
+
+class Opened(NamedTuple, Generic[D]):
     """A database with its sealer, and the identity of its file, which stays the same if the name is reused."""
 
-    database: Database
+    database: D
     sealer: Sealer
     identity: _Identity
 
@@ -47,16 +50,26 @@ def is_broken(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
 
 
-class DatabaseFiles:
-    """Opens the database at `file`, for several threads and processes; `secret` defaults to the one beside the file.
+class DatabaseFiles(Generic[D]):
+    """Opens the database at `file`, for several threads and processes.
 
-    Raises `sqlite3.Error`, `OSError`, and `ValueError` if something is wrong with the file of the secret.
+    Without a `secret` it is the one beside `key_owner`, which is the database itself if there is no other. Raises
+    `sqlite3.Error`, `OSError`, and `ValueError` if something is wrong with the file of the secret.
     """
 
     def __init__(
-        self, file: Path, bounds: Bounds, secret: Secret | None = None, wall: Callable[[], float] = time.time
+        self,
+        kind: Callable[[Path, Bounds], D],
+        file: Path,
+        bounds: Bounds,
+        secret: Secret | None = None,
+        wall: Callable[[], float] = time.time,
+        *,
+        key_owner: Path | None = None,
     ) -> None:
         self.file = file
+        self._kind = kind
+        self._key_owner = key_owner or file
         self._bounds = bounds
         self._secret = secret
         self._wall = wall
@@ -64,7 +77,7 @@ class DatabaseFiles:
         self._in_this_process = threading.Lock()
         self._notices: list[Notice] = []
 
-    def open(self) -> Opened:
+    def open(self) -> Opened[D]:
         """A new connection for the calling thread."""
         with self._alone():
             _make(self.file)
@@ -72,7 +85,7 @@ class DatabaseFiles:
                 # SQLite opens these files by name: none of them may be another user's, or a symbolic link.
                 check_own(_beside(self.file, suffix))
             make_private(self.file)
-            sealer = self._sealer = self._sealer or Sealer(self._secret or secret_beside(self.file))
+            sealer = self._sealer = self._sealer or Sealer(self._secret or secret_beside(self._key_owner))
             try:
                 return self._opened(sealer)
             except sqlite3.Error as error:
@@ -100,8 +113,8 @@ class DatabaseFiles:
         notices, self._notices = self._notices, []
         return notices
 
-    def _opened(self, sealer: Sealer) -> Opened:
-        database = Database(self.file, self._bounds)
+    def _opened(self, sealer: Sealer) -> Opened[D]:
+        database = self._kind(self.file, self._bounds)
         try:
             self._introduce(database, sealer)
         except BaseException:
@@ -109,13 +122,13 @@ class DatabaseFiles:
             raise
         return Opened(database, sealer, self.identity())
 
-    def _introduce(self, database: Database, sealer: Sealer) -> None:
+    def _introduce(self, database: D, sealer: Sealer) -> None:
         """Record the secret in the database; notice if another one was used before."""
         probes = database.probes()
         if sealer.has_sealed(probes.get(sealer.name, b"")):
             return
         if probes:
-            self._notices.append(Notice(OTHER_KEY, key_file(self.file) if self._secret is None else self.file))
+            self._notices.append(Notice(OTHER_KEY, key_file(self._key_owner) if self._secret is None else self.file))
         database.add_probe(sealer.name, sealer.probe(self._wall()))
 
     def _move_aside(self) -> None:

@@ -15,6 +15,8 @@ from gateway.kept_turns.records import KeptRecords
 
 _MIB: Final = 1024 * 1024
 _FILE_NAME: Final = "store.db"
+# What the database of responses has behind the store's name.
+_RECORDS: Final = ".responses"
 
 
 def open_store(config: StoreConfig, environ: Mapping[str, str] = _environ) -> LayeredStore:
@@ -32,6 +34,10 @@ def open_records(config: Config, environ: Mapping[str, str] = _environ) -> KeptR
     """The stored responses and conversations, which live where the store does, in a database of their own."""
     kind = kind_of(config.store) if config.responses.store else "off"
     memory = RecordMemory(0 if kind == "off" else config.responses.memory_bytes, config.responses.keep_seconds)
+    if kind == "sqlite":
+        return _sqlite_records(config, memory, database_file(config.store, environ))
+    if kind == "valkey":
+        return _valkey_records(config, memory)
     return KeptRecords(memory, place=kind)
 
 
@@ -70,12 +76,13 @@ def how_to_share(config: StoreConfig) -> str:
 
 
 def _with_sqlite(config: StoreConfig, memory: Memory, file: Path) -> LayeredStore:
-    from gateway.kept_turns.database import Bounds
+    from gateway.kept_turns.database import Database
     from gateway.kept_turns.files import DatabaseFiles
     from gateway.kept_turns.sqlite import SqliteBacking
+    from gateway.kept_turns.sqlite_file import Bounds
 
     bounds = Bounds(config.disk_bytes, config.keep_seconds)
-    backing = SqliteBacking(DatabaseFiles(file, bounds, config.encryption_key), bounds)
+    backing = SqliteBacking(DatabaseFiles(Database, file, bounds, config.encryption_key), bounds)
     return LayeredStore(memory, backing, keep_seconds=config.keep_seconds, place=str(file))
 
 
@@ -86,6 +93,27 @@ def _with_valkey(config: StoreConfig, memory: Memory) -> LayeredStore:
     assert config.encryption_key is not None
     backing = ValkeyBacking(config.url, config.encryption_key, config.keep_seconds)
     return LayeredStore(memory, backing, keep_seconds=config.keep_seconds, place=backing.place)
+
+
+def _sqlite_records(config: Config, memory: RecordMemory, store: Path) -> KeptRecords:
+    from gateway.kept_turns.files import DatabaseFiles
+    from gateway.kept_turns.record_database import RecordDatabase
+    from gateway.kept_turns.record_sqlite import SqliteRecords
+    from gateway.kept_turns.sqlite_file import Bounds
+
+    bounds = Bounds(config.responses.disk_bytes, config.responses.keep_seconds)
+    file = store.with_name(f"{store.name}{_RECORDS}")
+    files = DatabaseFiles(RecordDatabase, file, bounds, config.store.encryption_key, key_owner=store)
+    return KeptRecords(memory, SqliteRecords(files, bounds), place=str(file))
+
+
+def _valkey_records(config: Config, memory: RecordMemory) -> KeptRecords:
+    from gateway.kept_turns.record_valkey import ValkeyRecords
+
+    assert config.store.url is not None
+    assert config.store.encryption_key is not None
+    backing = ValkeyRecords(config.store.url, config.store.encryption_key, config.responses.keep_seconds)
+    return KeptRecords(memory, backing, place=backing.place)
 
 
 def _memory_in_words(config: StoreConfig, environ: Mapping[str, str]) -> str:
@@ -100,7 +128,7 @@ def _sqlite_in_words(config: StoreConfig, environ: Mapping[str, str]) -> str:
 
 
 def _valkey_in_words(config: StoreConfig, environ: Mapping[str, str]) -> str:
-    from gateway.kept_turns.valkey import place_of
+    from gateway.kept_turns.valkey_server import place_of
 
     assert config.url is not None
     return f"{place_of(config.url)}, encrypted with store.encryption_key"

@@ -6,16 +6,13 @@ from os import environ as _environ
 from typing import Final
 
 from gateway.config import Config
+from gateway.kept_turns.envelopes import can_encrypt
 from gateway.kept_turns.keyfile import key_file
 from gateway.kept_turns.opening import database_file, kind_of
 from gateway.secret import Secret
 
 _MADE_BYTES: Final = 32
-MADE: Final = "a key that is made at each start"
-HINT: Final = (
-    "What is sealed in encrypted_content cannot be read after a restart, nor on another machine: "
-    "set responses.encryption_key"
-)
+_MADE: Final = "a key that is made at each start: to read it after a restart, set responses.encryption_key"
 
 
 class SealKeys:
@@ -47,16 +44,16 @@ class SealKeys:
             return self._made
 
 
-def is_lasting(config: Config) -> bool:
-    """Whether seals can be read after a restart."""
-    configured = config.responses.encryption_key or config.store.encryption_key
-    return configured is not None or kind_of(config.store) == "sqlite"
-
-
 def seals_in_words(config: Config, environ: Mapping[str, str] = _environ) -> str:
     """What seals, for `dragoman check`."""
+    if can_encrypt():
+        return f"encrypted with {_key_in_words(config, environ)}"
+    return f"signed, not encrypted (pip install cryptography), with {_key_in_words(config, environ)}"
+
+
+def _key_in_words(config: Config, environ: Mapping[str, str]) -> str:
     if config.responses.encryption_key is not None:
         return "responses.encryption_key"
     if config.store.encryption_key is not None:
         return "store.encryption_key"
-    return str(key_file(database_file(config.store, environ))) if kind_of(config.store) == "sqlite" else MADE
+    return str(key_file(database_file(config.store, environ))) if kind_of(config.store) == "sqlite" else _MADE

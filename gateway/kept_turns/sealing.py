@@ -2,6 +2,7 @@
 
 import os
 import struct
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -79,6 +80,17 @@ class Sealer:
             return self.open(_PROBE, probe).value == _PROBE
         except CannotOpenError:
             return False
+
+
+def opened(sealer: Sealer, key: bytes, sealed: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The values by name, as far as they can be decrypted: what was changed or swapped does not exist."""
+    values: dict[bytes, bytes] = {}
+    for name, data in sealed:
+        try:
+            values[name] = sealer.open(key + name, data).value
+        except CannotOpenError:
+            continue
+    return values
 
 
 def _subkey(secret: Secret, purpose: bytes) -> bytes:

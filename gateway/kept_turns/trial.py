@@ -63,13 +63,13 @@ def _nearest_folder(folder: Path) -> Path:
 
 
 async def _found_in_valkey(config: StoreConfig) -> str:
-    from gateway.kept_turns.valkey import ValkeyBacking
+    from gateway.kept_turns.valkey_server import ValkeyServer
 
     assert config.url is not None
     assert config.encryption_key is not None
-    backing = ValkeyBacking(config.url, config.encryption_key, config.keep_seconds)
+    server = ValkeyServer(config.url, config.encryption_key)
     try:
-        await backing.reach()
+        await server.reach(only=True)
     finally:
-        await backing.close()
+        await server.close()
     return "the server answers"

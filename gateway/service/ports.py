@@ -222,7 +222,7 @@ class Records(Protocol):
         ...
 
     async def entries(self, key: bytes, names: Sequence[bytes] | None = None) -> dict[bytes, bytes]:
-        """A record's entries, or those with these names, in order."""
+        """All entries of a record in order, or those with these names."""
         ...
 
     async def remove(self, key: bytes, name: bytes) -> bool:

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gateway.config import NativeConfig, TranslationConfig
+from tests.contract.examples import with_examples
 from tests.support.gateway import Config, config_for, key, running_gateway, with_settings
 from tests.support.messages import message, text_stream
 from tests.support.scripted import Answer, ReceivedRequest, json_answer, scripted_upstream, stream_answer
@@ -29,6 +30,7 @@ SUITE_SECONDS = 600
 _STORED = "not offered: the gateway stores no completions"
 _FINE_TUNED = "not offered: there are no models of one's own to delete"
 _SUFFIX = "not offered: a suffix is refused (its body has one)"
+_NO_LIMIT = "not offered: a list with a limit of 0, since OpenAI's reference asks for 1 to 100"
 _CALLS = ("test_method", "test_raw_response", "test_streaming_response")
 
 # By file and name; both classes of a file, the blocking and the asynchronous one, use the same names.
@@ -40,6 +42,8 @@ NOT_OFFERED = {
     # The same names for create(stream=False) and create(stream=True); the other tests create without a suffix.
     "test_completions.py": {f"test_method_create_with_all_params_overload_{number}": _SUFFIX for number in (1, 2)},
     "test_models.py": {f"{call}_delete": _FINE_TUNED for call in _CALLS},
+    "conversations/test_items.py": {"test_method_list_with_all_params": _NO_LIMIT},
+    "responses/test_input_items.py": {"test_method_list_with_all_params": _NO_LIMIT},
 }
 
 
@@ -103,6 +107,9 @@ SUITES = (
             "chat/test_completions.py": ("TestCompletions", "TestAsyncCompletions"),
             "test_completions.py": ("TestCompletions", "TestAsyncCompletions"),
             "test_models.py": ("TestModels", "TestAsyncModels"),
+            "test_conversations.py": ("TestConversations", "TestAsyncConversations"),
+            "conversations/test_items.py": ("TestItems", "TestAsyncItems"),
+            "responses/test_input_items.py": ("TestInputItems", "TestAsyncInputItems"),
         },
         deselected=NOT_OFFERED,
     ),
@@ -178,6 +185,7 @@ def _config(upstream: str) -> Config:
 async def _run(suite: Suite, folder: Path) -> int:
     """pytest's exit code, with a gateway beside it."""
     async with suite.upstream() as upstream, running_gateway(config=_config(upstream)) as gateway:
+        with_examples(gateway.gateway)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -144,6 +144,7 @@ async def test_check_says_what_was_understood_without_secrets(tmp_path: Path) ->
 
     assert code == 0
     assert out.endswith(f"OK: {file}\n")
+    assert "\nencrypted_content of /v1/responses: encrypted with " in out
     assert "first" in out
     assert "app" in out
     assert SECRET not in out + err

@@ -18,6 +18,8 @@ from tests.support.stores import key
 
 Log = Callable[[], str]
 CONTENT = b"what the model thought"
+# The database of turns, its key, and the database of responses.
+FILES = ["store.db", "store.db.key", "store.db.lock", "store.db.responses", "store.db.responses.lock"]
 SERVER = Secret("valkey://:password-of-it@cache.example.com:6379/2")
 PASSPHRASE = Secret("sixteen or more characters")
 
@@ -191,7 +193,7 @@ async def test_a_gateway_writes_at_its_end_and_another_one_finds_it(tmp_path: Pa
         found = await second.gateway.services.kept_turns.store.fetch([key(1)])
 
     assert found == {key(1): CONTENT}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["store.db", "store.db.key", "store.db.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
 
 
 async def test_a_reload_takes_what_is_in_memory_to_the_new_store_and_closes_the_old_one(tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ async def test_a_reload_takes_what_is_in_memory_to_the_new_store_and_closes_the_
 
         assert gateway.services.kept_turns.store.peek([key(1), key(2)]) == {key(1): CONTENT, key(2): CONTENT}
     # With the last connection SQLite takes its log away.
-    assert left == ["store.db", "store.db.key", "store.db.lock"]
+    assert left == FILES
 
 
 async def test_a_reload_that_is_about_something_else_leaves_the_store(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.kept_turns.backing import OTHER_KEY
-from gateway.kept_turns.database import Bounds
+from gateway.kept_turns.database import Database
 from gateway.kept_turns.files import MOVED_ASIDE, DatabaseFiles
 from gateway.kept_turns.memory import USE_SECONDS
 from gateway.kept_turns.sealing import OVERHEAD_BYTES, CannotOpenError, Sealer
+from gateway.kept_turns.sqlite_file import Bounds
 from gateway.secret import Secret
 from tests.support.stores import MIB, SECRET, WEEK, Clocks, key, on_disk
 
@@ -330,7 +331,7 @@ async def test_a_database_that_is_found_broken_while_it_is_used_is_replaced(file
 
 
 def test_a_broken_database_that_another_process_has_replaced_is_not_moved_aside_again(file: Path) -> None:
-    files = DatabaseFiles(file, Bounds(MIB, WEEK), SECRET)
+    files = DatabaseFiles(Database, file, Bounds(MIB, WEEK), SECRET)
     opened = files.open()
     opened.database.close()
     files.replace(opened.identity)

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.kept_turns.backing import Backing, Change, Found, TroubleError
-from gateway.kept_turns.database import Bounds
+from gateway.kept_turns.database import Database
 from gateway.kept_turns.files import DatabaseFiles
 from gateway.kept_turns.layered import LayeredStore
 from gateway.kept_turns.memory import Memory
 from gateway.kept_turns.sqlite import SqliteBacking
+from gateway.kept_turns.sqlite_file import Bounds
 from gateway.secret import Secret
 
 MIB = 1024 * 1024
@@ -110,7 +111,7 @@ def on_disk(
     """A store with SQLite behind it."""
     clocks = clocks or Clocks()
     bounds = Bounds(disk_bytes, keep_seconds)
-    backing = SqliteBacking(DatabaseFiles(file, bounds, secret, clocks.wall), bounds, clocks.wall)
+    backing = SqliteBacking(DatabaseFiles(Database, file, bounds, secret, clocks.wall), bounds, clocks.wall)
     return over(backing, clocks, memory_bytes, keep_seconds)
 
 
