@@ -50,7 +50,6 @@ RESPONSES_NOT_OFFERED = {
     "test_responses.py": {f"test_method_create_with_all_params_overload_{number}": _EXCLUSIVE for number in (1, 2)},
     "responses/test_input_items.py": {"test_method_list_with_all_params": _NO_PAGE},
     "responses/test_input_tokens.py": {"test_method_count_with_all_params": _EXCLUSIVE},
-    "conversations/test_items.py": {"test_method_list_with_all_params": _NO_PAGE},
 }
 
 
@@ -132,12 +131,22 @@ SUITES = (
             "test_responses.py": ("TestResponses", "TestAsyncResponses"),
             "responses/test_input_items.py": ("TestInputItems", "TestAsyncInputItems"),
             "responses/test_input_tokens.py": ("TestInputTokens", "TestAsyncInputTokens"),
-            "test_conversations.py": ("TestConversations", "TestAsyncConversations"),
-            "conversations/test_items.py": ("TestItems", "TestAsyncItems"),
         },
         arguments=("-p", "made_up_ids"),
         deselected=RESPONSES_NOT_OFFERED,
         is_offered=RESPONSES_ARE_OFFERED,
+    ),
+    Suite(
+        "conversations",
+        "openai",
+        "/v1",
+        simulated,
+        files={
+            "test_conversations.py": ("TestConversations", "TestAsyncConversations"),
+            "conversations/test_items.py": ("TestItems", "TestAsyncItems"),
+        },
+        arguments=("-p", "made_up_ids"),
+        deselected={"conversations/test_items.py": {"test_method_list_with_all_params": _NO_PAGE}},
     ),
     Suite(
         "anthropic",

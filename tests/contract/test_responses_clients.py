@@ -20,7 +20,17 @@ from tests.contract.responses_offered import RESPONSES_ARE_OFFERED
 from tests.support.gateway import running_gateway
 from tests.support.loops import config_of, keeping
 from tests.support.preserved import assert_kept, exchanges
-from tests.support.responses_loops import STYLES, UNSEALED, ResponsesLoop, Style
+from tests.support.responses_loops import SEALED_AND_DUMPED, STYLES, UNSEALED, ResponsesLoop, Style
+from tests.support.responses_replays import (
+    Replay,
+    ai_sdk_sealed,
+    ai_sdk_stored,
+    as_given,
+    langchain,
+    langchain_streamed,
+    parsed_and_dumped,
+    replayed,
+)
 from tests.support.responses_server import FINAL_WORDS, responses_server
 from tests.support.upstream_rules import run_strict_upstream
 
@@ -39,11 +49,11 @@ needs_node = pytest.mark.skipif(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who is asked, what it says in the end, and a look at all that it was sent."""
+    """Who is asked, what it says in the end, and a look at all that it was sent, in the form of the client."""
 
     base_url: str
     final_words: str
-    look: Callable[[], None]
+    look: Callable[[Replay], None]
 
     @property
     def openai(self) -> AsyncOpenAI:
@@ -63,9 +73,13 @@ async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "script":
         async with responses_server() as (server, _):
 
-            def look_at_script() -> None:
+            def look_at_script(replay: Replay) -> None:
                 assert server.faults == []
                 assert len(server.asked) == CALLS + 1
+                sent = [item for item in server.asked[-1]["input"] if is_replayed(item)]
+                if "previous_response_id" not in server.asked[-1]:
+                    # Of the last answer there was nothing to send back.
+                    assert sent == replayed(server.given[:-2], replay)
 
             yield Target(server.base_url, FINAL_WORDS, look_at_script)
         return
@@ -74,13 +88,18 @@ async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         running_gateway(config=config_of(keeping(tmp_path, upstream.base_url))) as gateway,
     ):
 
-        def look_at_upstream() -> None:
+        def look_at_upstream(_: Replay) -> None:
             said = exchanges(upstream.received)
             assert len([exchange for exchange in said if exchange.calls]) == CALLS
             assert all(exchange.thoughts for exchange in said if exchange.calls)
             assert_kept(said)
 
         yield Target(gateway.base_url, "simulated upstream", look_at_upstream)
+
+
+def is_replayed(item: dict[str, Any]) -> bool:
+    """Whether an item of the input was one of the output."""
+    return item.get("role") != "user" and item.get("type") != "function_call_output"
 
 
 def get_weather(city: str) -> str:
@@ -103,7 +122,7 @@ async def test_the_sdk(target: Target, style: Style, stream: bool) -> None:
 
     assert loop.rounds == CALLS
     assert target.final_words in loop.responses[-1].output_text
-    target.look()
+    target.look(parsed_and_dumped if stream and style is SEALED_AND_DUMPED else as_given)
 
 
 def loop_tools() -> list[dict[str, Any]]:
@@ -144,17 +163,17 @@ async def test_the_agents_sdk_in_its_default_mode(target: Target, stream: bool) 
             result = await agents.Runner.run(agent, QUESTION, run_config=quiet)
 
     assert target.final_words in result.final_output
-    target.look()
+    target.look(as_given)
 
 
 @streamed
 async def test_langchain(target: Target, stream: bool) -> None:
-    langchain = pytest.importorskip("langchain_openai", reason="needs the group `clients`")
+    openai_of_langchain = pytest.importorskip("langchain_openai", reason="needs the group `clients`")
     from langchain_core.messages import HumanMessage
     from langchain_core.tools import tool
 
     tools = {function.__name__: tool(function) for function in (get_weather, get_time)}
-    model = langchain.ChatOpenAI(
+    model = openai_of_langchain.ChatOpenAI(
         base_url=target.base_url,
         api_key="any-text",
         model=MODEL,
@@ -179,7 +198,7 @@ async def test_langchain(target: Target, stream: bool) -> None:
     await model.root_async_client.close()
 
     assert target.final_words in answer.text
-    target.look()
+    target.look(langchain_streamed if stream else langchain)
 
 
 AI_SDK_PROGRAM = """
@@ -222,7 +241,7 @@ async def test_the_ai_sdk(target: Target, stream: bool, store: bool) -> None:
 
     assert said["steps"] == CALLS + 1
     assert target.final_words in said["text"]
-    target.look()
+    target.look(ai_sdk_stored if store else ai_sdk_sealed)
 
 
 async def said_by_node(code: str, argument: str) -> str:

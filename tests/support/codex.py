@@ -10,6 +10,7 @@ from typing import Any
 
 from backports import zstd
 
+from tests.support.responses_replays import codex, replayed
 from tests.support.responses_script import function_call, reasoning
 from tests.support.scripted import ReceivedRequest
 
@@ -131,14 +132,6 @@ def first_turn(*more: Json, tools: list[Json] | None = None) -> Json:
     }
 
 
-def replayed(item: Json) -> Json:
-    """An output item as Codex sends it back: reasoning loses its status and gets `content: null`."""
-    if item["type"] != "reasoning":
-        return item
-    kept = {key: value for key, value in item.items() if key != "status"}
-    return {**kept, "content": None}
-
-
 def result_of(call: Json, output: Any) -> Json:
     """The item that answers a call; the output is a text, or parts where an image was looked at."""
     return {"type": f"{call['type']}_output", "id": f"fco_{THREAD}", "call_id": call["call_id"], "output": output}
@@ -147,7 +140,7 @@ def result_of(call: Json, output: Any) -> Json:
 def second_turn(*thought: str) -> Json:
     """The body after a turn that thought and ran a command."""
     call = function_call(1, "exec_command", {"cmd": COMMAND})
-    answer = [replayed(reasoning(1, *thought, sealed="c2VhbGVk")), call]
+    answer = replayed([reasoning(1, *thought, sealed="c2VhbGVk"), call], codex)
     return first_turn(*answer, result_of(call, "Process exited with code 0\nOutput:\nhi\n"))
 
 

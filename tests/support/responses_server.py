@@ -19,11 +19,12 @@ FINAL_WORDS = "That is all there is to say."
 
 @dataclass(slots=True)
 class ResponsesServer:
-    """Answers `POST /v1/responses`; `faults` says what was wrong with the requests."""
+    """Answers `POST /v1/responses`: `given` are the items of all answers, `faults` what was wrong with the requests."""
 
     base_url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    given: list[Item] = field(default_factory=list)
     _kept: dict[str, list[Item]] = field(default_factory=dict)
     _sealed: dict[str, str] = field(default_factory=dict)
 
@@ -39,6 +40,7 @@ class ResponsesServer:
         number = len(self.asked)
         items = self._items(asked, said, number)
         response_id = f"resp_{number}"
+        self.given += items
         if asked.get("store") is not False:
             self._kept[response_id] = [*said, *items]
         assert event_violations(stream(*items, request=asked, response_id=response_id)) == []

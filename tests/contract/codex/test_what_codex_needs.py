@@ -23,10 +23,10 @@ from tests.support.codex import (
     body_of,
     compaction_turn,
     first_turn,
-    replayed,
     turn_of_a_known_model,
 )
 from tests.support.responses_grammar import event_violations
+from tests.support.responses_replays import codex, replayed
 from tests.support.responses_script import (
     USAGE,
     Event,
@@ -193,7 +193,7 @@ async def test_a_turn_that_runs_a_command_and_edits_a_file(server: ScriptedUpstr
     sent = body_of(server.received[-1])["input"]
     back = [item for item in sent if item["type"] != "message" or item["role"] == "assistant"]
     results = [item for item in back if item["type"].endswith("_output")]
-    assert [item for item in back if item not in results] == [*map(replayed, look), edit]
+    assert [item for item in back if item not in results] == replayed([*look, edit], codex)
     assert [item["call_id"] for item in results] == ["call_3", "call_4"]
     assert "hi\n" in results[0]["output"]
     assert "notes.txt" in results[1]["output"]
