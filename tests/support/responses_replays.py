@@ -25,8 +25,12 @@ def parsed_and_dumped(item: Item) -> Item:
 
 
 def codex(item: Item) -> Item:
-    """Reasoning loses its status and gets `content: null`."""
-    return {**without(item, "status"), "content": None} if item["type"] == "reasoning" else item
+    """Reasoning loses its status and gets `content: null`, a search loses its sources."""
+    if item["type"] == "reasoning":
+        return {**without(item, "status"), "content": None}
+    if item["type"] == "web_search_call":
+        return {**item, "action": without(item["action"], "sources")}
+    return item
 
 
 def langchain(item: Item) -> Item:

@@ -38,10 +38,13 @@ from tests.support.responses_script import (
     framed,
     function_call,
     message,
+    output_text,
     reasoning,
     refusal,
     response,
     stream,
+    url_citation,
+    web_search_call,
 )
 from tests.support.scripted import (
     Answer,
@@ -423,3 +426,20 @@ async def test_a_full_context_is_compacted_by_the_server_only_if_it_is_called_op
         assert asked["tools"] == []
         assert call in asked["input"]
         assert "So far a command was run." in later["input"][-1]["content"][0]["text"]
+
+
+async def test_empty_thoughts_searches_and_citations_come_back(server: ScriptedUpstream, tmp_path: Path) -> None:
+    cited = output_text("Rain.", url_citation("https://example.org/", 0, 4))
+    items = [
+        reasoning(1, sealed="b25lLg=="),
+        web_search_call(2, "the weather"),
+        reasoning(3, sealed="dHdv"),
+        message(4, cited, phase="commentary"),
+        function_call(5, "exec_command", {"cmd": COMMAND}),
+    ]
+
+    run = await against(server, tmp_path, say(*items), FINE)
+
+    assert run.said == ["Rain.", "Fine."]
+    back = [item for item in body_of(server.received[-1])["input"] if item.get("role", "assistant") == "assistant"]
+    assert back[:-1] == replayed(items, codex)
