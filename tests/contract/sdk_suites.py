@@ -17,20 +17,22 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gateway.config import NativeConfig, TranslationConfig
-from tests.contract.examples import with_examples
-from tests.support.gateway import Config, config_for, key, running_gateway, with_settings
+from tests.contract.responses_offered import RESPONSES_ARE_OFFERED
+from tests.support.gateway import Config, RunningGateway, StoreConfig, config_for, key, running_gateway, with_settings
 from tests.support.messages import message, text_stream
 from tests.support.scripted import Answer, ReceivedRequest, json_answer, scripted_upstream, stream_answer
 from tests.support.upstream_rules import run_strict_upstream
 
 CACHE = Path(sys.prefix) / "sdk-suites"
+PLUGINS = Path(__file__).parent / "sdk_plugin"
 FETCH_SECONDS = 180
 SUITE_SECONDS = 600
 
 _STORED = "not offered: the gateway stores no completions"
 _FINE_TUNED = "not offered: there are no models of one's own to delete"
 _SUFFIX = "not offered: a suffix is refused (its body has one)"
-_NO_LIMIT = "not offered: a list with a limit of 0, since OpenAI's reference asks for 1 to 100"
+_EXCLUSIVE = "names a response and a conversation, which exclude each other, and a prompt of the dashboard"
+_NO_PAGE = "asks for no items (limit 0) after one that does not exist"
 _CALLS = ("test_method", "test_raw_response", "test_streaming_response")
 
 # By file and name; both classes of a file, the blocking and the asynchronous one, use the same names.
@@ -42,8 +44,12 @@ NOT_OFFERED = {
     # The same names for create(stream=False) and create(stream=True); the other tests create without a suffix.
     "test_completions.py": {f"test_method_create_with_all_params_overload_{number}": _SUFFIX for number in (1, 2)},
     "test_models.py": {f"{call}_delete": _FINE_TUNED for call in _CALLS},
-    "conversations/test_items.py": {"test_method_list_with_all_params": _NO_LIMIT},
-    "responses/test_input_items.py": {"test_method_list_with_all_params": _NO_LIMIT},
+}
+
+RESPONSES_NOT_OFFERED = {
+    "test_responses.py": {f"test_method_create_with_all_params_overload_{number}": _EXCLUSIVE for number in (1, 2)},
+    "responses/test_input_items.py": {"test_method_list_with_all_params": _NO_PAGE},
+    "responses/test_input_tokens.py": {"test_method_count_with_all_params": _EXCLUSIVE},
 }
 
 
@@ -53,14 +59,19 @@ class UnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """The part of an SDK's own tests that a gateway has to pass; `classes` are those of each file."""
+    """The part of an SDK's own tests that a gateway has to pass; `files` gives the classes of each file.
 
+    One that is not offered yet runs only if it is named.
+    """
+
+    name: str
     package: str
     base_path: str
     upstream: Callable[[], AbstractAsyncContextManager[str]]
     files: dict[str, tuple[str, ...]]
     arguments: tuple[str, ...] = ()
     deselected: dict[str, dict[str, str]] = field(default_factory=dict)
+    is_offered: bool = True
 
     def pytest_arguments(self) -> list[str]:
         """What pytest is called with, inside the unpacked distribution."""
@@ -101,19 +112,44 @@ def canned_answer(request: ReceivedRequest) -> Answer:
 SUITES = (
     Suite(
         "openai",
+        "openai",
         "/v1",
         simulated,
         files={
             "chat/test_completions.py": ("TestCompletions", "TestAsyncCompletions"),
             "test_completions.py": ("TestCompletions", "TestAsyncCompletions"),
             "test_models.py": ("TestModels", "TestAsyncModels"),
-            "test_conversations.py": ("TestConversations", "TestAsyncConversations"),
-            "conversations/test_items.py": ("TestItems", "TestAsyncItems"),
-            "responses/test_input_items.py": ("TestInputItems", "TestAsyncInputItems"),
         },
         deselected=NOT_OFFERED,
     ),
     Suite(
+        "responses",
+        "openai",
+        "/v1",
+        simulated,
+        files={
+            "test_responses.py": ("TestResponses", "TestAsyncResponses"),
+            "responses/test_input_items.py": ("TestInputItems", "TestAsyncInputItems"),
+            "responses/test_input_tokens.py": ("TestInputTokens", "TestAsyncInputTokens"),
+        },
+        arguments=("-p", "made_up_ids"),
+        deselected=RESPONSES_NOT_OFFERED,
+        is_offered=RESPONSES_ARE_OFFERED,
+    ),
+    Suite(
+        "conversations",
+        "openai",
+        "/v1",
+        simulated,
+        files={
+            "test_conversations.py": ("TestConversations", "TestAsyncConversations"),
+            "conversations/test_items.py": ("TestItems", "TestAsyncItems"),
+        },
+        arguments=("-p", "made_up_ids"),
+        deselected={"conversations/test_items.py": {"test_method_list_with_all_params": _NO_PAGE}},
+    ),
+    Suite(
+        "anthropic",
         "anthropic",
         "",
         lenient,
@@ -126,16 +162,17 @@ SUITES = (
 
 def main(names: list[str]) -> int:
     """Run the suites (those named, else all); 0 when every one has passed."""
-    results = {suite.package: _result(suite) for suite in SUITES if not names or suite.package in names}
+    chosen = [suite for suite in SUITES if suite.name in names or (not names and suite.is_offered)]
+    results = {suite.name: _result(suite) for suite in chosen}
     print()
-    for package, (_, text) in results.items():
-        print(f"{package} {version(package)}: {text}")
+    for suite in chosen:
+        print(f"{suite.name} ({suite.package} {version(suite.package)}): {results[suite.name][1]}")
     return 0 if results and all(is_well for is_well, _ in results.values()) else 1
 
 
 def _result(suite: Suite) -> tuple[bool, str]:
     """Whether all is well, and what to say about it."""
-    print(f"\n== {suite.package} {version(suite.package)}: the SDK's own tests", flush=True)
+    print(f"\n== {suite.name} ({suite.package} {version(suite.package)}): the SDK's own tests", flush=True)
     try:
         code = asyncio.run(_run(suite, fetched(suite.package, version(suite.package))))
     except UnavailableError as error:
@@ -175,34 +212,40 @@ def _downloaded(package: str, release: str, place: Path) -> Path:
     return archives[0]
 
 
-def _config(upstream: str) -> Config:
+def _config(upstream: str, place: Path) -> Config:
     # The tests use every parameter there is, those too that an operator has to allow.
     translation = TranslationConfig(allow_native=("speed", "inference_geo", "mcp_servers", "container", "file_ids"))
     native = NativeConfig(fields=("*",), betas=("*",), server_tools=("*",))
-    return with_settings(config_for(key(upstream)), translation=translation, native=native)
+    # What is made in the background has to outlive its request.
+    store = StoreConfig(kind="sqlite", path=str(place / "store.db"))
+    return with_settings(config_for(key(upstream)), translation=translation, native=native, store=store)
 
 
 async def _run(suite: Suite, folder: Path) -> int:
     """pytest's exit code, with a gateway beside it."""
-    async with suite.upstream() as upstream, running_gateway(config=_config(upstream)) as gateway:
-        with_examples(gateway.gateway)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "pytest",
-            *suite.pytest_arguments(),
-            cwd=folder,
-            env=_environment() | {"TEST_API_BASE_URL": f"{gateway.url}{suite.base_path}"},
-        )
-        try:
-            return await asyncio.wait_for(process.wait(), SUITE_SECONDS)
-        except TimeoutError:
-            print(f"Not done within {SUITE_SECONDS} s.", flush=True)
-            return 1
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+    with tempfile.TemporaryDirectory() as place:
+        async with suite.upstream() as upstream, running_gateway(config=_config(upstream, Path(place))) as gateway:
+            return await _run_against(gateway, suite, folder)
+
+
+async def _run_against(gateway: RunningGateway, suite: Suite, folder: Path) -> int:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "pytest",
+        *suite.pytest_arguments(),
+        cwd=folder,
+        env=_environment() | {"TEST_API_BASE_URL": f"{gateway.url}{suite.base_path}", "PYTHONPATH": str(PLUGINS)},
+    )
+    try:
+        return await asyncio.wait_for(process.wait(), SUITE_SECONDS)
+    except TimeoutError:
+        print(f"Not done within {SUITE_SECONDS} s.", flush=True)
+        return 1
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def _environment() -> dict[str, str]:

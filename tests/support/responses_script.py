@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tests.support.scripted import Answer, Step, json_answer, stream_answer
+from tests.support.scripted import Answer, json_answer, stream_answer
 
 Item = dict[str, Any]
 Event = dict[str, Any]
@@ -118,13 +118,15 @@ def response(
     }
 
 
-def stream(*items: Item, end: str = "completed", request: Event | None = None, **more: Any) -> list[Event]:
+def stream(
+    *items: Item, end: str = "completed", request: Event | None = None, response_id: str = "resp_1", **more: Any
+) -> list[Event]:
     """The events of a whole stream, numbered; `more` goes into the response of the last one."""
-    begun = response(request=request, status="in_progress")
+    begun = response(request=request, response_id=response_id, status="in_progress")
     events: list[Event] = [{"type": f"response.{name}", "response": begun} for name in ("created", "in_progress")]
     for index, item in enumerate(items):
         events += [event | {"output_index": index} for event in item_events(item)]
-    final = response(*items, request=request, status=end, **more)
+    final = response(*items, request=request, response_id=response_id, status=end, **more)
     return numbered([*events, {"type": f"response.{end}", "response": final}])
 
 
@@ -145,12 +147,11 @@ def framed(event: Event) -> bytes:
     return f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
 
 
-def answered(request: Event, *items: Item, then: Sequence[Step] = ()) -> Answer:
-    """The answer to a request, streamed or whole as it asks; `then` takes place before a stream's last event."""
+def answered(request: Event, *items: Item, response_id: str = "resp_1") -> Answer:
+    """The answer to a request, streamed or whole as it asks."""
     if not request.get("stream"):
-        return json_answer(200, response(*items, request=request))
-    *events, last = map(framed, stream(*items, request=request))
-    return stream_answer(*events, *then, last)
+        return json_answer(200, response(*items, request=request, response_id=response_id))
+    return stream_answer(*map(framed, stream(*items, request=request, response_id=response_id)))
 
 
 def item_events(item: Item) -> Iterator[Event]:

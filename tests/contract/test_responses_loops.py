@@ -1,0 +1,156 @@
+"""Ten rounds of tools over the Responses API with thinking on, in each style in which clients carry state.
+
+The simulated upstream checks all signatures. Where the client gives back what it was given, all thinking has to go back
+byte for byte; where it does not, there is an answer all the same.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.demo import RunningUpstream
+from tests.contract.responses_offered import need_responses
+from tests.support.gateway import RunningGateway, running_gateway
+from tests.support.loops import QUESTIONS, ROUNDS, config_of, keeping
+from tests.support.preserved import assert_kept, assert_visible_kept, exchanges
+from tests.support.responses_grammar import response_violations
+from tests.support.responses_loops import SEALED, SEALED_AND_DUMPED, STORED, UNSEALED, ResponsesLoop, Style
+from tests.support.upstream_rules import run_strict_upstream
+
+need_responses()
+
+MODELS: list[tuple[str, dict[str, Any]]] = [
+    ("claude-sonnet-5-5", {}),
+    ("claude-opus-5-5", {"reasoning": {"effort": "high"}}),
+    ("claude-sonnet-4-5", {"reasoning": {"effort": "low"}}),
+]
+models = pytest.mark.parametrize(("model", "options"), MODELS, ids=[model for model, _ in MODELS])
+streamed = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+carrying = pytest.mark.parametrize("style", [STORED, SEALED, SEALED_AND_DUMPED], ids=str)
+MAX_TURNS = 20
+
+
+@pytest.fixture
+async def simulated() -> AsyncIterator[RunningUpstream]:
+    async with run_strict_upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def running(simulated: RunningUpstream, tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    async with running_gateway(config=config_of(keeping(tmp_path, simulated.base_url))) as gateway:
+        yield gateway
+
+
+def assert_all_came_back(simulated: RunningUpstream) -> None:
+    """Every answer was thought about, every thought came back where it was, and upstream found no fault."""
+    said = exchanges(simulated.received)
+    asked = [received for received in simulated.received if received.path == "/v1/messages"]
+    assert [received.status for received in asked] == [200] * len(said)
+    assert len([exchange for exchange in said if exchange.calls]) == ROUNDS
+    assert all(exchange.thoughts for exchange in said if exchange.calls)
+    assert_kept(said)
+
+
+def assert_in_order(loop: ResponsesLoop) -> None:
+    """Each answer follows the grammar, and the last one has words."""
+    for response in loop.responses:
+        assert response_violations(response.model_dump(mode="json", exclude_unset=True)) == []
+    assert "simulated upstream" in loop.responses[-1].output_text
+
+
+@models
+@streamed
+@carrying
+async def test_all_thinking_goes_back(
+    running: RunningGateway,
+    simulated: RunningUpstream,
+    model: str,
+    options: dict[str, Any],
+    stream: bool,
+    style: Style,
+) -> None:
+    loop = ResponsesLoop(model, style, stream=stream, options=options)
+
+    await loop.go_on(running.openai())
+
+    assert loop.rounds == ROUNDS
+    assert_in_order(loop)
+    assert_all_came_back(simulated)
+
+
+@models
+async def test_a_client_that_loses_the_seals_gets_answers_all_the_same(
+    running: RunningGateway, simulated: RunningUpstream, model: str, options: dict[str, Any]
+) -> None:
+    loop = ResponsesLoop(model, UNSEALED, options=options)
+
+    await loop.go_on(running.openai())
+
+    assert loop.rounds == ROUNDS
+    assert_in_order(loop)
+    assert_visible_kept(exchanges(simulated.received))
+
+
+@carrying
+async def test_a_restart_in_the_middle_loses_nothing(simulated: RunningUpstream, tmp_path: Path, style: Style) -> None:
+    file = keeping(tmp_path, simulated.base_url)
+    loop = ResponsesLoop("claude-sonnet-5-5", style)
+    for _ in range(3):
+        async with running_gateway(config=config_of(file)) as gateway:
+            await loop.go_on(gateway.openai(), ROUNDS // 3)
+    async with running_gateway(config=config_of(file)) as gateway:
+        await loop.go_on(gateway.openai())
+
+    assert loop.rounds == ROUNDS
+    assert_all_came_back(simulated)
+
+
+@carrying
+async def test_two_gateways_over_one_store_are_like_one(
+    simulated: RunningUpstream, tmp_path: Path, style: Style
+) -> None:
+    file = keeping(tmp_path, simulated.base_url)
+    loop = ResponsesLoop("claude-sonnet-5-5", style)
+    async with running_gateway(config=config_of(file)) as one, running_gateway(config=config_of(file)) as other:
+        clients = [one.openai(), other.openai()]
+        while not loop.is_over:
+            await loop.step(clients[len(loop.responses) % 2])
+
+    assert loop.rounds == ROUNDS
+    assert_all_came_back(simulated)
+
+
+@models
+@streamed
+async def test_all_thinking_goes_back_from_an_agent_in_its_default_mode(
+    running: RunningGateway, simulated: RunningUpstream, model: str, options: dict[str, Any], stream: bool
+) -> None:
+    agents = pytest.importorskip("agents", reason="needs the group `agents`: python -m pip install --group agents")
+
+    def get_weather(city: str) -> str:
+        """The weather in a city."""
+        return f"It rains in {city}."
+
+    agent = agents.Agent(
+        name="guide",
+        instructions="Speak like a guide.",
+        model=agents.OpenAIResponsesModel(model=model, openai_client=running.openai()),
+        model_settings=agents.ModelSettings(**options),
+        tools=[agents.function_tool(get_weather)],
+    )
+    said: list[Any] = []
+    for question in QUESTIONS:
+        asked = [*said, {"role": "user", "content": question}]
+        quiet = {"max_turns": MAX_TURNS, "run_config": agents.RunConfig(tracing_disabled=True)}
+        if stream:
+            result = agents.Runner.run_streamed(agent, asked, **quiet)
+            assert [event async for event in result.stream_events()]
+        else:
+            result = await agents.Runner.run(agent, asked, **quiet)
+        said = result.to_input_list()
+
+    assert "simulated upstream" in result.final_output
+    assert_all_came_back(simulated)
