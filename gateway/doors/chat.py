@@ -5,6 +5,7 @@ from functools import partial
 
 from starlette.types import Scope
 
+from gateway.accounts.auth import Caller
 from gateway.doors.generation import Task, TextEndpoint
 from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import ChunkRendering
@@ -20,7 +21,7 @@ from translators.chat.stream import ChatStream
 class ChatCompletions(TextEndpoint):
     """Reads a chat completion request, and says how its answers are rendered."""
 
-    async def _task(self, scope: Scope, body: bytes) -> Task:
+    async def _task(self, scope: Scope, body: bytes, caller: Caller) -> Task:
         is_large, max_choices = len(body) > LARGE_BYTES, self._generation.options.max_choices
         read = await in_slices(read_in_steps(body, max_choices)) if is_large else read_request(body, max_choices)
         count = read.choices

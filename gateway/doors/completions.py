@@ -4,6 +4,7 @@ from functools import partial
 
 from starlette.types import Scope
 
+from gateway.accounts.auth import Caller
 from gateway.doors.generation import Task, TextEndpoint
 from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import ChunkRendering
@@ -16,7 +17,7 @@ from translators.completions.stream import CompletionStream
 class Completions(TextEndpoint):
     """Reads a legacy completion request, and says how its answers are rendered."""
 
-    async def _task(self, scope: Scope, body: bytes) -> Task:
+    async def _task(self, scope: Scope, body: bytes, caller: Caller) -> Task:
         is_large, max_choices = len(body) > LARGE_BYTES, self._generation.options.max_choices
         if is_large:
             read = await in_slices(read_completions_in_steps(body, max_choices))

@@ -84,11 +84,11 @@ class TextEndpoint(Door):
         self._sightings = sightings
         self._now = now
 
-    async def _task(self, scope: Scope, body: bytes) -> Task:
+    async def _task(self, scope: Scope, body: bytes, caller: Caller) -> Task:
         raise NotImplementedError
 
     async def _read(self, scope: Scope, body: bytes, caller: Caller) -> "_GenerationJob":
-        task = await self._task(scope, body)
+        task = await self._task(scope, body, caller)
         services = self._services_for(caller)
         options = self._options(scope, caller)
         exchanges: list[TextExchange] = []

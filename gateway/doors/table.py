@@ -18,6 +18,7 @@ from gateway.doors.completions import Completions
 from gateway.doors.door import DoorParts, DoorSettings
 from gateway.doors.generation import GenerationSettings, TextEndpoint
 from gateway.doors.messages import COUNT_TOKENS, MESSAGES, Messages
+from gateway.doors.responses import Responses
 from gateway.edge.addresses import Addresses
 from gateway.edge.cors import CrossOrigin
 from gateway.edge.interrupts import Interrupts
@@ -68,6 +69,7 @@ def assemble(
     shared, allowed = _shared(config, parts), _native_allowed(config)
     chat = _generator(ChatCompletions, config, parts, shared)
     completions = _generator(Completions, config, parts, shared)
+    responses = _generator(Responses, config, parts, shared)
     messages, count_tokens = (Messages(route, shared, allowed) for route in (MESSAGES, COUNT_TOKENS))
     models = Models(parts.authenticator, parts.catalogue)
     admin = partial(AdminView, config.admin.api_key, parts.worker, parts.guesses)
@@ -84,6 +86,7 @@ def assemble(
         routes += [
             Route(f"{prefix}/chat/completions", chat, methods=["POST"]),
             Route(f"{prefix}/completions", completions, methods=["POST"]),
+            Route(f"{prefix}/responses", responses, methods=["POST"]),
             Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"]),
             Route(f"{prefix}/messages", messages, methods=["POST"]),
             Route(f"{prefix}/messages/count_tokens", count_tokens, methods=["POST"]),
@@ -95,6 +98,7 @@ def assemble(
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
     hot: dict[str, ASGIApp] = {f"{prefix}/chat/completions": chat for prefix in ("/v1", "")}
+    hot |= {f"{prefix}/responses": responses for prefix in ("/v1", "")}
     hot |= {f"{prefix}/messages": messages for prefix in ("/v1", "")}
     origins = config.server.cors_origins
     is_open = not parts.authenticator.needs_key

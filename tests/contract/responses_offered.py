@@ -2,7 +2,7 @@
 
 import pytest
 
-RESPONSES_ARE_OFFERED = False
+RESPONSES_ARE_OFFERED = True
 """Whether the gateway has `/v1/responses`: until then, these tests run against a scripted server only."""
 
 

@@ -169,8 +169,8 @@ async def test_the_agents_sdk_in_its_default_mode(target: Target, stream: bool) 
 @streamed
 async def test_langchain(target: Target, stream: bool) -> None:
     openai_of_langchain = pytest.importorskip("langchain_openai", reason="needs the group `clients`")
-    from langchain_core.messages import HumanMessage
-    from langchain_core.tools import tool
+    HumanMessage = pytest.importorskip("langchain_core.messages").HumanMessage  # noqa: N806
+    tool = pytest.importorskip("langchain_core.tools").tool
 
     tools = {function.__name__: tool(function) for function in (get_weather, get_time)}
     model = openai_of_langchain.ChatOpenAI(

@@ -41,4 +41,4 @@ def test_a_recorded_request_is_understood(recording: Recording) -> None:
     assert set(request.intent.lost) <= DROPPED
     assert request.intent.unknown_fields == 0
     assert request.intent.messages
-    assert request.notes == []
+    assert request.intent.noted == []

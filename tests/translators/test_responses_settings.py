@@ -20,7 +20,7 @@ def test_a_small_request_asks_for_nothing() -> None:
     request = read()
 
     assert (request.model, request.stream, request.store, request.background) == ("gpt-5", False, True, False)
-    assert (request.intent.lost, request.intent.unknown_fields, request.notes) == ([], 0, [])
+    assert (request.intent.lost, request.intent.unknown_fields, request.intent.noted) == ([], 0, [])
     assert (request.intent.format, request.intent.reasoning, request.intent.cache) == (None, None, None)
     assert (request.compacts_now, request.compacts_from, request.include) == (False, None, frozenset())
 

@@ -55,7 +55,7 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
     """A request of the Responses API, read.
 
     `settings` are the fields that the response repeats. `input_items` are the items of this request as they were sent,
-    for the store, with what references stand for. `notes` are losses (field, change, reason) that no mode refuses.
+    for the store, with what references stand for.
     `compacts_now` asks for a compaction item, `compacts_from` for one as soon as the context has so many tokens (0: as
     many as the gateway likes).
     """
@@ -71,7 +71,6 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
     kinds: ToolKinds
     settings: Mapping[str, Raw]
     input_items: Sequence[Raw]
-    notes: Sequence[tuple[str, str, str]] = ()
     compacts_now: bool = False
     compacts_from: int | None = None
 
@@ -120,7 +119,6 @@ def read_request_in_steps(
         kinds=tools.kinds,
         settings=echoed(body, tools),
         input_items=[each.raw for each in sent],
-        notes=[(field, "dropped", reason) for field, reason in conversation.noted],
         compacts_now=bool(read.items) and read.items[-1].item.type == COMPACTION_TRIGGER,
         compacts_from=read_compaction(body),
     )
@@ -174,6 +172,7 @@ def _intent(
         user=read_user(body),
         cache=read_cache(body),
         lost=lost,
+        noted=[(field, "dropped", reason) for field, reason in conversation.noted],
         unknown_fields=counter.count,
         field_names=FIELD_NAMES,
     )

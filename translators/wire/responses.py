@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from translators.wire.chat import ModelName
 from translators.wire.known import Counted, field_names, known, shape
 from translators.wire.raw import NULL
+from translators.wire.shared import ModelName
 
 
 class ReasoningOptions(Struct):

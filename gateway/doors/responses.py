@@ -1,0 +1,165 @@
+"""`POST /v1/responses`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from msgspec import Raw
+from starlette.types import Scope
+
+from gateway.accounts.auth import Caller
+from gateway.doors.generation import Task, TextEndpoint
+from gateway.doors.records import RequestSummary
+from gateway.doors.rendering import Opening, RenderedStream
+from gateway.edge.slices import LARGE_BYTES, in_slices
+from gateway.service.answers import Answered, AnswerStream, Choice, StreamedChoice, WholeChoice
+from gateway.service.ports import Seal
+from gateway.service.responses import Chain, StoredResponse, new_response_id
+from gateway.service.services import Services
+from translators.answers.answer import AnswerFold
+from translators.reading import is_null
+from translators.responses.answer import ResponsesAnswer, ResponsesReader
+from translators.responses.events import failure_events, keepalive_event
+from translators.responses.frame import ResponsesFrame
+from translators.responses.read import ReadBody, read_body, read_body_in_steps
+from translators.responses.request import ResponsesRequest, read_request, read_request_in_steps
+from translators.responses.stream import ResponsesStream
+from translators.usage import Usage
+
+ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
+SEARCH_SOURCES: Final = "web_search_call.action.sources"
+CODE_OUTPUTS: Final = "code_interpreter_call.outputs"
+_NO_NAMES: Final[Mapping[str, str]] = {}
+_NOTHING_BEFORE: Final = Chain()
+_FALSE: Final = Raw(b"false")
+
+
+class Responses(TextEndpoint):
+    """Reads a request of the Responses API with what stands before it, and says how its response is rendered."""
+
+    async def _task(self, scope: Scope, body: bytes, caller: Caller) -> Task:
+        is_large = len(body) > LARGE_BYTES
+        read = await in_slices(read_body_in_steps(body)) if is_large else read_body(body)
+        services, whose = self._services, caller.scope
+        before = await _before(services, whose, read)
+        referred = await _referred(services, whose, read)
+        is_large = is_large or sum(map(len, before.items)) + sum(map(len, referred.values())) > LARGE_BYTES
+        seal = services.seals.for_caller(whose, self._aliases.resolve(read.body.model).id)
+        if is_large:
+            request = await in_slices(read_request_in_steps(read, seal, before.items, referred))
+        else:
+            request = read_request(read, seal, before.items, referred)
+        metadata = None if is_null(read.body.metadata) else bytes(read.body.metadata).decode()
+        asked = RequestSummary(request.model, request.stream, metadata=metadata)
+        rendering = ResponseRendering(request, seal, Keeper(services, whose, before.ancestors), self.now)
+        return Task(asked, [request.intent], rendering, is_large)
+
+
+async def _before(services: Services, whose: bytes, read: ReadBody) -> Chain:
+    """The items that stand before those of a request."""
+    if (previous := read.previous_response_id) is not None:
+        return await services.responses.items_before(whose, previous)
+    if (conversation := read.conversation) is not None:
+        return Chain(tuple(await services.conversations.items(whose, conversation)))
+    return _NOTHING_BEFORE
+
+
+async def _referred(services: Services, whose: bytes, read: ReadBody) -> dict[str, bytes]:
+    """The items that a request refers to, as far as they are found."""
+    found = {wanted: await services.responses.item(whose, wanted) for wanted in read.references}
+    return {wanted: item for wanted, item in found.items() if item is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Keeps responses of one caller, and appends them to their conversations."""
+
+    services: Services
+    scope: bytes
+    ancestors: tuple[str, ...]
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is kept at all."""
+        return self.services.responses.is_on
+
+    async def keep(self, request: ResponsesRequest, seal: Seal, frame: ResponsesFrame, response: bytes) -> None:
+        """Keep a complete response; when this returns, a request that continues it finds it.
+
+        Raises `FailedError` if it cannot be appended to its conversation.
+        """
+        output = tuple(item.as_sealed_json(seal) for _, item in sorted(frame.items.items()))
+        given = tuple(map(bytes, request.input_items))
+        if request.store:
+            record = StoredResponse(
+                id=frame.id,
+                created_at=frame.created_at,
+                model=frame.model,
+                response=response,
+                input_items=given,
+                output_items=output,
+                ancestors=self.ancestors,
+            )
+            await self.services.responses.keep(self.scope, record)
+        if request.conversation is not None:
+            await self.services.conversations.append(self.scope, request.conversation, (*given, *output))
+
+
+@dataclass(slots=True)
+class ResponseRendering:
+    """One response, as events or whole, which is kept before its end is sent."""
+
+    request: ResponsesRequest
+    seal: Seal
+    keeper: Keeper
+    now: Callable[[], int]
+    choices_per_prompt: int = 1
+    param_names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
+    _frame: ResponsesFrame | None = None
+
+    def stream(self, opening: Opening, choices: int) -> RenderedStream:
+        """The events."""
+        frame = self._begun(opening)
+        choice: StreamedChoice = Choice(partial(ResponsesStream, frame), self._before_end)
+        return RenderedStream([choice], partial(keepalive_event, frame), failure=partial(failure_events, frame))
+
+    def folds(self, opening: Opening, choices: int) -> Sequence[WholeChoice]:
+        """What collects a whole response."""
+        frame = self._begun(opening)
+        return [Choice(partial(ResponsesAnswer, frame), self._before_end)]
+
+    def body(self, answers: Sequence[Answered], usage: Usage, opening: Opening) -> bytes:
+        """The whole response."""
+        return _reader(answers[0][0]).response()
+
+    async def _before_end(self, answer: AnswerStream | AnswerFold) -> None:
+        frame, request = self._frame, self.request
+        if frame is not None and (request.store or request.conversation is not None):
+            await self.keeper.keep(request, self.seal, frame, _reader(answer).response())
+
+    def _begun(self, opening: Opening) -> ResponsesFrame:
+        request, include = self.request, self.request.include
+        settings = dict(request.settings)
+        stores = request.store and self.keeper.is_on
+        if not stores:
+            # Say so, also where the operator has switched storing off.
+            settings["store"] = _FALSE
+        self._frame = ResponsesFrame(
+            new_response_id(),
+            opening.created,
+            opening.model(),
+            self.now,
+            settings=settings,
+            kinds=request.kinds,
+            sealer=self.seal,
+            shows_seals=ENCRYPTED_REASONING in include or not stores,
+            shows_sources=SEARCH_SOURCES in include,
+            shows_outputs=CODE_OUTPUTS in include,
+        )
+        return self._frame
+
+
+def _reader(answer: AnswerStream | AnswerFold) -> ResponsesReader:
+    assert isinstance(answer, ResponsesReader), "the rendering makes nothing else"
+    return answer
