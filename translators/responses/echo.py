@@ -13,6 +13,7 @@ from translators.wire.responses import ReasoningOptions, ResponsesBody, TextForm
 
 _NAMES: Final = (
     *("background", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id"),
+    *("instructions", "metadata", "tool_choice", "top_logprobs"),
     *("prompt_cache_key", "safety_identifier", "store", "temperature", "top_p", "truncation", "user"),
 )
 _values: Final = attrgetter(*_NAMES)
@@ -21,14 +22,10 @@ _encode: Final = msgspec.json.encode
 
 def echoed(body: ResponsesBody, tools: ReadTools) -> Mapping[str, Raw]:
     """What a response repeats of its request; what is not there has the default of its name."""
-    fields = {
-        "instructions": body.instructions,
-        "metadata": body.metadata,
-        "tool_choice": body.tool_choice,
-        "top_logprobs": body.top_logprobs,
-    }
-    said = {name: value for name, value in fields.items() if value is not NULL}
-    said |= {name: Raw(_encode(value)) for name, value in zip(_NAMES, _values(body), strict=True) if value is not None}
+    said = dict[str, Raw]()
+    for name, value in zip(_NAMES, _values(body), strict=True):
+        if value is not None and value is not NULL:
+            said[name] = value if isinstance(value, Raw) else Raw(_encode(value))
     if tools.shown:
         said["tools"] = Raw(b"[%b]" % b",".join(tools.shown))
     if body.reasoning is not None:

@@ -1,6 +1,6 @@
 """The items of a conversation as the messages of an intent, one after another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -11,7 +11,7 @@ from translators.intent import Call, CustomCall, FunctionCall, Message
 from translators.limits import MAX_ID, MAX_NAME, check_text
 from translators.reading import decode, is_null, missing_parameter
 from translators.responses.client_functions import CLIENT_CALLS
-from translators.responses.read import REFERENCE, ReadItem
+from translators.responses.read import NOT_SIMPLE, REFERENCE
 from translators.responses.results import RESULTS
 from translators.responses.seals import Opener
 from translators.responses.tools import ReadTools
@@ -21,8 +21,6 @@ from translators.wire.responses import Item
 
 COMPACTION: Final = "compaction"
 COMPACTION_TRIGGER: Final = "compaction_trigger"
-ADDITIONAL_TOOLS: Final = "additional_tools"
-CONFIGURATION_UPDATE: Final = "configuration_update"
 _SPEAKERS: Final = frozenset({"user", "system", "developer"})
 _ROLES: Final = ("user", "assistant", "system", "developer")
 # What Anthropic has counterparts of; the blocks themselves come back in seals.
@@ -34,7 +32,7 @@ _FOREIGN: Final = (
     *("tool_search_call", "tool_search_output", "program", "program_output"),
 )
 # What is told of elsewhere: to `tools.py`, or in `request.py`.
-_READ_ELSEWHERE: Final = frozenset({ADDITIONAL_TOOLS, CONFIGURATION_UPDATE, COMPACTION_TRIGGER})
+_READ_ELSEWHERE: Final = NOT_SIMPLE | {COMPACTION_TRIGGER}
 
 _Reader: TypeAlias = "Callable[[Conversation, Item, str], None]"
 
@@ -65,16 +63,16 @@ class Conversation:
         self.messages.append(message)
         self.places.append(place)
 
-    def take(self, read: ReadItem) -> None:
+    def take(self, item: Item, place: str) -> None:
         """Add what an item holds; raises `TranslationError` with its place."""
-        kind = read.item.type or ""
+        kind = item.type or ""
         reader = _READERS.get(kind)
         if reader is not None:
-            reader(self, read.item, read.place)
+            reader(self, item, place)
         elif kind not in _READ_ELSEWHERE:
             values = ", ".join(f"'{known}'" for known in (*_READERS, *sorted(_READ_ELSEWHERE), REFERENCE))
             message = f"Invalid value: '{kind}'. Supported values are: {values}."
-            raise TranslationError(message, param=f"{read.place}.type", code="invalid_value")
+            raise TranslationError(message, param=f"{place}.type", code="invalid_value")
 
     def finish(self) -> None:
         """End the conversation."""
@@ -229,11 +227,3 @@ _READERS: Final[Mapping[str, _Reader]] = {
     **dict.fromkeys(_HOSTED, Conversation._hosted_call),
     **dict.fromkeys(_FOREIGN, Conversation._foreign_item),
 }
-
-
-def check_items(items: Sequence[ReadItem]) -> None:
-    """See to it that a wish for a compaction is the last of them."""
-    for read in items[:-1]:
-        if read.item.type == COMPACTION_TRIGGER:
-            message = "A 'compaction_trigger' has to be the last item of the input."
-            raise TranslationError(message, param=read.place, code="invalid_value")

@@ -5,21 +5,19 @@ an intent of all of it.
 """
 
 from collections.abc import Generator, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
 from translators.errors import TranslationError
 from translators.limits import (
-    MAX_ID,
     MAX_MESSAGES,
     MAX_METADATA_BYTES,
     MAX_TOOLS,
     MAX_UNKNOWN_FIELDS,
     MAX_VALUES,
     check_length,
-    check_text,
     too_many_fields,
     too_many_values,
     too_much_metadata,
@@ -29,20 +27,28 @@ from translators.reading import check_in_steps, checked_body, decode, is_null, i
 from translators.steps import in_one_go
 from translators.unknown import unknown_in
 from translators.weight import fields_in_steps, values_in_steps
-from translators.wire.raw import OBJECT_DECODER, RAW_LIST_DECODER
+from translators.wire.raw import NULL, OBJECT_DECODER, RAW_LIST_DECODER
 from translators.wire.responses import (
     BODY,
     BODY_DECODER,
     ITEM_DECODER,
     ITEM_FIELDS,
+    ITEM_TEXTS_DECODER,
     KNOWN_BODY_DECODER,
     KNOWN_ITEM_DECODER,
+    KNOWN_ITEMS_DECODER,
     METADATA_DECODER,
     Item,
     ResponsesBody,
 )
 
 REFERENCE: Final = "item_reference"
+ADDITIONAL_TOOLS: Final = "additional_tools"
+CONFIGURATION_UPDATE: Final = "configuration_update"
+NOT_SIMPLE: Final = frozenset({ADDITIONAL_TOOLS, CONFIGURATION_UPDATE})
+# Most items.
+_PLAIN: Final = frozenset({"message", "reasoning", "function_call", "function_call_output"})
+NO_ITEMS: Final = Raw(b"[]")
 # A body or an item that is no larger cannot hold so many values that reading it takes long.
 _WEIGHED_BYTES: Final = 2**20
 # Of items so many bytes make a step, to which each item adds some.
@@ -61,20 +67,17 @@ _MOVED: Final = {
 }
 
 
-class ReadItem(Struct, frozen=True, gc=False):
-    """An item as it was sent, what it says, and where it stands in the caller's body."""
-
-    raw: Raw
-    item: Item
-    place: str
-
-
 class ReadBody(Struct, frozen=True):
-    """A body, read; `references` are the ids of the items that it refers to, each once."""
+    """A body, read; `references` are the ids of the items that it refers to, each once.
+
+    `is_simple` says that no item changes what stands beside the conversation.
+    """
 
     body: ResponsesBody
-    items: Sequence[ReadItem]
+    items: Sequence[Item]
     references: Sequence[str]
+    is_simple: bool
+    data: bytes
 
     @property
     def previous_response_id(self) -> str | None:
@@ -86,6 +89,16 @@ class ReadBody(Struct, frozen=True):
         """The id of the conversation whose items stand before these."""
         given = self.body.conversation
         return given if given is None or isinstance(given, str) else given.id
+
+    def place(self, index: int) -> str:
+        """Where an item stands in the body."""
+        return "input" if is_text(self.body.input) else f"input[{index}]"
+
+    def texts(self) -> list[Raw]:
+        """The items as they were sent; a text of the user's as one."""
+        if is_text(self.body.input):
+            return [Raw(b'{"type":"message","role":"user","content":%b}' % self.body.input)]
+        return ITEM_TEXTS_DECODER.decode(self.data).input if self.items else []
 
 
 def read_body(body: bytes) -> ReadBody:
@@ -103,44 +116,67 @@ def read_body_in_steps(body: bytes) -> Generator[None, None, ReadBody]:
     return (yield from _read(body))
 
 
-def read_earlier(items: Sequence[bytes], place: str) -> Generator[None, None, list[ReadItem]]:
-    """Items of a response or a conversation, which stand at `place` as far as the caller knows."""
-    found, work = list[ReadItem](), 0
-    for data in items:
-        raw = Raw(data)
-        found.append(ReadItem(raw, _typed(decode(ITEM_DECODER, raw, place)), place))
-        work += len(raw) + _BYTES_AN_ITEM
-        if work > _BYTES_A_STEP:
-            work = 0
-            yield
-    return found
+def read_item(data: bytes | Raw, place: str) -> Item:
+    """An item from the store, which stands at `place` as far as the caller knows."""
+    item: Item = decode(ITEM_DECODER, data, place)
+    if item.type is None:
+        item.type = _type_of(item)
+    return item
 
 
 def _read(body: bytes) -> Generator[None, None, ReadBody]:
-    request = _read_known(body)
-    if request is None:
+    known = _read_known(body)
+    if known is None:
         yield
         request = yield from _read_again(body)
-    _check(request)
+        _check(request)
+        items, unknown = yield from _items(request)
+        request.unknown_fields += unknown
+    else:
+        request, items = known
+        _check(request)
     yield
-    items, unknown = yield from _items(request)
-    request.unknown_fields += unknown
-    references = dict.fromkeys(each.item.id for each in items if each.item.type == REFERENCE and each.item.id)
-    return ReadBody(request, items, tuple(filter(None, references)))
+    check_length(items, MAX_MESSAGES, "input")
+    references, is_simple = dict[str, None](), True
+    for item in items:
+        kind = item.type
+        if kind in _PLAIN:
+            continue
+        if kind is None:
+            kind = item.type = _type_of(item)
+        if kind == REFERENCE:
+            references[item.id or ""] = None
+        is_simple = is_simple and kind not in NOT_SIMPLE
+    return ReadBody(request, items, tuple(filter(None, references)), is_simple, body)
 
 
-def _read_known(body: bytes) -> ResponsesBody | None:
-    """The request; None where something is wrong with it, or a field known to nobody here."""
+def _type_of(item: Item) -> str:
+    """The type of an item that has left it out, as messages and references may."""
+    is_reference = item.role is None and item.id is not None and is_null(item.content)
+    return REFERENCE if is_reference else "message"
+
+
+def _read_known(body: bytes) -> tuple[ResponsesBody, list[Item]] | None:
+    """The request and its items; None where something is wrong with it, or a field known to nobody here."""
     try:
-        known = KNOWN_BODY_DECODER.decode(body)
+        known = KNOWN_ITEMS_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    known.unknown_fields = 0
-    return known
+    if known.input is NULL:
+        return None
+    items = cast(list[Item], known.input)
+    known.unknown_fields, known.input = 0, NO_ITEMS
+    return known, items
 
 
 def _read_again(body: bytes) -> Generator[None, None, ResponsesBody]:
     """Tell the mistake, or count the fields that nobody here knows."""
+    try:
+        known: ResponsesBody = KNOWN_BODY_DECODER.decode(body)
+        known.unknown_fields = 0
+        return known
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
     request = decode(BODY_DECODER, body)
     yield
     if len(body) > _WEIGHED_BYTES and (yield from fields_in_steps(body, MAX_UNKNOWN_FIELDS)) > MAX_UNKNOWN_FIELDS:
@@ -193,7 +229,7 @@ def _check_metadata(metadata: Raw) -> None:
         decode(METADATA_DECODER, metadata, "metadata")
 
 
-def _items(request: ResponsesBody) -> Generator[None, None, tuple[list[ReadItem], int]]:
+def _items(request: ResponsesBody) -> Generator[None, None, tuple[list[Item], int]]:
     """The items of the input, and how many of their fields nobody here knows."""
     given = request.input
     if is_null(given):
@@ -201,37 +237,26 @@ def _items(request: ResponsesBody) -> Generator[None, None, tuple[list[ReadItem]
             raise missing_parameter("input")
         return [], 0
     if is_text(given):
-        raw = Raw(b'{"type":"message","role":"user","content":%b}' % given)
-        return [ReadItem(raw, Item("message", "user", given), "input")], 0
+        return [Item("message", "user", given)], 0
     if memoryview(given)[0] != _ARRAY:
         message = "Invalid type for 'input': expected a string or an array of items."
         raise TranslationError(message, param="input", code="invalid_type")
     raws = RAW_LIST_DECODER.decode(given)
     check_length(raws, MAX_MESSAGES, "input")
     yield
-    items, unknown, work = list[ReadItem](), 0, 0
+    items, unknown, work = list[Item](), 0, 0
     for index, raw in enumerate(raws):
-        place = f"input[{index}]"
         try:
             item: Item = KNOWN_ITEM_DECODER.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            item = decode(ITEM_DECODER, raw, place)
+            item = decode(ITEM_DECODER, raw, f"input[{index}]")
             unknown += yield from _unknown(raw)
-        if item.id is not None and len(item.id) > MAX_ID:
-            check_text(item.id, MAX_ID, f"{place}.id")
-        items.append(ReadItem(raw, _typed(item), place))
+        items.append(item)
         work += len(raw) + _BYTES_AN_ITEM
         if work > _BYTES_A_STEP:
             work = 0
             yield
     return items, unknown
-
-
-def _typed(item: Item) -> Item:
-    """The item with its type, which messages and references may leave out."""
-    if item.type is None:
-        item.type = REFERENCE if item.role is None and item.id is not None and is_null(item.content) else "message"
-    return item
 
 
 def _unknown(item: Raw) -> Generator[None, None, int]:

@@ -1,29 +1,29 @@
 """A Responses request as an intent: what was sent, with what stands before it."""
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Raw, Struct
 
 from translators.errors import TranslationError
 from translators.intent import Intent, Message
 from translators.limits import MAX_MESSAGES, check_length
-from translators.reading import decode, is_null, missing_parameter, text_json
+from translators.reading import decode, is_null, is_text, missing_parameter, text_json
 from translators.responses.choice import read_choice
 from translators.responses.echo import echoed
-from translators.responses.items import (
-    ADDITIONAL_TOOLS,
-    COMPACTION_TRIGGER,
-    CONFIGURATION_UPDATE,
-    Conversation,
-    check_items,
-)
+from translators.responses.items import COMPACTION_TRIGGER, Conversation
 from translators.responses.kinds import ToolKinds
-from translators.responses.read import REFERENCE, ReadBody, ReadItem, read_earlier
+from translators.responses.read import (
+    ADDITIONAL_TOOLS,
+    CONFIGURATION_UPDATE,
+    NOT_SIMPLE,
+    REFERENCE,
+    ReadBody,
+    read_item,
+)
 from translators.responses.seals import Opener
 from translators.responses.settings import (
     FIELD_NAMES,
-    format_of,
     lost_settings,
     read_cache,
     read_compaction,
@@ -33,10 +33,10 @@ from translators.responses.settings import (
     read_service_tier,
     read_user,
 )
-from translators.responses.tools import ReadTools, read_tools
+from translators.responses.tools import NO_TOOLS, ReadTools, read_tools
 from translators.steps import in_one_go
 from translators.unknown import read_counted
-from translators.wire.raw import RAW_LIST_DECODER
+from translators.wire.raw import NULL, RAW_LIST_DECODER
 from translators.wire.responses import (
     UPDATED_REASONING,
     UPDATED_TEXT,
@@ -48,6 +48,8 @@ from translators.wire.responses import (
 
 _BYTES_A_STEP: Final = 32 * 1024
 _BYTES_AN_ITEM: Final = 256
+# An item, and where it stands in the caller's body.
+Placed: TypeAlias = tuple[Item, str]
 _NO_REFERENCES: Final[Mapping[str, bytes]] = {}
 
 
@@ -91,37 +93,70 @@ def read_request_in_steps(
     """What `read_request` gives, in steps."""
     body = read.body
     check_length(range(len(earlier) + len(read.items)), MAX_MESSAGES, "input")
-    check_items(read.items)
-    place = "previous_response_id" if body.previous_response_id is not None else "conversation"
-    sent = [_resolved(each, references) for each in read.items]
-    items = [*(yield from read_earlier(earlier, place)), *sent]
+    items = yield from _all_items(read, earlier, references)
     counter = _Counter(body.unknown_fields)
-    extra = [each for each in items if each.item.type in (ADDITIONAL_TOOLS, CONFIGURATION_UPDATE)]
-    tools = yield from read_tools(_all_tools(body, extra))
+    extra = [] if read.is_simple and not earlier else [each for each in items if each[0].type in NOT_SIMPLE]
+    tools = (yield from read_tools(_all_tools(body, extra))) if body.tools or extra else NO_TOOLS
     conversation = Conversation(tools, opener)
-    if not is_null(body.instructions):
+    if body.instructions is not NULL and not is_null(body.instructions):
         conversation.say(Message("system", Raw(text_json(body.instructions, "instructions"))), "instructions")
     yield from _take(conversation, items)
     if not conversation.messages:
         message = "Invalid 'input': expected at least one item that says something."
         raise TranslationError(message, param="input", code="empty_array")
     lost = [*lost_settings(body), *tools.lost, *conversation.lost]
-    intent = _intent(body, conversation, tools, extra, lost, counter)
+    store = body.store is not False
     return ResponsesRequest(
-        intent=intent,
+        intent=_intent(body, conversation, tools, extra, lost, counter),
         model=body.model,
         stream=bool(body.stream),
-        store=body.store is not False,
+        store=store,
         background=bool(body.background),
         previous_response_id=body.previous_response_id,
         conversation=read.conversation,
         include=read_include(body),
         kinds=tools.kinds,
         settings=echoed(body, tools),
-        input_items=[each.raw for each in sent],
-        compacts_now=bool(read.items) and read.items[-1].item.type == COMPACTION_TRIGGER,
+        input_items=_texts(read, references) if store or body.conversation is not None else (),
+        compacts_now=bool(read.items) and read.items[-1].type == COMPACTION_TRIGGER,
         compacts_from=read_compaction(body),
     )
+
+
+def _all_items(
+    read: ReadBody, earlier: Sequence[bytes], references: Mapping[str, bytes]
+) -> Generator[None, None, list[Placed]]:
+    """The items before those of the body, and these, each with its place."""
+    items, work = list[Placed](), 0
+    place = "previous_response_id" if read.previous_response_id is not None else "conversation"
+    for data in earlier:
+        items.append((read_item(data, place), place))
+        work += len(data) + _BYTES_AN_ITEM
+        if work > _BYTES_A_STEP:
+            work = 0
+            yield
+    if is_text(read.body.input):
+        return [*items, (read.items[0], "input")]
+    last = len(read.items) - 1
+    for index, item in enumerate(read.items):
+        place = f"input[{index}]"
+        if item.type == REFERENCE:
+            item = _referred(item, place, references)
+        elif item.type == COMPACTION_TRIGGER and index < last:
+            message = "A 'compaction_trigger' has to be the last item of the input."
+            raise TranslationError(message, param=place, code="invalid_value")
+        items.append((item, place))
+    return items
+
+
+def _texts(read: ReadBody, references: Mapping[str, bytes]) -> list[Raw]:
+    """The items as they were sent, with what references stand for."""
+    texts = read.texts()
+    if read.references:
+        for index, item in enumerate(read.items):
+            if item.type == REFERENCE:
+                texts[index] = Raw(references[item.id or ""])
+    return texts
 
 
 class _Counter:
@@ -134,11 +169,14 @@ class _Counter:
         self.count += count
 
 
-def _take(conversation: Conversation, items: Sequence[ReadItem]) -> Generator[None, None, None]:
+def _take(conversation: Conversation, items: Sequence[Placed]) -> Generator[None, None, None]:
     work = 0
-    for each in items:
-        conversation.take(each)
-        work += len(each.raw) + _BYTES_AN_ITEM
+    take = conversation.take
+    for item, place in items:
+        take(item, place)
+        work += len(item.content) + _BYTES_AN_ITEM
+        if item.encrypted_content is not None:
+            work += len(item.encrypted_content)
         if work > _BYTES_A_STEP:
             work = 0
             yield
@@ -149,11 +187,13 @@ def _intent(
     body: ResponsesBody,
     conversation: Conversation,
     tools: ReadTools,
-    extra: Sequence[ReadItem],
+    extra: Sequence[Placed],
     lost: list[str],
     counter: _Counter,
 ) -> Intent:
-    reasoning, form = _updated(body, extra, counter)
+    reasoning, form = body.reasoning, body.text.format if body.text else None
+    if extra:
+        reasoning, form = _updated(reasoning, form, extra, counter)
     chosen = read_choice(body.tool_choice, tools, lost.append, counter)
     return Intent(
         messages=conversation.messages,
@@ -178,36 +218,34 @@ def _intent(
     )
 
 
-def _resolved(read: ReadItem, references: Mapping[str, bytes]) -> ReadItem:
-    """The item that a reference stands for; any other item as it is."""
-    if read.item.type != REFERENCE:
-        return read
-    wanted = read.item.id
+def _referred(item: Item, place: str, references: Mapping[str, bytes]) -> Item:
+    """The item that a reference stands for."""
+    wanted = item.id
     if not wanted:
-        raise missing_parameter(f"{read.place}.id")
+        raise missing_parameter(f"{place}.id")
     if wanted not in references:
         message = (
             f"Item with id '{wanted}' not found. Items are kept only for responses with 'store': true, and not for "
             "ever: send the item itself, or remove it from the input."
         )
-        raise TranslationError(message, param=f"{read.place}.id", code="item_not_found")
-    (found,) = in_one_go(read_earlier([references[wanted]], read.place))
-    if found.item.type == REFERENCE:
-        raise TranslationError("A reference cannot lead to another.", param=read.place, code="invalid_value")
+        raise TranslationError(message, param=f"{place}.id", code="item_not_found")
+    found = read_item(references[wanted], place)
+    if found.type == REFERENCE:
+        raise TranslationError("A reference cannot lead to another.", param=place, code="invalid_value")
     return found
 
 
-def _all_tools(body: ResponsesBody, extra: Sequence[ReadItem]) -> list[tuple[Raw, str]]:
+def _all_tools(body: ResponsesBody, extra: Sequence[Placed]) -> list[tuple[Raw, str]]:
     """The tools of the request, and behind them those that were added in the course of the conversation, each once."""
     tools = [(raw, f"tools[{index}]") for index, raw in enumerate(body.tools or ())]
     known = {bytes(raw) for raw, _ in tools} if extra else set()
-    for each in extra:
-        if each.item.type != ADDITIONAL_TOOLS:
+    for item, place in extra:
+        if item.type != ADDITIONAL_TOOLS:
             continue
-        path = f"{each.place}.tools"
-        if is_null(each.item.tools):
+        path = f"{place}.tools"
+        if is_null(item.tools):
             raise missing_parameter(path)
-        for index, raw in enumerate(decode(RAW_LIST_DECODER, each.item.tools, path)):
+        for index, raw in enumerate(decode(RAW_LIST_DECODER, item.tools, path)):
             if bytes(raw) not in known:
                 known.add(bytes(raw))
                 tools.append((raw, f"{path}[{index}]"))
@@ -215,19 +253,17 @@ def _all_tools(body: ResponsesBody, extra: Sequence[ReadItem]) -> list[tuple[Raw
 
 
 def _updated(
-    body: ResponsesBody, extra: Sequence[ReadItem], counter: _Counter
+    reasoning: ReasoningOptions | None, form: TextFormat | None, extra: Sequence[Placed], counter: _Counter
 ) -> tuple[ReasoningOptions | None, TextFormat | None]:
     """Reasoning and the form of the answer, as the last update of the conversation has them."""
-    reasoning, form = body.reasoning, format_of(body.text)
-    for each in extra:
-        item: Item = each.item
+    for item, place in extra:
         if item.type != CONFIGURATION_UPDATE:
             continue
         if not is_null(item.reasoning):
-            change = read_counted(UPDATED_REASONING, item.reasoning, f"{each.place}.reasoning", counter)
+            change = read_counted(UPDATED_REASONING, item.reasoning, f"{place}.reasoning", counter)
             before = reasoning or ReasoningOptions()
             reasoning = ReasoningOptions(change.effort or before.effort, before.summary, before.generate_summary)
         if not is_null(item.text):
-            text = read_counted(UPDATED_TEXT, item.text, f"{each.place}.text", counter)
+            text = read_counted(UPDATED_TEXT, item.text, f"{place}.text", counter)
             form = text.format or form
     return reasoning, form

@@ -1,5 +1,6 @@
 """What a Responses request says besides its conversation and its tools."""
 
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Raw
@@ -8,7 +9,8 @@ from translators.errors import TranslationError
 from translators.intent import AnswerFormat, CacheWish, ReasoningWish
 from translators.limits import MAX_USER, check_text
 from translators.reading import is_null, missing_parameter
-from translators.wire.responses import ReasoningOptions, ResponsesBody, TextFormat, TextOptions
+from translators.wire.raw import NULL
+from translators.wire.responses import ReasoningOptions, ResponsesBody, TextFormat
 
 ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 _LOGPROBS: Final = "message.output_text.logprobs"
@@ -22,6 +24,7 @@ _INCLUDABLE: Final = (
     ENCRYPTED_REASONING,
     _LOGPROBS,
 )
+_NO_WISHES: Final = frozenset[str]()
 _SERVICE_TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 _FORMATS: Final = ("text", "json_object", "json_schema")
 _TRUNCATIONS: Final = ("auto", "disabled")
@@ -35,6 +38,12 @@ _WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
     "image": (b"{}", b'{"context_compression":"auto"}', b'{"context_compression":"disabled"}'),
     "access_programs": (b"{}", b'{"cyber":"standard"}'),
 }
+# All fields that may ask for something, and how they are where they do not.
+_values: Final = attrgetter(
+    *_WITHOUT_COUNTERPART,
+    *("truncation", "max_tool_calls", "include", "reasoning", "prompt_cache_options", "context_management"),
+)
+_NOTHING: Final = (*[NULL] * len(_WITHOUT_COUNTERPART), *[None] * 6)
 # The caller's names of the intent's fields, where they are others.
 FIELD_NAMES: Final = {
     "messages": "input",
@@ -48,10 +57,12 @@ FIELD_NAMES: Final = {
 
 def read_include(body: ResponsesBody) -> frozenset[str]:
     """What the caller wants to see in the answer; OpenAI refuses what it does not know as well."""
-    for index, wanted in enumerate(body.include or ()):
+    if not body.include:
+        return _NO_WISHES
+    for index, wanted in enumerate(body.include):
         if wanted not in _INCLUDABLE:
             raise _not_one_of(wanted, _INCLUDABLE, f"include[{index}]")
-    return frozenset(body.include or ())
+    return frozenset(body.include)
 
 
 def read_format(given: TextFormat | None) -> AnswerFormat | None:
@@ -61,10 +72,18 @@ def read_format(given: TextFormat | None) -> AnswerFormat | None:
     if given.type not in _FORMATS:
         raise _not_one_of(given.type, _FORMATS, "text.format.type")
     if given.type != "json_schema":
-        return AnswerFormat(given.type)
+        return AnswerFormat(given.type, field="text.format", path=_SCHEMA)
     if is_null(given.schema):
         raise missing_parameter(_SCHEMA)
-    return AnswerFormat(given.type, given.name or "", given.schema, given.strict, given.description, _SCHEMA)
+    return AnswerFormat(
+        given.type,
+        given.name or "",
+        given.schema,
+        given.strict,
+        given.description,
+        field="text.format",
+        path=_SCHEMA,
+    )
 
 
 def read_reasoning(options: ReasoningOptions | None) -> ReasoningWish | None:
@@ -79,6 +98,8 @@ def read_reasoning(options: ReasoningOptions | None) -> ReasoningWish | None:
 
 def read_user(body: ResponsesBody) -> str | None:
     """The first of the two fields that names somebody."""
+    if not (body.safety_identifier or body.user):
+        return None
     for name, user in (("safety_identifier", body.safety_identifier), ("user", body.user)):
         if user and user.strip():
             check_text(user, MAX_USER, name)
@@ -106,7 +127,9 @@ def read_service_tier(body: ResponsesBody) -> str | None:
 
 def read_compaction(body: ResponsesBody) -> int | None:
     """From how many tokens on the context is to be compacted: 0 leaves it to the gateway, None is never."""
-    rules = [rule for rule in body.context_management or () if rule.type == _COMPACTION]
+    if not body.context_management:
+        return None
+    rules = [rule for rule in body.context_management if rule.type == _COMPACTION]
     if not rules:
         return None
     threshold = rules[-1].compact_threshold or 0
@@ -119,6 +142,8 @@ def read_compaction(body: ResponsesBody) -> int | None:
 
 def lost_settings(body: ResponsesBody) -> list[str]:
     """The fields that ask for something that Messages has not."""
+    if _values(body) == _NOTHING:
+        return []
     lost = []
     for name, neutral in _WITHOUT_COUNTERPART.items():
         value: Raw = getattr(body, name)
@@ -138,11 +163,6 @@ def lost_settings(body: ResponsesBody) -> list[str]:
         "context_management": any(rule.type != _COMPACTION for rule in body.context_management or ()),
     }
     return lost + [name for name, is_asked in asked.items() if is_asked]
-
-
-def format_of(text: TextOptions | None) -> TextFormat | None:
-    """The form that the caller wants."""
-    return text.format if text else None
 
 
 def _not_one_of(value: str, known: tuple[str, ...], path: str) -> TranslationError:

@@ -15,6 +15,35 @@ from translators.wire.raw import NULL
 from translators.wire.shared import ModelName
 
 
+class Item(Struct, gc=False):
+    """An item of the input: a message, a call, a result, or one of the others."""
+
+    type: str | None = None
+    role: str | None = None
+    content: Raw = NULL
+    id: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+    arguments: Raw = NULL
+    input: Raw = NULL
+    output: Raw = NULL
+    action: Raw = NULL
+    operation: Raw = NULL
+    status: Raw = NULL
+    phase: Raw = NULL
+    summary: Raw = NULL
+    encrypted_content: str | None = None
+    # Of `additional_tools` and `configuration_update`.
+    tools: Raw = NULL
+    reasoning: Raw = NULL
+    text: Raw = NULL
+
+
+class KnownItem(Item, forbid_unknown_fields=True, gc=False):
+    """An item without other fields, as nearly every one is."""
+
+
 class ReasoningOptions(Struct):
     """How much to think, and what to tell of it."""
 
@@ -114,35 +143,6 @@ class ResponsesBody(Struct):
     unknown_fields: int = msgspec.field(default=0, name="(unknown fields)")
 
 
-class Item(Struct, gc=False):
-    """An item of the input: a message, a call, a result, or one of the others."""
-
-    type: str | None = None
-    role: str | None = None
-    content: Raw = NULL
-    id: str | None = None
-    call_id: str | None = None
-    name: str | None = None
-    namespace: str | None = None
-    arguments: Raw = NULL
-    input: Raw = NULL
-    output: Raw = NULL
-    action: Raw = NULL
-    operation: Raw = NULL
-    status: Raw = NULL
-    phase: Raw = NULL
-    summary: Raw = NULL
-    encrypted_content: str | None = None
-    # Of `additional_tools` and `configuration_update`.
-    tools: Raw = NULL
-    reasoning: Raw = NULL
-    text: Raw = NULL
-
-
-class KnownItem(Item, forbid_unknown_fields=True, gc=False):
-    """An item without other fields, as nearly every one is."""
-
-
 class UpdatedReasoning(Struct):
     """What a `configuration_update` changes about reasoning."""
 
@@ -209,6 +209,12 @@ class ToolChoice(Struct):
     server_label: Raw = NULL
 
 
+class ItemTexts(Struct):
+    """The items of a body as they stand in it."""
+
+    input: list[Raw]
+
+
 BODY: Final = shape(ResponsesBody)
 # The fields of items that are known and not read: echoes of answers, and those of items that are dropped.
 UNREAD_ITEM_FIELDS: Final = frozenset(
@@ -223,6 +229,9 @@ ITEM_FIELDS: Final = field_names(Item) | UNREAD_ITEM_FIELDS
 
 BODY_DECODER: Final = msgspec.json.Decoder(ResponsesBody)
 KNOWN_BODY_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody))
+# The same with a list of items as the input, read at once.
+KNOWN_ITEMS_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody, input=list[KnownItem]))
+ITEM_TEXTS_DECODER: Final = msgspec.json.Decoder(ItemTexts)
 ITEM_DECODER: Final = msgspec.json.Decoder(Item)
 KNOWN_ITEM_DECODER: Final = msgspec.json.Decoder(KnownItem)
 TOOL_DECODER: Final = msgspec.json.Decoder(Tool)
