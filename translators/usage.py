@@ -107,7 +107,8 @@ class Usage(Struct):
             self.cache_read_tokens,
             self.cache_write_tokens,
             self.output_tokens,
-            self.thinking_tokens,
+            # A part of the output, which clients subtract.
+            min(self.thinking_tokens, self.output_tokens),
             prompt_tokens + self.output_tokens,
         )
 

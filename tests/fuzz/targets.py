@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from tests.fuzz import answers, edges, requests, responses_requests, sources
+from tests.fuzz import answers, edges, requests, responses, responses_requests, sources
 from tests.fuzz.mutations import mutated_bytes, mutated_json, mutated_stream
 
 Mutation = Callable[[bytes, Random], bytes]
@@ -56,6 +56,8 @@ TARGETS: Final = {
         Target("chat-stream", answers.chat_stream, sources.streams, mutated_stream, 6000, sources.recorded_streams),
         Target("completion-stream", answers.completion_stream, sources.streams, mutated_stream, 1500),
         Target("native-stream", answers.native_stream, sources.streams, mutated_stream, 2000, sources.recorded_streams),
+        Target("responses-stream", responses.stream, sources.streams, mutated_stream, 2000, sources.recorded_streams),
+        Target("responses-answer", responses.whole, sources.messages, mutated_json, 1500, sources.recorded_messages),
         Target("whole-answer", answers.whole, sources.messages, mutated_json, 4000, sources.recorded_messages),
         Target("paused-turn", answers.paused, sources.streams, mutated_stream, 1500),
         Target("kept-turn", answers.kept, sources.streams, mutated_stream, 2000, sources.recorded_streams),

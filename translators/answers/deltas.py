@@ -18,3 +18,12 @@ DELTA: Final = re.compile(
     rb"\} *\}\n\n"
 )
 """One whole event: the index of the content block, the type of the delta, and the JSON string unchanged."""
+
+
+def is_utf8(raw: bytes) -> bool:
+    """Whether it is valid, which the expression does not see."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

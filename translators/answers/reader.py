@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, UnsetType
 
 from translators.answers.answer_types import EMPTY, State, StoppedError, TextBlock
-from translators.answers.deltas import DELTA
+from translators.answers.deltas import DELTA, is_utf8
 from translators.answers.events import EventReader, MalformedEventError
 from translators.answers.pieces import AnswerPieces
 from translators.answers.recorder import SPOKEN, Block, BlockRecorder, blocks_of_message, sendable
@@ -161,7 +161,7 @@ class MessageReader(AnswerPieces):
         recorder = self._recorder
         while (match := DELTA.match(data, end)) is not None:
             number, delta_type, raw = match.groups()
-            if not raw.isascii() and not _is_utf8(raw):
+            if not raw.isascii() and not is_utf8(raw):
                 break
             end = match.end()
             index = int(number)
@@ -209,8 +209,9 @@ class MessageReader(AnswerPieces):
             raise MalformedEventError(f"Upstream's answer has more than {MAX_BLOCKS} content blocks.")
         block = event.content_block
         self._block_types[event.index] = block.type
-        if self._own_recorder is not None and self._own_recorder.only_own:
-            self._recorder = None if block.type in SPOKEN else self._own_recorder
+        if self._own_recorder is not None and block.type not in SPOKEN:
+            self._recorder = self._own_recorder
+            self._recorder.awaited += 1
         self.on_block(block.type)
         if block.type == "tool_use":
             self._block_calls[event.index] = self._call_in(block)
@@ -271,10 +272,15 @@ class MessageReader(AnswerPieces):
             self._fail(failure)
 
     def _end_own_block(self, index: int, recorder: BlockRecorder) -> None:
-        if self._block_types.get(index, "text") not in SPOKEN:
-            # Once: it takes no more deltas.
-            del self._block_types[index]
-            self.on_own_block(recorder.block(index))
+        if self._block_types.get(index, "text") in SPOKEN:
+            return
+        # Once: it takes no more deltas.
+        del self._block_types[index]
+        recorder.awaited -= 1
+        if recorder.only_own and not recorder.awaited:
+            self._recorder = None
+        if (block := recorder.block(index)) is not None:
+            self.on_own_block(block)
 
     def _read_block(self, block: ContentBlock) -> None:
         """One block of an unstreamed message."""
@@ -340,11 +346,3 @@ def _whole_string(raw: Raw) -> bytes | None:
         detail = "Upstream's answer has something other than a text where a text belongs."
         raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail))
     return text
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

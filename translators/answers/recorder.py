@@ -94,23 +94,25 @@ class _Open:
 class BlockRecorder:
     """Collects a stream's events into content that can be sent back to Anthropic.
 
-    `only_own` says that it gets the deltas of upstream's own blocks alone, so that its other blocks are not complete.
+    `only_own` says that it gets the deltas of upstream's own blocks alone, so that its other blocks are not complete;
+    `awaited` is how many of those are open.
     """
 
-    __slots__ = ("_open", "only_own")
+    __slots__ = ("_open", "awaited", "only_own")
 
     def __init__(self, *, only_own: bool = False) -> None:
         self._open: dict[int, _Open] = {}
         self.only_own = only_own
+        self.awaited = 0
 
     @property
     def blocks(self) -> list[Block]:
         """The blocks so far, in order; an input that was cut off is not valid JSON."""
         return [self._open[index].whole() for index in sorted(self._open)]
 
-    def block(self, index: int) -> Block:
-        """One of them."""
-        return self._open[index].whole()
+    def block(self, index: int) -> Block | None:
+        """One of them; None where its beginning could not be read."""
+        return self._open[index].whole() if index in self._open else None
 
     def add(self, index: int, delta_type: bytes, raw: bytes) -> None:
         """Append a piece of text, thinking or input, given as a JSON string."""

@@ -63,9 +63,10 @@ class ResponsesReader(MessageReader):
         return [item.as_json() if sealer is None else item.as_sealed_json(sealer) for item in finished]
 
     def on_begin(self) -> None:
-        """The model that answers is known."""
-        self._frame.model = self.model or self._frame.model
-        self._frame.service_tier = self.usage.service_tier
+        """The model that answers is known; one that the caller has been told already stays."""
+        if not self._frame.has_begun:
+            self._frame.model = self.model or self._frame.model
+            self._frame.service_tier = self.usage.service_tier
 
     def on_block(self, block_type: str) -> None:
         self._output.block(block_type)
