@@ -21,8 +21,6 @@ from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 # Of one chain: its responses, and the bytes of their items. Upstream takes requests of 32 MB.
 MOST_ANCESTORS: Final = 1_000
 MOST_CHAIN_BYTES: Final = 32 * 2**20
-# Of one response object, beside its items.
-MOST_RESPONSE_BYTES: Final = 16 * 2**20
 # Longer ids are not looked up; OpenAI's have 53 characters.
 LONGEST_ID: Final = 128
 RETRY_SECONDS: Final = 2.0
@@ -157,11 +155,7 @@ class Responses:
 
 def _is_too_long(record: StoredResponse) -> bool:
     """Whether a chain would become too long to be read again."""
-    return (
-        len(record.ancestors) >= MOST_ANCESTORS
-        or record.chain_bytes > MOST_CHAIN_BYTES
-        or len(record.response) > MOST_RESPONSE_BYTES
-    )
+    return len(record.ancestors) >= MOST_ANCESTORS or record.chain_bytes > MOST_CHAIN_BYTES
 
 
 def _decoded(value: bytes) -> StoredResponse | None:
