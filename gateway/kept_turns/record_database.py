@@ -9,8 +9,8 @@ from gateway.kept_turns.sqlite_file import Bounds, Schema, SqliteFile, Transacti
 from gateway.service.ports import Appended
 
 _MOST_KEYS_A_QUERY: Final = 500
-# What a write deletes of expired records, and what makes room: records with all their entries.
-_EXPIRED_AT_ONCE: Final = 50
+# What a write deletes of expired records, and what makes room: each may have thousands of entries.
+_EXPIRED_AT_ONCE: Final = 8
 _EVICTED_AT_ONCE: Final = 4
 # The application id is "DRGR". Entries are in the order of their numbers, which are never used again.
 SCHEMA: Final = Schema(

@@ -20,11 +20,11 @@ class SqliteRecords:
         self._wall = wall
         self._reader = Lane("records-reader", files)
         self._writer = Lane("records-writer", files)
-        self._largest = bounds.bytes // 16 - OVERHEAD_BYTES
+        self._largest = bounds.log_bytes - OVERHEAD_BYTES
 
     @property
     def largest(self) -> int:
-        """A larger value would push out too many others."""
+        """A larger value would not fit into the share of the write-ahead log."""
         return self._largest
 
     async def open(self) -> None:

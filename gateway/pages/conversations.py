@@ -108,12 +108,12 @@ class ConversationItems(_Page):
             if body.items is None:
                 raise missing_parameter("items")
             items = read_items(body.items, "items", _MOST_ITEMS)
-            return page_json(await self._conversations.append(owner, wanted, items), False, include)
+            return await page_json(await self._conversations.append(owner, wanted, items), False, include)
         query = page_query(scope)
         items, has_more = await self._conversations.page(
             owner, wanted, after=query.after, limit=query.limit, is_oldest_first=query.is_oldest_first
         )
-        return page_json(items, has_more, query.include)
+        return await page_json(items, has_more, query.include)
 
 
 class ConversationItem(_Page):

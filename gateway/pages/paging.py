@@ -1,6 +1,6 @@
 """Pages of lists as OpenAI's API gives them: `after`, `limit`, `order` and `include` in the query, and the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
@@ -9,8 +9,10 @@ import msgspec
 from msgspec import Raw
 from starlette.types import Scope
 
+from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.items import id_of, shown
 from translators.errors import TranslationError
+from translators.steps import in_one_go
 
 _DEFAULT_LIMIT: Final = 20
 _MOST: Final = 100
@@ -51,10 +53,18 @@ def page_query(scope: Scope) -> PageQuery:
     return PageQuery(after or None, _limit(query), order == "asc", tuple(query.get("include", ())))
 
 
-def page_json(items: Sequence[bytes], has_more: bool, include: Sequence[str]) -> bytes:
+async def page_json(items: list[bytes], has_more: bool, include: Sequence[str]) -> bytes:
     """A page of items; the ids of an empty page are empty, since typed clients require texts."""
-    ids = [id_of(item) or "" for item in items] or [""]
-    data: list[Raw] = [shown(item, include) for item in items]
+    steps = _page_in_steps(items, has_more, include)
+    return await in_slices(steps) if sum(map(len, items)) > LARGE_BYTES else in_one_go(steps)
+
+
+def _page_in_steps(items: list[bytes], has_more: bool, include: Sequence[str]) -> Generator[None, None, bytes]:
+    ids = [id_of(item) or "" for item in (items[:1] + items[-1:])] or [""]
+    data: list[Raw] = []
+    for item in items:
+        data.append(shown(item, include))
+        yield
     page = {"object": "list", "data": data, "first_id": ids[0], "last_id": ids[-1], "has_more": has_more}
     return _ENCODER.encode(page)
 

@@ -62,7 +62,7 @@ class InputItemsPage:
         before = await self._responses.items_before(caller.scope, record.ancestors[-1]) if record.ancestors else None
         items = [*(before.items if before else ()), *record.input_items]
         page, has_more = _page_of(items, query)
-        await responder_of(scope).send_json(200, page_json(page, has_more, query.include))
+        await responder_of(scope).send_json(200, await page_json(page, has_more, query.include))
 
 
 def no_response(response_id: str) -> FailedError:

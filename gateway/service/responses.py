@@ -37,7 +37,8 @@ class StoredResponse(Struct, frozen=True, kw_only=True):
 
     `response` is the JSON of the whole object as it was answered. `input_items` are those of its own request, not of
     earlier ones. `output_items` have sealed blocks in their reasoning items, whether the caller asked for them or not.
-    `ancestors` are the ids of the responses before it, oldest first.
+    `ancestors` are the ids of the responses before it, oldest first, and `bytes_before` the bytes of their items: both
+    are those of the `Chain` that the request continued.
     """
 
     id: str
@@ -47,13 +48,20 @@ class StoredResponse(Struct, frozen=True, kw_only=True):
     input_items: tuple[bytes, ...] = ()
     output_items: tuple[bytes, ...] = ()
     ancestors: tuple[str, ...] = ()
+    bytes_before: int = 0
+
+    @property
+    def chain_bytes(self) -> int:
+        """The bytes of all items, its own included."""
+        return self.bytes_before + sum(map(len, self.input_items)) + sum(map(len, self.output_items))
 
 
 class Chain(Struct, frozen=True):
-    """What stands before a new request: all items, oldest first, and what its record's `ancestors` are."""
+    """What stands before a new request: all items, oldest first; the other fields are for its own record."""
 
     items: tuple[bytes, ...] = ()
     ancestors: tuple[str, ...] = ()
+    bytes_before: int = 0
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -86,11 +94,12 @@ class Responses:
         return self._records.is_shared
 
     async def keep(self, scope: bytes, record: StoredResponse) -> bool:
-        """Keep a response, or a newer state of it, and its ancestors longer; False if it is not kept.
+        """Keep a response, or a newer state of it, and its ancestors longer; it never raises.
 
-        When this returns, other workers can find it. Input items without an id get one. It never raises.
+        When this returns, other workers can find it. Input items without an id get one. False if it is not kept:
+        storing is switched off, or the response or its chain is too long.
         """
-        if not self.is_on or len(record.ancestors) >= MOST_ANCESTORS:
+        if not self.is_on or _is_too_long(record):
             return False
         named = (
             item if id_of(item) else with_id(item, item_id(prefix_of(item), record.id, index, is_input=True))
@@ -114,18 +123,14 @@ class Responses:
             raise previous_not_found(response_id)
         found = await self._fetched(scope, last.ancestors)
         items: list[bytes] = []
-        size = 0
         for ancestor in last.ancestors:
             if ancestor not in found:
                 raise previous_not_found(ancestor)
-        for record in (*(found[ancestor] for ancestor in last.ancestors), last):
-            items += record.input_items
-            items += record.output_items
-            size += sum(map(len, record.input_items)) + sum(map(len, record.output_items))
-        if size > MOST_CHAIN_BYTES:
-            message = f"The responses before this request hold {size} bytes; expected at most {MOST_CHAIN_BYTES}."
-            raise TranslationError(message, param="previous_response_id", code="context_length_exceeded")
-        return Chain(tuple(items), (*last.ancestors, response_id))
+            items += found[ancestor].input_items
+            items += found[ancestor].output_items
+        items += last.input_items
+        items += last.output_items
+        return Chain(tuple(items), (*last.ancestors, response_id), last.chain_bytes)
 
     async def item(self, scope: bytes, wanted: str) -> bytes | None:
         """The item that an `item_reference` names, if it is one of a stored response."""
@@ -145,7 +150,20 @@ class Responses:
         if not keys:
             return {}
         found = await answered(self._records.fetch([*keys]))
-        return {keys[key]: _DECODER.decode(value) for key, value in found.items()}
+        return {keys[key]: record for key, value in found.items() if (record := _decoded(value)) is not None}
+
+
+def _is_too_long(record: StoredResponse) -> bool:
+    """Whether a chain would become too long to be read again."""
+    return len(record.ancestors) >= MOST_ANCESTORS or record.chain_bytes > MOST_CHAIN_BYTES
+
+
+def _decoded(value: bytes) -> StoredResponse | None:
+    """A record; None for one that another release has written in a way that this one does not know."""
+    try:
+        return _DECODER.decode(value)
+    except msgspec.DecodeError:
+        return None
 
 
 def previous_not_found(response_id: str) -> TranslationError:

@@ -284,8 +284,8 @@ async def test_entries_push_out_what_is_old_but_not_their_own_record(file: Path,
 async def test_what_is_too_large_for_the_file_is_kept_in_memory_and_what_is_too_large_for_that_is_not(
     file: Path, clocks: Clocks
 ) -> None:
-    store = on_disk(file, clocks, disk_bytes=MIB, memory_bytes=MIB)
-    is_kept = [await store.put(key(1), bytes(100_000)), await store.put(key(2), bytes(400_000))]
+    store = on_disk(file, clocks, disk_bytes=MIB, memory_bytes=4 * MIB)
+    is_kept = [await store.put(key(1), bytes(300_000)), await store.put(key(2), bytes(2_000_000))]
 
     assert is_kept == [True, False]
     assert (await store.fetch([key(1), key(2)])).keys() == {key(1)}
@@ -404,6 +404,35 @@ async def test_a_server_that_dies_leaves_new_records_in_memory_and_says_of_other
 
     assert (is_kept, found) == (True, {key(2): CONTENT})
     assert "The store cannot be used" in read_log()
+
+
+COMMANDS = (
+    "MGET SET UNLINK HGETALL HSET PING MULTI EXEC EVAL HGET HMGET HEXISTS HKEYS HLEN HSETNX HSTRLEN HINCRBY HDEL EXPIRE"
+)
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="neither valkey-server nor redis-server is on PATH")
+async def test_a_user_of_the_server_needs_no_more_commands_than_the_page_says(clocks: Clocks) -> None:
+    page = (Path(__file__).parents[2] / "docs/store.md").read_text("utf-8")
+    async with server() as running:
+        async with Redis.from_url(running.url) as client:
+            allowed = [f"+{command.lower()}" for command in COMMANDS.split()]
+            await client.execute_command(  # type: ignore[no-untyped-call]
+                "ACL", "SETUSER", "gateway", "on", ">secret-of-it", "~dragoman:*", "resetchannels", *allowed
+            )
+        url = running.url.replace("unix://", "unix://gateway:secret-of-it@")
+        backing = ValkeyRecords(Secret(url), SECRET, WEEK, clocks.wall)
+        store = KeptRecords(RecordMemory(MIB, WEEK), backing, clock=clocks.monotonic)
+        await store.put(key(1), CONTENT, [key(2)])
+        await store.append(key(1), [(key(10), b"a"), (key(11), b"b")])
+        done = [await store.replace(key(1), b"new"), await store.remove(key(1), key(10)), await store.delete(key(1))]
+        await store.put(key(2), CONTENT)
+        found, names = await store.fetch([key(2)]), await store.names(key(2))
+        await store.close()
+
+    assert (done, found, names) == ([True] * 3, {key(2): CONTENT}, [])
+    assert store.counts.not_written == 0
+    assert all(f"`{command}`" in page for command in COMMANDS.split())
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="neither valkey-server nor redis-server is on PATH")
