@@ -86,7 +86,7 @@ def test_a_turn_is_the_same_from_each_client(replay: Replay) -> None:
     assert turn.own_blocks == (THINKING.encode(),)
     assert turn.order == "otc"
     assert _text(turn) == "I look."
-    (call,) = turn.tool_calls or ()
+    (call,) = turn.tool_calls or []
     assert call.function is not None
     assert (call.id, call.function.name) == ("call_3", "look")
     assert json.loads(json.loads(bytes(call.function.arguments))) == {"at": "é"}
