@@ -144,8 +144,8 @@ class Intent(Struct):
     native: Mapping[str, Raw] = {}
     # What has no counterpart and asks for something: reported as dropped.
     lost: Sequence[str] = ()
-    # Losses (field, change, reason) that are reported, but refused in no mode.
-    noted: Sequence[tuple[str, str, str]] = ()
+    # What is dropped, and why, where no mode refuses it.
+    noted: Sequence[tuple[str, str]] = ()
     # Fields that should name somebody, and hold white space.
     blank: Sequence[str] = ()
     # How many fields nobody here knows.

@@ -67,10 +67,13 @@ def assemble(
 ) -> ASGIApp:
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
     shared, allowed = _shared(config, parts), _native_allowed(config)
-    chat = _generator(ChatCompletions, config, parts, shared)
-    completions = _generator(Completions, config, parts, shared)
-    responses = _generator(Responses, config, parts, shared)
-    messages, count_tokens = (Messages(route, shared, allowed) for route in (MESSAGES, COUNT_TOKENS))
+    doors: dict[str, ASGIApp] = {
+        "/chat/completions": _generator(ChatCompletions, config, parts, shared),
+        "/completions": _generator(Completions, config, parts, shared),
+        "/responses": _generator(Responses, config, parts, shared),
+        "/messages": Messages(MESSAGES, shared, allowed),
+        "/messages/count_tokens": Messages(COUNT_TOKENS, shared, allowed),
+    }
     models = Models(parts.authenticator, parts.catalogue)
     admin = partial(AdminView, config.admin.api_key, parts.worker, parts.guesses)
     services, turn_counts = parts.services, parts.services.kept_turns.counts
@@ -83,13 +86,9 @@ def assemble(
         Route("/admin/store", admin(lambda: {"turns": turn_counts, **parts.store()}), methods=["GET"]),
     ]
     for prefix in ("/v1", ""):
+        routes += [Route(prefix + path, door, methods=["POST"]) for path, door in doors.items()]
         routes += [
-            Route(f"{prefix}/chat/completions", chat, methods=["POST"]),
-            Route(f"{prefix}/completions", completions, methods=["POST"]),
-            Route(f"{prefix}/responses", responses, methods=["POST"]),
             Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"]),
-            Route(f"{prefix}/messages", messages, methods=["POST"]),
-            Route(f"{prefix}/messages/count_tokens", count_tokens, methods=["POST"]),
             Route(f"{prefix}/models", models, methods=["GET"]),
             Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
         ]
@@ -97,9 +96,7 @@ def assemble(
     offered = offered_by(routes)
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
-    hot: dict[str, ASGIApp] = {f"{prefix}/chat/completions": chat for prefix in ("/v1", "")}
-    hot |= {f"{prefix}/responses": responses for prefix in ("/v1", "")}
-    hot |= {f"{prefix}/messages": messages for prefix in ("/v1", "")}
+    hot = {prefix + path: door for prefix in ("/v1", "") for path, door in doors.items()}
     origins = config.server.cors_origins
     is_open = not parts.authenticator.needs_key
     edge = Edge(

@@ -137,7 +137,7 @@ def test_reasoning_that_cannot_go_back_is_named_and_no_error(item: Item, why: st
     request = read(user(), item, assistant(), user())
 
     assert shown(request) == [("user", "Hello"), ("assistant", "Hi"), ("user", "Hello")]
-    assert request.intent.noted == [("input.reasoning", "dropped", why)]
+    assert request.intent.noted == [("input.reasoning", why)]
     assert request.intent.lost == []
 
 
@@ -149,7 +149,7 @@ def test_of_a_turn_all_sealed_blocks_go_back_or_none() -> None:
     turn = request.intent.messages[1]
     assert not isinstance(turn, SealedTurn)
     assert json.loads(bytes(turn.content)) == "Hi"
-    assert request.intent.noted == [("input.reasoning", "dropped", "unreadable")]
+    assert request.intent.noted == [("input.reasoning", "unreadable")]
 
 
 def test_reasoning_alone_is_no_message() -> None:
@@ -160,7 +160,7 @@ def test_a_hosted_call_is_named_unless_its_blocks_come_back() -> None:
     search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}}
     blocks = '{"type":"server_tool_use","id":"s","name":"web_search","input":{}}'
 
-    assert read(user(), search, assistant(), user()).intent.noted == [("input.web_search_call", "dropped", "unsigned")]
+    assert read(user(), search, assistant(), user()).intent.noted == [("input.web_search_call", "unsigned")]
     assert read(user(), search, reasoning(blocks), assistant(), user()).intent.noted == []
 
 
@@ -325,7 +325,7 @@ def test_an_unreadable_compaction_is_passed_over() -> None:
     request = read(user("A"), assistant("B"), compaction, user("C"))
 
     assert len(request.intent.messages) == 3
-    assert request.intent.noted == [("input.compaction", "dropped", "unreadable")]
+    assert request.intent.noted == [("input.compaction", "unreadable")]
 
 
 def test_a_trigger_asks_for_a_compaction() -> None:

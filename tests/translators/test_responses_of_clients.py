@@ -50,7 +50,7 @@ def test_the_bodies_of_codex_are_understood(body: dict[str, Any], lost: list[str
     request = read(body)
 
     assert [*request.intent.lost] == lost
-    assert request.notes == []
+    assert request.intent.noted == []
     assert not request.store
     roles = [message.role for message in request.intent.messages[:4]]
     assert roles == ["developer", "developer", "user", "user"]
@@ -91,7 +91,7 @@ def test_a_turn_is_the_same_from_each_client(replay: Replay) -> None:
     assert (call.id, call.function.name) == ("call_3", "look")
     assert json.loads(json.loads(bytes(call.function.arguments))) == {"at": "é"}
     assert (user.role, result.role, result.tool_call_id) == ("user", "tool", "call_3")
-    assert request.notes == []
+    assert request.intent.noted == []
 
 
 def _text(turn: Message) -> str:

@@ -145,8 +145,8 @@ def _note_losses(draft: Draft) -> None:
     adjustments = draft.adjustments
     for name in draft.intent.lost:
         adjustments.add(name, "dropped", "unsupported")
-    for field, change, reason in draft.intent.noted:
-        adjustments.note(field, change, reason)
+    for name, reason in draft.intent.noted:
+        adjustments.note(name, "dropped", reason)
     if (why := draft.past.left_out) is not None:
         is_own = why == "refused" and adjustments.rejects and any(map(signed_thinking, draft.intent.messages))
         # What the gateway has kept by itself, no caller has sent.

@@ -212,7 +212,7 @@ def _intent(
         user=read_user(body),
         cache=read_cache(body),
         lost=lost,
-        noted=[(field, "dropped", reason) for field, reason in conversation.noted],
+        noted=list(conversation.noted),
         unknown_fields=counter.count,
         field_names=FIELD_NAMES,
     )
