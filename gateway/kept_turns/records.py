@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from gateway.kept_turns.backing import TroubleError
 from gateway.kept_turns.guard import Guard, Report, reason_of
 from gateway.kept_turns.record_memory import RecordMemory
 from gateway.service.ports import Appended, RecordsUnavailableError
@@ -179,13 +178,16 @@ class KeptRecords:
         return self.memory.has(key, self._clock())
 
     async def _put_behind(self, key: bytes, value: bytes, renewed: Sequence[bytes]) -> bool:
-        if self._backing is None or len(value) > self._backing.largest:
-            return False
+        is_too_large = self._backing is not None and len(value) > self._backing.largest
         try:
-            await self._ask(lambda backing: backing.put(key, value, renewed), missing=None)
+            if is_too_large:
+                # Others must not find an older state of it.
+                await self._ask(lambda backing: backing.delete(key), missing=False)
+            else:
+                await self._ask(lambda backing: backing.put(key, value, renewed), missing=None)
         except RecordsUnavailableError:
             return False
-        return True
+        return self._backing is not None and not is_too_large
 
     async def _ask(self, question: Callable[[RecordBacking], Awaitable[T]], missing: T) -> T:
         """Ask the backing, if there is one, within the time limit."""
@@ -196,7 +198,7 @@ class KeptRecords:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await question(self._backing)
-        except (TroubleError, TimeoutError) as error:
+        except Exception as error:
             self._guard.failed(error)
             raise RecordsUnavailableError(reason_of(error)) from error
         self._guard.succeeded()

@@ -1,5 +1,6 @@
 """Which secrets seal what callers hold: the operator's, the store's, or one that is made at the start."""
 
+import logging
 import secrets
 from collections.abc import Mapping
 from os import environ as _environ
@@ -10,8 +11,13 @@ from gateway.kept_turns.envelopes import can_encrypt
 from gateway.kept_turns.keyfile import key_file
 from gateway.kept_turns.opening import database_file, kind_of
 from gateway.secret import Secret
+from gateway.telemetry.logs import log_event
 
 _MADE_BYTES: Final = 32
+MADE: Final = (
+    "What /v1/responses seals for clients cannot be read after a restart: its key was made at the start, "
+    "set responses.encryption_key to one that stays"
+)
 _MADE: Final = "a key that is made at each start: to read it after a restart, set responses.encryption_key"
 
 
@@ -21,6 +27,7 @@ class SealKeys:
     def __init__(self, environ: Mapping[str, str] = _environ) -> None:
         self._environ = environ
         self._made = Secret(secrets.token_urlsafe(_MADE_BYTES))
+        self._is_told = False
 
     def of(self, config: Config) -> tuple[Secret, ...]:
         """The secret that seals, then the older one that still opens; may create the key beside the database."""
@@ -33,7 +40,7 @@ class SealKeys:
         if configured is not None:
             return configured
         if kind_of(config.store) != "sqlite":
-            return self._made
+            return self._tell_of_made()
         # Imported only if needed, as in `opening`.
         from gateway.kept_turns.files import secret_of_database
 
@@ -41,7 +48,13 @@ class SealKeys:
             return secret_of_database(database_file(config.store, self._environ))
         except (OSError, ValueError):
             # The log says why once the store is opened.
-            return self._made
+            return self._tell_of_made()
+
+    def _tell_of_made(self) -> Secret:
+        if not self._is_told:
+            self._is_told = True
+            log_event(logging.INFO, MADE)
+        return self._made
 
 
 def seals_in_words(config: Config, environ: Mapping[str, str] = _environ) -> str:

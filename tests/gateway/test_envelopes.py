@@ -2,7 +2,7 @@
 
 import sys
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from gateway.cli.serve import _with_seal_key
 from gateway.config import ResponsesConfig, StoreConfig
 from gateway.kept_turns import SealKeys, envelopes, seals_in_words
 from gateway.kept_turns.envelopes import CallerSeals
+from gateway.kept_turns.seal_keys import MADE
 from gateway.secret import Secret
 from gateway.workers.assignment import Assignment
 from tests.support.gateway import Config, config_for, with_settings
@@ -187,6 +188,18 @@ def test_a_configured_key_opens_after_a_restart_and_a_made_one_does_not() -> Non
     assert opens(by_the_store, keyed)
     assert opens(keyed, rotated)
     assert not opens(rotated, keyed)
+
+
+def test_a_made_key_is_told_of_once_and_only_where_something_is_sealed(read_log: Callable[[], str]) -> None:
+    gateway = Gateway(config_for(), callers_base_url="http://127.0.0.1:9")
+    before = read_log()
+    for _ in range(3):
+        gateway.services.seals.for_caller(SCOPE, MODEL).seal([THOUGHT])
+    gateway._kept.seals.ask_again()
+    gateway.services.seals.for_caller(SCOPE, MODEL).seal([THOUGHT])
+
+    assert MADE not in before
+    assert read_log().count(MADE) == 1
 
 
 def test_with_a_database_the_key_beside_it_seals(tmp_path: Path) -> None:

@@ -293,6 +293,21 @@ async def test_what_is_too_large_for_the_file_is_kept_in_memory_and_what_is_too_
     await store.close()
 
 
+async def test_a_newer_state_that_is_too_large_for_the_file_leaves_no_older_one_behind(
+    file: Path, clocks: Clocks
+) -> None:
+    ours, theirs = (on_disk(file, clocks, disk_bytes=MIB, memory_bytes=4 * MIB) for _ in range(2))
+    await ours.put(key(1), b"in progress")
+    await ours.put(key(1), bytes(300_000))
+
+    assert await theirs.fetch([key(1)]) == {}
+    assert await ours.fetch([key(1)]) == {key(1): bytes(300_000)}
+    assert await ours.delete(key(1))
+    assert await ours.fetch([key(1)]) == {}
+    await ours.close()
+    await theirs.close()
+
+
 async def test_a_restart_finds_all_of_it_and_another_process_too(file: Path, clocks: Clocks) -> None:
     first = on_disk(file, clocks, secret=None)
     await first.put(key(1), CONTENT)
