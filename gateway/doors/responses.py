@@ -52,7 +52,7 @@ class Responses(TextEndpoint):
             request = read_request(read, seal, before.items, referred)
         metadata = None if is_null(read.body.metadata) else bytes(read.body.metadata).decode()
         asked = RequestSummary(request.model, request.stream, metadata=metadata)
-        rendering = ResponseRendering(request, seal, Keeper(services, whose, before.ancestors), self.now)
+        rendering = ResponseRendering(request, seal, Keeper(services, whose, before), self.now)
         return Task(asked, [request.intent], rendering, is_large)
 
 
@@ -67,8 +67,7 @@ async def _before(services: Services, whose: bytes, read: ReadBody) -> Chain:
 
 async def _referred(services: Services, whose: bytes, read: ReadBody) -> dict[str, bytes]:
     """The items that a request refers to, as far as they are found."""
-    found = {wanted: await services.responses.item(whose, wanted) for wanted in read.references}
-    return {wanted: item for wanted, item in found.items() if item is not None}
+    return await services.responses.items(whose, read.references) if read.references else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Keeper:
 
     services: Services
     scope: bytes
-    ancestors: tuple[str, ...]
+    before: Chain
 
     @property
     def is_on(self) -> bool:
@@ -99,7 +98,8 @@ class Keeper:
                 response=response,
                 input_items=given,
                 output_items=output,
-                ancestors=self.ancestors,
+                ancestors=self.before.ancestors,
+                bytes_before=self.before.bytes_before,
             )
             await self.services.responses.keep(self.scope, record)
         if request.conversation is not None:

@@ -1,6 +1,7 @@
 """Stored responses as the door uses them: chains, ids of items, bounds, and a storage that fails."""
 
 import re
+from collections.abc import Sequence
 
 import orjson
 import pytest
@@ -34,6 +35,18 @@ class Broken(KeptRecords):
 
     async def delete(self, key: object) -> bool:
         raise RecordsUnavailableError("the disk is full")
+
+
+class Counting(KeptRecords):
+    """Records that count what they are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(RecordMemory(64 * MIB, WEEK))
+        self.asked: list[int] = []
+
+    async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        self.asked.append(len(keys))
+        return await super().fetch(keys)
 
 
 def responses(**more: bool) -> Responses:
@@ -119,11 +132,33 @@ async def test_an_item_is_found_by_the_id_that_it_was_given_or_got() -> None:
     assert asked is not None
     assert said is not None
     assert re.fullmatch(r"msg_[0-9a-f]{36}", asked)
-    assert await store.item(OWNER, asked) == found.input_items[0]
-    assert await store.item(OWNER, said) == found.output_items[0]
-    assert await store.item(OTHER, said) is None
-    for wrong in (said[:-1], f"{said}0", first.id, "msg_1", "", "msg_" + "0" * 36, "x" * 500):
-        assert await store.item(OWNER, wrong) is None
+    every = {asked: found.input_items[0], said: found.output_items[0]}
+    assert await store.items(OWNER, [asked, said]) == every
+    assert await store.items(OTHER, [asked, said]) == {}
+    wrong = [said[:-1], f"{said}0", first.id, "msg_1", "", "msg_" + "0" * 36, "x" * 500]
+    assert await store.items(OWNER, wrong) == {}
+    assert await store.items(OWNER, [*wrong, said]) == {said: found.output_items[0]}
+
+
+async def test_references_to_many_responses_are_read_a_few_at_a_time_and_within_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = Counting()
+    store, ids = Responses(records), []
+    for _ in range(20):
+        turn = record(said="x" * 1000)
+        await store.keep(OWNER, turn)
+        ids.append(item_id("msg", turn.id, 0))
+    bogus = [f"msg_{number:032x}0000" for number in range(100_000)]
+    found = await store.items(OWNER, [*ids, *bogus])
+    monkeypatch.setattr(module, "MOST_CHAIN_BYTES", 12_000)
+    with pytest.raises(TranslationError):
+        await store.items(OWNER, ids)
+
+    assert found.keys() == {*ids}
+    assert max(records.asked) <= 8
+    # A bound for what does not exist, too; the refused request ended early.
+    assert sum(records.asked) <= module.MOST_REFERRED + 16
 
 
 async def test_a_newer_state_takes_the_place_of_an_older_one() -> None:
