@@ -6,9 +6,22 @@ from collections import Counter
 from pathlib import Path
 
 from tests.scenarios.processes import Fleet, client_of, fleet, serving
-from tests.support.scripted import ScriptedUpstream
+from tests.support import messages
+from tests.support.scripted import ReceivedRequest, ScriptedUpstream, stream_answer
 
-CONVERSATIONS = "/v1/conversations"
+CONVERSATIONS, RESPONSES = "/v1/conversations", "/v1/responses"
+MODEL = "claude-opus-5-5"
+LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+THOUGHT = {"type": "thinking", "thinking": "Look there.", "signature": "EqQBsigned"}
+CALLING = stream_answer(
+    messages.sse(
+        *messages.message_events(
+            messages.thinking_block("Look there.", "EqQBsigned"),
+            messages.tool_block("toolu_1", "look", "{}"),
+            stop_reason="tool_use",
+        )
+    )
+)
 
 
 def settings(folder: Path, kind: str = "sqlite") -> str:
@@ -78,6 +91,61 @@ async def test_what_one_worker_has_deleted_is_gone_for_all(upstream: ScriptedUps
 
     assert [texts(page) for page in before] == [["One"]] * 4
     assert ["error" in page for page in after] == [True] * 4
+
+
+def workers_of(fleet: Fleet, path: str) -> set[str]:
+    """Which workers have answered at a path, as the log says."""
+    return {line.rsplit("worker=", 1)[1][0] for line in fleet.log.splitlines() if f"POST {path} 200" in line}
+
+
+def thought_in(request: ReceivedRequest) -> bool:
+    """Whether upstream got the thinking that it had signed."""
+    turns = [turn["content"] for turn in request.json["messages"] if turn["role"] == "assistant"]
+    return any(block == THOUGHT for content in turns for block in content)
+
+
+async def test_a_chain_of_responses_goes_on_in_any_worker(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    upstream.always(CALLING)
+    previous: object = None
+    call = ""
+    async with fleet(upstream, "--config", settings(tmp_path)) as both:
+        for number in range(6):
+            items: list[object] = [{"role": "user", "content": str(number)}]
+            if number:
+                items.insert(0, {"type": "function_call_output", "call_id": call, "output": "nothing"})
+            body = {"model": MODEL, "input": items, "tools": [LOOK], "previous_response_id": previous}
+            _, answer = await sent(both, "POST", RESPONSES, body)
+            assert answer.get("status") == "completed", answer
+            previous, call = answer["id"], call_of(answer)
+        await stopped(both)
+
+    assert workers_of(both, RESPONSES) == {"1", "2"}
+    assert [thought_in(request) for request in upstream.received if request.path == "/v1/messages"][1:] == [True] * 5
+
+
+async def test_sealed_reasoning_is_opened_by_any_worker_without_a_store_that_they_share(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    upstream.always(CALLING)
+    items: list[object] = [{"role": "user", "content": "Where?"}]
+    async with fleet(upstream, "--config", settings(tmp_path, "memory")) as both:
+        for _ in range(6):
+            more = {"store": False, "include": ["reasoning.encrypted_content"]}
+            _, answer = await sent(both, "POST", RESPONSES, {"model": MODEL, "input": items, "tools": [LOOK], **more})
+            output = answer["output"]
+            assert isinstance(output, list), answer
+            items += [*output, {"type": "function_call_output", "call_id": call_of(answer), "output": "nothing"}]
+        await stopped(both)
+
+    assert workers_of(both, RESPONSES) == {"1", "2"}
+    assert [thought_in(request) for request in upstream.received if request.path == "/v1/messages"][1:] == [True] * 5
+
+
+def call_of(answer: dict[str, object]) -> str:
+    output = answer["output"]
+    assert isinstance(output, list)
+    [call_id] = [item["call_id"] for item in output if item["type"] == "function_call"]
+    return str(call_id)
 
 
 async def test_workers_that_share_nothing_are_warned_of(upstream: ScriptedUpstream, tmp_path: Path) -> None:
