@@ -76,17 +76,17 @@ class AnswerFormat(Struct):
     schema: Raw = NULL
     strict: bool | None = None
     description: str | None = None
-    # Where the form stands in the caller's body, and the schema in it (or what should hold the schema).
-    field: str = "response_format"
+    # Where the schema stands in the caller's body, or what should hold it.
     path: str = "response_format.json_schema.schema"
 
 
 class ReasoningWish(Struct, frozen=True):
     """How much the caller wants the model to think, and how much of that it wants to see.
 
-    `field` is the caller's own field, to report under. `effort` is one of OpenAI's levels (`none`: no thinking),
-    `budget` a number of tokens, `display` one of Anthropic's words. What nobody asked for is None; a wish that says
-    nothing else asks for thinking. `overruled` are fields that said something else and do not count.
+    `field` is the caller's own field, to report under; `reasoning` and `include_reasoning` are OpenRouter's. `effort`
+    is one of OpenAI's levels (`none`: no thinking), `budget` a number of tokens, `display` one of Anthropic's words.
+    What nobody asked for is None; a wish that says nothing else asks for thinking. `overruled` are fields that said
+    something else and do not count.
     """
 
     field: str

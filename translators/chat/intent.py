@@ -30,6 +30,7 @@ _NO_FIELDS: Final[Mapping[str, Raw]] = {}
 # The caller's names of fields; most limits come as the newer of their two fields.
 _NAMES: Final = {
     "stops": "stop",
+    "format": "response_format",
     "parallel_calls": "parallel_tool_calls",
     "web_search": "web_search_options",
 }

@@ -48,7 +48,7 @@ class ConversationWriter(MessageWriter):
         Raises `TranslationError` where calls and results do not belong together.
         """
         messages, written = self._messages, self.conversation.messages
-        _check_messages(messages, self._places)
+        _check_messages(messages, self._places, self._name)
         begin = yield from self._write_leading()
         made = self._past.contents
         # Where the run that is being looked at begins in what is written, as long as it holds only texts, none sealed.
@@ -86,7 +86,7 @@ class ConversationWriter(MessageWriter):
             yield from self._write_run(begin, len(messages))
         self._end()
         if self._speakers.has_lost_names:
-            self._adjustments.add("messages.name", "dropped", "single")
+            self._adjustments.add(f"{self._name}.name", "dropped", "single")
 
     def _write_leading(self) -> Generator[None, None, int]:
         """Write the system messages before the first run; how many there are."""
@@ -168,7 +168,7 @@ class ConversationWriter(MessageWriter):
         if messages[-1]["role"] != "assistant":
             return
         if not self._taken.prefill:
-            self._adjustments.add("messages", "prefill->continue", "model")
+            self._adjustments.add(self._name, "prefill->continue", "model")
             self.conversation.turn_words.append(_CONTINUE)
             return
         # Trailing white space in a prefill is refused.
@@ -221,11 +221,11 @@ def _holds_only_content(message: Message) -> bool:
     ) or astuple(message)[_ALL_ELSE] == _NOTHING_ELSE
 
 
-def _check_messages(messages: list[Message], places: Sequence[str] | None) -> None:
+def _check_messages(messages: list[Message], places: Sequence[str] | None, name: str) -> None:
     if not messages:
         raise TranslationError(
-            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
-            param="messages",
+            f"Invalid '{name}': empty array. Expected an array with minimum length 1, but got an empty array instead.",
+            param=name,
             code="empty_array",
         )
     if {message.role for message in messages} <= _KNOWN_ROLES:

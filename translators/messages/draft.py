@@ -51,7 +51,7 @@ def decide(
     extensions = write_extensions(intent, row, options.allowed_fields, adjustments)
     own_form = "format" in extensions.output_config
     may_force = row.forced_tools and not (tools.definitions or own_form)
-    form = write_format(intent.format, adjustments, refused, may_force=may_force)
+    form = write_format(intent.format, adjustments, refused, may_force=may_force, field=intent.name_of("format"))
     has_form = form.schema is not None or own_form
     choice = write_choice(intent, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
     if form.tools is not None:
@@ -70,7 +70,8 @@ def decide(
     reasoning = write_reasoning(intent, row, circumstances, adjustments)
     may_prefill = row.prefill and not (reasoning.is_thinking or has_form or choice.format is not None)
     taken = Taken(row.system_messages, may_prefill, "file_ids" in options.allowed_fields)
-    writer = ConversationWriter(intent.messages, tools, taken, adjustments, past, intent.places)
+    name = intent.name_of("messages")
+    writer = ConversationWriter(intent.messages, tools, taken, adjustments, past, intent.places, name)
     return Draft(
         intent, target, options, adjustments, max_tokens, tools, extensions, form, choice, reasoning, writer, past
     )

@@ -54,10 +54,11 @@ def write_format(
     refused_schemas: frozenset[str] = frozenset(),
     *,
     may_force: bool = False,
+    field: str = "format",
 ) -> Format:
     """How an answer is given its form; `refused_schemas` (hashes, or `FORM` for all) are refused by upstream.
 
-    `may_force` says that the model can be made to call a tool of the gateway's.
+    `may_force` says that the model can be made to call a tool of the gateway's; `field` is the caller's name.
     """
     if wanted is None or wanted.type == "text":
         return AS_IT_COMES
@@ -66,15 +67,17 @@ def write_format(
     if wanted.type != "json_schema":
         raise TranslationError(
             f"Invalid value: '{wanted.type}'. Supported values are: 'text', 'json_object', and 'json_schema'.",
-            param=f"{wanted.field}.type",
+            param=f"{field}.type",
             code="invalid_value",
         )
     if is_null(wanted.schema):
         raise missing_parameter(wanted.path)
-    return _write_schema(wanted, adjustments, refused_schemas, may_force)
+    return _write_schema(wanted, field, adjustments, refused_schemas, may_force)
 
 
-def _write_schema(form: AnswerFormat, adjustments: Adjustments, refused: frozenset[str], may_force: bool) -> Format:
+def _write_schema(
+    form: AnswerFormat, field: str, adjustments: Adjustments, refused: frozenset[str], may_force: bool
+) -> Format:
     """The schema where the model can be held to it, else a tool that is not strict, else words."""
     schema, reason = _described(form), "model" if FORM in refused else "schema"
     try:
@@ -90,9 +93,9 @@ def _write_schema(form: AnswerFormat, adjustments: Adjustments, refused: frozens
     except OutsideSubsetError:
         pass
     if may_force and (tools := _tool(form, refused)) is not None:
-        adjustments.add(form.field, "json_schema->tool", reason)
+        adjustments.add(field, "json_schema->tool", reason)
         return Format(tools=tools)
-    adjustments.add(form.field, "json_schema->instructions", reason)
+    adjustments.add(field, "json_schema->instructions", reason)
     if form.description and schema[:1] != b"{":
         adjustments.add(_description_of(form), "dropped", "schema")
     return Format(words=_SCHEMA_WORDS + schema.decode())

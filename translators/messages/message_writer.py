@@ -52,14 +52,16 @@ class MessageWriter:
         adjustments: Adjustments,
         past: Past = UNKNOWN_PAST,
         places: Sequence[str] | None = None,
+        name: str = "messages",
     ) -> None:
+        """`places` are where the contents stand in the caller's body, `name` is what the caller calls the messages."""
         self.conversation = Conversation()
         # Whether signed thinking goes back, which upstream may find wrong.
         self.has_thinking = False
         self._past = past
         self._messages = messages
-        # Where the contents stand in the body, as the intent has it.
         self._places = places
+        self._name = name
         self._taken = taken
         self._adjustments = adjustments
         self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids, shapes_are_read=places is not None)

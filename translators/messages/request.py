@@ -97,8 +97,7 @@ def places_in_steps(
     if draft.form.tools is None:
         listed = yield from tool_places(intent, _native_tools(options))
     else:
-        form = intent.format or AnswerFormat()
-        listed = [(form.field, form.path)]
+        listed = [(intent.name_of("format"), (intent.format or AnswerFormat()).path)]
     places.complete(conversation.system, conversation.messages, listed)
     return places
 

@@ -17,7 +17,9 @@ from translators.wire.raw import NULL, OBJECT_DECODER
 
 OPENAI_EFFORTS: Final = ("none", "minimal", *EFFORT_LEVELS)
 BUDGETS: Final = {"low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576, "max": 32_768}
-_DISPLAYS: Final = ("summarized", "omitted", "updates")
+_SHOWN: Final = "summarized"
+_HIDDEN: Final = "omitted"
+_DISPLAYS: Final = (_SHOWN, _HIDDEN, "updates")
 # Modes without thinking proper: they take no other field, and some models no high effort beside them.
 THOUGHTLESS: Final = ("disabled", "between_tools")
 BLOCK_BINDING: Final = "block_binding"
@@ -100,8 +102,9 @@ def read_wish(intent: Intent, circumstances: Circumstances, adjustments: Adjustm
     effort = wish.effort
     if effort is not None:
         effort = _checked_effort(effort, f"{OPENROUTER}.effort" if is_openrouters else wish.field)
-    hides = intent.hides_reasoning and not circumstances.always_show
-    display = wish.display or ("omitted" if hides else "summarized")
+    display = wish.display or (_HIDDEN if intent.hides_reasoning else _SHOWN)
+    if circumstances.always_show and display == _HIDDEN:
+        display = _SHOWN
     return Wish(
         effort, wish.budget, display, wish.field, effort_field=_NO_EFFORT.field if is_openrouters else wish.field
     )
@@ -111,7 +114,7 @@ def _wish_of_thinking(thinking: Raw, asked: ReasoningWish, adjustments: Adjustme
     """Anthropic's field in whichever of its generations; each model gets it in the one it takes."""
     given = read_counted(_THINKING, thinking, THINKING, adjustments)
     effort = None if asked.effort is None else _checked_effort(asked.effort, asked.field)
-    display = "summarized" if given.display is None else given.display
+    display = _SHOWN if given.display is None else given.display
     if display not in _DISPLAYS:
         raise _not_a_value(display, _DISPLAYS, "thinking.display")
     if not is_null(given.block_binding):

@@ -72,18 +72,10 @@ def read_format(given: TextFormat | None) -> AnswerFormat | None:
     if given.type not in _FORMATS:
         raise _not_one_of(given.type, _FORMATS, "text.format.type")
     if given.type != "json_schema":
-        return AnswerFormat(given.type, field="text.format", path=_SCHEMA)
+        return AnswerFormat(given.type, path=_SCHEMA)
     if is_null(given.schema):
         raise missing_parameter(_SCHEMA)
-    return AnswerFormat(
-        given.type,
-        given.name or "",
-        given.schema,
-        given.strict,
-        given.description,
-        field="text.format",
-        path=_SCHEMA,
-    )
+    return AnswerFormat(given.type, given.name or "", given.schema, given.strict, given.description, _SCHEMA)
 
 
 def read_reasoning(options: ReasoningOptions | None) -> ReasoningWish | None:
@@ -93,7 +85,7 @@ def read_reasoning(options: ReasoningOptions | None) -> ReasoningWish | None:
     told = options.summary or options.generate_summary
     if options.effort is None and not told:
         return None
-    return ReasoningWish("reasoning", options.effort, display="summarized" if told else "omitted")
+    return ReasoningWish(FIELD_NAMES["reasoning"], options.effort, display="summarized" if told else "omitted")
 
 
 def read_user(body: ResponsesBody) -> str | None:
