@@ -56,6 +56,7 @@ class OutputWriter:
         "_next",
         "_own",
         "_waiting",
+        "_waiting_by_id",
         "items",
         "message",
         "thought",
@@ -72,8 +73,9 @@ class OutputWriter:
         self._current: MessageItem | ReasoningItem | AnyCall | None = None
         self.message: MessageItem | None = None
         self.thought: ReasoningItem | None = None
-        # The calls that upstream runs, in order, until their results are there; the item of the first.
+        # The calls that upstream runs, in order, until their results are there, and by id; the item of the first.
         self._waiting: deque[HostedCall] = deque()
+        self._waiting_by_id: dict[str, HostedCall] = {}
         self._hosted: HostedItem | None = None
         self._is_new_thought = False
         # Text that is blank so far, by block.
@@ -151,10 +153,9 @@ class OutputWriter:
             self._has_hosted = True
             if (call := hosted_call(block.json)) is not None:
                 self._waiting.append(call)
-            elif called := call_of_result(block.json):
-                for waiting in self._waiting:
-                    if waiting.id == called:
-                        waiting.result = block.json
+                self._waiting_by_id[call.id] = call
+            elif waiting := self._waiting_by_id.pop(call_of_result(block.json), None):
+                waiting.result = block.json
             self._advance()
 
     def call(self, call: Call) -> None:
