@@ -222,7 +222,6 @@ def test_a_body_of_chat_completions_is_told_its_path() -> None:
         ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
         ({"instructions": ["x"]}, "instructions"),
         ({"context_management": [{"type": "compaction", "compact_threshold": -1}]}, None),
-        ({"user": "u" * 70_000}, "user"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(fields: Any, param: str | None) -> None:

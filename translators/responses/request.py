@@ -24,6 +24,7 @@ from translators.responses.read import (
 from translators.responses.seals import Opener
 from translators.responses.settings import (
     FIELD_NAMES,
+    add_user,
     lost_settings,
     read_cache,
     read_compaction,
@@ -31,7 +32,6 @@ from translators.responses.settings import (
     read_include,
     read_reasoning,
     read_service_tier,
-    read_user,
 )
 from translators.responses.tools import NO_TOOLS, ReadTools, read_tools
 from translators.steps import in_one_go
@@ -195,7 +195,7 @@ def _intent(
     if extra:
         reasoning, form = _updated(reasoning, form, extra, counter)
     chosen = read_choice(body.tool_choice, tools, lost.append, counter)
-    return Intent(
+    intent = Intent(
         messages=conversation.messages,
         places=conversation.places,
         streams=bool(body.stream),
@@ -203,19 +203,22 @@ def _intent(
         temperature=body.temperature,
         top_p=body.top_p,
         tools=list(tools.listed) or None,
+        tool_places=tools.places,
         tool_choice=chosen,
         parallel_calls=body.parallel_tool_calls,
         format=read_format(form),
         reasoning=read_reasoning(reasoning),
         verbosity=body.text.verbosity if body.text else None,
         service_tier=read_service_tier(body),
-        user=read_user(body),
         cache=read_cache(body),
         lost=lost,
         noted=list(conversation.noted),
         unknown_fields=counter.count,
         field_names=FIELD_NAMES,
     )
+    if body.safety_identifier or body.user:
+        add_user(intent, body)
+    return intent
 
 
 def _referred(item: Item, place: str, references: Mapping[str, bytes]) -> Item:

@@ -40,6 +40,14 @@ class Item(Struct, gc=False):
     text: Raw = NULL
 
 
+class Words(Struct, gc=False):
+    """What a part of an answer says; all else in it is not looked at."""
+
+    type: str
+    text: Raw = NULL
+    refusal: Raw = NULL
+
+
 class KnownItem(Item, forbid_unknown_fields=True, gc=False):
     """An item without other fields, as nearly every one is."""
 
@@ -234,6 +242,7 @@ KNOWN_ITEMS_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody, input=lis
 ITEM_TEXTS_DECODER: Final = msgspec.json.Decoder(ItemTexts)
 ITEM_DECODER: Final = msgspec.json.Decoder(Item)
 KNOWN_ITEM_DECODER: Final = msgspec.json.Decoder(KnownItem)
+WORDS_DECODER: Final = msgspec.json.Decoder(list[Words])
 TOOL_DECODER: Final = msgspec.json.Decoder(Tool)
 UPDATED_REASONING: Final[Counted[UpdatedReasoning]] = Counted(UpdatedReasoning)
 UPDATED_TEXT: Final[Counted[TextOptions]] = Counted(TextOptions)
