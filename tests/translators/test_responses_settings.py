@@ -241,3 +241,12 @@ def test_what_a_body_refers_to_is_known_once_it_is_read() -> None:
     assert found.conversation == "conv_1"
     assert found.previous_response_id is None
     assert read_body(b'{"model":"m","previous_response_id":"resp_1"}').previous_response_id == "resp_1"
+
+
+def test_of_several_inputs_the_last_counts() -> None:
+    body = b'{"model":"m","input":1,"input":"x","input":[{"role":"user","content":"a"}]}'
+
+    request = read_request(read_body(body), SEALER)
+
+    assert [bytes(item) for item in request.input_items] == [b'{"role":"user","content":"a"}']
+    assert len(request.intent.messages) == 1

@@ -31,9 +31,9 @@ from translators.wire.raw import NULL, OBJECT_DECODER, RAW_LIST_DECODER
 from translators.wire.responses import (
     BODY,
     BODY_DECODER,
+    INPUT_DECODER,
     ITEM_DECODER,
     ITEM_FIELDS,
-    ITEM_TEXTS_DECODER,
     KNOWN_BODY_DECODER,
     KNOWN_ITEM_DECODER,
     KNOWN_ITEMS_DECODER,
@@ -98,7 +98,8 @@ class ReadBody(Struct, frozen=True):
         """The items as they were sent; a text of the user's as one."""
         if is_text(self.body.input):
             return [Raw(b'{"type":"message","role":"user","content":%b}' % self.body.input)]
-        return ITEM_TEXTS_DECODER.decode(self.data).input if self.items else []
+        # Of several fields of this name the last counts, whatever the others are.
+        return RAW_LIST_DECODER.decode(INPUT_DECODER.decode(self.data).input) if self.items else []
 
 
 def read_body(body: bytes) -> ReadBody:

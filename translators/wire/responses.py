@@ -217,10 +217,10 @@ class ToolChoice(Struct):
     server_label: Raw = NULL
 
 
-class ItemTexts(Struct):
-    """The items of a body as they stand in it."""
+class Input(Struct):
+    """The input of a body as it stands in it."""
 
-    input: list[Raw]
+    input: Raw = NULL
 
 
 BODY: Final = shape(ResponsesBody)
@@ -239,7 +239,7 @@ BODY_DECODER: Final = msgspec.json.Decoder(ResponsesBody)
 KNOWN_BODY_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody))
 # The same with a list of items as the input, read at once.
 KNOWN_ITEMS_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody, input=list[KnownItem]))
-ITEM_TEXTS_DECODER: Final = msgspec.json.Decoder(ItemTexts)
+INPUT_DECODER: Final = msgspec.json.Decoder(Input)
 ITEM_DECODER: Final = msgspec.json.Decoder(Item)
 KNOWN_ITEM_DECODER: Final = msgspec.json.Decoder(KnownItem)
 WORDS_DECODER: Final = msgspec.json.Decoder(list[Words])
