@@ -107,7 +107,7 @@ def test_the_blocks_of_an_answer_go_back_as_they_were_made(name: str, replay: Re
 
     messages = json.loads(written(request).body)["messages"]
     assert messages[1] == {"role": "assistant", "content": ANSWERS[name]}
-    assert list(request.intent.notes) == []
+    assert list(request.intent.noted) == []
     assert request.intent.unknown_fields == 0
 
 

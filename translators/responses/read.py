@@ -46,6 +46,8 @@ REFERENCE: Final = "item_reference"
 ADDITIONAL_TOOLS: Final = "additional_tools"
 CONFIGURATION_UPDATE: Final = "configuration_update"
 NOT_SIMPLE: Final = frozenset({ADDITIONAL_TOOLS, CONFIGURATION_UPDATE})
+# Different items that a body may refer to: each has to be looked up.
+MAX_REFERENCES: Final = 5_000
 # Most items.
 _PLAIN: Final = frozenset({"message", "reasoning", "function_call", "function_call_output"})
 NO_ITEMS: Final = Raw(b"[]")
@@ -148,6 +150,7 @@ def _read(body: bytes) -> Generator[None, None, ReadBody]:
         if kind == REFERENCE:
             references[item.id or ""] = None
         is_simple = is_simple and kind not in NOT_SIMPLE
+    check_length(references, MAX_REFERENCES, "input")
     return ReadBody(request, items, tuple(filter(None, references)), is_simple, body)
 
 

@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 
 from translators.errors import TranslationError
 from translators.intent import Intent, Message
-from translators.limits import MAX_MESSAGES, check_length
+from translators.limits import MAX_MESSAGES, MAX_TOOLS, check_length
 from translators.reading import decode, is_null, is_text, missing_parameter, text_json
 from translators.responses.choice import read_choice
 from translators.responses.echo import echoed
@@ -46,6 +46,8 @@ from translators.wire.responses import (
     TextFormat,
 )
 
+# All items that a body refers to, each as often as it does: upstream takes requests of 32 MB.
+MAX_REFERRED_BYTES: Final = 32 * 2**20
 _BYTES_A_STEP: Final = 32 * 1024
 _BYTES_AN_ITEM: Final = 256
 # An item, and where it stands in the caller's body.
@@ -96,6 +98,8 @@ def read_request_in_steps(
     items = yield from _all_items(read, earlier, references)
     counter = _Counter(body.unknown_fields)
     extra = [] if read.is_simple and not earlier else [each for each in items if each[0].type in NOT_SIMPLE]
+    # No conversation changes its settings as often as that.
+    check_length(extra, MAX_TOOLS, "input")
     tools = (yield from read_tools(_all_tools(body, extra))) if body.tools or extra else NO_TOOLS
     conversation = Conversation(tools, opener)
     if body.instructions is not NULL and not is_null(body.instructions):
@@ -137,10 +141,16 @@ def _all_items(
             yield
     if is_text(read.body.input):
         return [*items, (read.items[0], "input")]
-    last = len(read.items) - 1
+    last, referred = len(read.items) - 1, 0
     for index, item in enumerate(read.items):
         place = f"input[{index}]"
         if item.type == REFERENCE:
+            referred += len(references.get(item.id or "", b""))
+            if referred > MAX_REFERRED_BYTES:
+                message = (
+                    f"The items that the input refers to are too large: expected at most {MAX_REFERRED_BYTES} bytes."
+                )
+                raise TranslationError(message, param="input", code="string_above_max_length")
             item = _referred(item, place, references)
         elif item.type == COMPACTION_TRIGGER and index < last:
             message = "A 'compaction_trigger' has to be the last item of the input."
