@@ -38,6 +38,12 @@ class Call(Struct, gc=False):
     cache_control: Raw | UnsetType = UNSET
 
 
+class PlacedCall(Call, gc=False):
+    """A call that stands at a place of its own in the caller's body: no caller's JSON can say where."""
+
+    place: str = ""
+
+
 class Message(Struct, gc=False):
     """A message of any role; which fields count follows from `role`.
 
@@ -124,6 +130,8 @@ class Intent(Struct):
     top_k: Raw = NULL
     stops: Sequence[str] = ()
     tools: list[Raw] | None = None
+    # Where the tools stand in the caller's body; None where it is ordinary (`tools[i]`).
+    tool_places: Sequence[str] | None = None
     # Functions in the form of 2023, which are answered with one `function_call`.
     functions: list[Raw] | None = None
     # Web search by a field of its own.
@@ -160,6 +168,10 @@ class Intent(Struct):
         if self.joined_tools is None:
             self.joined_tools = b",".join(self.tools or ())
         return self.joined_tools
+
+    def tool_place(self, index: int) -> str:
+        """Where a tool stands in the caller's body."""
+        return f"tools[{index}]" if self.tool_places is None else self.tool_places[index]
 
     def name_of(self, field: str) -> str:
         """What the caller calls a field of this struct."""

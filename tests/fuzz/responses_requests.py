@@ -6,6 +6,8 @@ from random import Random
 from typing import Any, Final
 
 from tests.fuzz.judging import assert_error, json_of
+from tests.fuzz.requests import check_written, options, target
+from tests.fuzz.sources import CORPUS
 from tests.support.conversations import PNG
 from tests.support.response_requests import SEALER, assistant, call, output, reasoning, user
 from translators.errors import TranslationError
@@ -79,13 +81,18 @@ _KNOWN: Final = json.dumps({"id": "msg_0", **assistant(_REPLAYED)}).encode()
 _EARLIER: Final = tuple(json.dumps(item).encode() for item in (user(), call("c0"), output("c0"), assistant()))
 
 
+def corpus() -> list[bytes]:
+    """The cases that are about one thing each."""
+    return [path.read_bytes() for path in sorted(CORPUS.glob("responses/requests/*/responses.json"))]
+
+
 @cache
 def seeds() -> tuple[bytes, ...]:
-    """Requests of our own writing: everything at once, and the beginnings of it."""
+    """Requests of our own writing: everything at once and the beginnings of it, and those of the corpus."""
     whole = [json.dumps({"model": "m", "input": _ITEMS[:end], **_SETTINGS}).encode() for end in (2, 12, 18, 23)]
     settings = [json.dumps({"model": "m", "input": "Hi", name: value}).encode() for name, value in _SETTINGS.items()]
     single = [json.dumps({"model": "m", "input": [user(), item, user()]}).encode() for item in _ITEMS]
-    return (*whole, *settings, *single)
+    return (*whole, *settings, *single, *corpus())
 
 
 def responses(data: bytes, random: Random) -> None:
@@ -103,6 +110,7 @@ def responses(data: bytes, random: Random) -> None:
     assert len(request.intent.messages) == len(request.intent.places or ())
     for message in request.intent.messages:
         _check(message)
+    check_written(request.intent, target(random), options(random), is_in_steps=random.random() < 0.2)
 
 
 def _request(

@@ -1,6 +1,7 @@
 """What a Responses request may hold at most, and that nothing below that is more work than its size."""
 
 import functools
+import json
 import time
 import tracemalloc
 from collections.abc import Callable, Generator
@@ -19,6 +20,7 @@ from translators.remembered import Remembered
 from translators.responses import tools
 from translators.responses.read import read_body, read_body_in_steps
 from translators.responses.request import ResponsesRequest, read_request_in_steps
+from translators.steps import in_one_go
 from translators.weight import count_values
 from translators.wire.raw import RAW_LIST_DECODER
 from translators.wire.responses import BODY_DECODER
@@ -116,7 +118,7 @@ KINDS: Final[dict[str, tuple[Callable[[int], bytes], int]]] = {
     "namespaces": (namespaces, 1_000),
     "members": (one_namespace, 1_200),
     "added tools": (partial(items, ADDED), 1_200),
-    "updates": (partial(items, UPDATE), 2_000),
+    "updates": (partial(items, UPDATE), 1_200),
     "allowed tools": (allowed, 1_200),
     "includes": (partial(listed, "include", INCLUDE), 5_000),
     "a long text": (long_text, 500_000),
@@ -236,6 +238,23 @@ def test_too_much_is_refused(data: bytes, param: str | None) -> None:
         read(data)
 
     assert caught.value.failure.param == param
+
+
+def test_what_references_stand_for_is_bounded_however_often_they_name_it() -> None:
+    item = json.dumps({"role": "user", "content": "x" * 2**20}).encode()
+    reads = read_body(body(repeated('{"type":"item_reference","id":"msg_1"}', 40)))
+
+    with pytest.raises(TranslationError, match="at most") as caught:
+        in_one_go(read_request_in_steps(reads, SEALER, (), {"msg_1": item}))
+
+    assert caught.value.failure.param == "input"
+
+
+def test_too_many_references_are_refused() -> None:
+    with pytest.raises(TranslationError) as caught:
+        read_body(body(repeated('{"type":"item_reference","id":"msg_#"}', 5_001)))
+
+    assert caught.value.failure.param == "input"
 
 
 def test_too_many_values_are_refused_before_they_are_read() -> None:

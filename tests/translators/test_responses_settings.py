@@ -222,7 +222,6 @@ def test_a_body_of_chat_completions_is_told_its_path() -> None:
         ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
         ({"instructions": ["x"]}, "instructions"),
         ({"context_management": [{"type": "compaction", "compact_threshold": -1}]}, None),
-        ({"user": "u" * 70_000}, "user"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(fields: Any, param: str | None) -> None:
@@ -242,3 +241,12 @@ def test_what_a_body_refers_to_is_known_once_it_is_read() -> None:
     assert found.conversation == "conv_1"
     assert found.previous_response_id is None
     assert read_body(b'{"model":"m","previous_response_id":"resp_1"}').previous_response_id == "resp_1"
+
+
+def test_of_several_inputs_the_last_counts() -> None:
+    body = b'{"model":"m","input":1,"input":"x","input":[{"role":"user","content":"a"}]}'
+
+    request = read_request(read_body(body), SEALER)
+
+    assert [bytes(item) for item in request.input_items] == [b'{"role":"user","content":"a"}']
+    assert len(request.intent.messages) == 1

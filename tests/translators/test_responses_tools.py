@@ -57,12 +57,12 @@ def test_what_has_no_counterpart_is_taken_from_functions_and_named() -> None:
     assert request.intent.lost == ["tools.defer_loading", "tools.allowed_callers", "tools.output_schema"]
 
 
-def test_custom_tools_have_their_fields_where_the_writer_looks_for_them() -> None:
+def test_custom_tools_go_on_as_they_are() -> None:
     grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /a+/"}
 
     request = read(tools=[{"type": "custom", "name": "sql", "description": "Asks.", "format": grammar}])
 
-    assert listed(request) == [{"type": "custom", "custom": {"name": "sql", "description": "Asks.", "format": grammar}}]
+    assert listed(request) == [{"type": "custom", "name": "sql", "description": "Asks.", "format": grammar}]
 
 
 def test_members_of_a_namespace_are_tools_with_longer_names() -> None:
@@ -72,7 +72,7 @@ def test_members_of_a_namespace_are_tools_with_longer_names() -> None:
 
     assert listed(request) == [
         function("crm__find") | {"description": "About the tools `crm__*`: Customers."},
-        {"type": "custom", "custom": {"name": "crm__sql", "description": "Asks."}},
+        {"type": "custom", "name": "crm__sql", "description": "Asks."},
     ]
     assert request.kinds == {
         "crm__find": ToolKind(Kind.FUNCTION, "find", "crm"),

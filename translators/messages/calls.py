@@ -8,7 +8,7 @@ from orjson import Fragment
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
 from translators.intent import Call as AskedCall
-from translators.intent import CustomCall, FunctionCall
+from translators.intent import CustomCall, FunctionCall, PlacedCall
 from translators.limits import MAX_CALLS, MAX_ID, MAX_NAME, check_length, check_text
 from translators.messages.blocks import Block
 from translators.messages.caching import MARK, mark_of
@@ -51,7 +51,7 @@ class CallWriter:
                 check_length(message.tool_calls, MAX_CALLS, f"{item.path}.tool_calls")
             for number, call in enumerate(message.tool_calls):
                 if len(call.id) > MAX_ID:
-                    check_text(call.id, MAX_ID, f"{item.path}.tool_calls[{number}].id")
+                    check_text(call.id, MAX_ID, f"{_place(item, number)}.id")
                 waiting = Call(call.id, upstream_call_id(call.id))
                 if call.custom is None and call.function is not None and call.cache_control is UNSET:
                     uses.append(self._function_use(waiting, call.function, item, number))
@@ -69,16 +69,17 @@ class CallWriter:
 
     def _use(self, waiting: Call, call: AskedCall, item: Placed, number: int) -> Block:
         if call.custom is not None:
-            use = self._custom_use(waiting, call.custom, f"{item.path}.tool_calls[{number}].custom")
+            place = _place(item, number)
+            path = place if isinstance(call, PlacedCall) else f"{place}.custom"
+            use = self._custom_use(waiting, call.custom, path)
         elif call.function is not None:
             use = self._function_use(waiting, call.function, item, number)
         else:
-            param = f"{item.path}.tool_calls[{number}].function"
+            param = f"{_place(item, number)}.function"
             message = f"Missing required parameter: '{param}'."
             raise TranslationError(message, param=param, code="missing_required_parameter")
         if call.cache_control is not UNSET:
-            path = f"{item.path}.tool_calls[{number}]"
-            mark = mark_of(call.cache_control, None, path, self._adjustments)
+            mark = mark_of(call.cache_control, None, _place(item, number), self._adjustments)
             if mark is not None:
                 self.has_marks = True
                 use[MARK] = mark
@@ -115,7 +116,7 @@ def mark_on_calls(item: Placed) -> Block | None:
     """A mark that a message's calls carry."""
     for number, call in enumerate(item.message.tool_calls or ()):
         if call.cache_control is not UNSET:
-            mark = mark_of(call.cache_control, None, f"{item.path}.tool_calls[{number}]")
+            mark = mark_of(call.cache_control, None, _place(item, number))
             if mark is not None:
                 return mark
     return None
@@ -170,11 +171,20 @@ def check_answered(item: Placed | None, calls: Sequence[Call], results: Mapping[
 
 def _path(item: Placed, number: int | None) -> str:
     """Where a function's call stands."""
-    return f"{item.path}.function_call" if number is None else f"{item.path}.tool_calls[{number}].function"
+    if number is None:
+        return f"{item.path}.function_call"
+    place = _place(item, number)
+    return place if isinstance((item.message.tool_calls or ())[number], PlacedCall) else f"{place}.function"
+
+
+def _place(item: Placed, number: int) -> str:
+    """Where a call stands."""
+    call = (item.message.tool_calls or ())[number]
+    return call.place if isinstance(call, PlacedCall) else f"{item.path}.tool_calls[{number}]"
 
 
 def _trace(trace: Places, item: Placed, uses: Sequence[Block]) -> None:
     """Note where the calls of a message come from; those in Anthropic's form stand in its content."""
     within = call_places(item.message, item.content_path)
     for number, (call, use) in enumerate(zip(item.message.tool_calls or (), uses, strict=True)):
-        trace.note(use, within.get(call.id, f"{item.path}.tool_calls[{number}]"))
+        trace.note(use, within.get(call.id) or _place(item, number))

@@ -96,6 +96,9 @@ class ToolWriter:
         elif tool.type == "custom" and not is_null(tool.custom):
             self._adjustments.count_unknown(len(fields.keys() - _TOOL_FIELDS))
             self._add_custom(tool.custom, f"{path}.custom", fields)
+        elif tool.type == "custom" and tool.name is not None:
+            # Flat, as Responses has it.
+            self._add_custom(raw, path, {"type": fields["type"]})
         elif tool.type in HOSTED_TYPES:
             self._add_hosted(HOSTED_TYPES[tool.type], fields, path)
         elif _NATIVE_TYPE.fullmatch(tool.type):
@@ -189,7 +192,7 @@ class ToolWriter:
     def _add_custom(self, raw: Raw, path: str, outer: dict[str, Raw]) -> None:
         """A tool for free text is one with a single text property."""
         custom, fields = decode(CUSTOM_DECODER, raw, path), decode(OBJECT_DECODER, raw, path)
-        self._adjustments.count_unknown(len(fields.keys() - _CUSTOM_FIELDS))
+        self._adjustments.count_unknown(len(fields.keys() - _CUSTOM_FIELDS - outer.keys()))
         name = self._name(custom.name, path)
         definition: Block = {"name": name, "input_schema": Fragment(FREE_TEXT)}
         if description := _custom_description(custom, f"{path}.format", self._adjustments):

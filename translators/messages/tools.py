@@ -65,7 +65,7 @@ def _listed_tools(
         notes = adjustments.branch()
         writer = ToolWriter(Tools(), notes, refused_schemas, native)
         for index, raw in enumerate(intent.tools or ()):
-            writer.add(raw, f"tools[{index}]")
+            writer.add(raw, intent.tool_place(index))
             yield
         writer.tools.json = orjson.dumps(writer.tools.definitions)
         found = (writer.tools, notes)
@@ -80,9 +80,9 @@ def tool_places(intent: Intent, native: frozenset[str] = SERVER_TOOLS) -> Genera
     writer = ToolWriter(Tools(), Adjustments(), frozenset(), native)
     definitions, places = writer.tools.definitions, list[tuple[str, str]]()
     for index, raw in enumerate(intent.tools or ()):
-        writer.add(raw, f"tools[{index}]")
+        writer.add(raw, intent.tool_place(index))
         # One that may not be used has left nothing.
-        places += [_places_of(raw, f"tools[{index}]")] * (len(definitions) - len(places))
+        places += [_places_of(raw, intent.tool_place(index))] * (len(definitions) - len(places))
         yield
     if not intent.tools:
         places += [(f"functions[{at}]", f"functions[{at}].parameters") for at in range(len(intent.functions or ()))]

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from translators.errors import TranslationError
-from translators.intent import Call, CustomCall, FunctionCall, Message
+from translators.intent import CustomCall, FunctionCall, Message, PlacedCall
 from translators.limits import MAX_ID, MAX_NAME, check_text
 from translators.reading import decode, is_null, missing_parameter
 from translators.responses.client_functions import CLIENT_CALLS
@@ -111,15 +111,13 @@ class Conversation:
 
     def _function_call(self, item: Item, place: str) -> None:
         name = self._tools.name_of(item.namespace, _text(item.name, MAX_NAME, f"{place}.name"))
-        call = Call(_call_id(item, place), function=FunctionCall(name, item.arguments))
-        self._assistant(place).add_call(call, place)
+        self._assistant(place).add_call(_call(item, place, function=FunctionCall(name, item.arguments)))
 
     def _custom_call(self, item: Item, place: str) -> None:
         name = self._tools.name_of(item.namespace, _text(item.name, MAX_NAME, f"{place}.name"))
         if is_null(item.input):
             raise missing_parameter(f"{place}.input")
-        call = Call(_call_id(item, place), "custom", custom=CustomCall(name, item.input))
-        self._assistant(place).add_call(call, place)
+        self._assistant(place).add_call(_call(item, place, "custom", custom=CustomCall(name, item.input)))
 
     def _client_call(self, item: Item, place: str) -> None:
         """A call of a tool that is known by its type: what stands in its object are the arguments."""
@@ -131,7 +129,7 @@ class Conversation:
         fields = decode(OBJECT_DECODER, given, path)
         said = {name: value for name, value in fields.items() if value != tool.defaults.get(name)}
         function = FunctionCall(self._tools.client_tool(tool.name), Raw(msgspec.json.encode(said)))
-        self._assistant(place).add_call(Call(_call_id(item, place), function=function), place)
+        self._assistant(place).add_call(_call(item, place, function=function))
 
     def _result(self, item: Item, place: str) -> None:
         self._end_turn()
@@ -202,8 +200,15 @@ def _content_place(place: str) -> str:
     return f"{place}.content" if place[-1] == "]" else place
 
 
-def _call_id(item: Item, place: str) -> str:
-    return _text(item.call_id, MAX_ID, f"{place}.call_id")
+def _call(
+    item: Item,
+    place: str,
+    kind: str = "function",
+    function: FunctionCall | None = None,
+    custom: CustomCall | None = None,
+) -> PlacedCall:
+    call_id = _text(item.call_id, MAX_ID, f"{place}.call_id")
+    return PlacedCall(call_id, kind, function, custom, place=place)
 
 
 def _text(value: str | None, limit: int | None, path: str) -> str:

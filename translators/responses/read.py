@@ -31,9 +31,9 @@ from translators.wire.raw import NULL, OBJECT_DECODER, RAW_LIST_DECODER
 from translators.wire.responses import (
     BODY,
     BODY_DECODER,
+    INPUT_DECODER,
     ITEM_DECODER,
     ITEM_FIELDS,
-    ITEM_TEXTS_DECODER,
     KNOWN_BODY_DECODER,
     KNOWN_ITEM_DECODER,
     KNOWN_ITEMS_DECODER,
@@ -46,6 +46,8 @@ REFERENCE: Final = "item_reference"
 ADDITIONAL_TOOLS: Final = "additional_tools"
 CONFIGURATION_UPDATE: Final = "configuration_update"
 NOT_SIMPLE: Final = frozenset({ADDITIONAL_TOOLS, CONFIGURATION_UPDATE})
+# Different items that a body may refer to: each has to be looked up.
+MAX_REFERENCES: Final = 5_000
 # Most items.
 _PLAIN: Final = frozenset({"message", "reasoning", "function_call", "function_call_output"})
 NO_ITEMS: Final = Raw(b"[]")
@@ -98,7 +100,8 @@ class ReadBody(Struct, frozen=True):
         """The items as they were sent; a text of the user's as one."""
         if is_text(self.body.input):
             return [Raw(b'{"type":"message","role":"user","content":%b}' % self.body.input)]
-        return ITEM_TEXTS_DECODER.decode(self.data).input if self.items else []
+        # Of several fields of this name the last counts, whatever the others are.
+        return RAW_LIST_DECODER.decode(INPUT_DECODER.decode(self.data).input) if self.items else []
 
 
 def read_body(body: bytes) -> ReadBody:
@@ -147,6 +150,7 @@ def _read(body: bytes) -> Generator[None, None, ReadBody]:
         if kind == REFERENCE:
             references[item.id or ""] = None
         is_simple = is_simple and kind not in NOT_SIMPLE
+    check_length(references, MAX_REFERENCES, "input")
     return ReadBody(request, items, tuple(filter(None, references)), is_simple, body)
 
 

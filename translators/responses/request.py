@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 
 from translators.errors import TranslationError
 from translators.intent import Intent, Message
-from translators.limits import MAX_MESSAGES, check_length
+from translators.limits import MAX_MESSAGES, MAX_TOOLS, check_length
 from translators.reading import decode, is_null, is_text, missing_parameter, text_json
 from translators.responses.choice import read_choice
 from translators.responses.echo import echoed
@@ -24,6 +24,7 @@ from translators.responses.read import (
 from translators.responses.seals import Opener
 from translators.responses.settings import (
     FIELD_NAMES,
+    add_user,
     lost_settings,
     read_cache,
     read_compaction,
@@ -31,7 +32,6 @@ from translators.responses.settings import (
     read_include,
     read_reasoning,
     read_service_tier,
-    read_user,
 )
 from translators.responses.tools import NO_TOOLS, ReadTools, read_tools
 from translators.steps import in_one_go
@@ -46,6 +46,8 @@ from translators.wire.responses import (
     TextFormat,
 )
 
+# All items that a body refers to, each as often as it does: upstream takes requests of 32 MB.
+MAX_REFERRED_BYTES: Final = 32 * 2**20
 _BYTES_A_STEP: Final = 32 * 1024
 _BYTES_AN_ITEM: Final = 256
 # An item, and where it stands in the caller's body.
@@ -96,6 +98,8 @@ def read_request_in_steps(
     items = yield from _all_items(read, earlier, references)
     counter = _Counter(body.unknown_fields)
     extra = [] if read.is_simple and not earlier else [each for each in items if each[0].type in NOT_SIMPLE]
+    # No conversation changes its settings as often as that.
+    check_length(extra, MAX_TOOLS, "input")
     tools = (yield from read_tools(_all_tools(body, extra))) if body.tools or extra else NO_TOOLS
     conversation = Conversation(tools, opener)
     if body.instructions is not NULL and not is_null(body.instructions):
@@ -137,10 +141,16 @@ def _all_items(
             yield
     if is_text(read.body.input):
         return [*items, (read.items[0], "input")]
-    last = len(read.items) - 1
+    last, referred = len(read.items) - 1, 0
     for index, item in enumerate(read.items):
         place = f"input[{index}]"
         if item.type == REFERENCE:
+            referred += len(references.get(item.id or "", b""))
+            if referred > MAX_REFERRED_BYTES:
+                message = (
+                    f"The items that the input refers to are too large: expected at most {MAX_REFERRED_BYTES} bytes."
+                )
+                raise TranslationError(message, param="input", code="string_above_max_length")
             item = _referred(item, place, references)
         elif item.type == COMPACTION_TRIGGER and index < last:
             message = "A 'compaction_trigger' has to be the last item of the input."
@@ -195,7 +205,7 @@ def _intent(
     if extra:
         reasoning, form = _updated(reasoning, form, extra, counter)
     chosen = read_choice(body.tool_choice, tools, lost.append, counter)
-    return Intent(
+    intent = Intent(
         messages=conversation.messages,
         places=conversation.places,
         streams=bool(body.stream),
@@ -203,19 +213,22 @@ def _intent(
         temperature=body.temperature,
         top_p=body.top_p,
         tools=list(tools.listed) or None,
+        tool_places=tools.places,
         tool_choice=chosen,
         parallel_calls=body.parallel_tool_calls,
         format=read_format(form),
         reasoning=read_reasoning(reasoning),
         verbosity=body.text.verbosity if body.text else None,
         service_tier=read_service_tier(body),
-        user=read_user(body),
         cache=read_cache(body),
         lost=lost,
         noted=list(conversation.noted),
         unknown_fields=counter.count,
         field_names=FIELD_NAMES,
     )
+    if body.safety_identifier or body.user:
+        add_user(intent, body)
+    return intent
 
 
 def _referred(item: Item, place: str, references: Mapping[str, bytes]) -> Item:

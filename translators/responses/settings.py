@@ -6,8 +6,7 @@ from typing import Final
 from msgspec import Raw
 
 from translators.errors import TranslationError
-from translators.intent import AnswerFormat, CacheWish, ReasoningWish
-from translators.limits import MAX_USER, check_text
+from translators.intent import AnswerFormat, CacheWish, Intent, ReasoningWish
 from translators.reading import is_null, missing_parameter
 from translators.wire.raw import NULL
 from translators.wire.responses import ReasoningOptions, ResponsesBody, TextFormat
@@ -28,9 +27,11 @@ _NO_WISHES: Final = frozenset[str]()
 _SERVICE_TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 _FORMATS: Final = ("text", "json_object", "json_schema")
 _TRUNCATIONS: Final = ("auto", "disabled")
+_EFFORT: Final = "reasoning.effort"
 _COMPACTION: Final = "compaction"
-# Where the schema of the answer stands.
+# Where the form of the answer stands, and the schema in it.
 _SCHEMA: Final = "text.format.schema"
+_FORM: Final = "text.format"
 # Fields without a counterpart, by the values (as JSON) that ask for nothing.
 _WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
     "top_logprobs": (b"0",),
@@ -48,9 +49,7 @@ _NOTHING: Final = (*[NULL] * len(_WITHOUT_COUNTERPART), *[None] * 6)
 FIELD_NAMES: Final = {
     "messages": "input",
     "max_tokens": "max_output_tokens",
-    "format": "text.format",
     "verbosity": "text.verbosity",
-    "reasoning": "reasoning.effort",
     "parallel_calls": "parallel_tool_calls",
 }
 
@@ -88,15 +87,14 @@ def read_reasoning(options: ReasoningOptions | None) -> ReasoningWish | None:
     return ReasoningWish(FIELD_NAMES["reasoning"], options.effort, display="summarized" if told else "omitted")
 
 
-def read_user(body: ResponsesBody) -> str | None:
-    """The first of the two fields that names somebody."""
-    if not (body.safety_identifier or body.user):
-        return None
+def add_user(intent: Intent, body: ResponsesBody) -> None:
+    """Add the first of the two fields that names somebody; white space names nobody."""
     for name, user in (("safety_identifier", body.safety_identifier), ("user", body.user)):
         if user and user.strip():
-            check_text(user, MAX_USER, name)
-            return user
-    return None
+            intent.user, intent.field_names = user, {**intent.field_names, "user": name}
+            return
+        if user:
+            intent.blank = (*intent.blank, name)
 
 
 def read_cache(body: ResponsesBody) -> CacheWish | None:
@@ -104,9 +102,10 @@ def read_cache(body: ResponsesBody) -> CacheWish | None:
     options, retention = body.prompt_cache_options, body.prompt_cache_retention
     if options is None and retention is None and body.prompt_cache_key is None:
         return None
-    mode = options.mode if options else None
-    lifetime = (options.ttl if options else None) or retention
-    return CacheWish(body.prompt_cache_key, mode, lifetime)
+    if options is None:
+        return CacheWish(body.prompt_cache_key, None, retention)
+    # Without a mode, too, options ask for a mark.
+    return CacheWish(body.prompt_cache_key, options.mode or "implicit", options.ttl or retention)
 
 
 def read_service_tier(body: ResponsesBody) -> str | None:

@@ -142,7 +142,7 @@ class _ToolReader:
     def _add_named(self, tool: Tool, raw: Raw, path: str) -> None:
         """A function or a custom tool under its own name."""
         self._taken.add(_checked_name(tool.name, f"{path}.name"))
-        self._add(lambda _: self._written(tool, raw), None, None, path)
+        self._add(lambda _: self._stripped(tool, raw), None, None, path)
 
     def _add_members(self, namespace: Tool, path: str) -> None:
         """The tools of a namespace, as functions with longer names; the first tells what the namespace is for."""
@@ -169,7 +169,7 @@ class _ToolReader:
         words = [f"About the tools `{namespace}{_SEPARATOR}*`: {about}"] if about else []
         words += [tool.description] if tool.description else []
         changed = {"description": Raw(_ENCODE("\n\n".join(words)))} if words else {}
-        return lambda name: self._written(tool, raw, {"name": Raw(_ENCODE(name)), **changed})
+        return lambda name: self._stripped(tool, raw, {"name": Raw(_ENCODE(name)), **changed})
 
     def _add_client_tool(self, tool: Tool, path: str) -> None:
         known = CLIENT_TOOLS[tool.type]
@@ -180,14 +180,6 @@ class _ToolReader:
             return Raw(_ENCODE({**function, "parameters": known.parameters}))
 
         self._add(write, ToolKind(known.kind, known.name), known.name, path)
-
-    def _written(self, tool: Tool, raw: Raw, changed: Mapping[str, Raw] = {}) -> Raw:
-        """A function as it is, or a custom tool with its fields where chat completions have them."""
-        if tool.type == "function":
-            return self._stripped(tool, raw, changed)
-        fields = {**OBJECT_DECODER.decode(self._stripped(tool, raw)), **changed}
-        fields.pop("type", None)
-        return Raw(_ENCODE({"type": tool.type, tool.type: fields}))
 
     def _stripped(self, tool: Tool, raw: Raw, changed: Mapping[str, Raw] = {}) -> Raw:
         """A tool without the fields that Messages has no place for, which are named."""

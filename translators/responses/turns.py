@@ -6,10 +6,11 @@ from typing import Final
 from msgspec import Raw
 
 from translators.errors import TranslationError
-from translators.intent import Call, Message, SealedTurn
+from translators.intent import Call, Message, PlacedCall, SealedTurn
 from translators.limits import MAX_CALLS, MAX_PARTS, check_length
 from translators.reading import decode, is_blank, is_null, is_text
 from translators.wire.raw import NULL, RAW_LIST_DECODER
+from translators.wire.responses import WORDS_DECODER, Words
 
 # How the blocks of a turn stand among each other: a block of upstream's own, a part of the content, a call.
 _OWN: Final = "o"
@@ -57,14 +58,14 @@ class Turn:
         self._contents.append((content, place))
         self._order.append(_PART)
 
-    def add_call(self, call: Call, place: str) -> None:
+    def add_call(self, call: PlacedCall) -> None:
         """Add a call, which waits for its result from now on."""
         if call.id in self.waiting:
             message = f"The calls of one turn must have different ids; '{call.id}' occurs twice."
-            raise TranslationError(message, param=f"{place}.call_id", code="invalid_value")
+            raise TranslationError(message, param=f"{call.place}.call_id", code="invalid_value")
         if len(self._calls) == MAX_CALLS:
             check_length(range(MAX_CALLS + 1), MAX_CALLS, "input")
-        self.waiting[call.id] = place
+        self.waiting[call.id] = call.place
         self._calls.append(call)
         self._order.append(_CALL)
 
@@ -105,7 +106,16 @@ def _listed(parts: Sequence[Raw]) -> Raw:
 
 
 def _parts_of(content: Raw, place: str) -> list[Raw]:
-    """A message's parts; a text is one, unless it is blank."""
+    """A message's parts; a text is one, and nothing is left of blank ones."""
     if is_text(content):
         return [] if is_blank(bytes(content)) else [Raw(b'{"type":"output_text","text":%b}' % content)]
-    return decode(RAW_LIST_DECODER, content, place)
+    parts = decode(RAW_LIST_DECODER, content, place)
+    check_length(parts, MAX_PARTS, place)
+    words = decode(WORDS_DECODER, content, place)
+    return [part for part, said in zip(parts, words, strict=True) if not _is_blank(said)]
+
+
+def _is_blank(words: Words) -> bool:
+    """Whether a part is a text or a refusal that says nothing."""
+    said = words.refusal if words.type == "refusal" else words.text
+    return is_text(said) and is_blank(bytes(said))

@@ -40,6 +40,14 @@ class Item(Struct, gc=False):
     text: Raw = NULL
 
 
+class Words(Struct, gc=False):
+    """What a part of an answer says; all else in it is not looked at."""
+
+    type: str
+    text: Raw = NULL
+    refusal: Raw = NULL
+
+
 class KnownItem(Item, forbid_unknown_fields=True, gc=False):
     """An item without other fields, as nearly every one is."""
 
@@ -209,10 +217,10 @@ class ToolChoice(Struct):
     server_label: Raw = NULL
 
 
-class ItemTexts(Struct):
-    """The items of a body as they stand in it."""
+class Input(Struct):
+    """The input of a body as it stands in it."""
 
-    input: list[Raw]
+    input: Raw = NULL
 
 
 BODY: Final = shape(ResponsesBody)
@@ -231,9 +239,10 @@ BODY_DECODER: Final = msgspec.json.Decoder(ResponsesBody)
 KNOWN_BODY_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody))
 # The same with a list of items as the input, read at once.
 KNOWN_ITEMS_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody, input=list[KnownItem]))
-ITEM_TEXTS_DECODER: Final = msgspec.json.Decoder(ItemTexts)
+INPUT_DECODER: Final = msgspec.json.Decoder(Input)
 ITEM_DECODER: Final = msgspec.json.Decoder(Item)
 KNOWN_ITEM_DECODER: Final = msgspec.json.Decoder(KnownItem)
+WORDS_DECODER: Final = msgspec.json.Decoder(list[Words])
 TOOL_DECODER: Final = msgspec.json.Decoder(Tool)
 UPDATED_REASONING: Final[Counted[UpdatedReasoning]] = Counted(UpdatedReasoning)
 UPDATED_TEXT: Final[Counted[TextOptions]] = Counted(TextOptions)
