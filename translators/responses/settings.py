@@ -27,11 +27,9 @@ _NO_WISHES: Final = frozenset[str]()
 _SERVICE_TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 _FORMATS: Final = ("text", "json_object", "json_schema")
 _TRUNCATIONS: Final = ("auto", "disabled")
-_EFFORT: Final = "reasoning.effort"
 _COMPACTION: Final = "compaction"
 # Where the form of the answer stands, and the schema in it.
 _SCHEMA: Final = "text.format.schema"
-_FORM: Final = "text.format"
 # Fields without a counterpart, by the values (as JSON) that ask for nothing.
 _WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
     "top_logprobs": (b"0",),
@@ -49,6 +47,8 @@ _NOTHING: Final = (*[NULL] * len(_WITHOUT_COUNTERPART), *[None] * 6)
 FIELD_NAMES: Final = {
     "messages": "input",
     "max_tokens": "max_output_tokens",
+    "format": "text.format",
+    "reasoning": "reasoning.effort",
     "verbosity": "text.verbosity",
     "parallel_calls": "parallel_tool_calls",
 }
@@ -84,7 +84,8 @@ def read_reasoning(options: ReasoningOptions | None) -> ReasoningWish | None:
     told = options.summary or options.generate_summary
     if options.effort is None and not told:
         return None
-    return ReasoningWish(FIELD_NAMES["reasoning"], options.effort, display="summarized" if told else "omitted")
+    field = "reasoning.summary" if options.effort is None else FIELD_NAMES["reasoning"]
+    return ReasoningWish(field, options.effort, display="summarized" if told else "omitted")
 
 
 def add_user(intent: Intent, body: ResponsesBody) -> None:
