@@ -15,6 +15,7 @@ from tests.support.messages import message
 
 _IN_A_RUN: Final = 20
 _PATH: Final = "/v1/chat/completions"
+_RESPONSES: Final = "/v1/responses"
 _MODEL: Final = "claude-sonnet-5-5"
 
 
@@ -44,8 +45,23 @@ def in_memory(measure: Callable[[Callable[[], object]], float]) -> Iterator[tupl
     gateway.app.app = gateway._assembled(_models_of(gateway.config))
     with asyncio.Runner() as runner:
         for name, body in _bodies():
-            figure = measure(partial(_run, runner, _many(gateway, body))) / _IN_A_RUN
+            figure = measure(partial(_run, runner, _many(gateway, _PATH, body))) / _IN_A_RUN
             yield f"request of {name}, in memory", f"{figure:.0f} µs"
+        yield "request of 1 KB to /v1/responses, in memory", _against_chat(measure, runner, gateway)
+
+
+def _against_chat(measure: Callable[[Callable[[], object]], float], runner: asyncio.Runner, gateway: Gateway) -> str:
+    """What a request to `/v1/responses` costs, which nobody stores, and how much more that is than to chat.
+
+    Measured in turns, since the machine gets quicker and slower.
+    """
+    question = "x" * 900
+    asked = json.dumps({"model": _MODEL, "max_output_tokens": 1000, "store": False, "input": question}).encode()
+    chats = _many(gateway, _PATH, _body(said("user", question)))
+    responses = _many(gateway, _RESPONSES, asked)
+    rounds = [(measure(partial(_run, runner, responses)), measure(partial(_run, runner, chats))) for _ in range(3)]
+    figure, chat_figure = (min(figures) for figures in zip(*rounds, strict=True))
+    return f"{figure / _IN_A_RUN:.0f} µs, {figure / chat_figure:.2f} x that of chat"
 
 
 def _run(runner: asyncio.Runner, many: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -76,12 +92,12 @@ def _tools(count: int) -> list[dict[str, Any]]:
     return [tool(f"tool_{number}", description="d" * 100, parameters=schema) for number in range(count)]
 
 
-def _many(gateway: Gateway, body: bytes) -> Callable[[], Coroutine[Any, Any, None]]:
+def _many(gateway: Gateway, path: str, body: bytes) -> Callable[[], Coroutine[Any, Any, None]]:
     headers = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(body))}
     scope = {
         "type": "http",
         "method": "POST",
-        "path": _PATH,
+        "path": path,
         "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "http_version": "1.1",
