@@ -8,6 +8,7 @@ from itertools import cycle
 
 from benchmarks.bodies import requests
 from benchmarks.in_memory import in_memory
+from benchmarks.responses import responses_events
 from benchmarks.store import store
 from benchmarks.turns import turns
 from gateway.keypool import Key, KeyPool, LeaseRequest, Outcome
@@ -40,6 +41,7 @@ def micro(seconds: float = 0.5) -> Iterator[tuple[str, str]]:
     yield "event, translated (one in a read)", f"{singly:.2f} µs"
     recorded = _microseconds(lambda: _one_by_one(events, AnswerShape(keeps_blocks=True)), seconds) / len(events)
     yield "event, translated and recorded (one in a read)", f"{recorded:.2f} µs"
+    yield from responses_events(events, lambda action: _microseconds(action, seconds))
     for name, request in requests():
         microseconds = _microseconds(partial(_translate, request), seconds)
         peak = f", peak {_peak_mb(request):.0f} MB" if len(request) > _LARGE else ""

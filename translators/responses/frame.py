@@ -31,6 +31,7 @@ DEFAULTS: Final[Mapping[str, bytes]] = {
     "truncation": b'"disabled"',
     "user": b"null",
 }
+_DEFAULT_MEMBERS: Final = {name: b'"%b":%b' % (name.encode(), raw) for name, raw in DEFAULTS.items()}
 _RESPONSE: Final = (
     b'{"id":"%b","object":"response","created_at":%d,"status":"%b","completed_at":%b,"error":%b,'
     b'"incomplete_details":%b,"model":%b,"output":[%b],"service_tier":%b,"usage":%b,%b}'
@@ -132,7 +133,6 @@ class ResponsesFrame:
         if not self._settings:
             given = {name: bytes(raw) for name, raw in self.settings.items()}
             # What was sent as null is what was not sent.
-            given |= {name: raw for name, raw in DEFAULTS.items() if given.get(name, b"null") == b"null"}
-            members = [orjson.dumps(name) + b":" + given[name] for name in sorted(given)]
-            self._settings = b",".join(members)
+            members = {name: b'"%b":%b' % (name.encode(), raw) for name, raw in given.items() if raw != b"null"}
+            self._settings = b",".join((_DEFAULT_MEMBERS | members).values())
         return self._settings
