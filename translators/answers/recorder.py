@@ -125,6 +125,9 @@ class BlockRecorder:
 
     def observe(self, data: bytes) -> None:
         """Take in the data of one event; events that do not concern blocks, or are malformed, are ignored."""
+        if self.only_own and not self.awaited and b"content_block_start" not in data:
+            # Only the beginning of a block can matter.
+            return
         try:
             event = _EVENT_DECODER.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,5 +1,7 @@
 """An answer as a response, whole: the same items as in a stream, however upstream's answer came."""
 
+from typing import Final
+
 from translators.answers.answer import AnswerFold
 from translators.answers.answer_types import Call, Ending
 from translators.answers.reader import MessageReader
@@ -9,14 +11,16 @@ from translators.responses.frame import ResponsesFrame
 from translators.responses.writer import OutputWriter
 
 # What a refusal says where upstream gives no reason.
-NO_REASON = "The model declined to answer."
+NO_REASON: Final = "The model declined to answer."
+_INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 class ResponsesReader(MessageReader):
     """Reads one answer into the items of an output."""
 
     takes_own_blocks = True
-    ending: Ending | None = None
+    # Why a complete answer is no complete response.
+    incomplete_reason: str | None = None
     _response: bytes = b""
 
     def __init__(self, frame: ResponsesFrame, shape: AnswerShape = PLAIN, chunks: list[bytes] | None = None) -> None:
@@ -37,15 +41,7 @@ class ResponsesReader(MessageReader):
     @property
     def status(self) -> str:
         """How the response has ended."""
-        return "incomplete" if self.incomplete_reason else "completed"
-
-    @property
-    def incomplete_reason(self) -> str | None:
-        """Why it is not complete. A refusal is complete: it is said in the message."""
-        reason = self.ending.finish_reason if self.ending else ""
-        if reason == "content_filter" and self.stop_reason == "refusal":
-            return None
-        return {"length": "max_output_tokens", "content_filter": "content_filter"}.get(reason)
+        return "completed" if self.incomplete_reason is None else "incomplete"
 
     def response(self) -> bytes:
         """The response object of a complete answer, as the caller gets it."""
@@ -95,10 +91,14 @@ class ResponsesReader(MessageReader):
 
     def on_end(self, ending: Ending) -> None:
         """Finish the items that are open."""
-        self.ending = ending
-        refusal = (ending.refusal or NO_REASON) if self.stop_reason == "refusal" else None
-        is_cut = self.incomplete_reason is not None
-        self._output.end(is_cut=is_cut, refusal=refusal, has_calls=bool(self.calls))
+        # A refusal is complete: the message says it.
+        is_refusal = self.stop_reason == "refusal"
+        self.incomplete_reason = None if is_refusal else _INCOMPLETE.get(ending.finish_reason)
+        self._output.end(
+            is_cut=self.incomplete_reason is not None,
+            refusal=(ending.refusal or NO_REASON) if is_refusal else None,
+            has_calls=bool(self.calls),
+        )
 
 
 class ResponsesAnswer(ResponsesReader, AnswerFold):

@@ -38,7 +38,11 @@ def joined(raws: Sequence[bytes]) -> bytes:
 
 def read_text(raw: bytes) -> str:
     """The text of a JSON string, halves of surrogate pairs included."""
-    text: str = json.loads(raw)
+    text: str
+    try:
+        text = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        text = json.loads(raw)
     return text
 
 

@@ -44,8 +44,9 @@ class ResponsesStream(ResponsesReader):
             return
         message.pieces.append(raw)
         frame = self._frame
-        self._chunks.append(message.form % (frame.sequence, raw))
-        frame.sequence += 1
+        number = frame.sequence
+        frame.sequence = number + 1
+        self._chunks.append(message.form % (number, raw))
 
     def on_reasoning(self, raw: bytes) -> None:
         """An event with thinking, in the same way."""
@@ -55,8 +56,9 @@ class ResponsesStream(ResponsesReader):
             return
         thought.pieces.append(raw)
         frame = self._frame
-        self._chunks.append(thought.form % (frame.sequence, raw))
-        frame.sequence += 1
+        number = frame.sequence
+        frame.sequence = number + 1
+        self._chunks.append(thought.form % (number, raw))
 
     def on_end(self, ending: Ending) -> None:
         """Finish the items that are open, then the response."""
