@@ -107,7 +107,8 @@ class MessageReader(AnswerPieces):
         try:
             body.decode()
             message = MESSAGE_DECODER.decode(body)
-            recorded = blocks_of_message(body) if self._recorder or self._own_recorder else []
+            has_own = self._own_recorder and any(block.type not in SPOKEN for block in message.content)
+            recorded = blocks_of_message(body) if self._recorder or has_own else []
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             detail = f"Upstream's answer is not a message: {json_problem(error)}"
             raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail)) from error

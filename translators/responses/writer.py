@@ -194,7 +194,8 @@ class OutputWriter:
 
     def _begin(self, item: Item) -> None:
         self._next += 1
-        item.begin(self._say)
+        if self._chunks is not None:
+            item.begin(self._say)
 
     def _begin_visible(self) -> None:
         """Something begins that carries no blocks: what is blank before it is dropped."""
