@@ -63,7 +63,7 @@ def test_messages_are_read_in_every_form() -> None:
         user([part]),
     )
 
-    assert shown(request) == [("user", "Hello"), ("user", [part]), ("assistant", [replayed]), ("user", [part])]
+    assert shown(request) == [("user", "Hello"), ("user", "Hello"), ("assistant", "Hi"), ("user", "Hello")]
     assert request.intent.unknown_fields == 0
 
 
@@ -343,3 +343,18 @@ def test_an_update_changes_effort_and_form_from_there_on() -> None:
     assert intent.format is not None
     assert (intent.reasoning.effort, intent.reasoning.display) == ("low", "summarized")
     assert (intent.format.type, intent.format.path) == ("json_schema", "text.format.schema")
+
+
+def test_texts_alone_are_written_in_the_quickest_spelling() -> None:
+    part, image = {"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "https://example.com/a.png"}
+    marked = {**part, "prompt_cache_breakpoint": {"mode": "explicit"}}
+
+    request = read(user([part]), user([part, part]), user([part, image]), user([marked]), user([]))
+
+    assert shown(request) == [
+        ("user", "a"),
+        ("user", [{"type": "text", "text": "a"}] * 2),
+        ("user", [part, image]),
+        ("user", [marked]),
+        ("user", []),
+    ]
