@@ -232,6 +232,13 @@ def test_a_reference_stands_for_its_item() -> None:
     assert json.loads(bytes(request.input_items[1])) == call("c1")
 
 
+def test_a_reference_among_stored_items_is_passed_over_and_named() -> None:
+    request = read(user(), earlier=[user("A"), {"type": "item_reference", "id": "msg_9"}], conversation="conv_1")
+
+    assert shown(request) == [("user", "A"), ("user", "Hello")]
+    assert list(request.intent.noted) == [("input.item_reference", "unknown")]
+
+
 def test_custom_calls_and_their_results_go_back() -> None:
     custom = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c1", "name": "sql", "input": "select 1"}
     result = {"type": "custom_tool_call_output", "call_id": "c1", "output": "1"}

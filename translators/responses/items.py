@@ -72,7 +72,7 @@ class Conversation:
         if reader is not None:
             reader(self, item, place)
         elif kind not in _READ_ELSEWHERE:
-            values = ", ".join(f"'{known}'" for known in (*_READERS, *sorted(_READ_ELSEWHERE), REFERENCE))
+            values = ", ".join(f"'{known}'" for known in (*_READERS, *sorted(_READ_ELSEWHERE)))
             message = f"Invalid value: '{kind}'. Supported values are: {values}."
             raise TranslationError(message, param=f"{place}.type", code="invalid_value")
 
@@ -174,6 +174,10 @@ class Conversation:
             self._begin_turn(place)
         self._hosted.add(item.type or "")
 
+    def _reference(self, item: Item, place: str) -> None:
+        """One among stored items, which were resolved as far as they could be; those of the body have been before."""
+        self.noted["input.item_reference", "unknown"] = None
+
     def _foreign_item(self, item: Item, place: str) -> None:
         self.lost[f"input.{item.type}"] = None
 
@@ -230,4 +234,5 @@ _READERS: Final[Mapping[str, _Reader]] = {
     COMPACTION: Conversation._compaction,
     **dict.fromkeys(_HOSTED, Conversation._hosted_call),
     **dict.fromkeys(_FOREIGN, Conversation._foreign_item),
+    REFERENCE: Conversation._reference,
 }
