@@ -50,7 +50,9 @@ async def asked(running: RunningGateway, **more: Any) -> Response:
 def thinking_of(upstream: ScriptedUpstream) -> list[Any]:
     """The thinking in the last request that upstream got."""
     turns = [turn["content"] for turn in upstream.received[-1].json["messages"] if turn["role"] == "assistant"]
-    return [block for content in turns for block in content if block["type"] == "thinking"]
+    # A text alone may be a string.
+    blocks = [block for content in turns if not isinstance(content, str) for block in content]
+    return [block for block in blocks if block["type"] == "thinking"]
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])

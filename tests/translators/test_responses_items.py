@@ -63,7 +63,7 @@ def test_messages_are_read_in_every_form() -> None:
         user([part]),
     )
 
-    assert shown(request) == [("user", "Hello"), ("user", [part]), ("assistant", [replayed]), ("user", [part])]
+    assert shown(request) == [("user", "Hello"), ("user", "Hello"), ("assistant", "Hi"), ("user", "Hello")]
     assert request.intent.unknown_fields == 0
 
 
@@ -232,6 +232,13 @@ def test_a_reference_stands_for_its_item() -> None:
     assert json.loads(bytes(request.input_items[1])) == call("c1")
 
 
+def test_a_reference_among_stored_items_is_passed_over_and_named() -> None:
+    request = read(user(), earlier=[user("A"), {"type": "item_reference", "id": "msg_9"}], conversation="conv_1")
+
+    assert shown(request) == [("user", "A"), ("user", "Hello")]
+    assert list(request.intent.noted) == [("input.item_reference", "unknown")]
+
+
 def test_custom_calls_and_their_results_go_back() -> None:
     custom = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c1", "name": "sql", "input": "select 1"}
     result = {"type": "custom_tool_call_output", "call_id": "c1", "output": "1"}
@@ -343,3 +350,18 @@ def test_an_update_changes_effort_and_form_from_there_on() -> None:
     assert intent.format is not None
     assert (intent.reasoning.effort, intent.reasoning.display) == ("low", "summarized")
     assert (intent.format.type, intent.format.path) == ("json_schema", "text.format.schema")
+
+
+def test_texts_alone_are_written_in_the_quickest_spelling() -> None:
+    part, image = {"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "https://example.com/a.png"}
+    marked = {**part, "prompt_cache_breakpoint": {"mode": "explicit"}}
+
+    request = read(user([part]), user([part, part]), user([part, image]), user([marked]), user([]))
+
+    assert shown(request) == [
+        ("user", "a"),
+        ("user", [{"type": "text", "text": "a"}] * 2),
+        ("user", [part, image]),
+        ("user", [marked]),
+        ("user", []),
+    ]

@@ -18,13 +18,14 @@ TARGET = Target(DEFAULT_MODEL, model_table().row(DEFAULT_MODEL))
 THINKING = '{"type":"thinking","thinking":"Hm.","signature":"s"}'
 FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 NAMESPACE = {"type": "namespace", "name": "n", "description": "", "tools": [FUNCTION, {**FUNCTION, "name": "find"}]}
+IMAGE = {"type": "input_image", "image_url": "https://example.com/a.png"}
 # `input[5]` is a turn of its own.
 ITEMS = (
     user([{"type": "input_text", "text": "a"}, {"type": "input_text", "text": "b"}]),
     reasoning(THINKING),
     assistant("Well."),
     call("c1"),
-    output("c1", [{"type": "input_text", "text": "r"}]),
+    output("c1", [{"type": "input_text", "text": "r"}, IMAGE]),
     call("c2"),
     output("c2"),
     {"role": "developer", "content": "Hurry."},

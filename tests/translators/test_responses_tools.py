@@ -186,6 +186,7 @@ def test_tools_added_in_the_course_of_a_conversation_stand_behind_the_others_onc
     request = read(user(), added, user(), added, tools=[function("a")])
 
     assert listed(request) == [function("a"), function("b")]
+    assert json.loads(bytes(request.settings["tools"])) == [function("a") | {"strict": False}]
 
 
 @pytest.mark.parametrize(

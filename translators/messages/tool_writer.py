@@ -55,6 +55,7 @@ BETA_OF_TOOL_FIELD: Final[dict[str, str | None]] = {
     "allowed_callers": None,
 }
 _EXAMPLES: Final = "input_examples"
+_OBJECT: Final = Raw(b'"object"')
 # Of a flat tool, a function's fields stand among its own.
 _TOOL_FIELDS: Final = field_names(ToolDefinition) | BETA_OF_TOOL_FIELD.keys()
 _FUNCTION_FIELDS: Final = field_names(FunctionDefinition) | BETA_OF_TOOL_FIELD.keys()
@@ -262,8 +263,8 @@ class ToolWriter:
             found = structured(schema)
             if schema_hash(found.json) in self._refused_schemas:
                 raise OutsideSubsetError("upstream has refused it")
-            if found.json.startswith(b'{"$ref"'):
-                raise OutsideSubsetError("a reference at the root, where Messages insists on an object")
+            if OBJECT_DECODER.decode(found.json).get("type") != _OBJECT:
+                raise OutsideSubsetError("a reference or a value at the root, where Messages insists on an object")
         except OutsideSubsetError:
             self._adjustments.add("tools.strict", "dropped", "schema")
             return None

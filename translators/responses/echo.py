@@ -26,8 +26,9 @@ def echoed(body: ResponsesBody, tools: ReadTools) -> Mapping[str, Raw]:
     for name, value in zip(_NAMES, _values(body), strict=True):
         if value is not None and value is not NULL:
             said[name] = value if isinstance(value, Raw) else Raw(_encode(value))
-    if tools.shown:
-        said["tools"] = Raw(b"[%b]" % b",".join(tools.shown))
+    if body.tools:
+        # Not those that came later, in items.
+        said["tools"] = Raw(b"[%b]" % b",".join(tools.shown[: len(body.tools)]))
     if body.reasoning is not None:
         said["reasoning"] = _reasoning(body.reasoning)
     if body.text is not None:

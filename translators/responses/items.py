@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from translators.errors import TranslationError
 from translators.intent import CustomCall, FunctionCall, Message, PlacedCall
@@ -16,7 +16,8 @@ from translators.responses.results import RESULTS
 from translators.responses.seals import Opener
 from translators.responses.tools import ReadTools
 from translators.responses.turns import Turn
-from translators.wire.raw import OBJECT_DECODER
+from translators.responses.words import plain
+from translators.wire.raw import NULL, OBJECT_DECODER
 from translators.wire.responses import Item
 
 COMPACTION: Final = "compaction"
@@ -59,7 +60,8 @@ class Conversation:
 
     def say(self, message: Message, place: str) -> None:
         """Add a message of anybody but the assistant."""
-        self._end_turn()
+        if self._turn is not None:
+            self._end_turn(self._turn)
         self.messages.append(message)
         self.places.append(place)
 
@@ -70,13 +72,14 @@ class Conversation:
         if reader is not None:
             reader(self, item, place)
         elif kind not in _READ_ELSEWHERE:
-            values = ", ".join(f"'{known}'" for known in (*_READERS, *sorted(_READ_ELSEWHERE), REFERENCE))
+            values = ", ".join(f"'{known}'" for known in (*_READERS, *sorted(_READ_ELSEWHERE)))
             message = f"Invalid value: '{kind}'. Supported values are: {values}."
             raise TranslationError(message, param=f"{place}.type", code="invalid_value")
 
     def finish(self) -> None:
         """End the conversation."""
-        self._end_turn()
+        if self._turn is not None:
+            self._end_turn(self._turn)
         self._check_answered()
         if self._summary is not None:
             at, summary, place = self._summary
@@ -84,21 +87,24 @@ class Conversation:
             self.places.insert(at, place)
 
     def _message(self, item: Item, place: str) -> None:
-        if is_null(item.content):
+        content, role = item.content, item.role
+        if content is NULL or is_null(content):
             raise missing_parameter(f"{place}.content")
-        if item.role in _SPEAKERS:
-            self.say(Message(item.role, item.content), _content_place(place))
-        elif item.role == "assistant":
-            self._assistant(place).add_content(item.content, _content_place(place))
-        elif item.role is None:
+        # A string as the input is a content itself, and items of before have no place.
+        where = f"{place}.content" if place[-1] == "]" else place
+        if role in _SPEAKERS:
+            self.say(Message(role, plain(content)), where)
+        elif role == "assistant":
+            (self._turn or self._begin_turn(place)).add_content(plain(content), where)
+        elif role is None:
             raise missing_parameter(f"{place}.role")
         else:
             values = ", ".join(f"'{role}'" for role in _ROLES)
-            message = f"Invalid value: '{item.role}'. Supported values are: {values}."
+            message = f"Invalid value: '{role}'. Supported values are: {values}."
             raise TranslationError(message, param=f"{place}.role", code="invalid_value")
 
     def _reasoning(self, item: Item, place: str) -> None:
-        turn = self._assistant(place)
+        turn = self._turn or self._begin_turn(place)
         if item.encrypted_content is None:
             lost = "unsigned"
         elif (blocks := self._opener.open(item.encrypted_content)) is None:
@@ -110,14 +116,16 @@ class Conversation:
         self.noted["input.reasoning", lost] = None
 
     def _function_call(self, item: Item, place: str) -> None:
-        name = self._tools.name_of(item.namespace, _text(item.name, MAX_NAME, f"{place}.name"))
-        self._assistant(place).add_call(_call(item, place, function=FunctionCall(name, item.arguments)))
+        name = _text(item.name, MAX_NAME, place, "name")
+        if item.namespace:
+            name = self._tools.name_of(item.namespace, name)
+        self._add_call(item, place, FunctionCall(name, item.arguments))
 
     def _custom_call(self, item: Item, place: str) -> None:
-        name = self._tools.name_of(item.namespace, _text(item.name, MAX_NAME, f"{place}.name"))
+        name = self._tools.name_of(item.namespace, _text(item.name, MAX_NAME, place, "name"))
         if is_null(item.input):
             raise missing_parameter(f"{place}.input")
-        self._assistant(place).add_call(_call(item, place, "custom", custom=CustomCall(name, item.input)))
+        self._add_call(item, place, None, CustomCall(name, item.input))
 
     def _client_call(self, item: Item, place: str) -> None:
         """A call of a tool that is known by its type: what stands in its object are the arguments."""
@@ -129,13 +137,16 @@ class Conversation:
         fields = decode(OBJECT_DECODER, given, path)
         said = {name: value for name, value in fields.items() if value != tool.defaults.get(name)}
         function = FunctionCall(self._tools.client_tool(tool.name), Raw(msgspec.json.encode(said)))
-        self._assistant(place).add_call(_call(item, place, function=function))
+        self._add_call(item, place, function)
 
     def _result(self, item: Item, place: str) -> None:
-        self._end_turn()
-        # An output of a local shell may have the call's id as its own.
-        call_id = item.call_id or (item.id if item.type == "local_shell_call_output" else None)
-        call_id = _text(call_id, MAX_ID, f"{place}.call_id")
+        if self._turn is not None:
+            self._end_turn(self._turn)
+        call_id = item.call_id
+        if not call_id or len(call_id) > MAX_ID:
+            # An output of a local shell may have the call's id as its own.
+            is_local = item.type == "local_shell_call_output" and not call_id
+            call_id = _text(item.id if is_local else call_id, MAX_ID, place, "call_id")
         if self._last is None or self._last.waiting.pop(call_id, None) is None:
             why = f"No tool call found for function call output with call_id {call_id}: none waits for it here."
             raise TranslationError(why, param=f"{place}.call_id", code="invalid_value")
@@ -145,8 +156,7 @@ class Conversation:
 
     def _compaction(self, item: Item, place: str) -> None:
         """What stands for all that was said before it, but for what users and developers said."""
-        content = _text(item.encrypted_content, None, f"{place}.encrypted_content")
-        blocks = self._opener.open(content)
+        blocks = self._opener.open(_text(item.encrypted_content, None, place, "encrypted_content"))
         if blocks is None:
             self.noted["input.compaction", "unreadable"] = None
             return
@@ -160,23 +170,32 @@ class Conversation:
         self._summary = (len(self.messages), summary, place)
 
     def _hosted_call(self, item: Item, place: str) -> None:
-        self._assistant(place)
+        if self._turn is None:
+            self._begin_turn(place)
         self._hosted.add(item.type or "")
+
+    def _reference(self, item: Item, place: str) -> None:
+        """One among stored items, which were resolved as far as they could be; those of the body have been before."""
+        self.noted["input.item_reference", "unknown"] = None
 
     def _foreign_item(self, item: Item, place: str) -> None:
         self.lost[f"input.{item.type}"] = None
 
-    def _assistant(self, place: str) -> Turn:
-        """The assistant's turn, which begins with an item at `place` if there is none."""
-        if self._turn is None:
+    def _add_call(
+        self, item: Item, place: str, function: FunctionCall | None, custom: CustomCall | None = None
+    ) -> None:
+        kind = "function" if custom is None else "custom"
+        call = PlacedCall(_text(item.call_id, MAX_ID, place, "call_id"), kind, function, custom, UNSET, place)
+        (self._turn or self._begin_turn(place)).add_call(call)
+
+    def _begin_turn(self, place: str) -> Turn:
+        """The assistant's next turn, whose first item stands at `place`."""
+        if self._last is not None:
             self._check_answered()
-            self._turn = Turn(place)
+        self._turn = Turn(place)
         return self._turn
 
-    def _end_turn(self) -> None:
-        turn = self._turn
-        if turn is None:
-            return
+    def _end_turn(self, turn: Turn) -> None:
         message = turn.message()
         if message is not None:
             self.messages.append(message)
@@ -195,28 +214,12 @@ class Conversation:
             raise TranslationError(message, param=f"{place}.call_id", code="invalid_value")
 
 
-def _content_place(place: str) -> str:
-    """Where the content of an item stands; a string as the input is one itself, and items of before have no place."""
-    return f"{place}.content" if place[-1] == "]" else place
-
-
-def _call(
-    item: Item,
-    place: str,
-    kind: str = "function",
-    function: FunctionCall | None = None,
-    custom: CustomCall | None = None,
-) -> PlacedCall:
-    call_id = _text(item.call_id, MAX_ID, f"{place}.call_id")
-    return PlacedCall(call_id, kind, function, custom, place=place)
-
-
-def _text(value: str | None, limit: int | None, path: str) -> str:
+def _text(value: str | None, limit: int | None, place: str, field: str) -> str:
     """A text that has to be there."""
     if not value:
-        raise missing_parameter(path)
+        raise missing_parameter(f"{place}.{field}")
     if limit is not None and len(value) > limit:
-        check_text(value, limit, path)
+        check_text(value, limit, f"{place}.{field}")
     return value
 
 
@@ -231,4 +234,5 @@ _READERS: Final[Mapping[str, _Reader]] = {
     COMPACTION: Conversation._compaction,
     **dict.fromkeys(_HOSTED, Conversation._hosted_call),
     **dict.fromkeys(_FOREIGN, Conversation._foreign_item),
+    REFERENCE: Conversation._reference,
 }

@@ -34,6 +34,7 @@ from translators.wire.responses import (
     INPUT_DECODER,
     ITEM_DECODER,
     ITEM_FIELDS,
+    ITEM_TEXTS_DECODER,
     KNOWN_BODY_DECODER,
     KNOWN_ITEM_DECODER,
     KNOWN_ITEMS_DECODER,
@@ -100,8 +101,13 @@ class ReadBody(Struct, frozen=True):
         """The items as they were sent; a text of the user's as one."""
         if is_text(self.body.input):
             return [Raw(b'{"type":"message","role":"user","content":%b}' % self.body.input)]
-        # Of several fields of this name the last counts, whatever the others are.
-        return RAW_LIST_DECODER.decode(INPUT_DECODER.decode(self.data).input) if self.items else []
+        if not self.items:
+            return []
+        try:
+            return ITEM_TEXTS_DECODER.decode(self.data).input
+        except msgspec.ValidationError:
+            # Of several fields of this name the last counts, whatever the others are.
+            return RAW_LIST_DECODER.decode(INPUT_DECODER.decode(self.data).input)
 
 
 def read_body(body: bytes) -> ReadBody:

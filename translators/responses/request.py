@@ -48,6 +48,8 @@ from translators.wire.responses import (
 
 # All items that a body refers to, each as often as it does: upstream takes requests of 32 MB.
 MAX_REFERRED_BYTES: Final = 32 * 2**20
+# So much makes no step worth its while: it is read in less than a millisecond.
+_SMALL_BYTES: Final = 128 * 1024
 _BYTES_A_STEP: Final = 32 * 1024
 _BYTES_AN_ITEM: Final = 256
 # An item, and where it stands in the caller's body.
@@ -104,7 +106,8 @@ def read_request_in_steps(
     conversation = Conversation(tools, opener)
     if body.instructions is not NULL and not is_null(body.instructions):
         conversation.say(Message("system", Raw(text_json(body.instructions, "instructions"))), "instructions")
-    yield from _take(conversation, items)
+    is_small = len(read.data) + sum(map(len, earlier)) < _SMALL_BYTES
+    yield from _take(conversation, items, is_small=is_small)
     if not conversation.messages:
         message = "Invalid 'input': expected at least one item that says something."
         raise TranslationError(message, param="input", code="empty_array")
@@ -179,18 +182,24 @@ class _Counter:
         self.count += count
 
 
-def _take(conversation: Conversation, items: Sequence[Placed]) -> Generator[None, None, None]:
-    work = 0
+def _take(conversation: Conversation, items: Sequence[Placed], *, is_small: bool) -> Generator[None, None, None]:
     take = conversation.take
+    if is_small:
+        for item, place in items:
+            take(item, place)
+    else:
+        yield from _take_in_steps(conversation, items)
+    conversation.finish()
+
+
+def _take_in_steps(conversation: Conversation, items: Sequence[Placed]) -> Generator[None, None, None]:
+    work = 0
     for item, place in items:
-        take(item, place)
-        work += len(item.content) + _BYTES_AN_ITEM
-        if item.encrypted_content is not None:
-            work += len(item.encrypted_content)
+        conversation.take(item, place)
+        work += len(item.content) + len(item.encrypted_content or "") + _BYTES_AN_ITEM
         if work > _BYTES_A_STEP:
             work = 0
             yield
-    conversation.finish()
 
 
 def _intent(

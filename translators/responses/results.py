@@ -9,6 +9,7 @@ from translators.intent import Message
 from translators.limits import MAX_PARTS, check_length
 from translators.messages.splicing import spliced
 from translators.reading import decode, is_blank, is_null, is_text, missing_parameter, text_json
+from translators.responses.words import plain
 from translators.wire.raw import NULL, TRUE
 from translators.wire.responses import SHELL_OUTPUTS_DECODER, Item, ShellOutput
 
@@ -19,7 +20,7 @@ def _plain(item: Item, place: str) -> Message:
     """A text or parts, as they are."""
     if is_null(item.output):
         raise missing_parameter(f"{place}.output")
-    return Message("tool", item.output)
+    return Message("tool", plain(item.output))
 
 
 def _shell(item: Item, place: str) -> Message:

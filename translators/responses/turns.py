@@ -8,7 +8,7 @@ from msgspec import Raw
 from translators.errors import TranslationError
 from translators.intent import Call, Message, PlacedCall, SealedTurn
 from translators.limits import MAX_CALLS, MAX_PARTS, check_length
-from translators.reading import decode, is_blank, is_null, is_text
+from translators.reading import decode, is_blank, is_text
 from translators.wire.raw import NULL, RAW_LIST_DECODER
 from translators.wire.responses import WORDS_DECODER, Words
 
@@ -49,8 +49,6 @@ class Turn:
 
     def add_content(self, content: Raw, place: str) -> None:
         """Add what a message says; `place` is that of the content."""
-        if is_null(content):
-            return
         if not self._contents:
             self.place = place
         elif len(self._contents) == MAX_PARTS:

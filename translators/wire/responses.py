@@ -5,7 +5,7 @@ is `Raw`. Items come in thousands and in many kinds: one struct reads them all, 
 count.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -46,6 +46,15 @@ class Words(Struct, gc=False):
     type: str
     text: Raw = NULL
     refusal: Raw = NULL
+
+
+class OnlyWords(Struct, forbid_unknown_fields=True, gc=False):
+    """A part that is a text and nothing else, as nearly every one is; answers have more fields, which say nothing."""
+
+    type: Literal["input_text", "output_text"]
+    text: Raw
+    annotations: Raw = NULL
+    logprobs: Raw = NULL
 
 
 class KnownItem(Item, forbid_unknown_fields=True, gc=False):
@@ -217,6 +226,12 @@ class ToolChoice(Struct):
     server_label: Raw = NULL
 
 
+class ItemTexts(Struct):
+    """The items of a body as they stand in it."""
+
+    input: list[Raw]
+
+
 class Input(Struct):
     """The input of a body as it stands in it."""
 
@@ -239,9 +254,11 @@ BODY_DECODER: Final = msgspec.json.Decoder(ResponsesBody)
 KNOWN_BODY_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody))
 # The same with a list of items as the input, read at once.
 KNOWN_ITEMS_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody, input=list[KnownItem]))
+ITEM_TEXTS_DECODER: Final = msgspec.json.Decoder(ItemTexts)
 INPUT_DECODER: Final = msgspec.json.Decoder(Input)
 ITEM_DECODER: Final = msgspec.json.Decoder(Item)
 KNOWN_ITEM_DECODER: Final = msgspec.json.Decoder(KnownItem)
+ONLY_WORDS_DECODER: Final = msgspec.json.Decoder(list[OnlyWords])
 WORDS_DECODER: Final = msgspec.json.Decoder(list[Words])
 TOOL_DECODER: Final = msgspec.json.Decoder(Tool)
 UPDATED_REASONING: Final[Counted[UpdatedReasoning]] = Counted(UpdatedReasoning)
