@@ -7,6 +7,7 @@ What comes in thousands is `gc=False`: nothing in it can lead back to itself, so
 """
 
 from collections.abc import Mapping, Sequence
+from typing import final
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -63,11 +64,13 @@ class Message(Struct, gc=False):
     is_error: Raw = NULL
 
 
+@final
 class SealedTurn(Message):
     """A turn of the assistant's that comes back with blocks of upstream's making, verbatim, authenticated by a seal.
 
     `order` says how the blocks stand among its other content: `o` the next of `own_blocks`, `t` the next part of the
-    content, `c` the next call. A type of its own, so that no caller's JSON can hold one.
+    content, `c` the next call. A type of its own, so that no caller's JSON can hold one; told by `type(...) is`, since
+    `isinstance` takes eight times as long on structs.
     """
 
     own_blocks: tuple[bytes, ...] = ()

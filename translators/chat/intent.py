@@ -9,7 +9,7 @@ from msgspec import Raw
 from translators.intent import AnswerFormat, CacheWish, Intent, ReasoningWish
 from translators.lost import WITHOUT_COUNTERPART, is_lost
 from translators.reading import is_null
-from translators.wire.chat import ChatRequest, ReasoningOptions, ResponseFormat
+from translators.wire.chat import ChatRequest, PromptCacheOptions, ReasoningOptions, ResponseFormat
 from translators.wire.raw import NULL
 
 # Fields of Messages itself, by `extra_body`.
@@ -70,8 +70,12 @@ def intent_of(request: ChatRequest, unknown_fields: int = 0) -> Intent:
     values: tuple[Raw, ...] = _rare_values(request)
     if values != _NO_RARE_VALUES:
         _add_rare(intent, values)
-    _add_reasoning(intent, request)
-    _add_cache(intent, request)
+    options, effort, shows = request.reasoning, request.reasoning_effort, request.include_reasoning
+    if options is not None or effort is not None or shows is not None:
+        _add_reasoning(intent, options, effort, shows)
+    asked, lifetime, key = request.prompt_cache_options, request.prompt_cache_retention, request.prompt_cache_key
+    if asked is not None or lifetime is not None or key is not None or request.cache_control is not NULL:
+        intent.cache = _cache(asked, lifetime, key, request.cache_control)
     return intent
 
 
@@ -108,11 +112,8 @@ def _add_rare(intent: Intent, values: Sequence[Raw]) -> None:
     ]
 
 
-def _add_reasoning(intent: Intent, request: ChatRequest) -> None:
+def _add_reasoning(intent: Intent, options: ReasoningOptions | None, effort: str | None, shows: bool | None) -> None:
     """Anthropic's own field wins over OpenAI's, which wins over OpenRouter's."""
-    options, effort, shows = request.reasoning, request.reasoning_effort, request.include_reasoning
-    if options is None and effort is None and shows is None:
-        return
     intent.shows_reasoning_twice = options is not None or shows is not None
     intent.hides_reasoning = shows is False
     if effort is not None or "thinking" in intent.native:
@@ -136,12 +137,8 @@ def _overruled(options: ReasoningOptions, effort: str | None) -> tuple[str, ...]
     return (*tokens, "reasoning.effort") if options.effort and options.effort != effort else tokens
 
 
-def _add_cache(intent: Intent, request: ChatRequest) -> None:
-    asked, lifetime, key = request.prompt_cache_options, request.prompt_cache_retention, request.prompt_cache_key
-    if asked is None and lifetime is None and key is None and request.cache_control is NULL:
-        return
-    mode = None
-    if asked is not None:
-        # Without a mode, too, options ask for a mark.
-        mode, lifetime = asked.mode or "implicit", asked.ttl
-    intent.cache = CacheWish(key, mode, lifetime, request.cache_control)
+def _cache(asked: PromptCacheOptions | None, lifetime: str | None, key: str | None, mark: Raw) -> CacheWish:
+    if asked is None:
+        return CacheWish(key, None, lifetime, mark)
+    # Without a mode, too, options ask for a mark.
+    return CacheWish(key, asked.mode or "implicit", asked.ttl, mark)

@@ -39,7 +39,7 @@ def signed_thinking(message: Message, path: str | None = None) -> list[Block]:
     More than can be read is refused where the message's `path` is given, else it counts as none. Of a turn under a
     seal, it is what stands among its own blocks.
     """
-    if isinstance(message, SealedTurn):
+    if type(message) is SealedTurn:
         return [block for block in own_blocks(message) if block is not None and block["type"] in THINKING]
     if is_null(message.reasoning_details) and is_null(message.thinking_blocks) and _is_text_or_null(message.content):
         return []

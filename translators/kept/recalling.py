@@ -180,7 +180,7 @@ class KnownTurns:
         `after` digests what is seen up to the message and with it, and perhaps what follows; `previous` is the
         assistant's message before.
         """
-        is_sealed = isinstance(message, SealedTurn)
+        is_sealed = type(message) is SealedTurn
         if is_sealed or not (is_null(message.thinking_blocks) and is_null(message.reasoning_details)):
             # Thinking of the client's own is not seen, and decides as well.
             return _compared(value, message, previous)

@@ -18,7 +18,7 @@ from translators.errors import TranslationError
 from translators.intent import Message, SealedTurn
 from translators.messages.blocks import Block, Content, plain_texts
 from translators.messages.calls import Call, answered, check_answered, unexpected_result
-from translators.messages.conversation import SYSTEM_ROLES, Placed, count_leading_system, placed
+from translators.messages.conversation import SYSTEM_ROLES, Placed, count_leading_system
 from translators.messages.message_writer import BYTES_A_STEP, NOTHING, MessageWriter
 from translators.messages.splicing import stripped
 from translators.reading import spoken_text
@@ -48,7 +48,7 @@ class ConversationWriter(MessageWriter):
         Raises `TranslationError` where calls and results do not belong together.
         """
         messages, written = self._messages, self.conversation.messages
-        _check_messages(messages, self._places, self._name)
+        self._check_messages()
         begin = yield from self._write_leading()
         made = self._past.contents
         # Where the run that is being looked at begins in what is written, as long as it holds only texts, none sealed.
@@ -87,6 +87,23 @@ class ConversationWriter(MessageWriter):
         self._end()
         if self._speakers.has_lost_names:
             self._adjustments.add(f"{self._name}.name", "dropped", "single")
+
+    def _check_messages(self) -> None:
+        messages = self._messages
+        if not messages:
+            expected = "Expected an array with minimum length 1, but got an empty array instead."
+            raise TranslationError(
+                f"Invalid '{self._name}': empty array. {expected}", param=self._name, code="empty_array"
+            )
+        if {message.role for message in messages} <= _KNOWN_ROLES:
+            return
+        index, message = next((index, item) for index, item in enumerate(messages) if item.role not in _KNOWN_ROLES)
+        roles = ", ".join(f"'{role}'" for role in ROLES)
+        raise TranslationError(
+            f"Invalid value: '{message.role}'. Supported values are: {roles}.",
+            param=f"{self._placed(index).path}.role",
+            code="invalid_value",
+        )
 
     def _write_leading(self) -> Generator[None, None, int]:
         """Write the system messages before the first run; how many there are."""
@@ -219,21 +236,3 @@ def _holds_only_content(message: Message) -> bool:
         and message.refusal is message.thinking_blocks is message.reasoning_details is NULL
         and message.cache_control is message.is_error is NULL
     ) or astuple(message)[_ALL_ELSE] == _NOTHING_ELSE
-
-
-def _check_messages(messages: list[Message], places: Sequence[str] | None, name: str) -> None:
-    if not messages:
-        raise TranslationError(
-            f"Invalid '{name}': empty array. Expected an array with minimum length 1, but got an empty array instead.",
-            param=name,
-            code="empty_array",
-        )
-    if {message.role for message in messages} <= _KNOWN_ROLES:
-        return
-    index, message = next((index, item) for index, item in enumerate(messages) if item.role not in _KNOWN_ROLES)
-    roles = ", ".join(f"'{role}'" for role in ROLES)
-    raise TranslationError(
-        f"Invalid value: '{message.role}'. Supported values are: {roles}.",
-        param=f"{placed(messages, places, index).path}.role",
-        code="invalid_value",
-    )

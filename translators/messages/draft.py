@@ -9,7 +9,7 @@ from translators.kept.turns import Past
 from translators.messages.choice import Choice, for_answer, write_choice
 from translators.messages.conversation_writer import ConversationWriter
 from translators.messages.extensions import Extensions, write_extensions
-from translators.messages.formats import Format, write_format
+from translators.messages.formats import AS_IT_COMES, Format, write_format
 from translators.messages.message_writer import Taken
 from translators.messages.options import Options, Target
 from translators.messages.reasoning import Reasoning, write_reasoning
@@ -51,7 +51,9 @@ def decide(
     extensions = write_extensions(intent, row, options.allowed_fields, adjustments)
     own_form = "format" in extensions.output_config
     may_force = row.forced_tools and not (tools.definitions or own_form)
-    form = write_format(intent.format, adjustments, refused, may_force=may_force, field=intent.name_of("format"))
+    form = AS_IT_COMES
+    if (wanted := intent.format) is not None:
+        form = write_format(wanted, adjustments, refused, may_force=may_force, field=intent.name_of("format"))
     has_form = form.schema is not None or own_form
     choice = write_choice(intent, tools, row, adjustments, has_format=has_form, refused_schemas=refused)
     if form.tools is not None:
@@ -70,8 +72,7 @@ def decide(
     reasoning = write_reasoning(intent, row, circumstances, adjustments)
     may_prefill = row.prefill and not (reasoning.is_thinking or has_form or choice.format is not None)
     taken = Taken(row.system_messages, may_prefill, "file_ids" in options.allowed_fields)
-    name = intent.name_of("messages")
-    writer = ConversationWriter(intent.messages, tools, taken, adjustments, past, intent.places, name)
+    writer = ConversationWriter(intent.messages, tools, taken, adjustments, past, intent.places, intent.field_names)
     return Draft(
         intent, target, options, adjustments, max_tokens, tools, extensions, form, choice, reasoning, writer, past
     )

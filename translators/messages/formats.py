@@ -49,7 +49,7 @@ AS_IT_COMES: Final = Format()
 
 
 def write_format(
-    wanted: AnswerFormat | None,
+    wanted: AnswerFormat,
     adjustments: Adjustments,
     refused_schemas: frozenset[str] = frozenset(),
     *,
@@ -60,7 +60,7 @@ def write_format(
 
     `may_force` says that the model can be made to call a tool of the gateway's; `field` is the caller's name.
     """
-    if wanted is None or wanted.type == "text":
+    if wanted.type == "text":
         return AS_IT_COMES
     if wanted.type == "json_object":
         return Format(words=_JSON_WORDS, only_json=True)

@@ -1,6 +1,6 @@
 """Writes the messages of a conversation one by one; `messages.py` says in which order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -52,16 +52,16 @@ class MessageWriter:
         adjustments: Adjustments,
         past: Past = UNKNOWN_PAST,
         places: Sequence[str] | None = None,
-        name: str = "messages",
+        names: Mapping[str, str] | None = None,
     ) -> None:
-        """`places` are where the contents stand in the caller's body, `name` is what the caller calls the messages."""
+        """`places` are where contents stand in the caller's body, `names` are those that the caller has for fields."""
         self.conversation = Conversation()
         # Whether signed thinking goes back, which upstream may find wrong.
         self.has_thinking = False
         self._past = past
         self._messages = messages
         self._places = places
-        self._name = name
+        self._names = names
         self._taken = taken
         self._adjustments = adjustments
         self._contents = ContentWriter(adjustments, allows_ids=taken.file_ids, shapes_are_read=places is not None)
@@ -72,6 +72,11 @@ class MessageWriter:
         self._trace: Places | None = None
         # What has been written since others had their turn.
         self._work = 0
+
+    @property
+    def _name(self) -> str:
+        """What the caller calls the messages."""
+        return self._names.get("messages", "messages") if self._names else "messages"
 
     @property
     def has_marks(self) -> bool:
@@ -114,7 +119,7 @@ class MessageWriter:
         if message.refusal is not NULL and (refusal := refusal_of(message)):
             content = [*as_blocks(content), text_block(refusal)] if content else refusal
         content = self._speakers.with_name(content, message) if message.name else content
-        if isinstance(message, SealedTurn):
+        if type(message) is SealedTurn:
             return self._sealed(item, message, content)
         thinking: list[Block] = []
         if not (text and message.thinking_blocks is message.reasoning_details is NULL):

@@ -24,7 +24,7 @@ def is_in_tool_loop(messages: list[Message], past: Past, places: Sequence[str] |
                 made = past.contents.get(index)
                 return made[0]["type"] not in THINKING if made else not past.thinking(message)
             # A turn of which nothing is left is none.
-            if isinstance(message, SealedTurn) and any(past.own_blocks(message)):
+            if type(message) is SealedTurn and any(past.own_blocks(message)):
                 return False
             content, path = message.content, placed(messages, places, index).content_path
             if SPOKEN.match(content) or ContentWriter().assistant(content, path) or refusal_of(message):
