@@ -1,5 +1,6 @@
 """`POST /v1/responses`."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from gateway.service.answers import Answered, AnswerStream, Choice, StreamedChoi
 from gateway.service.ports import Seal
 from gateway.service.responses import Chain, StoredResponse, new_response_id
 from gateway.service.services import Services
+from gateway.telemetry.logs import log_event
 from translators.answers.answer import AnswerFold
 from translators.reading import is_null
 from translators.responses.answer import ResponsesAnswer, ResponsesReader
@@ -101,7 +103,10 @@ class Keeper:
                 ancestors=self.before.ancestors,
                 bytes_before=self.before.bytes_before,
             )
-            await self.services.responses.keep(self.scope, record)
+            if not await self.services.responses.keep(self.scope, record) and self.is_on:
+                log_event(
+                    logging.WARNING, "A response was not kept: it, or what it continues, is too long", id=frame.id
+                )
         if request.conversation is not None:
             await self.services.conversations.append(self.scope, request.conversation, (*given, *output))
 
