@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Raw
 from starlette.types import Scope
@@ -20,6 +20,7 @@ from gateway.service.responses import Chain, StoredResponse, new_response_id
 from gateway.service.services import Services
 from gateway.telemetry.logs import log_event
 from translators.answers.answer import AnswerFold
+from translators.answers.shape import AnswerShape
 from translators.reading import is_null
 from translators.responses.answer import ResponsesAnswer, ResponsesReader
 from translators.responses.events import failure_events, keepalive_event
@@ -35,6 +36,7 @@ CODE_OUTPUTS: Final = "code_interpreter_call.outputs"
 _NO_NAMES: Final[Mapping[str, str]] = {}
 _NOTHING_BEFORE: Final = Chain()
 _FALSE: Final = Raw(b"false")
+R = TypeVar("R", ResponsesStream, ResponsesAnswer)
 
 
 class Responses(TextEndpoint):
@@ -54,7 +56,8 @@ class Responses(TextEndpoint):
             request = read_request(read, seal, before.items, referred)
         metadata = None if is_null(read.body.metadata) else bytes(read.body.metadata).decode()
         asked = RequestSummary(request.model, request.stream, metadata=metadata)
-        rendering = ResponseRendering(request, seal, Keeper(services, whose, before), self.now)
+        seals = partial(services.seals.for_caller, whose)
+        rendering = ResponseRendering(request, seals, Keeper(services, whose, before), self.now)
         return Task(asked, [request.intent], rendering, is_large)
 
 
@@ -85,19 +88,19 @@ class Keeper:
         """Whether anything is kept at all."""
         return self.services.responses.is_on
 
-    async def keep(self, request: ResponsesRequest, seal: Seal, frame: ResponsesFrame, response: bytes) -> None:
+    async def keep(self, request: ResponsesRequest, frame: ResponsesFrame, answer: ResponsesReader) -> None:
         """Keep a complete response; when this returns, a request that continues it finds it.
 
         Raises `FailedError` if it cannot be appended to its conversation.
         """
-        output = tuple(item.as_sealed_json(seal) for _, item in sorted(frame.items.items()))
+        output = tuple(answer.sealed_items())
         given = tuple(map(bytes, request.input_items))
         if request.store:
             record = StoredResponse(
                 id=frame.id,
                 created_at=frame.created_at,
                 model=frame.model,
-                response=response,
+                response=answer.response(),
                 input_items=given,
                 output_items=output,
                 ancestors=self.before.ancestors,
@@ -113,10 +116,13 @@ class Keeper:
 
 @dataclass(slots=True)
 class ResponseRendering:
-    """One response, as events or whole, which is kept before its end is sent."""
+    """One response, as events or whole, which is kept before its end is sent.
+
+    `seals` gives the seal of a model: another one may answer than the one that was asked first.
+    """
 
     request: ResponsesRequest
-    seal: Seal
+    seals: Callable[[str], Seal]
     keeper: Keeper
     now: Callable[[], int]
     choices_per_prompt: int = 1
@@ -126,22 +132,26 @@ class ResponseRendering:
     def stream(self, opening: Opening, choices: int) -> RenderedStream:
         """The events."""
         frame = self._begun(opening)
-        choice: StreamedChoice = Choice(partial(ResponsesStream, frame), self._before_end)
+        choice: StreamedChoice = Choice(partial(self._made, ResponsesStream, frame, opening), self._before_end)
         return RenderedStream([choice], partial(keepalive_event, frame), failure=partial(failure_events, frame))
 
     def folds(self, opening: Opening, choices: int) -> Sequence[WholeChoice]:
         """What collects a whole response."""
         frame = self._begun(opening)
-        return [Choice(partial(ResponsesAnswer, frame), self._before_end)]
+        return [Choice(partial(self._made, ResponsesAnswer, frame, opening), self._before_end)]
 
     def body(self, answers: Sequence[Answered], usage: Usage, opening: Opening) -> bytes:
         """The whole response."""
         return _reader(answers[0][0]).response()
 
+    def _made(self, kind: type[R], frame: ResponsesFrame, opening: Opening, shape: AnswerShape) -> R:
+        frame.sealer = self.seals(opening.model())
+        return kind(frame, shape)
+
     async def _before_end(self, answer: AnswerStream | AnswerFold) -> None:
         frame, request = self._frame, self.request
         if frame is not None and (request.store or request.conversation is not None):
-            await self.keeper.keep(request, self.seal, frame, _reader(answer).response())
+            await self.keeper.keep(request, frame, _reader(answer))
 
     def _begun(self, opening: Opening) -> ResponsesFrame:
         request, include = self.request, self.request.include
@@ -157,7 +167,6 @@ class ResponseRendering:
             self.now,
             settings=settings,
             kinds=request.kinds,
-            sealer=self.seal,
             shows_seals=ENCRYPTED_REASONING in include or not stores,
             shows_sources=SEARCH_SOURCES in include,
             shows_outputs=CODE_OUTPUTS in include,
