@@ -6,12 +6,14 @@ from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
 import pytest
+from msgspec import Raw
 
 from gateway.keypool import Account
 from gateway.service.kept import Recollection
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.intents import read_intent
 from tests.support.sealed import Sealing
+from translators.intent import Intent, Message, SealedTurn
 from translators.kept.history import DIGEST_BYTES
 from translators.models import model_table
 
@@ -148,6 +150,22 @@ def test_only_the_latest_refused_signatures_are_remembered(monkeypatch: pytest.M
     refused = [recollected(loop, asked(message(each))).past.left_out for each in ("one", "two", "three")]
 
     assert refused == [None, "refused", "refused"]
+
+
+def test_thinking_under_a_seal_that_upstream_has_refused_stays_out_of_later_requests() -> None:
+    block = {"type": "thinking", "thinking": "", "signature": "one"}
+    turn = SealedTurn("assistant", Raw(b'"So."'), own_blocks=(json.dumps(block).encode(),), order="ot")
+    intent = Intent([Message("user", Raw(b'"Go"')), turn], tools=[Raw(json.dumps(TOOLS[0]).encode())])
+    loop = Sealing()
+
+    def recollect() -> Recollection:
+        return asyncio.run(loop.memory.recollect(intent, b"me", ROWS))[MODEL]
+
+    before = recollect()
+    loop.memory.refuse(before, intent.messages)
+
+    assert before.past.is_bare
+    assert recollect().past.own_blocks(turn) == [None]
 
 
 def test_without_a_history_nothing_is_looked_up() -> None:
