@@ -84,8 +84,9 @@ class Blame(Enum):
 class Rule:
     """What one kind of error means to the client (status, type, code) and to the pool (retry, blame).
 
-    `sdk_retry` is sent as `x-should-retry`, which overrides the official SDKs' own rules. `one_other`: one other
-    key is tried, no more, and the caller gets its answer, since the request may be at fault.
+    `sdk_retry` is sent as `x-should-retry`, which overrides the official SDKs' own rules. `wait_seconds` is what
+    callers are told where nobody knows: Codex tries again after a 429 only if it says when. `one_other`: one
+    other key is tried, no more, and the caller gets its answer, since the request may be at fault.
     """
 
     status: int
@@ -94,6 +95,7 @@ class Rule:
     retry: bool = False
     blame: Blame = Blame.NOBODY
     sdk_retry: bool | None = None
+    wait_seconds: float | None = None
     one_other: bool = False
 
 
@@ -103,6 +105,7 @@ _REQUEST: Final = "invalid_request_error"
 _SERVER: Final = "server_error"
 _BUSY: Final = "service_unavailable_error"
 _RATE: Final = "rate_limit_error"
+_SOON_SECONDS: Final = 1.0
 
 # Statuses, types and codes are OpenAI's (section 5.3 of the OpenAI reference): clients branch on them.
 RULES: Final[dict[ErrorKind, Rule]] = {
@@ -126,8 +129,12 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.UNSUPPORTED_ENCODING: Rule(415, _REQUEST, "unsupported_content_encoding"),
     ErrorKind.UNSUPPORTED_VERSION: Rule(505, _REQUEST, "http_version_not_supported", sdk_retry=False),
     ErrorKind.UNKNOWN_ID: Rule(404, _REQUEST),
-    ErrorKind.RATE_LIMITED: Rule(429, _RATE, "rate_limit_exceeded", retry=True, blame=Blame.KEY_LIMIT),
-    ErrorKind.RAMPED_TOO_FAST: Rule(429, _RATE, "slow_down", retry=True, blame=Blame.KEY_LIMIT),
+    ErrorKind.RATE_LIMITED: Rule(
+        429, _RATE, "rate_limit_exceeded", retry=True, blame=Blame.KEY_LIMIT, wait_seconds=_SOON_SECONDS
+    ),
+    ErrorKind.RAMPED_TOO_FAST: Rule(
+        429, _RATE, "slow_down", retry=True, blame=Blame.KEY_LIMIT, wait_seconds=_SOON_SECONDS
+    ),
     ErrorKind.SPEND_LIMIT: Rule(
         429, "insufficient_quota", "insufficient_quota", retry=True, blame=Blame.ORGANIZATION, sdk_retry=False
     ),
@@ -163,8 +170,8 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.UNREACHABLE: Rule(502, _SERVER, "upstream_unreachable", retry=True, blame=Blame.HOST),
     ErrorKind.CUT_OFF: Rule(502, _SERVER, "upstream_disconnected", retry=True, blame=Blame.HOST),
     ErrorKind.PROTOCOL_ERROR: Rule(502, _SERVER, "upstream_protocol_error", retry=True, blame=Blame.HOST),
-    ErrorKind.SHUTTING_DOWN: Rule(503, _BUSY, "gateway_shutting_down"),
-    ErrorKind.GATEWAY_BUSY: Rule(503, _BUSY, "gateway_busy"),
+    ErrorKind.SHUTTING_DOWN: Rule(503, _BUSY, "gateway_shutting_down", wait_seconds=_SOON_SECONDS),
+    ErrorKind.GATEWAY_BUSY: Rule(503, _BUSY, "gateway_busy", wait_seconds=_SOON_SECONDS),
     ErrorKind.STORE_UNAVAILABLE: Rule(503, _BUSY, "store_unavailable"),
     ErrorKind.INTERNAL: Rule(500, _SERVER, "internal_error"),
 }
@@ -186,6 +193,11 @@ class Failure:
     retry_after_seconds: float | None = None
     detail: str = ""
     said: str = ""
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """What the caller is told to wait before it tries again."""
+        return self.rule.wait_seconds if self.retry_after_seconds is None else self.retry_after_seconds
 
     @property
     def summary(self) -> str:

@@ -21,6 +21,7 @@ from gateway.service.services import Services
 from gateway.telemetry.logs import log_event
 from translators.answers.answer import AnswerFold
 from translators.answers.shape import AnswerShape
+from translators.errors import FailedError
 from translators.reading import is_null
 from translators.responses.answer import ResponsesAnswer, ResponsesReader
 from translators.responses.events import failure_events, keepalive_event
@@ -35,6 +36,7 @@ SEARCH_SOURCES: Final = "web_search_call.action.sources"
 CODE_OUTPUTS: Final = "code_interpreter_call.outputs"
 _NO_NAMES: Final[Mapping[str, str]] = {}
 _NOTHING_BEFORE: Final = Chain()
+_NOTHING_REFERRED: Final[Mapping[str, bytes]] = {}
 _FALSE: Final = Raw(b"false")
 R = TypeVar("R", ResponsesStream, ResponsesAnswer)
 
@@ -70,9 +72,17 @@ async def _before(services: Services, whose: bytes, read: ReadBody) -> Chain:
     return _NOTHING_BEFORE
 
 
-async def _referred(services: Services, whose: bytes, read: ReadBody) -> dict[str, bytes]:
-    """The items that a request refers to, as far as they are found."""
-    return await services.responses.items(whose, read.references) if read.references else {}
+async def _referred(services: Services, whose: bytes, read: ReadBody) -> Mapping[str, bytes]:
+    """The items that a request refers to or has without their seals, as far as they are found."""
+    if not (read.references or read.unsealed):
+        return _NOTHING_REFERRED
+    try:
+        return await services.responses.items(whose, read.references, read.unsealed)
+    except FailedError:
+        if read.references:
+            raise
+        # The request is answered all the same, without that thinking.
+        return _NOTHING_REFERRED
 
 
 @dataclass(frozen=True, slots=True)

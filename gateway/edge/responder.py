@@ -154,9 +154,10 @@ def responder_of(scope: Mapping[str, Any]) -> Responder:
 def retry_headers(failure: Failure) -> dict[str, str]:
     """The headers that tell the SDKs whether to retry, and when."""
     headers: dict[str, str] = {}
-    if failure.retry_after_seconds is not None:
-        headers["retry-after"] = str(math.ceil(failure.retry_after_seconds))
-        headers["retry-after-ms"] = str(math.ceil(failure.retry_after_seconds * 1000))
+    seconds = failure.wait_seconds
+    if seconds is not None:
+        headers["retry-after"] = str(math.ceil(seconds))
+        headers["retry-after-ms"] = str(math.ceil(seconds * 1000))
     if failure.rule.sdk_retry is not None:
         headers["x-should-retry"] = "true" if failure.rule.sdk_retry else "false"
     return headers

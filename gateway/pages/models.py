@@ -1,4 +1,9 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`, in OpenAI's shape or, when asked with its header, in Anthropic's."""
+"""`GET /v1/models` and `GET /v1/models/{id}`, in OpenAI's shape or, when asked with its header, in Anthropic's.
+
+With `client_version` in the query, OpenAI's list also has what Codex reads: `models`.
+"""
+
+from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -8,6 +13,9 @@ from gateway.edge.responder import responder_of
 from gateway.service.catalogue import Catalogue
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.wire.shared import MAX_MODEL_NAME
+
+# Codex says its version when it wants its own list.
+_CODEX: Final = b"client_version="
 
 
 class Models:
@@ -21,13 +29,16 @@ class Models:
         self._authenticator.caller(scope)
         for_anthropic = header(scope, b"anthropic-version") is not None
         model = scope["path_params"].get("model")
-        shown = self._list(for_anthropic) if model is None else self._one(model, for_anthropic)
+        shown = self._list(scope, for_anthropic) if model is None else self._one(model, for_anthropic)
         await responder_of(scope).send_value(shown)
 
-    def _list(self, for_anthropic: bool) -> object:
+    def _list(self, scope: Scope, for_anthropic: bool) -> object:
         entries = self._catalogue.all()
         if not for_anthropic:
-            return {"object": "list", "data": [entry.as_openai() for entry in entries]}
+            shown: dict[str, object] = {"object": "list", "data": [entry.as_openai() for entry in entries]}
+            if _CODEX in scope.get("query_string", b""):
+                shown["models"] = self._catalogue.for_codex()
+            return shown
         return {
             "data": [entry.as_anthropic() for entry in entries],
             "has_more": False,

@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 
 from gateway.service.ports import Call, Endpoint, Upstream
 from gateway.service.routing import Aliases
+from translators.codex_card import codex_entry
 from translators.errors import ErrorKind, FailedError, Failure, json_problem
 from translators.hosts import CURRENT_VERSION
 from translators.model_card import described, display_name
@@ -43,6 +44,11 @@ class ModelEntry:
     abilities: ModelRow | None = None
     provenance: Provenance | None = None
 
+    @property
+    def is_dateless(self) -> bool:
+        """Whether it is the short name of a model that is listed as well."""
+        return self.target is not None and self.abilities is not None and self.id in self.abilities.aliases
+
     def as_openai(self) -> dict[str, object]:
         """The object of OpenAI's list; `root` is the model behind an alias, as in vLLM's list.
 
@@ -57,6 +63,11 @@ class ModelEntry:
         if self.target is not None:
             shown["root"] = self.target
         return shown | described(self.name or self.id, self.abilities, self.provenance)
+
+    def as_codex(self, table: ModelTable, priority: int) -> dict[str, object]:
+        """The object of Codex's list; what the table does not know is described as it is treated."""
+        row = self.abilities or table.row(self.target or self.id)
+        return codex_entry(self.id, self.name or self.id, row, priority, is_listed=not self.is_dateless)
 
     def as_anthropic(self) -> object:
         if self.target is None:
@@ -92,6 +103,10 @@ class Catalogue:
         dateless = (name for row in self._table.rows if row.id in self._entries for name in row.aliases)
         names = dict.fromkeys((*self._entries, *dateless, *self._aliases.names))
         return [entry for entry in map(self.find, names) if entry is not None]
+
+    def for_codex(self) -> list[dict[str, object]]:
+        """All of these as Codex reads them, in this order."""
+        return [entry.as_codex(self._table, priority) for priority, entry in enumerate(self.all(), 1)]
 
     def find(self, model: str) -> ModelEntry | None:
         """The model for an id, an alias, or a dateless name; None if it is unknown."""

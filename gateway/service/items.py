@@ -59,6 +59,14 @@ def id_of(item: bytes) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
+def has_seal(item: bytes) -> bool:
+    """Whether it holds sealed blocks."""
+    try:
+        return is_text(OBJECT_DECODER.decode(item).get("encrypted_content", NULL))
+    except _UNREADABLE:
+        return False
+
+
 def prefix_of(item: bytes) -> str:
     """What an id of this kind of item begins with; a message may leave its type out."""
     kind = _head(item).type

@@ -4,9 +4,9 @@ An id is bound to its caller: for all others it does not exist. Ids of items beg
 id (`item_id`), so a reference to an item leads to its response without an index.
 """
 
-import re
+import asyncio
 import secrets
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Sequence
 from hashlib import blake2b
 from typing import Final, TypeVar
 
@@ -16,6 +16,7 @@ from msgspec import Struct
 from gateway.service.items import id_of, prefix_of, with_id
 from gateway.service.no_store import NO_RECORDS
 from gateway.service.ports import Records, RecordsUnavailableError
+from gateway.service.wanted import Wanted
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
 # Of one chain: its responses, and the bytes of their items. Upstream takes requests of 32 MB.
@@ -23,14 +24,9 @@ MOST_ANCESTORS: Final = 1_000
 MOST_CHAIN_BYTES: Final = 32 * 2**20
 # Longer ids are not looked up; OpenAI's have 53 characters.
 LONGEST_ID: Final = 128
-# Of the items that one request refers to: their responses, of which so many are in memory at once.
-MOST_REFERRED: Final = 1_000
-_FETCHED_AT_ONCE: Final = 8
 RETRY_SECONDS: Final = 2.0
 _KEY_BYTES: Final = 16
 _RESPONSE: Final = b"response\0"
-_ITEM_ID: Final = re.compile(r"[a-z]{1,8}_([0-9a-f]{32})[0-9a-f]{0,16}")
-_TOO_MUCH: Final = f"The items that this request refers to hold more than {MOST_CHAIN_BYTES} bytes."
 _DOWN: Final = "The gateway's store cannot be used at the moment. Please try again."
 
 T = TypeVar("T")
@@ -136,24 +132,14 @@ class Responses:
         items += last.output_items
         return Chain(tuple(items), (*last.ancestors, response_id), last.chain_bytes)
 
-    async def items(self, scope: bytes, wanted: Collection[str]) -> dict[str, bytes]:
-        """The items that `item_reference`s name, by id, as far as they are of stored responses."""
-        names, responses = frozenset(wanted), dict[str, None]()
-        for each in wanted:
-            if match := _ITEM_ID.fullmatch(each):
-                responses[f"resp_{match[1]}"] = None
-        ids = [*responses][:MOST_REFERRED]
-        found: dict[str, bytes] = {}
-        size = 0
-        for begin in range(0, len(ids), _FETCHED_AT_ONCE):
-            for record in (await self._fetched(scope, ids[begin : begin + _FETCHED_AT_ONCE])).values():
-                for item in (*record.input_items, *record.output_items):
-                    if (name := id_of(item)) is not None and name in names:
-                        found[name] = item
-                        size += len(item)
-            if size > MOST_CHAIN_BYTES:
-                raise TranslationError(_TOO_MUCH, param="input", code="string_above_max_length")
-        return found
+    async def items(self, scope: bytes, references: Sequence[str], unsealed: Sequence[str] = ()) -> dict[str, bytes]:
+        """The items with these ids, as far as they are of stored responses; those of `unsealed` only with a seal."""
+        wanted = Wanted(references, unsealed)
+        while ids := wanted.next_responses():
+            for record in (await self._fetched(scope, ids)).values():
+                for _ in wanted.take_in_steps((*record.output_items, *record.input_items)):
+                    await asyncio.sleep(0)
+        return wanted.found
 
     async def delete(self, scope: bytes, response_id: str) -> bool:
         """Delete a response; False if there is none for this caller. What continues from it cannot be continued."""

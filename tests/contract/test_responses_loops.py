@@ -4,19 +4,25 @@ The simulated upstream checks all signatures. Where the client gives back what i
 byte for byte; where it does not, there is an answer all the same.
 """
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from msgspec.structs import replace
+from openai import AsyncOpenAI
 
 from gateway.demo import RunningUpstream
 from tests.contract.responses_offered import need_responses
-from tests.support.gateway import RunningGateway, running_gateway
+from tests.scenarios.processes import Fleet
+from tests.support.commands import PATIENCE_SECONDS, started
+from tests.support.gateway import Config, RunningGateway, running_gateway, with_settings
 from tests.support.loops import QUESTIONS, ROUNDS, config_of, keeping
 from tests.support.preserved import assert_kept, assert_visible_kept, exchanges
 from tests.support.responses_grammar import response_violations
-from tests.support.responses_loops import SEALED, SEALED_AND_DUMPED, STORED, UNSEALED, ResponsesLoop, Style
+from tests.support.responses_loops import BY_ID, SEALED, SEALED_AND_DUMPED, STORED, UNSEALED, ResponsesLoop, Style
 from tests.support.upstream_rules import run_strict_upstream
 
 need_responses()
@@ -28,8 +34,9 @@ MODELS: list[tuple[str, dict[str, Any]]] = [
 ]
 models = pytest.mark.parametrize(("model", "options"), MODELS, ids=[model for model, _ in MODELS])
 streamed = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-carrying = pytest.mark.parametrize("style", [STORED, SEALED, SEALED_AND_DUMPED], ids=str)
+carrying = pytest.mark.parametrize("style", [STORED, SEALED, SEALED_AND_DUMPED, BY_ID], ids=str)
 MAX_TURNS = 20
+LOST = "input.reasoning=dropped"
 
 
 @pytest.fixture
@@ -40,8 +47,14 @@ async def simulated() -> AsyncIterator[RunningUpstream]:
 
 @pytest.fixture
 async def running(simulated: RunningUpstream, tmp_path: Path) -> AsyncIterator[RunningGateway]:
-    async with running_gateway(config=config_of(keeping(tmp_path, simulated.base_url))) as gateway:
+    async with running_gateway(config=by_items_alone(keeping(tmp_path, simulated.base_url))) as gateway:
         yield gateway
+
+
+def by_items_alone(file: Path) -> Config:
+    """A gateway that forgets kept turns at once: what goes back was in items."""
+    config = config_of(file)
+    return with_settings(config, store=replace(config.store, keep_seconds=0.001))
 
 
 def assert_all_came_back(simulated: RunningUpstream) -> None:
@@ -79,6 +92,7 @@ async def test_all_thinking_goes_back(
     assert loop.rounds == ROUNDS
     assert_in_order(loop)
     assert_all_came_back(simulated)
+    assert not [told for told in loop.adjusted if LOST in told]
 
 
 @models
@@ -89,9 +103,24 @@ async def test_a_client_that_loses_the_seals_gets_answers_all_the_same(
 
     await loop.go_on(running.openai())
 
+    said = exchanges(simulated.received)
     assert loop.rounds == ROUNDS
     assert_in_order(loop)
-    assert_visible_kept(exchanges(simulated.received))
+    assert_visible_kept(said)
+    # All but the first answer came after some thought.
+    assert [LOST in told for told in loop.adjusted] == [False] + [True] * (len(said) - 1)
+
+
+@models
+async def test_kept_turns_help_a_client_that_loses_the_seals(
+    simulated: RunningUpstream, tmp_path: Path, model: str, options: dict[str, Any]
+) -> None:
+    loop = ResponsesLoop(model, UNSEALED, options=options)
+    async with running_gateway(config=config_of(keeping(tmp_path, simulated.base_url))) as gateway:
+        await loop.go_on(gateway.openai())
+
+    assert_in_order(loop)
+    assert_all_came_back(simulated)
 
 
 @carrying
@@ -121,6 +150,34 @@ async def test_two_gateways_over_one_store_are_like_one(
 
     assert loop.rounds == ROUNDS
     assert_all_came_back(simulated)
+
+
+@carrying
+async def test_two_workers_and_a_restart_in_processes_of_their_own_are_like_one(
+    simulated: RunningUpstream, tmp_path: Path, style: Style
+) -> None:
+    file = keeping(tmp_path, simulated.base_url, log_level="info")
+    loop = ResponsesLoop("claude-sonnet-5-5", style)
+    for _ in range(2):
+        async with started("serve", "--config", str(file), "--workers", "2") as running:
+            fleet = Fleet(running)
+            goal = loop.rounds + ROUNDS // 2
+            while not loop.is_over and (loop.rounds < goal or goal >= ROUNDS):
+                # Each request comes on a connection of its own, which the parent gives to one of its workers.
+                async with client_with_connections_of_its_own(running.url) as client:
+                    await loop.step(client)
+            running.process.terminate()
+            assert await fleet.end() == 0
+        assert set(re.findall(r"POST /v1/responses .* worker=(\d)", fleet.log)) == {"1", "2"}
+
+    assert loop.rounds == ROUNDS
+    assert_all_came_back(simulated)
+
+
+def client_with_connections_of_its_own(url: str) -> AsyncOpenAI:
+    # Nothing here is encrypted, and reading the system's certificates takes longer than a conversation.
+    http = httpx2.AsyncClient(verify=False, timeout=PATIENCE_SECONDS)
+    return AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, http_client=http)
 
 
 @models

@@ -13,6 +13,7 @@ from gateway.config import ModelsConfig
 from gateway.service.catalogue import Catalogue, ModelEntry
 from gateway.service.routing import Aliases
 from tests.scenarios.harness import assert_error, quick_gateway
+from tests.support.codex import NEEDED_OF_AN_ENTRY, VERSION
 from tests.support.gateway import config_for, key, with_settings
 from tests.support.scripted import (
     Answer,
@@ -23,6 +24,7 @@ from tests.support.scripted import (
     refusing_upstream,
     scripted_upstream,
 )
+from translators.codex_card import codex_entry
 from translators.models import model_table
 
 # The dateless names come behind all ids.
@@ -377,3 +379,34 @@ async def test_why_the_list_could_not_be_fetched_is_told_in_words(read_log: Call
                 await listed(running)
 
     assert 'The list of models could not be fetched key=main why="connection refused"\n' in read_log()
+
+
+async def test_codex_gets_its_own_list_beside_openais(upstream: ScriptedUpstream) -> None:
+    upstream.models(page(info("claude-opus-4-5-20251101"), info("claude-of-tomorrow-7", max_input_tokens=300_000)))
+    config = with_settings(
+        config_for(key(upstream.base_url)), models=ModelsConfig(aliases={"mine": "claude-haiku-5-5"})
+    )
+    async with quick_gateway(config=config) as running:
+        await until_listed(running, "claude-of-tomorrow-7")
+        usual = (await running.http().get("/v1/models")).json()
+        shown = (await running.http().get(f"/v1/models?client_version={VERSION}")).json()
+
+    entries = {entry["slug"]: entry for entry in shown["models"]}
+    assert usual == {name: value for name, value in shown.items() if name != "models"}
+    assert [*entries] == [entry["id"] for entry in usual["data"]]
+    assert all(entry.keys() >= {*NEEDED_OF_AN_ENTRY} for entry in shown["models"])
+    assert entries["claude-of-tomorrow-7"]["context_window"] == 300_000
+    # The short name of a model that is listed is known, but not offered to choose from.
+    assert entries["claude-opus-4-5-20251101"]["visibility"] == "list"
+    assert entries["claude-opus-4-5"]["visibility"] == "hide"
+
+
+def test_each_model_of_the_table_has_levels_of_reasoning_that_it_takes() -> None:
+    table = model_table()
+
+    for row in table.rows:
+        entry = codex_entry(row.id, row.id, row, 1)
+        levels: Any = entry["supported_reasoning_levels"]
+        efforts = [level["effort"] for level in levels]
+        assert entry["default_reasoning_level"] in efforts
+        assert {*efforts} <= {*(row.efforts or ("low", "medium", "high"))}

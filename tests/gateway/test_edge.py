@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.edge.outermost import Edge, is_loopback_name
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import responder_of, retry_headers
 from tests.scenarios.harness import (
     PATH,
     asking,
@@ -21,6 +21,7 @@ from tests.scenarios.harness import (
 from tests.support import messages
 from tests.support.gateway import ClientConfig, Config, Secret, ServerConfig, config_for, key, with_settings
 from tests.support.scripted import ScriptedUpstream, json_answer
+from translators.errors import ErrorKind, Failure
 
 SERVED = json_answer(200, messages.message())
 
@@ -282,6 +283,23 @@ async def test_a_failure_after_the_head_is_told_in_the_body() -> None:
     assert first["body"] == b"data: {}\n\n"
     assert json.loads(last["body"].removeprefix(b"data: "))["error"]["code"] == "internal_error"
     assert last["more_body"] is False
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (Failure(ErrorKind.RATE_LIMITED, "no"), {"retry-after": "1", "retry-after-ms": "1000"}),
+        (
+            Failure(ErrorKind.RATE_LIMITED, "no", retry_after_seconds=1.2),
+            {"retry-after": "2", "retry-after-ms": "1200"},
+        ),
+        (Failure(ErrorKind.GATEWAY_BUSY, "no"), {"retry-after": "1", "retry-after-ms": "1000"}),
+        (Failure(ErrorKind.OVERLOADED, "no"), {}),
+        (Failure(ErrorKind.SPEND_LIMIT, "no"), {"x-should-retry": "false"}),
+    ],
+)
+def test_clients_are_told_when_to_come_back_in_whole_seconds(failure: Failure, told: dict[str, str]) -> None:
+    assert retry_headers(failure) == told
 
 
 async def test_a_failure_after_the_end_is_told_to_nobody() -> None:

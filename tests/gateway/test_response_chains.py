@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.config import AdminConfig, ResponsesConfig, StoreConfig
 from gateway.kept_turns.record_memory import RecordMemory
 from gateway.kept_turns.records import KeptRecords
 from gateway.service import responses as module
+from gateway.service import wanted as search
 from gateway.service.conversations import Conversations
 from gateway.service.items import id_of, prefix_of, shown, with_id
 from gateway.service.ports import RecordsUnavailableError
@@ -150,15 +153,56 @@ async def test_references_to_many_responses_are_read_a_few_at_a_time_and_within_
         await store.keep(OWNER, turn)
         ids.append(item_id("msg", turn.id, 0))
     bogus = [f"msg_{number:032x}0000" for number in range(100_000)]
-    found = await store.items(OWNER, [*ids, *bogus])
-    monkeypatch.setattr(module, "MOST_CHAIN_BYTES", 12_000)
+    found = await store.items(OWNER, [*bogus, *ids])
+    monkeypatch.setattr(search, "MOST_BYTES", 12_000)
     with pytest.raises(TranslationError):
         await store.items(OWNER, ids)
 
     assert found.keys() == {*ids}
     assert max(records.asked) <= 8
     # A bound for what does not exist, too; the refused request ended early.
-    assert sum(records.asked) <= module.MOST_REFERRED + 16
+    assert sum(records.asked) <= search.MOST_RESPONSES + 16
+
+
+async def test_what_a_client_sends_with_each_request_is_found_in_the_latest_response() -> None:
+    records = Counting()
+    store, sealed, said = Responses(records), list[bytes](), list[str]()
+    for number in range(10):
+        turn = record(asked=f"ask {number}")
+        thought = {"id": item_id("rs", turn.id, 1), "type": "reasoning", "encrypted_content": f"seal {number}"}
+        turn = replace(turn, input_items=tuple(sealed), output_items=(orjson.dumps(thought),))
+        await store.keep(OWNER, turn)
+        sealed.append(orjson.dumps(thought))
+        said.append(thought["id"])
+
+    assert await store.items(OWNER, [], said) == dict(zip(said, sealed, strict=True))
+    assert records.asked == [1]
+
+
+async def test_a_thought_that_was_stored_without_its_seal_is_searched_where_it_was_made() -> None:
+    store, first = responses(), record()
+    thought: dict[str, Any] = {"id": item_id("rs", first.id, 1), "type": "reasoning", "summary": []}
+    sealed = orjson.dumps({**thought, "encrypted_content": "seal"})
+    await store.keep(OWNER, replace(first, output_items=(sealed,)))
+    second = replace(record(), input_items=(orjson.dumps(thought),))
+    other: dict[str, Any] = {"id": item_id("rs", second.id, 1), "type": "reasoning", "encrypted_content": None}
+    await store.keep(OWNER, replace(second, output_items=(orjson.dumps(other),)))
+
+    assert await store.items(OWNER, [], [thought["id"], other["id"]]) == {thought["id"]: sealed}
+    assert await store.items(OTHER, [], [thought["id"]]) == {}
+
+
+async def test_thoughts_are_not_searched_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Counting()
+    store, ids = Responses(records), []
+    for _ in range(20):
+        turn = record(said="x" * 1000)
+        await store.keep(OWNER, turn)
+        ids.append(item_id("rs", turn.id, 7))
+    monkeypatch.setattr(search, "MOST_BYTES", 2_000)
+
+    assert await store.items(OWNER, [], ids) == {}
+    assert sum(records.asked) == 3
 
 
 async def test_a_newer_state_takes_the_place_of_an_older_one() -> None:

@@ -10,7 +10,15 @@ from openai.types.responses import Response
 from gateway.config import ResponsesConfig, StoreConfig
 from tests.scenarios.harness import quick_gateway
 from tests.support import messages
-from tests.support.gateway import Config, RunningGateway, config_for, key, with_settings
+from tests.support.gateway import (
+    ClientConfig,
+    Config,
+    RunningGateway,
+    Secret,
+    config_for,
+    key,
+    with_settings,
+)
 from tests.support.scripted import ScriptedUpstream, stream_answer
 
 MODEL = "claude-opus-5-5"
@@ -124,6 +132,53 @@ async def test_a_conversation_grows_with_each_response(upstream: ScriptedUpstrea
     assert texts == ["Before", "First", "One.", "Second", "Two."]
     assert last.output_text == "Two."
     assert [turn["role"] for turn in upstream.received[-1].json["messages"]][-3:] == ["user", "assistant", "user"]
+
+
+async def sent_back_without_seals(running: RunningGateway, first: Response) -> Response:
+    """A request with the items of a response as clients send them that rely on the server to know them."""
+    result: Any = {"type": "function_call_output", "output": "nothing"}
+    items: list[Any] = [{"role": "user", "content": "Where?"}]
+    for item in first.output:
+        items.append(item.model_dump(exclude_none=True, exclude={"encrypted_content"}))
+        if item.type == "function_call":
+            result["call_id"] = item.call_id
+    return await asked(running, input=[*items, result], tools=[TOOL])
+
+
+async def test_a_thought_that_comes_back_by_its_id_goes_on_as_it_was_made(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    upstream.script(CALLING, said("Nothing there."))
+    config = on_disk(upstream, tmp_path)
+    async with quick_gateway(config=config) as running:
+        first = await asked(running, input="Where?", tools=[TOOL])
+    for file in tmp_path.glob("store.db*"):
+        if not file.name.endswith(".key") and ".responses" not in file.name:
+            # Kept turns know it as well.
+            file.unlink()
+    async with quick_gateway(config=config) as running:
+        client = running.openai()
+        second = await sent_back_without_seals(running, first)
+        items = [item async for item in client.responses.input_items.list(second.id, order="asc")]
+
+    assert thinking_of(upstream) == [THOUGHT]
+    # It is not shown to those who do not ask for it.
+    assert [item.encrypted_content for item in items if item.type == "reasoning"] == [None]
+
+
+async def test_a_thought_of_somebody_elses_is_named_and_no_error(upstream: ScriptedUpstream) -> None:
+    upstream.script(CALLING, said("Nothing there."))
+    names = {"alice": "client-key-of-alice", "bob": "client-key-of-bobby"}
+    clients = [ClientConfig(name=name, api_key=Secret(secret)) for name, secret in names.items()]
+    async with quick_gateway(config=config_for(key(upstream.base_url), clients=clients)) as running:
+        alice, bob = (running.openai(api_key=secret) for secret in names.values())
+        first = await alice.responses.create(model=MODEL, input="Where?", tools=[TOOL])
+        thought = next(item.model_dump(exclude_none=True) for item in first.output if item.type == "reasoning")
+        items: Any = [{"role": "user", "content": "Where?"}, thought, {"role": "user", "content": "Well?"}]
+        answer = await bob.responses.with_raw_response.create(model=MODEL, input=items)
+
+    assert thinking_of(upstream) == []
+    assert "input.reasoning=dropped" in answer.headers["x-gateway-adjusted"]
 
 
 async def test_a_reference_stands_for_its_item(upstream: ScriptedUpstream) -> None:

@@ -48,7 +48,9 @@ SEALED = Style("sealed", {"store": False, "include": [*SEALS]}, as_it_came)
 SEALED_AND_DUMPED = Style("sealed-dumped", {"store": False, "include": [*SEALS]}, dumped)
 # Without `include`, and yet `store: false`: what is sent back has no seals, unless the server gives them unasked.
 UNSEALED = Style("unsealed", {"store": False}, unsealed)
-STYLES = (STORED, SEALED, SEALED_AND_DUMPED, UNSEALED)
+# All is sent back, but the seals of thinking are left to the server, as the Agents SDK does by default.
+BY_ID = Style("by-id", {}, unsealed)
+STYLES = (STORED, SEALED, SEALED_AND_DUMPED, UNSEALED, BY_ID)
 
 
 @dataclass(slots=True)
@@ -62,6 +64,8 @@ class ResponsesLoop:
     questions: list[str] = field(default_factory=lambda: [*QUESTIONS])
     responses: list[Response] = field(default_factory=list)
     rounds: int = 0
+    # What the gateway has told of what it changed, by request; of whole answers only.
+    adjusted: list[str] = field(default_factory=list)
     _said: list[Any] = field(default_factory=list)
     _new: list[Any] = field(default_factory=list)
 
@@ -103,7 +107,9 @@ class ResponsesLoop:
             asked["input"] = self._new
             asked |= {"previous_response_id": self.responses[-1].id} if self.responses else {}
         if not self.stream:
-            response: Response = await client.responses.create(**asked)
+            raw = await client.responses.with_raw_response.create(**asked)
+            self.adjusted.append(raw.headers.get("x-gateway-adjusted", ""))
+            response: Response = raw.parse()
             return response
         async with client.responses.stream(**asked) as stream:
             return await stream.get_final_response()

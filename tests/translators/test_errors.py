@@ -89,6 +89,20 @@ def test_what_no_retry_can_mend_tells_the_sdk_so(kind: ErrorKind) -> None:
     assert RULES[kind].sdk_retry is False
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=kind_name)
+def test_who_may_come_back_after_a_429_or_to_a_full_gateway_is_told_when(kind: ErrorKind) -> None:
+    rule = RULES[kind]
+    is_told = (rule.status == 429 and rule.sdk_retry is None) or kind in (
+        ErrorKind.GATEWAY_BUSY,
+        ErrorKind.SHUTTING_DOWN,
+    )
+
+    assert (Failure(kind, "no").wait_seconds is not None) == is_told
+    assert Failure(kind, "no", retry_after_seconds=7).wait_seconds == 7
+    # Nobody comes back to a quota because of a guess.
+    assert not (is_told and rule.code == "insufficient_quota")
+
+
 @given(
     kind=st.sampled_from(KINDS),
     message=anything,

@@ -141,6 +141,29 @@ def test_reasoning_that_cannot_go_back_is_named_and_no_error(item: Item, why: st
     assert request.intent.lost == []
 
 
+def test_a_thought_without_its_seal_stands_for_the_stored_one() -> None:
+    sealed, unsealed = reasoning(THINKING), reasoning(summary="Hm.")
+
+    request = read(user(), unsealed, assistant(), user(), references={"rs_1": sealed})
+
+    turn = request.intent.messages[1]
+    assert isinstance(turn, SealedTurn)
+    assert turn.own_blocks == (THINKING.encode(),)
+    assert request.intent.noted == []
+    # The next response finds it in this one.
+    assert json.loads(bytes(request.input_items[1])) == sealed
+
+
+def test_a_thought_with_a_seal_needs_no_stored_one() -> None:
+    sealed = reasoning(THINKING)
+
+    assert read_body(json.dumps({"model": "m", "input": [user(), sealed]}).encode()).unsealed == ()
+    assert read_body(json.dumps({"model": "m", "input": [reasoning(), reasoning()]}).encode()).unsealed == ("rs_1",)
+    turn = read(user(), sealed, assistant(), user(), references={"rs_1": reasoning(MORE_THINKING)}).intent.messages[1]
+    assert isinstance(turn, SealedTurn)
+    assert turn.own_blocks == (THINKING.encode(),)
+
+
 def test_of_a_turn_all_sealed_blocks_go_back_or_none() -> None:
     request = read(
         user(), reasoning(THINKING), call("c1"), reasoning(MORE_THINKING, owner="you"), assistant(), output()

@@ -186,16 +186,17 @@ def test_a_thought_that_was_cut_off_has_no_seal() -> None:
     assert "encrypted_content" not in thought
 
 
-def test_a_refusal_is_a_part_of_a_complete_message() -> None:
+def test_a_refusal_is_a_message_of_its_own_behind_what_was_said() -> None:
     response = response_of(text_block("I begin "), stop_reason="refusal")
-    (message,) = response["output"]
+    said, refused = response["output"]
 
     assert response["status"] == "completed"
-    assert [part["type"] for part in message["content"]] == ["output_text", "refusal"]
-    assert message["content"][1]["refusal"] == "The model declined to answer."
+    assert [part["type"] for part in said["content"]] == ["output_text"]
+    assert refused["content"] == [{"type": "refusal", "refusal": "The model declined to answer."}]
+    assert (said["phase"], refused["phase"]) == ("final_answer", "final_answer")
 
 
-def test_a_refusal_without_any_text_is_a_message_of_its_own_in_upstreams_words() -> None:
+def test_a_refusal_without_any_text_is_in_upstreams_words() -> None:
     events = message_events(thinking_block(), stop_reason="refusal")
     events[-2]["delta"]["stop_details"] = {"type": "refusal", "category": "cyber", "explanation": "It could harm."}
     output, _ = streamed([encode(events)])

@@ -70,7 +70,7 @@ def failure_events(frame: ResponsesFrame, failure: Failure) -> bytes:
 
 def told(failure: Failure) -> str:
     """The message; with the words that Codex looks for where it says when to come back."""
-    seconds, message = failure.retry_after_seconds, _printable(failure.message)
+    seconds, message = failure.wait_seconds, _printable(failure.message)
     if seconds is None or _CODES.get(failure.kind) != "rate_limit_exceeded" or _WAIT in message:
         return message
     return f"{message} Please {_WAIT} {math.ceil(seconds * 1000) / 1000:g}s."

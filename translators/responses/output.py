@@ -74,7 +74,7 @@ class Item:
 
 
 class MessageItem(Item):
-    """A message: one part of text, and a refusal where the model ends with one.
+    """A message of one part: a text, or the refusal with which the model ends.
 
     Its phase is known only at its end: what comes next decides whether it was commentary. Until then it has none, which
     clients take for an answer.
@@ -121,13 +121,9 @@ class MessageItem(Item):
         self._refusal = orjson.dumps(text)
 
     def end(self, say: Say, status: bytes, phase: bytes) -> OutputItem:
-        parts = []
-        if self.pieces:
-            parts.append(self._end_text(say))
-        if self._refusal is not None:
-            parts.append(self._say_refusal(say, self._refusal, len(parts)))
+        part = self._end_text(say) if self._refusal is None else self._say_refusal(say, self._refusal)
         form = b'{"id":"%b","type":"message","status":"%b","role":"assistant","phase":"%b","content":[%b]'
-        return self.done(say, OutputItem(form % (self.id, status, phase, b",".join(parts))))
+        return self.done(say, OutputItem(form % (self.id, status, phase, part)))
 
     def _end_text(self, say: Say) -> bytes:
         text = joined(self.pieces)
@@ -138,8 +134,8 @@ class MessageItem(Item):
         say(_PART_DONE, b'%b,"content_index":0,"part":%b' % (self.place, part))
         return part
 
-    def _say_refusal(self, say: Say, text: bytes, index: int) -> bytes:
-        place, part = b'%b,"content_index":%d' % (self.place, index), b'{"type":"refusal","refusal":%b}'
+    def _say_refusal(self, say: Say, text: bytes) -> bytes:
+        place, part = b'%b,"content_index":0' % self.place, b'{"type":"refusal","refusal":%b}'
         say(_PART_ADDED, b'%b,"part":%b' % (place, part % b'""'))
         say(b"response.refusal.delta", b'%b,"delta":%b' % (place, text))
         say(b"response.refusal.done", b'%b,"refusal":%b' % (place, text))

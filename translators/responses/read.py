@@ -44,13 +44,14 @@ from translators.wire.responses import (
 )
 
 REFERENCE: Final = "item_reference"
+REASONING: Final = "reasoning"
 ADDITIONAL_TOOLS: Final = "additional_tools"
 CONFIGURATION_UPDATE: Final = "configuration_update"
 NOT_SIMPLE: Final = frozenset({ADDITIONAL_TOOLS, CONFIGURATION_UPDATE})
 # Different items that a body may refer to: each has to be looked up.
 MAX_REFERENCES: Final = 5_000
 # Most items.
-_PLAIN: Final = frozenset({"message", "reasoning", "function_call", "function_call_output"})
+_PLAIN: Final = frozenset({"message", "function_call", "function_call_output"})
 NO_ITEMS: Final = Raw(b"[]")
 # A body or an item that is no larger cannot hold so many values that reading it takes long.
 _WEIGHED_BYTES: Final = 2**20
@@ -73,12 +74,14 @@ _MOVED: Final = {
 class ReadBody(Struct, frozen=True):
     """A body, read; `references` are the ids of the items that it refers to, each once.
 
+    `unsealed` are those of reasoning items that have come back without their seals: what is stored may have them.
     `is_simple` says that no item changes what stands beside the conversation.
     """
 
     body: ResponsesBody
     items: Sequence[Item]
     references: Sequence[str]
+    unsealed: Sequence[str]
     is_simple: bool
     data: bytes
 
@@ -146,10 +149,14 @@ def _read(body: bytes) -> Generator[None, None, ReadBody]:
         _check(request)
     yield
     check_length(items, MAX_MESSAGES, "input")
-    references, is_simple = dict[str, None](), True
+    references, unsealed, is_simple = dict[str, None](), dict[str, None](), True
     for item in items:
         kind = item.type
         if kind in _PLAIN:
+            continue
+        if kind == REASONING:
+            if item.encrypted_content is None and item.id:
+                unsealed[item.id] = None
             continue
         if kind is None:
             kind = item.type = _type_of(item)
@@ -157,7 +164,7 @@ def _read(body: bytes) -> Generator[None, None, ReadBody]:
             references[item.id or ""] = None
         is_simple = is_simple and kind not in NOT_SIMPLE
     check_length(references, MAX_REFERENCES, "input")
-    return ReadBody(request, items, tuple(filter(None, references)), is_simple, body)
+    return ReadBody(request, items, tuple(filter(None, references)), tuple(unsealed), is_simple, body)
 
 
 def _type_of(item: Item) -> str:

@@ -17,6 +17,7 @@ from translators.responses.read import (
     ADDITIONAL_TOOLS,
     CONFIGURATION_UPDATE,
     NOT_SIMPLE,
+    REASONING,
     REFERENCE,
     ReadBody,
     read_item,
@@ -61,7 +62,7 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
     """A request of the Responses API, read.
 
     `settings` are the fields that the response repeats. `input_items` are the items of this request as they were sent,
-    for the store, with what references stand for.
+    for the store, with what references stand for and the seals that were found.
     `compacts_now` asks for a compaction item, `compacts_from` for one as soon as the context has so many tokens (0: as
     many as the gateway likes).
     """
@@ -86,7 +87,8 @@ def read_request(
 ) -> ResponsesRequest:
     """The request, in one go; raises `TranslationError` with the `param` that is wrong.
 
-    `earlier` are the items before those of the body, and `references` those that the body refers to, by their ids.
+    `earlier` are the items before those of the body, and `references` those that the body refers to or has without
+    their seals, by their ids.
     """
     return in_one_go(read_request_in_steps(read, opener, earlier, references))
 
@@ -155,6 +157,8 @@ def _all_items(
                 )
                 raise TranslationError(message, param="input", code="string_above_max_length")
             item = _referred(item, place, references)
+        elif references and _is_found(item, references):
+            item = read_item(references[item.id or ""], place)
         elif item.type == COMPACTION_TRIGGER and index < last:
             message = "A 'compaction_trigger' has to be the last item of the input."
             raise TranslationError(message, param=place, code="invalid_value")
@@ -163,13 +167,18 @@ def _all_items(
 
 
 def _texts(read: ReadBody, references: Mapping[str, bytes]) -> list[Raw]:
-    """The items as they were sent, with what references stand for."""
+    """The items as they were sent, with what references stand for, and with the seals that were found."""
     texts = read.texts()
-    if read.references:
+    if references:
         for index, item in enumerate(read.items):
-            if item.type == REFERENCE:
+            if item.type == REFERENCE or _is_found(item, references):
                 texts[index] = Raw(references[item.id or ""])
     return texts
+
+
+def _is_found(item: Item, references: Mapping[str, bytes]) -> bool:
+    """Whether it is a thought that has lost its seal, and what is stored has it."""
+    return item.type == REASONING and item.encrypted_content is None and item.id in references
 
 
 class _Counter:

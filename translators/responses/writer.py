@@ -185,7 +185,9 @@ class OutputWriter:
         """The answer has ended; what it was cut off in is not complete."""
         self._end_blanks()
         if refusal is not None:
-            (self.message or self._begin_message()).refuse(refusal)
+            # In a message of its own: Codex, which does not know refusals, drops the whole message that has one.
+            self._close_current(COMPLETED, FINAL)
+            self._begin_message().refuse(refusal)
         status = INCOMPLETE if is_cut else COMPLETED
         self._close_current(status, COMMENTARY if has_calls else FINAL)
         self._carry(status)
