@@ -14,6 +14,7 @@ from gateway.accounts.auth import Authenticator
 from gateway.accounts.guesses import Guesses
 from gateway.config import Config
 from gateway.doors.chat import ChatCompletions
+from gateway.doors.compaction import Compact
 from gateway.doors.completions import Completions
 from gateway.doors.door import DoorParts, DoorSettings
 from gateway.doors.generation import GenerationSettings, TextEndpoint
@@ -110,6 +111,7 @@ def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:
         "/chat/completions": _generator(ChatCompletions, config, parts, shared),
         "/completions": _generator(Completions, config, parts, shared),
         "/responses": _generator(Responses, config, parts, shared),
+        "/responses/compact": _generator(Compact, config, parts, shared),
         "/responses/input_tokens": _generator(InputTokens, config, parts, shared),
         "/messages": Messages(MESSAGES, shared, allowed),
         "/messages/count_tokens": Messages(COUNT_TOKENS, shared, allowed),

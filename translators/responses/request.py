@@ -10,6 +10,7 @@ from translators.intent import Intent, Message
 from translators.limits import MAX_MESSAGES, MAX_TOOLS, check_length
 from translators.reading import decode, is_null, is_text, missing_parameter, text_json
 from translators.responses.choice import read_choice
+from translators.responses.compaction import summarizing
 from translators.responses.echo import echoed
 from translators.responses.items import COMPACTION_TRIGGER, Conversation
 from translators.responses.kinds import ToolKinds
@@ -113,8 +114,10 @@ def read_request_in_steps(
         raise TranslationError(message, param="input", code="empty_array")
     lost = [*lost_settings(body), *tools.lost, *conversation.lost]
     store = body.store is not False
+    intent = _intent(body, conversation, tools, extra, lost, counter)
+    compacts_now = bool(read.items) and read.items[-1].type == COMPACTION_TRIGGER
     return ResponsesRequest(
-        intent=_intent(body, conversation, tools, extra, lost, counter),
+        intent=summarizing(intent) if compacts_now else intent,
         model=body.model,
         stream=bool(body.stream),
         store=store,
@@ -125,7 +128,7 @@ def read_request_in_steps(
         kinds=tools.kinds,
         settings=echoed(body, tools),
         input_items=_texts(read, references) if store or body.conversation is not None else (),
-        compacts_now=bool(read.items) and read.items[-1].type == COMPACTION_TRIGGER,
+        compacts_now=compacts_now,
         compacts_from=read_compaction(body),
     )
 
