@@ -94,6 +94,7 @@ def summarizing(intent: Intent) -> Intent:
         places=[*(intent.places or ()), _PLACE],
         tool_choice=_NONE if intent.tools else intent.tool_choice,
         format=None,
+        compacts_from=None,
     )
 
 

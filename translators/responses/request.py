@@ -63,8 +63,7 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
 
     `settings` are the fields that the response repeats. `input_items` are the items of this request as they were sent,
     for the store, with what references stand for.
-    `compacts_now` asks for a compaction item, `compacts_from` for one as soon as the context has so many tokens (0: as
-    many as the gateway likes).
+    With `compacts_now` the intent is to summarize the conversation: the answer is to become a compaction item.
     """
 
     intent: Intent
@@ -79,7 +78,6 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Raw]
     input_items: Sequence[Raw]
     compacts_now: bool = False
-    compacts_from: int | None = None
 
 
 def read_request(
@@ -129,7 +127,6 @@ def read_request_in_steps(
         settings=echoed(body, tools),
         input_items=_texts(read, references) if store or body.conversation is not None else (),
         compacts_now=compacts_now,
-        compacts_from=read_compaction(body),
     )
 
 
@@ -233,6 +230,7 @@ def _intent(
         verbosity=body.text.verbosity if body.text else None,
         service_tier=read_service_tier(body),
         cache=read_cache(body),
+        compacts_from=read_compaction(body),
         lost=lost,
         noted=list(conversation.noted),
         unknown_fields=counter.count,
