@@ -33,6 +33,7 @@ HISTORY: list[dict[str, Any]] = [
     {"role": "assistant", "content": "There is a door."},
     {"role": "user", "content": [{"type": "input_text", "text": "Which colour?"}]},
 ]
+PICTURE: dict[str, Any] = {"type": "input_image", "detail": "auto", "image_url": "https://example.org/door.png"}
 
 
 @pytest.fixture
@@ -89,6 +90,18 @@ async def test_a_conversation_becomes_what_others_have_said_and_one_item(
     assert last.keys() == {"id", "type", "encrypted_content"}
     assert last["id"].startswith("cmp_")
     assert "door" not in last["encrypted_content"]
+
+
+@pytest.mark.parametrize("more", [{"type": "input_text", "text": "Tell me."}, PICTURE], ids=["texts", "a picture"])
+async def test_what_others_have_said_is_kept_as_it_was_sent(
+    running: RunningGateway, upstream: ScriptedUpstream, more: dict[str, Any]
+) -> None:
+    upstream.script(summary())
+    content = [{"type": "input_text", "text": "Look."}, more]
+
+    answer = await compacted(running.openai(), input=[{"role": "user", "content": content}])
+
+    assert answer["output"][0]["content"] == content
 
 
 async def test_the_model_is_asked_behind_the_conversation_as_it_was(

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from translators.intent import Intent, Message
+from translators.reading import is_text
 from translators.responses.frame import Sealer
 from translators.responses.seals import Opener
 
@@ -38,6 +39,9 @@ _BEFORE: Final = (
 )
 _AFTER: Final = "\n</summary>"
 _SEALED: Final = "sealed"
+_TEXT: Final = Raw(b'"text"')
+_INPUT_TEXT: Final = Raw(b'"input_text"')
+_PARTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
 _NONE: Final = Raw(b'"none"')
 _PLACE: Final = "input"
 # Who may say something besides the model, and the field that stands for itself in each request.
@@ -78,7 +82,21 @@ def said_by_others(intent: Intent) -> list[bytes]:
     """What others than the model have said in a conversation, as items: what is kept of it besides a summary."""
     messages = zip(intent.messages, intent.places or (), strict=True)
     kept = [message for message, place in messages if _is_kept(message, place)]
-    return [b'{"type":"message","role":"%b","content":%b}' % (each.role.encode(), each.content) for each in kept]
+    return [b'{"type":"message","role":"%b","content":%b}' % (each.role.encode(), _as_sent(each)) for each in kept]
+
+
+def _as_sent(message: Message) -> bytes:
+    """A content in the spelling of this API: texts may have been read into that of chat completions."""
+    if is_text(message.content):
+        return message.content
+    try:
+        parts = _PARTS.decode(message.content)
+    except _UNREADABLE:
+        return message.content
+    for part in parts:
+        if part.get("type") == _TEXT:
+            part["type"] = _INPUT_TEXT
+    return msgspec.json.encode(parts)
 
 
 def _is_kept(message: Message, place: str) -> bool:

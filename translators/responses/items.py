@@ -164,7 +164,7 @@ class Conversation:
             return
         if compacted.own is not None:
             # Upstream itself passes over what stands before it.
-            self._assistant(place).add_summary(compacted.own)
+            (self._turn or self._begin_turn(place)).add_summary(compacted.own)
             return
         self._turn = self._last = None
         self._hosted.clear()
