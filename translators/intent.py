@@ -151,6 +151,8 @@ class Intent(Struct):
     service_tier: str | None = None
     user: str | None = None
     cache: CacheWish | None = None
+    # From how many tokens on upstream is to summarize the conversation by itself; 0 leaves that to upstream.
+    compacts_from: int | None = None
     # Fields of Messages itself, by name.
     native: Mapping[str, Raw] = {}
     # What has no counterpart and asks for something: reported as dropped.

@@ -26,6 +26,7 @@ _MOST_NAMES: Final = 5000
 CACHE_MARKS: Final = "cache_control"
 CACHE_LIFETIME: Final = "cache_control.ttl"
 CONTEXT_MANAGEMENT: Final = "context_management"
+COMPACTION: Final = "context_management.compact_20260112"
 DISPLAY: Final = "thinking.display"
 BINDING: Final = "thinking.block_binding"
 FORM: Final = "output_config.format"
@@ -74,6 +75,11 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def can_think(self) -> bool:
         """Whether thinking can be requested at all."""
         return "adaptive" in self.thinking or "enabled" in self.thinking
+
+    @property
+    def compacts(self) -> bool:
+        """Whether upstream summarizes long conversations with this model by itself."""
+        return not (COMPACTION in self.refuses or CONTEXT_MANAGEMENT in self.refuses)
 
     @property
     def has_adaptive_thinking(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.demo.pieces import CallPiece, Piece, TextPiece, ThoughtPiece, block_of
+from gateway.demo.pieces import CallPiece, CompactionPiece, Piece, TextPiece, ThoughtPiece, block_of
 from gateway.demo.reply import Reply
 
 _DELTA_LENGTH = 14
@@ -99,6 +99,8 @@ def _skeleton(piece: Piece) -> dict[str, Any]:
             return {"type": "thinking", "thinking": "", "signature": ""}
         case CallPiece():
             return block_of(piece) | {"input": {}}
+        case CompactionPiece():
+            return {"type": "compaction", "content": None}
 
 
 def _deltas(piece: Piece) -> Iterator[dict[str, Any]]:
@@ -110,6 +112,8 @@ def _deltas(piece: Piece) -> Iterator[dict[str, Any]]:
             for part in _parts(piece.shown):
                 yield {"type": "thinking_delta", "thinking": part}
             yield {"type": "signature_delta", "signature": piece.seal}
+        case CompactionPiece():
+            yield {"type": "compaction_delta", "content": piece.text, "encrypted_content": piece.seal}
         case CallPiece():
             yield {"type": "input_json_delta", "partial_json": ""}
             for part in _parts(piece.json):

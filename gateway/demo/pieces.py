@@ -45,7 +45,15 @@ class CallPiece:
     json: str
 
 
-Piece = ThoughtPiece | TextPiece | CallPiece
+@dataclass(frozen=True, slots=True)
+class CompactionPiece:
+    """A compaction block: a summary of all that was said before it. The demo makes none, the tests' double does."""
+
+    text: str
+    seal: str
+
+
+Piece = ThoughtPiece | TextPiece | CallPiece | CompactionPiece
 
 
 def block_of(piece: Piece) -> dict[str, Any]:
@@ -53,6 +61,8 @@ def block_of(piece: Piece) -> dict[str, Any]:
     match piece:
         case TextPiece():
             return {"type": "text", "text": piece.text}
+        case CompactionPiece():
+            return {"type": "compaction", "content": piece.text, "encrypted_content": piece.seal}
         case ThoughtPiece(redacted=True):
             return {"type": piece.kind, "data": piece.seal}
         case ThoughtPiece():
@@ -97,6 +107,8 @@ def _cut(piece: Piece, tokens: int) -> Piece | None:
             return TextPiece(piece.text[:length]) if length else None
         case ThoughtPiece():
             return replace(piece, thought=piece.thought[:length]) if length else None
+        case CompactionPiece():
+            return piece
         case CallPiece():
             length -= text_tokens(piece.name) * CHARACTERS
             written = piece.json[: max(length, 0)]
@@ -128,6 +140,9 @@ def piece_tokens(piece: Piece) -> int:
             return text_tokens(piece.thought)
         case CallPiece():
             return text_tokens(piece.name) + text_tokens(piece.json)
+        case CompactionPiece():
+            # Counted in an iteration of its own.
+            return 0
 
 
 def _json(value: object) -> str:

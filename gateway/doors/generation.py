@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
 from gateway.doors.betas import BETAS, betas_of
-from gateway.doors.door import Door, DoorParts
+from gateway.doors.door import Door, DoorParts, Job
 from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.rendering import Opening, Rendering
 from gateway.doors.writing import Writer
@@ -87,7 +87,7 @@ class TextEndpoint(Door):
     async def _task(self, scope: Scope, body: bytes, caller: Caller) -> Task:
         raise NotImplementedError
 
-    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> "_GenerationJob":
+    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> Job:
         task = await self._task(scope, body, caller)
         services = self._services_for(caller)
         options = self._options(scope, caller)

@@ -16,6 +16,7 @@ from gateway.doors.records import RequestSummary, gateway_headers
 from gateway.edge.keepalive import StreamClient
 from gateway.edge.responder import Responder
 from gateway.edge.slices import LARGE_BYTES, in_slices
+from gateway.service import counting
 from gateway.service.exchange import Exchange
 from gateway.service.native import Keeper, NativeExchange, fetch_native, limit_headers, native_services, stream_native
 from gateway.service.record import Progress, Record
@@ -59,7 +60,7 @@ class NativeRoute:
 
 MESSAGES: Final = NativeRoute("/v1/messages", True, lambda model: model)
 # Counting has its own limits, and not every host offers it: neither may affect the model's messages.
-COUNT_TOKENS: Final = NativeRoute("/v1/messages/count_tokens", False, lambda model: f"{model} (count_tokens)")
+COUNT_TOKENS: Final = NativeRoute(counting.PATH, False, counting.limits_of)
 
 
 class Reach(NamedTuple):

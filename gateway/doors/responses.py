@@ -152,7 +152,7 @@ class ResponseRendering:
 
     def body(self, answers: Sequence[Answered], usage: Usage, opening: Opening) -> bytes:
         """The whole response."""
-        return _reader(answers[0][0]).response()
+        return reader_of(answers[0][0]).response()
 
     def _made(self, kind: type[R], frame: ResponsesFrame, opening: Opening, shape: AnswerShape) -> R:
         frame.sealer = self.seals(opening.model())
@@ -161,7 +161,7 @@ class ResponseRendering:
     async def _before_end(self, answer: AnswerStream | AnswerFold) -> None:
         frame, request = self._frame, self.request
         if frame is not None and (request.store or request.conversation is not None):
-            await self.keeper.keep(request, frame, _reader(answer))
+            await self.keeper.keep(request, frame, reader_of(answer))
 
     def _begun(self, opening: Opening) -> ResponsesFrame:
         request, include = self.request, self.request.include
@@ -178,12 +178,14 @@ class ResponseRendering:
             settings=settings,
             kinds=request.kinds,
             shows_seals=ENCRYPTED_REASONING in include or not stores,
+            summarizes=request.compacts_now,
             shows_sources=SEARCH_SOURCES in include,
             shows_outputs=CODE_OUTPUTS in include,
         )
         return self._frame
 
 
-def _reader(answer: AnswerStream | AnswerFold) -> ResponsesReader:
+def reader_of(answer: AnswerStream | AnswerFold) -> ResponsesReader:
+    """What reads an answer into items."""
     assert isinstance(answer, ResponsesReader), "the rendering makes nothing else"
     return answer

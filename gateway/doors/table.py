@@ -14,9 +14,11 @@ from gateway.accounts.auth import Authenticator
 from gateway.accounts.guesses import Guesses
 from gateway.config import Config
 from gateway.doors.chat import ChatCompletions
+from gateway.doors.compaction import Compact
 from gateway.doors.completions import Completions
 from gateway.doors.door import DoorParts, DoorSettings
 from gateway.doors.generation import GenerationSettings, TextEndpoint
+from gateway.doors.input_tokens import InputTokens
 from gateway.doors.messages import COUNT_TOKENS, MESSAGES, Messages
 from gateway.doors.responses import Responses
 from gateway.edge.addresses import Addresses
@@ -66,14 +68,7 @@ def assemble(
     config: Config, parts: GatewayParts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]
 ) -> ASGIApp:
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
-    shared, allowed = _shared(config, parts), _native_allowed(config)
-    doors: dict[str, ASGIApp] = {
-        "/chat/completions": _generator(ChatCompletions, config, parts, shared),
-        "/completions": _generator(Completions, config, parts, shared),
-        "/responses": _generator(Responses, config, parts, shared),
-        "/messages": Messages(MESSAGES, shared, allowed),
-        "/messages/count_tokens": Messages(COUNT_TOKENS, shared, allowed),
-    }
+    doors = _doors(config, parts)
     models = Models(parts.authenticator, parts.catalogue)
     admin = partial(AdminView, config.admin.api_key, parts.worker, parts.guesses)
     services, turn_counts = parts.services, parts.services.kept_turns.counts
@@ -107,6 +102,20 @@ def assemble(
         addresses=Addresses(config.server.trusted_proxies),
     )
     return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge
+
+
+def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:
+    """The endpoints that generate text, and those that count or compact it, by their paths."""
+    shared, allowed = _shared(config, parts), _native_allowed(config)
+    return {
+        "/chat/completions": _generator(ChatCompletions, config, parts, shared),
+        "/completions": _generator(Completions, config, parts, shared),
+        "/responses": _generator(Responses, config, parts, shared),
+        "/responses/compact": _generator(Compact, config, parts, shared),
+        "/responses/input_tokens": _generator(InputTokens, config, parts, shared),
+        "/messages": Messages(MESSAGES, shared, allowed),
+        "/messages/count_tokens": Messages(COUNT_TOKENS, shared, allowed),
+    }
 
 
 def _shared(config: Config, parts: GatewayParts) -> DoorParts:

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from hmac import compare_digest
 from importlib.util import find_spec
@@ -22,6 +22,8 @@ _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _LENGTH_BYTES: Final = 4
 _PERSON: Final = b"dragoman seals 1"
+# Stands for the model where every one may read what is sealed; no model has this name.
+_ANY_MODEL: Final = "\0"
 # Larger texts are not opened. The blocks of one reasoning item are far smaller: a body has 32 MiB by default.
 MOST_TEXT_BYTES: Final = 24 * 2**20
 MOST_BLOCKS: Final = 10_000
@@ -67,15 +69,17 @@ class CallerSeals:
         if not self._masters:
             self._masters = tuple(map(_master, self._secrets()))
         owner = len(scope).to_bytes(_LENGTH_BYTES, "big") + scope + model.encode("utf-8", "surrogatepass")
-        return CallerSeal([blake2b(owner, key=master).digest() for master in self._masters], self.counts)
+        keys = [blake2b(owner, key=master).digest() for master in self._masters]
+        return CallerSeal(keys, self.counts, partial(self.for_caller, scope, _ANY_MODEL))
 
 
 class CallerSeal:
     """Seals and opens texts for one caller and one model."""
 
-    def __init__(self, keys: Sequence[bytes], counts: SealCounts) -> None:
+    def __init__(self, keys: Sequence[bytes], counts: SealCounts, any_models: Callable[[], "CallerSeal"]) -> None:
         self._keys = keys
         self._counts = counts
+        self._any_models = any_models
         self._ciphers: dict[tuple[str, bytes], _Cipher] = {}
 
     def seal(self, blocks: Sequence[bytes]) -> str:
@@ -97,6 +101,11 @@ class CallerSeal:
         else:
             self._counts.opened += 1
         return blocks
+
+    @property
+    def summaries(self) -> "CallerSeal":
+        """The seal of the same caller for what every model may read."""
+        return self._any_models()
 
     def _opened(self, mark: str, text: str) -> list[bytes] | None:
         data = _decoded(text)

@@ -241,6 +241,11 @@ class Seal(Protocol):
         """The blocks; None for a text of anybody else, another model or another secret, and for an altered one."""
         ...
 
+    @property
+    def summaries(self) -> "Seal":
+        """The seal of the same caller for what every model may read: summaries of conversations."""
+        ...
+
 
 class Seals(Protocol):
     """Makes the seals of all callers."""

@@ -49,7 +49,7 @@ _ITEMS: Final[list[dict[str, Any]]] = [
     {"type": "apply_patch_call_output", "call_id": "c6", "status": "failed", "output": "No."},
     {"type": "additional_tools", "role": "developer", "tools": [{"type": "apply_patch"}]},
     {"type": "configuration_update", "reasoning": {"effort": "low"}},
-    {"type": "compaction", "encrypted_content": 'me:["{\\"type\\":\\"text\\",\\"text\\":\\"S\\"}"]'},
+    {"type": "compaction", "encrypted_content": 'any-me:["{\\"type\\":\\"text\\",\\"text\\":\\"S\\"}"]'},
     {"type": "item_reference", "id": "msg_0"},
     {"type": "compaction_trigger"},
 ]

@@ -527,7 +527,8 @@ async def test_fields_of_system_messages_are_no_others(wire: httpx2.AsyncClient)
     ids=lambda block: block["type"],
 )
 async def test_blocks_of_earlier_answers_are_taken_back(wire: httpx2.AsyncClient, block: dict[str, Any]) -> None:
-    response = await answer(wire, NEWEST, messages=[user("a"), assistant(block, text("b")), user("c")])
+    said = [user("a"), assistant(block, text("b")), user("c")]
+    response = await answer(wire, NEWEST, beta="compact-2026-01-12", messages=said)
 
     assert response.status_code == 200, response.text
 

@@ -66,7 +66,7 @@ class ResponsesLoop:
     rounds: int = 0
     # What the gateway has told of what it changed, by request; of whole answers only.
     adjusted: list[str] = field(default_factory=list)
-    _said: list[Any] = field(default_factory=list)
+    said: list[Any] = field(default_factory=list)
     _new: list[Any] = field(default_factory=list)
 
     @property
@@ -85,9 +85,9 @@ class ResponsesLoop:
         if not self._new:
             self._new = [{"role": "user", "content": self.questions.pop(0)}]
         response = await self._answer(client)
-        self._said += self._new
+        self.said += self._new
         if self.style.replays:
-            self._said += map(self.style.replays, response.output)
+            self.said += map(self.style.replays, response.output)
         calls = [item for item in response.output if item.type == "function_call"]
         self._new = [
             {"type": "function_call_output", "call_id": call.call_id, "output": f"{call.name} knows it"}
@@ -102,7 +102,7 @@ class ResponsesLoop:
     async def _answer(self, client: AsyncOpenAI) -> Response:
         asked = {"model": self.model, "tools": TOOLS, **self.style.options, **self.options}
         if self.style.replays:
-            asked["input"] = [*self._said, *self._new]
+            asked["input"] = [*self.said, *self._new]
         else:
             asked["input"] = self._new
             asked |= {"previous_response_id": self.responses[-1].id} if self.responses else {}

@@ -43,7 +43,7 @@ USER: Final = '{"role":"user","content":"a"}'
 CALL: Final = '{"type":"function_call","call_id":"c#","name":"f","arguments":"{}"}'
 OUTPUT: Final = '{"type":"function_call_output","call_id":"c#","output":"r"}'
 SEAL: Final = '{"type":"reasoning","summary":[],"encrypted_content":"me:[\\"{}\\"]"}'
-COMPACTION: Final = '{"type":"compaction","encrypted_content":"me:[\\"{}\\"]"}'
+COMPACTION: Final = '{"type":"compaction","encrypted_content":"any-me:[\\"{}\\"]"}'
 FUNCTION: Final = '{"type":"function","name":"f#"}'
 
 

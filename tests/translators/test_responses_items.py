@@ -322,8 +322,8 @@ def test_calls_of_client_tools_go_back_with_what_the_model_said() -> None:
 
 def test_a_compaction_stands_for_what_the_model_and_the_tools_said_before_it() -> None:
     summary = '{"type":"text","text":"They talked."}'
-    old = {"type": "compaction", "encrypted_content": 'me:["{\\"type\\":\\"text\\",\\"text\\":\\"Old.\\"}"]'}
-    compaction = {"type": "compaction", "id": "cmp_1", "encrypted_content": "me:" + json.dumps([summary])}
+    old = {"type": "compaction", "encrypted_content": 'any-me:["{\\"type\\":\\"text\\",\\"text\\":\\"Old.\\"}"]'}
+    compaction = {"type": "compaction", "id": "cmp_1", "encrypted_content": "any-me:" + json.dumps([summary])}
 
     request = read(
         user("A"),

@@ -22,7 +22,7 @@ def test_a_small_request_asks_for_nothing() -> None:
     assert (request.model, request.stream, request.store, request.background) == ("gpt-5", False, True, False)
     assert (request.intent.lost, request.intent.unknown_fields, request.intent.noted) == ([], 0, [])
     assert (request.intent.format, request.intent.reasoning, request.intent.cache) == (None, None, None)
-    assert (request.compacts_now, request.compacts_from, request.include) == (False, None, frozenset())
+    assert (request.compacts_now, request.intent.compacts_from, request.include) == (False, None, frozenset())
 
 
 def test_a_response_repeats_what_the_caller_has_said() -> None:
@@ -160,7 +160,7 @@ def test_what_has_no_counterpart_is_named(fields: Any, lost: list[str]) -> None:
     ],
 )
 def test_compaction_is_asked_for_by_a_rule(rules: Any, threshold: int | None) -> None:
-    assert read(context_management=rules).compacts_from == threshold
+    assert read(context_management=rules).intent.compacts_from == threshold
 
 
 def test_fields_that_nobody_knows_are_counted() -> None:

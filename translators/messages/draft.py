@@ -71,7 +71,7 @@ def decide(
     )
     reasoning = write_reasoning(intent, row, circumstances, adjustments)
     may_prefill = row.prefill and not (reasoning.is_thinking or has_form or choice.format is not None)
-    taken = Taken(row.system_messages, may_prefill, "file_ids" in options.allowed_fields)
+    taken = Taken(row.system_messages, may_prefill, "file_ids" in options.allowed_fields, row.compacts)
     writer = ConversationWriter(intent.messages, tools, taken, adjustments, past, intent.places, intent.field_names)
     return Draft(
         intent, target, options, adjustments, max_tokens, tools, extensions, form, choice, reasoning, writer, past

@@ -29,7 +29,10 @@ _CONFIG: Final = "output_config"
 RESTRICTED: Final = frozenset({"speed", "inference_geo", "mcp_servers", "container", "fallbacks"})
 _FAST: Final = b'"fast"'
 _COMPACTION: Final = b"compact_20260112"
-_COMPACTION_BETA: Final = "compact-2026-01-12"
+# Needed as well for the blocks that upstream has made of a conversation.
+COMPACTION_BETA: Final = "compact-2026-01-12"
+# Section 13.6 of the reference.
+LEAST_TOKENS: Final = 50_000
 _TASK_BUDGET_BETA: Final = "task-budgets-2026-03-13"
 _EFFORT_DECODER: Final[msgspec.json.Decoder[str | None]] = msgspec.json.Decoder(str | None)
 
@@ -50,9 +53,11 @@ _NOTHING: Final = Extensions()
 def write_extensions(intent: Intent, row: ModelRow, allowed: frozenset[str], adjustments: Adjustments) -> Extensions:
     """The native fields of a request that the model takes; `allowed` names the restricted ones that may be used."""
     native = intent.native
-    if not native:
+    if not native and intent.compacts_from is None:
         return _NOTHING
     extensions = Extensions()
+    if intent.compacts_from is not None:
+        _compact(intent.compacts_from, row, extensions, adjustments)
     for name, beta in BETA_OF_FIELD.items():
         value = native.get(name, NULL)
         if is_null(value):
@@ -72,7 +77,7 @@ def write_extensions(intent: Intent, row: ModelRow, allowed: frozenset[str], adj
         extensions.fields[name] = Fragment(bytes(value))
         extensions.betas += [beta] if beta else []
         if name == "context_management" and _COMPACTION in bytes(value):
-            extensions.betas.append(_COMPACTION_BETA)
+            extensions.betas.append(COMPACTION_BETA)
     if not is_null(given := native.get(_CONFIG, NULL)):
         config = decode(OBJECT_DECODER, given, _CONFIG)
         if FORM in row.refuses and config.pop("format", None) is not None:
@@ -85,8 +90,22 @@ def write_extensions(intent: Intent, row: ModelRow, allowed: frozenset[str], adj
     return extensions
 
 
+def _compact(tokens: int, row: ModelRow, extensions: Extensions, adjustments: Adjustments) -> None:
+    """Have upstream summarize the conversation where it has so many tokens; 0: as many as upstream likes."""
+    if not row.compacts:
+        adjustments.add(CONTEXT_MANAGEMENT, "dropped", "model")
+        return
+    edit: Block = {"type": _COMPACTION.decode()}
+    if tokens:
+        edit["trigger"] = {"type": "input_tokens", "value": max(tokens, LEAST_TOKENS)}
+        if tokens < LEAST_TOKENS:
+            adjustments.note("context_management.compact_threshold", "raised", "minimum")
+    extensions.fields[CONTEXT_MANAGEMENT] = {"edits": [edit]}
+    extensions.betas.append(COMPACTION_BETA)
+
+
 def _is_refused(name: str, value: Raw, row: ModelRow) -> bool:
     """Whether the model is known not to take a field with this value."""
     if name == "speed":
         return bytes(value) == _FAST and not row.fast
-    return name == CONTEXT_MANAGEMENT and name in row.refuses
+    return name == CONTEXT_MANAGEMENT and (name in row.refuses or (_COMPACTION in bytes(value) and not row.compacts))

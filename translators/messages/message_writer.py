@@ -18,7 +18,7 @@ from translators.messages.content import ContentWriter
 from translators.messages.conversation import Conversation, Placed
 from translators.messages.loose_marks import LooseMarks
 from translators.messages.places import Places
-from translators.messages.sealed import in_order
+from translators.messages.sealed import COMPACTION, in_order, readable_summary
 from translators.messages.speakers import Speakers
 from translators.messages.splicing import spliced
 from translators.messages.tool_loop import refusal_of
@@ -39,6 +39,8 @@ class Taken(Struct, frozen=True):
     system_messages: bool
     prefill: bool
     file_ids: bool = False
+    # Whether the model takes summaries of upstream's own back.
+    compactions: bool = True
 
 
 class MessageWriter:
@@ -58,6 +60,7 @@ class MessageWriter:
         self.conversation = Conversation()
         # Whether signed thinking goes back, which upstream may find wrong.
         self.has_thinking = False
+        self.has_compactions = False
         self._past = past
         self._messages = messages
         self._places = places
@@ -134,10 +137,19 @@ class MessageWriter:
     def _sealed(self, item: Placed, turn: SealedTurn, content: Content) -> list[Call]:
         """Write a turn of the model's that comes back under a seal."""
         own = self._past.own_blocks(turn)
+        if any(block is not None and block["type"] == COMPACTION for block in own):
+            own = self._compactions(own)
         self.has_thinking = self.has_thinking or any(block is not None and block["type"] in THINKING for block in own)
         calls, uses = self._calls.write(item)
         self._add("assistant", in_order(turn.order, own, as_blocks(content), uses) or self._least(), item)
         return calls
+
+    def _compactions(self, own: Sequence[Block | None]) -> list[Block | None]:
+        """The blocks with upstream's summaries as the model takes them: verbatim, or what can be read of them."""
+        self.has_compactions = self._taken.compactions
+        if self._taken.compactions:
+            return list(own)
+        return [readable_summary(block) if block and block["type"] == COMPACTION else block for block in own]
 
     def _least(self) -> bytes:
         """What stands for a turn that said nothing: behind a system message only a turn of the model may follow."""

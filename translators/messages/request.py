@@ -14,6 +14,7 @@ from translators.kept.turns import UNKNOWN_PAST, Past
 from translators.messages import caching
 from translators.messages.blocks import Block
 from translators.messages.draft import Draft, decide
+from translators.messages.extensions import COMPACTION_BETA
 from translators.messages.formats import AS_IT_COMES, tool_hash
 from translators.messages.messages_request import MessagesRequest
 from translators.messages.native_shapes import UnreadShapesError, read_native_shapes
@@ -157,6 +158,8 @@ def _note_losses(draft: Draft) -> None:
 def _betas(draft: Draft) -> tuple[str, ...]:
     """Every beta that the request needs or asks for, once."""
     own = (*draft.tools.betas, *draft.extensions.betas, *draft.reasoning.betas, *draft.options.betas)
+    if draft.writer.has_compactions:
+        own = (*own, COMPACTION_BETA)
     return tuple(dict.fromkeys(own)) if own else ()
 
 

@@ -8,13 +8,15 @@ from msgspec import Raw
 from orjson import Fragment
 
 from translators.answers.recorder import THINKING
-from translators.messages.blocks import Block
+from translators.messages.blocks import Block, text_block
 from translators.reading import is_blank, is_text
 
 _OWN: Final = "o"
 _WORDS: Final = "t"
 _CALL: Final = "c"
 _EMPTY: Final = b'""'
+# The type of upstream's summaries of what was said before them.
+COMPACTION: Final = "compaction"
 
 
 def in_order(order: str, own: Sequence[Block | None], words: Sequence[Block], calls: Sequence[Block]) -> list[Block]:
@@ -40,3 +42,9 @@ def _is_taken(block: Block, *, is_bound: bool) -> bool:
         return True
     written = orjson.dumps(text)
     return written != _EMPTY and (is_bound or not is_text(Raw(written)) or not is_blank(written))
+
+
+def readable_summary(block: Block) -> Block | None:
+    """What can be read of a summary of upstream's, for a model that does not take the block; None where nothing can."""
+    content = orjson.dumps(block.get("content"))
+    return text_block(content) if is_text(Raw(content)) and not is_blank(content) else None

@@ -8,6 +8,7 @@ from translators.answers.reader import MessageReader
 from translators.answers.recorder import Block
 from translators.answers.shape import PLAIN, AnswerShape
 from translators.responses.frame import ResponsesFrame
+from translators.responses.summary import SummaryWriter
 from translators.responses.writer import OutputWriter
 
 # What a refusal says where upstream gives no reason.
@@ -26,7 +27,7 @@ class ResponsesReader(MessageReader):
     def __init__(self, frame: ResponsesFrame, shape: AnswerShape = PLAIN, chunks: list[bytes] | None = None) -> None:
         super().__init__(shape)
         self._frame = frame
-        self._output = OutputWriter(frame, chunks)
+        self._output = (SummaryWriter if frame.summarizes else OutputWriter)(frame, chunks)
 
     @property
     def id(self) -> str:

@@ -44,6 +44,11 @@ class Sealer(Protocol):
 
     def seal(self, blocks: Sequence[bytes]) -> str: ...
 
+    @property
+    def summaries(self) -> "Sealer":
+        """Seals what every model may read."""
+        ...
+
 
 class OutputItem(NamedTuple):
     """A finished item: its JSON without the closing brace, and the blocks that have to go back to upstream with it.
@@ -74,6 +79,7 @@ class ResponsesFrame:
     `settings` are echoed (JSON, by name); `now` gives Unix seconds. `kinds` says how the caller knows its tools.
     `sealer` is that of the model that is being asked, None where blocks cannot be sealed; `shows_seals` says that the
     caller gets `encrypted_content`.
+    `summarizes` says that the answer is a summary, which becomes a compaction item.
     `carries_blocks` adds a reasoning item behind items of server tools, to carry their blocks. `shows_sources` and
     `shows_outputs` are for `include`.
     """
@@ -86,6 +92,7 @@ class ResponsesFrame:
     kinds: ToolKinds = field(default_factory=dict)
     sealer: Sealer | None = None
     shows_seals: bool = False
+    summarizes: bool = False
     carries_blocks: bool = True
     shows_sources: bool = False
     shows_outputs: bool = False

@@ -11,6 +11,7 @@ from translators.intent import CustomCall, FunctionCall, Message, PlacedCall
 from translators.limits import MAX_ID, MAX_NAME, check_text
 from translators.reading import decode, is_null, missing_parameter
 from translators.responses.client_functions import CLIENT_CALLS
+from translators.responses.compaction import OwnWords, opened
 from translators.responses.read import NOT_SIMPLE, REFERENCE
 from translators.responses.results import RESULTS
 from translators.responses.seals import Opener
@@ -56,7 +57,7 @@ class Conversation:
         self._last: Turn | None = None
         self._hosted: set[str] = set()
         # What stands for all that was said before, and the index of the message that comes after it.
-        self._summary: tuple[int, Message, str] | None = None
+        self._summary: tuple[int, OwnWords, str] | None = None
 
     def say(self, message: Message, place: str) -> None:
         """Add a message of anybody but the assistant."""
@@ -156,9 +157,14 @@ class Conversation:
 
     def _compaction(self, item: Item, place: str) -> None:
         """What stands for all that was said before it, but for what users and developers said."""
-        blocks = self._opener.open(_text(item.encrypted_content, None, place, "encrypted_content"))
-        if blocks is None:
+        content = _text(item.encrypted_content, None, place, "encrypted_content")
+        compacted = opened(content, self._opener)
+        if compacted is None:
             self.noted["input.compaction", "unreadable"] = None
+            return
+        if compacted.own is not None:
+            # Upstream itself passes over what stands before it.
+            (self._turn or self._begin_turn(place)).add_summary(compacted.own)
             return
         self._turn = self._last = None
         self._hosted.clear()
@@ -166,7 +172,7 @@ class Conversation:
         said = [at for at in range(begin, len(self.messages)) if self.messages[at].role in _SPEAKERS]
         self.messages[begin:] = [self.messages[at] for at in said]
         self.places[begin:] = [self.places[at] for at in said]
-        summary = Message("user", Raw(b"[%b]" % b",".join(blocks)))
+        summary = OwnWords("user", Raw(b"[%b]" % b",".join(compacted.parts)))
         self._summary = (len(self.messages), summary, place)
 
     def _hosted_call(self, item: Item, place: str) -> None:

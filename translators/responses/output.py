@@ -183,6 +183,22 @@ class ReasoningItem(Item):
         return part
 
 
+class CompactionItem(Item):
+    """What stands for the conversation so far; it is written at once, since its beginning has nothing to show."""
+
+    __slots__ = ()
+
+    def __init__(self, frame: ResponsesFrame, index: int) -> None:
+        super().__init__(frame, "cmp", index)
+
+    def write(self, say: Say, seal: str) -> OutputItem:
+        """All of its events, and the item."""
+        item = OutputItem(b'{"id":"%b","type":"compaction"' % self.id, seal=seal)
+        self.add(say, item.as_json())
+        say(b"response.compaction.compacting", self.place)
+        return self.done(say, item)
+
+
 class CallItem(Item):
     """A call of a function or a custom tool."""
 

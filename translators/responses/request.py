@@ -10,6 +10,7 @@ from translators.intent import Intent, Message
 from translators.limits import MAX_MESSAGES, MAX_TOOLS, check_length
 from translators.reading import decode, is_null, is_text, missing_parameter, text_json
 from translators.responses.choice import read_choice
+from translators.responses.compaction import summarizing
 from translators.responses.echo import echoed
 from translators.responses.items import COMPACTION_TRIGGER, Conversation
 from translators.responses.kinds import ToolKinds
@@ -63,8 +64,7 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
 
     `settings` are the fields that the response repeats. `input_items` are the items of this request as they were sent,
     for the store, with what references stand for and the seals that were found.
-    `compacts_now` asks for a compaction item, `compacts_from` for one as soon as the context has so many tokens (0: as
-    many as the gateway likes).
+    With `compacts_now` the intent is to summarize the conversation: the answer is to become a compaction item.
     """
 
     intent: Intent
@@ -79,7 +79,6 @@ class ResponsesRequest(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Raw]
     input_items: Sequence[Raw]
     compacts_now: bool = False
-    compacts_from: int | None = None
 
 
 def read_request(
@@ -115,8 +114,10 @@ def read_request_in_steps(
         raise TranslationError(message, param="input", code="empty_array")
     lost = [*lost_settings(body), *tools.lost, *conversation.lost]
     store = body.store is not False
+    intent = _intent(body, conversation, tools, extra, lost, counter)
+    compacts_now = bool(read.items) and read.items[-1].type == COMPACTION_TRIGGER
     return ResponsesRequest(
-        intent=_intent(body, conversation, tools, extra, lost, counter),
+        intent=summarizing(intent) if compacts_now else intent,
         model=body.model,
         stream=bool(body.stream),
         store=store,
@@ -127,8 +128,7 @@ def read_request_in_steps(
         kinds=tools.kinds,
         settings=echoed(body, tools),
         input_items=_texts(read, references) if store or body.conversation is not None else (),
-        compacts_now=bool(read.items) and read.items[-1].type == COMPACTION_TRIGGER,
-        compacts_from=read_compaction(body),
+        compacts_now=compacts_now,
     )
 
 
@@ -239,6 +239,7 @@ def _intent(
         verbosity=body.text.verbosity if body.text else None,
         service_tier=read_service_tier(body),
         cache=read_cache(body),
+        compacts_from=read_compaction(body),
         lost=lost,
         noted=list(conversation.noted),
         unknown_fields=counter.count,

@@ -10,3 +10,8 @@ class Opener(Protocol):
     def open(self, text: str, /) -> Sequence[bytes] | None:
         """The blocks of a text, verbatim; None where it is foreign, altered or unreadable."""
         ...
+
+    @property
+    def summaries(self) -> "Opener":
+        """Opens what every model may read."""
+        ...

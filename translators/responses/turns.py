@@ -1,6 +1,7 @@
 """An assistant's turn: the stretch of reasoning, messages and calls between what others say, as one message."""
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
 from msgspec import Raw
@@ -25,7 +26,7 @@ class Turn:
     wrong.
     """
 
-    __slots__ = ("_calls", "_contents", "_is_torn", "_order", "_own", "place", "waiting")
+    __slots__ = ("_calls", "_contents", "_firm", "_is_torn", "_order", "_own", "place", "waiting")
 
     def __init__(self, place: str) -> None:
         # Where its first item stands; once there is a message, where that one's content does.
@@ -33,6 +34,8 @@ class Turn:
         # Where the calls stand that wait for their results, by their ids.
         self.waiting: dict[str, str] = {}
         self._own: list[bytes] = []
+        # The indices of those that go back whatever is lost besides.
+        self._firm: list[int] = []
         self._contents: list[tuple[Raw, str]] = []
         self._calls: list[Call] = []
         self._order: list[str] = []
@@ -42,6 +45,11 @@ class Turn:
         """Add blocks of upstream's making."""
         self._own += blocks
         self._order.append(_OWN * len(blocks))
+
+    def add_summary(self, block: bytes) -> None:
+        """Add upstream's summary of all that was said before, without which nobody would know of it."""
+        self._firm.append(len(self._own))
+        self.add_own([block])
 
     def tear(self) -> None:
         """Note that blocks of upstream's making have been lost."""
@@ -75,6 +83,8 @@ class Turn:
     def message(self) -> Message | None:
         """The turn as one message; None where nothing is left of it."""
         calls = self._calls or None
+        if self._is_torn and self._firm:
+            self._mend()
         if not self.is_sealed:
             if not self._contents and calls is None:
                 return None
@@ -92,6 +102,13 @@ class Turn:
         return SealedTurn(
             "assistant", _listed(parts), tool_calls=calls, own_blocks=tuple(self._own), order="".join(order)
         )
+
+    def _mend(self) -> None:
+        """Leave out the blocks that do not go back, so that the others do."""
+        firm, numbers = set(self._firm), count()
+        letters = [letter for letter in "".join(self._order) if letter != _OWN or next(numbers) in firm]
+        self._own, self._order = [self._own[index] for index in self._firm], letters
+        self._firm, self._is_torn = [], False
 
     def _parts(self) -> list[Raw]:
         parts = [part for content, place in self._contents for part in _parts_of(content, place)]

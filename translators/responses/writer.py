@@ -14,6 +14,8 @@ from translators.answers.answer_types import Call
 from translators.answers.citations import cited_page
 from translators.answers.recorder import THINKING, Block, is_whole
 from translators.responses.client_tools import FORMS, ClientToolItem
+from translators.responses.compaction import BLOCK as COMPACTION
+from translators.responses.compaction import sealed_block
 from translators.responses.events import event, opening
 from translators.responses.frame import OutputItem, ResponsesFrame
 from translators.responses.hosted import HostedCall, HostedItem, call_of_result, hosted_call
@@ -23,6 +25,7 @@ from translators.responses.output import (
     FINAL,
     INCOMPLETE,
     CallItem,
+    CompactionItem,
     Item,
     MessageItem,
     ReasoningItem,
@@ -142,7 +145,10 @@ class OutputWriter:
         """A block of upstream's own is complete."""
         if not (_is_signed(block) if block.type in THINKING else is_whole(block)):
             return
-        if self._is_in_call:
+        if block.type == COMPACTION and (sealer := self._frame.sealer) is not None:
+            self._begin_visible()
+            self._compact(sealed_block(block.json, sealer))
+        elif self._is_in_call:
             self._own.append(block.json)
             self._has_hosted = True
         elif block.type in THINKING:
@@ -204,6 +210,12 @@ class OutputWriter:
         self._close_current()
         self._carry()
         self._own.clear()
+
+    def _compact(self, seal: str) -> None:
+        """Write what stands for the conversation so far."""
+        item = CompactionItem(self._frame, self._next)
+        self._next += 1
+        self.items[item.index] = item.write(self._say, seal)
 
     def _begin_message(self) -> MessageItem:
         self._begin_visible()

@@ -19,7 +19,9 @@ ASKED = {"model": "claude-sonnet-5-5", "input": "Say hello."}
 RESPONSES = ("resp_677efb5139a88190b512bc3fef8e535d", "response_id", "resp_123", "previous_response_id")
 CONVERSATION = "conv_123"
 ITEM = "msg_abc"
-TO_FILL = ("/responses", "/responses/input_tokens", "/responses/compact")
+# A compacted conversation repeats what users have said, and the SDK's types know messages of the assistant's alone.
+TO_COMPACT = {**ASKED, "input": [{"role": "assistant", "content": "Hello."}]}
+TO_FILL = {"/responses": ASKED, "/responses/input_tokens": ASKED, "/responses/compact": TO_COMPACT}
 SEED_SECONDS = 30
 
 
@@ -35,7 +37,7 @@ def arranged(options: Any) -> Any:
         return options
     body = options.json_data
     if options.method.lower() == "post" and options.url in TO_FILL:
-        body = {**ASKED, **(body or {})}
+        body = {**TO_FILL[options.url], **(body or {})}
     if isinstance(body, dict) and body.get("previous_response_id") in RESPONSES:
         body = {**body, "previous_response_id": _new_response(in_background=False)}
     # Only what was made in the background can be cancelled, or its stream be had again.

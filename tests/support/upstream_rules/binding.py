@@ -14,8 +14,9 @@ from msgspec.structs import asdict
 from gateway.demo.blocks import Block, RedactedThought, Thought
 from gateway.demo.conversation import Turn
 from gateway.demo.errors import MessagesError, invalid
-from gateway.demo.pieces import Piece, ThoughtPiece, block_of
+from gateway.demo.pieces import CompactionPiece, Piece, ThoughtPiece, block_of
 from gateway.demo.prompt import Prompt
+from tests.support.upstream_rules.compaction import beginning, compacted
 from tests.support.upstream_rules.models import rules_of
 from tests.support.upstream_rules.signatures import opened, sealed
 from tests.support.upstream_rules.trail import Trail
@@ -27,11 +28,17 @@ def with_bound_thoughts(prompt: Prompt, account: str) -> Prompt:
         return prompt
     trail = _trail_up_to_messages(prompt)
     latest = max(place for place, turn in enumerate(prompt.turns) if turn.role == "assistant")
+    begin = beginning(prompt.turns)
     turns = []
     for place, turn in enumerate(prompt.turns):
-        trail.turn(turn.role)
+        if place >= begin[0]:
+            trail.turn(turn.role)
         kept: list[Block] = []
         for number, block in enumerate(turn.blocks):
+            if (place, number) < begin:
+                # Passed over: a summary stands for it.
+                kept.append(block)
+                continue
             path = f"messages.{place}.content.{number}"
             if isinstance(block, Thought | RedactedThought) and not _counts(
                 block, prompt, account, trail, path, latest=place == latest
@@ -47,7 +54,8 @@ def sealed_thoughts(pieces: list[Piece], prompt: Prompt, account: str) -> list[P
     """The pieces, with each thought signed for everything before it."""
     if not any(isinstance(piece, ThoughtPiece) for piece in pieces):
         return pieces
-    trail = _trail_of(prompt)
+    summaries = [piece for piece in pieces if isinstance(piece, CompactionPiece)]
+    trail = _trail_up_to_messages(prompt) if summaries else _trail_of(compacted(prompt))
     trail.turn("assistant")
     bound: list[Piece] = []
     for piece in pieces:

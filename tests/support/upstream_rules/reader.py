@@ -13,6 +13,7 @@ from gateway.demo.prompt import Prompt
 from gateway.demo.reading import Headers
 from gateway.demo.responses import ordered_error
 from tests.support.upstream_rules.binding import sealed_thoughts
+from tests.support.upstream_rules.compaction import compaction_for
 from tests.support.upstream_rules.headers import api_version, betas
 from tests.support.upstream_rules.threads import Threads
 from tests.support.upstream_rules.validation import read_count_request, read_messages_request
@@ -39,7 +40,8 @@ class StrictReader(Reader):
         return read_count_request(body, api_version(headers), betas(headers), account.organization_id)
 
     def sign(self, pieces: list[Piece], prompt: Prompt, account: Account) -> list[Piece]:
-        return sealed_thoughts(pieces, prompt, account.organization_id)
+        summary = compaction_for(prompt, account.organization_id)
+        return sealed_thoughts([*([summary] if summary else []), *pieces], prompt, account.organization_id)
 
     def answered(self, body: bytes, headers: Headers, account: Account, answer: dict[str, Any]) -> None:
         self._threads.hold(self._threads.whole(body, account, betas(headers)), account, answer)

@@ -14,6 +14,7 @@ from gateway.demo.tokens import input_tokens
 from gateway.demo.wire import OutputConfig, Thinking, decode
 from tests.support.upstream_rules.binding import with_bound_thoughts
 from tests.support.upstream_rules.blocks import read_block
+from tests.support.upstream_rules.compaction import check_compaction, compacted
 from tests.support.upstream_rules.marks import check_marks
 from tests.support.upstream_rules.media import check_media
 from tests.support.upstream_rules.models import rules_of
@@ -99,8 +100,9 @@ def _checked_prompt(
         check_thought_before_calls(prompt.turns)
     if version == NEWEST_VERSION:
         _check_newest_version(prompt)
+    check_compaction(prompt, betas)
     prompt = with_bound_thoughts(prompt, account)
-    if (tokens := input_tokens(prompt)) > prompt.model.context:
+    if (tokens := input_tokens(compacted(prompt))) > prompt.model.context:
         raise invalid(f"prompt is too long: {tokens} tokens > {prompt.model.context} maximum")
     return prompt
 
