@@ -7,19 +7,23 @@ from functools import partial
 from typing import Final
 
 from msgspec import Raw
+from msgspec.structs import replace
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
-from gateway.doors.generation import Task, TextEndpoint
+from gateway.doors.background import BackgroundJob, BackgroundParts
+from gateway.doors.door import Job
+from gateway.doors.generation import GenerationJob, Task, TextEndpoint
 from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import Opening, RenderedStream
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.answers import Answered, AnswerStream, Choice, StreamedChoice, WholeChoice
 from gateway.service.ports import Seal
-from gateway.service.responses import Chain, StoredResponse, new_response_id
+from gateway.service.responses import RUNNING, Chain, StoredResponse, new_response_id
 from gateway.service.services import Services
 from gateway.telemetry.logs import log_event
 from translators.answers.answer import AnswerFold
+from translators.errors import ErrorKind, FailedError, Failure
 from translators.reading import is_null
 from translators.responses.answer import ResponsesAnswer, ResponsesReader
 from translators.responses.events import failure_events, keepalive_event
@@ -35,6 +39,7 @@ CODE_OUTPUTS: Final = "code_interpreter_call.outputs"
 _NO_NAMES: Final[Mapping[str, str]] = {}
 _NOTHING_BEFORE: Final = Chain()
 _FALSE: Final = Raw(b"false")
+_TOO_LARGE: Final = "The answer is too large to be kept, as answers in the background have to be."
 
 
 class Responses(TextEndpoint):
@@ -48,14 +53,29 @@ class Responses(TextEndpoint):
         referred = await _referred(services, whose, read)
         is_large = is_large or sum(map(len, before.items)) + sum(map(len, referred.values())) > LARGE_BYTES
         seal = services.seals.for_caller(whose, self._aliases.resolve(read.body.model).id)
+        if read.body.background:
+            services.background.check(whose)
         if is_large:
             request = await in_slices(read_request_in_steps(read, seal, before.items, referred))
         else:
             request = read_request(read, seal, before.items, referred)
         metadata = None if is_null(read.body.metadata) else bytes(read.body.metadata).decode()
-        asked = RequestSummary(request.model, request.stream, metadata=metadata)
+        # What is made in the background is always made event by event.
+        is_stream, intent = request.stream or request.background, request.intent
+        if request.background:
+            intent = replace(intent, streams=True)
+        asked = RequestSummary(request.model, is_stream, metadata=metadata)
         rendering = ResponseRendering(request, seal, Keeper(services, whose, before), self.now)
-        return Task(asked, [request.intent], rendering, is_large)
+        return Task(asked, [intent], rendering, is_large)
+
+    def _answering(self, job: GenerationJob, caller: Caller) -> Job:
+        rendering = job.rendering
+        if not isinstance(rendering, ResponseRendering) or not rendering.request.background:
+            return job
+        request, frame = rendering.request, rendering.begin(self.now(), job.progress[0].model)
+        queued = rendering.keeper.record(request, frame, frame.response("queued"), unfinished=RUNNING)
+        parts = BackgroundParts(self._services, self._interrupts, self._totals, self.keepalive_seconds)
+        return BackgroundJob(job, frame, queued, parts, caller, shows_events=request.stream)
 
 
 async def _before(services: Services, whose: bytes, read: ReadBody) -> Chain:
@@ -91,24 +111,37 @@ class Keeper:
         Raises `FailedError` if it cannot be appended to its conversation.
         """
         output = tuple(item.as_sealed_json(seal) for _, item in sorted(frame.items.items()))
-        given = tuple(map(bytes, request.input_items))
-        if request.store:
-            record = StoredResponse(
-                id=frame.id,
-                created_at=frame.created_at,
-                model=frame.model,
-                response=response,
-                input_items=given,
-                output_items=output,
-                ancestors=self.before.ancestors,
-                bytes_before=self.before.bytes_before,
-            )
-            if not await self.services.responses.keep(self.scope, record) and self.is_on:
-                log_event(
-                    logging.WARNING, "A response was not kept: it, or what it continues, is too long", id=frame.id
-                )
+        record, responses = self.record(request, frame, response, output), self.services.responses
+        if request.background:
+            if not await responses.finish(self.scope, record) and await responses.find(self.scope, record.id):
+                raise FailedError(Failure(ErrorKind.TOO_LARGE, _TOO_LARGE))
+        elif request.store and not await responses.keep(self.scope, record) and self.is_on:
+            log_event(logging.WARNING, "A response was not kept: it, or what it continues, is too long", id=frame.id)
         if request.conversation is not None:
-            await self.services.conversations.append(self.scope, request.conversation, (*given, *output))
+            items = (*record.input_items, *output)
+            await self.services.conversations.append(self.scope, request.conversation, items)
+
+    def record(
+        self,
+        request: ResponsesRequest,
+        frame: ResponsesFrame,
+        response: bytes,
+        output: tuple[bytes, ...] = (),
+        unfinished: str = "",
+    ) -> StoredResponse:
+        """The response as it is kept."""
+        return StoredResponse(
+            id=frame.id,
+            created_at=frame.created_at,
+            model=frame.model,
+            response=response,
+            input_items=tuple(map(bytes, request.input_items)),
+            output_items=output,
+            ancestors=self.before.ancestors,
+            bytes_before=self.before.bytes_before,
+            is_background=request.background,
+            unfinished=unfinished,
+        )
 
 
 @dataclass(slots=True)
@@ -127,7 +160,9 @@ class ResponseRendering:
         """The events."""
         frame = self._begun(opening)
         choice: StreamedChoice = Choice(partial(ResponsesStream, frame), self._before_end)
-        return RenderedStream([choice], partial(keepalive_event, frame), failure=partial(failure_events, frame))
+        # In the background nobody waits for a sign of life.
+        sign = _nothing if self.request.background else partial(keepalive_event, frame)
+        return RenderedStream([choice], sign, failure=partial(failure_events, frame))
 
     def folds(self, opening: Opening, choices: int) -> Sequence[WholeChoice]:
         """What collects a whole response."""
@@ -144,6 +179,10 @@ class ResponseRendering:
             await self.keeper.keep(request, self.seal, frame, _reader(answer).response())
 
     def _begun(self, opening: Opening) -> ResponsesFrame:
+        return self._frame or self.begin(opening.created, opening.model())
+
+    def begin(self, created: int, model: str) -> ResponsesFrame:
+        """The response from now on; `created` is Unix seconds, `model` the one that is being asked."""
         request, include = self.request, self.request.include
         settings = dict(request.settings)
         stores = request.store and self.keeper.is_on
@@ -152,8 +191,8 @@ class ResponseRendering:
             settings["store"] = _FALSE
         self._frame = ResponsesFrame(
             new_response_id(),
-            opening.created,
-            opening.model(),
+            created,
+            model,
             self.now,
             settings=settings,
             kinds=request.kinds,
@@ -163,6 +202,10 @@ class ResponseRendering:
             shows_outputs=CODE_OUTPUTS in include,
         )
         return self._frame
+
+
+def _nothing() -> bytes:
+    return b""
 
 
 def _reader(answer: AnswerStream | AnswerFold) -> ResponsesReader:
