@@ -18,7 +18,7 @@ from gateway.edge.responder import Responder
 from gateway.service.background import Run
 from gateway.service.event_log import EventLog
 from gateway.service.record import Progress, Record, record_of
-from gateway.service.responses import CANCELLED, FAILED, StoredResponse
+from gateway.service.responses import CANCELLED, FAILED, RUNNING, StoredResponse
 from gateway.service.services import Services
 from gateway.service.totals import Totals
 from gateway.telemetry.logs import log_fields
@@ -53,14 +53,15 @@ class BackgroundParts:
 class BackgroundJob:
     """A request that is answered with the queued response, or with its events if `shows_events`.
 
-    Only what ends the response itself ends its task: a cancellation, a shutdown, a failure.
+    Only what ends the response itself ends its task: a cancellation, a shutdown, a failure. `record` makes what is kept
+    of a response object without a whole answer, given why it has none.
     """
 
     def __init__(
         self,
         job: GenerationJob,
         frame: ResponsesFrame,
-        queued: StoredResponse,
+        record: Callable[[bytes, str], StoredResponse],
         parts: BackgroundParts,
         caller: Caller,
         *,
@@ -71,7 +72,7 @@ class BackgroundJob:
         self.progress = [Progress(job.progress[0].model)]
         self._job = job
         self._frame = frame
-        self._queued = queued
+        self._record = record
         self._parts = parts
         self._caller = caller
         self._request_id = ""
@@ -88,13 +89,16 @@ class BackgroundJob:
         """Begin to make the response; what is wrong with the request is told at once."""
         await self._job.prepare()
         self._request_id = responder.request_id
-        services, scope, queued = self._parts.services, self._caller.scope, self._queued
-        background = services.background
-        await background.start(scope, services.responses, queued, queued_events(self._frame), self._make)
+        services, scope, frame = self._parts.services, self._caller.scope, self._frame
+        response, background = frame.response("queued"), services.background
+        queued = self._record(response, RUNNING)
+        await background.start(scope, services.responses, queued, queued_events(frame), self._make)
+        # Do not keep the request in memory as long as a client follows.
+        del queued
         if not self.asked.is_stream:
-            await responder.send_json(200, queued.response)
+            await responder.send_json(200, response)
             return
-        await send_events(responder, background.follow(scope, queued.id, 0, self._parts.keepalive_seconds), 0)
+        await send_events(responder, background.follow(scope, frame.id, 0, self._parts.keepalive_seconds), 0)
 
     async def _make(self, run: Run) -> None:
         """Make the response, keep how it has ended, and write the log line."""
@@ -141,12 +145,17 @@ class BackgroundJob:
         if responder.has_ended:
             # The end was kept and sent: the failure came behind it.
             return
-        await self._keep(failed_response(self._frame, failure), FAILED)
-        run.log.add(failure_events(self._frame, failure))
+        frame = self._frame
+        response, events = failed_response(frame, failure), failure_events(frame, failure)
+        if not await self._keep(response, FAILED):
+            # Its items may be too large to be kept, or it was deleted.
+            frame.items = {}
+            await self._keep(failed_response(frame, failure), FAILED)
+        run.log.add(events)
 
-    async def _keep(self, response: bytes, unfinished: str) -> None:
-        record = replace(self._queued, model=self._frame.model, response=response, unfinished=unfinished)
-        await self._parts.services.responses.finish(self._caller.scope, record)
+    async def _keep(self, response: bytes, unfinished: str) -> bool:
+        record = self._record(response, unfinished)
+        return await self._parts.services.responses.finish(self._caller.scope, record)
 
     def _note(self, notes: Notes, ended: str, seconds: float) -> None:
         record, asked = record_of(self._job.progress), self._job.asked
@@ -155,7 +164,7 @@ class BackgroundJob:
         fields = {
             "ms": round(seconds * 1000, 1),
             "request_id": self._request_id,
-            "response": self._queued.id,
+            "response": self._frame.id,
             **notes.fields,
         }
         log_fields(notes.level, f"A response in the background is {ended}", fields, notes.data)

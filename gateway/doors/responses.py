@@ -19,7 +19,7 @@ from gateway.doors.rendering import Opening, RenderedStream
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.answers import Answered, AnswerStream, Choice, StreamedChoice, WholeChoice
 from gateway.service.ports import Seal
-from gateway.service.responses import RUNNING, Chain, StoredResponse, new_response_id
+from gateway.service.responses import Chain, StoredResponse, new_response_id
 from gateway.service.services import Services
 from gateway.telemetry.logs import log_event
 from translators.answers.answer import AnswerFold
@@ -73,9 +73,9 @@ class Responses(TextEndpoint):
         if not isinstance(rendering, ResponseRendering) or not rendering.request.background:
             return job
         request, frame = rendering.request, rendering.begin(self.now(), job.progress[0].model)
-        queued = rendering.keeper.record(request, frame, frame.response("queued"), unfinished=RUNNING)
+        record = partial(rendering.keeper.record, request, frame)
         parts = BackgroundParts(self._services, self._interrupts, self._totals, self.keepalive_seconds)
-        return BackgroundJob(job, frame, queued, parts, caller, shows_events=request.stream)
+        return BackgroundJob(job, frame, record, parts, caller, shows_events=request.stream)
 
 
 async def _before(services: Services, whose: bytes, read: ReadBody) -> Chain:
@@ -111,7 +111,7 @@ class Keeper:
         Raises `FailedError` if it cannot be appended to its conversation.
         """
         output = tuple(item.as_sealed_json(seal) for _, item in sorted(frame.items.items()))
-        record, responses = self.record(request, frame, response, output), self.services.responses
+        record, responses = self.record(request, frame, response, output=output), self.services.responses
         if request.background:
             if not await responses.finish(self.scope, record) and await responses.find(self.scope, record.id):
                 raise FailedError(Failure(ErrorKind.TOO_LARGE, _TOO_LARGE))
@@ -126,8 +126,8 @@ class Keeper:
         request: ResponsesRequest,
         frame: ResponsesFrame,
         response: bytes,
-        output: tuple[bytes, ...] = (),
         unfinished: str = "",
+        output: tuple[bytes, ...] = (),
     ) -> StoredResponse:
         """The response as it is kept."""
         return StoredResponse(

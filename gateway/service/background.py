@@ -26,6 +26,10 @@ _SWITCHED_OFF: Final = (
     "Responses in the background have to be kept, and this gateway keeps none: 'background' needs the settings "
     "responses.store true, and store.kind 'sqlite' or 'valkey' ('memory' with one worker)."
 )
+_NONE_ALLOWED: Final = (
+    "This gateway makes no responses in the background: the settings responses.background_tasks and "
+    "responses.background_per_client have to be 1 or more."
+)
 _NOT_SHARED: Final = (
     "Responses in the background need a store that all workers share: the setting store.kind has to be 'sqlite' or "
     "'valkey', or server.workers 1."
@@ -83,6 +87,8 @@ class Background:
         settings = self.settings
         if not settings.is_on:
             raise TranslationError(_SWITCHED_OFF, param="background", code="background_unavailable")
+        if not settings.most or not settings.most_per_caller:
+            raise TranslationError(_NONE_ALLOWED, param="background", code="background_unavailable")
         if settings.workers > 1 and not self._records.is_shared:
             raise TranslationError(_NOT_SHARED, param="background", code="background_unavailable")
         if self._taken[scope] >= settings.most_per_caller or self._taken.total() >= settings.most:
@@ -120,7 +126,7 @@ class Background:
         task = asyncio.create_task(self._make(run, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if self._tending is None:
+        if self._tending is None or self._tending.done():
             self._tending = asyncio.create_task(self._tend())
         return run
 
@@ -206,7 +212,6 @@ class Background:
             renewed_at = now if is_due else renewed_at
             with contextlib.suppress(RecordsUnavailableError):
                 await self._look([*self._running.values()], renews=is_due)
-        self._tending = None
 
     async def _look(self, runs: list[Run], *, renews: bool) -> None:
         if self._records.is_shared:

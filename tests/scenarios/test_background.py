@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -42,6 +43,7 @@ from tests.support.scripted import ScriptedUpstream, Silence, error_answer, stre
 PATH = "/v1/responses"
 MODEL = "claude-sonnet-5-5"
 EVENTS = messages.text_stream()
+CORPUS = Path(__file__).parents[1] / "corpus" / "responses" / "answers"
 
 
 def wanting(**more: Any) -> dict[str, Any]:
@@ -166,6 +168,24 @@ async def test_a_stream_is_replayed_with_the_numbers_it_had(upstream: ScriptedUp
     assert events_of(live)[-1]["response"] == response
 
 
+async def test_whatever_an_answer_holds_its_replay_is_its_stream(upstream: ScriptedUpstream) -> None:
+    answers = [file.read_bytes() for file in sorted(CORPUS.glob("*/messages.sse"))]
+    upstream.script(*(stream_answer(answer) for answer in answers))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        lives = [(await http.post(PATH, json=wanting(stream=True))).content for _ in answers]
+        names = [events_of(live)[0]["response"]["id"] for live in lives]
+        replays = [await replayed(http, name) for name in names]
+        middles = [await replayed(http, name, len(numbers(live)) // 2) for name, live in zip(names, lives, strict=True)]
+
+    assert len(answers) > 10
+    assert [stream_violations(live) for live in lives] == [[]] * len(answers)
+    assert replays == lives
+    for live, middle in zip(lives, middles, strict=True):
+        assert live.endswith(middle)
+        assert numbers(middle)[0] == len(numbers(live)) // 2 + 1
+
+
 async def test_the_sdk_goes_on_where_it_was_cut(upstream: ScriptedUpstream, gate: asyncio.Event) -> None:
     async with quick_gateway(key(upstream.base_url)) as running:
         client = running.openai()
@@ -184,6 +204,19 @@ async def test_the_sdk_goes_on_where_it_was_cut(upstream: ScriptedUpstream, gate
     assert event_violations([event.to_dict(mode="json") for event in seen]) == []
     assert seen[-1].type == "response.completed"
     assert seen[-1].response.output_text == "Hello, world."
+
+
+async def test_the_sdks_helper_follows_one_by_its_id(upstream: ScriptedUpstream, gate: asyncio.Event) -> None:
+    async with quick_gateway(key(upstream.base_url)) as running:
+        client = running.openai()
+        response = await client.responses.create(model=MODEL, input="Hi", background=True)
+        gate.set()
+        async with client.responses.stream(response_id=response.id, starting_after=3) as stream:
+            first = await anext(aiter(stream))
+            last = await stream.get_final_response()
+
+    assert first.sequence_number == 4
+    assert last.output_text == "Hello, world."
 
 
 async def test_many_follow_at_once_and_see_the_same(upstream: ScriptedUpstream, gate: asyncio.Event) -> None:
@@ -382,6 +415,54 @@ async def test_mistakes_are_told_at_once(upstream: ScriptedUpstream) -> None:
     assert running_tasks <= 1
 
 
+async def test_another_time_than_the_soonest_is_named(upstream: ScriptedUpstream) -> None:
+    upstream.always(stream_answer(*EVENTS))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        later = await http.post(PATH, json=wanting(background_options={"completion_window": "8h"}))
+        soonest = await http.post(PATH, json=wanting(background_options={"completion_window": "soonest"}))
+        refused = await http.post(
+            PATH,
+            json=wanting(background_options={"completion_window": "8h"}),
+            headers={"x-gateway-on-unsupported": "reject"},
+        )
+
+    assert later.headers["x-gateway-adjusted"] == "background_options.completion_window=dropped:unsupported"
+    assert "x-gateway-adjusted" not in soonest.headers
+    assert refused.json()["error"]["param"] == "background_options.completion_window"
+
+
+@pytest.mark.parametrize("limits", [(0, 5), (5, 0)])
+async def test_an_operator_can_allow_none(upstream: ScriptedUpstream, limits: tuple[int, int]) -> None:
+    async with quick_gateway(config=limited(upstream, *limits)) as running:
+        refused = await running.http().post(PATH, json=wanting())
+
+    error = assert_error(refused, 400, "invalid_request_error", "background_unavailable")
+    assert "responses.background_tasks" in error["message"]
+
+
+async def test_an_answer_that_is_too_large_to_be_kept_has_failed(upstream: ScriptedUpstream) -> None:
+    config = with_settings(config_for(key(upstream.base_url)), responses=ResponsesConfig(memory_bytes=2**20))
+    upstream.always(stream_answer(*messages.text_stream(pieces=["x" * 1000] * 400)))
+    async with quick_gateway(config=config) as running:
+        http = running.http()
+        response = await ended(http, (await begun(http))["id"])
+
+    assert response["status"] == "failed"
+    assert "too large to be kept" in response["error"]["message"]
+
+
+async def test_a_request_that_is_too_large_to_be_kept_is_refused(upstream: ScriptedUpstream) -> None:
+    config = with_settings(config_for(key(upstream.base_url)), responses=ResponsesConfig(memory_bytes=2**20))
+    async with quick_gateway(config=config) as running:
+        refused = await running.http().post(PATH, json=wanting(input="x" * 300_000))
+        held = len(background_of(running)), background_of(running)._taken.total()
+
+    assert_error(refused, 413, "invalid_request_error", "request_too_large")
+    assert held == (0, 0)
+    assert upstream.received == []
+
+
 @pytest.mark.parametrize("kind", ["off", "memory"])
 async def test_without_a_store_that_all_workers_share_the_setting_is_named(
     upstream: ScriptedUpstream, kind: str
@@ -421,7 +502,7 @@ async def test_a_client_has_so_many_and_all_together_so_many(upstream: ScriptedU
     assert cancelled.status_code == once_more.status_code == 200
 
 
-async def test_ten_thousand_requests_make_no_more_than_are_allowed(upstream: ScriptedUpstream) -> None:
+async def test_however_many_are_asked_for_no_more_are_made_than_are_allowed(upstream: ScriptedUpstream) -> None:
     with never_ending(upstream):
         async with quick_gateway(config=limited(upstream, 5)) as running:
             http = running.http()

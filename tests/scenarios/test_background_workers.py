@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,9 +15,10 @@ from tests.scenarios.processes import Fleet, client_of, fleet, serving
 from tests.scenarios.test_background import MODEL, PATH, begun, ended, events_of, found, replayed, text_of, wanting
 from tests.scenarios.test_stored_state import settings, stopped
 from tests.support import messages
-from tests.support.gateway import RunningGateway, StoreConfig, config_for, key, with_settings
+from tests.support.gateway import RunningGateway, Secret, StoreConfig, config_for, key, with_settings
 from tests.support.responses_grammar import response_violations, stream_violations
 from tests.support.scripted import ScriptedUpstream, Silence, Wait, stream_answer
+from tests.support.valkey import PROGRAM, server
 
 EVENTS = messages.text_stream()
 
@@ -27,20 +29,32 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
 
 
+@pytest.fixture(params=["sqlite", "valkey"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreConfig]:
+    """What two gateways share."""
+    if request.param == "sqlite":
+        yield StoreConfig(kind="sqlite", path=str(tmp_path / "store.db"))
+        return
+    if PROGRAM is None:
+        pytest.skip("neither valkey-server nor redis-server is on PATH")
+    async with server() as valkey:
+        secret = Secret("a-secret-of-the-tests")
+        yield StoreConfig(kind="valkey", url=Secret(valkey.url), encryption_key=secret)
+
+
 @contextlib.asynccontextmanager
 async def two_on_one_store(
-    upstream: ScriptedUpstream, folder: Path
+    upstream: ScriptedUpstream, store: StoreConfig
 ) -> AsyncIterator[tuple[RunningGateway, RunningGateway]]:
-    store = StoreConfig(kind="sqlite", path=str(folder / "store.db"))
     config = with_settings(config_for(key(upstream.base_url)), store=store)
     async with quick_gateway(config=config) as one, quick_gateway(config=config) as other:
         yield one, other
 
 
 async def test_another_worker_follows_and_finds_it(
-    upstream: ScriptedUpstream, gate: asyncio.Event, tmp_path: Path
+    upstream: ScriptedUpstream, gate: asyncio.Event, store: StoreConfig
 ) -> None:
-    async with two_on_one_store(upstream, tmp_path) as (one, other):
+    async with two_on_one_store(upstream, store) as (one, other):
         live = asyncio.create_task(one.http().post(PATH, json=wanting(stream=True)))
         await upstream.wait_for_requests(1)
         (run,) = one.gateway.background._running.values()
@@ -65,9 +79,9 @@ async def test_another_worker_follows_and_finds_it(
     assert text_of(last) == "Hello, world."
 
 
-async def test_another_worker_cancels_it(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+async def test_another_worker_cancels_it(upstream: ScriptedUpstream, store: StoreConfig) -> None:
     upstream.always(stream_answer(*EVENTS[:3], Silence()))
-    async with two_on_one_store(upstream, tmp_path) as (one, other):
+    async with two_on_one_store(upstream, store) as (one, other):
         here, there = one.http(), other.http()
         response = await begun(here)
         await upstream.wait_for_requests(1)
@@ -83,9 +97,9 @@ async def test_another_worker_cancels_it(upstream: ScriptedUpstream, tmp_path: P
     assert stream_violations(stream) == []
 
 
-async def test_another_worker_deletes_it(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+async def test_another_worker_deletes_it(upstream: ScriptedUpstream, store: StoreConfig) -> None:
     upstream.always(stream_answer(*EVENTS[:3], Silence()))
-    async with two_on_one_store(upstream, tmp_path) as (one, other):
+    async with two_on_one_store(upstream, store) as (one, other):
         here, there = one.http(), other.http()
         response = await begun(here)
         await upstream.wait_for_requests(1)
@@ -98,9 +112,9 @@ async def test_another_worker_deletes_it(upstream: ScriptedUpstream, tmp_path: P
 
 
 async def test_a_worker_that_has_died_leaves_nothing_in_progress(
-    upstream: ScriptedUpstream, gate: asyncio.Event, tmp_path: Path
+    upstream: ScriptedUpstream, gate: asyncio.Event, store: StoreConfig
 ) -> None:
-    async with two_on_one_store(upstream, tmp_path) as (one, other):
+    async with two_on_one_store(upstream, store) as (one, other):
         there = other.http()
         response = await begun(one.http())
         await upstream.wait_for_requests(1)
@@ -128,10 +142,10 @@ async def test_a_worker_that_has_died_leaves_nothing_in_progress(
 
 
 async def test_those_that_run_are_renewed(
-    upstream: ScriptedUpstream, gate: asyncio.Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    upstream: ScriptedUpstream, gate: asyncio.Event, store: StoreConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background, "RENEW_SECONDS", 0.0)
-    async with two_on_one_store(upstream, tmp_path) as (one, other):
+    async with two_on_one_store(upstream, store) as (one, other):
         there = other.http()
         response = await begun(one.http())
         now = one.time.now() + 1000
@@ -192,6 +206,23 @@ async def test_real_workers_find_each_others_and_a_restart_finds_them_all(
 async def cancel(fleet: Fleet, name: str) -> str:
     async with client_of(fleet) as client:
         return str((await client.post(f"{PATH}/{name}/cancel")).json()["status"])
+
+
+async def test_a_worker_that_is_told_to_go_finishes_what_it_makes(
+    upstream: ScriptedUpstream, gate: asyncio.Event, tmp_path: Path
+) -> None:
+    async with fleet(upstream, "--config", settings(tmp_path)) as both:
+        pids = await both.pids()
+        names = await made_by_each(both, 6)
+        await upstream.wait_for_requests(6)
+        os.kill(pids[1], signal.SIGTERM)
+        await both.pids(3)
+        gate.set()
+        await both.said("A worker has ended .*exit_code=0")
+        statuses = await all_ended(both, names)
+        await stopped(both)
+
+    assert statuses == ["completed"] * 6, both.log
 
 
 async def test_a_shutdown_leaves_none_in_progress(upstream: ScriptedUpstream, tmp_path: Path) -> None:
