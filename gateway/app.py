@@ -21,6 +21,7 @@ from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
 from gateway.pages.admin import WorkerPlace
 from gateway.process.rotation import Rotation
 from gateway.secret import Redactor, Secret
+from gateway.service.background import Background, BackgroundSettings
 from gateway.service.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.service.conversations import Conversations
 from gateway.service.dispatch import Change, Dispatcher
@@ -59,6 +60,8 @@ _CHANGES: Final = {
 }
 # Shorter keys, which are only allowed on loopback addresses, may occur as words in any text.
 _SHORTEST_HIDDEN: Final = 8
+# After the grace period, what runs in the background has this long to write how it has ended.
+_FAREWELL_SECONDS: Final = 5.0
 _NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
 
 
@@ -111,6 +114,7 @@ class Gateway:
         self._lessons = Lessons(times.clock)
         self._kept = Holding(config)
         self._turns = KeptTurns(self._kept.store)
+        self.background = Background(self._kept.records, now=times.now)
         self._signers = Signers(self._kept.store)
         self.sightings = Sightings()
         self._totals = Totals()
@@ -156,6 +160,7 @@ class Gateway:
 
     def _assembled(self, models: ModelTable) -> ASGIApp:
         config = self.config
+        self.background.settings = _background_settings(config, is_on=self._kept.keeps_responses)
         self.services = Services(
             dispatcher=self._dispatcher,
             endpoints=self._endpoints,
@@ -170,6 +175,7 @@ class Gateway:
             own_limits=self._own_limits,
             responses=Responses(self._kept.records, is_on=self._kept.keeps_responses),
             conversations=Conversations(self._kept.records, is_on=self._kept.keeps_responses),
+            background=self.background,
             seals=self._kept.seals,
         )
         parts = GatewayParts(
@@ -230,6 +236,7 @@ class Gateway:
         try:
             yield
         finally:
+            await self.background.close(self.config.server.shutdown_grace_seconds + _FAREWELL_SECONDS)
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
@@ -316,6 +323,11 @@ def _pool_key(key: KeyConfig) -> Key:
 
 def _pool_settings(config: Config) -> PoolSettings:
     return PoolSettings(config.pool.strategy, share=1 / config.server.workers)
+
+
+def _background_settings(config: Config, *, is_on: bool) -> BackgroundSettings:
+    limits = config.responses
+    return BackgroundSettings(is_on, limits.background_tasks, limits.background_per_client, config.server.workers)
 
 
 def _upstream_of(config: Config) -> UpstreamClient:

@@ -24,6 +24,10 @@ class ResponsesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     disk_bytes: Annotated[
         int, Meta(ge=1024 * 1024, description="The maximum size of their database's files, besides store.disk_bytes.")
     ] = 1024 * 1024 * 1024
+    background_tasks: Annotated[
+        int, Meta(ge=0, description="How many responses each worker makes in the background at the same time.")
+    ] = 100
+    background_per_client: Annotated[int, Meta(ge=0, description="How many of them may be of one client.")] = 50
     encryption_key: Annotated[
         Secret | None,
         Meta(

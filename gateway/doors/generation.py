@@ -102,7 +102,12 @@ class TextEndpoint(Door):
             if exchanges:
                 exchange.belongs_to(exchanges[0])
             exchanges.append(exchange)
-        return _GenerationJob(task.asked, task.rendering, exchanges, self, caller, is_large=task.is_large)
+        job = GenerationJob(task.asked, task.rendering, exchanges, self, caller, is_large=task.is_large)
+        return self._answering(job, caller)
+
+    def _answering(self, job: "GenerationJob", caller: Caller) -> Job:
+        """The job that answers the request, where it is not this one itself."""
+        return job
 
     async def _candidates(
         self, asked: Intent, task: Task, options: Options, caller: Caller
@@ -173,7 +178,7 @@ class TextEndpoint(Door):
         return int(self._now())
 
 
-class _GenerationJob:
+class GenerationJob:
     """One request of a translating endpoint: its choices, each with its exchange."""
 
     def __init__(
@@ -188,7 +193,7 @@ class _GenerationJob:
     ) -> None:
         self.asked = asked
         self.progress: Sequence[Progress] = [exchange.progress for exchange in exchanges]
-        self._rendering = rendering
+        self.rendering = rendering
         self._exchanges = exchanges
         self._door = door
         self._names_key = caller.sees_key
@@ -198,11 +203,15 @@ class _GenerationJob:
         """How the answer was obtained, and the rate limits of the key that gave it."""
         return answer_headers(record, names_key=self._names_key)
 
-    async def deliver(self, responder: Responder) -> None:
+    async def prepare(self) -> bool:
+        """Translate all requests, which finds mistakes in them; returns whether the first fills a cache for others."""
         if self._is_large:
             for exchange in self._exchanges:
                 await exchange.forms.prepare_in_slices()
-        share_cache = _fills_cache(self._exchanges)
+        return _fills_cache(self._exchanges)
+
+    async def deliver(self, responder: Responder) -> None:
+        share_cache = await self.prepare()
         if self.asked.is_stream:
             await self._stream(responder, share_cache=share_cache)
         else:
@@ -212,11 +221,11 @@ class _GenerationJob:
         """The failure with the paths and field names of the caller's own body."""
         for exchange in self._exchanges:
             failure = await exchange.forms.explained(failure)
-        renamed = self._rendering.param_names.get((failure.param or "").partition("[")[0], failure.param)
+        renamed = self.rendering.param_names.get((failure.param or "").partition("[")[0], failure.param)
         return replace(failure, param=renamed)
 
     async def _stream(self, responder: Responder, *, share_cache: bool) -> None:
-        exchanges, rendering = self._exchanges, self._rendering
+        exchanges, rendering = self._exchanges, self.rendering
 
         def is_asking() -> bool:
             return any(exchange.progress.is_asking for exchange in exchanges)
@@ -236,7 +245,7 @@ class _GenerationJob:
             await client.finish(rendered.closing(streams, usage))
 
     async def _complete(self, responder: Responder, *, share_cache: bool) -> None:
-        rendering, opening = self._rendering, self._opening(responder)
+        rendering, opening = self.rendering, self._opening(responder)
         per_prompt = rendering.choices_per_prompt
         folds = rendering.folds(opening, len(self._exchanges))
         answers = await fetch_choices(self._exchanges, folds, choices_per_prompt=per_prompt, share_cache=share_cache)

@@ -7,10 +7,13 @@ from functools import partial
 from typing import Final, TypeVar
 
 from msgspec import Raw
+from msgspec.structs import replace
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
-from gateway.doors.generation import Task, TextEndpoint
+from gateway.doors.background import BackgroundJob, BackgroundParts
+from gateway.doors.door import Job
+from gateway.doors.generation import GenerationJob, Task, TextEndpoint
 from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import Opening, RenderedStream
 from gateway.edge.slices import LARGE_BYTES, in_slices
@@ -21,7 +24,7 @@ from gateway.service.services import Services
 from gateway.telemetry.logs import log_event
 from translators.answers.answer import AnswerFold
 from translators.answers.shape import AnswerShape
-from translators.errors import FailedError
+from translators.errors import ErrorKind, FailedError, Failure
 from translators.reading import is_null
 from translators.responses.answer import ResponsesAnswer, ResponsesReader
 from translators.responses.events import failure_events, keepalive_event
@@ -38,6 +41,7 @@ _NO_NAMES: Final[Mapping[str, str]] = {}
 _NOTHING_BEFORE: Final = Chain()
 _NOTHING_REFERRED: Final[Mapping[str, bytes]] = {}
 _FALSE: Final = Raw(b"false")
+_TOO_LARGE: Final = "The answer is too large to be kept, as answers in the background have to be."
 R = TypeVar("R", ResponsesStream, ResponsesAnswer)
 
 
@@ -52,15 +56,30 @@ class Responses(TextEndpoint):
         referred = await _referred(services, whose, read)
         is_large = is_large or sum(map(len, before.items)) + sum(map(len, referred.values())) > LARGE_BYTES
         seal = services.seals.for_caller(whose, self._aliases.resolve(read.body.model).id)
+        if read.body.background:
+            services.background.check(whose)
         if is_large:
             request = await in_slices(read_request_in_steps(read, seal, before.items, referred))
         else:
             request = read_request(read, seal, before.items, referred)
         metadata = None if is_null(read.body.metadata) else bytes(read.body.metadata).decode()
-        asked = RequestSummary(request.model, request.stream, metadata=metadata)
+        # What is made in the background is always made event by event.
+        is_stream, intent = request.stream or request.background, request.intent
+        if request.background:
+            intent = replace(intent, streams=True)
+        asked = RequestSummary(request.model, is_stream, metadata=metadata)
         seals = partial(services.seals.for_caller, whose)
         rendering = ResponseRendering(request, seals, Keeper(services, whose, before), self.now)
-        return Task(asked, [request.intent], rendering, is_large)
+        return Task(asked, [intent], rendering, is_large)
+
+    def _answering(self, job: GenerationJob, caller: Caller) -> Job:
+        rendering = job.rendering
+        if not isinstance(rendering, ResponseRendering) or not rendering.request.background:
+            return job
+        request, frame = rendering.request, rendering.begin(self.now(), job.progress[0].model)
+        record = partial(rendering.keeper.record, request, frame)
+        parts = BackgroundParts(self._services, self._interrupts, self._totals, self.keepalive_seconds)
+        return BackgroundJob(job, frame, record, parts, caller, shows_events=request.stream)
 
 
 async def _before(services: Services, whose: bytes, read: ReadBody) -> Chain:
@@ -104,24 +123,38 @@ class Keeper:
         Raises `FailedError` if it cannot be appended to its conversation.
         """
         output = tuple(answer.sealed_items())
-        given = tuple(map(bytes, request.input_items))
-        if request.store:
-            record = StoredResponse(
-                id=frame.id,
-                created_at=frame.created_at,
-                model=frame.model,
-                response=answer.response(),
-                input_items=given,
-                output_items=output,
-                ancestors=self.before.ancestors,
-                bytes_before=self.before.bytes_before,
-            )
-            if not await self.services.responses.keep(self.scope, record) and self.is_on:
-                log_event(
-                    logging.WARNING, "A response was not kept: it, or what it continues, is too long", id=frame.id
-                )
+        record = self.record(request, frame, answer.response(), output=output)
+        responses = self.services.responses
+        if request.background:
+            if not await responses.finish(self.scope, record) and await responses.find(self.scope, record.id):
+                raise FailedError(Failure(ErrorKind.TOO_LARGE, _TOO_LARGE))
+        elif request.store and not await responses.keep(self.scope, record) and self.is_on:
+            log_event(logging.WARNING, "A response was not kept: it, or what it continues, is too long", id=frame.id)
         if request.conversation is not None:
-            await self.services.conversations.append(self.scope, request.conversation, (*given, *output))
+            items = (*record.input_items, *output)
+            await self.services.conversations.append(self.scope, request.conversation, items)
+
+    def record(
+        self,
+        request: ResponsesRequest,
+        frame: ResponsesFrame,
+        response: bytes,
+        unfinished: str = "",
+        output: tuple[bytes, ...] = (),
+    ) -> StoredResponse:
+        """The response as it is kept."""
+        return StoredResponse(
+            id=frame.id,
+            created_at=frame.created_at,
+            model=frame.model,
+            response=response,
+            input_items=tuple(map(bytes, request.input_items)),
+            output_items=output,
+            ancestors=self.before.ancestors,
+            bytes_before=self.before.bytes_before,
+            is_background=request.background,
+            unfinished=unfinished,
+        )
 
 
 @dataclass(slots=True)
@@ -143,7 +176,9 @@ class ResponseRendering:
         """The events."""
         frame = self._begun(opening)
         choice: StreamedChoice = Choice(partial(self._made, ResponsesStream, frame, opening), self._before_end)
-        return RenderedStream([choice], partial(keepalive_event, frame), failure=partial(failure_events, frame))
+        # In the background nobody waits for a sign of life.
+        sign = _nothing if self.request.background else partial(keepalive_event, frame)
+        return RenderedStream([choice], sign, failure=partial(failure_events, frame))
 
     def folds(self, opening: Opening, choices: int) -> Sequence[WholeChoice]:
         """What collects a whole response."""
@@ -164,6 +199,10 @@ class ResponseRendering:
             await self.keeper.keep(request, frame, reader_of(answer))
 
     def _begun(self, opening: Opening) -> ResponsesFrame:
+        return self._frame or self.begin(opening.created, opening.model())
+
+    def begin(self, created: int, model: str) -> ResponsesFrame:
+        """The response from now on; `created` is Unix seconds, `model` the one that is being asked."""
         request, include = self.request, self.request.include
         settings = dict(request.settings)
         stores = request.store and self.keeper.is_on
@@ -172,8 +211,8 @@ class ResponseRendering:
             settings["store"] = _FALSE
         self._frame = ResponsesFrame(
             new_response_id(),
-            opening.created,
-            opening.model(),
+            created,
+            model,
             self.now,
             settings=settings,
             kinds=request.kinds,
@@ -183,6 +222,10 @@ class ResponseRendering:
             shows_outputs=CODE_OUTPUTS in include,
         )
         return self._frame
+
+
+def _nothing() -> bytes:
+    return b""
 
 
 def reader_of(answer: AnswerStream | AnswerFold) -> ResponsesReader:

@@ -28,6 +28,7 @@ from gateway.edge.outermost import Edge
 from gateway.pages.admin import AdminView, WorkerPlace
 from gateway.pages.models import Models
 from gateway.pages.pages import Health, IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
+from gateway.pages.responses import Replays
 from gateway.pages.state import state_routes
 from gateway.secret import Secret
 from gateway.service.catalogue import Catalogue
@@ -71,14 +72,13 @@ def assemble(
     doors = _doors(config, parts)
     models = Models(parts.authenticator, parts.catalogue)
     admin = partial(AdminView, config.admin.api_key, parts.worker, parts.guesses)
-    services, turn_counts = parts.services, parts.services.kept_turns.counts
-    index = IndexPage(version("dragoman"))
+    services, index = parts.services, IndexPage(version("dragoman"))
     routes: list[BaseRoute] = [
         Route("/", index, methods=["GET"]),
         Route("/health", Health(), methods=["GET"]),
         Route("/admin/pool", admin(lambda: {"pool": services.dispatcher.snapshot()}), methods=["GET"]),
         Route("/admin/clients", admin(lambda: {"clients": parts.totals.clients()}), methods=["GET"]),
-        Route("/admin/store", admin(lambda: {"turns": turn_counts, **parts.store()}), methods=["GET"]),
+        Route("/admin/store", admin(lambda: {"turns": services.kept_turns.counts, **parts.store()}), methods=["GET"]),
     ]
     for prefix in ("/v1", ""):
         routes += [Route(prefix + path, door, methods=["POST"]) for path, door in doors.items()]
@@ -87,7 +87,8 @@ def assemble(
             Route(f"{prefix}/models", models, methods=["GET"]),
             Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
         ]
-    routes += state_routes(parts.authenticator, services, config.server.max_body_bytes, parts.now)
+    replays = Replays(parts.interrupts, config.streaming.keepalive_seconds)
+    routes += state_routes(parts.authenticator, services, config.server.max_body_bytes, parts.now, replays)
     offered = offered_by(routes)
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)

@@ -124,6 +124,8 @@ class KeptRecords:
     async def replace(self, key: bytes, value: bytes) -> bool:
         if self._is_here(key):
             return self.memory.replace(key, value, self._clock())
+        if self._backing is not None and len(value) > self._backing.largest:
+            return False
         return await self._ask(lambda backing: backing.replace(key, value), missing=False)
 
     async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -12,15 +12,20 @@ from gateway.pages.conversations import (
     CreateConversation,
     OneConversation,
 )
-from gateway.pages.responses import InputItemsPage, StoredResponsePage
+from gateway.pages.responses import CancelPage, InputItemsPage, Replays, StoredResponsePage
 from gateway.service.services import Services
 
 
 def state_routes(
-    authenticator: Authenticator, services: Services, max_body_bytes: int, now: Callable[[], float]
+    authenticator: Authenticator,
+    services: Services,
+    max_body_bytes: int,
+    now: Callable[[], float],
+    replays: Replays,
 ) -> Iterator[BaseRoute]:
     """Each route with and without /v1."""
-    response = StoredResponsePage(authenticator, services.responses)
+    response = StoredResponsePage(authenticator, services.responses, services.background, replays)
+    cancel = CancelPage(authenticator, services.background)
     input_items = InputItemsPage(authenticator, services.responses)
     shared = ConversationParts(authenticator, services.conversations, max_body_bytes, now)
     create, conversation = CreateConversation(shared), OneConversation(shared)
@@ -28,6 +33,7 @@ def state_routes(
     for prefix in ("/v1", ""):
         one = f"{prefix}/conversations/{{conversation_id}}"
         yield Route(f"{prefix}/responses/{{response_id}}", response, methods=["GET", "DELETE"])
+        yield Route(f"{prefix}/responses/{{response_id}}/cancel", cancel, methods=["POST"])
         yield Route(f"{prefix}/responses/{{response_id}}/input_items", input_items, methods=["GET"])
         yield Route(f"{prefix}/conversations", create, methods=["POST"])
         yield Route(one, conversation, methods=["GET", "POST", "DELETE"])

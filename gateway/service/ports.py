@@ -199,7 +199,7 @@ class Records(Protocol):
         ...
 
     async def replace(self, key: bytes, value: bytes) -> bool:
-        """Write the value of a record that exists; False if it does not."""
+        """Write the value of a record that exists; False if it does not, or the value is too large to be kept."""
         ...
 
     async def fetch(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:

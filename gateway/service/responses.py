@@ -26,7 +26,11 @@ MOST_CHAIN_BYTES: Final = 32 * 2**20
 LONGEST_ID: Final = 128
 RETRY_SECONDS: Final = 2.0
 _KEY_BYTES: Final = 16
-_RESPONSE: Final = b"response\0"
+RESPONSE: Final = b"response\0"
+# Why a stored response has no whole answer.
+RUNNING: Final = "running"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
 _DOWN: Final = "The gateway's store cannot be used at the moment. Please try again."
 
 T = TypeVar("T")
@@ -38,7 +42,8 @@ class StoredResponse(Struct, frozen=True, kw_only=True):
     `response` is the JSON of the whole object as it was answered. `input_items` are those of its own request, not of
     earlier ones. `output_items` have sealed blocks in their reasoning items, whether the caller asked for them or not.
     `ancestors` are the ids of the responses before it, oldest first, and `bytes_before` the bytes of their items: both
-    are those of the `Chain` that the request continued.
+    are those of the `Chain` that the request continued. `unfinished` says why there is no whole answer (`RUNNING`,
+    `FAILED` or `CANCELLED`, which only those made in the background can be); it is empty where there is one.
     """
 
     id: str
@@ -49,6 +54,8 @@ class StoredResponse(Struct, frozen=True, kw_only=True):
     output_items: tuple[bytes, ...] = ()
     ancestors: tuple[str, ...] = ()
     bytes_before: int = 0
+    is_background: bool = False
+    unfinished: str = ""
 
     @property
     def chain_bytes(self) -> int:
@@ -101,13 +108,19 @@ class Responses:
         """
         if not self.is_on or _is_too_long(record):
             return False
-        named = (
-            item if id_of(item) else with_id(item, item_id(prefix_of(item), record.id, index, is_input=True))
-            for index, item in enumerate(record.input_items)
-        )
-        value = _ENCODER.encode(msgspec.structs.replace(record, input_items=tuple(named)))
-        renewed = [_key(scope, ancestor) for ancestor in record.ancestors]
-        return await self._records.put(_key(scope, record.id), value, renewed)
+        renewed = [key_of(scope, ancestor) for ancestor in record.ancestors]
+        return await self._records.put(key_of(scope, record.id), _encoded(record), renewed)
+
+    async def finish(self, scope: bytes, record: StoredResponse) -> bool:
+        """Keep how a response in the background has ended; False if it is too large, or was deleted meanwhile.
+
+        It never raises.
+        """
+        key, value = key_of(scope, record.id), _encoded(record)
+        try:
+            return await self._records.replace(key, value)
+        except RecordsUnavailableError:
+            return await self._records.put(key, value)
 
     async def find(self, scope: bytes, response_id: str) -> StoredResponse | None:
         """A response; None if there is none for this caller."""
@@ -116,11 +129,14 @@ class Responses:
     async def items_before(self, scope: bytes, response_id: str) -> Chain:
         """All items of a response and those before it: what `previous_response_id` prepends to a request.
 
-        Raises OpenAI's `previous_response_not_found` (400) if this response or one before it is gone.
+        Raises OpenAI's `previous_response_not_found` (400) if this response or one before it is gone, and
+        `previous_response_not_completed` if it has no whole answer.
         """
         last = await self.find(scope, response_id)
         if last is None:
             raise previous_not_found(response_id)
+        if last.unfinished:
+            raise _not_finished(response_id)
         found = await self._fetched(scope, last.ancestors)
         items: list[bytes] = []
         for ancestor in last.ancestors:
@@ -145,14 +161,14 @@ class Responses:
         """Delete a response; False if there is none for this caller. What continues from it cannot be continued."""
         if len(response_id) > LONGEST_ID:
             return False
-        return await answered(self._records.delete(_key(scope, response_id)))
+        return await answered(self._records.delete(key_of(scope, response_id)))
 
     async def _fetched(self, scope: bytes, ids: Sequence[str]) -> dict[str, StoredResponse]:
-        keys = {_key(scope, each): each for each in ids if len(each) <= LONGEST_ID}
+        keys = {key_of(scope, each): each for each in ids if len(each) <= LONGEST_ID}
         if not keys:
             return {}
         found = await answered(self._records.fetch([*keys]))
-        return {keys[key]: record for key, value in found.items() if (record := _decoded(value)) is not None}
+        return {keys[key]: record for key, value in found.items() if (record := decoded(value)) is not None}
 
 
 def _is_too_long(record: StoredResponse) -> bool:
@@ -160,7 +176,16 @@ def _is_too_long(record: StoredResponse) -> bool:
     return len(record.ancestors) >= MOST_ANCESTORS or record.chain_bytes > MOST_CHAIN_BYTES
 
 
-def _decoded(value: bytes) -> StoredResponse | None:
+def _encoded(record: StoredResponse) -> bytes:
+    """The record, with ids for the input items that have none."""
+    named = (
+        item if id_of(item) else with_id(item, item_id(prefix_of(item), record.id, index, is_input=True))
+        for index, item in enumerate(record.input_items)
+    )
+    return _ENCODER.encode(msgspec.structs.replace(record, input_items=tuple(named)))
+
+
+def decoded(value: bytes) -> StoredResponse | None:
     """A record; None for one that another release has written in a way that this one does not know."""
     try:
         return _DECODER.decode(value)
@@ -174,6 +199,15 @@ def previous_not_found(response_id: str) -> TranslationError:
         f"Previous response with id '{response_id[:LONGEST_ID]}' not found.",
         param="previous_response_id",
         code="previous_response_not_found",
+    )
+
+
+def _not_finished(response_id: str) -> TranslationError:
+    return TranslationError(
+        f"Previous response with id '{response_id}' has not been completed. Wait until its status is 'completed'; one "
+        "that has failed or was cancelled cannot be continued.",
+        param="previous_response_id",
+        code="previous_response_not_completed",
     )
 
 
@@ -191,6 +225,7 @@ def unavailable(why: str) -> FailedError:
     return FailedError(failure)
 
 
-def _key(scope: bytes, response_id: str) -> bytes:
+def key_of(scope: bytes, response_id: str, kind: bytes = RESPONSE) -> bytes:
+    """The key of a caller's record of this kind."""
     owner = len(scope).to_bytes(4, "big") + scope
-    return blake2b(owner + _RESPONSE + response_id.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
+    return blake2b(owner + kind + response_id.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()

@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 from msgspec import Struct
 
 from gateway.keypool import Account, KeyPool, RetryBudget
+from gateway.service.background import Background
 from gateway.service.conversations import Conversations
 from gateway.service.dispatch import Dispatcher
 from gateway.service.kept import KeptTurns
@@ -51,6 +52,7 @@ class Services:
     own_limits: OwnLimits = field(default_factory=OwnLimits)
     responses: Responses = field(default_factory=Responses)
     conversations: Conversations = field(default_factory=Conversations)
+    background: Background = field(default_factory=Background)
     seals: Seals = NO_SEALS
 
     @property

@@ -58,7 +58,7 @@ class WorkerServer(Server):
     async def on_tick(self, counter: int) -> bool:
         """Uvicorn's tick, ten times a second, and a report."""
         self._report()
-        if self._is_retiring and not (self.server_state.connections or self._connecting):
+        if self._is_retiring and not (self.server_state.connections or self._connecting or self._gateway.background):
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -134,7 +134,7 @@ class WorkerServer(Server):
     def _report(self, *, is_pulse: bool = False) -> None:
         state = self.server_state
         self._new = {protocol for protocol in self._new if self._is_new(protocol)}
-        requests = len(state.tasks) + len(self._new)
+        requests = len(state.tasks) + len(self._new) + len(self._gateway.background)
         report = Report(self._taken, requests, len(state.connections), self._wants_to_be_replaced)
         if self._channel.report(report, is_pulse=is_pulse):
             self._wants_to_be_replaced = False

@@ -866,7 +866,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "store: kind auto, path not set, url not set, encryption_key not set, memory_bytes 33554432, "
         "disk_bytes 1073741824, keep_seconds 604800",
         "responses: store true, keep_seconds 2592000, memory_bytes 67108864, disk_bytes 1073741824, "
-        "encryption_key not set, old_encryption_key not set",
+        "background_tasks 100, background_per_client 50, encryption_key not set, old_encryption_key not set",
         "log: level info, format text",
     ]
 

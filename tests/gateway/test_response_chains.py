@@ -259,7 +259,7 @@ async def test_while_the_storage_fails_callers_are_told_to_come_back() -> None:
     broken = Broken()
     async with quick_gateway(key("http://127.0.0.1:9")) as running:
         services = running.gateway.services
-        services.responses._records = services.conversations._records = broken
+        services.responses._records = services.conversations._records = services.background._runs._records = broken
         http = running.http()
         answers = [
             await http.get("/v1/responses/resp_1"),

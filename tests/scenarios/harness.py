@@ -53,6 +53,7 @@ async def quick_gateway(
         async with contextlib.AsyncExitStack() as clients:
             yield RunningGateway(url_of(listener), gateway, server, serving, clients, gateway_time)
     finally:
+        gateway.interrupts.shut_down()
         for listening in server.servers:
             listening.close()
         for connection in [*server.server_state.connections]:

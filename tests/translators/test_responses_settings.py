@@ -68,7 +68,7 @@ def test_settings_become_wishes() -> None:
         prompt_cache_key="k",
         prompt_cache_options={"mode": "explicit", "ttl": "12h"},
         stream_options={"include_obfuscation": False},
-        background_options={"completion_window": "2h"},
+        background_options={"completion_window": "soonest", "continuation_id": "c"},
     )
 
     intent = request.intent
@@ -144,6 +144,8 @@ def test_the_first_field_that_names_somebody_says_who_the_user_is(fields: Any, u
         ({"reasoning": {"context": "auto", "mode": "standard"}}, []),
         ({"prompt_cache_options": {"prewarm": True}}, ["prompt_cache_options.prewarm"]),
         ({"context_management": [{"type": "clear"}]}, ["context_management"]),
+        ({"background_options": {"completion_window": "soonest"}}, []),
+        ({"background_options": {"completion_window": "8h"}}, ["background_options.completion_window"]),
     ],
 )
 def test_what_has_no_counterpart_is_named(fields: Any, lost: list[str]) -> None:

@@ -3,13 +3,17 @@
 import math
 from typing import Final
 
+import msgspec
 import orjson
+from msgspec import Raw
 
 from translators.errors import ErrorKind, Failure
 from translators.responses.frame import ResponsesFrame
+from translators.wire.raw import OBJECT_DECODER
 
 _EVENT: Final = b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b}\n\n'
 _SERVER_ERROR: Final = "server_error"
+_CANCELLED: Final = {"code": _SERVER_ERROR, "message": "The response was cancelled."}
 # What clients branch on in a failed response: codes of OpenAI's, and those that Codex knows (sections 8.4 and 3.7 of
 # the references). All others are `server_error`.
 _CODES: Final = {
@@ -47,25 +51,62 @@ def keepalive_event(frame: ResponsesFrame) -> bytes:
     return opening(frame) or event(frame, b"response.in_progress", b'"response":' + frame.response("in_progress"))
 
 
+def queued_events(frame: ResponsesFrame) -> bytes:
+    """What comes before all else where the response is made in the background."""
+    frame.has_begun = True
+    response = b'"response":' + frame.response("queued")
+    return event(frame, b"response.created", response) + event(frame, b"response.queued", response)
+
+
+def failed_response(frame: ResponsesFrame, failure: Failure) -> bytes:
+    """The response object of an answer that has failed; items that are finished stay in it."""
+    error = orjson.dumps({"code": _CODES.get(failure.kind, _SERVER_ERROR), "message": told(failure)})
+    return frame.response("failed", error=error, items=frame.items)
+
+
 def failure_events(frame: ResponsesFrame, failure: Failure) -> bytes:
     """The end of a stream that has failed: `response.failed` for clients that read states, `error` for all others.
 
     Items that are finished stay in the response; one that is open is not closed.
     """
-    code, message = _CODES.get(failure.kind, _SERVER_ERROR), told(failure)
-    error = orjson.dumps({"code": code, "message": message})
-    response = frame.response("failed", error=error, items=frame.items)
-    # The official SDKs read the nested error, others the flat one.
-    param = None if failure.param is None else _printable(failure.param)
-    nested = {"type": failure.rule.type, "code": code, "message": message, "param": param}
-    flat = {"code": code, "message": message, "param": param, "error": nested}
     return b"".join(
         [
             opening(frame),
-            event(frame, b"response.failed", b'"response":' + response),
-            event(frame, b"error", orjson.dumps(flat)[1:-1]),
+            event(frame, b"response.failed", b'"response":' + failed_response(frame, failure)),
+            error_event(failure, frame.sequence),
         ]
     )
+
+
+def error_event(failure: Failure, number: int) -> bytes:
+    """The event that every client reads as an error."""
+    code, message = _CODES.get(failure.kind, _SERVER_ERROR), told(failure)
+    param = None if failure.param is None else _printable(failure.param)
+    return _error(failure.rule.type, code, message, param, number)
+
+
+def last_events(response: bytes, number: int) -> bytes:
+    """The end of a stream, made of the response object as it ended; `number` is that of the first event.
+
+    No event tells of a cancelled response: in a stream it has failed.
+    """
+    fields = OBJECT_DECODER.decode(response)
+    status: str = msgspec.json.decode(fields["status"])
+    if status in ("completed", "incomplete"):
+        kind = b"response." + status.encode()
+        return _EVENT % (kind, kind, number, b'"response":' + response)
+    error: dict[str, str] = msgspec.json.decode(fields["error"]) or _CANCELLED
+    fields["status"], fields["error"] = Raw(b'"failed"'), Raw(orjson.dumps(error))
+    kind, failed = b"response.failed", b'"response":' + msgspec.json.encode(fields)
+    nested = _error(_SERVER_ERROR, error["code"], error["message"], None, number + 1)
+    return _EVENT % (kind, kind, number, failed) + nested
+
+
+def _error(kind: str, code: str, message: str, param: str | None, number: int) -> bytes:
+    # The official SDKs read the nested error, others the flat one.
+    nested = {"type": kind, "code": code, "message": message, "param": param}
+    flat = {"code": code, "message": message, "param": param, "error": nested}
+    return _EVENT % (b"error", b"error", number, orjson.dumps(flat)[1:-1])
 
 
 def told(failure: Failure) -> str:

@@ -40,9 +40,17 @@ _WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
 # All fields that may ask for something, and how they are where they do not.
 _values: Final = attrgetter(
     *_WITHOUT_COUNTERPART,
-    *("truncation", "max_tool_calls", "include", "reasoning", "prompt_cache_options", "context_management"),
+    *(
+        "truncation",
+        "max_tool_calls",
+        "include",
+        "reasoning",
+        "prompt_cache_options",
+        "context_management",
+        "background_options",
+    ),
 )
-_NOTHING: Final = (*[NULL] * len(_WITHOUT_COUNTERPART), *[None] * 6)
+_NOTHING: Final = (*[NULL] * len(_WITHOUT_COUNTERPART), *[None] * 7)
 # The caller's names of the intent's fields, where they are others.
 FIELD_NAMES: Final = {
     "messages": "input",
@@ -144,6 +152,7 @@ def lost_settings(body: ResponsesBody) -> list[str]:
     if body.truncation is not None and body.truncation not in _TRUNCATIONS:
         raise _not_one_of(body.truncation, _TRUNCATIONS, "truncation")
     reasoning, cache = body.reasoning or ReasoningOptions(), body.prompt_cache_options
+    window = body.background_options.completion_window if body.background_options else None
     asked = {
         "truncation": body.truncation == "auto",
         "max_tool_calls": body.max_tool_calls is not None,
@@ -152,6 +161,7 @@ def lost_settings(body: ResponsesBody) -> list[str]:
         "reasoning.mode": reasoning.mode not in (None, "standard"),
         "prompt_cache_options.prewarm": cache is not None and bool(cache.prewarm),
         "prompt_cache_options.comparison_response_id": cache is not None and bool(cache.comparison_response_id),
+        "background_options.completion_window": window is not None and window != "soonest",
         "context_management": any(rule.type != _COMPACTION for rule in body.context_management or ()),
     }
     return lost + [name for name, is_asked in asked.items() if is_asked]

@@ -111,6 +111,13 @@ class ConversationId(Struct):
     id: str
 
 
+class BackgroundOptions(Struct):
+    """When an answer in the background is wanted."""
+
+    completion_window: str | None = None
+    continuation_id: str | None = None
+
+
 class ContextRule(Struct):
     """One entry of `context_management`."""
 
@@ -140,7 +147,7 @@ class ResponsesBody(Struct):
     previous_response_id: str | None = None
     conversation: str | ConversationId | None = None
     background: bool | None = None
-    background_options: Raw = NULL
+    background_options: BackgroundOptions | None = None
     truncation: str | None = None
     context_management: list[ContextRule] | None = None
     prompt: Raw = NULL

@@ -35,7 +35,7 @@ def arranged(options: Any) -> Any:
     """The options of a request whose ids exist; their path, body and query are all that is looked at."""
     if not options.url.startswith(("/responses", "/conversations")):
         return options
-    body = options.json_data
+    body: Any = options.json_data
     if options.method.lower() == "post" and options.url in TO_FILL:
         body = {**TO_FILL[options.url], **(body or {})}
     if isinstance(body, dict) and body.get("previous_response_id") in RESPONSES:

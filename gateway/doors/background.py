@@ -1,0 +1,180 @@
+"""`background: true`: the response is answered at once, and made by a task that outlives its request."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+
+from gateway.accounts.auth import Caller
+from gateway.doors.generation import GenerationJob
+from gateway.doors.records import note_record
+from gateway.edge.following import send_events
+from gateway.edge.interrupts import Interruptible, Interrupts
+from gateway.edge.notes import Notes
+from gateway.edge.responder import Responder
+from gateway.service.background import Run
+from gateway.service.event_log import EventLog
+from gateway.service.record import Progress, Record, record_of
+from gateway.service.responses import CANCELLED, FAILED, RUNNING, StoredResponse
+from gateway.service.services import Services
+from gateway.service.totals import Totals
+from gateway.telemetry.logs import log_fields
+from translators.errors import ErrorKind, FailedError, Failure
+from translators.responses.events import (
+    failed_response,
+    failure_events,
+    keepalive_event,
+    last_events,
+    queued_events,
+)
+from translators.responses.frame import ResponsesFrame
+
+_COMPLETED = "completed"
+_BROKEN = "The gateway has failed ({}); its log has the details under this request's id."
+
+
+class _CancelledRunError(Exception):
+    """The response was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundParts:
+    """What such a request needs of its door."""
+
+    services: Services
+    interrupts: Interrupts
+    totals: Totals
+    keepalive_seconds: float
+
+
+class BackgroundJob:
+    """A request that is answered with the queued response, or with its events if `shows_events`.
+
+    Only what ends the response itself ends its task: a cancellation, a shutdown, a failure. `record` makes what is kept
+    of a response object without a whole answer, given why it has none.
+    """
+
+    def __init__(
+        self,
+        job: GenerationJob,
+        frame: ResponsesFrame,
+        record: Callable[[bytes, str], StoredResponse],
+        parts: BackgroundParts,
+        caller: Caller,
+        *,
+        shows_events: bool,
+    ) -> None:
+        # The task has a record of its own, which is counted when it ends.
+        self.asked = replace(job.asked, is_stream=shows_events, is_counted=False)
+        self.progress = [Progress(job.progress[0].model)]
+        self._job = job
+        self._frame = frame
+        self._record = record
+        self._parts = parts
+        self._caller = caller
+        self._request_id = ""
+
+    def headers(self, record: Record) -> Mapping[str, str]:
+        """What is known before the first attempt."""
+        return self._job.headers(record_of(self._job.progress))
+
+    async def explained(self, failure: Failure) -> Failure:
+        """The failure in the caller's terms."""
+        return await self._job.explained(failure)
+
+    async def deliver(self, responder: Responder) -> None:
+        """Begin to make the response; what is wrong with the request is told at once."""
+        await self._job.prepare()
+        self._request_id = responder.request_id
+        services, scope, frame = self._parts.services, self._caller.scope, self._frame
+        response, background = frame.response("queued"), services.background
+        queued = self._record(response, RUNNING)
+        await background.start(scope, services.responses, queued, queued_events(frame), self._make)
+        # Do not keep the request in memory as long as a client follows.
+        del queued
+        if not self.asked.is_stream:
+            await responder.send_json(200, response)
+            return
+        await send_events(responder, background.follow(scope, frame.id, 0, self._parts.keepalive_seconds), 0)
+
+    async def _make(self, run: Run) -> None:
+        """Make the response, keep how it has ended, and write the log line."""
+        job, responder = self._job, Responder(_into(run.log), self._request_id)
+        notes, began_at, ended = Notes(), time.perf_counter(), _COMPLETED
+        try:
+            run.log.add(keepalive_event(self._frame))
+            async with self._cancellable(run, responder):
+                await job.deliver(responder)
+        except _CancelledRunError:
+            ended = CANCELLED
+            await self._cancelled(run)
+        except FailedError as error:
+            ended = FAILED
+            await self._failed(run, responder, notes, await job.explained(error.failure))
+        except Exception as error:
+            ended = FAILED
+            logging.getLogger("dragoman").exception("The gateway has failed. request_id=%s", self._request_id)
+            failure = Failure(ErrorKind.INTERNAL, _BROKEN.format(type(error).__name__))
+            await self._failed(run, responder, notes, failure)
+        finally:
+            self._note(notes, ended, time.perf_counter() - began_at)
+
+    def _cancellable(self, run: Run, responder: Responder) -> Interruptible:
+        """A block that ends with its run or with the gateway; no client can leave it."""
+
+        async def cancelled() -> dict[str, str]:
+            await run.is_cancelled.wait()
+            block.interrupt(_CancelledRunError())
+            return {"type": "http.disconnect"}
+
+        block = self._parts.interrupts.watch({}, cancelled, responder)
+        return block
+
+    async def _cancelled(self, run: Run) -> None:
+        usage = record_of(self._job.progress).answer_usage.as_responses_json()
+        response = self._frame.response("cancelled", items=self._frame.items, usage=usage)
+        await self._keep(response, CANCELLED)
+        run.log.add(last_events(response, self._frame.sequence))
+
+    async def _failed(self, run: Run, responder: Responder, notes: Notes, failure: Failure) -> None:
+        notes.level = logging.WARNING
+        notes.fields["error"] = failure.kind.name.lower()
+        if responder.has_ended:
+            # The end was kept and sent: the failure came behind it.
+            return
+        frame = self._frame
+        response, events = failed_response(frame, failure), failure_events(frame, failure)
+        if not await self._keep(response, FAILED):
+            # Its items may be too large to be kept, or it was deleted.
+            frame.items = {}
+            await self._keep(failed_response(frame, failure), FAILED)
+        run.log.add(events)
+
+    async def _keep(self, response: bytes, unfinished: str) -> bool:
+        record = self._record(response, unfinished)
+        return await self._parts.services.responses.finish(self._caller.scope, record)
+
+    def _note(self, notes: Notes, ended: str, seconds: float) -> None:
+        record, asked = record_of(self._job.progress), self._job.asked
+        note_record(notes, record, asked, self._caller)
+        self._parts.totals.note(self._caller.name, record.used)
+        fields = {
+            "ms": round(seconds * 1000, 1),
+            "request_id": self._request_id,
+            "response": self._frame.id,
+            **notes.fields,
+        }
+        log_fields(notes.level, f"A response in the background is {ended}", fields, notes.data)
+
+
+def _into(log: EventLog) -> Callable[[Any], Awaitable[None]]:
+    """What a responder sends to: the log takes the events, and nobody takes the head."""
+
+    async def send(message: Mapping[str, Any]) -> None:
+        if events := message.get("body"):
+            log.add(events)
+
+    return send
