@@ -240,9 +240,10 @@ def test_too_much_is_refused(data: bytes, param: str | None) -> None:
     assert caught.value.failure.param == param
 
 
-def test_what_references_stand_for_is_bounded_however_often_they_name_it() -> None:
+@pytest.mark.parametrize("kind", ["item_reference", "reasoning"])
+def test_what_references_stand_for_is_bounded_however_often_they_name_it(kind: str) -> None:
     item = json.dumps({"role": "user", "content": "x" * 2**20}).encode()
-    reads = read_body(body(repeated('{"type":"item_reference","id":"msg_1"}', 40)))
+    reads = read_body(body(repeated(f'{{"type":"{kind}","id":"msg_1"}}', 40)))
 
     with pytest.raises(TranslationError, match="at most") as caught:
         in_one_go(read_request_in_steps(reads, SEALER, (), {"msg_1": item}))

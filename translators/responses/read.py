@@ -115,7 +115,10 @@ class ReadBody(Struct, frozen=True):
 
 def read_body(body: bytes) -> ReadBody:
     """The caller's request, in one go; raises `TranslationError` with the `param` that is wrong."""
-    return in_one_go(_read(checked_body(body)))
+    body = checked_body(body)
+    if (known := _read_known(body)) is not None:
+        return _complete(body, *known)
+    return in_one_go(_read_unknown(body))
 
 
 def read_body_in_steps(body: bytes) -> Generator[None, None, ReadBody]:
@@ -125,7 +128,9 @@ def read_body_in_steps(body: bytes) -> Generator[None, None, ReadBody]:
     if len(body) > _WEIGHED_BYTES and (yield from values_in_steps(body, MAX_VALUES)) > MAX_VALUES:
         raise too_many_values(None, MAX_VALUES)
     yield
-    return (yield from _read(body))
+    known = _read_known(body)
+    yield
+    return _complete(body, *known) if known is not None else (yield from _read_unknown(body))
 
 
 def read_item(data: bytes | Raw, place: str) -> Item:
@@ -136,18 +141,17 @@ def read_item(data: bytes | Raw, place: str) -> Item:
     return item
 
 
-def _read(body: bytes) -> Generator[None, None, ReadBody]:
-    known = _read_known(body)
-    if known is None:
-        yield
-        request = yield from _read_again(body)
-        _check(request)
-        items, unknown = yield from _items(request)
-        request.unknown_fields += unknown
-    else:
-        request, items = known
-        _check(request)
-    yield
+def _read_unknown(body: bytes) -> Generator[None, None, ReadBody]:
+    """A body with something that nobody knows in it, a text as its input, or a mistake."""
+    request = yield from _read_again(body)
+    _check(request)
+    items, unknown = yield from _items(request)
+    request.unknown_fields += unknown
+    return _complete(body, request, items)
+
+
+def _complete(body: bytes, request: ResponsesBody, items: list[Item]) -> ReadBody:
+    """What is read, with what the items refer to."""
     check_length(items, MAX_MESSAGES, "input")
     references, unsealed, is_simple = dict[str, None](), dict[str, None](), True
     for item in items:
@@ -164,7 +168,9 @@ def _read(body: bytes) -> Generator[None, None, ReadBody]:
             references[item.id or ""] = None
         is_simple = is_simple and kind not in NOT_SIMPLE
     check_length(references, MAX_REFERENCES, "input")
-    return ReadBody(request, items, tuple(filter(None, references)), tuple(unsealed), is_simple, body)
+    found = tuple(filter(None, references)) if references else ()
+    # Of thoughts without seals the latest count, since nothing goes back behind one that is lost.
+    return ReadBody(request, items, found, tuple(unsealed)[-MAX_REFERENCES:], is_simple, body)
 
 
 def _type_of(item: Item) -> str:
@@ -183,6 +189,7 @@ def _read_known(body: bytes) -> tuple[ResponsesBody, list[Item]] | None:
         return None
     items = cast(list[Item], known.input)
     known.unknown_fields, known.input = 0, NO_ITEMS
+    _check(known)
     return known, items
 
 

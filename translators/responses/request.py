@@ -50,8 +50,6 @@ from translators.wire.responses import (
 
 # All items that a body refers to, each as often as it does: upstream takes requests of 32 MB.
 MAX_REFERRED_BYTES: Final = 32 * 2**20
-# So much makes no step worth its while: it is read in less than a millisecond.
-_SMALL_BYTES: Final = 128 * 1024
 _BYTES_A_STEP: Final = 32 * 1024
 _BYTES_AN_ITEM: Final = 256
 # An item, and where it stands in the caller's body.
@@ -89,32 +87,61 @@ def read_request(
     `earlier` are the items before those of the body, and `references` those that the body refers to or has without
     their seals, by their ids.
     """
-    return in_one_go(read_request_in_steps(read, opener, earlier, references))
+    if earlier or not read.is_simple:
+        return in_one_go(read_request_in_steps(read, opener, earlier, references))
+    body = read.body
+    check_length(read.items, MAX_MESSAGES, "input")
+    tools = in_one_go(read_tools(_all_tools(body, ()))) if body.tools else NO_TOOLS
+    conversation = _begun(body, tools, opener)
+    for item, place in _sent(read, references):
+        conversation.take(item, place)
+    return _request(read, conversation, tools, (), references)
 
 
 def read_request_in_steps(
     read: ReadBody, opener: Opener, earlier: Sequence[bytes] = (), references: Mapping[str, bytes] = _NO_REFERENCES
 ) -> Generator[None, None, ResponsesRequest]:
     """What `read_request` gives, in steps."""
-    body = read.body
     check_length(range(len(earlier) + len(read.items)), MAX_MESSAGES, "input")
-    items = yield from _all_items(read, earlier, references)
-    counter = _Counter(body.unknown_fields)
-    extra = [] if read.is_simple and not earlier else [each for each in items if each[0].type in NOT_SIMPLE]
+    items = [*(yield from _stored(read, earlier)), *_sent(read, references)]
+    extra = [each for each in items if each[0].type in NOT_SIMPLE]
     # No conversation changes its settings as often as that.
     check_length(extra, MAX_TOOLS, "input")
-    tools = (yield from read_tools(_all_tools(body, extra))) if body.tools or extra else NO_TOOLS
+    tools = yield from read_tools(_all_tools(read.body, extra))
+    conversation = _begun(read.body, tools, opener)
+    work = 0
+    for item, place in items:
+        conversation.take(item, place)
+        work += len(item.content) + len(item.encrypted_content or "") + _BYTES_AN_ITEM
+        if work > _BYTES_A_STEP:
+            work = 0
+            yield
+    return _request(read, conversation, tools, extra, references)
+
+
+def _begun(body: ResponsesBody, tools: ReadTools, opener: Opener) -> Conversation:
+    """A conversation, which begins with the instructions."""
     conversation = Conversation(tools, opener)
     if body.instructions is not NULL and not is_null(body.instructions):
         conversation.say(Message("system", Raw(text_json(body.instructions, "instructions"))), "instructions")
-    is_small = len(read.data) + sum(map(len, earlier)) < _SMALL_BYTES
-    yield from _take(conversation, items, is_small=is_small)
+    return conversation
+
+
+def _request(
+    read: ReadBody,
+    conversation: Conversation,
+    tools: ReadTools,
+    extra: Sequence[Placed],
+    references: Mapping[str, bytes],
+) -> ResponsesRequest:
+    """The request, once all items are taken."""
+    conversation.finish()
     if not conversation.messages:
         message = "Invalid 'input': expected at least one item that says something."
         raise TranslationError(message, param="input", code="empty_array")
-    lost = [*lost_settings(body), *tools.lost, *conversation.lost]
+    body = read.body
     store = body.store is not False
-    intent = _intent(body, conversation, tools, extra, lost, counter)
+    intent = _intent(body, conversation, tools, extra)
     compacts_now = bool(read.items) and read.items[-1].type == COMPACTION_TRIGGER
     return ResponsesRequest(
         intent=summarizing(intent) if compacts_now else intent,
@@ -132,10 +159,8 @@ def read_request_in_steps(
     )
 
 
-def _all_items(
-    read: ReadBody, earlier: Sequence[bytes], references: Mapping[str, bytes]
-) -> Generator[None, None, list[Placed]]:
-    """The items before those of the body, and these, each with its place."""
+def _stored(read: ReadBody, earlier: Sequence[bytes]) -> Generator[None, None, list[Placed]]:
+    """The items before those of the body; as far as the caller knows, all stand at one place."""
     items, work = list[Placed](), 0
     place = "previous_response_id" if read.previous_response_id is not None else "conversation"
     for data in earlier:
@@ -144,21 +169,22 @@ def _all_items(
         if work > _BYTES_A_STEP:
             work = 0
             yield
+    return items
+
+
+def _sent(read: ReadBody, references: Mapping[str, bytes]) -> list[Placed]:
+    """The items of the body, each with its place."""
     if is_text(read.body.input):
-        return [*items, (read.items[0], "input")]
-    last, referred = len(read.items) - 1, 0
+        return [(read.items[0], "input")]
+    items, last, referred = list[Placed](), len(read.items) - 1, 0
     for index, item in enumerate(read.items):
         place = f"input[{index}]"
-        if item.type == REFERENCE:
+        if item.type == REFERENCE or (references and _is_found(item, references)):
             referred += len(references.get(item.id or "", b""))
             if referred > MAX_REFERRED_BYTES:
-                message = (
-                    f"The items that the input refers to are too large: expected at most {MAX_REFERRED_BYTES} bytes."
-                )
+                message = f"The input refers to too much: expected at most {MAX_REFERRED_BYTES} bytes."
                 raise TranslationError(message, param="input", code="string_above_max_length")
             item = _referred(item, place, references)
-        elif references and _is_found(item, references):
-            item = read_item(references[item.id or ""], place)
         elif item.type == COMPACTION_TRIGGER and index < last:
             message = "A 'compaction_trigger' has to be the last item of the input."
             raise TranslationError(message, param=place, code="invalid_value")
@@ -191,34 +217,9 @@ class _Counter:
         self.count += count
 
 
-def _take(conversation: Conversation, items: Sequence[Placed], *, is_small: bool) -> Generator[None, None, None]:
-    take = conversation.take
-    if is_small:
-        for item, place in items:
-            take(item, place)
-    else:
-        yield from _take_in_steps(conversation, items)
-    conversation.finish()
-
-
-def _take_in_steps(conversation: Conversation, items: Sequence[Placed]) -> Generator[None, None, None]:
-    work = 0
-    for item, place in items:
-        conversation.take(item, place)
-        work += len(item.content) + len(item.encrypted_content or "") + _BYTES_AN_ITEM
-        if work > _BYTES_A_STEP:
-            work = 0
-            yield
-
-
-def _intent(
-    body: ResponsesBody,
-    conversation: Conversation,
-    tools: ReadTools,
-    extra: Sequence[Placed],
-    lost: list[str],
-    counter: _Counter,
-) -> Intent:
+def _intent(body: ResponsesBody, conversation: Conversation, tools: ReadTools, extra: Sequence[Placed]) -> Intent:
+    counter = _Counter(body.unknown_fields)
+    lost = [*lost_settings(body), *tools.lost, *conversation.lost]
     reasoning, form = body.reasoning, body.text.format if body.text else None
     if extra:
         reasoning, form = _updated(reasoning, form, extra, counter)
@@ -251,7 +252,7 @@ def _intent(
 
 
 def _referred(item: Item, place: str, references: Mapping[str, bytes]) -> Item:
-    """The item that a reference stands for."""
+    """The item that a reference stands for, or that a thought was before it lost its seal."""
     wanted = item.id
     if not wanted:
         raise missing_parameter(f"{place}.id")
