@@ -20,7 +20,7 @@ from tests.contract.responses_offered import RESPONSES_ARE_OFFERED
 from tests.support.gateway import running_gateway
 from tests.support.loops import config_of, keeping
 from tests.support.preserved import assert_kept, exchanges
-from tests.support.responses_loops import SEALED_AND_DUMPED, STYLES, UNSEALED, ResponsesLoop, Style
+from tests.support.responses_loops import BY_ID, SEALED_AND_DUMPED, STYLES, UNSEALED, ResponsesLoop, Style
 from tests.support.responses_replays import (
     Replay,
     ai_sdk_sealed,
@@ -122,7 +122,7 @@ async def test_the_sdk(target: Target, style: Style, stream: bool) -> None:
 
     assert loop.rounds == CALLS
     assert target.final_words in loop.responses[-1].output_text
-    target.look(parsed_and_dumped if stream and style is SEALED_AND_DUMPED else as_given)
+    target.look(parsed_and_dumped if stream and style in (SEALED_AND_DUMPED, BY_ID) else as_given)
 
 
 def loop_tools() -> list[dict[str, Any]]:

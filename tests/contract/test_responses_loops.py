@@ -11,15 +11,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from msgspec.structs import replace
 from openai import AsyncOpenAI
 
 from gateway.demo import RunningUpstream
 from tests.contract.responses_offered import need_responses
 from tests.scenarios.processes import Fleet
 from tests.support.commands import PATIENCE_SECONDS, started
-from tests.support.gateway import Config, RunningGateway, running_gateway, with_settings
-from tests.support.loops import QUESTIONS, ROUNDS, config_of, keeping
+from tests.support.gateway import RunningGateway, running_gateway
+from tests.support.loops import QUESTIONS, ROUNDS, config_of, forgetful_config_of, keeping
 from tests.support.preserved import assert_kept, assert_visible_kept, exchanges
 from tests.support.responses_grammar import response_violations
 from tests.support.responses_loops import BY_ID, SEALED, SEALED_AND_DUMPED, STORED, UNSEALED, ResponsesLoop, Style
@@ -47,14 +46,8 @@ async def simulated() -> AsyncIterator[RunningUpstream]:
 
 @pytest.fixture
 async def running(simulated: RunningUpstream, tmp_path: Path) -> AsyncIterator[RunningGateway]:
-    async with running_gateway(config=by_items_alone(keeping(tmp_path, simulated.base_url))) as gateway:
+    async with running_gateway(config=forgetful_config_of(keeping(tmp_path, simulated.base_url))) as gateway:
         yield gateway
-
-
-def by_items_alone(file: Path) -> Config:
-    """A gateway that forgets kept turns at once: what goes back was in items."""
-    config = config_of(file)
-    return with_settings(config, store=replace(config.store, keep_seconds=0.001))
 
 
 def assert_all_came_back(simulated: RunningUpstream) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
 
@@ -145,6 +146,12 @@ def keeping(folder: Path, base_url: str, *api_keys: str, log_level: str = "error
 def config_of(file: Path) -> Config:
     """What the gateway makes of a configuration file."""
     return load_config(str(file), {})
+
+
+def forgetful_config_of(file: Path) -> Config:
+    """The same without kept turns, which are forgotten at once: what comes back has come from the client, or by id."""
+    config = config_of(file)
+    return with_settings(config, store=replace(config.store, keep_seconds=0.001))
 
 
 @asynccontextmanager

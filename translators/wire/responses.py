@@ -158,6 +158,8 @@ class ResponsesBody(Struct):
     metadata: Raw = NULL
     safety_identifier: str | None = None
     user: str | None = None
+    # What Codex tells its own servers of the session; it means nothing here.
+    client_metadata: Raw = NULL
     # What Messages has no counterpart for: dropped, and named unless neutral.
     top_logprobs: Raw = NULL
     moderation: Raw = NULL

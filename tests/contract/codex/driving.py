@@ -69,11 +69,13 @@ async def run_codex(
     provider: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     arguments: tuple[str, ...] = (),
+    command: tuple[str, ...] = (),
 ) -> Run:
     """Let Codex do one task against the server at `base_url`, which ends with `/v1`.
 
     `catalog` lets it read what it has to know of the models from there; `provider` are further settings of the server
-    (`stream_idle_timeout_ms`), `options` of Codex itself.
+    (`stream_idle_timeout_ms`), `options` of Codex itself. The command `("resume", "--last")` goes on with the last task
+    in the same folder.
     """
     home, work = folder / "home", folder / "work"
     for place in (home, work):
@@ -81,7 +83,7 @@ async def run_codex(
     (home / "config.toml").write_text(_config(base_url, model, catalog, provider or {}, options or {}), "utf-8")
     process = await asyncio.create_subprocess_exec(
         BINARY,
-        *("exec", "--json", "--skip-git-repo-check", "--sandbox", "danger-full-access", *arguments, prompt),
+        *("exec", "--json", "--skip-git-repo-check", "--sandbox", "danger-full-access", *arguments, *command, prompt),
         cwd=work,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "DRAGOMAN_KEY": CLIENT_KEY},
         stdin=asyncio.subprocess.DEVNULL,

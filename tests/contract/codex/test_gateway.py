@@ -13,7 +13,9 @@ from tests.contract.codex.driving import Run, need_codex, run_codex
 from tests.contract.responses_offered import need_responses
 from tests.support.codex import COMMAND, PATCH
 from tests.support.gateway import RunningGateway, StreamingConfig, config_for, key, running_gateway, with_settings
+from tests.support.loops import forgetful_config_of, keeping
 from tests.support.messages import Block, message_events, sse, text_block, text_stream, thinking_block, tool_block
+from tests.support.preserved import assert_kept, exchanges, refusals
 from tests.support.scripted import (
     Answer,
     ReceivedRequest,
@@ -23,6 +25,7 @@ from tests.support.scripted import (
     scripted_upstream,
     stream_answer,
 )
+from tests.support.upstream_rules import run_strict_upstream
 
 need_codex()
 need_responses()
@@ -133,6 +136,24 @@ async def test_a_turn_that_runs_a_command_and_edits_a_file(
     ]
     signed = [(blocks[0]["thinking"], blocks[0]["signature"]) for blocks in turns]
     assert signed == [("First I look.", "c2lnbmVkLTE="), ("Now I write.", "c2lnbmVkLTI=")]
+
+
+async def test_a_loop_of_tools_over_two_turns_loses_no_thought(tmp_path: Path) -> None:
+    async with (
+        run_strict_upstream() as simulated,
+        running_gateway(config=forgetful_config_of(keeping(tmp_path, simulated.base_url))) as gateway,
+    ):
+        first = await run_codex(tmp_path, gateway.base_url, "[[tools 4]] Look around.", model="claude-opus-5-5")
+        resume = ("resume", "--last")
+        second = await run_codex(
+            tmp_path, gateway.base_url, "[[tools 2]] And?", model="claude-opus-5-5", command=resume
+        )
+    said = exchanges(simulated.received)
+    assert [first.errors, second.errors] == [[], []]
+    assert refusals(simulated.received) == []
+    assert len([exchange for exchange in said if exchange.calls]) == 6
+    assert all(exchange.thoughts for exchange in said if exchange.calls)
+    assert_kept(said)
 
 
 async def test_a_stream_that_upstream_cuts_is_asked_for_again(
