@@ -2,15 +2,18 @@
 
 from typing import Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
-from translators.wire.messages import UsageCounts
+from translators.wire.messages import Iteration, UsageCounts
 
 # `standard_only` and `auto` become `standard`, which OpenAI calls `default`; strict clients reject other values.
 _SERVICE_TIERS: Final = {"standard": "default", "priority": "priority"}
 # Far more than any message has; larger counts are invalid.
 _MOST_TOKENS: Final = 10**12
+_COMPACTION: Final = b'"compaction"'
+_ITERATIONS_DECODER: Final = msgspec.json.Decoder(list[Iteration])
 _OPENAI_USAGE: Final = (
     b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
     b'"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":0},'
@@ -32,6 +35,8 @@ class Usage(Struct):
     output_tokens: int = 0
     thinking_tokens: int = 0
     service_tier: str | None = None
+    # What upstream has used besides to summarize the conversation: it is paid for, and no part of the message.
+    summaries: "Usage | None" = None
     _earlier: "Usage | None" = None
 
     def begin_another(self) -> None:
@@ -58,6 +63,28 @@ class Usage(Struct):
             self.thinking_tokens = before.thinking_tokens + _bounded(details.thinking_tokens)
         if counts.service_tier is not None:
             self.service_tier = _SERVICE_TIERS.get(counts.service_tier)
+        if not isinstance(counts.iterations, UnsetType) and _COMPACTION in bytes(counts.iterations):
+            self._count_summaries(counts.iterations)
+
+    @property
+    def parts(self) -> "tuple[Usage, ...]":
+        """All that is paid for: the message, and summaries."""
+        return (self,) if self.summaries is None else (self, self.summaries)
+
+    def _count_summaries(self, iterations: Raw) -> None:
+        try:
+            found = _ITERATIONS_DECODER.decode(iterations)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        self.summaries = summaries = Usage()
+        if self._earlier is not None and self._earlier.summaries is not None:
+            summaries.add(self._earlier.summaries)
+        for iteration in found:
+            if iteration.type == "compaction":
+                one = Usage()
+                iteration.iterations = UNSET
+                one.update(iteration)
+                summaries.add(one)
 
     def add_choice(self, other: "Usage") -> None:
         """Add another choice for the same prompt: its output only."""

@@ -25,6 +25,7 @@ def stream(data: bytes, random: Random) -> None:
     shape, kinds = random.choice(SHAPES), random.choice(({}, _KINDS))
     shared = frame(kinds)
     made = ResponsesStream(shared, shape)
+    _summary(cut(data, random))
     output = b""
     for piece in cut(data, random):
         output += made.feed(piece)
@@ -46,6 +47,27 @@ def stream(data: bytes, random: Random) -> None:
             assert ended == {**whole_one, **known}
         for item in made.sealed_items():
             json_of(item)
+
+
+def _summary(pieces: list[bytes]) -> None:
+    """The same as a summary is one item, or a failure, streamed as folded; nothing of it is sent before its end."""
+    made, output = ResponsesStream(frame(summarizes=True)), b""
+    try:
+        for piece in pieces:
+            assert output == b""
+            output += made.feed(piece)
+            if made.is_over:
+                break
+        output += b"" if made.is_over else made.end()
+        failure = made.failure
+    except FailedError as error:
+        failure = error.failure
+    fold = ResponsesAnswer(frame(summarizes=True))
+    told = _folded(fold, pieces)
+    assert (told and told.kind) == (failure and failure.kind)
+    if failure is None and (events := _events(output)) is not None:
+        assert [item["type"] for item in events[-1]["response"]["output"]] == ["compaction"]
+        assert events[-1]["response"] == json_of(fold.response())
 
 
 def _events(output: bytes) -> list[dict[str, Any]] | None:

@@ -12,11 +12,13 @@ from tests.support.conversations import PNG
 from tests.support.response_requests import SEALER, assistant, call, output, reasoning, user
 from translators.errors import TranslationError
 from translators.intent import Message, SealedTurn
+from translators.responses.compaction import sealed_block
 from translators.responses.read import ReadBody, read_body, read_body_in_steps
 from translators.responses.request import ResponsesRequest, read_request, read_request_in_steps
 from translators.steps import in_one_go
 
 _THINKING: Final = '{"type":"thinking","thinking":"Hm.","signature":"c2ln"}'
+_SUMMARY: Final = b'{"type":"compaction","content":"S.","encrypted_content":"c2ln"}'
 _FUNCTION: Final = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 _PARTS: Final = [
     {"type": "input_text", "text": "Look", "prompt_cache_breakpoint": {"mode": "explicit"}},
@@ -50,6 +52,7 @@ _ITEMS: Final[list[dict[str, Any]]] = [
     {"type": "additional_tools", "role": "developer", "tools": [{"type": "apply_patch"}]},
     {"type": "configuration_update", "reasoning": {"effort": "low"}},
     {"type": "compaction", "encrypted_content": 'any-me:["{\\"type\\":\\"text\\",\\"text\\":\\"S\\"}"]'},
+    {"type": "compaction", "encrypted_content": sealed_block(_SUMMARY, SEALER)},
     {"type": "item_reference", "id": "msg_0"},
     {"type": "compaction_trigger"},
 ]

@@ -334,3 +334,27 @@ async def test_a_call_in_place_of_a_summary_is_none(running: RunningGateway, ups
     upstream.always(calls)
     with pytest.raises(openai.InternalServerError):
         await compacted(running.openai(), input=HISTORY)
+
+
+# Summaries that upstream writes by itself.
+
+
+async def test_what_upstream_uses_for_its_summaries_is_counted_but_not_shown(
+    running: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    used = {"input_tokens": 20, "output_tokens": 5}
+    steps = [{"type": "compaction", "input_tokens": 900, "output_tokens": 80}, {"type": "message", **used}]
+    blocks = [{"type": "compaction", "content": "A door."}, {"type": "text", "text": "Fine."}]
+    upstream.script(json_answer(200, message(blocks, usage={**used, "iterations": steps})))
+    rule: dict[str, Any] = {"context_management": [{"type": "compaction"}]}
+
+    response = await running.openai().responses.create(model=MODEL, input="Hello", max_output_tokens=50, **rule)
+
+    assert [item.type for item in response.output] == ["compaction", "message"]
+    assert response.usage is not None
+    assert response.usage.total_tokens == 25
+    (totals,) = running.gateway._totals.clients()
+    assert (totals.prompt_tokens, totals.completion_tokens) == (920, 85)
+    sent = upstream.received[-1]
+    assert sent.json["context_management"] == {"edits": [{"type": "compact_20260112"}]}
+    assert sent.headers["anthropic-beta"] == "compact-2026-01-12"

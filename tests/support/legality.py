@@ -189,7 +189,7 @@ def _blocks(content: str | Sequence[Body]) -> Sequence[Body]:
 _ALLOWED_BLOCKS = {
     "system": ("text",),
     "user": ("text", "image", "document", "search_result", "tool_result"),
-    "assistant": ("text", "thinking", "redacted_thinking", "tool_use"),
+    "assistant": ("text", "thinking", "redacted_thinking", "tool_use", "compaction"),
     "tool_result": ("text", "image", "document", "search_result"),
     "document": ("text", "image"),
     "search_result": ("text",),

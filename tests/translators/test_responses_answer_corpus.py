@@ -1,7 +1,7 @@
 """Answers of our own writing as responses: a case is a folder in `tests/corpus/responses/answers`, without code.
 
 `messages.sse` becomes `responses.sse`, to the byte. `case.json`, where something is not the ordinary, holds `tools`
-(kind, name and namespace by the answer's name), `include`, and fields of the `AnswerShape`.
+(kind, name and namespace by the answer's name), `include`, whether it `summarizes`, and fields of the `AnswerShape`.
 """
 
 import json
@@ -33,12 +33,12 @@ def settings_of(folder: Path) -> dict[str, Any]:
         for name, tool in notes.get("tools", {}).items()
     }
     shown = {member: name in notes.get("include", ()) for name, member in INCLUDES.items()}
-    return {"kinds": kinds, **shown}
+    return {"kinds": kinds, "summarizes": notes.get("summarizes", False), **shown}
 
 
 def shape_of_case(folder: Path) -> AnswerShape:
     notes = notes_of(folder)
-    fields = {name: value for name, value in notes.items() if name not in ("tools", "include")}
+    fields = {name: value for name, value in notes.items() if name not in ("tools", "include", "summarizes")}
     for name in {"custom_tools", "wrapped_tools"} & fields.keys():
         fields[name] = frozenset(fields[name])
     return AnswerShape(**fields)
@@ -98,5 +98,5 @@ def test_a_case_has_only_the_files_and_notes_that_are_looked_at(folder: Path) ->
     pair = {"messages.sse", "responses.sse"}
 
     assert pair <= {path.name for path in folder.iterdir()} <= pair | {"case.json"}
-    assert notes_of(folder).keys() <= {*AnswerShape.__struct_fields__, "tools", "include"}
+    assert notes_of(folder).keys() <= {*AnswerShape.__struct_fields__, "tools", "include", "summarizes"}
     assert json.dumps(notes_of(folder)) != "{}" or not (folder / "case.json").exists()

@@ -146,10 +146,13 @@ def test_a_longer_conversation_repeats_the_bytes_of_the_shorter_one(case: Case) 
     body = json.loads(case.body)
     if isinstance(body["input"], str):
         body["input"] = [{"role": "user", "content": body["input"]}]
+    # What asks for a summary stands at the end alone.
+    body["input"] = [item for item in body["input"] if item.get("type") != "compaction_trigger"]
     more = [{"role": "assistant", "content": "Well."}, {"role": "user", "content": "Go on."}]
     longer = json.dumps({**body, "input": [*body["input"], *more]}).encode()
 
-    shorter = json.loads(case.written().body)["messages"]
-    messages = json.loads(write_request(case.read(read_body(longer)).intent, TARGET, case.options).body)["messages"]
+    read = [case.read(read_body(data)) for data in (json.dumps(body).encode(), longer)]
+    written = [write_request(request.intent, TARGET, case.options) for request in read]
+    shorter, messages = (json.loads(request.body)["messages"] for request in written)
 
     assert messages[: len(shorter)] == shorter

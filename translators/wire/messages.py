@@ -23,6 +23,14 @@ class UsageCounts(Struct):
     cache_read_input_tokens: int | None = None
     output_tokens_details: "OutputTokensDetails | None" = None
     service_tier: str | None = None
+    # What the message was made in; `usage.py` reads it.
+    iterations: Raw | UnsetType = UNSET
+
+
+class Iteration(UsageCounts):
+    """One of the steps that a message was made in: those of type `compaction` are not in the message's own counts."""
+
+    type: str = ""
 
 
 class OutputTokensDetails(Struct):

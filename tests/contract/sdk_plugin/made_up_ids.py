@@ -15,7 +15,7 @@ from typing import Any
 
 import openai
 
-ASKED = {"model": "claude-sonnet-5-5", "input": "Say hello."}
+ASKED: dict[str, Any] = {"model": "claude-sonnet-5-5", "input": "Say hello."}
 RESPONSES = ("resp_677efb5139a88190b512bc3fef8e535d", "response_id", "resp_123", "previous_response_id")
 CONVERSATION = "conv_123"
 ITEM = "msg_abc"
