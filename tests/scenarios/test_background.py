@@ -611,16 +611,21 @@ async def test_within_the_grace_of_a_shutdown_it_is_completed(
     assert text_of(last) == "Hello, world."
 
 
-async def test_what_outlives_the_grace_has_failed_and_says_why(upstream: ScriptedUpstream, tmp_path: Any) -> None:
+@pytest.mark.parametrize("is_hurried", [False, True])
+async def test_what_outlives_the_grace_has_failed_and_says_why(
+    upstream: ScriptedUpstream, tmp_path: Any, is_hurried: bool
+) -> None:
     config = with_settings(
         config_for(key(upstream.base_url)),
         store=StoreConfig(kind="sqlite", path=str(tmp_path / "store.db")),
-        server=ServerConfig(port=0, shutdown_grace_seconds=0.05),
+        server=ServerConfig(port=0, shutdown_grace_seconds=600 if is_hurried else 0.05),
     )
     with never_ending(upstream):
         async with running_gateway(config=config) as running:
             response = await begun(running.http())
             await upstream.wait_for_requests(1)
+            # What a second Ctrl-C does.
+            running.server.force_exit = is_hurried
         async with quick_gateway(config=config) as running:
             last = await found(running.http(), response["id"])
             stream = await replayed(running.http(), response["id"])
