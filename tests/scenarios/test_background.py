@@ -15,6 +15,8 @@ from gateway.config import ResponsesConfig
 from gateway.service import event_log
 from gateway.service.background import Background
 from tests.scenarios.harness import (
+    KEY_A,
+    KEY_B,
     asking,
     assert_error,
     no_lease_is_out,
@@ -540,6 +542,27 @@ async def test_nobody_finds_cancels_replays_or_deletes_what_belongs_to_others(up
 
     assert [answer.status_code for answer in refused] == [404] * 4
     assert still["status"] == "in_progress"
+
+
+async def test_those_with_keys_of_their_own_have_theirs_and_their_own_limit(
+    upstream: ScriptedUpstream, gate: asyncio.Event
+) -> None:
+    config = with_settings(config_for(), responses=ResponsesConfig(background_per_client=1))
+    async with quick_gateway(config=config, callers_base_url=upstream.base_url) as running:
+        http = running.http()
+        one, other = ({"authorization": f"Bearer {owned}"} for owned in (KEY_A, KEY_B))
+        answers = [await http.post(PATH, json=wanting(), headers=headers) for headers in (one, one, other)]
+        name = answers[0].json()["id"]
+        await upstream.wait_for_requests(2)
+        gate.set()
+        foreign = await http.get(f"{PATH}/{name}", headers=other)
+        while (own := (await http.get(f"{PATH}/{name}", headers=one)).json())["status"] != "completed":
+            pass
+
+    assert [answer.status_code for answer in answers] == [200, 429, 200]
+    assert foreign.status_code == 404
+    assert text_of(own) == "Hello, world."
+    assert sorted(str(request.api_key) for request in upstream.received) == [KEY_A, KEY_B]
 
 
 async def test_one_who_does_not_read_holds_up_nobody(upstream: ScriptedUpstream) -> None:
