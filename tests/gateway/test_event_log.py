@@ -1,6 +1,7 @@
 """Events of a response: written in batches, and read from any number on, also while the storage fails."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -105,15 +106,17 @@ async def test_if_the_storage_stays_away_what_waits_is_bounded(monkeypatch: pyte
     records = Failing(failures=1_000)
     await record_in(records)
     log = EventLog(records, KEY)
-    for number in range(100):
-        log.add(events(number, 1, 1_000))
+    # Nothing that can be packed.
+    pieces = [b"data: %b\n\n" % random.Random(number).randbytes(1_000).hex().encode() for number in range(100)]
+    for piece in pieces:
+        log.add(piece)
         await log.flush()
     tail = log.read(99)
     held = (len(log._unwritten), len(log._open), log._tail_bytes <= event_log.TAIL_BYTES)
     await log.end()
 
     # Those who keep up see it all the same.
-    assert tail == Batch(events(99, 1, 1_000), False)
+    assert tail == Batch(pieces[-1], False)
     assert held == (0, 0, True)
     assert log._timer is None
 
@@ -129,6 +132,21 @@ async def test_no_more_than_the_tail_is_in_memory() -> None:
     assert log.read(0) is None
     assert log.read(399) == Batch(events(399, 1, 1_000))
     assert (await all_written(records))[0] == events(0, 400, 1_000)
+
+
+async def test_events_are_packed_unless_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_log, "_PACKED_BYTES", 50_000)
+    records = await record_in(Failing())
+    log = EventLog(records, KEY)
+    log.add(events(0, 40, 1_000))
+    await log.flush()
+    log.add(events(40, 60, 1_000))
+    await log.end()
+    sizes = [len(value) for value in (await records.entries(KEY)).values()]
+
+    assert sizes[0] < 2_000
+    assert sizes[1] > 60_000
+    assert await all_written(records) == (events(0, 100, 1_000), True)
 
 
 async def test_a_record_that_is_gone_gets_no_more() -> None:

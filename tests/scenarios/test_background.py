@@ -15,6 +15,8 @@ from gateway.config import ResponsesConfig
 from gateway.service import event_log
 from gateway.service.background import Background
 from tests.scenarios.harness import (
+    KEY_A,
+    KEY_B,
     asking,
     assert_error,
     no_lease_is_out,
@@ -542,6 +544,27 @@ async def test_nobody_finds_cancels_replays_or_deletes_what_belongs_to_others(up
     assert still["status"] == "in_progress"
 
 
+async def test_those_with_keys_of_their_own_have_theirs_and_their_own_limit(
+    upstream: ScriptedUpstream, gate: asyncio.Event
+) -> None:
+    config = with_settings(config_for(), responses=ResponsesConfig(background_per_client=1))
+    async with quick_gateway(config=config, callers_base_url=upstream.base_url) as running:
+        http = running.http()
+        one, other = ({"authorization": f"Bearer {owned}"} for owned in (KEY_A, KEY_B))
+        answers = [await http.post(PATH, json=wanting(), headers=headers) for headers in (one, one, other)]
+        name = answers[0].json()["id"]
+        await upstream.wait_for_requests(2)
+        gate.set()
+        foreign = await http.get(f"{PATH}/{name}", headers=other)
+        while (own := (await http.get(f"{PATH}/{name}", headers=one)).json())["status"] != "completed":
+            pass
+
+    assert [answer.status_code for answer in answers] == [200, 429, 200]
+    assert foreign.status_code == 404
+    assert text_of(own) == "Hello, world."
+    assert sorted(str(request.api_key) for request in upstream.received) == [KEY_A, KEY_B]
+
+
 async def test_one_who_does_not_read_holds_up_nobody(upstream: ScriptedUpstream) -> None:
     upstream.always(stream_answer(*messages.text_stream(pieces=["x" * 2**14] * 300)))
     async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
@@ -611,16 +634,21 @@ async def test_within_the_grace_of_a_shutdown_it_is_completed(
     assert text_of(last) == "Hello, world."
 
 
-async def test_what_outlives_the_grace_has_failed_and_says_why(upstream: ScriptedUpstream, tmp_path: Any) -> None:
+@pytest.mark.parametrize("is_hurried", [False, True])
+async def test_what_outlives_the_grace_has_failed_and_says_why(
+    upstream: ScriptedUpstream, tmp_path: Any, is_hurried: bool
+) -> None:
     config = with_settings(
         config_for(key(upstream.base_url)),
         store=StoreConfig(kind="sqlite", path=str(tmp_path / "store.db")),
-        server=ServerConfig(port=0, shutdown_grace_seconds=0.05),
+        server=ServerConfig(port=0, shutdown_grace_seconds=600 if is_hurried else 0.05),
     )
     with never_ending(upstream):
         async with running_gateway(config=config) as running:
             response = await begun(running.http())
             await upstream.wait_for_requests(1)
+            # What a second Ctrl-C does.
+            running.server.force_exit = is_hurried
         async with quick_gateway(config=config) as running:
             last = await found(running.http(), response["id"])
             stream = await replayed(running.http(), response["id"])

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from gateway.service import background, following
-from tests.scenarios.harness import quick_gateway, until
+from tests.gateway.test_response_chains import Broken
+from tests.scenarios.harness import assert_error, quick_gateway, until
 from tests.scenarios.processes import Fleet, client_of, fleet, serving
 from tests.scenarios.test_background import MODEL, PATH, begun, ended, events_of, found, replayed, text_of, wanting
 from tests.scenarios.test_stored_state import settings, stopped
 from tests.support import messages
 from tests.support.gateway import RunningGateway, Secret, StoreConfig, config_for, key, with_settings
-from tests.support.responses_grammar import response_violations, stream_violations
+from tests.support.responses_grammar import event_violations, response_violations, stream_violations
 from tests.support.scripted import ScriptedUpstream, Silence, Wait, stream_answer
 from tests.support.valkey import PROGRAM, server
 
@@ -139,6 +140,34 @@ async def test_a_worker_that_has_died_leaves_nothing_in_progress(
     assert events_of(following)[-2]["response"] == lost
     assert refused.json()["error"]["code"] == "previous_response_not_completed"
     assert cancelled == lost
+
+
+async def test_while_the_store_fails_followers_are_told_and_go_on_later(
+    upstream: ScriptedUpstream, gate: asyncio.Event, store: StoreConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_on_one_store(upstream, store) as (one, other):
+        here, there = one.http(), other.http()
+        response = await begun(here)
+        await upstream.wait_for_requests(1)
+        (run,) = one.gateway.background._running.values()
+        await until(lambda: run.log.next > 5)
+        await run.log.flush()
+        async with there.stream("GET", f"{PATH}/{response['id']}?stream=true") as answer:
+            pieces = answer.aiter_bytes()
+            seen = await anext(pieces)
+            records = other.gateway.background._runs._records
+            monkeypatch.setattr(other.gateway.background._runs, "_records", Broken())
+            seen += b"".join([piece async for piece in pieces])
+        refused = await there.get(f"{PATH}/{response['id']}?stream=true")
+        monkeypatch.setattr(other.gateway.background._runs, "_records", records)
+        gate.set()
+        *events, error = events_of(seen)
+        rest = await replayed(there, response["id"], events[-1]["sequence_number"])
+
+    assert (error["type"], error["sequence_number"]) == ("error", len(events))
+    assert "store cannot be used" in error["error"]["message"]
+    assert_error(refused, 503, "service_unavailable_error", "store_unavailable")
+    assert event_violations([*events, *events_of(rest)]) == []
 
 
 async def test_those_that_run_are_renewed(
