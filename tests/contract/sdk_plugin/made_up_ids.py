@@ -21,7 +21,11 @@ CONVERSATION = "conv_123"
 ITEM = "msg_abc"
 # A compacted conversation repeats what users have said, and the SDK's types know messages of the assistant's alone.
 TO_COMPACT = {**ASKED, "input": [{"role": "assistant", "content": "Hello."}]}
-TO_FILL: dict[str, dict[str, Any]] = {"/responses": ASKED, "/responses/input_tokens": ASKED, "/responses/compact": TO_COMPACT}
+TO_FILL: dict[str, dict[str, Any]] = {
+    "/responses": ASKED,
+    "/responses/input_tokens": ASKED,
+    "/responses/compact": TO_COMPACT,
+}
 SEED_SECONDS = 30
 
 
