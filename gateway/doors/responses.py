@@ -56,8 +56,6 @@ class Responses(TextEndpoint):
         referred = await _referred(services, whose, read)
         is_large = is_large or sum(map(len, before.items)) + sum(map(len, referred.values())) > LARGE_BYTES
         seal = services.seals.for_caller(whose, self._aliases.resolve(read.body.model).id)
-        if read.body.background:
-            services.background.check(whose)
         if is_large:
             request = await in_slices(read_request_in_steps(read, seal, before.items, referred))
         else:
@@ -76,6 +74,7 @@ class Responses(TextEndpoint):
         rendering = job.rendering
         if not isinstance(rendering, ResponseRendering) or not rendering.request.background:
             return job
+        self._services.background.check(caller.scope)
         request, frame = rendering.request, rendering.begin(self.now(), job.progress[0].model)
         record = partial(rendering.keeper.record, request, frame)
         parts = BackgroundParts(self._services, self._interrupts, self._totals, self.keepalive_seconds)

@@ -40,7 +40,7 @@ from tests.support.gateway import (
     with_settings,
 )
 from tests.support.responses_grammar import event_violations, response_violations, stream_violations
-from tests.support.scripted import ScriptedUpstream, Silence, error_answer, stream_answer
+from tests.support.scripted import ScriptedUpstream, Silence, error_answer, json_answer, stream_answer
 
 PATH = "/v1/responses"
 MODEL = "claude-sonnet-5-5"
@@ -480,6 +480,19 @@ async def test_without_a_store_that_all_workers_share_the_setting_is_named(
     error = assert_error(refused, 400, "invalid_request_error", "background_unavailable")
     assert "store.kind" in error["message"]
     assert error["param"] == "background"
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/input_tokens", "/v1/responses/compact"])
+async def test_what_is_counted_or_compacted_is_not_in_the_background(upstream: ScriptedUpstream, path: str) -> None:
+    upstream.always(
+        lambda request: (
+            json_answer(200, {"input_tokens": 5}) if "count_tokens" in request.path else stream_answer(*EVENTS)
+        )
+    )
+    async with quick_gateway(config=limited(upstream, 0)) as running:
+        answer = await running.http().post(path, json=wanting())
+
+    assert answer.status_code == 200, answer.text
 
 
 async def test_a_client_has_so_many_and_all_together_so_many(upstream: ScriptedUpstream) -> None:
