@@ -137,6 +137,7 @@ class BackgroundJob:
         usage = record_of(self._job.progress).answer_usage.as_responses_json()
         response = self._frame.response("cancelled", items=self._frame.items, usage=usage)
         await self._keep(response, CANCELLED)
+        run.was_cancelled = True
         run.log.add(last_events(response, self._frame.sequence))
 
     async def _failed(self, run: Run, responder: Responder, notes: Notes, failure: Failure) -> None:

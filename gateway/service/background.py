@@ -48,15 +48,19 @@ class BackgroundSettings(Struct, frozen=True):
 
 
 class Run:
-    """One response that this process makes; `is_cancelled` is set when it shall end early, `done` when it has ended."""
+    """One response that this process makes; `is_cancelled` is set when it shall end early, `done` when it has ended.
 
-    __slots__ = ("done", "is_cancelled", "keys", "log", "scope")
+    `was_cancelled` says that it has ended early, and is kept so.
+    """
+
+    __slots__ = ("done", "is_cancelled", "keys", "log", "scope", "was_cancelled")
 
     def __init__(self, scope: bytes, keys: RunKeys, log: EventLog) -> None:
         self.scope = scope
         self.keys = keys
         self.log = log
         self.is_cancelled = asyncio.Event()
+        self.was_cancelled = False
         self.done = asyncio.Event()
 
 
@@ -191,7 +195,7 @@ class Background:
         finally:
             try:
                 await run.log.end()
-                await self._runs.end(run.keys, is_cancelled=run.is_cancelled.is_set())
+                await self._runs.end(run.keys, is_cancelled=run.was_cancelled)
             finally:
                 del self._running[run.keys.response]
                 self._release(run.scope)

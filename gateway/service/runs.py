@@ -67,7 +67,10 @@ class Runs:
             await self._records.replace(keys.run, self._lease(LEASE_SECONDS))
 
     async def end(self, keys: RunKeys, *, is_cancelled: bool) -> None:
-        """Nothing more comes of a run; it never raises."""
+        """Nothing more comes of a run; it never raises.
+
+        The flag of one that ended by itself stays: whoever has been told that it was cancelled is told so again.
+        """
         try:
             await self._records.replace(keys.run, msgspec.msgpack.encode(_Lease(_ENDED)))
             if is_cancelled:

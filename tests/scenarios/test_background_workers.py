@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.service import background, following
+from gateway.service.runs import RunKeys, Runs
 from tests.gateway.test_response_chains import Broken
 from tests.scenarios.harness import assert_error, quick_gateway, until
 from tests.scenarios.processes import Fleet, client_of, fleet, serving
@@ -96,6 +97,32 @@ async def test_another_worker_cancels_it(upstream: ScriptedUpstream, store: Stor
     assert [each["status"] for each in (cancelled, at_once, *after)] == ["cancelled"] * 4
     assert after[0] == after[1]
     assert stream_violations(stream) == []
+
+
+async def test_one_that_is_cancelled_as_it_ends_stays_cancelled(
+    upstream: ScriptedUpstream, store: StoreConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.always(stream_answer(*EVENTS))
+    async with two_on_one_store(upstream, store) as (one, other):
+        there, runs = other.http(), one.gateway.background._runs
+        cancelled: list[str] = []
+
+        async def late(keys: RunKeys, *, is_cancelled: bool) -> None:
+            """The other worker has seen it running a moment before."""
+            await other.gateway.background._runs.flag(keys)
+            (run,) = one.gateway.background._running.values()
+            run.is_cancelled.set()
+            name = events_of(run.log.read(0).events)[0]["response"]["id"]  # type: ignore[union-attr]
+            cancelled.append(name)
+            assert (await found(there, name))["status"] == "cancelled"
+            await Runs.end(runs, keys, is_cancelled=is_cancelled)
+
+        monkeypatch.setattr(runs, "end", late)
+        response = await begun(one.http())
+        await until(lambda: bool(cancelled) and not one.gateway.background)
+        after = [await found(each.http(), response["id"]) for each in (one, other)]
+
+    assert [each["status"] for each in after] == ["cancelled"] * 2
 
 
 async def test_another_worker_deletes_it(upstream: ScriptedUpstream, store: StoreConfig) -> None:
