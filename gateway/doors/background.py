@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -134,11 +135,15 @@ class BackgroundJob:
         return block
 
     async def _cancelled(self, run: Run) -> None:
-        usage = record_of(self._job.progress).answer_usage.as_responses_json()
-        response = self._frame.response("cancelled", items=self._frame.items, usage=usage)
+        frame, usage = self._frame, record_of(self._job.progress).answer_usage.as_responses_json()
+
+        def response() -> bytes:
+            return frame.response("cancelled", items=frame.items, usage=usage)
+
+        events = last_events(response(), frame.sequence)
         await self._keep(response, CANCELLED)
         run.was_cancelled = True
-        run.log.add(last_events(response, self._frame.sequence))
+        run.log.add(events)
 
     async def _failed(self, run: Run, responder: Responder, notes: Notes, failure: Failure) -> None:
         notes.level = logging.WARNING
@@ -146,17 +151,16 @@ class BackgroundJob:
         if responder.has_ended:
             # The end was kept and sent: the failure came behind it.
             return
-        frame = self._frame
-        response, events = failed_response(frame, failure), failure_events(frame, failure)
-        if not await self._keep(response, FAILED):
-            # Its items may be too large to be kept, or it was deleted.
-            frame.items = {}
-            await self._keep(failed_response(frame, failure), FAILED)
+        events = failure_events(self._frame, failure)
+        await self._keep(partial(failed_response, self._frame, failure), FAILED)
         run.log.add(events)
 
-    async def _keep(self, response: bytes, unfinished: str) -> bool:
-        record = self._record(response, unfinished)
-        return await self._parts.services.responses.finish(self._caller.scope, record)
+    async def _keep(self, response: Callable[[], bytes], unfinished: str) -> None:
+        """Keep how it has ended; without its items where they are too large to be kept."""
+        responses, scope = self._parts.services.responses, self._caller.scope
+        if not await responses.finish(scope, self._record(response(), unfinished)):
+            self._frame.items = {}
+            await responses.finish(scope, self._record(response(), unfinished))
 
     def _note(self, notes: Notes, ended: str, seconds: float) -> None:
         record, asked = record_of(self._job.progress), self._job.asked
