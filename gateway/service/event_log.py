@@ -14,7 +14,7 @@ from gateway.service.ports import Appended, Records, RecordsUnavailableError
 
 # A batch is written after this time, or after a part of the time that the response has taken if that is longer: so
 # even hours fit into the entries that a record may have.
-BATCH_SECONDS: Final = 0.25
+BATCH_SECONDS: Final = 0.5
 _BATCH_SHARE: Final = 500
 BATCH_BYTES: Final = 64 * 1024
 # Of one response. Beyond that its events are no longer kept: who replays them gets the end from the stored response.
