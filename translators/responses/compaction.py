@@ -5,6 +5,7 @@ was said, and upstream's block, sealed once more since only the model that made 
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -12,7 +13,8 @@ import orjson
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from translators.intent import Intent, Message
+from translators.answers.recorder import THINKING
+from translators.intent import Intent, Message, SealedTurn
 from translators.reading import is_text
 from translators.responses.frame import Sealer
 from translators.responses.seals import Opener
@@ -39,6 +41,8 @@ _BEFORE: Final = (
 )
 _AFTER: Final = "\n</summary>"
 _SEALED: Final = "sealed"
+# Stands for a block of upstream's own in the order of a turn.
+_OWN: Final = "o"
 _TEXT: Final = Raw(b'"text"')
 _INPUT_TEXT: Final = Raw(b'"input_text"')
 _PARTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
@@ -50,7 +54,7 @@ INSTRUCTIONS: Final = "instructions"
 
 
 class _Entry(Struct):
-    """One object of a sealed content."""
+    """One object of a sealed content, or a block."""
 
     type: str = ""
     seal: str | None = None
@@ -106,14 +110,32 @@ def _is_kept(message: Message, place: str) -> bool:
 def summarizing(intent: Intent) -> Intent:
     """The request for a summary of a conversation: the same, so that its cache is used, and a wish at its end."""
     wish = OwnWords("user", Raw(orjson.dumps(SUMMARY_REQUEST)))
+    messages = intent.messages
+    if not intent.tools and any(message.tool_calls for message in messages):
+        # The tools are left out, as the official SDKs do: what was thought before is bound to them.
+        messages = [_without_thinking(each) if isinstance(each, SealedTurn) else each for each in messages]
     return replace(
         intent,
-        messages=[*intent.messages, wish],
+        messages=[*messages, wish],
         places=[*(intent.places or ()), _PLACE],
         tool_choice=_NONE if intent.tools else intent.tool_choice,
         format=None,
         compacts_from=None,
     )
+
+
+def _without_thinking(turn: SealedTurn) -> SealedTurn:
+    stays = [_type_of(block) not in THINKING for block in turn.own_blocks]
+    own = iter(stays)
+    order = [letter for letter in turn.order if letter != _OWN or next(own, False)]
+    return replace(turn, own_blocks=tuple(compress(turn.own_blocks, stays)), order="".join(order))
+
+
+def _type_of(block: bytes) -> str:
+    try:
+        return _ENTRY.decode(block).type
+    except _UNREADABLE:
+        return ""
 
 
 def summary_part(text: str) -> bytes:
