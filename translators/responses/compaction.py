@@ -4,7 +4,7 @@ Either travels as the sealed content of a `compaction` item, as JSON objects: pa
 was said, and upstream's block, sealed once more since only the model that made it may get it back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import compress
 from typing import Final, NamedTuple
 
@@ -82,11 +82,11 @@ class OwnWords(Message, gc=False):
     """A message that nobody has said: a summary of what was said before it, or the wish for one."""
 
 
-def said_by_others(intent: Intent) -> list[bytes]:
+def said_by_others(intent: Intent) -> Iterator[bytes]:
     """What others than the model have said in a conversation, as items: what is kept of it besides a summary."""
-    messages = zip(intent.messages, intent.places or (), strict=True)
-    kept = [message for message, place in messages if _is_kept(message, place)]
-    return [b'{"type":"message","role":"%b","content":%b}' % (each.role.encode(), _as_sent(each)) for each in kept]
+    for message, place in zip(intent.messages, intent.places or (), strict=True):
+        if message.role in SPEAKERS and place != INSTRUCTIONS and not isinstance(message, OwnWords):
+            yield b'{"type":"message","role":"%b","content":%b}' % (message.role.encode(), _as_sent(message))
 
 
 def _as_sent(message: Message) -> bytes:
@@ -103,20 +103,18 @@ def _as_sent(message: Message) -> bytes:
     return msgspec.json.encode(parts)
 
 
-def _is_kept(message: Message, place: str) -> bool:
-    return message.role in SPEAKERS and place != INSTRUCTIONS and not isinstance(message, OwnWords)
+def summarizing(intent: Intent) -> Generator[None, None, Intent]:
+    """The request for a summary of a conversation: the same, so that its cache is used, and a wish at its end.
 
-
-def summarizing(intent: Intent) -> Intent:
-    """The request for a summary of a conversation: the same, so that its cache is used, and a wish at its end."""
-    wish = OwnWords("user", Raw(orjson.dumps(SUMMARY_REQUEST)))
+    In steps.
+    """
     messages = intent.messages
     if not intent.tools and any(message.tool_calls for message in messages):
         # The tools are left out, as the official SDKs do: what was thought before is bound to them.
-        messages = [_without_thinking(each) if isinstance(each, SealedTurn) else each for each in messages]
+        messages = yield from _without_thinking(messages)
     return replace(
         intent,
-        messages=[*messages, wish],
+        messages=[*messages, OwnWords("user", Raw(orjson.dumps(SUMMARY_REQUEST)))],
         places=[*(intent.places or ()), _PLACE],
         tool_choice=_NONE if intent.tools else intent.tool_choice,
         format=None,
@@ -124,11 +122,17 @@ def summarizing(intent: Intent) -> Intent:
     )
 
 
-def _without_thinking(turn: SealedTurn) -> SealedTurn:
-    stays = [_type_of(block) not in THINKING for block in turn.own_blocks]
-    own = iter(stays)
-    order = [letter for letter in turn.order if letter != _OWN or next(own, False)]
-    return replace(turn, own_blocks=tuple(compress(turn.own_blocks, stays)), order="".join(order))
+def _without_thinking(messages: Sequence[Message]) -> Generator[None, None, list[Message]]:
+    bare: list[Message] = []
+    for message in messages:
+        if isinstance(message, SealedTurn):
+            stays = [_type_of(block) not in THINKING for block in message.own_blocks]
+            own = iter(stays)
+            order = "".join([letter for letter in message.order if letter != _OWN or next(own, False)])
+            message = replace(message, own_blocks=tuple(compress(message.own_blocks, stays)), order=order)
+            yield
+        bare.append(message)
+    return bare
 
 
 def _type_of(block: bytes) -> str:
