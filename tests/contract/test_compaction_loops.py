@@ -137,6 +137,10 @@ async def test_a_summary_of_upstream_serves_another_model_as_text(
     first = await client.responses.create(model=MODELS[0], input=f"{LONG}\nHello", **options)
     item = next(item for item in first.output if item.type == "compaction")
 
+    given: list[Any] = [item.model_dump(exclude_none=True), {"role": "user", "content": "Well?"}]
+    counted = await client.responses.input_tokens.count(model=MODELS[0], input=given)
+    assert counted.input_tokens < THRESHOLD
+
     for model in ("claude-opus-5-5", "claude-haiku-4-5"):
         await client.responses.create(
             model=model, input=[item.model_dump(exclude_none=True), {"role": "user", "content": "And now?"}]
