@@ -280,6 +280,23 @@ async def test_a_trigger_is_answered_with_the_item_alone(running: RunningGateway
     assert [texts_of(received.json["messages"])[-1] for received in upstream.received] == [SUMMARY_REQUEST] * 2
 
 
+async def test_a_stored_summary_is_continued_by_its_response(
+    running: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.always(summary())
+    client = running.openai()
+    items: list[Any] = [*HISTORY, {"type": "compaction_trigger"}]
+    response = await client.responses.create(model=MODEL, input=items)
+
+    await client.responses.create(model=MODEL, input="And now?", previous_response_id=response.id)
+
+    said = texts_of(upstream.received[-1].json["messages"])
+    assert [text for text in said if "<summary>" not in text][-3:] == ["Look around.", "Which colour?", "And now?"]
+    assert "A door was found." in said[-2]
+    assert "There is a door." not in said
+    assert SUMMARY_REQUEST not in said
+
+
 async def test_another_key_takes_over_while_a_summary_is_written(upstream: ScriptedUpstream) -> None:
     upstream.script(streamed(*text_stream("Half a summary")[:5]), summary("A whole one."))
     keys = (key(upstream.base_url, "one"), key(upstream.base_url, "two", "sk-ant-two"))

@@ -19,8 +19,6 @@ from translators.reading import is_text
 from translators.responses.frame import Sealer
 from translators.responses.seals import Opener
 
-# The type of upstream's own blocks.
-BLOCK: Final = "compaction"
 SUMMARY_REQUEST: Final = """\
 The conversation so far is about to be replaced by a summary, which you write now. From the next turn on you will see \
 this summary and what the user and the developer have said, word for word, and nothing else of it: none of your own \
@@ -73,8 +71,8 @@ class Compacted(NamedTuple):
     parts: Sequence[bytes]
 
 
-_ENTRY: Final = msgspec.json.Decoder(_Entry)
-_BLOCK: Final = msgspec.json.Decoder(_Block)
+_ENTRY_DECODER: Final = msgspec.json.Decoder(_Entry)
+_BLOCK_DECODER: Final = msgspec.json.Decoder(_Block)
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -137,7 +135,7 @@ def _without_thinking(messages: Sequence[Message]) -> Generator[None, None, list
 
 def _type_of(block: bytes) -> str:
     try:
-        return _ENTRY.decode(block).type
+        return _ENTRY_DECODER.decode(block).type
     except _UNREADABLE:
         return ""
 
@@ -156,7 +154,7 @@ def sealed_block(block: bytes, sealer: Sealer) -> str:
     """Upstream's own block as the content of a compaction item; with what can be read of it, for other models."""
     entries = [orjson.dumps({"type": _SEALED, "seal": sealer.seal([block])})]
     try:
-        content = _BLOCK.decode(block).content
+        content = _BLOCK_DECODER.decode(block).content
     except _UNREADABLE:
         content = None
     if content and content.strip():
@@ -172,7 +170,7 @@ def opened(text: str, opener: Opener) -> Compacted | None:
     parts = list[bytes]()
     for entry in entries:
         try:
-            found = _ENTRY.decode(entry)
+            found = _ENTRY_DECODER.decode(entry)
         except _UNREADABLE:
             return None
         if found.type != _SEALED:
