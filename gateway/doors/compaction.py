@@ -1,6 +1,6 @@
 """`POST /v1/responses/compact`: a conversation made short, by a summary that the model writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -10,10 +10,13 @@ from gateway.accounts.auth import Caller
 from gateway.doors.generation import Task
 from gateway.doors.rendering import Opening, RenderedStream
 from gateway.doors.responses import ResponseRendering, Responses, reader_of
+from gateway.edge.slices import in_slices
 from gateway.service.answers import Answered, WholeChoice
 from gateway.service.items import shown, with_id
-from gateway.service.responses import item_id
-from translators.responses.compaction import said_by_others, summarizing
+from gateway.service.responses import item_id, new_response_id
+from translators.responses.compaction import said_by_others
+from translators.responses.request import ResponsesRequest, as_summary
+from translators.steps import in_one_go
 from translators.usage import Usage
 
 _COMPACTED: Final = b'{"id":"%b","object":"response.compaction","created_at":%d,"output":[%b],"usage":%b}'
@@ -26,15 +29,22 @@ class Compact(Responses):
         task = await super()._task(scope, body, caller)
         answered = task.rendering
         assert isinstance(answered, ResponseRendering), "the door of responses makes nothing else"
-        asked = answered.request
+        steps = _compacting(answered.request)
+        asked, said = await in_slices(steps) if task.is_large else in_one_go(steps)
         intent = asked.intent
-        said = said_by_others(intent)
-        if not asked.compacts_now:
-            intent = summarizing(intent)
         # The answer is no response: it is not kept.
-        answered.request = replace(asked, intent=intent, store=False, conversation=None, compacts_now=True)
+        answered.request = replace(asked, store=False, conversation=None)
         summary = replace(task.asked, is_stream=False)
         return Task(summary, [replace(intent, streams=False)], CompactRendering(answered, said), task.is_large)
+
+
+def _compacting(request: ResponsesRequest) -> Generator[None, None, tuple[ResponsesRequest, Sequence[bytes]]]:
+    """The request for the summary, and the items that are kept beside it; in steps."""
+    said, made = list[bytes](), new_response_id()
+    for index, item in enumerate(said_by_others(request.intent)):
+        said.append(bytes(shown(with_id(item, item_id("msg", made, index)))))
+        yield
+    return request if request.compacts_now else (yield from as_summary(request)), said
 
 
 class CompactRendering:
@@ -57,9 +67,5 @@ class CompactRendering:
     def body(self, answers: Sequence[Answered], usage: Usage, opening: Opening) -> bytes:
         """The items that stand for the conversation from now on."""
         reader = reader_of(answers[0][0])
-        # Index 0 is that of the summary.
-        said = [
-            bytes(shown(with_id(item, item_id("msg", reader.id, index)))) for index, item in enumerate(self._said, 1)
-        ]
-        output = b",".join([*said, *reader.sealed_items()])
+        output = b",".join([*self._said, *reader.sealed_items()])
         return _COMPACTED % (reader.id.encode(), opening.created, output, usage.as_responses_json())

@@ -80,6 +80,7 @@ class CallerSeal:
         self._keys = keys
         self._counts = counts
         self._any_models = any_models
+        self._summaries: CallerSeal | None = None
         self._ciphers: dict[tuple[str, bytes], _Cipher] = {}
 
     def seal(self, blocks: Sequence[bytes]) -> str:
@@ -105,7 +106,9 @@ class CallerSeal:
     @property
     def summaries(self) -> "CallerSeal":
         """The seal of the same caller for what every model may read."""
-        return self._any_models()
+        if self._summaries is None:
+            self._summaries = self._any_models()
+        return self._summaries
 
     def _opened(self, mark: str, text: str) -> list[bytes] | None:
         data = _decoded(text)

@@ -14,7 +14,14 @@ from tests.support import codex
 from tests.support.gateway import RunningGateway, key
 from tests.support.messages import message, message_events, sse, text_block, text_stream, thinking_block, tool_block
 from tests.support.responses_grammar import response_violations, stream_violations
-from tests.support.scripted import Answer, ReceivedRequest, ScriptedUpstream, json_answer, scripted_upstream
+from tests.support.scripted import (
+    Answer,
+    ReceivedRequest,
+    ScriptedUpstream,
+    error_answer,
+    json_answer,
+    scripted_upstream,
+)
 from tests.support.scripted import stream_answer as streamed
 from tests.support.upstream_rules import run_strict_upstream
 from translators.responses.compaction import SUMMARY_REQUEST
@@ -273,6 +280,23 @@ async def test_a_trigger_is_answered_with_the_item_alone(running: RunningGateway
     assert [texts_of(received.json["messages"])[-1] for received in upstream.received] == [SUMMARY_REQUEST] * 2
 
 
+async def test_a_stored_summary_is_continued_by_its_response(
+    running: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.always(summary())
+    client = running.openai()
+    items: list[Any] = [*HISTORY, {"type": "compaction_trigger"}]
+    response = await client.responses.create(model=MODEL, input=items)
+
+    await client.responses.create(model=MODEL, input="And now?", previous_response_id=response.id)
+
+    said = texts_of(upstream.received[-1].json["messages"])
+    assert [text for text in said if "<summary>" not in text][-3:] == ["Look around.", "Which colour?", "And now?"]
+    assert "A door was found." in said[-2]
+    assert "There is a door." not in said
+    assert SUMMARY_REQUEST not in said
+
+
 async def test_another_key_takes_over_while_a_summary_is_written(upstream: ScriptedUpstream) -> None:
     upstream.script(streamed(*text_stream("Half a summary")[:5]), summary("A whole one."))
     keys = (key(upstream.base_url, "one"), key(upstream.base_url, "two", "sk-ant-two"))
@@ -358,3 +382,41 @@ async def test_what_upstream_uses_for_its_summaries_is_counted_but_not_shown(
     sent = upstream.received[-1]
     assert sent.json["context_management"] == {"edits": [{"type": "compact_20260112"}]}
     assert sent.headers["anthropic-beta"] == "compact-2026-01-12"
+
+
+async def test_where_the_host_does_not_know_it_the_rule_is_dropped_and_its_summaries_are_words(
+    running: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    def answer(request: ReceivedRequest) -> Answer:
+        if "compact-2026-01-12" in request.headers.get("anthropic-beta", ""):
+            words = "Unexpected value(s) `compact-2026-01-12` for the `anthropic-beta` header."
+            return error_answer(400, "invalid_request_error", words)
+        return json_answer(200, message([{"type": "text", "text": "Fine."}]))
+
+    blocks = [{"type": "compaction", "content": "A door."}, {"type": "text", "text": "Fine."}]
+    upstream.script(json_answer(200, message(blocks)))
+    body: dict[str, Any] = {"model": MODEL, "input": "Hello", "max_output_tokens": 50}
+    rule = {"context_management": [{"type": "compaction", "compact_threshold": 60_000}]}
+    items = (await running.http().post("/v1/responses", json={**body, **rule})).json()["output"]
+
+    upstream.always(answer)
+    later = [{"role": "user", "content": "Hello"}, *items, {"role": "user", "content": "And now?"}]
+    got = await running.http().post("/v1/responses", json={**body, **rule, "input": later})
+
+    assert got.status_code == 200
+    assert got.headers["x-gateway-adjusted"] == "context_management=dropped:model"
+    assert texts_of(upstream.received[-1].json["messages"]) == ["Hello", "A door.", "Fine.", "And now?"]
+
+
+async def test_a_summary_is_made_in_the_background(running: RunningGateway, upstream: ScriptedUpstream) -> None:
+    upstream.script(summary())
+    client = running.openai()
+    items: list[Any] = [{"role": "user", "content": "Hello"}, {"type": "compaction_trigger"}]
+
+    response = await client.responses.create(model=MODEL, input=items, background=True)
+    stream = await client.responses.retrieve(response.id, stream=True)
+    kinds = [event.type async for event in stream]
+
+    assert kinds[-1] == "response.completed"
+    made = await client.responses.retrieve(response.id)
+    assert [item.type for item in made.output] == ["compaction"]

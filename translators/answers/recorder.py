@@ -12,6 +12,8 @@ from translators.answers.events import MalformedEventError
 MAX_FIELDS: Final = 1_000
 # The types of thinking blocks, readable or encrypted.
 THINKING: Final = ("thinking", "redacted_thinking")
+# Upstream's summary of all that was said before it.
+COMPACTION: Final = "compaction"
 # Those that the client gets as they are; all others are upstream's own.
 SPOKEN: Final = ("text", "tool_use")
 # Which field each delta extends (section 6.3 of the Messages reference); the deltas of an input are fragments of its

@@ -8,7 +8,7 @@ from msgspec import Struct
 from orjson import Fragment
 
 from translators.adjustments import Adjustments
-from translators.answers.recorder import THINKING
+from translators.answers.recorder import COMPACTION, THINKING
 from translators.intent import Message, SealedTurn
 from translators.kept.turns import UNKNOWN_PAST, Past
 from translators.messages.blocks import Block, Content, as_blocks, text_block
@@ -18,7 +18,7 @@ from translators.messages.content import ContentWriter
 from translators.messages.conversation import Conversation, Placed
 from translators.messages.loose_marks import LooseMarks
 from translators.messages.places import Places
-from translators.messages.sealed import COMPACTION, in_order, readable_summary
+from translators.messages.sealed import in_order, readable_summary
 from translators.messages.speakers import Speakers
 from translators.messages.splicing import spliced
 from translators.messages.tool_loop import refusal_of

@@ -15,8 +15,6 @@ _OWN: Final = "o"
 _WORDS: Final = "t"
 _CALL: Final = "c"
 _EMPTY: Final = b'""'
-# The type of upstream's summaries of what was said before them.
-COMPACTION: Final = "compaction"
 
 
 def in_order(order: str, own: Sequence[Block | None], words: Sequence[Block], calls: Sequence[Block]) -> list[Block]:

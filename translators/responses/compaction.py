@@ -4,7 +4,8 @@ Either travels as the sealed content of a `compaction` item, as JSON objects: pa
 was said, and upstream's block, sealed once more since only the model that made it may get it back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from itertools import compress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -12,13 +13,12 @@ import orjson
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from translators.intent import Intent, Message
+from translators.answers.recorder import THINKING
+from translators.intent import Intent, Message, SealedTurn
 from translators.reading import is_text
 from translators.responses.frame import Sealer
 from translators.responses.seals import Opener
 
-# The type of upstream's own blocks.
-BLOCK: Final = "compaction"
 SUMMARY_REQUEST: Final = """\
 The conversation so far is about to be replaced by a summary, which you write now. From the next turn on you will see \
 this summary and what the user and the developer have said, word for word, and nothing else of it: none of your own \
@@ -39,6 +39,8 @@ _BEFORE: Final = (
 )
 _AFTER: Final = "\n</summary>"
 _SEALED: Final = "sealed"
+# Stands for a block of upstream's own in the order of a turn.
+_OWN: Final = "o"
 _TEXT: Final = Raw(b'"text"')
 _INPUT_TEXT: Final = Raw(b'"input_text"')
 _PARTS: Final = msgspec.json.Decoder(list[dict[str, Raw]])
@@ -50,7 +52,7 @@ INSTRUCTIONS: Final = "instructions"
 
 
 class _Entry(Struct):
-    """One object of a sealed content."""
+    """One object of a sealed content, or a block."""
 
     type: str = ""
     seal: str | None = None
@@ -69,8 +71,8 @@ class Compacted(NamedTuple):
     parts: Sequence[bytes]
 
 
-_ENTRY: Final = msgspec.json.Decoder(_Entry)
-_BLOCK: Final = msgspec.json.Decoder(_Block)
+_ENTRY_DECODER: Final = msgspec.json.Decoder(_Entry)
+_BLOCK_DECODER: Final = msgspec.json.Decoder(_Block)
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -78,11 +80,11 @@ class OwnWords(Message, gc=False):
     """A message that nobody has said: a summary of what was said before it, or the wish for one."""
 
 
-def said_by_others(intent: Intent) -> list[bytes]:
+def said_by_others(intent: Intent) -> Iterator[bytes]:
     """What others than the model have said in a conversation, as items: what is kept of it besides a summary."""
-    messages = zip(intent.messages, intent.places or (), strict=True)
-    kept = [message for message, place in messages if _is_kept(message, place)]
-    return [b'{"type":"message","role":"%b","content":%b}' % (each.role.encode(), _as_sent(each)) for each in kept]
+    for message, place in zip(intent.messages, intent.places or (), strict=True):
+        if message.role in SPEAKERS and place != INSTRUCTIONS and not isinstance(message, OwnWords):
+            yield b'{"type":"message","role":"%b","content":%b}' % (message.role.encode(), _as_sent(message))
 
 
 def _as_sent(message: Message) -> bytes:
@@ -99,21 +101,43 @@ def _as_sent(message: Message) -> bytes:
     return msgspec.json.encode(parts)
 
 
-def _is_kept(message: Message, place: str) -> bool:
-    return message.role in SPEAKERS and place != INSTRUCTIONS and not isinstance(message, OwnWords)
+def summarizing(intent: Intent) -> Generator[None, None, Intent]:
+    """The request for a summary of a conversation: the same, so that its cache is used, and a wish at its end.
 
-
-def summarizing(intent: Intent) -> Intent:
-    """The request for a summary of a conversation: the same, so that its cache is used, and a wish at its end."""
-    wish = OwnWords("user", Raw(orjson.dumps(SUMMARY_REQUEST)))
+    In steps.
+    """
+    messages = intent.messages
+    if not intent.tools and any(message.tool_calls for message in messages):
+        # The tools are left out, as the official SDKs do: what was thought before is bound to them.
+        messages = yield from _without_thinking(messages)
     return replace(
         intent,
-        messages=[*intent.messages, wish],
+        messages=[*messages, OwnWords("user", Raw(orjson.dumps(SUMMARY_REQUEST)))],
         places=[*(intent.places or ()), _PLACE],
         tool_choice=_NONE if intent.tools else intent.tool_choice,
         format=None,
         compacts_from=None,
     )
+
+
+def _without_thinking(messages: Sequence[Message]) -> Generator[None, None, list[Message]]:
+    bare: list[Message] = []
+    for message in messages:
+        if isinstance(message, SealedTurn):
+            stays = [_type_of(block) not in THINKING for block in message.own_blocks]
+            own = iter(stays)
+            order = "".join([letter for letter in message.order if letter != _OWN or next(own, False)])
+            message = replace(message, own_blocks=tuple(compress(message.own_blocks, stays)), order=order)
+            yield
+        bare.append(message)
+    return bare
+
+
+def _type_of(block: bytes) -> str:
+    try:
+        return _ENTRY_DECODER.decode(block).type
+    except _UNREADABLE:
+        return ""
 
 
 def summary_part(text: str) -> bytes:
@@ -130,7 +154,7 @@ def sealed_block(block: bytes, sealer: Sealer) -> str:
     """Upstream's own block as the content of a compaction item; with what can be read of it, for other models."""
     entries = [orjson.dumps({"type": _SEALED, "seal": sealer.seal([block])})]
     try:
-        content = _BLOCK.decode(block).content
+        content = _BLOCK_DECODER.decode(block).content
     except _UNREADABLE:
         content = None
     if content and content.strip():
@@ -146,7 +170,7 @@ def opened(text: str, opener: Opener) -> Compacted | None:
     parts = list[bytes]()
     for entry in entries:
         try:
-            found = _ENTRY.decode(entry)
+            found = _ENTRY_DECODER.decode(entry)
         except _UNREADABLE:
             return None
         if found.type != _SEALED:

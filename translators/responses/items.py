@@ -11,7 +11,7 @@ from translators.intent import CustomCall, FunctionCall, Message, PlacedCall
 from translators.limits import MAX_ID, MAX_NAME, check_text
 from translators.reading import decode, is_null, missing_parameter
 from translators.responses.client_functions import CLIENT_CALLS
-from translators.responses.compaction import OwnWords, opened
+from translators.responses.compaction import SPEAKERS, OwnWords, opened
 from translators.responses.read import NOT_SIMPLE, REFERENCE
 from translators.responses.results import RESULTS
 from translators.responses.seals import Opener
@@ -23,7 +23,6 @@ from translators.wire.responses import Item
 
 COMPACTION: Final = "compaction"
 COMPACTION_TRIGGER: Final = "compaction_trigger"
-_SPEAKERS: Final = frozenset({"user", "system", "developer"})
 _ROLES: Final = ("user", "assistant", "system", "developer")
 # What Anthropic has counterparts of; the blocks themselves come back in seals.
 _HOSTED: Final = ("web_search_call", "code_interpreter_call")
@@ -93,7 +92,7 @@ class Conversation:
             raise missing_parameter(f"{place}.content")
         # A string as the input is a content itself, and items of before have no place.
         where = f"{place}.content" if place[-1] == "]" else place
-        if role in _SPEAKERS:
+        if role in SPEAKERS:
             self.say(Message(role, plain(content)), where)
         elif role == "assistant":
             (self._turn or self._begin_turn(place)).add_content(plain(content), where)
@@ -169,7 +168,7 @@ class Conversation:
         self._turn = self._last = None
         self._hosted.clear()
         begin = self._summary[0] if self._summary else 0
-        said = [at for at in range(begin, len(self.messages)) if self.messages[at].role in _SPEAKERS]
+        said = [at for at in range(begin, len(self.messages)) if self.messages[at].role in SPEAKERS]
         self.messages[begin:] = [self.messages[at] for at in said]
         self.places[begin:] = [self.places[at] for at in said]
         summary = OwnWords("user", Raw(b"[%b]" % b",".join(compacted.parts)))

@@ -4,6 +4,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from translators.errors import TranslationError
 from translators.intent import Intent, Message
@@ -95,7 +96,8 @@ def read_request(
     conversation = _begun(body, tools, opener)
     for item, place in _sent(read, references):
         conversation.take(item, place)
-    return _request(read, conversation, tools, (), references)
+    request = _request(read, conversation, tools, (), references)
+    return in_one_go(as_summary(request)) if request.compacts_now else request
 
 
 def read_request_in_steps(
@@ -116,7 +118,13 @@ def read_request_in_steps(
         if work > _BYTES_A_STEP:
             work = 0
             yield
-    return _request(read, conversation, tools, extra, references)
+    request = _request(read, conversation, tools, extra, references)
+    return (yield from as_summary(request)) if request.compacts_now else request
+
+
+def as_summary(request: ResponsesRequest) -> Generator[None, None, ResponsesRequest]:
+    """The request for a summary of its conversation, in steps."""
+    return replace(request, intent=(yield from summarizing(request.intent)), compacts_now=True)
 
 
 def _begun(body: ResponsesBody, tools: ReadTools, opener: Opener) -> Conversation:
@@ -144,7 +152,7 @@ def _request(
     intent = _intent(body, conversation, tools, extra)
     compacts_now = bool(read.items) and read.items[-1].type == COMPACTION_TRIGGER
     return ResponsesRequest(
-        intent=summarizing(intent) if compacts_now else intent,
+        intent=intent,
         model=body.model,
         stream=bool(body.stream),
         store=store,

@@ -12,9 +12,8 @@ from msgspec import Struct
 
 from translators.answers.answer_types import Call
 from translators.answers.citations import cited_page
-from translators.answers.recorder import THINKING, Block, is_whole
+from translators.answers.recorder import COMPACTION, THINKING, Block, is_whole
 from translators.responses.client_tools import FORMS, ClientToolItem
-from translators.responses.compaction import BLOCK as COMPACTION
 from translators.responses.compaction import sealed_block
 from translators.responses.events import event, opening
 from translators.responses.frame import OutputItem, ResponsesFrame

@@ -26,6 +26,7 @@ from tests.support.scripted import (
     stream_answer,
 )
 from tests.support.upstream_rules import run_strict_upstream
+from translators.responses.compaction import SUMMARY_REQUEST
 
 need_codex()
 need_responses()
@@ -215,6 +216,34 @@ async def test_a_websocket_is_not_missed(gateway: RunningGateway, upstream: Scri
     run = await run_codex(tmp_path, gateway.base_url, provider={"supports_websockets": True})
 
     assert (run.said, run.errors) == (["Fine."], [])
+
+
+async def test_a_full_context_is_summarized_for_a_provider_that_is_called_openai(
+    gateway: RunningGateway, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    look = tool_block("toolu_1", "exec_command", json.dumps({"cmd": COMMAND}))
+    full = {"input_tokens": 190_000, "output_tokens": 7}
+    upstream.script(
+        stream_answer(sse(*message_events(look, stop_reason="tool_use", usage=full))),
+        stream_answer(*text_stream("A command was run.")),
+        FINE,
+    )
+
+    run = await run_codex(
+        tmp_path,
+        gateway.base_url,
+        provider={"name": "OpenAI"},
+        options={"model_auto_compact_token_limit": 100_000},
+    )
+
+    assert (run.code, run.said) == (0, ["Fine."])
+    wished, later = (request.json for request in upstream.received[-2:])
+    assert wished["messages"][-1]["content"][0]["text"] == SUMMARY_REQUEST
+    assert wished["tools"] == upstream.received[-3].json["tools"]
+    said = json.dumps(later["messages"])
+    assert "A command was run." in said
+    assert "<summary>" in said
+    assert "tool_use" not in said
 
 
 async def test_a_full_context_is_made_shorter_by_codex_itself(

@@ -100,6 +100,17 @@ def _unknown_fields(count: int) -> bytes:
     return _chat(_HI, b"," + _each(b'"x#":0', count))
 
 
+def _items(count: int) -> bytes:
+    """Messages and calls in turn, to be compacted, or to be counted."""
+    form = (
+        b'{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_text","text":"b"}]},'
+        b'{"type":"function_call","call_id":"c%d","name":"f","arguments":"{}"},'
+        b'{"type":"function_call_output","call_id":"c%d","output":"r"}'
+    )
+    said = b",".join([form % (number, number) for number in range(count)])
+    return b'{"model":"claude-sonnet-5-5","max_output_tokens":100,"input":[%b]}' % said
+
+
 def _prompts(count: int) -> bytes:
     return b'{"model":"claude-sonnet-5-5","max_tokens":100,"prompt":[%b]}' % _each(b'"a"', count)
 
@@ -141,6 +152,8 @@ KINDS: dict[str, Kind] = {
     "tools": Kind(PATH, _tools),
     "unknown_fields": Kind(PATH, _unknown_fields),
     "prompts": Kind(COMPLETIONS_PATH, _prompts),
+    "compacted_items": Kind("/v1/responses/compact", _items),
+    "counted_items": Kind("/v1/responses/input_tokens", _items),
     "native_brackets": Kind(NATIVE_PATH, _native_brackets),
     "native_strings": Kind(NATIVE_PATH, _native_strings),
     "native_nested_results": Kind(NATIVE_PATH, _native_nested_results),
