@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,18 @@ async def test_it_knows_the_models_of_the_gateway(
 
     assert run.items("error") == []
     assert "apply_patch" in {tool["name"] for tool in upstream.received[0].json["tools"]}
+
+
+async def test_its_recipe_is_right(gateway: RunningGateway, upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    upstream.script(FINE)
+    page = (Path(__file__).parents[3] / "docs/clients.md").read_text("utf-8")
+    (recipe,) = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert "http://127.0.0.1:8080" in recipe
+
+    run = await run_codex(tmp_path, "", config=recipe.replace("http://127.0.0.1:8080", gateway.url))
+
+    assert (run.code, run.said, run.errors, run.items("error")) == (0, ["Fine."], [], [])
+    assert upstream.received[0].json["model"] == "claude-sonnet-5-5"
 
 
 async def test_it_gets_along_without_knowing_the_model(
