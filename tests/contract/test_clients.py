@@ -121,7 +121,11 @@ async def test_the_openai_sdk_for_python(gateway: RunningGateway, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("heading", "module", "group"),
-    [("LangChain", "langchain_openai", "clients"), ("OpenAI Agents SDK", "agents", "agents")],
+    [
+        ("LangChain", "langchain_openai", "clients"),
+        ("Pydantic AI", "pydantic_ai", "clients"),
+        ("OpenAI Agents SDK", "agents", "agents"),
+    ],
 )
 async def test_programs_for_python(
     heading: str, module: str, group: str, gateway: RunningGateway, upstream: RunningUpstream, tmp_path: Path
