@@ -93,7 +93,7 @@ class UnknownUrl:
         method, path = scope["method"], scope["path"]
         hint = " Is /v1 in your base_url twice?" if path.startswith("/v1/v1/") else ""
         message = (
-            f"Unknown request URL: {method} {path}.{hint} This gateway translates chat completions to Claude; "
+            f"Unknown request URL: {method} {path}.{hint} This gateway translates OpenAI's API for Claude; "
             f"it offers {self._offered}."
         )
         raise FailedError(Failure(ErrorKind.UNKNOWN_URL, message))

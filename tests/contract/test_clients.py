@@ -119,10 +119,20 @@ async def test_the_openai_sdk_for_python(gateway: RunningGateway, tmp_path: Path
     assert re.search(r"\n\d+ tokens\n$", said)
 
 
-async def test_langchain(gateway: RunningGateway, upstream: RunningUpstream, tmp_path: Path) -> None:
-    if importlib.util.find_spec("langchain_openai") is None:
-        pytest.skip("needs the group `clients`: python -m pip install --group clients")
-    code = program("LangChain", "python", gateway)
+@pytest.mark.parametrize(
+    ("heading", "module", "group"),
+    [
+        ("LangChain", "langchain_openai", "clients"),
+        ("Pydantic AI", "pydantic_ai", "clients"),
+        ("OpenAI Agents SDK", "agents", "agents"),
+    ],
+)
+async def test_programs_for_python(
+    heading: str, module: str, group: str, gateway: RunningGateway, upstream: RunningUpstream, tmp_path: Path
+) -> None:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"needs the group `{group}`: python -m pip install --group {group}")
+    code = program(heading, "python", gateway)
 
     said = await said_by(sys.executable, "-c", code, cwd=tmp_path)
 

@@ -56,6 +56,11 @@ class Target:
     look: Callable[[Replay], None]
 
     @property
+    def is_scripted(self) -> bool:
+        """Whether the gateway is not there."""
+        return self.final_words == FINAL_WORDS
+
+    @property
     def openai(self) -> AsyncOpenAI:
         return AsyncOpenAI(base_url=self.base_url, api_key="any-text", max_retries=0)
 
@@ -167,7 +172,8 @@ async def test_the_agents_sdk_in_its_default_mode(target: Target, stream: bool) 
 
 
 @streamed
-async def test_langchain(target: Target, stream: bool) -> None:
+@pytest.mark.parametrize("settings", [{}, {"store": False}, {"use_previous_response_id": True}], ids=str)
+async def test_langchain(target: Target, stream: bool, settings: dict[str, Any]) -> None:
     openai_of_langchain = pytest.importorskip("langchain_openai", reason="needs the group `clients`")
     HumanMessage = pytest.importorskip("langchain_core.messages").HumanMessage  # noqa: N806
     tool = pytest.importorskip("langchain_core.tools").tool
@@ -180,6 +186,7 @@ async def test_langchain(target: Target, stream: bool) -> None:
         use_responses_api=True,
         output_version="responses/v1",
         max_retries=0,
+        **settings,
     )
     chat = model.bind_tools([*tools.values()])
     messages: list[Any] = [HumanMessage(QUESTION)]
@@ -198,7 +205,9 @@ async def test_langchain(target: Target, stream: bool) -> None:
     await model.root_async_client.close()
 
     assert target.final_words in answer.text
-    target.look(langchain_streamed if stream else langchain)
+    if not (target.is_scripted and "store" in settings):
+        # Without seals and a store, of which the script has none, it leaves the reasoning out.
+        target.look(langchain_streamed if stream else langchain)
 
 
 AI_SDK_PROGRAM = """

@@ -173,24 +173,52 @@ def client_with_connections_of_its_own(url: str) -> AsyncOpenAI:
     return AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, http_client=http)
 
 
-@models
-@streamed
-async def test_all_thinking_goes_back_from_an_agent_in_its_default_mode(
-    running: RunningGateway, simulated: RunningUpstream, model: str, options: dict[str, Any], stream: bool
-) -> None:
+def agent_of(running: RunningGateway, model: str, **settings: Any) -> tuple[Any, Any]:
+    """The Agents SDK, and an agent with a tool; it calls the Responses API by default."""
     agents = pytest.importorskip("agents", reason="needs the group `agents`: python -m pip install --group agents")
 
     def get_weather(city: str) -> str:
         """The weather in a city."""
         return f"It rains in {city}."
 
-    agent = agents.Agent(
+    return agents, agents.Agent(
         name="guide",
         instructions="Speak like a guide.",
         model=agents.OpenAIResponsesModel(model=model, openai_client=running.openai()),
-        model_settings=agents.ModelSettings(**options),
+        model_settings=agents.ModelSettings(**settings),
         tools=[agents.function_tool(get_weather)],
     )
+
+
+@pytest.mark.parametrize("mode", ["previous", "session", "conversation", "sealed"])
+async def test_all_thinking_goes_back_from_an_agent_however_it_carries_state(
+    running: RunningGateway, simulated: RunningUpstream, mode: str
+) -> None:
+    agents, agent = agent_of(running, "claude-sonnet-5-5", **({"store": False} if mode == "sealed" else {}))
+    client = running.openai()
+    quiet: dict[str, Any] = {"max_turns": MAX_TURNS, "run_config": agents.RunConfig(tracing_disabled=True)}
+    if mode == "session":
+        quiet["session"] = agents.OpenAIConversationsSession(openai_client=client)
+    elif mode == "conversation":
+        quiet["conversation_id"] = (await client.conversations.create()).id
+    said: list[Any] = []
+    for question in QUESTIONS:
+        asked: Any = [*said, {"role": "user", "content": question}] if mode == "sealed" else question
+        result = await agents.Runner.run(agent, asked, **quiet)
+        said = result.to_input_list()
+        if mode == "previous":
+            quiet |= {"previous_response_id": result.last_response_id, "auto_previous_response_id": True}
+
+    assert "simulated upstream" in result.final_output
+    assert_all_came_back(simulated)
+
+
+@models
+@streamed
+async def test_all_thinking_goes_back_from_an_agent_in_its_default_mode(
+    running: RunningGateway, simulated: RunningUpstream, model: str, options: dict[str, Any], stream: bool
+) -> None:
+    agents, agent = agent_of(running, model, **options)
     said: list[Any] = []
     for question in QUESTIONS:
         asked = [*said, {"role": "user", "content": question}]

@@ -5,6 +5,7 @@ from typing import Any
 
 import openai
 import pytest
+from msgspec.structs import replace
 from openai.types.responses import Response
 
 from gateway.config import ResponsesConfig, StoreConfig
@@ -164,6 +165,35 @@ async def test_a_thought_that_comes_back_by_its_id_goes_on_as_it_was_made(
     assert thinking_of(upstream) == [THOUGHT]
     # It is not shown to those who do not ask for it.
     assert [item.encrypted_content for item in items if item.type == "reasoning"] == [None]
+
+
+async def test_the_blocks_of_a_search_that_come_back_by_id_go_on_as_they_were_made(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    search = messages.tool_block("srvtoolu_1", "web_search", '{"query": "tides"}')
+    page = {"type": "web_search_result", "url": "https://tides.example", "title": "Tides", "encrypted_content": "Eq=="}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [page]}
+    blocks = [
+        messages.thinking_block("I search.", "EqQBone"),
+        search._replace(start={**search.start, "type": "server_tool_use"}),
+        messages.Block(found, []),
+        messages.thinking_block("I look.", "EqQBtwo"),
+        messages.text_block("I look there."),
+        messages.tool_block("toolu_1", "look", '{"where": "there"}'),
+    ]
+    upstream.script(stream_answer(messages.sse(*messages.message_events(*blocks, stop_reason="tool_use"))), said("No."))
+    config = on_disk(upstream, tmp_path)
+    config = with_settings(config, store=replace(config.store, keep_seconds=0.001))
+    async with quick_gateway(config=config) as running:
+        first = await asked(running, input="Where?", tools=[TOOL, {"type": "web_search"}])
+        await sent_back_without_seals(running, first)
+
+    (turn,) = [turn for turn in upstream.received[-1].json["messages"] if turn["role"] == "assistant"]
+    assert [block["type"] for block in turn["content"]] == [
+        "thinking", "server_tool_use", "web_search_tool_result", "thinking", "text", "tool_use"
+    ]  # fmt: skip
+    assert turn["content"][2] == found
+    assert [block["signature"] for block in turn["content"] if block["type"] == "thinking"] == ["EqQBone", "EqQBtwo"]
 
 
 async def test_a_thought_of_somebody_elses_is_named_and_no_error(upstream: ScriptedUpstream) -> None:

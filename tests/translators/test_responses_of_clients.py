@@ -39,9 +39,9 @@ def sealed(body: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "lost"),
     [
-        (codex.first_turn(), ["tools.external_web_access"]),
-        (sealed(codex.second_turn("Look first.")), ["tools.external_web_access"]),
-        (sealed(codex.compaction_turn()), ["tools.external_web_access"]),
+        (codex.first_turn(), ["tools.web_search"]),
+        (sealed(codex.second_turn("Look first.")), ["tools.web_search"]),
+        (sealed(codex.compaction_turn()), ["tools.web_search"]),
         (codex.turn_of_a_known_model(), ["reasoning.context"]),
     ],
     ids=["first", "second", "compaction", "known model"],

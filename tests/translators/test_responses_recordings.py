@@ -17,7 +17,7 @@ DROPPED = {
     "tools.mcp",
     "tools.tool_search",
     "tools.defer_loading",
-    "tools.external_web_access",
+    "tools.web_search",
 }
 
 

@@ -180,6 +180,13 @@ def test_web_search_goes_on_with_its_fields() -> None:
     assert request.intent.lost == []
 
 
+def test_a_search_that_must_not_leave_openais_index_is_not_offered() -> None:
+    request = read(tools=[function(), {"type": "web_search", "external_web_access": False}])
+
+    assert listed(request) == [function()]
+    assert request.intent.lost == ["tools.web_search"]
+
+
 def test_tools_added_in_the_course_of_a_conversation_stand_behind_the_others_once() -> None:
     added = {"type": "additional_tools", "role": "developer", "tools": [function("b"), function("a")]}
 

@@ -114,7 +114,7 @@ class _ToolReader:
             self._add_members(tool, path)
         elif tool.type in CLIENT_TOOLS and _is_local(tool, path):
             self._add_client_tool(tool, path)
-        elif tool.type in NOT_OFFERED or tool.type in CLIENT_TOOLS:
+        elif tool.type in NOT_OFFERED or tool.type in CLIENT_TOOLS or _stays_inside(tool):
             self._lost[f"tools.{tool.type}"] = None
         elif tool.type in HOSTED_TYPES:
             self._add(lambda _: self._stripped(tool, raw), None, None, path)
@@ -236,6 +236,11 @@ def _is_local(tool: Tool, path: str) -> bool:
     if is_null(tool.environment):
         return True
     return bool(decode(ENVIRONMENT_DECODER, tool.environment, f"{path}.environment").type == "local")
+
+
+def _stays_inside(tool: Tool) -> bool:
+    """Whether a search must not leave OpenAI's index: Anthropic's would."""
+    return tool.type in HOSTED_TYPES and b"".join(bytes(tool.external_web_access).split()) == b"false"
 
 
 def _shown(tool: Tool, raw: Raw) -> Raw:

@@ -70,17 +70,19 @@ async def run_codex(
     options: Mapping[str, Any] | None = None,
     arguments: tuple[str, ...] = (),
     command: tuple[str, ...] = (),
+    config: str | None = None,
 ) -> Run:
     """Let Codex do one task against the server at `base_url`, which ends with `/v1`.
 
     `catalog` lets it read what it has to know of the models from there; `provider` are further settings of the server
     (`stream_idle_timeout_ms`), `options` of Codex itself. The command `("resume", "--last")` goes on with the last task
-    in the same folder.
+    in the same folder. `config` takes the place of all settings.
     """
     home, work = folder / "home", folder / "work"
     for place in (home, work):
         place.mkdir(exist_ok=True)
-    (home / "config.toml").write_text(_config(base_url, model, catalog, provider or {}, options or {}), "utf-8")
+    written = config or _config(base_url, model, catalog, provider or {}, options or {})
+    (home / "config.toml").write_text(written, "utf-8")
     process = await asyncio.create_subprocess_exec(
         BINARY,
         *("exec", "--json", "--skip-git-repo-check", "--sandbox", "danger-full-access", *arguments, *command, prompt),

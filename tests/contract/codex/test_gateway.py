@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,7 @@ need_responses()
 
 ONE_MORE = {"request_max_retries": 0, "stream_max_retries": 1}
 IMPATIENT = {"request_max_retries": 0, "stream_max_retries": 0, "stream_idle_timeout_ms": 1000}
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 FINE = stream_answer(*text_stream("Fine."))
 
 
@@ -88,6 +91,18 @@ async def test_it_knows_the_models_of_the_gateway(
 
     assert run.items("error") == []
     assert "apply_patch" in {tool["name"] for tool in upstream.received[0].json["tools"]}
+
+
+async def test_its_recipe_is_right(gateway: RunningGateway, upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    upstream.script(FINE)
+    page = (Path(__file__).parents[3] / "docs/clients.md").read_text("utf-8")
+    (recipe,) = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert "http://127.0.0.1:8080" in recipe
+
+    run = await run_codex(tmp_path, "", config=recipe.replace("http://127.0.0.1:8080", gateway.url))
+
+    assert (run.code, run.said, run.errors, run.items("error")) == (0, ["Fine."], [], [])
+    assert upstream.received[0].json["model"] == "claude-sonnet-5-5"
 
 
 async def test_it_gets_along_without_knowing_the_model(
@@ -173,6 +188,49 @@ async def test_a_rate_limit_is_waited_for(gateway: RunningGateway, upstream: Scr
     upstream.script(limited, FINE)
 
     run = await run_codex(tmp_path, gateway.base_url, provider=ONE_MORE)
+
+    assert (run.code, run.said) == (0, ["Fine."])
+
+
+async def test_an_image_that_it_looks_at_reaches_the_model(
+    gateway: RunningGateway, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    (tmp_path / "dot.png").write_bytes(b64decode(PNG))
+    upstream.script(turn(tool_block("toolu_1", "view_image", json.dumps({"path": "../dot.png"}))), FINE)
+
+    run = await run_codex(tmp_path, gateway.base_url)
+
+    (result,) = upstream.received[-1].json["messages"][-1]["content"]
+    assert (run.said, run.errors) == (["Fine."], [])
+    assert [block["type"] for block in result["content"]] == ["image"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said", "shown"),
+    [
+        (400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum", "ran out of room"),
+        (400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API.", "Quota exceeded"),
+    ],
+    ids=["context", "quota"],
+)
+async def test_what_no_retry_can_mend_is_shown_in_its_own_words(
+    gateway: RunningGateway, upstream: ScriptedUpstream, tmp_path: Path, status: int, kind: str, said: str, shown: str
+) -> None:
+    upstream.script(error_answer(status, kind, said))
+
+    run = await run_codex(tmp_path, gateway.base_url, provider=ONE_MORE)
+
+    assert run.code == 1
+    assert len(run.errors) == 1
+    assert shown in run.errors[0]
+
+
+async def test_a_limit_of_which_upstream_says_nothing_is_waited_for_too(
+    gateway: RunningGateway, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    upstream.script(error_answer(429, "rate_limit_error", "Slow down."), FINE)
+
+    run = await run_codex(tmp_path, gateway.base_url, provider={"request_max_retries": 2, "stream_max_retries": 1})
 
     assert (run.code, run.said) == (0, ["Fine."])
 
