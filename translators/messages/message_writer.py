@@ -137,9 +137,10 @@ class MessageWriter:
     def _sealed(self, item: Placed, turn: SealedTurn, content: Content) -> list[Call]:
         """Write a turn of the model's that comes back under a seal."""
         own = self._past.own_blocks(turn)
-        if any(block is not None and block["type"] == COMPACTION for block in own):
+        kinds = {block["type"] for block in own if block is not None}
+        if COMPACTION in kinds:
             own = self._compactions(own)
-        self.has_thinking = self.has_thinking or any(block is not None and block["type"] in THINKING for block in own)
+        self.has_thinking = self.has_thinking or not kinds.isdisjoint(THINKING)
         calls, uses = self._calls.write(item)
         self._add("assistant", in_order(turn.order, own, as_blocks(content), uses) or self._least(), item)
         return calls

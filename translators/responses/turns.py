@@ -35,7 +35,7 @@ class Turn:
         self.waiting: dict[str, str] = {}
         self._own: list[bytes] = []
         # The indices of those that go back whatever is lost besides.
-        self._firm: list[int] = []
+        self._firm: tuple[int, ...] = ()
         self._contents: list[tuple[Raw, str]] = []
         self._calls: list[Call] = []
         self._order: list[str] = []
@@ -48,7 +48,7 @@ class Turn:
 
     def add_summary(self, block: bytes) -> None:
         """Add upstream's summary of all that was said before, without which nobody would know of it."""
-        self._firm.append(len(self._own))
+        self._firm += (len(self._own),)
         self.add_own([block])
 
     def tear(self) -> None:
@@ -108,7 +108,7 @@ class Turn:
         firm, numbers = set(self._firm), count()
         letters = [letter for letter in "".join(self._order) if letter != _OWN or next(numbers) in firm]
         self._own, self._order = [self._own[index] for index in self._firm], letters
-        self._firm, self._is_torn = [], False
+        self._firm, self._is_torn = (), False
 
     def _parts(self) -> list[Raw]:
         parts = [part for content, place in self._contents for part in _parts_of(content, place)]
