@@ -25,10 +25,18 @@ NOT_ITS_OWN = re.compile(
 OPERATORS = re.compile(r"$|(container|mcp_servers|fallbacks|tools\.\d+\.type): not allowed with the gateway's own keys")
 
 
+COMPACTION = "compact_20260112"
+COMPACTION_BETA = "compact-2026-01-12"
+
+
 def betas_of(recording: Recording) -> list[str]:
     headers: dict[str, Any] = recording.meta.get("http", {}).get("request_headers") or {}
     sent = [beta.strip() for beta in str(headers.get("anthropic-beta", "")).split(",")]
-    return [*sent, *(beta for field, beta in BETAS.items() if field in recording.request)]
+    # Some sources kept no headers.
+    needed = [beta for field, beta in BETAS.items() if field in recording.request]
+    if COMPACTION in json.dumps(recording.request.get("context_management")):
+        needed.append(COMPACTION_BETA)
+    return [*sent, *needed]
 
 
 answered = pytest.mark.parametrize(
