@@ -16,7 +16,10 @@ from translators.native.allowed import Allowed, check_allowed
 # Models of then, and what stands for them.
 OLDER = re.compile(r"claude-(3|sonnet-4-0|sonnet-4-2025|opus-4-0|opus-4-2025)")
 # Betas whose header the source has not kept.
-BETAS = {"mcp_servers": "mcp-client-2025-11-20", "context_management": "context-management-2025-06-27"}
+BETAS = {
+    "mcp_servers": ["mcp-client-2025-11-20"],
+    "context_management": ["context-management-2025-06-27", "compact-2026-01-12"],
+}
 # What makes a thought hold is not the double's to know; media types are looked at since.
 NOT_ITS_OWN = re.compile(
     r"$|.*: (Invalid `(signature|data)` in `(redacted_)?thinking` block|The image was specified using)"
@@ -25,18 +28,10 @@ NOT_ITS_OWN = re.compile(
 OPERATORS = re.compile(r"$|(container|mcp_servers|fallbacks|tools\.\d+\.type): not allowed with the gateway's own keys")
 
 
-COMPACTION = "compact_20260112"
-COMPACTION_BETA = "compact-2026-01-12"
-
-
 def betas_of(recording: Recording) -> list[str]:
     headers: dict[str, Any] = recording.meta.get("http", {}).get("request_headers") or {}
     sent = [beta.strip() for beta in str(headers.get("anthropic-beta", "")).split(",")]
-    # Some sources kept no headers.
-    needed = [beta for field, beta in BETAS.items() if field in recording.request]
-    if COMPACTION in json.dumps(recording.request.get("context_management")):
-        needed.append(COMPACTION_BETA)
-    return [*sent, *needed]
+    return [*sent, *(beta for field, betas in BETAS.items() if field in recording.request for beta in betas)]
 
 
 answered = pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from tests.contract.codex.driving import Run, need_codex, run_codex
 from tests.contract.responses_offered import need_responses
 from tests.support.codex import COMMAND, PATCH
+from tests.support.commands import started
 from tests.support.gateway import RunningGateway, StreamingConfig, config_for, key, running_gateway, with_settings
 from tests.support.loops import forgetful_config_of, keeping
 from tests.support.messages import Block, message_events, sse, text_block, text_stream, thinking_block, tool_block
@@ -169,6 +170,22 @@ async def test_a_loop_of_tools_over_two_turns_loses_no_thought(tmp_path: Path) -
     assert refusals(simulated.received) == []
     assert len([exchange for exchange in said if exchange.calls]) == 6
     assert all(exchange.thoughts for exchange in said if exchange.calls)
+    assert_kept(said)
+
+
+async def test_a_session_goes_on_with_other_processes_after_a_restart(tmp_path: Path) -> None:
+    async with run_strict_upstream() as simulated:
+        file = keeping(tmp_path, simulated.base_url)
+        for command in ((), ("resume", "--last")):
+            async with started("serve", "--config", str(file), "--workers", "2") as running:
+                run = await run_codex(tmp_path, f"{running.url}/v1", "[[tools 3]] Look around.", command=command)
+                running.process.terminate()
+                await running.end()
+            assert (run.code, run.errors, run.items("error")) == (0, [], [])
+
+    said = exchanges(simulated.received)
+    assert refusals(simulated.received) == []
+    assert len([exchange for exchange in said if exchange.calls]) == 6
     assert_kept(said)
 
 
