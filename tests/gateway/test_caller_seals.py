@@ -100,7 +100,7 @@ def test_no_character_of_it_can_be_changed_left_out_or_added() -> None:
 @pytest.mark.parametrize(
     "foreign", ["", "gAAAAABo", "dg", "dg1", "dg1.", "dg0.", "dg2.AAAA", "dg1.\ud800", "dg1.é", "🌊"]
 )
-def test_what_is_foreign_is_no_error(foreign: str) -> None:
+def test_a_text_sealed_elsewhere_is_no_error(foreign: str) -> None:
     assert seals().for_caller(SCOPE, MODEL).open(foreign) is None
 
 
@@ -249,7 +249,7 @@ async def test_a_reload_that_is_about_something_else_leaves_a_made_key() -> None
     assert gateway.services.seals.for_caller(SCOPE, MODEL).open(older) == [THOUGHT]
 
 
-def test_it_is_said_what_seals(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_says_which_key_seals(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.kept_turns.seal_keys.can_encrypt", lambda: kind == "encrypted")
     bare = config_for()
     file = tmp_path / "store.db"
