@@ -12,9 +12,9 @@ from msgspec import Raw
 from translators.errors import TranslationError
 from translators.limits import check_length
 from translators.reading import decode, is_text
+from translators.responses.settings import ENCRYPTED_REASONING
 from translators.wire.raw import NULL, OBJECT_DECODER, TEXT_DECODER
 
-ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 LONGEST_ITEM_ID: Final = 128
 # The prefixes of OpenAI's item ids, by the type of the item.
 _PREFIXES: Final = {
