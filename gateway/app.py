@@ -16,7 +16,7 @@ from gateway.accounts.guesses import Guesses
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
 from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
-from gateway.kept_turns import Holding
+from gateway.kept_turns import Storage
 from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
 from gateway.pages.admin import WorkerPlace
 from gateway.process.rotation import Rotation
@@ -112,7 +112,7 @@ class Gateway:
         self._endpoints = endpoints_of(config)
         self._redactor = _redactor_of(config)
         self._lessons = Lessons(times.clock)
-        self._kept = Holding(config)
+        self._kept = Storage(config)
         self._turns = KeptTurns(self._kept.store)
         self.background = Background(self._kept.records, now=times.now)
         self._signers = Signers(self._kept.store)

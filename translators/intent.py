@@ -1,9 +1,12 @@
-"""What a caller wants, whichever door the request came by: a conversation, tools, settings; no model, host or door.
+"""What a caller wants: a conversation, tools, settings. It names no model and no host, and no API that a caller speaks.
 
-`None` stands for what a caller has not said. Contents, tools and schemas are slices of the caller's JSON, in any of the
-spellings that the writer (`translators/messages/`) reads, so that nothing is decoded that only passes through.
+The doors (`translators/chat/`, `completions/`, `responses/`) read a body into an `Intent`; the writer
+(`translators/messages/`) makes a Messages body of it. None means that the caller has not said anything.
 
-What comes in thousands is `gc=False`: nothing in it can lead back to itself, so the garbage collector need not look.
+Contents, tools and schemas are slices of the caller's JSON, so that nothing is decoded that only passes through. The
+writer reads them in the spellings of chat completions, of the Responses API and of Messages.
+
+Structs that occur in thousands are `gc=False`: they are in no reference cycle, so the garbage collector skips them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +43,7 @@ class Call(Struct, gc=False):
 
 
 class PlacedCall(Call, gc=False):
-    """A call that stands at a place of its own in the caller's body: no caller's JSON can say where."""
+    """A call with its place in the caller's body, for errors. A type of its own: no caller's JSON can set the place."""
 
     place: str = ""
 
@@ -66,11 +69,13 @@ class Message(Struct, gc=False):
 
 @final
 class SealedTurn(Message):
-    """A turn of the assistant's that comes back with blocks of upstream's making, verbatim, authenticated by a seal.
+    """A turn of the assistant with blocks that upstream made (`own_blocks`), to be sent back unchanged.
 
-    `order` says how the blocks stand among its other content: `o` the next of `own_blocks`, `t` the next part of the
-    content, `c` the next call. A type of its own, so that no caller's JSON can hold one; told by `type(...) is`, since
-    `isinstance` takes eight times as long on structs.
+    The blocks were opened with a seal, so the gateway knows that they are genuine. `order` has one letter for each
+    block of the turn: `o` the next of `own_blocks`, `t` the next part of the content, `c` the next call.
+
+    A type of its own, so that no caller's JSON can decode to one. Test for it with `type(...) is`: on structs
+    `isinstance` takes eight times as long.
     """
 
     own_blocks: tuple[bytes, ...] = ()
@@ -78,24 +83,24 @@ class SealedTurn(Message):
 
 
 class AnswerFormat(Struct):
-    """The form that an answer should have: `text`, `json_object`, or `json_schema` with a schema."""
+    """The format that the answer must have: `text`, `json_object`, or `json_schema` with a schema."""
 
     type: str = "text"
     name: str = ""
     schema: Raw = NULL
     strict: bool | None = None
     description: str | None = None
-    # Where the schema stands in the caller's body, or what should hold it.
+    # The place of the schema in the caller's body, for errors.
     path: str = "response_format.json_schema.schema"
 
 
 class ReasoningWish(Struct, frozen=True):
     """How much the caller wants the model to think, and how much of that it wants to see.
 
-    `field` is the caller's own field, to report under; `reasoning` and `include_reasoning` are OpenRouter's. `effort`
-    is one of OpenAI's levels (`none`: no thinking), `budget` a number of tokens, `display` one of Anthropic's words.
-    What nobody asked for is None; a wish that says nothing else asks for thinking. `overruled` are fields that said
-    something else and do not count.
+    `field` is the caller's field to name in reports; `reasoning` and `include_reasoning` are OpenRouter's. `effort` is
+    one of OpenAI's levels (`none`: no thinking), `budget` a number of tokens, `display` one of Anthropic's words. Each
+    is None where the caller did not say; a wish with all three None still asks for thinking. `overruled` names fields
+    that said something else and were ignored.
     """
 
     field: str
@@ -106,9 +111,9 @@ class ReasoningWish(Struct, frozen=True):
 
 
 class CacheWish(Struct, frozen=True):
-    """What the caller wants to be cached: `key` for affinity, `mode` and `lifetime` as OpenAI spells them.
+    """What the caller wants to be cached. `key` keeps requests together; `mode` and `lifetime` are OpenAI's words.
 
-    A mode or a lifetime asks for a cache mark, unless the mode is `explicit`: only the caller's own marks count then.
+    A mode or a lifetime asks for a cache mark. With the mode `explicit` only the caller's own marks count.
     """
 
     key: str | None = None
@@ -122,8 +127,8 @@ class Intent(Struct):
     """A request, read."""
 
     messages: list[Message]
-    # Where the messages' contents stand in the caller's body; empty where all are ordinary (`messages[i].content`),
-    # None where nobody has looked for calls and results among the parts of contents.
+    # The places of the messages' contents in the caller's body. Empty: all are `messages[i].content`. None: the same,
+    # but the door has not looked for calls and results among the parts of contents.
     places: Sequence[str] | None = None
     # Whether the caller takes the answer as a stream.
     streams: bool = False
@@ -133,17 +138,17 @@ class Intent(Struct):
     top_k: Raw = NULL
     stops: Sequence[str] = ()
     tools: list[Raw] | None = None
-    # Where the tools stand in the caller's body; None where it is ordinary (`tools[i]`).
+    # The places of the tools in the caller's body; None: `tools[i]`.
     tool_places: Sequence[str] | None = None
-    # Functions in the form of 2023, which are answered with one `function_call`.
+    # `functions` of the first chat API, of 2023: a call of one is a `function_call`.
     functions: list[Raw] | None = None
-    # Web search by a field of its own.
+    # Chat's `web_search_options`.
     web_search: WebSearchOptions | None = None
     tool_choice: Raw = NULL
     parallel_calls: bool | None = None
     format: AnswerFormat | None = None
     reasoning: ReasoningWish | None = None
-    # Whether the caller would rather not see any thinking, where a wish has no `display`.
+    # Hide thinking unless the wish has a `display`.
     hides_reasoning: bool = False
     # Whether answers show reasoning in OpenRouter's fields as well.
     shows_reasoning_twice: bool = False
@@ -151,31 +156,31 @@ class Intent(Struct):
     service_tier: str | None = None
     user: str | None = None
     cache: CacheWish | None = None
-    # From how many tokens on upstream is to summarize the conversation by itself; 0 leaves that to upstream.
+    # Upstream summarizes a conversation of this many tokens; 0: upstream's own threshold, None: never.
     compacts_from: int | None = None
     # Fields of Messages itself, by name.
     native: Mapping[str, Raw] = {}
-    # What has no counterpart and asks for something: reported as dropped.
+    # Fields that ask for something that Messages does not have: reported as dropped, or refused (`on_unsupported`).
     lost: Sequence[str] = ()
-    # What is dropped, and why, where no mode refuses it.
+    # What else is dropped, with the reason; never refused.
     noted: Sequence[tuple[str, str]] = ()
-    # Fields that should name somebody, and hold white space.
+    # Fields that should name a user but hold white space only.
     blank: Sequence[str] = ()
-    # How many fields nobody here knows.
+    # The number of fields that the door does not know.
     unknown_fields: int = 0
-    # The caller's names of fields, by those of this struct, where they differ: for error messages and reports.
+    # The caller's names of fields, by the names in this struct, where they differ: for errors and reports.
     field_names: Mapping[str, str] = {}
-    # `tools` as one text, once somebody has asked for it.
+    # The cache of `tools_text`.
     joined_tools: bytes | None = None
 
     def tools_text(self) -> bytes:
-        """`tools` as one text, to tell the same tools by; it is put together once."""
+        """All tools in one text, by which the same tools are recognized; joined once."""
         if self.joined_tools is None:
             self.joined_tools = b",".join(self.tools or ())
         return self.joined_tools
 
     def tool_place(self, index: int) -> str:
-        """Where a tool stands in the caller's body."""
+        """The place of a tool in the caller's body."""
         return f"tools[{index}]" if self.tool_places is None else self.tool_places[index]
 
     def name_of(self, field: str) -> str:

@@ -1,4 +1,4 @@
-"""What the translating endpoints share: options, candidates, exchanges, and delivery of answers."""
+"""The base of the endpoints that translate (chat, completions, responses): options, candidates, exchanges, delivery."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -106,7 +106,7 @@ class TextEndpoint(Door):
         return self._answering(job, caller)
 
     def _answering(self, job: "GenerationJob", caller: Caller) -> Job:
-        """The job that answers the request, where it is not this one itself."""
+        """The job that answers the request; a subclass may put another one around this."""
         return job
 
     async def _candidates(

@@ -1,4 +1,4 @@
-"""How an endpoint renders its answers, streamed or whole."""
+"""How a translating endpoint renders its response, streamed or whole, whichever API it speaks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -39,7 +39,7 @@ class RenderedStream(Struct, frozen=True):
 
 
 class Rendering(Protocol):
-    """The form of one response; kept until it ends, while the request is released earlier.
+    """How one response is written. This lives until the response ends; the request is released earlier.
 
     The choices of one prompt are adjacent. `param_names` maps field names of the intent to those of the endpoint.
     """
@@ -55,7 +55,7 @@ class Rendering(Protocol):
         ...
 
     def folds(self, opening: Opening, choices: int) -> Sequence[WholeChoice]:
-        """What collects the choices of a whole response."""
+        """What collects each choice of a whole response."""
         ...
 
     def body(self, answers: Sequence[Answered], usage: Usage, opening: Opening) -> bytes:

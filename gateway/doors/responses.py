@@ -1,4 +1,4 @@
-"""`POST /v1/responses`."""
+"""`POST /v1/responses`: reads a request with its earlier items, renders its response, and keeps it."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ R = TypeVar("R", ResponsesStream, ResponsesAnswer)
 
 
 class Responses(TextEndpoint):
-    """Reads a request of the Responses API with what stands before it, and says how its response is rendered."""
+    """Reads a Responses request together with the items before it, and chooses how its response is rendered."""
 
     async def _task(self, scope: Scope, body: bytes, caller: Caller) -> Task:
         is_large = len(body) > LARGE_BYTES
@@ -91,7 +91,7 @@ async def _before(services: Services, whose: bytes, read: ReadBody) -> Chain:
 
 
 async def _referred(services: Services, whose: bytes, read: ReadBody) -> Mapping[str, bytes]:
-    """The items that a request refers to or has without their seals, as far as they are found."""
+    """The stored items that a request refers to or whose seal it lacks, as far as they are found."""
     if not (read.references or read.unsealed):
         return _NOTHING_REFERRED
     try:
@@ -99,13 +99,13 @@ async def _referred(services: Services, whose: bytes, read: ReadBody) -> Mapping
     except FailedError:
         if read.references:
             raise
-        # The request is answered all the same, without that thinking.
+        # Answer the request without that thinking.
         return _NOTHING_REFERRED
 
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Keeps responses of one caller, and appends them to their conversations."""
+    """Keeps the response of one request in the store, and appends its items to its conversation."""
 
     services: Services
     scope: bytes
@@ -141,7 +141,7 @@ class Keeper:
         unfinished: str = "",
         output: tuple[bytes, ...] = (),
     ) -> StoredResponse:
-        """The response as it is kept."""
+        """The response as it is stored; `unfinished` and `output` are as in `StoredResponse`."""
         return StoredResponse(
             id=frame.id,
             created_at=frame.created_at,
@@ -158,9 +158,9 @@ class Keeper:
 
 @dataclass(slots=True)
 class ResponseRendering:
-    """One response, as events or whole, which is kept before its end is sent.
+    """Renders one response, as events or whole, and keeps it before its end is sent.
 
-    `seals` gives the seal of a model: another one may answer than the one that was asked first.
+    `seals` gives the seal of a model. It is called for each attempt, since a fallback model may answer.
     """
 
     request: ResponsesRequest
@@ -175,7 +175,7 @@ class ResponseRendering:
         """The events."""
         frame = self._begun(opening)
         choice: StreamedChoice = Choice(partial(self._made, ResponsesStream, frame, opening), self._before_end)
-        # In the background nobody waits for a sign of life.
+        # In the background no client waits for a sign of life.
         sign = _nothing if self.request.background else partial(keepalive_event, frame)
         return RenderedStream([choice], sign, failure=partial(failure_events, frame))
 
@@ -201,12 +201,12 @@ class ResponseRendering:
         return self._frame or self.begin(opening.created, opening.model())
 
     def begin(self, created: int, model: str) -> ResponsesFrame:
-        """The response from now on; `created` is Unix seconds, `model` the one that is being asked."""
+        """Begin the response; `created` is Unix seconds, `model` the one that is being asked."""
         request, include = self.request, self.request.include
         settings = dict(request.settings)
         stores = request.store and self.keeper.is_on
         if not stores:
-            # Say so, also where the operator has switched storing off.
+            # Tell the client, also if the operator has switched storing off.
             settings["store"] = _FALSE
         self._frame = ResponsesFrame(
             new_response_id(),
@@ -228,6 +228,6 @@ def _nothing() -> bytes:
 
 
 def reader_of(answer: AnswerStream | AnswerFold) -> ResponsesReader:
-    """What reads an answer into items."""
+    """The answer as the reader that collects its items."""
     assert isinstance(answer, ResponsesReader), "the rendering makes nothing else"
     return answer

@@ -1,4 +1,4 @@
-"""Records in this process: bounded by bytes and by age, the oldest go first; pure."""
+"""Records in this process's memory, bounded by bytes and by age. The least recently renewed is dropped first. Pure."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from gateway.service.ports import Appended
 OBJECT_BYTES: Final = 400
 # One record may take this fraction of the memory.
 LARGEST_SHARE: Final = 4
-# Of one record.
+# Limits of one record.
 MOST_ENTRIES: Final = 5_000
 MOST_ENTRY_BYTES: Final = 32 * 2**20
 
@@ -26,7 +26,7 @@ class _Record:
 
 
 class RecordMemory:
-    """Records by key; times are seconds of one clock."""
+    """Records by key. `now` is always in seconds of the same clock."""
 
     def __init__(self, most_bytes: int, keep_seconds: float) -> None:
         self.most_bytes = most_bytes
@@ -75,7 +75,7 @@ class RecordMemory:
         return True
 
     def append(self, key: bytes, entries: Sequence[tuple[bytes, bytes]], now: float) -> Appended:
-        """Add entries behind the others, all or none; one that is there stays as it is."""
+        """Append entries, all or none. An entry whose name exists already keeps its value."""
         record = self._get(key, now)
         if record is None:
             return Appended.NO_RECORD
@@ -104,7 +104,7 @@ class RecordMemory:
         return True
 
     def adopt(self, other: "RecordMemory", now: float) -> None:
-        """Take over another memory's records as far as there is room; both must use the same clock."""
+        """Copy another memory's records, as far as there is room. Both must use the same clock."""
         for key, record in other._records.items():
             if self.put(key, record.value, (), now):
                 self.append(key, [*record.entries.items()], now)

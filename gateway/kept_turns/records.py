@@ -1,4 +1,4 @@
-"""Stored responses and conversations: `Records` in SQLite or Valkey, or in this process if there is neither."""
+"""`Records`, which hold stored responses and conversations: in SQLite or Valkey, or else in this process's memory."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class RecordBacking(Protocol):
-    """Storage that outlives the process; every method raises only `TroubleError`. See `Records` for what each does."""
+    """A database or server. Each method does what its namesake in `Records` does, and raises only `TroubleError`."""
 
     @property
     def largest(self) -> int:
@@ -67,9 +67,10 @@ class RecordView:
 
 
 class KeptRecords:
-    """`Records` whose backing a reload may replace. A record stays where it was first written.
+    """`Records` whose backing a reload may replace.
 
-    That is the backing, or this process's memory if there is none or if it failed at that moment.
+    A record stays where it was first written: in the backing, or in this process's memory if there was no backing or
+    it failed at that moment.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class KeptRecords:
     async def delete(self, key: bytes) -> bool:
         is_deleted = self.memory.delete(key, self._clock())
         try:
-            # There as well: a write that took too long may have succeeded after all.
+            # Also when memory had it: a write that timed out may have succeeded after all.
             is_deleted |= await self._ask(lambda backing: backing.delete(key), missing=False)
         except RecordsUnavailableError:
             if not is_deleted:
@@ -183,7 +184,7 @@ class KeptRecords:
         is_too_large = self._backing is not None and len(value) > self._backing.largest
         try:
             if is_too_large:
-                # Others must not find an older state of it.
+                # Otherwise other processes would find an older value.
                 await self._ask(lambda backing: backing.delete(key), missing=False)
             else:
                 await self._ask(lambda backing: backing.put(key, value, renewed), missing=None)

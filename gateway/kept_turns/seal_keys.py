@@ -1,4 +1,4 @@
-"""Which secrets seal what callers hold: the operator's, the store's, or one that is made at the start."""
+"""Which secret seals `encrypted_content`: the one of section `responses`, the store's, or one made at each start."""
 
 import logging
 import secrets
@@ -7,7 +7,7 @@ from os import environ as _environ
 from typing import Final
 
 from gateway.config import Config
-from gateway.kept_turns.envelopes import can_encrypt
+from gateway.kept_turns.caller_seals import can_encrypt
 from gateway.kept_turns.keyfile import key_file
 from gateway.kept_turns.opening import database_file, kind_of
 from gateway.secret import Secret
@@ -22,7 +22,7 @@ _MADE: Final = "a key that is made at each start: to read it after a restart, se
 
 
 class SealKeys:
-    """Finds the secrets of a configuration; the made one stays the same as long as this object lives."""
+    """Finds the secrets for a configuration. The one that is made at the start lives as long as this object."""
 
     def __init__(self, environ: Mapping[str, str] = _environ) -> None:
         self._environ = environ
@@ -30,12 +30,12 @@ class SealKeys:
         self._is_told = False
 
     def of(self, config: Config) -> tuple[Secret, ...]:
-        """The secret that seals, then the older one that still opens; may create the key beside the database."""
+        """The secret that seals, then the old one that only opens. This may create the key file beside the database."""
         old = config.responses.old_encryption_key
         return (self.current(config), *((old,) if old is not None else ()))
 
     def current(self, config: Config) -> Secret:
-        """The secret that seals, which the parent of several workers gives to each of them."""
+        """The secret that seals. With several workers, the parent process finds it and gives it to each of them."""
         configured = config.responses.encryption_key or config.store.encryption_key
         if configured is not None:
             return configured
@@ -47,7 +47,7 @@ class SealKeys:
         try:
             return secret_of_database(database_file(config.store, self._environ))
         except (OSError, ValueError):
-            # The log says why once the store is opened.
+            # Opening the store logs the reason.
             return self._tell_of_made()
 
     def _tell_of_made(self) -> Secret:
@@ -58,7 +58,7 @@ class SealKeys:
 
 
 def seals_in_words(config: Config, environ: Mapping[str, str] = _environ) -> str:
-    """What seals, for `dragoman check`."""
+    """How `encrypted_content` is protected, for `dragoman check`."""
     if can_encrypt():
         return f"encrypted with {_key_in_words(config, environ)}"
     return f"signed, not encrypted (pip install cryptography), with {_key_in_words(config, environ)}"

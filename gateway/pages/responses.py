@@ -13,9 +13,10 @@ from gateway.edge.interrupts import Interrupts
 from gateway.edge.responder import responder_of
 from gateway.pages.paging import PageQuery, page_json, page_query, query_of
 from gateway.service.background import Background
-from gateway.service.items import ENCRYPTED_REASONING, id_of
+from gateway.service.items import id_of
 from gateway.service.responses import LONGEST_ID, Responses, StoredResponse
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
+from translators.responses.settings import ENCRYPTED_REASONING
 from translators.wire.raw import OBJECT_DECODER
 
 _NO_REPLAY: Final = (

@@ -1,4 +1,4 @@
-"""Delivers an answer of upstream in the format of an endpoint: streamed, or whole."""
+"""Delivers one answer of upstream in the format of an endpoint, streamed or whole."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
@@ -31,7 +31,7 @@ A = TypeVar("A")
 
 
 class AnswerStream(Stream, Answer, Protocol):
-    """A translation of one upstream stream into the format of an endpoint."""
+    """Translates one upstream stream into the format of an endpoint."""
 
     usage: Usage
 
@@ -51,9 +51,9 @@ class AnswerStream(Stream, Answer, Protocol):
 
 
 class Choice(Struct, Generic[A], frozen=True):
-    """What an answer becomes: `make` creates the stream, or what collects a whole answer.
+    """How one choice of a response is made: `make` creates its stream, or what collects the whole answer.
 
-    `before_end` is awaited before the caller can see the end, or any of a whole answer.
+    `before_end` is awaited before the end of a stream is sent, or any part of a whole answer.
     """
 
     make: Callable[[AnswerShape], A]
@@ -139,7 +139,7 @@ async def _stream(
             await pass_on(attempt, delivery, stream.give_up(), client)
         return stream
     finally:
-        # The log tells it of a stream that has failed or was cut, too.
+        # In `finally`, so that the log also has it for streams that failed.
         attempt.progress.stop_reason = stream.stop_reason
 
 

@@ -1,4 +1,4 @@
-"""Several choices in one response: when each may start, and how their streams are joined."""
+"""Several choices in one response: when each may start, and how their streams are joined to one."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence

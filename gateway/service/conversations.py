@@ -1,4 +1,4 @@
-"""Conversations: items that callers and responses append, kept until they are deleted or not used for long."""
+"""`/v1/conversations`: lists of items that callers and responses append to, stored until deleted or expired."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -33,9 +33,10 @@ _DECODER: Final = msgspec.msgpack.Decoder(Conversation)
 
 
 class Conversations:
-    """Conversations on top of `Records`; raises `FailedError` only: 404 for what this caller has not, 503 for trouble.
+    """Conversations on top of `Records`, each a record with its items as entries.
 
-    An append is a write of new entries: what several requests append at the same time, in any worker, is all kept.
+    Raises only `FailedError`: 404 for what this caller does not have, 503 if the storage fails. Appending writes new
+    entries, so that all items are kept that several requests append at the same time, in any worker.
     """
 
     def __init__(self, records: Records = NO_RECORDS, *, is_on: bool = True) -> None:
@@ -65,7 +66,7 @@ class Conversations:
         return _DECODER.decode(found[key])
 
     async def update(self, scope: bytes, conversation_id: str, metadata: Mapping[str, str]) -> Conversation:
-        """Replace its metadata; of several updates at the same time the last one counts."""
+        """Replace the metadata; of several updates at the same time the last one counts."""
         changed = msgspec.structs.replace(await self.find(scope, conversation_id), metadata=dict(metadata))
         is_kept = await answered(self._records.replace(_key(scope, conversation_id), _ENCODER.encode(changed)))
         if not is_kept:
@@ -73,13 +74,13 @@ class Conversations:
         return changed
 
     async def delete(self, scope: bytes, conversation_id: str) -> None:
-        """Delete it with its items."""
+        """Delete a conversation with its items."""
         is_deleted = await answered(self._records.delete(_key(scope, conversation_id)))
         if not is_deleted:
             raise no_conversation(conversation_id)
 
     async def append(self, scope: bytes, conversation_id: str, items: Sequence[bytes]) -> list[bytes]:
-        """Add items behind the others, all or none; returns them with their ids. One whose id is there stays as it is.
+        """Append items, all or none; returns them with their ids. An item whose id exists already is not replaced.
 
         When this returns, other workers can find them.
         """
@@ -94,14 +95,14 @@ class Conversations:
         return named
 
     async def items(self, scope: bytes, conversation_id: str) -> list[bytes]:
-        """All items in order, oldest first: what `conversation` prepends to a request."""
+        """All items, oldest first: `conversation` puts them before those of a request."""
         await self.find(scope, conversation_id)
         return [*(await answered(self._records.entries(_key(scope, conversation_id)))).values()]
 
     async def page(
         self, scope: bytes, conversation_id: str, *, after: str | None, limit: int, is_oldest_first: bool
     ) -> tuple[list[bytes], bool]:
-        """Some items in order, behind the item `after`, and whether there are more."""
+        """Up to `limit` items behind the item `after`, and whether there are more."""
         await self.find(scope, conversation_id)
         key = _key(scope, conversation_id)
         names = await answered(self._records.names(key))

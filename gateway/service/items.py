@@ -1,6 +1,6 @@
-"""Items of responses and conversations as JSON objects: their ids, and the complete form in which lists show them.
+"""Stored items of the Responses API, as JSON: their ids, and the complete form in which lists show them.
 
-Items are kept as callers sent them, since what goes upstream again must be what went there before.
+Items are stored as callers sent them, because the same bytes have to go upstream again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,11 +12,11 @@ from msgspec import Raw
 from translators.errors import TranslationError
 from translators.limits import check_length
 from translators.reading import decode, is_text
+from translators.responses.settings import ENCRYPTED_REASONING
 from translators.wire.raw import NULL, OBJECT_DECODER, TEXT_DECODER
 
-ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 LONGEST_ITEM_ID: Final = 128
-# The beginning of an item's id by its type, as OpenAI's have it.
+# The prefixes of OpenAI's item ids, by the type of the item.
 _PREFIXES: Final = {
     "message": "msg",
     "reasoning": "rs",
@@ -28,12 +28,12 @@ _PREFIXES: Final = {
     "compaction": "cmp",
 }
 _OTHER: Final = "item"
-# The items that always have a status in lists.
+# The types of items that have a status in every list.
 _WITH_STATUS: Final = frozenset(
     {"message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
 )
 _COMPLETED: Final = Raw(b'"completed"')
-# What msgspec raises: lone halves of surrogate pairs are the one mistake that a reader before may have let pass.
+# What msgspec raises. Items were read before; lone surrogates are the one mistake that may have passed.
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _EMPTY: Final = Raw(b"[]")
 _AUTO: Final = Raw(b'"auto"')
@@ -42,7 +42,7 @@ _OUTPUT_TEXT: Final = Raw(b'"output_text"')
 
 
 class _Head(msgspec.Struct):
-    """What is asked of an item; other fields are not looked at."""
+    """The fields of an item that are read here."""
 
     id: object = None
     type: object = None
@@ -60,7 +60,7 @@ def id_of(item: bytes) -> str | None:
 
 
 def has_seal(item: bytes) -> bool:
-    """Whether it holds sealed blocks."""
+    """Whether the item has `encrypted_content`."""
     try:
         return is_text(OBJECT_DECODER.decode(item).get("encrypted_content", NULL))
     except _UNREADABLE:
@@ -68,13 +68,13 @@ def has_seal(item: bytes) -> bool:
 
 
 def prefix_of(item: bytes) -> str:
-    """What an id of this kind of item begins with; a message may leave its type out."""
+    """The prefix of ids for the type of this item; an item without a type is a message."""
     kind = _head(item).type
     return _PREFIXES.get(kind, _OTHER) if isinstance(kind, str) else _PREFIXES["message"]
 
 
 def with_id(item: bytes, new_id: str) -> bytes:
-    """The item with this id in place of any that it has; all else stays as it was written."""
+    """The item with this id, which replaces its own; other fields stay as they were written."""
     try:
         fields = OBJECT_DECODER.decode(item)
     except _UNREADABLE:
@@ -97,7 +97,7 @@ def read_items(raws: Sequence[Raw], path: str, most: int) -> list[bytes]:
 
 
 def shown(item: bytes, include: Collection[str] = ()) -> Raw:
-    """The item as `input_items` and conversations list it: with the fields that clients require of such lists."""
+    """The item as lists show it, with all fields that typed clients require."""
     try:
         fields = OBJECT_DECODER.decode(item)
     except _UNREADABLE:
@@ -144,7 +144,7 @@ def _head(item: bytes) -> _Head:
 
 
 def _text(raw: Raw | None) -> str | None:
-    """The text that a raw value is, if it is one."""
+    """The text of a JSON string; None for other values."""
     if raw is None or not is_text(raw):
         return None
     try:

@@ -1,7 +1,7 @@
-"""Stored responses: what `previous_response_id`, `GET` and `DELETE /v1/responses/{id}` and `item_reference` find.
+"""Stored responses, which `previous_response_id`, `GET` and `DELETE /v1/responses/{id}` and `item_reference` find.
 
-An id is bound to its caller: for all others it does not exist. Ids of items begin with the digits of their response's
-id (`item_id`), so a reference to an item leads to its response without an index.
+A response belongs to its caller: for all others it does not exist. Ids of items begin with the digits of their
+response's id (`item_id`), so a reference to an item leads to its response without an index.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from gateway.service.ports import Records, RecordsUnavailableError
 from gateway.service.wanted import Wanted
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
-# Of one chain: its responses, and the bytes of their items. Upstream takes requests of 32 MB.
+# Limits of a chain: its responses, and the bytes of their items. Upstream takes requests of 32 MB.
 MOST_ANCESTORS: Final = 1_000
 MOST_CHAIN_BYTES: Final = 32 * 2**20
 # Longer ids are not looked up; OpenAI's have 53 characters.
@@ -27,7 +27,7 @@ LONGEST_ID: Final = 128
 RETRY_SECONDS: Final = 2.0
 _KEY_BYTES: Final = 16
 RESPONSE: Final = b"response\0"
-# Why a stored response has no whole answer.
+# Values of `StoredResponse.unfinished`.
 RUNNING: Final = "running"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
@@ -37,13 +37,13 @@ T = TypeVar("T")
 
 
 class StoredResponse(Struct, frozen=True, kw_only=True):
-    """One response as it is kept; the items are JSON objects.
+    """One response as it is stored; the items are JSON objects.
 
-    `response` is the JSON of the whole object as it was answered. `input_items` are those of its own request, not of
-    earlier ones. `output_items` have sealed blocks in their reasoning items, whether the caller asked for them or not.
+    `response` is the JSON of the whole object, as the client got it. `input_items` are those of its own request, not of
+    earlier ones. Reasoning items of `output_items` have `encrypted_content`, whether the client asked for it or not.
     `ancestors` are the ids of the responses before it, oldest first, and `bytes_before` the bytes of their items: both
-    are those of the `Chain` that the request continued. `unfinished` says why there is no whole answer (`RUNNING`,
-    `FAILED` or `CANCELLED`, which only those made in the background can be); it is empty where there is one.
+    are those of the `Chain` that the request continued. `unfinished` is empty if the answer is whole. Otherwise, which
+    only happens in the background, it is `RUNNING`, `FAILED` or `CANCELLED`.
     """
 
     id: str
@@ -64,7 +64,7 @@ class StoredResponse(Struct, frozen=True, kw_only=True):
 
 
 class Chain(Struct, frozen=True):
-    """What stands before a new request: all items, oldest first; the other fields are for its own record."""
+    """All items before a new request, oldest first. The other fields are stored with the new response."""
 
     items: tuple[bytes, ...] = ()
     ancestors: tuple[str, ...] = ()
@@ -86,9 +86,10 @@ def item_id(prefix: str, response_id: str, index: int, *, is_input: bool = False
 
 
 class Responses:
-    """Stored responses on top of `Records`; raises `FailedError` only, with status 503 if the storage fails.
+    """Stored responses on top of `Records`, each a record of its own.
 
-    With `is_on` false nothing is kept: the operator has switched it off.
+    Raises only `FailedError`, with status 503 if the storage fails. If `is_on` is false, nothing is kept: the operator
+    has switched it off.
     """
 
     def __init__(self, records: Records = NO_RECORDS, *, is_on: bool = True) -> None:
@@ -101,7 +102,7 @@ class Responses:
         return self._records.is_shared
 
     async def keep(self, scope: bytes, record: StoredResponse) -> bool:
-        """Keep a response, or a newer state of it, and its ancestors longer; it never raises.
+        """Keep a response, or a newer state of it, and renew its ancestors. Never raises.
 
         When this returns, other workers can find it. Input items without an id get one. False if it is not kept:
         storing is switched off, or the response or its chain is too long.
@@ -112,9 +113,9 @@ class Responses:
         return await self._records.put(key_of(scope, record.id), _encoded(record), renewed)
 
     async def finish(self, scope: bytes, record: StoredResponse) -> bool:
-        """Keep how a response in the background has ended; False if it is too large, or was deleted meanwhile.
+        """Keep the end of a response in the background; False if it is too large, or was deleted meanwhile.
 
-        It never raises.
+        Never raises.
         """
         key, value = key_of(scope, record.id), _encoded(record)
         try:
@@ -127,7 +128,7 @@ class Responses:
         return (await self._fetched(scope, [response_id])).get(response_id)
 
     async def items_before(self, scope: bytes, response_id: str) -> Chain:
-        """All items of a response and those before it: what `previous_response_id` prepends to a request.
+        """All items of a response and of those before it: `previous_response_id` puts them before those of a request.
 
         Raises OpenAI's `previous_response_not_found` (400) if this response or one before it is gone, and
         `previous_response_not_completed` if it has no whole answer.
@@ -149,7 +150,7 @@ class Responses:
         return Chain(tuple(items), (*last.ancestors, response_id), last.chain_bytes)
 
     async def items(self, scope: bytes, references: Sequence[str], unsealed: Sequence[str] = ()) -> dict[str, bytes]:
-        """The items with these ids, as far as they are of stored responses; those of `unsealed` only with a seal."""
+        """The items with these ids, as far as they are stored; those in `unsealed` only if they have a seal."""
         wanted = Wanted(references, unsealed)
         while ids := wanted.next_responses():
             for record in (await self._fetched(scope, ids)).values():
@@ -158,7 +159,7 @@ class Responses:
         return wanted.found
 
     async def delete(self, scope: bytes, response_id: str) -> bool:
-        """Delete a response; False if there is none for this caller. What continues from it cannot be continued."""
+        """Delete a response; False if there is none for this caller. Those that continue it cannot be continued."""
         if len(response_id) > LONGEST_ID:
             return False
         return await answered(self._records.delete(key_of(scope, response_id)))
@@ -186,7 +187,7 @@ def _encoded(record: StoredResponse) -> bytes:
 
 
 def decoded(value: bytes) -> StoredResponse | None:
-    """A record; None for one that another release has written in a way that this one does not know."""
+    """A stored response; None if another release has written it in a format that this one cannot read."""
     try:
         return _DECODER.decode(value)
     except msgspec.DecodeError:
@@ -212,7 +213,7 @@ def _not_finished(response_id: str) -> TranslationError:
 
 
 async def answered(asking: Awaitable[T]) -> T:
-    """What the records answer; raises the failure for callers while the storage fails."""
+    """The result of a call to `Records`; raises a `FailedError` for the caller if the storage fails."""
     try:
         return await asking
     except RecordsUnavailableError as error:
@@ -220,12 +221,12 @@ async def answered(asking: Awaitable[T]) -> T:
 
 
 def unavailable(why: str) -> FailedError:
-    """The failure for callers while the storage fails; `why` is for the log."""
+    """The failure for the caller if the storage fails; `why` is for the log."""
     failure = Failure(ErrorKind.STORE_UNAVAILABLE, _DOWN, retry_after_seconds=RETRY_SECONDS, detail=why)
     return FailedError(failure)
 
 
 def key_of(scope: bytes, response_id: str, kind: bytes = RESPONSE) -> bytes:
-    """The key of a caller's record of this kind."""
+    """The key of a record that belongs to this caller and response; `kind` tells records of one response apart."""
     owner = len(scope).to_bytes(4, "big") + scope
     return blake2b(owner + kind + response_id.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()

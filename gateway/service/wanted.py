@@ -18,7 +18,7 @@ _TOO_MUCH: Final = f"The items that this request refers to hold more than {MOST_
 
 
 class Wanted:
-    """Items to be found: those that references name, and reasoning items, which are of use only with their seals.
+    """The search for items by their ids: for references, and for reasoning items whose seal the client left out.
 
     What a client sends with each request is stored with each response, so the latest one usually holds everything:
     it comes first, then the others in growing numbers.

@@ -221,7 +221,7 @@ async def test_the_stream_of_a_response_that_was_not_made_in_the_background_is_n
     assert refusal.value.param == "stream"
 
 
-async def test_who_shows_no_key_gets_nothing() -> None:
+async def test_a_caller_without_a_key_gets_nothing() -> None:
     async with quick_gateway(config=two_clients()) as running:
         http = running.http()
         answers = [
@@ -238,7 +238,7 @@ async def test_who_shows_no_key_gets_nothing() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["resp_x", "x" * 5000, "%00", "resp_%F0%9F%8C%8A", "..", "resp_" + "0" * 32])
-async def test_an_id_that_is_none_is_not_found(wrong: str) -> None:
+async def test_an_id_of_nothing_that_is_stored_is_not_found(wrong: str) -> None:
     async with quick_gateway(config=two_clients()) as running:
         http = running.http()
         http.headers["authorization"] = f"Bearer {ALICE}"

@@ -126,7 +126,7 @@ async def test_choices_have_their_thinking_back_whichever_is_taken(upstream: Scr
     assert sorted(sent) == [("toolu_1", "Eq1"), ("toolu_2", "Eq2")]
 
 
-async def test_a_value_that_is_none_of_ours_is_passed_over(upstream: ScriptedUpstream) -> None:
+async def test_a_stored_value_that_cannot_be_read_is_ignored(upstream: ScriptedUpstream) -> None:
     upstream.script(answer())
     store = DictStore()
     async with quick_gateway(key(upstream.base_url)) as running:

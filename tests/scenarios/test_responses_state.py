@@ -196,7 +196,7 @@ async def test_the_blocks_of_a_search_that_come_back_by_id_go_on_as_they_were_ma
     assert [block["signature"] for block in turn["content"] if block["type"] == "thinking"] == ["EqQBone", "EqQBtwo"]
 
 
-async def test_a_thought_of_somebody_elses_is_named_and_no_error(upstream: ScriptedUpstream) -> None:
+async def test_reasoning_sealed_for_somebody_else_is_reported_and_no_error(upstream: ScriptedUpstream) -> None:
     upstream.script(CALLING, said("Nothing there."))
     names = {"alice": "client-key-of-alice", "bob": "client-key-of-bobby"}
     clients = [ClientConfig(name=name, api_key=Secret(secret)) for name, secret in names.items()]

@@ -382,7 +382,7 @@ def test_half_a_command_is_not_given_to_the_caller() -> None:
     assert types_of(items) == ["message"]
 
 
-def test_a_text_that_stands_for_a_call_is_a_call_even_with_thoughts_in_between() -> None:
+def test_a_call_written_as_text_is_a_call_even_with_thinking_within_it() -> None:
     shape = AnswerShape(text_call=TextCall("f"))
     items = items_of(text_block('{"a":'), thinking_block(), text_block("1}"), shape=shape)
 

@@ -80,7 +80,7 @@ def test_members_of_a_namespace_are_tools_with_longer_names() -> None:
     }
 
 
-def test_a_member_makes_way_for_a_tool_that_has_the_name() -> None:
+def test_a_member_of_a_namespace_gets_another_name_if_a_tool_has_it() -> None:
     request = read(tools=[namespace("crm", function("find")), function("crm__find")])
 
     first, second = (tool["name"] for tool in listed(request))
@@ -126,7 +126,7 @@ def test_client_tools_are_functions_whose_calls_have_items_of_their_own(kind: st
     assert request.kinds == {kind: ToolKind(Kind(kind), kind)}
 
 
-def test_a_client_tool_makes_way_for_a_function_of_its_name() -> None:
+def test_a_client_tool_gets_another_name_if_a_function_has_it() -> None:
     request = read(
         user(),
         {"type": "shell_call", "call_id": "c1", "action": {"commands": ["ls"]}},

@@ -287,7 +287,7 @@ def test_callers_and_models_do_not_share_turns() -> None:
 
 @pytest.mark.parametrize(("model", "stays"), [(BOUND, 0), (UNBOUND, 1)])
 @pytest.mark.parametrize("change", ["system", "tools"])
-def test_another_ground_leaves_thinking_out_where_the_model_checks_it(model: str, stays: int, change: str) -> None:
+def test_a_changed_beginning_leaves_thinking_out_where_the_model_checks_it(model: str, stays: int, change: str) -> None:
     loop = Sealing(model)
     shown = standard(loop.ask(asked(*HELLO, reasoning_effort="high"), ANSWER))
     system = said("system", "Another." if change == "system" else "You look things up.")
@@ -562,7 +562,7 @@ def kept(origin: Origin, *blocks: dict[str, Any]) -> bytes:
     ],
     ids=["no JSON", "no object", "no object of another type", "no id"],
 )
-def test_a_value_that_holds_no_turn_is_none(blocks: list[tuple[str, bytes]]) -> None:
+def test_a_stored_value_without_a_valid_turn_is_ignored(blocks: list[tuple[str, bytes]]) -> None:
     loop = Sealing()
     shown = standard(loop.ask(asked(*HELLO), [think("Hm."), use("toolu_1")]))
     turn = KeptTurn(1, b"g", b"", ("a", b"a"), tuple(Block(*block) for block in blocks))
@@ -576,7 +576,7 @@ def test_a_value_that_holds_no_turn_is_none(blocks: list[tuple[str, bytes]]) -> 
 # What is known of a turn is not taken for more than it is.
 
 
-def test_another_answer_in_a_turns_place_does_not_pass_for_it() -> None:
+def test_another_answer_at_the_same_place_is_not_taken_for_a_kept_turn() -> None:
     # The old form has no ids: two answers that call the same function in the same way look the same.
     loop = Sealing()
     functions = [{"name": "look", "parameters": {"type": "object"}}]
@@ -705,14 +705,14 @@ def test_a_block_that_was_cut_off_is_not_kept() -> None:
     assert not is_kept(block("thinking"), Block("tool_use", b'{"type":"tool_use","input":{"at":}'))
 
 
-def test_behind_a_gap_everything_is_kept() -> None:
+def test_a_text_is_kept_only_if_a_turn_before_it_is_missing() -> None:
     assert is_kept(block("text", text="A"), stop_reason="end_turn", is_gap=True)
     assert not is_kept(block("text", text="A"), stop_reason="end_turn")
     assert not is_kept(block("text", text="A"), stop_reason="max_tokens", is_gap=True)
 
 
 @pytest.mark.parametrize("system", ["First.", "Second."])
-def test_all_turns_that_go_back_stand_on_the_same_ground_where_the_model_checks_it(system: str) -> None:
+def test_all_turns_that_go_back_have_the_same_beginning_where_the_model_checks_it(system: str) -> None:
     # A model that is found to check it had turns on two grounds in one conversation before.
     loop = Sealing(UNBOUND)
     fields = {"reasoning_effort": "high"}
@@ -728,7 +728,7 @@ def test_all_turns_that_go_back_stand_on_the_same_ground_where_the_model_checks_
     assert past[UNBOUND].past.left_out == "changed"
 
 
-def test_whose_turns_they_are_is_told_by_the_latest() -> None:
+def test_the_latest_turn_says_which_account_the_turns_belong_to() -> None:
     # What the first one hides is sealed by nobody, so any account goes on with it.
     loop = Sealing()
     first = standard(loop.ask(asked(*HELLO), [use("toolu_1"), text("So.")], account="a"))
@@ -742,7 +742,7 @@ def test_whose_turns_they_are_is_told_by_the_latest() -> None:
     assert flat(request.body)[: len(flat(loop.bodies[1]))] == flat(loop.bodies[1])
 
 
-def test_a_turn_of_another_form_is_none() -> None:
+def test_a_turn_stored_in_another_format_is_not_used() -> None:
     message = read_intent(json.dumps(chat(called(("toolu_1", "look", "{}")))).encode()).messages[0]
     whole = (block("thinking", signature="Eq"), block("tool_use", id="toolu_1", name="look"))
     found = [

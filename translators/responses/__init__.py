@@ -1,1 +1,1 @@
-"""The door of Responses: its requests read, its answers and streams written."""
+"""The Responses API: reads its requests into intents, and writes answers as its items and events."""

@@ -1,4 +1,4 @@
-"""The choice among tools, in the form that the writer reads."""
+"""Reads `tool_choice`, and writes it in the form that the writer for Messages reads."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -22,7 +22,7 @@ _NONE: Final = Raw(b'"none"')
 
 
 def read_choice(choice: Raw, tools: ReadTools, lose: Callable[[str], None], count: Count) -> Raw:
-    """The choice by the names that tools have in the intent; what cannot be chosen is told to `lose`."""
+    """The choice, with the names that tools have in the intent; `lose` is called for a tool that is not offered."""
     if is_null(choice) or is_text(choice):
         return choice
     wanted = read_counted(TOOL_CHOICE, choice, _PATH, count)
@@ -34,7 +34,7 @@ def read_choice(choice: Raw, tools: ReadTools, lose: Callable[[str], None], coun
         return NULL
     name = _name_of(wanted, tools, _PATH)
     if name is None:
-        # A mode as an object, as Anthropic has it; or nothing known, which the writer refuses.
+        # A mode as an object, in Anthropic's form, or an unknown type, which the writer refuses.
         return choice
     return Raw(msgspec.json.encode(_by_name(wanted.type, name)))
 
@@ -62,7 +62,7 @@ def _allowed(wanted: ToolChoice, tools: ReadTools, lose: Callable[[str], None]) 
 
 
 def _name_of(tool: ToolChoice | AllowedTool, tools: ReadTools, path: str) -> str | None:
-    """The name in the intent of a tool that is chosen by its name or by its type; None for other types."""
+    """The name that a chosen tool has in the intent; None for an unknown type."""
     if tool.type in CLIENT_TOOLS:
         return tools.client_tool(tool.type)
     if tool.type in HOSTED_TYPES:

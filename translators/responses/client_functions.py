@@ -1,6 +1,6 @@
-"""Tools that OpenAI's models know by their type, as the functions that other models call, and their items.
+"""`local_shell`, `shell` and `apply_patch`, which OpenAI's models know by their type, as functions for Claude.
 
-A call is an item with an object in it, which holds the arguments and some defaults beside them.
+A call of such a tool is an item with an object (`action`, `operation`) that holds the arguments, and some defaults.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from translators.wire.raw import NULL
 
 
 class ClientTool(Struct, frozen=True):
-    """A tool that the caller runs: its name as a function, and the types of the items of its calls and their outputs.
+    """A tool that the caller runs; `call` and `output` are the types of its items.
 
-    `field` is that of the object in a call's item, `defaults` what it holds beside what the model has said.
+    `field` is the name of the object in a call's item, `defaults` its members that the model need not give.
     """
 
     kind: Kind

@@ -1,6 +1,6 @@
-"""Calls of shells and of `apply_patch`: offered to the model as functions, given to the caller as items of their own.
+"""Writes calls of `local_shell`, `shell` and `apply_patch`, which are functions to the model, as the caller's items.
 
-Their items hold what the arguments mean, so they are written when those are complete.
+The arguments become an object of the item, so the item is written when they are complete.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def _patch(arguments: str) -> Values:
 
 
 def _read(arguments: str, form: type[Any]) -> Any:
-    """The arguments, as far as they are there; nothing of what was cut off, or has another form."""
+    """The arguments; defaults if they were cut off or have another form."""
     try:
         return msgspec.json.decode(arguments, type=form)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

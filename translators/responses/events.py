@@ -1,4 +1,4 @@
-"""The events of a response's stream, as bytes."""
+"""The events of a response's stream but for those of its items (`output.py`): beginning, keep-alive, failure, end."""
 
 import math
 from typing import Final
@@ -14,8 +14,8 @@ from translators.wire.raw import OBJECT_DECODER
 _EVENT: Final = b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b}\n\n'
 _SERVER_ERROR: Final = "server_error"
 _CANCELLED: Final = {"code": _SERVER_ERROR, "message": "The response was cancelled."}
-# What clients branch on in a failed response: codes of OpenAI's, and those that Codex knows (sections 8.4 and 3.7 of
-# the references). All others are `server_error`.
+# The codes of failed responses that clients act on: OpenAI's, and those that Codex knows. All others are
+# `server_error`.
 _CODES: Final = {
     ErrorKind.CONTEXT_TOO_LONG: "context_length_exceeded",
     ErrorKind.INVALID_REQUEST: "invalid_prompt",
@@ -38,7 +38,7 @@ def event(frame: ResponsesFrame, kind: bytes, members: bytes) -> bytes:
 
 
 def opening(frame: ResponsesFrame) -> bytes:
-    """What comes before all else, once: `response.created` and `response.in_progress`."""
+    """The first two events, `response.created` and `response.in_progress`; nothing if they were sent before."""
     if frame.has_begun:
         return b""
     frame.has_begun = True
@@ -47,12 +47,12 @@ def opening(frame: ResponsesFrame) -> bytes:
 
 
 def keepalive_event(frame: ResponsesFrame) -> bytes:
-    """A sign of life: clients that do not count comments count these."""
+    """An event for a silent stream. Some clients, Codex among them, do not count comments as a sign of life."""
     return opening(frame) or event(frame, b"response.in_progress", b'"response":' + frame.response("in_progress"))
 
 
 def queued_events(frame: ResponsesFrame) -> bytes:
-    """What comes before all else where the response is made in the background."""
+    """The first two events of a response that is made in the background."""
     frame.has_begun = True
     response = b'"response":' + frame.response("queued")
     return event(frame, b"response.created", response) + event(frame, b"response.queued", response)
@@ -79,7 +79,7 @@ def failure_events(frame: ResponsesFrame, failure: Failure) -> bytes:
 
 
 def error_event(failure: Failure, number: int) -> bytes:
-    """The event that every client reads as an error."""
+    """The event `error`, on which the SDKs raise."""
     code, message = _CODES.get(failure.kind, _SERVER_ERROR), told(failure)
     param = None if failure.param is None else _printable(failure.param)
     return _error(failure.rule.type, code, message, param, number)
@@ -110,7 +110,7 @@ def _error(kind: str, code: str, message: str, param: str | None, number: int) -
 
 
 def told(failure: Failure) -> str:
-    """The message; with the words that Codex looks for where it says when to come back."""
+    """The message. A rate limit says when to come back, in the words that Codex looks for."""
     seconds, message = failure.wait_seconds, _printable(failure.message)
     if seconds is None or _CODES.get(failure.kind) != "rate_limit_exceeded" or _WAIT in message:
         return message

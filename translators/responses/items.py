@@ -1,4 +1,4 @@
-"""The items of a conversation as the messages of an intent, one after another."""
+"""Turns items of the Responses API into messages of an intent, one after another."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
@@ -24,24 +24,25 @@ from translators.wire.responses import Item
 COMPACTION: Final = "compaction"
 COMPACTION_TRIGGER: Final = "compaction_trigger"
 _ROLES: Final = ("user", "assistant", "system", "developer")
-# What Anthropic has counterparts of; the blocks themselves come back in seals.
+# Calls of tools that run at Anthropic. Their blocks are in the sealed reasoning item behind them.
 _HOSTED: Final = ("web_search_call", "code_interpreter_call")
-# What belongs to tools that are not offered here.
-_FOREIGN: Final = (
+# Items of tools that only OpenAI runs: dropped and reported.
+_UNSUPPORTED: Final = (
     *("file_search_call", "image_generation_call", "computer_call", "computer_call_output"),
     *("mcp_list_tools", "mcp_call", "mcp_approval_request", "mcp_approval_response"),
     *("tool_search_call", "tool_search_output", "program", "program_output"),
 )
-# What is told of elsewhere: to `tools.py`, or in `request.py`.
+# `tools.py` and `request.py` read these.
 _READ_ELSEWHERE: Final = NOT_SIMPLE | {COMPACTION_TRIGGER}
 
 _Reader: TypeAlias = "Callable[[Conversation, Item, str], None]"
 
 
 class Conversation:
-    """Takes item after item; in the end there are `messages`, and the `places` of their contents.
+    """Takes item after item, and collects `messages` with the `places` of their contents.
 
-    `lost` are types of items that are dropped, `noted` what is lost of turns that cannot go back as they were made.
+    `lost` and `noted` become those of the intent: types of items that are dropped, and reasoning or searches without
+    their blocks, with the reason.
     """
 
     def __init__(self, tools: ReadTools, opener: Opener) -> None:
@@ -51,22 +52,22 @@ class Conversation:
         self.noted: dict[tuple[str, str], None] = {}
         self._tools = tools
         self._opener = opener
-        # The turn that is being read, and the last one as long as its calls may be answered.
+        # The turn that is being read, and the one before it, whose calls may still get results.
         self._turn: Turn | None = None
         self._last: Turn | None = None
         self._hosted: set[str] = set()
-        # What stands for all that was said before, and the index of the message that comes after it.
+        # A summary of the conversation before: the index of the message after it, its words, and its place.
         self._summary: tuple[int, OwnWords, str] | None = None
 
     def say(self, message: Message, place: str) -> None:
-        """Add a message of anybody but the assistant."""
+        """Add a message of any role but `assistant`."""
         if self._turn is not None:
             self._end_turn(self._turn)
         self.messages.append(message)
         self.places.append(place)
 
     def take(self, item: Item, place: str) -> None:
-        """Add what an item holds; raises `TranslationError` with its place."""
+        """Add an item; raises `TranslationError` with its place."""
         kind = item.type or ""
         reader = _READERS.get(kind)
         if reader is not None:
@@ -90,7 +91,7 @@ class Conversation:
         content, role = item.content, item.role
         if content is NULL or is_null(content):
             raise missing_parameter(f"{place}.content")
-        # A string as the input is a content itself, and items of before have no place.
+        # An `input` that is a text is a content itself. Stored items have no place of their own.
         where = f"{place}.content" if place[-1] == "]" else place
         if role in SPEAKERS:
             self.say(Message(role, plain(content)), where)
@@ -112,7 +113,7 @@ class Conversation:
         else:
             turn.add_own(blocks)
             return
-        turn.tear()
+        turn.lose_blocks()
         self.noted["input.reasoning", lost] = None
 
     def _function_call(self, item: Item, place: str) -> None:
@@ -128,7 +129,7 @@ class Conversation:
         self._add_call(item, place, None, CustomCall(name, item.input))
 
     def _client_call(self, item: Item, place: str) -> None:
-        """A call of a tool that is known by its type: what stands in its object are the arguments."""
+        """A call of a shell or of `apply_patch`; its object (`action`, `operation`) holds the arguments."""
         tool = CLIENT_CALLS[item.type or ""]
         given = item.action if tool.field == "action" else item.operation
         path = f"{place}.{tool.field}"
@@ -155,14 +156,14 @@ class Conversation:
         self.say(message, f"{place}.output" if place[-1] == "]" else place)
 
     def _compaction(self, item: Item, place: str) -> None:
-        """What stands for all that was said before it, but for what users and developers said."""
+        """A summary: it replaces what the model and its tools said before it. Messages of others stay."""
         content = _text(item.encrypted_content, None, place, "encrypted_content")
         compacted = opened(content, self._opener)
         if compacted is None:
             self.noted["input.compaction", "unreadable"] = None
             return
         if compacted.own is not None:
-            # Upstream itself passes over what stands before it.
+            # Upstream's own summary: upstream ignores what stands before it.
             (self._turn or self._begin_turn(place)).add_summary(compacted.own)
             return
         self._turn = self._last = None
@@ -180,10 +181,10 @@ class Conversation:
         self._hosted.add(item.type or "")
 
     def _reference(self, item: Item, place: str) -> None:
-        """One among stored items, which were resolved as far as they could be; those of the body have been before."""
+        """A reference in a stored item. Those in the body were replaced by their items before."""
         self.noted["input.item_reference", "unknown"] = None
 
-    def _foreign_item(self, item: Item, place: str) -> None:
+    def _unsupported_item(self, item: Item, place: str) -> None:
         self.lost[f"input.{item.type}"] = None
 
     def _add_call(
@@ -194,7 +195,7 @@ class Conversation:
         (self._turn or self._begin_turn(place)).add_call(call)
 
     def _begin_turn(self, place: str) -> Turn:
-        """The assistant's next turn, whose first item stands at `place`."""
+        """Begin the assistant's next turn; its first item stands at `place`."""
         if self._last is not None:
             self._check_answered()
         self._turn = Turn(place)
@@ -212,7 +213,7 @@ class Conversation:
         self._turn, self._last = None, turn
 
     def _check_answered(self) -> None:
-        """See to it that each call of the last turn has its result."""
+        """Check that each call of the last turn has a result."""
         if self._last is not None and self._last.waiting:
             call_id, place = next(iter(self._last.waiting.items()))
             message = f"No tool output found for function call {call_id}."
@@ -220,7 +221,7 @@ class Conversation:
 
 
 def _text(value: str | None, limit: int | None, place: str, field: str) -> str:
-    """A text that has to be there."""
+    """A required text."""
     if not value:
         raise missing_parameter(f"{place}.{field}")
     if limit is not None and len(value) > limit:
@@ -238,6 +239,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     **dict.fromkeys(RESULTS, Conversation._result),
     COMPACTION: Conversation._compaction,
     **dict.fromkeys(_HOSTED, Conversation._hosted_call),
-    **dict.fromkeys(_FOREIGN, Conversation._foreign_item),
+    **dict.fromkeys(_UNSUPPORTED, Conversation._unsupported_item),
     REFERENCE: Conversation._reference,
 }

@@ -1,7 +1,6 @@
-"""How callers of Responses know their tools: shared by the reader, which flattens them, and the writer, which restores.
+"""What each tool is to the caller. The reader makes functions of all tools; the writer restores calls by this table.
 
-Upstream knows every tool of the caller as a function or a custom tool. `local_shell`, `shell` and `apply_patch` are
-offered to it as functions; the arguments that the model gives are, as far as they are there:
+`local_shell`, `shell` and `apply_patch` are functions to the model, with these arguments, each of which may be missing:
 
 - `local_shell`: `command` (a list of texts), `env`, `timeout_ms`, `user`, `working_directory`
 - `shell`: `commands` (a list of texts), `timeout_ms`, `max_output_length`
@@ -16,7 +15,7 @@ from msgspec import Struct
 
 
 class Kind(Enum):
-    """What a tool is to the caller; the values are OpenAI's types of tools."""
+    """The type of a tool, as the caller sent it."""
 
     FUNCTION = "function"
     CUSTOM = "custom"
@@ -26,13 +25,13 @@ class Kind(Enum):
 
 
 class ToolKind(Struct, frozen=True):
-    """A tool as the caller knows it: its name without the namespace that it may be in."""
+    """A tool as the caller knows it; `name` is without the namespace."""
 
     kind: Kind
     name: str
     namespace: str | None = None
 
 
-# By the names that the answer's calls have (`Call.name`). A tool that is not listed is a function or a custom tool of
-# that very name.
+# By the name of the call in the answer (`Call.name`). A tool that is not listed is a function or a custom tool with
+# the same name.
 ToolKinds: TypeAlias = Mapping[str, ToolKind]

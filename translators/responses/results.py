@@ -1,4 +1,4 @@
-"""What callers have found out for the model: the outputs of calls, as messages of the role `tool`."""
+"""Reads the outputs of calls (`function_call_output` and others) into messages of the role `tool`."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -17,14 +17,14 @@ _FAILED: Final = Raw(b'"failed"')
 
 
 def _plain(item: Item, place: str) -> Message:
-    """A text or parts, as they are."""
+    """A text or parts, unchanged."""
     if is_null(item.output):
         raise missing_parameter(f"{place}.output")
     return Message("tool", plain(item.output))
 
 
 def _shell(item: Item, place: str) -> Message:
-    """What each of the commands has printed, and how it ended."""
+    """The output of each command, and how the command ended."""
     if is_null(item.output):
         raise missing_parameter(f"{place}.output")
     if is_text(item.output):
@@ -36,7 +36,7 @@ def _shell(item: Item, place: str) -> Message:
 
 
 def _printed(output: ShellOutput, place: str) -> list[bytes]:
-    """The texts (as JSON) that tell of one command."""
+    """The texts (JSON strings) about one command."""
     texts = []
     if not is_null(output.stdout) and not is_blank(text := text_json(output.stdout, f"{place}.stdout")):
         texts.append(text)
@@ -51,7 +51,7 @@ def _printed(output: ShellOutput, place: str) -> list[bytes]:
 
 
 def _patch(item: Item, place: str) -> Message:
-    """What became of a patch: its log, or at least whether it was applied."""
+    """The log of a patch, or else whether it was applied."""
     failed = item.status == _FAILED
     log = b'""' if is_null(item.output) else text_json(item.output, f"{place}.output")
     words = b'"The patch could not be applied."' if failed else b'"The patch was applied."'

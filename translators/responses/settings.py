@@ -1,4 +1,4 @@
-"""What a Responses request says besides its conversation and its tools."""
+"""Reads the settings of a Responses request: all fields but the conversation and the tools."""
 
 from operator import attrgetter
 from typing import Final
@@ -28,16 +28,16 @@ _SERVICE_TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast",
 _FORMATS: Final = ("text", "json_object", "json_schema")
 _TRUNCATIONS: Final = ("auto", "disabled")
 _COMPACTION: Final = "compaction"
-# Where the form of the answer stands, and the schema in it.
+# The place of the schema of the answer.
 _SCHEMA: Final = "text.format.schema"
-# Fields without a counterpart, by the values (as JSON) that ask for nothing.
+# Fields that Messages does not have, with the values (JSON) that ask for nothing.
 _WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
     "top_logprobs": (b"0",),
     "moderation": (),
     "image": (b"{}", b'{"context_compression":"auto"}', b'{"context_compression":"disabled"}'),
     "access_programs": (b"{}", b'{"cyber":"standard"}'),
 }
-# All fields that may ask for something, and how they are where they do not.
+# All fields that `lost_settings` looks at, and their values in most requests, which lose nothing.
 _values: Final = attrgetter(
     *_WITHOUT_COUNTERPART,
     *(
@@ -51,7 +51,7 @@ _values: Final = attrgetter(
     ),
 )
 _NOTHING: Final = (*[NULL] * len(_WITHOUT_COUNTERPART), *[None] * 7)
-# The caller's names of the intent's fields, where they are others.
+# The caller's names for the intent's fields, where they differ.
 FIELD_NAMES: Final = {
     "messages": "input",
     "max_tokens": "max_output_tokens",
@@ -63,7 +63,7 @@ FIELD_NAMES: Final = {
 
 
 def read_include(body: ResponsesBody) -> frozenset[str]:
-    """What the caller wants to see in the answer; OpenAI refuses what it does not know as well."""
+    """What the answer is to include. Unknown values are refused, as OpenAI does."""
     if not body.include:
         return _NO_WISHES
     for index, wanted in enumerate(body.include):
@@ -73,7 +73,7 @@ def read_include(body: ResponsesBody) -> frozenset[str]:
 
 
 def read_format(given: TextFormat | None) -> AnswerFormat | None:
-    """The form of the answer; None for one that comes as it is."""
+    """The format of the answer; None for text."""
     if given is None or given.type == "text":
         return None
     if given.type not in _FORMATS:
@@ -86,7 +86,7 @@ def read_format(given: TextFormat | None) -> AnswerFormat | None:
 
 
 def read_reasoning(options: ReasoningOptions | None) -> ReasoningWish | None:
-    """How much to think, and whether to tell of it: summaries are wanted by asking for them."""
+    """How much to think, and whether to show it: only to callers that ask for a summary."""
     if options is None:
         return None
     told = options.summary or options.generate_summary
@@ -97,7 +97,7 @@ def read_reasoning(options: ReasoningOptions | None) -> ReasoningWish | None:
 
 
 def add_user(intent: Intent, body: ResponsesBody) -> None:
-    """Add the first of the two fields that names somebody; white space names nobody."""
+    """Set the user to the first of the two fields that is not blank."""
     for name, user in (("safety_identifier", body.safety_identifier), ("user", body.user)):
         if user and user.strip():
             intent.user, intent.field_names = user, {**intent.field_names, "user": name}
@@ -113,12 +113,12 @@ def read_cache(body: ResponsesBody) -> CacheWish | None:
         return None
     if options is None:
         return CacheWish(body.prompt_cache_key, None, retention)
-    # Without a mode, too, options ask for a mark.
+    # Options without a mode ask for a cache mark as well.
     return CacheWish(body.prompt_cache_key, options.mode or "implicit", options.ttl or retention)
 
 
 def read_service_tier(body: ResponsesBody) -> str | None:
-    """The tier in words that the writer knows."""
+    """The tier, by a name that the writer knows."""
     tier = body.service_tier
     if tier is not None and tier not in _SERVICE_TIERS:
         raise _not_one_of(tier, _SERVICE_TIERS, "service_tier")
@@ -141,7 +141,7 @@ def read_compaction(body: ResponsesBody) -> int | None:
 
 
 def lost_settings(body: ResponsesBody) -> list[str]:
-    """The fields that ask for something that Messages has not."""
+    """The names of fields that ask for something that Messages does not have."""
     if _values(body) == _NOTHING:
         return []
     lost = []

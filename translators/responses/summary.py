@@ -1,4 +1,4 @@
-"""The answer to a request for a summary: whatever it holds, one compaction item comes of its text.
+"""Writes the answer to a request for a summary: its text becomes one compaction item, and all else is left out.
 
 Nothing is written before its end, so that until then another attempt can take over: half a summary is of no use.
 """

@@ -1,4 +1,4 @@
-"""The tools of a Responses request as the writer takes them, and what their calls are to the caller."""
+"""Reads the tools of a Responses request into those of an intent, and notes what each is to the caller."""
 
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -20,7 +20,7 @@ from translators.weight import has_more_values
 from translators.wire.raw import NULL, OBJECT_DECODER
 from translators.wire.responses import ENVIRONMENT_DECODER, TOOL_DECODER, Tool
 
-# What OpenAI runs and Anthropic does not, or would run elsewhere: dropped and named.
+# Tools that only OpenAI runs, or that Anthropic would run elsewhere: dropped and reported.
 NOT_OFFERED: Final = frozenset(
     {
         *("file_search", "image_generation", "computer", "computer_use_preview", "computer_use", "mcp"),
@@ -28,13 +28,13 @@ NOT_OFFERED: Final = frozenset(
     }
 )
 _NAMESPACE: Final = "namespace"
-# Stands for the namespace of tools that are known by their types.
+# The namespace under which `local_shell`, `shell` and `apply_patch` are listed.
 _CLIENT: Final = ""
 _SEPARATOR: Final = "__"
-# Anthropic's own tools by their types, which have a date.
+# The types of Anthropic's own tools, which end in a date.
 _NATIVE: Final = re.compile(r"_20\d{6}\Z|\Amcp_toolset\Z")
 _SUPPORTED: Final = ", ".join(f"'{kind}'" for kind in ("function", "custom", _NAMESPACE, *CLIENT_TOOLS, *HOSTED_TYPES))
-# Fields that Messages has no place for, by the values (as JSON) that ask for nothing.
+# Fields that Messages does not have, with the values (JSON) that ask for nothing.
 _NEUTRAL: Final[Mapping[str, tuple[bytes, ...]]] = {
     "defer_loading": (b"false",),
     "allowed_callers": (b'["direct"]', b"[]"),
@@ -42,16 +42,17 @@ _NEUTRAL: Final[Mapping[str, tuple[bytes, ...]]] = {
     "async": (b"false",),
     "external_web_access": (b"true",),
 }
-# What is kept for the same tools of the next turn: their text as the key, and the text in other spelling twice.
+# The size of a remembered entry in texts of the tools: the key, and twice the tools as read.
 _COPIES: Final = 3
 _OBJECT_BYTES: Final = 2_000
 _ENCODE: Final = msgspec.json.encode
 
 
 class ReadTools(Struct, frozen=True):
-    """Tools as the intent has them, and as they are shown to the caller; `places` are those in the caller's body.
+    """Tools as the intent has them (`listed`), and as the response shows them (`shown`).
 
-    `names` are those in the intent of tools that have others there, by the namespace and the caller's name.
+    `places` are those in the caller's body. `names` maps namespace and caller's name to the name in the intent, where
+    it differs.
     """
 
     listed: Sequence[Raw] = ()
@@ -62,13 +63,13 @@ class ReadTools(Struct, frozen=True):
     lost: Sequence[str] = ()
 
     def name_of(self, namespace: str | None, name: str) -> str:
-        """What a tool is called in the intent; one that is not offered has the name that it would have."""
+        """The name of a tool in the intent; for an unknown tool the name that it would have."""
         if not namespace:
             return name
         return self.names.get((namespace, name)) or _joined(namespace, name)
 
     def client_tool(self, name: str) -> str:
-        """The same of a tool that is known by its type."""
+        """The name in the intent of `local_shell`, `shell` or `apply_patch`."""
         return self.names.get((_CLIENT, name), name)
 
 
@@ -77,10 +78,10 @@ _REMEMBERED: Final = Remembered[ReadTools](8 * 2**20)
 
 
 def read_tools(tools: Sequence[tuple[Raw, str]]) -> Generator[None, None, ReadTools]:
-    """The tools, each given with its place; what became of them in the turn before is remembered."""
+    """Read the tools, each given with its place. The result is remembered: the next turn has the same tools."""
     if not tools:
         return NO_TOOLS
-    # With a place, for the same tools may stand elsewhere.
+    # With a place: the same tools may stand elsewhere in the body.
     key = (b",".join([raw for raw, _ in tools]), tools[-1][1])
     found = _REMEMBERED.get(key)
     if found is None:
@@ -95,7 +96,7 @@ def read_tools(tools: Sequence[tuple[Raw, str]]) -> Generator[None, None, ReadTo
 
 
 class _ToolReader:
-    """Reads tool after tool; those whose names may have to give way come last among the names, not in the list."""
+    """Reads tool after tool. Names that the caller chose are taken first; the gateway's own names give way to them."""
 
     def __init__(self) -> None:
         self._listed: list[tuple[Callable[[str], Raw], ToolKind | None, str | None]] = []
@@ -125,7 +126,7 @@ class _ToolReader:
             raise TranslationError(message, param=f"{path}.type", code="invalid_value")
 
     def finished(self) -> ReadTools:
-        """All tools, with names that no two of them share."""
+        """All tools, in order, each with a name of its own."""
         listed, kinds, names = list[Raw](), dict[str, ToolKind](), dict[tuple[str, str], str]()
         for write, kind, name in self._listed:
             if kind is not None and name is not None:
@@ -145,7 +146,7 @@ class _ToolReader:
         self._add(lambda _: self._stripped(tool, raw), None, None, path)
 
     def _add_members(self, namespace: Tool, path: str) -> None:
-        """The tools of a namespace, as functions with longer names; the first tells what the namespace is for."""
+        """The tools of a namespace, under longer names. The first one's description also has the namespace's."""
         within = _checked_name(namespace.name, f"{path}.name")
         members = namespace.tools or ()
         if len(members) + len(self._listed) > MAX_TOOLS:
@@ -182,14 +183,14 @@ class _ToolReader:
         self._add(write, ToolKind(known.kind, known.name), known.name, path)
 
     def _stripped(self, tool: Tool, raw: Raw, changed: Mapping[str, Raw] = {}) -> Raw:
-        """A tool without the fields that Messages has no place for, which are named."""
+        """A tool without the fields that Messages does not have."""
         if not self._note(tool) and not changed:
             return raw
         fields = {name: value for name, value in OBJECT_DECODER.decode(raw).items() if name not in _NEUTRAL}
         return Raw(_ENCODE({**fields, **changed}))
 
     def _note(self, tool: Tool) -> bool:
-        """Name what is lost of a tool; whether it has such fields at all."""
+        """Note which fields of a tool are lost; returns whether it has any that Messages does not have."""
         values = (
             tool.defer_loading,
             tool.allowed_callers,
@@ -205,7 +206,7 @@ class _ToolReader:
         return found
 
     def _free(self, name: str) -> str:
-        """The name, or one made of it where another tool has it."""
+        """The name, or a new one made from it if another tool has it."""
         if name in self._taken:
             name = f"{name}_{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
         self._taken.add(name)
@@ -213,7 +214,7 @@ class _ToolReader:
 
 
 def _decoded(raw: Raw, path: str) -> Tool:
-    """A tool, bounded; a namespace is bounded by its members."""
+    """A tool, checked for its size; of a namespace, each member is checked."""
     tool: Tool = decode(TOOL_DECODER, raw, path)
     if tool.type != _NAMESPACE and has_more_values(raw, MAX_TOOL_VALUES):
         raise too_many_values(path, MAX_TOOL_VALUES)

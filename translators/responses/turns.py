@@ -1,4 +1,4 @@
-"""An assistant's turn: the stretch of reasoning, messages and calls between what others say, as one message."""
+"""Puts the items of one assistant's turn (reasoning, messages, calls) together as one message of the intent."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -13,7 +13,7 @@ from translators.reading import decode, is_blank, is_text
 from translators.wire.raw import NULL, RAW_LIST_DECODER
 from translators.wire.responses import WORDS_DECODER, Words
 
-# How the blocks of a turn stand among each other: a block of upstream's own, a part of the content, a call.
+# The letters of `SealedTurn.order`: an own block, a part of the content, a call.
 _OWN: Final = "o"
 _PART: Final = "t"
 _CALL: Final = "c"
@@ -22,41 +22,41 @@ _CALL: Final = "c"
 class Turn:
     """Collects the items of one turn.
 
-    Blocks of upstream's making go back only if all of the turn's are there: one that is missing makes those after it
-    wrong.
+    Own blocks (those that upstream made) go back only if none of the turn's is lost: without one, those after it are
+    wrong. Upstream's summaries go back in any case, since nothing else tells what they hold.
     """
 
-    __slots__ = ("_calls", "_contents", "_firm", "_is_torn", "_order", "_own", "place", "waiting")
+    __slots__ = ("_calls", "_contents", "_has_lost_blocks", "_order", "_own", "_summaries", "place", "waiting")
 
     def __init__(self, place: str) -> None:
-        # Where its first item stands; once there is a message, where that one's content does.
+        # The place of its first item; once it has a message, the place of that message's content.
         self.place = place
-        # Where the calls stand that wait for their results, by their ids.
+        # The places of the calls without results so far, by their ids.
         self.waiting: dict[str, str] = {}
         self._own: list[bytes] = []
-        # The indices of those that go back whatever is lost besides.
-        self._firm: tuple[int, ...] = ()
+        # The indices in `_own` of upstream's summaries.
+        self._summaries: tuple[int, ...] = ()
         self._contents: list[tuple[Raw, str]] = []
         self._calls: list[Call] = []
         self._order: list[str] = []
-        self._is_torn = False
+        self._has_lost_blocks = False
 
     def add_own(self, blocks: Sequence[bytes]) -> None:
-        """Add blocks of upstream's making."""
+        """Add own blocks."""
         self._own += blocks
         self._order.append(_OWN * len(blocks))
 
     def add_summary(self, block: bytes) -> None:
-        """Add upstream's summary of all that was said before, without which nobody would know of it."""
-        self._firm += (len(self._own),)
+        """Add upstream's summary of the conversation before it; it goes back even if other own blocks are lost."""
+        self._summaries += (len(self._own),)
         self.add_own([block])
 
-    def tear(self) -> None:
-        """Note that blocks of upstream's making have been lost."""
-        self._is_torn = True
+    def lose_blocks(self) -> None:
+        """Note that own blocks of this turn are missing or cannot be opened."""
+        self._has_lost_blocks = True
 
     def add_content(self, content: Raw, place: str) -> None:
-        """Add what a message says; `place` is that of the content."""
+        """Add the content of a message; `place` is where the content stands."""
         if not self._contents:
             self.place = place
         elif len(self._contents) == MAX_PARTS:
@@ -65,7 +65,7 @@ class Turn:
         self._order.append(_PART)
 
     def add_call(self, call: PlacedCall) -> None:
-        """Add a call, which waits for its result from now on."""
+        """Add a call, whose result has to follow."""
         if call.id in self.waiting:
             message = f"The calls of one turn must have different ids; '{call.id}' occurs twice."
             raise TranslationError(message, param=f"{call.place}.call_id", code="invalid_value")
@@ -77,14 +77,14 @@ class Turn:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether blocks of upstream's making go back."""
-        return bool(self._own) and not self._is_torn
+        """Whether own blocks go back."""
+        return bool(self._own) and not self._has_lost_blocks
 
     def message(self) -> Message | None:
         """The turn as one message; None where nothing is left of it."""
         calls = self._calls or None
-        if self._is_torn and self._firm:
-            self._mend()
+        if self._has_lost_blocks and self._summaries:
+            self._keep_summaries_only()
         if not self.is_sealed:
             if not self._contents and calls is None:
                 return None
@@ -103,12 +103,12 @@ class Turn:
             "assistant", _listed(parts), tool_calls=calls, own_blocks=tuple(self._own), order="".join(order)
         )
 
-    def _mend(self) -> None:
-        """Leave out the blocks that do not go back, so that the others do."""
-        firm, numbers = set(self._firm), count()
-        letters = [letter for letter in "".join(self._order) if letter != _OWN or next(numbers) in firm]
-        self._own, self._order = [self._own[index] for index in self._firm], letters
-        self._firm, self._is_torn = (), False
+    def _keep_summaries_only(self) -> None:
+        """Leave out all other own blocks."""
+        kept, numbers = set(self._summaries), count()
+        letters = [letter for letter in "".join(self._order) if letter != _OWN or next(numbers) in kept]
+        self._own, self._order = [self._own[index] for index in self._summaries], letters
+        self._summaries, self._has_lost_blocks = (), False
 
     def _parts(self) -> list[Raw]:
         parts = [part for content, place in self._contents for part in _parts_of(content, place)]
@@ -121,7 +121,7 @@ def _listed(parts: Sequence[Raw]) -> Raw:
 
 
 def _parts_of(content: Raw, place: str) -> list[Raw]:
-    """A message's parts; a text is one, and nothing is left of blank ones."""
+    """A message's parts without blank ones; a text is one part."""
     if is_text(content):
         return [] if is_blank(bytes(content)) else [Raw(b'{"type":"output_text","text":%b}' % content)]
     parts = decode(RAW_LIST_DECODER, content, place)
@@ -131,6 +131,6 @@ def _parts_of(content: Raw, place: str) -> list[Raw]:
 
 
 def _is_blank(words: Words) -> bool:
-    """Whether a part is a text or a refusal that says nothing."""
+    """Whether a part is a blank text or a blank refusal."""
     said = words.refusal if words.type == "refusal" else words.text
     return is_text(said) and is_blank(bytes(said))

@@ -1,4 +1,4 @@
-"""Contents of messages and results in the spelling that is quickest to write."""
+"""Simplifies contents of messages and results that hold nothing but text, so that the writer need not decode them."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ _TEXT: Final = b'{"type":"text","text":%b}'
 
 
 def plain(content: Raw) -> Raw:
-    """A content of texts alone: a single one as a string, which means the same, several as texts of chat's.
+    """A content of one text as a string, and one of several texts as chat's text parts. Both mean the same.
 
-    Any other content, and one with a mistake in it, as it is.
+    Any other content, and one with a mistake in it, is returned unchanged.
     """
     if memoryview(content)[0] != _ARRAY:
         return content

@@ -1,17 +1,17 @@
-"""All that outlives a request, for one process: the store of turns, the records of responses, the seals for callers."""
+"""Everything one process has that outlives a request: kept turns, stored responses, and the seals for callers."""
 
 import asyncio
 from collections.abc import Coroutine
 
 from gateway.config import Config
-from gateway.kept_turns.envelopes import CallerSeals
+from gateway.kept_turns.caller_seals import CallerSeals
 from gateway.kept_turns.opening import kind_of, open_records, open_store
 from gateway.kept_turns.seal_keys import SealKeys
 from gateway.kept_turns.switch import StoreSwitch
 
 
-class Holding:
-    """Opens nothing before it is started or used; a new configuration replaces what differs."""
+class Storage:
+    """Opens nothing until it is started or used. A reload replaces only what the new configuration changes."""
 
     def __init__(self, config: Config) -> None:
         self.store = StoreSwitch(open_store(config.store))
@@ -27,7 +27,7 @@ class Holding:
         return self._config.responses.store and kind_of(self._config.store) != "off"
 
     def reload(self, config: Config) -> None:
-        """Use another configuration, for running requests as well; what is replaced completes its pending writes."""
+        """Use another configuration, also in running requests. What is replaced completes its pending writes."""
         old, self._config = self._config, config
         if old.store != config.store:
             store = self.store.replace(open_store(config.store))
@@ -40,17 +40,17 @@ class Holding:
             self._do(self.records.start())
 
     async def start(self) -> None:
-        """Open what is behind the memory, so that the log reports failures before the first request meets them."""
+        """Open databases and connections, so that the log reports failures before the first request meets them."""
         await asyncio.gather(self.store.current.start(), self.records.start())
 
     async def close(self) -> None:
-        """Write what is pending."""
+        """Complete pending writes, then close."""
         await asyncio.gather(*self._work)
         await self.store.close()
         await self.records.close()
 
     def view(self) -> dict[str, object]:
-        """What `/admin/store` shows of it."""
+        """What `/admin/store` shows."""
         return {"store": self.store.current.view(), "responses": self.records.view(), "seals": self.seals.counts}
 
     def _do(self, work: Coroutine[object, object, None]) -> None:

@@ -1,4 +1,7 @@
-"""Sealed texts that callers hold: blocks of an answer, readable again only for the same caller and model."""
+"""`encrypted_content`: blocks of an answer in a text that the caller holds, and that only this caller can use again.
+
+`sealing.py` is the other encryption here: that of values in a database.
+"""
 
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -13,16 +16,16 @@ from typing import Any, Final, Protocol
 
 from gateway.secret import Secret
 
-# The version, which says how the rest is written, and shows at once what is no seal of ours.
+# The version. It tells how the rest is written, and a text without it was not sealed by this gateway.
 _ENCRYPTED: Final = "dg1."
-# Without `cryptography`: authenticated, but readable. What it holds is the caller's own answer.
+# Without `cryptography`: authenticated, but readable. The content is the caller's own answer.
 _SIGNED: Final = "dg0."
 _MARK_BYTES: Final = 4
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _LENGTH_BYTES: Final = 4
 _PERSON: Final = b"dragoman seals 1"
-# Stands for the model where every one may read what is sealed; no model has this name.
+# Stands for the model in a text that every model may read. No model has this name.
 _ANY_MODEL: Final = "\0"
 # Larger texts are not opened. The blocks of one reasoning item are far smaller: a body has 32 MiB by default.
 MOST_TEXT_BYTES: Final = 24 * 2**20
@@ -31,7 +34,7 @@ MOST_BLOCKS: Final = 10_000
 
 @dataclass(slots=True)
 class SealCounts:
-    """Counts since the start: `foreign` texts are no seals of this gateway, `unreadable` ones could not be opened."""
+    """Counts since the start: `foreign` texts are not from this gateway, `unreadable` ones could not be opened."""
 
     sealed: int = 0
     opened: int = 0
@@ -50,9 +53,9 @@ class _Cipher(Protocol):
 
 
 class CallerSeals:
-    """Makes the seals of all callers from the current secret; those of `old` secrets can still be opened.
+    """Gives each caller its seal.
 
-    `secrets` is called for the first seal; the first of what it gives seals.
+    `secrets` is called when the first seal is needed. The first secret it returns seals; all of them open.
     """
 
     def __init__(self, secrets: Callable[[], Sequence[Secret]]) -> None:
@@ -61,11 +64,11 @@ class CallerSeals:
         self._masters: tuple[bytes, ...] = ()
 
     def ask_again(self) -> None:
-        """Ask for the secrets again with the next seal."""
+        """Call `secrets` again for the next seal: the configuration has changed."""
         self._masters = ()
 
     def for_caller(self, scope: bytes, model: str) -> "CallerSeal":
-        """The seal of one caller and model, whose keys are derived from both: no other seal opens its texts."""
+        """The seal of one caller and model. Its keys are derived from both, so no other seal opens its texts."""
         if not self._masters:
             self._masters = tuple(map(_master, self._secrets()))
         owner = len(scope).to_bytes(_LENGTH_BYTES, "big") + scope + model.encode("utf-8", "surrogatepass")
@@ -91,7 +94,7 @@ class CallerSeal:
         return cipher.mark + urlsafe_b64encode(cipher.close(plain)).rstrip(b"=").decode("ascii")
 
     def open(self, text: str) -> list[bytes] | None:
-        """The blocks; None for a text of another caller, model or secret, an altered one, and one that is no seal."""
+        """The blocks; None if the text is of another caller, model or secret, was altered, or was never a seal."""
         mark = text[:_MARK_BYTES]
         if mark not in _CIPHERS:
             self._counts.foreign += 1
@@ -181,7 +184,7 @@ def _master(secret: Secret) -> bytes:
 
 @cache
 def can_encrypt() -> bool:
-    """Whether the optional library is there."""
+    """Whether the optional package `cryptography` is installed."""
     return find_spec("cryptography") is not None
 
 
@@ -193,7 +196,7 @@ def _decoded(text: str) -> bytes | None:
         data = urlsafe_b64decode(body + b"=" * (-len(body) % 4))
     except Base64Error:
         return None
-    # Python's decoder skips characters that are not of the alphabet, and ignores the last bits: one text, one content.
+    # Python's decoder skips characters outside the alphabet and ignores unused bits. Accept one spelling only.
     tail = len(data) % 3
     is_exact = len(data) == len(body) * 3 // 4 and (
         not tail or body.endswith(urlsafe_b64encode(data[-tail:]).rstrip(b"="))
@@ -202,7 +205,7 @@ def _decoded(text: str) -> bytes | None:
 
 
 def _blocks_of(plain: bytes) -> list[bytes] | None:
-    """What was authenticated is well-formed; the bounds are for seals of other releases."""
+    """The blocks in an authenticated text. It is well-formed; the checks are for texts of other releases."""
     blocks: list[bytes] = []
     place = 0
     while place < len(plain):

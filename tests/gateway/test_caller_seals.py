@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gateway.app import Gateway
 from gateway.cli.serve import _with_seal_key
 from gateway.config import ResponsesConfig, StoreConfig
-from gateway.kept_turns import SealKeys, envelopes, seals_in_words
-from gateway.kept_turns.envelopes import CallerSeals
+from gateway.kept_turns import SealKeys, caller_seals, seals_in_words
+from gateway.kept_turns.caller_seals import CallerSeals
 from gateway.kept_turns.seal_keys import MADE
 from gateway.secret import Secret
 from gateway.workers.assignment import Assignment
@@ -30,7 +30,7 @@ BLOCKS = st.lists(st.binary(max_size=300), max_size=5)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """With the optional library, and without it."""
     is_there = request.param == "encrypted"
-    monkeypatch.setattr(envelopes, "can_encrypt", lambda: is_there)
+    monkeypatch.setattr(caller_seals, "can_encrypt", lambda: is_there)
     return request.param  # type: ignore[no-any-return]
 
 
@@ -100,7 +100,7 @@ def test_no_character_of_it_can_be_changed_left_out_or_added() -> None:
 @pytest.mark.parametrize(
     "foreign", ["", "gAAAAABo", "dg", "dg1", "dg1.", "dg0.", "dg2.AAAA", "dg1.\ud800", "dg1.é", "🌊"]
 )
-def test_what_is_foreign_is_no_error(foreign: str) -> None:
+def test_a_text_sealed_elsewhere_is_no_error(foreign: str) -> None:
     assert seals().for_caller(SCOPE, MODEL).open(foreign) is None
 
 
@@ -121,14 +121,14 @@ def test_a_hundred_thousand_bogus_texts_are_counted_and_none_costs_more_than_its
 def test_a_text_that_is_too_long_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     seal = seals().for_caller(SCOPE, MODEL)
     text = seal.seal([bytes(3000)])
-    monkeypatch.setattr(envelopes, "MOST_TEXT_BYTES", 4000)
+    monkeypatch.setattr(caller_seals, "MOST_TEXT_BYTES", 4000)
 
     assert seal.open(text) is None
 
 
 def test_with_too_many_blocks_it_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     seal = seals().for_caller(SCOPE, MODEL)
-    monkeypatch.setattr(envelopes, "MOST_BLOCKS", 3)
+    monkeypatch.setattr(caller_seals, "MOST_BLOCKS", 3)
 
     assert seal.open(seal.seal([b"x"] * 3)) == [b"x"] * 3
     assert seal.open(seal.seal([b"x"] * 4)) is None
@@ -150,10 +150,10 @@ def test_what_was_only_signed_opens_where_the_library_is_there_but_not_the_other
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     encrypted = seals().for_caller(SCOPE, MODEL).seal([THOUGHT])
-    monkeypatch.setattr(envelopes, "can_encrypt", lambda: False)
+    monkeypatch.setattr(caller_seals, "can_encrypt", lambda: False)
     signed = seals().for_caller(SCOPE, MODEL).seal([THOUGHT])
     unreadable = seals().for_caller(SCOPE, MODEL).open(encrypted)
-    monkeypatch.setattr(envelopes, "can_encrypt", lambda: True)
+    monkeypatch.setattr(caller_seals, "can_encrypt", lambda: True)
 
     assert signed != encrypted
     assert unreadable is None
@@ -162,7 +162,7 @@ def test_what_was_only_signed_opens_where_the_library_is_there_but_not_the_other
 
 def test_a_seal_of_signed_blocks_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    monkeypatch.setattr(envelopes, "can_encrypt", lambda: False)
+    monkeypatch.setattr(caller_seals, "can_encrypt", lambda: False)
     seal = seals().for_caller(SCOPE, MODEL)
 
     assert seal.open(seal.seal([THOUGHT])) == [THOUGHT]
@@ -249,7 +249,7 @@ async def test_a_reload_that_is_about_something_else_leaves_a_made_key() -> None
     assert gateway.services.seals.for_caller(SCOPE, MODEL).open(older) == [THOUGHT]
 
 
-def test_it_is_said_what_seals(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_says_which_key_seals(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.kept_turns.seal_keys.can_encrypt", lambda: kind == "encrypted")
     bare = config_for()
     file = tmp_path / "store.db"
