@@ -141,5 +141,5 @@ class ResponsesFrame:
             given = {name: bytes(raw) for name, raw in self.settings.items()}
             # What was sent as null is what was not sent.
             members = {name: b'"%b":%b' % (name.encode(), raw) for name, raw in given.items() if raw != b"null"}
-            self._settings = b",".join((_DEFAULT_MEMBERS | members).values())
+            self._settings, self.settings = b",".join((_DEFAULT_MEMBERS | members).values()), {}
         return self._settings
