@@ -9,7 +9,7 @@ from starlette.types import Scope
 from gateway.accounts.auth import Caller
 from gateway.doors.generation import Task
 from gateway.doors.rendering import Opening, RenderedStream
-from gateway.doors.responses import ResponseRendering, Responses, reader_of
+from gateway.doors.responses import NOTHING_ASKED, ResponseRendering, Responses, reader_of
 from gateway.edge.slices import in_slices
 from gateway.service.answers import Answered, WholeChoice
 from gateway.service.items import shown, with_id
@@ -29,11 +29,11 @@ class Compact(Responses):
         task = await super()._task(scope, body, caller)
         answered = task.rendering
         assert isinstance(answered, ResponseRendering), "the door of responses makes nothing else"
-        steps = _compacting(answered.request)
+        steps = _compacting(replace(answered.request, intent=task.intents[0]))
         asked, said = await in_slices(steps) if task.is_large else in_one_go(steps)
         intent = asked.intent
         # The answer is no response: it is not kept.
-        answered.request = replace(asked, store=False, conversation=None)
+        answered.request = replace(asked, store=False, conversation=None, intent=NOTHING_ASKED)
         summary = replace(task.asked, is_stream=False)
         return Task(summary, [replace(intent, streams=False)], CompactRendering(answered, said), task.is_large)
 

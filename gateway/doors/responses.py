@@ -19,12 +19,14 @@ from gateway.doors.rendering import Opening, RenderedStream
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.answers import Answered, AnswerStream, Choice, StreamedChoice, WholeChoice
 from gateway.service.ports import Seal
-from gateway.service.responses import Chain, StoredResponse, new_response_id
+from gateway.service.responses import Chain, StoredResponse, answered, new_response_id
 from gateway.service.services import Services
+from gateway.service.turns import in_turn
 from gateway.telemetry.logs import log_event
 from translators.answers.answer import AnswerFold
 from translators.answers.shape import AnswerShape
 from translators.errors import ErrorKind, FailedError, Failure
+from translators.intent import Intent
 from translators.reading import is_null
 from translators.responses.answer import ResponsesAnswer, ResponsesReader
 from translators.responses.events import failure_events, keepalive_event
@@ -38,7 +40,10 @@ ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 SEARCH_SOURCES: Final = "web_search_call.action.sources"
 CODE_OUTPUTS: Final = "code_interpreter_call.outputs"
 _NO_NAMES: Final[Mapping[str, str]] = {}
+_NO_SETTINGS: Final[Mapping[str, Raw]] = {}
 _NOTHING_BEFORE: Final = Chain()
+_READING: Final = b"reading\0"
+NOTHING_ASKED: Final = Intent([])
 _NOTHING_REFERRED: Final[Mapping[str, bytes]] = {}
 _FALSE: Final = Raw(b"false")
 _TOO_LARGE: Final = "The answer is too large to be kept, as answers in the background have to be."
@@ -51,15 +56,13 @@ class Responses(TextEndpoint):
     async def _task(self, scope: Scope, body: bytes, caller: Caller) -> Task:
         is_large = len(body) > LARGE_BYTES
         read = await in_slices(read_body_in_steps(body)) if is_large else read_body(body)
-        services, whose = self._services, caller.scope
-        before = await _before(services, whose, read)
-        referred = await _referred(services, whose, read)
-        is_large = is_large or sum(map(len, before.items)) + sum(map(len, referred.values())) > LARGE_BYTES
-        seal = services.seals.for_caller(whose, self._aliases.resolve(read.body.model).id)
-        if is_large:
-            request = await in_slices(read_request_in_steps(read, seal, before.items, referred))
+        before = _NOTHING_BEFORE
+        if read.previous_response_id or read.conversation or read.references or read.unsealed:
+            reading = self._with_state(read, caller, is_large=is_large)
+            request, before, is_large = await answered(in_turn(_READING + caller.scope, reading))
         else:
-            request = read_request(read, seal, before.items, referred)
+            request = await self._request(read, caller, (), _NOTHING_REFERRED, is_large=is_large)
+        services, whose = self._services, caller.scope
         metadata = None if is_null(read.body.metadata) else bytes(read.body.metadata).decode()
         # What is made in the background is always made event by event.
         is_stream, intent = request.stream or request.background, request.intent
@@ -67,8 +70,36 @@ class Responses(TextEndpoint):
             intent = replace(intent, streams=True)
         asked = RequestSummary(request.model, is_stream, metadata=metadata)
         seals = partial(services.seals.for_caller, whose)
-        rendering = ResponseRendering(request, seals, Keeper(services, whose, before), self.now)
+        # What is asked is no longer needed once upstream answers.
+        told = replace(request, intent=NOTHING_ASKED)
+        rendering = ResponseRendering(told, seals, Keeper(services, whose, before), self.now)
         return Task(asked, [intent], rendering, is_large)
+
+    async def _with_state(
+        self, read: ReadBody, caller: Caller, *, is_large: bool
+    ) -> tuple[ResponsesRequest, Chain, bool]:
+        """The request with what is stored of its conversation, and whether all of it is large."""
+        before = await _before(self._services, caller.scope, read)
+        referred = await _referred(self._services, caller.scope, read)
+        is_large = is_large or sum(map(len, before.items)) + sum(map(len, referred.values())) > LARGE_BYTES
+        # What stands before is no longer needed once it is read.
+        rest = replace(before, items=())
+        return await self._request(read, caller, before.items, referred, is_large=is_large), rest, is_large
+
+    async def _request(
+        self,
+        read: ReadBody,
+        caller: Caller,
+        earlier: Sequence[bytes],
+        referred: Mapping[str, bytes],
+        *,
+        is_large: bool,
+    ) -> ResponsesRequest:
+        services, whose = self._services, caller.scope
+        seal = services.seals.for_caller(whose, self._aliases.resolve(read.body.model).id)
+        if is_large:
+            return await in_slices(read_request_in_steps(read, seal, earlier, referred))
+        return read_request(read, seal, earlier, referred)
 
     def _answering(self, job: GenerationJob, caller: Caller) -> Job:
         rendering = job.rendering
@@ -105,7 +136,10 @@ async def _referred(services: Services, whose: bytes, read: ReadBody) -> Mapping
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Keeps the response of one request in the store, and appends its items to its conversation."""
+    """Keeps the response of one request in the store, and appends its items to its conversation.
+
+    The items of `before` are not needed.
+    """
 
     services: Services
     scope: bytes
@@ -151,6 +185,7 @@ class Keeper:
             output_items=output,
             ancestors=self.before.ancestors,
             bytes_before=self.before.bytes_before,
+            held_before=self.before.held_before,
             is_background=request.background,
             unfinished=unfinished,
         )
@@ -220,6 +255,8 @@ class ResponseRendering:
             shows_sources=SEARCH_SOURCES in include,
             shows_outputs=CODE_OUTPUTS in include,
         )
+        # The frame has them.
+        self.request = replace(request, settings=_NO_SETTINGS)
         return self._frame
 
 

@@ -16,12 +16,15 @@ from msgspec import Struct
 from gateway.service.items import id_of, prefix_of, with_id
 from gateway.service.no_store import NO_RECORDS
 from gateway.service.ports import Records, RecordsUnavailableError
+from gateway.service.turns import in_turn
 from gateway.service.wanted import Wanted
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
 # Limits of a chain: its responses, and the bytes of their items. Upstream takes requests of 32 MB.
 MOST_ANCESTORS: Final = 1_000
 MOST_CHAIN_BYTES: Final = 32 * 2**20
+# With the response objects, which repeat instructions and tools: all of it is read for the next request.
+MOST_HELD_BYTES: Final = 64 * 2**20
 # Longer ids are not looked up; OpenAI's have 53 characters.
 LONGEST_ID: Final = 128
 RETRY_SECONDS: Final = 2.0
@@ -41,9 +44,10 @@ class StoredResponse(Struct, frozen=True, kw_only=True):
 
     `response` is the JSON of the whole object, as the client got it. `input_items` are those of its own request, not of
     earlier ones. Reasoning items of `output_items` have `encrypted_content`, whether the client asked for it or not.
-    `ancestors` are the ids of the responses before it, oldest first, and `bytes_before` the bytes of their items: both
-    are those of the `Chain` that the request continued. `unfinished` is empty if the answer is whole. Otherwise, which
-    only happens in the background, it is `RUNNING`, `FAILED` or `CANCELLED`.
+    `ancestors` are the ids of the responses before it, oldest first, `bytes_before` the bytes of their items, and
+    `held_before` those of their response objects: all are those of the `Chain` that the request continued. `unfinished`
+    is empty if the answer is whole. Otherwise, which only happens in the background, it is `RUNNING`, `FAILED` or
+    `CANCELLED`.
     """
 
     id: str
@@ -54,6 +58,7 @@ class StoredResponse(Struct, frozen=True, kw_only=True):
     output_items: tuple[bytes, ...] = ()
     ancestors: tuple[str, ...] = ()
     bytes_before: int = 0
+    held_before: int = 0
     is_background: bool = False
     unfinished: str = ""
 
@@ -62,6 +67,11 @@ class StoredResponse(Struct, frozen=True, kw_only=True):
         """The bytes of all items, its own included."""
         return self.bytes_before + sum(map(len, self.input_items)) + sum(map(len, self.output_items))
 
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of all response objects, its own included."""
+        return self.held_before + len(self.response)
+
 
 class Chain(Struct, frozen=True):
     """All items before a new request, oldest first. The other fields are stored with the new response."""
@@ -69,6 +79,7 @@ class Chain(Struct, frozen=True):
     items: tuple[bytes, ...] = ()
     ancestors: tuple[str, ...] = ()
     bytes_before: int = 0
+    held_before: int = 0
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -110,7 +121,10 @@ class Responses:
         if not self.is_on or _is_too_long(record):
             return False
         renewed = [key_of(scope, ancestor) for ancestor in record.ancestors]
-        return await self._records.put(key_of(scope, record.id), _encoded(record), renewed)
+        try:
+            return await in_turn(scope, self._records.put(key_of(scope, record.id), _encoded(record), renewed))
+        except RecordsUnavailableError:
+            return False
 
     async def finish(self, scope: bytes, record: StoredResponse) -> bool:
         """Keep the end of a response in the background; False if it is too large, or was deleted meanwhile.
@@ -119,7 +133,7 @@ class Responses:
         """
         key, value = key_of(scope, record.id), _encoded(record)
         try:
-            return await self._records.replace(key, value)
+            return await in_turn(scope, self._records.replace(key, value))
         except RecordsUnavailableError:
             return await self._records.put(key, value)
 
@@ -147,14 +161,14 @@ class Responses:
             items += found[ancestor].output_items
         items += last.input_items
         items += last.output_items
-        return Chain(tuple(items), (*last.ancestors, response_id), last.chain_bytes)
+        return Chain(tuple(items), (*last.ancestors, response_id), last.chain_bytes, last.held_bytes)
 
     async def items(self, scope: bytes, references: Sequence[str], unsealed: Sequence[str] = ()) -> dict[str, bytes]:
         """The items with these ids, as far as they are stored; those in `unsealed` only if they have a seal."""
         wanted = Wanted(references, unsealed)
         while ids := wanted.next_responses():
             for record in (await self._fetched(scope, ids)).values():
-                for _ in wanted.take_in_steps((*record.output_items, *record.input_items)):
+                for _ in wanted.take_in_steps((*record.output_items, *record.input_items), len(record.response)):
                     await asyncio.sleep(0)
         return wanted.found
 
@@ -162,19 +176,23 @@ class Responses:
         """Delete a response; False if there is none for this caller. Those that continue it cannot be continued."""
         if len(response_id) > LONGEST_ID:
             return False
-        return await answered(self._records.delete(key_of(scope, response_id)))
+        return await answered(in_turn(scope, self._records.delete(key_of(scope, response_id))))
 
     async def _fetched(self, scope: bytes, ids: Sequence[str]) -> dict[str, StoredResponse]:
         keys = {key_of(scope, each): each for each in ids if len(each) <= LONGEST_ID}
         if not keys:
             return {}
-        found = await answered(self._records.fetch([*keys]))
+        found = await answered(in_turn(scope, self._records.fetch([*keys])))
         return {keys[key]: record for key, value in found.items() if (record := decoded(value)) is not None}
 
 
 def _is_too_long(record: StoredResponse) -> bool:
     """Whether a chain would become too long to be read again."""
-    return len(record.ancestors) >= MOST_ANCESTORS or record.chain_bytes > MOST_CHAIN_BYTES
+    return (
+        len(record.ancestors) >= MOST_ANCESTORS
+        or record.chain_bytes > MOST_CHAIN_BYTES
+        or record.chain_bytes + record.held_bytes > MOST_HELD_BYTES
+    )
 
 
 def _encoded(record: StoredResponse) -> bytes:

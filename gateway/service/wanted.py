@@ -11,10 +11,16 @@ from translators.errors import TranslationError
 MOST_RESPONSES: Final = 1_000
 _AT_ONCE: Final = 8
 MOST_BYTES: Final = 32 * 2**20
+# Of the responses that are searched, with all that they repeat of their requests.
+MOST_SEARCHED_BYTES: Final = 128 * 2**20
 _BYTES_A_STEP: Final = 256 * 1024
 # The digits of the response, then those of the item (`gateway.service.responses.item_id`).
 _ITEM_ID: Final = re.compile(r"[a-z]{1,8}_([0-9a-f]{32})[0-9a-f]{0,16}")
 _TOO_MUCH: Final = f"The items that this request refers to hold more than {MOST_BYTES} bytes."
+_TOO_FAR: Final = (
+    f"The items that this request refers to are in responses of more than {MOST_SEARCHED_BYTES} bytes. Send the items "
+    "themselves."
+)
 
 
 class Wanted:
@@ -48,9 +54,13 @@ class Wanted:
         self._most = min(2 * self._most, _AT_ONCE)
         return ids
 
-    def take_in_steps(self, items: Sequence[bytes]) -> Generator[None, None, None]:
-        """Search the items of a response, in steps; raises `TranslationError` if too much is referred to."""
+    def take_in_steps(self, items: Sequence[bytes], besides: int = 0) -> Generator[None, None, None]:
+        """Search the items of a response, in steps; raises `TranslationError` if too much is referred to.
+
+        `besides` are the bytes of the response that were read with them.
+        """
         work = 0
+        self._searched_bytes += besides
         for item in items:
             self._searched_bytes += len(item)
             self._take(item)
@@ -62,6 +72,8 @@ class Wanted:
             # References have to be found. A thought need not go back.
             for each in self._unsealed:
                 self._missing.pop(each, None)
+        if self._searched_bytes > MOST_SEARCHED_BYTES and self._missing:
+            raise TranslationError(_TOO_FAR, param="input", code="string_above_max_length")
 
     def _take(self, item: bytes) -> None:
         name = id_of(item)

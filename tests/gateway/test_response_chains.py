@@ -72,6 +72,7 @@ def record(before: Chain = NOTHING, *, said: str = "Hi.", asked: str = "Hello", 
         output_items=(orjson.dumps(output),),
         ancestors=before.ancestors,
         bytes_before=before.bytes_before,
+        held_before=before.held_before,
     )
 
 
@@ -230,6 +231,37 @@ async def test_a_chain_has_bounds_and_what_exceeds_them_is_not_kept(monkeypatch:
 
     assert kept == [True, True, True, False]
     assert (is_kept, await store.keep(OWNER, larger)) == (True, False)
+
+
+async def test_a_chain_is_bounded_with_what_its_responses_repeat_of_their_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_HELD_BYTES", 25_000)
+    store, chain = responses(), Chain()
+    kept = []
+    for _ in range(3):
+        turn = replace(record(chain), response=b'{"instructions":"%b"}' % (b"x" * 10_000))
+        kept.append(await store.keep(OWNER, turn))
+        chain = await store.items_before(OWNER, turn.id) if kept[-1] else chain
+
+    assert kept == [True, True, False]
+    assert len(chain.ancestors) == 2
+
+
+async def test_references_are_not_searched_for_ever_in_what_responses_repeat_of_their_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = Counting()
+    store, ids = Responses(records), []
+    for _ in range(20):
+        turn = replace(record(), response=b'{"instructions":"%b"}' % (b"x" * 10_000))
+        await store.keep(OWNER, turn)
+        ids.append(item_id("msg", turn.id, 0))
+    monkeypatch.setattr(search, "MOST_SEARCHED_BYTES", 25_000)
+
+    with pytest.raises(TranslationError, match="Send the items themselves"):
+        await store.items(OWNER, ids)
+    assert sum(records.asked) == 3
 
 
 async def test_where_nothing_may_be_stored_nothing_is() -> None:

@@ -30,6 +30,7 @@ from translators.models import model_table
 from translators.native.request import NativeRequest
 from translators.wire.chat import ChatRequest
 
+RESPONSES_PATH = "/v1/responses"
 ROW = model_table().rows[0]
 REQUESTS = ChatRequest | Intent | MessagesRequest | NativeRequest
 EVENTS = messages.text_stream(pieces=["one ", "two ", "three"])
@@ -58,8 +59,9 @@ def held(*, collect: bool = True) -> list[object]:
         (PATH, asking(stream=True)),
         (PATH, asking(stream=True, n=2)),
         (NATIVE_PATH, asking_natively(stream=True)),
+        (RESPONSES_PATH, {"model": "gpt-5", "input": "Hi", "stream": True}),
     ],
-    ids=["chat", "two choices", "native"],
+    ids=["chat", "two choices", "native", "responses"],
 )
 async def test_a_stream_that_has_begun_does_not_hold_its_request(
     upstream: ScriptedUpstream, path: str, body: dict[str, object]

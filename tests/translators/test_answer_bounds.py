@@ -176,7 +176,7 @@ def test_citations_have_a_bound() -> None:
 
 def test_an_answer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = (block_start(), text("Hello"), text("Hello"))
-    monkeypatch.setattr(reader, "MAX_STREAM_BYTES", len(START + b"".join(pieces)))
+    monkeypatch.setattr(reader.MessageReader, "_most_bytes", len(START + b"".join(pieces)))
 
     assert failure_of(*pieces) is None
     assert_bounded(failure_of(*pieces, b":"), "larger than")

@@ -35,6 +35,7 @@ from translators.wire.messages import (
 # Bounds of one answer, its pauses included. The longest real ones, of 128,000 tokens in as many events, have some 25 MB
 # and a few hundred blocks.
 MAX_STREAM_BYTES: Final = 128 * 1024 * 1024
+_TOO_LARGE: Final = "Upstream's answer is larger than {} bytes."
 MAX_BLOCKS: Final = 10_000
 MAX_CITATIONS: Final = 10_000
 # A whole message is above this only where it holds files, and never has many values.
@@ -44,6 +45,8 @@ _OPEN: Final = State.OPEN
 
 class MessageReader(AnswerPieces):
     """Reads one answer, as events or whole."""
+
+    _most_bytes = MAX_STREAM_BYTES
 
     @property
     def is_over(self) -> bool:
@@ -63,14 +66,18 @@ class MessageReader(AnswerPieces):
         """Read the events that these bytes complete; a failure is in `failure` and ends the reading."""
         self._stream_bytes += len(data)
         try:
-            if self._stream_bytes > MAX_STREAM_BYTES and not self.is_over:
-                raise MalformedEventError(f"Upstream's answer is larger than {MAX_STREAM_BYTES} bytes.")
+            if self._stream_bytes > self._most_bytes and not self.is_over:
+                self.on_many_bytes()
             try:
                 self._read_all(data, self._reader or self._event_reader())
             except StoppedError:
                 self._stop()
         except MalformedEventError as error:
             self._fail(_broken(error))
+
+    def on_many_bytes(self) -> None:
+        """A stream is larger than `_most_bytes`: raise the error, or that bound."""
+        raise MalformedEventError(_TOO_LARGE.format(self._most_bytes))
 
     def _read_all(self, data: bytes, reader: EventReader) -> None:
         size, end = len(data), 0
@@ -101,6 +108,8 @@ class MessageReader(AnswerPieces):
 
     def read_whole(self, body: bytes) -> None:
         """Read an unstreamed message; raises `FailedError` when it is none."""
+        if len(body) > self._most_bytes:
+            raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, _TOO_LARGE.format(self._most_bytes)))
         if len(body) > _LARGE_BYTES and separators(body) > MAX_SEPARATORS:
             detail = f"Upstream's answer has more than {MAX_SEPARATORS} values."
             raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail))

@@ -4,7 +4,8 @@ from typing import Final
 
 from translators.answers.answer import AnswerFold
 from translators.answers.answer_types import Call, Ending
-from translators.answers.reader import MessageReader
+from translators.answers.events import MalformedEventError
+from translators.answers.reader import MAX_STREAM_BYTES, MessageReader
 from translators.answers.recorder import Block
 from translators.answers.shape import PLAIN, AnswerShape
 from translators.responses.frame import ResponsesFrame
@@ -13,6 +14,10 @@ from translators.responses.writer import OutputWriter
 
 # What a refusal says where upstream gives no reason.
 NO_REASON: Final = "The model declined to answer."
+# A response repeats at its end all that upstream has said, several times. What is larger could not go back to upstream.
+MAX_CONTENT_BYTES: Final = 24 * 2**20
+# Around each piece that upstream sends.
+_EVENT_BYTES: Final = 100
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -20,6 +25,7 @@ class ResponsesReader(MessageReader):
     """Reads one answer into the items of an output."""
 
     takes_own_blocks = True
+    _most_bytes = MAX_CONTENT_BYTES
     # Why a complete answer is no complete response.
     incomplete_reason: str | None = None
     _response: bytes = b""
@@ -58,6 +64,15 @@ class ResponsesReader(MessageReader):
         items, sealer = self._output.items, self._frame.sealer
         finished = [items[index] for index in sorted(items)]
         return [item.as_json() if sealer is None else item.as_sealed_json(sealer) for item in finished]
+
+    def on_many_bytes(self) -> None:
+        """Many small pieces are no large answer: of the bytes of the stream only the content counts."""
+        size, events = self._stream_bytes, self._frame.sequence
+        # Where nobody reads events they are not counted: then half of the bytes count.
+        content = size - _EVENT_BYTES * events if events else size // 2
+        if content > MAX_CONTENT_BYTES or size > MAX_STREAM_BYTES:
+            raise MalformedEventError(f"Upstream's answer holds more than {MAX_CONTENT_BYTES} bytes.")
+        self._most_bytes = min(size + MAX_CONTENT_BYTES - content, MAX_STREAM_BYTES)
 
     def on_begin(self) -> None:
         """The model that answers is known; one that the caller has been told already stays."""

@@ -25,7 +25,8 @@ def echoed(body: ResponsesBody, tools: ReadTools) -> Mapping[str, Raw]:
     said = dict[str, Raw]()
     for name, value in zip(_NAMES, _values(body), strict=True):
         if value is not None and value is not NULL:
-            said[name] = value if isinstance(value, Raw) else Raw(_encode(value))
+            # A copy: a slice would hold the whole body as long as the response is made.
+            said[name] = value.copy() if isinstance(value, Raw) else Raw(_encode(value))
     if body.tools:
         # Not those that came later, in items.
         said["tools"] = Raw(b"[%b]" % b",".join(tools.shown[: len(body.tools)]))

@@ -42,20 +42,26 @@ def opening(frame: ResponsesFrame) -> bytes:
     if frame.has_begun:
         return b""
     frame.has_begun = True
-    response = b'"response":' + frame.response("in_progress")
-    return event(frame, b"response.created", response) + event(frame, b"response.in_progress", response)
+    response = frame.response("in_progress")
+    return event(frame, b"response.created", b'"response":' + response) + _in_progress(frame, response)
 
 
 def keepalive_event(frame: ResponsesFrame) -> bytes:
     """An event for a silent stream. Some clients, Codex among them, do not count comments as a sign of life."""
-    return opening(frame) or event(frame, b"response.in_progress", b'"response":' + frame.response("in_progress"))
+    return opening(frame) or _in_progress(frame)
+
+
+def _in_progress(frame: ResponsesFrame, response: bytes = b"") -> bytes:
+    if not response or frame.is_long:
+        response = frame.response("in_progress", is_brief=True)
+    return event(frame, b"response.in_progress", b'"response":' + response)
 
 
 def queued_events(frame: ResponsesFrame) -> bytes:
     """The first two events of a response that is made in the background."""
     frame.has_begun = True
-    response = b'"response":' + frame.response("queued")
-    return event(frame, b"response.created", response) + event(frame, b"response.queued", response)
+    created = event(frame, b"response.created", b'"response":' + frame.response("queued"))
+    return created + event(frame, b"response.queued", b'"response":' + frame.response("queued", is_brief=True))
 
 
 def failed_response(frame: ResponsesFrame, failure: Failure) -> bytes:

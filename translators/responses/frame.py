@@ -36,6 +36,11 @@ _RESPONSE: Final = (
     b'{"id":"%b","object":"response","created_at":%d,"status":"%b","completed_at":%b,"error":%b,'
     b'"incomplete_details":%b,"model":%b,"output":[%b],"service_tier":%b,"usage":%b,%b}'
 )
+# Settings that are larger in all are not repeated: those that are long get their defaults. And `response.in_progress`,
+# which may come again and again, need not repeat what `response.created` has said.
+MAX_ECHOED_BYTES: Final = 2**20
+MAX_ECHOED_AGAIN_BYTES: Final = 16 * 1024
+_LONG_BYTES: Final = 4 * 1024
 NOTHING: Final[Mapping[int, "OutputItem"]] = {}
 
 
@@ -103,6 +108,7 @@ class ResponsesFrame:
     # The finished items of the attempt that answers, by index.
     items: Mapping[int, OutputItem] = field(default_factory=dict)
     _settings: bytes = b""
+    _brief: bytes = b""
 
     def item_id(self, prefix: str, index: int) -> bytes:
         """The id of an item: the response's digits, 0 for output, and the index, so that the store finds it."""
@@ -120,8 +126,9 @@ class ResponsesFrame:
         incomplete: str | None = None,
         items: Mapping[int, OutputItem] = NOTHING,
         usage: bytes = b"null",
+        is_brief: bool = False,
     ) -> bytes:
-        """The response object."""
+        """The response object; one that `is_brief` does not repeat settings that are long."""
         return _RESPONSE % (
             self.id.encode(),
             self.created_at,
@@ -133,13 +140,34 @@ class ResponsesFrame:
             b",".join([items[index].as_json() for index in sorted(items)]),
             orjson.dumps(self.service_tier),
             usage,
-            self._echoed(),
+            self._echoed(is_brief=is_brief),
         )
 
-    def _echoed(self) -> bytes:
+    @property
+    def is_long(self) -> bool:
+        """Whether a response that has been written repeats settings that a brief one does not."""
+        return self._brief is not self._settings
+
+    def _echoed(self, *, is_brief: bool) -> bytes:
         if not self._settings:
-            given = {name: bytes(raw) for name, raw in self.settings.items()}
-            # What was sent as null is what was not sent.
-            members = {name: b'"%b":%b' % (name.encode(), raw) for name, raw in given.items() if raw != b"null"}
-            self._settings = b",".join((_DEFAULT_MEMBERS | members).values())
-        return self._settings
+            self._settings, self._brief = _echoes(self.settings)
+            self.settings = {}
+        return self._brief if is_brief else self._settings
+
+
+def _echoes(settings: Mapping[str, Raw]) -> tuple[bytes, bytes]:
+    """The settings as members of the response, and the same with long ones left out if all are too long."""
+    given = {name: bytes(raw) for name, raw in settings.items()}
+    # What was sent as null is what was not sent.
+    members = {name: b'"%b":%b' % (name.encode(), raw) for name, raw in given.items() if raw != b"null"}
+    size = sum(map(len, members.values()))
+    all_members = _members(members if size <= MAX_ECHOED_BYTES else _short(members))
+    return all_members, all_members if size <= MAX_ECHOED_AGAIN_BYTES else _members(_short(members))
+
+
+def _members(members: dict[str, bytes]) -> bytes:
+    return b",".join((_DEFAULT_MEMBERS | members).values())
+
+
+def _short(members: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: member for name, member in members.items() if len(member) <= _LONG_BYTES}
