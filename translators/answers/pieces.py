@@ -37,10 +37,14 @@ from translators.wire.messages import (
 # Input that is filtered on its way: of a custom tool, or of one whose schema was wrapped.
 MAX_FILTERED_BYTES: Final = 8 * 1024 * 1024
 
+# Of one answer's stream, its pauses included. The longest real ones, of 128,000 tokens in as many events, have 25 MB.
+MAX_STREAM_BYTES: Final = 128 * 1024 * 1024
+
 
 class AnswerPieces:
     """One answer; a subclass says what becomes of its pieces (`on_...`). JSON strings are passed as they stand."""
 
+    _most_bytes = MAX_STREAM_BYTES
     # What an answer begins with, and what most of it stays. An instance with more than 30 attributes of its own is slow
     # to look into (CPython's shared keys): what is rarely set has its default here.
     state: State = State.IDLE
@@ -93,6 +97,10 @@ class AnswerPieces:
             self._text_filter = self._stopper = StopCutter(shape.stops, self._text_filter)
         if shape.text_call is not None:
             self._call_extractor = _call_extractor(shape.text_call)
+
+    def on_many_bytes(self) -> None:
+        """A stream is larger than `_most_bytes`: raise the error, or that bound."""
+        raise self._too_large()
 
     def on_begin(self) -> None:
         """The message has begun: `model`, `upstream_id` and the first of `usage` are known."""
@@ -307,6 +315,9 @@ class AnswerPieces:
         self._filtered_bytes += size
         if self._filtered_bytes > MAX_FILTERED_BYTES:
             raise MalformedEventError(f"Upstream's answer has calls with more than {MAX_FILTERED_BYTES} bytes.")
+
+    def _too_large(self) -> MalformedEventError:
+        return MalformedEventError(f"Upstream's answer is larger than {self._most_bytes} bytes.")
 
     def _made_id(self) -> str:
         """An id for a call that upstream has not given one: the same for the same message."""

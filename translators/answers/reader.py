@@ -32,10 +32,7 @@ from translators.wire.messages import (
     StreamEvent,
 )
 
-# Bounds of one answer, its pauses included. The longest real ones, of 128,000 tokens in as many events, have some 25 MB
-# and a few hundred blocks.
-MAX_STREAM_BYTES: Final = 128 * 1024 * 1024
-_TOO_LARGE: Final = "Upstream's answer is larger than {} bytes."
+# Bounds of one answer, its pauses included. The longest real ones have a few hundred blocks.
 MAX_BLOCKS: Final = 10_000
 MAX_CITATIONS: Final = 10_000
 # A whole message is above this only where it holds files, and never has many values.
@@ -45,8 +42,6 @@ _OPEN: Final = State.OPEN
 
 class MessageReader(AnswerPieces):
     """Reads one answer, as events or whole."""
-
-    _most_bytes = MAX_STREAM_BYTES
 
     @property
     def is_over(self) -> bool:
@@ -74,10 +69,6 @@ class MessageReader(AnswerPieces):
                 self._stop()
         except MalformedEventError as error:
             self._fail(_broken(error))
-
-    def on_many_bytes(self) -> None:
-        """A stream is larger than `_most_bytes`: raise the error, or that bound."""
-        raise MalformedEventError(_TOO_LARGE.format(self._most_bytes))
 
     def _read_all(self, data: bytes, reader: EventReader) -> None:
         size, end = len(data), 0
@@ -109,7 +100,7 @@ class MessageReader(AnswerPieces):
     def read_whole(self, body: bytes) -> None:
         """Read an unstreamed message; raises `FailedError` when it is none."""
         if len(body) > self._most_bytes:
-            raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, _TOO_LARGE.format(self._most_bytes)))
+            raise FailedError(_broken(self._too_large()))
         if len(body) > _LARGE_BYTES and separators(body) > MAX_SEPARATORS:
             detail = f"Upstream's answer has more than {MAX_SEPARATORS} values."
             raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail))

@@ -5,7 +5,8 @@ from typing import Final
 from translators.answers.answer import AnswerFold
 from translators.answers.answer_types import Call, Ending
 from translators.answers.events import MalformedEventError
-from translators.answers.reader import MAX_STREAM_BYTES, MessageReader
+from translators.answers.pieces import MAX_STREAM_BYTES
+from translators.answers.reader import MessageReader
 from translators.answers.recorder import Block
 from translators.answers.shape import PLAIN, AnswerShape
 from translators.responses.frame import ResponsesFrame
