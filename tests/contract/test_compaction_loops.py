@@ -26,7 +26,11 @@ LONG = "word " * (THRESHOLD + 1_000)
 COMPACTING = {"context_management": [{"type": "compaction", "compact_threshold": THRESHOLD}]}
 
 models = pytest.mark.parametrize("model", MODELS)
-streamed = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+# One model in every way, the others in one stored and one stateless way.
+WAYS = [
+    *((MODELS[0], style, stream) for style in (STORED, SEALED, SEALED_AND_DUMPED) for stream in (False, True)),
+    *((model, style, style is SEALED) for model in MODELS[1:] for style in (STORED, SEALED)),
+]
 
 
 @pytest.fixture
@@ -63,9 +67,7 @@ def assert_compacted(loop: ResponsesLoop, simulated: RunningUpstream, rounds: in
     return said
 
 
-@models
-@streamed
-@pytest.mark.parametrize("style", [STORED, SEALED, SEALED_AND_DUMPED], ids=str)
+@pytest.mark.parametrize(("model", "style", "stream"), WAYS)
 async def test_summaries_and_thinking_go_back_byte_for_byte(
     running: RunningGateway, simulated: RunningUpstream, model: str, style: Style, stream: bool
 ) -> None:
