@@ -14,7 +14,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from tests.contract.responses_offered import RESPONSES_ARE_OFFERED
 from tests.support.gateway import running_gateway
@@ -179,7 +179,10 @@ async def test_langchain(target: Target, stream: bool, settings: dict[str, Any])
     tool = pytest.importorskip("langchain_core.tools").tool
 
     tools = {function.__name__: tool(function) for function in (get_weather, get_time)}
+    # Its own one is kept by the address, closed or not, and ports come again.
+    http = DefaultAsyncHttpxClient()
     model = openai_of_langchain.ChatOpenAI(
+        http_async_client=http,
         base_url=target.base_url,
         api_key="any-text",
         model=MODEL,
@@ -202,7 +205,7 @@ async def test_langchain(target: Target, stream: bool, settings: dict[str, Any])
         if not answer.tool_calls:
             break
         messages += [await tools[call["name"]].ainvoke(call) for call in answer.tool_calls]
-    await model.root_async_client.close()
+    await http.aclose()
 
     assert target.final_words in answer.text
     if not (target.is_scripted and "store" in settings):
