@@ -1,12 +1,11 @@
 """`POST /v1/responses`: reads a request with its earlier items, renders its response, and keeps it."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 from starlette.types import Scope
 
@@ -18,8 +17,9 @@ from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import Opening, RenderedStream
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.answers import Answered, AnswerStream, Choice, StreamedChoice, WholeChoice
-from gateway.service.ports import Seal
+from gateway.service.ports import Seal, Seals
 from gateway.service.responses import Chain, StoredResponse, answered, new_response_id
+from gateway.service.routing import Aliases
 from gateway.service.services import Services
 from gateway.service.turns import in_turn
 from gateway.telemetry.logs import log_event
@@ -57,7 +57,7 @@ class Responses(TextEndpoint):
         is_large = len(body) > LARGE_BYTES
         read = await in_slices(read_body_in_steps(body)) if is_large else read_body(body)
         before = _NOTHING_BEFORE
-        if read.previous_response_id or read.conversation or read.references or read.unsealed:
+        if read.continues or read.references or read.unsealed:
             reading = self._with_state(read, caller, is_large=is_large)
             request, before, is_large = await answered(in_turn(_READING + caller.scope, reading))
         else:
@@ -69,10 +69,9 @@ class Responses(TextEndpoint):
         if request.background:
             intent = replace(intent, streams=True)
         asked = RequestSummary(request.model, is_stream, metadata=metadata)
-        seals = partial(services.seals.for_caller, whose)
         # What is asked is no longer needed once upstream answers.
         told = replace(request, intent=NOTHING_ASKED)
-        rendering = ResponseRendering(told, seals, Keeper(services, whose, before), self.now)
+        rendering = ResponseRendering(told, Keeper(services, whose, before), self.now)
         return Task(asked, [intent], rendering, is_large)
 
     async def _with_state(
@@ -96,7 +95,7 @@ class Responses(TextEndpoint):
         is_large: bool,
     ) -> ResponsesRequest:
         services, whose = self._services, caller.scope
-        seal = services.seals.for_caller(whose, self._aliases.resolve(read.body.model).id)
+        seal = LateSeal(services.seals, whose, read.body.model, self._aliases)
         if is_large:
             return await in_slices(read_request_in_steps(read, seal, earlier, referred))
         return read_request(read, seal, earlier, referred)
@@ -134,8 +133,31 @@ async def _referred(services: Services, whose: bytes, read: ReadBody) -> Mapping
         return _NOTHING_REFERRED
 
 
-@dataclass(frozen=True, slots=True)
-class Keeper:
+class LateSeal(Struct):
+    """The seal of the model that a caller names, made when there is something to open: most requests have nothing."""
+
+    seals: Seals
+    scope: bytes
+    model: str
+    aliases: Aliases
+    _made: Seal | None = None
+
+    def open(self, text: str) -> Sequence[bytes] | None:
+        """The blocks of a text, as `Seal.open` gives them."""
+        return self._seal().open(text)
+
+    @property
+    def summaries(self) -> Seal:
+        """The seal of the same caller for what every model may read."""
+        return self._seal().summaries
+
+    def _seal(self) -> Seal:
+        if self._made is None:
+            self._made = self.seals.for_caller(self.scope, self.aliases.resolve(self.model).id)
+        return self._made
+
+
+class Keeper(Struct, frozen=True):
     """Keeps the response of one request in the store, and appends its items to its conversation.
 
     The items of `before` are not needed.
@@ -191,25 +213,20 @@ class Keeper:
         )
 
 
-@dataclass(slots=True)
-class ResponseRendering:
-    """Renders one response, as events or whole, and keeps it before its end is sent.
-
-    `seals` gives the seal of a model. It is called for each attempt, since a fallback model may answer.
-    """
+class ResponseRendering(Struct):
+    """Renders one response, as events or whole, and keeps it before its end is sent."""
 
     request: ResponsesRequest
-    seals: Callable[[str], Seal]
     keeper: Keeper
     now: Callable[[], int]
     choices_per_prompt: int = 1
-    param_names: Mapping[str, str] = field(default_factory=lambda: _NO_NAMES)
+    param_names: Mapping[str, str] = _NO_NAMES
     _frame: ResponsesFrame | None = None
 
     def stream(self, opening: Opening, choices: int) -> RenderedStream:
         """The events."""
         frame = self._begun(opening)
-        choice: StreamedChoice = Choice(partial(self._made, ResponsesStream, frame, opening), self._before_end)
+        choice: StreamedChoice = Choice(partial(self._made, ResponsesStream, frame, opening), self._keeping())
         # In the background no client waits for a sign of life.
         sign = _nothing if self.request.background else partial(keepalive_event, frame)
         return RenderedStream([choice], sign, failure=partial(failure_events, frame))
@@ -217,20 +234,25 @@ class ResponseRendering:
     def folds(self, opening: Opening, choices: int) -> Sequence[WholeChoice]:
         """What collects a whole response."""
         frame = self._begun(opening)
-        return [Choice(partial(self._made, ResponsesAnswer, frame, opening), self._before_end)]
+        return [Choice(partial(self._made, ResponsesAnswer, frame, opening), self._keeping())]
 
     def body(self, answers: Sequence[Answered], usage: Usage, opening: Opening) -> bytes:
         """The whole response."""
         return reader_of(answers[0][0]).response()
 
     def _made(self, kind: type[R], frame: ResponsesFrame, opening: Opening, shape: AnswerShape) -> R:
-        frame.sealer = self.seals(opening.model())
+        # For each attempt, since a fallback model may answer.
+        frame.sealer = self.keeper.services.seals.for_caller(self.keeper.scope, opening.model())
         return kind(frame, shape)
 
-    async def _before_end(self, answer: AnswerStream | AnswerFold) -> None:
-        frame, request = self._frame, self.request
-        if frame is not None and (request.store or request.conversation is not None):
-            await self.keeper.keep(request, frame, reader_of(answer))
+    def _keeping(self) -> "Callable[[AnswerStream | AnswerFold], Awaitable[None]] | None":
+        """What keeps the response, where anybody wants that."""
+        request = self.request
+        return self._keep if request.store or request.conversation is not None else None
+
+    async def _keep(self, answer: AnswerStream | AnswerFold) -> None:
+        if self._frame is not None:
+            await self.keeper.keep(self.request, self._frame, reader_of(answer))
 
     def _begun(self, opening: Opening) -> ResponsesFrame:
         return self._frame or self.begin(opening.created, opening.model())
@@ -238,11 +260,10 @@ class ResponseRendering:
     def begin(self, created: int, model: str) -> ResponsesFrame:
         """Begin the response; `created` is Unix seconds, `model` the one that is being asked."""
         request, include = self.request, self.request.include
-        settings = dict(request.settings)
-        stores = request.store and self.keeper.is_on
-        if not stores:
+        settings, stores = request.settings, request.store and self.keeper.is_on
+        if not stores and request.store:
             # Tell the client, also if the operator has switched storing off.
-            settings["store"] = _FALSE
+            settings = {**settings, "store": _FALSE}
         self._frame = ResponsesFrame(
             new_response_id(),
             created,

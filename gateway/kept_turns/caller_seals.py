@@ -8,7 +8,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from hashlib import blake2b
 from hmac import compare_digest
 from importlib.util import find_spec
@@ -68,21 +68,31 @@ class CallerSeals:
         self._masters = ()
 
     def for_caller(self, scope: bytes, model: str) -> "CallerSeal":
-        """The seal of one caller and model. Its keys are derived from both, so no other seal opens its texts."""
+        """The seal of one caller and model. No other seal opens its texts."""
+        return CallerSeal(self, scope, model)
+
+    def keys(self, scope: bytes, model: str) -> list[bytes]:
+        """The keys of one caller and model, which are derived from both."""
         if not self._masters:
             self._masters = tuple(map(_master, self._secrets()))
         owner = len(scope).to_bytes(_LENGTH_BYTES, "big") + scope + model.encode("utf-8", "surrogatepass")
-        keys = [blake2b(owner, key=master).digest() for master in self._masters]
-        return CallerSeal(keys, self.counts, partial(self.for_caller, scope, _ANY_MODEL))
+        return [blake2b(owner, key=master).digest() for master in self._masters]
 
 
 class CallerSeal:
-    """Seals and opens texts for one caller and one model."""
+    """Seals and opens texts for one caller and one model.
 
-    def __init__(self, keys: Sequence[bytes], counts: SealCounts, any_models: Callable[[], "CallerSeal"]) -> None:
-        self._keys = keys
-        self._counts = counts
-        self._any_models = any_models
+    Every request has one and most do not use it, so its keys are derived when they are needed.
+    """
+
+    __slots__ = ("_ciphers", "_counts", "_derived", "_model", "_scope", "_seals", "_summaries")
+
+    def __init__(self, seals: CallerSeals, scope: bytes, model: str) -> None:
+        self._seals = seals
+        self._scope = scope
+        self._model = model
+        self._counts = seals.counts
+        self._derived: Sequence[bytes] = ()
         self._summaries: CallerSeal | None = None
         self._ciphers: dict[tuple[str, bytes], _Cipher] = {}
 
@@ -110,8 +120,13 @@ class CallerSeal:
     def summaries(self) -> "CallerSeal":
         """The seal of the same caller for what every model may read."""
         if self._summaries is None:
-            self._summaries = self._any_models()
+            self._summaries = self._seals.for_caller(self._scope, _ANY_MODEL)
         return self._summaries
+
+    @property
+    def _keys(self) -> Sequence[bytes]:
+        self._derived = self._derived or self._seals.keys(self._scope, self._model)
+        return self._derived
 
     def _opened(self, mark: str, text: str) -> list[bytes] | None:
         data = _decoded(text)

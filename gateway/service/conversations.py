@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from gateway.service.items import id_of, prefix_of, with_id
+from gateway.service.items import id_of, named
 from gateway.service.no_store import NO_RECORDS
 from gateway.service.ports import Appended, Records
 from gateway.service.responses import LONGEST_ID, answered, unavailable
@@ -87,15 +87,15 @@ class Conversations:
 
         When this returns, other workers can find them.
         """
-        named = [item if id_of(item) else with_id(item, f"{prefix_of(item)}_{secrets.token_hex(16)}") for item in items]
+        added = [named(item, secrets.token_hex(16)) for item in items]
         key = _key(scope, conversation_id)
-        entries = [(_name(key, id_of(item) or ""), item) for item in named]
+        entries = [(_name(key, id_of(item) or ""), item) for item in added]
         appended = await answered(in_turn(scope, self._records.append(key, entries)))
         if appended is Appended.NO_RECORD:
             raise no_conversation(conversation_id)
         if appended is Appended.FULL:
             raise TranslationError(_FULL, param="items", code="conversation_full")
-        return named
+        return added
 
     async def items(self, scope: bytes, conversation_id: str) -> list[bytes]:
         """All items, oldest first: `conversation` puts them before those of a request."""

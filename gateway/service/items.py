@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from translators.errors import TranslationError
 from translators.limits import check_length
@@ -36,6 +36,7 @@ _COMPLETED: Final = Raw(b'"completed"')
 # What msgspec raises. Items were read before; lone surrogates are the one mistake that may have passed.
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _EMPTY: Final = Raw(b"[]")
+_FIRST_FIELD: Final = b'{"'
 _AUTO: Final = Raw(b'"auto"')
 _INPUT_TEXT: Final = Raw(b'"input_text"')
 _OUTPUT_TEXT: Final = Raw(b'"output_text"')
@@ -44,8 +45,8 @@ _OUTPUT_TEXT: Final = Raw(b'"output_text"')
 class _Head(msgspec.Struct):
     """The fields of an item that are read here."""
 
-    id: object = None
-    type: object = None
+    id: object = UNSET
+    type: object = UNSET
 
 
 _HEAD_DECODER: Final = msgspec.json.Decoder(_Head)
@@ -67,10 +68,15 @@ def has_seal(item: bytes) -> bool:
         return False
 
 
-def prefix_of(item: bytes) -> str:
-    """The prefix of ids for the type of this item; an item without a type is a message."""
-    kind = _head(item).type
-    return _PREFIXES.get(kind, _OTHER) if isinstance(kind, str) else _PREFIXES["message"]
+def named(item: bytes, digits: str) -> bytes:
+    """The item with an id: its own, or one with the prefix of its kind and these digits (ASCII)."""
+    head = _head(item)
+    if isinstance(head.id, str) and head.id:
+        return item
+    new_id = f"{_prefix(head)}_{digits}"
+    if head.id is UNSET and item.startswith(_FIRST_FIELD):
+        return b'{"id":"%b",%b' % (new_id.encode(), item[1:])
+    return with_id(item, new_id)
 
 
 def with_id(item: bytes, new_id: str) -> bytes:
@@ -89,7 +95,9 @@ def read_items(raws: Sequence[Raw], path: str, most: int) -> list[bytes]:
     for index, raw in enumerate(raws):
         place = f"{path}[{index}]"
         given = decode(_HEAD_DECODER, raw, place).id
-        if given is not None and not (isinstance(given, str) and 1 <= len(given) <= LONGEST_ITEM_ID):
+        if given in (None, UNSET):
+            pass
+        elif not isinstance(given, str) or not 1 <= len(given) <= LONGEST_ITEM_ID:
             message = f"Invalid '{place}.id': expected a string of 1 to {LONGEST_ITEM_ID} characters."
             raise TranslationError(message, param=f"{place}.id", code="invalid_value")
         items.append(bytes(raw))
@@ -136,11 +144,17 @@ def _shown_content(fields: Mapping[str, Raw]) -> Raw:
     return Raw(_ENCODER.encode(parts))
 
 
+def _prefix(head: _Head) -> str:
+    """What an id of this kind of item begins with; a message may leave its type out."""
+    return _PREFIXES.get(head.type, _OTHER) if isinstance(head.type, str) else _PREFIXES["message"]
+
+
 def _head(item: bytes) -> _Head:
     try:
         return _HEAD_DECODER.decode(item)
     except _UNREADABLE:
-        return _Head()
+        # Nothing can be said of its id, nor whether it has one.
+        return _Head(None)
 
 
 def _text(raw: Raw | None) -> str | None:

@@ -5,7 +5,7 @@ response's id (`item_id`), so a reference to an item leads to its response witho
 """
 
 import asyncio
-import secrets
+import os
 from collections.abc import Awaitable, Sequence
 from hashlib import blake2b
 from typing import Final, TypeVar
@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from gateway.service.items import id_of, prefix_of, with_id
+from gateway.service.items import named
 from gateway.service.no_store import NO_RECORDS
 from gateway.service.ports import Records, RecordsUnavailableError
 from gateway.service.turns import in_turn
@@ -88,12 +88,12 @@ _DECODER: Final = msgspec.msgpack.Decoder(StoredResponse)
 
 def new_response_id() -> str:
     """An id that nobody can guess."""
-    return f"resp_{secrets.token_hex(16)}"
+    return "resp_" + os.urandom(16).hex()
 
 
 def item_id(prefix: str, response_id: str, index: int, *, is_input: bool = False) -> str:
     """The id of a response's item: the response's digits, `0` or `1` for output or input, and the index."""
-    return f"{prefix}_{response_id.removeprefix('resp_')}{int(is_input)}{index:03x}"
+    return f"{prefix}_{_digits(response_id, index, is_input=is_input)}"
 
 
 class Responses:
@@ -197,11 +197,12 @@ def _is_too_long(record: StoredResponse) -> bool:
 
 def _encoded(record: StoredResponse) -> bytes:
     """The record, with ids for the input items that have none."""
-    named = (
-        item if id_of(item) else with_id(item, item_id(prefix_of(item), record.id, index, is_input=True))
-        for index, item in enumerate(record.input_items)
-    )
-    return _ENCODER.encode(msgspec.structs.replace(record, input_items=tuple(named)))
+    items = [named(item, _digits(record.id, index, is_input=True)) for index, item in enumerate(record.input_items)]
+    return _ENCODER.encode(msgspec.structs.replace(record, input_items=tuple(items)))
+
+
+def _digits(response_id: str, index: int, *, is_input: bool) -> str:
+    return f"{response_id.removeprefix('resp_')}{int(is_input)}{index:03x}"
 
 
 def decoded(value: bytes) -> StoredResponse | None:

@@ -47,6 +47,15 @@ def test_the_same_caller_and_model_open_what_was_sealed_in_any_process() -> None
     assert all(character.isalnum() or character in "-_." for character in text)
 
 
+def test_a_seal_that_nobody_uses_asks_for_no_secret() -> None:
+    asked: list[Secret] = []
+    seal = CallerSeals(lambda: asked.append(OLD) or asked).for_caller(SCOPE, MODEL)  # type: ignore[func-returns-value]
+
+    assert asked == []
+    assert seal.open(seal.seal([THOUGHT])) == [THOUGHT]
+    assert asked == [OLD]
+
+
 @given(blocks=BLOCKS)
 def test_all_blocks_come_back_byte_for_byte(blocks: list[bytes]) -> None:
     seal = seals().for_caller(SCOPE, MODEL)

@@ -16,7 +16,7 @@ from gateway.kept_turns.records import KeptRecords
 from gateway.service import responses as module
 from gateway.service import wanted as search
 from gateway.service.conversations import Conversations
-from gateway.service.items import id_of, prefix_of, shown, with_id
+from gateway.service.items import id_of, named, shown
 from gateway.service.ports import RecordsUnavailableError
 from gateway.service.responses import Chain, Responses, StoredResponse, item_id, new_response_id
 from tests.scenarios.harness import assert_error, quick_gateway
@@ -349,11 +349,13 @@ ITEMS = st.dictionaries(NAMES, JSON | KINDS | st.lists(st.dictionaries(NAMES, KI
 @given(item=ITEMS)
 def test_any_object_can_be_kept_and_listed(item: dict[str, object]) -> None:
     raw = orjson.dumps(item)
-    named = with_id(raw, f"{prefix_of(raw)}_1") if id_of(raw) is None else raw
-    listed = orjson.loads(bytes(shown(named)))
+    kept = named(raw, "1")
+    listed = orjson.loads(bytes(shown(kept)))
 
-    assert listed["id"] == id_of(named)
+    assert kept == raw if id_of(raw) is not None else id_of(kept) is not None
+    assert kept.count(b'"id"') == raw.count(b'"id"') + ("id" not in item)
+    assert listed["id"] == id_of(kept)
     assert isinstance(listed["type"], str)
-    assert {name: value for name, value in orjson.loads(named).items() if name != "id"} == {
+    assert {name: value for name, value in orjson.loads(kept).items() if name != "id"} == {
         name: value for name, value in item.items() if name != "id"
     }

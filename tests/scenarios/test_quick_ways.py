@@ -1,5 +1,7 @@
 """The quick ways are taken where they can be: without these tests nobody would notice if none was any more."""
 
+import json
+
 import pytest
 
 from gateway.http.request import ServedRequest
@@ -8,9 +10,12 @@ from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively
 from tests.support import messages
 from tests.support.gateway import key
+from tests.support.response_requests import SEALER
+from tests.support.responses_door import whole
 from tests.support.scripted import ScriptedUpstream, json_answer, stream_answer
 from translators.answers.events import EventReader
 from translators.chat.stream import ChatStream, StreamFrame
+from translators.responses import read, request, writer
 
 WORDS = [f"word{number} " for number in range(20)]
 
@@ -61,3 +66,20 @@ def test_usual_deltas_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert content_of(data_of(output.decode())) == "".join(WORDS)
     assert b"text_delta" not in b"".join(parsed)
+
+
+def test_a_response_of_one_text_is_a_message_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MessageItem", None)
+
+    assert whole(json.dumps(messages.message("Hello")).encode())["output"][0]["content"][0]["text"] == "Hello"
+
+
+@pytest.mark.parametrize("given", ["Hello", [{"role": "user", "content": "Hello"}]])
+def test_usual_input_is_read_once_and_not_in_steps(monkeypatch: pytest.MonkeyPatch, given: object) -> None:
+    monkeypatch.setattr(read, "in_one_go", None)
+    monkeypatch.setattr(request, "in_one_go", None)
+    body = json.dumps({"model": "m", "input": given, "max_output_tokens": 10, "store": False}).encode()
+
+    intent = request.read_request(read.read_body(body), SEALER).intent
+
+    assert [bytes(message.content) for message in intent.messages] == [b'"Hello"']

@@ -89,8 +89,6 @@ class AnswerPieces:
         self._unread_text: list[str] = []
         if shape.shows_thinking_blocks or shape.continues_pauses or shape.keeps_blocks:
             self._recorder = BlockRecorder()
-        if self.takes_own_blocks:
-            self._own_recorder = self._recorder or BlockRecorder(only_own=True)
         if shape.strips_fences or shape.only_json:
             self._text_filter = JsonValue() if shape.only_json else FenceStripper()
         if shape.stops:
@@ -150,9 +148,21 @@ class AnswerPieces:
         return [*self._recorded, *(self._recorder.blocks if self._recorder else ())]
 
     @property
+    def takes_text_as_it_is(self) -> bool:
+        """Whether nothing is looked for in texts, counted or left out."""
+        shape = self._shape
+        return self._text_filter is None and shape.text_call is None and not shape.counts_text
+
+    @property
     def call_names(self) -> list[str]:
         """What the client knows the calls by: ids, or in the legacy form the name of the only one."""
         return [call.name for call in self.calls[:1]] if self._shape.is_legacy else [call.id for call in self.calls]
+
+    def _stream_recorder(self) -> BlockRecorder | None:
+        """What records the blocks of a stream that are wanted; a whole message needs none."""
+        if self.takes_own_blocks and self._own_recorder is None:
+            self._own_recorder = self._recorder or BlockRecorder(only_own=True)
+        return self._recorder or self._own_recorder
 
     def _text(self, raw: bytes | None) -> None:
         if raw is None:

@@ -107,8 +107,8 @@ class MessageReader(AnswerPieces):
         try:
             body.decode()
             message = MESSAGE_DECODER.decode(body)
-            has_own = self._own_recorder and any(block.type not in SPOKEN for block in message.content)
-            recorded = blocks_of_message(body) if self._recorder or has_own else []
+            own = self.takes_own_blocks and [block for block in message.content if block.type not in SPOKEN]
+            recorded = blocks_of_message(body) if self._recorder or own else []
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             detail = f"Upstream's answer is not a message: {json_problem(error)}"
             raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail)) from error
@@ -127,7 +127,7 @@ class MessageReader(AnswerPieces):
         try:
             for number, block in enumerate(blocks):
                 self._read_block(block)
-                if self._own_recorder is not None and block.type not in SPOKEN:
+                if self.takes_own_blocks and block.type not in SPOKEN:
                     self.on_own_block(self._recorded[number])
         except StoppedError:
             self._stop()
@@ -153,7 +153,7 @@ class MessageReader(AnswerPieces):
 
     def _event_reader(self) -> EventReader:
         """The reader of a stream's events, made with the first of them: a whole message needs none."""
-        recorder = self._recorder or self._own_recorder
+        recorder = self._stream_recorder()
         self._reader = EventReader(observe=recorder.observe if recorder else None)
         return self._reader
 

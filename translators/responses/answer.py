@@ -9,9 +9,11 @@ from translators.answers.pieces import MAX_STREAM_BYTES
 from translators.answers.reader import MessageReader
 from translators.answers.recorder import Block
 from translators.answers.shape import PLAIN, AnswerShape
+from translators.reading import SPOKEN
 from translators.responses.frame import ResponsesFrame
 from translators.responses.summary import SummaryWriter
 from translators.responses.writer import OutputWriter
+from translators.wire.messages import ContentBlock
 
 # What a refusal says where upstream gives no reason.
 NO_REASON: Final = "The model declined to answer."
@@ -120,6 +122,17 @@ class ResponsesReader(MessageReader):
 
 class ResponsesAnswer(ResponsesReader, AnswerFold):
     """Collects an answer for a client that asked for no stream, into items alone."""
+
+    def _read_blocks(self, blocks: list[ContentBlock]) -> None:
+        """The blocks of a message; what is one text and nothing else, as most answers are, takes a shorter way."""
+        first = blocks[0] if len(blocks) == 1 else None
+        is_text = first is not None and first.type == "text" and not first.citations and SPOKEN.match(first.text)
+        if first is None or not is_text or not self.takes_text_as_it_is or self.stop_reason == "refusal":
+            super()._read_blocks(blocks)
+            return
+        self.has_text = True
+        self._output.whole_text(bytes(first.text))
+        self._complete()
 
 
 def read_response(body: bytes, frame: ResponsesFrame, shape: AnswerShape = PLAIN) -> ResponsesAnswer:

@@ -94,29 +94,35 @@ FORMS: Final = {
 class ClientToolItem(Item):
     """A call of one of these tools."""
 
-    __slots__ = ("_form", "call", "is_ended")
+    __slots__ = ("_action", "_form", "call", "is_ended")
 
     def __init__(self, frame: ResponsesFrame, index: int, call: Call, kind: Kind) -> None:
         super().__init__(frame, FORMS[kind].prefix, index)
         self._form = FORMS[kind]
         self.call = call
         self.is_ended = False
+        # What is to be done, once it is finished.
+        self._action: Values = {}
 
     def begin(self, say: Say) -> None:
         """Nothing yet."""
 
-    def end(self, say: Say, status: bytes) -> OutputItem | None:
+    def end(self, status: bytes) -> OutputItem | None:
         """All of it, or None where it was cut off: half of it must not be run."""
-        form, arguments = self._form, read_text(joined(self.pieces))
+        arguments = read_text(joined(self.pieces))
         if status != COMPLETED and not _is_json(arguments):
             return None
-        action = form.read(arguments)
-        commands = action["commands"] if form.type == "shell_call" else []
+        self._action = self._form.read(arguments)
+        return OutputItem(self._members(self._action, "completed"))
+
+    def tell_end(self, say: Say, item: OutputItem) -> None:
+        action = self._action
+        commands = action["commands"] if self._form.type == "shell_call" else []
         begun = {**action, "commands": []} if commands else action
         self.add(say, self._members(begun, "in_progress") + b"}")
         for number, command in enumerate(commands):
             self._say_command(say, number, command)
-        return self.done(say, OutputItem(self._members(action, "completed")))
+        self.done(say, item)
 
     def _members(self, action: Values, status: str) -> bytes:
         members = {"id": self.id.decode(), "type": self._form.type, "status": status, "call_id": self.call.id}

@@ -1,6 +1,6 @@
 """The settings that a response repeats, as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -11,22 +11,27 @@ from translators.responses.tools import ReadTools
 from translators.wire.raw import NULL
 from translators.wire.responses import ReasoningOptions, ResponsesBody, TextFormat, TextOptions
 
-_NAMES: Final = (
-    *("background", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id"),
-    *("instructions", "metadata", "tool_choice", "top_logprobs"),
-    *("prompt_cache_key", "safety_identifier", "store", "temperature", "top_p", "truncation", "user"),
-)
+_NAMES: Final = ("instructions", "max_output_tokens", "parallel_tool_calls", "store", "temperature", "tool_choice")
 _values: Final = attrgetter(*_NAMES)
+# What most requests do not have, and how it is there.
+_TEXTS: Final = ("metadata", "top_logprobs")
+_RARE: Final = (
+    *("background", "max_tool_calls", "previous_response_id", "prompt_cache_key"),
+    *("safety_identifier", "top_p", "truncation", "user"),
+)
+_RARE_NAMES: Final = (*_TEXTS, *_RARE)
+_rare_values: Final = attrgetter(*_RARE_NAMES)
+_NO_RARE_VALUES: Final = (*[NULL] * len(_TEXTS), *[None] * len(_RARE))
 _encode: Final = msgspec.json.encode
 
 
 def echoed(body: ResponsesBody, tools: ReadTools) -> Mapping[str, Raw]:
     """What a response repeats of its request; what is not there has the default of its name."""
-    said = dict[str, Raw]()
-    for name, value in zip(_NAMES, _values(body), strict=True):
-        if value is not None and value is not NULL:
-            # A copy: a slice would hold the whole body as long as the response is made.
-            said[name] = value.copy() if isinstance(value, Raw) else Raw(_encode(value))
+    said: dict[str, Raw] = {}
+    _add(said, _NAMES, _values(body))
+    rare = _rare_values(body)
+    if rare != _NO_RARE_VALUES:
+        _add(said, _RARE_NAMES, rare)
     if body.tools:
         # Not those that came later, in items.
         said["tools"] = Raw(b"[%b]" % b",".join(tools.shown[: len(body.tools)]))
@@ -37,6 +42,13 @@ def echoed(body: ResponsesBody, tools: ReadTools) -> Mapping[str, Raw]:
     if (given := body.conversation) is not None:
         said["conversation"] = Raw(_encode({"id": given if isinstance(given, str) else given.id}))
     return said
+
+
+def _add(said: dict[str, Raw], names: Sequence[str], values: Sequence[object]) -> None:
+    for name, value in zip(names, values, strict=True):
+        if value is not None and value is not NULL:
+            # A copy: a slice would hold the whole body as long as the response is made.
+            said[name] = value.copy() if isinstance(value, Raw) else Raw(_encode(value))
 
 
 def _reasoning(options: ReasoningOptions) -> Raw:

@@ -1,13 +1,13 @@
 """What one response is known by from its first event to its last, whichever attempt answers it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import orjson
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from translators.responses.kinds import ToolKinds
+from translators.wire.raw import NULL
 
 # What a response says of settings that its request is silent about (section 3.4 of the additions).
 DEFAULTS: Final[Mapping[str, bytes]] = {
@@ -31,7 +31,8 @@ DEFAULTS: Final[Mapping[str, bytes]] = {
     "truncation": b'"disabled"',
     "user": b"null",
 }
-_DEFAULT_MEMBERS: Final = {name: b'"%b":%b' % (name.encode(), raw) for name, raw in DEFAULTS.items()}
+_HEADS: Final = {name: b'"%b":' % name.encode() for name in (*DEFAULTS, "conversation")}
+_DEFAULT_MEMBERS: Final = {name: _HEADS[name] + raw for name, raw in DEFAULTS.items()}
 _RESPONSE: Final = (
     b'{"id":"%b","object":"response","created_at":%d,"status":"%b","completed_at":%b,"error":%b,'
     b'"incomplete_details":%b,"model":%b,"output":[%b],"service_tier":%b,"usage":%b,%b}'
@@ -55,7 +56,7 @@ class Sealer(Protocol):
         ...
 
 
-class OutputItem(NamedTuple):
+class OutputItem(Struct, frozen=True, gc=False):
     """A finished item: its JSON without the closing brace, and the blocks that have to go back to upstream with it.
 
     `seal` holds the blocks, where the caller gets them.
@@ -67,7 +68,7 @@ class OutputItem(NamedTuple):
 
     def as_json(self) -> bytes:
         """The item as the caller gets it."""
-        return self._with(self.seal)
+        return self.members + b"}" if self.seal is None else self._with(self.seal)
 
     def as_sealed_json(self, sealer: Sealer) -> bytes:
         """The item with its blocks, whether or not the caller gets them."""
@@ -77,8 +78,7 @@ class OutputItem(NamedTuple):
         return self.members + (b"}" if seal is None else b',"encrypted_content":%b}' % orjson.dumps(seal))
 
 
-@dataclass(slots=True)
-class ResponsesFrame:
+class ResponsesFrame(Struct):
     """One response; several attempts can follow each other in it until one of them says something.
 
     `settings` are echoed (JSON, by name); `now` gives Unix seconds. `kinds` says how the caller knows its tools.
@@ -93,8 +93,8 @@ class ResponsesFrame:
     created_at: int
     model: str
     now: Callable[[], int]
-    settings: Mapping[str, Raw] = field(default_factory=dict)
-    kinds: ToolKinds = field(default_factory=dict)
+    settings: Mapping[str, Raw] = {}
+    kinds: ToolKinds = {}
     sealer: Sealer | None = None
     shows_seals: bool = False
     summarizes: bool = False
@@ -106,7 +106,7 @@ class ResponsesFrame:
     has_begun: bool = False
     service_tier: str | None = None
     # The finished items of the attempt that answers, by index.
-    items: Mapping[int, OutputItem] = field(default_factory=dict)
+    items: Mapping[int, OutputItem] = {}
     _settings: bytes = b""
     _brief: bytes = b""
 
@@ -157,9 +157,8 @@ class ResponsesFrame:
 
 def _echoes(settings: Mapping[str, Raw]) -> tuple[bytes, bytes]:
     """The settings as members of the response, and the same with long ones left out if all are too long."""
-    given = {name: bytes(raw) for name, raw in settings.items()}
     # What was sent as null is what was not sent.
-    members = {name: b'"%b":%b' % (name.encode(), raw) for name, raw in given.items() if raw != b"null"}
+    members = {name: _HEADS[name] + raw for name, raw in settings.items() if raw != NULL}
     size = sum(map(len, members.values()))
     all_members = _members(members if size <= MAX_ECHOED_BYTES else _short(members))
     return all_members, all_members if size <= MAX_ECHOED_AGAIN_BYTES else _members(_short(members))

@@ -65,7 +65,7 @@ class _Content(Struct):
 class HostedItem(Item):
     """A call of one of upstream's tools that is waiting for its result."""
 
-    __slots__ = ("_frame", "_name", "_said", "_text", "_type")
+    __slots__ = ("_frame", "_is_completed", "_name", "_said", "_text", "_type")
 
     def __init__(self, frame: ResponsesFrame, index: int, call: HostedCall) -> None:
         self._type = _TYPES[call.name]
@@ -74,6 +74,7 @@ class HostedItem(Item):
         self._name = call.name
         self._said = _read(bytes(call.input), _Input) or _Input()
         self._text = self._said.code or self._said.command or bytes(call.input).decode()
+        self._is_completed = False
 
     def begin(self, say: Say) -> None:
         if self._type == _WEB:
@@ -88,14 +89,18 @@ class HostedItem(Item):
         say(b"response.code_interpreter_call_code.done", b'%b,"code":%b' % (self.place, text))
         say(b"response.code_interpreter_call.interpreting", self.place)
 
-    def end(self, say: Say, result: bytes | None, status_without: bytes) -> OutputItem:
+    def end(self, result: bytes | None, status_without: bytes) -> OutputItem:
         """With its result, or without one where the answer ends before, or code waits for calls of the caller's."""
         content = None if result is None else _read(result, _Result)
         status = status_without.decode() if content is None else _status(bytes(content.content))
-        if status == COMPLETED.decode():
-            say(b"response.%b.completed" % self._type.encode(), self.place)
+        self._is_completed = status == COMPLETED.decode()
         item = self._web(status, content) if self._type == _WEB else self._code(status, self._text, content)
-        return self.done(say, OutputItem(item[:-1]))
+        return OutputItem(item[:-1])
+
+    def tell_end(self, say: Say, item: OutputItem) -> None:
+        if self._is_completed:
+            say(b"response.%b.completed" % self._type.encode(), self.place)
+        self.done(say, item)
 
     def _web(self, status: str, result: _Result | None) -> bytes:
         action: dict[str, Any] = {"type": "open_page", "url": self._said.url}

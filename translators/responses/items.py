@@ -45,6 +45,11 @@ class Conversation:
     their blocks, with the reason.
     """
 
+    __slots__ = (
+        *("_hosted", "_last", "_opener", "_summary", "_tools", "_turn"),
+        *("lost", "messages", "noted", "places"),
+    )
+
     def __init__(self, tools: ReadTools, opener: Opener) -> None:
         self.messages: list[Message] = []
         self.places: list[str] = []
@@ -81,7 +86,8 @@ class Conversation:
         """End the conversation."""
         if self._turn is not None:
             self._end_turn(self._turn)
-        self._check_answered()
+        if self._last is not None:
+            self._check_answered()
         if self._summary is not None:
             at, summary, place = self._summary
             self.messages.insert(at, summary)

@@ -23,6 +23,10 @@ DONE: Final = b"response.output_item.done"
 _PART_ADDED: Final = b"response.content_part.added"
 _PART_DONE: Final = b"response.content_part.done"
 _EMPTY_TEXT: Final = b'{"type":"output_text","text":"","annotations":[],"logprobs":[]}'
+_TEXT_PART: Final = b'{"type":"output_text","text":%b,"annotations":[%b],"logprobs":[]%b}'
+_SUMMARY: Final = b'{"type":"summary_text","text":%b}'
+_REFUSAL: Final = b'{"type":"refusal","refusal":%b}'
+_MESSAGE: Final = b'{"id":"%b","type":"message","status":"%b","role":"assistant","phase":"%b","content":[%b]'
 # The most frequent events: the number and the JSON string are filled in.
 _TEXT_DELTA: Final = (
     b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%%d,'
@@ -47,14 +51,17 @@ def read_text(raw: bytes) -> str:
 
 
 class Item:
-    """An item that has begun: its id and its place."""
+    """An item that has begun: its id, and its place in events.
+
+    The methods that take a `say` write events: they are called only where somebody reads those.
+    """
 
     __slots__ = ("form", "id", "index", "pieces", "place")
 
     def __init__(self, frame: ResponsesFrame, prefix: str, index: int) -> None:
         self.id = frame.item_id(prefix, index)
         self.index = index
-        self.place = b'"item_id":"%b","output_index":%d' % (self.id, index)
+        self.place = b""
         self.pieces: list[bytes] = []
         # How a piece is written, given the number of its event and its JSON.
         self.form = b""
@@ -63,14 +70,18 @@ class Item:
         """The event that it has begun."""
         raise NotImplementedError
 
+    def tell_end(self, say: Say, item: OutputItem) -> None:
+        """The events that it is finished; `item` is what it has become."""
+        self.done(say, item)
+
     def add(self, say: Say, item: bytes) -> None:
-        """The event that it is there."""
+        """The event that it is there, the first of all."""
+        self.place = b'"item_id":"%b","output_index":%d' % (self.id, self.index)
         say(ADDED, b'"output_index":%d,"item":%b' % (self.index, item))
 
-    def done(self, say: Say, item: OutputItem) -> OutputItem:
-        """The event that it is finished, and the item."""
+    def done(self, say: Say, item: OutputItem) -> None:
+        """The event that it is finished, the last of all."""
         say(DONE, b'"output_index":%d,"item":%b' % (self.index, item.as_json()))
-        return item
 
 
 class MessageItem(Item):
@@ -80,11 +91,10 @@ class MessageItem(Item):
     clients take for an answer.
     """
 
-    __slots__ = ("_annotations", "_block", "_citations", "_counted", "_length", "_refusal")
+    __slots__ = ("_annotations", "_block", "_citations", "_counted", "_length", "_part", "_refusal", "_text")
 
     def __init__(self, frame: ResponsesFrame, index: int) -> None:
         super().__init__(frame, "msg", index)
-        self.form = _TEXT_DELTA % self.place
         self._annotations: list[bytes] = []
         self._citations: list[bytes] = []
         # The first piece of the block that is being read; how many pieces and characters have been counted.
@@ -92,9 +102,12 @@ class MessageItem(Item):
         self._counted = 0
         self._length = 0
         self._refusal: bytes | None = None
+        # What it says, and its only part, once it is finished.
+        self._text = self._part = b""
 
     def begin(self, say: Say) -> None:
         self.add(say, b'{"id":"%b","type":"message","status":"in_progress","role":"assistant","content":[]}' % self.id)
+        self.form = _TEXT_DELTA % self.place
 
     def begin_text(self, say: Say) -> None:
         """Before the first piece."""
@@ -104,7 +117,7 @@ class MessageItem(Item):
         """Another block of text continues it."""
         self._block = len(self.pieces)
 
-    def cite(self, say: Say, pages: Sequence[tuple[str, str]], others: Sequence[bytes]) -> None:
+    def cite(self, say: Say | None, pages: Sequence[tuple[str, str]], others: Sequence[bytes]) -> None:
         """What the block that is being read cites: pages by address and title, and what has no address as it came."""
         self._citations += others
         start = self._characters(self._block)
@@ -112,35 +125,35 @@ class MessageItem(Item):
         for url, title in pages:
             cited = {"type": "url_citation", "start_index": start, "end_index": end, "url": url, "title": title}
             annotation = orjson.dumps(cited)
-            place = b'%b,"content_index":0,"annotation_index":%d' % (self.place, len(self._annotations))
-            say(b"response.output_text.annotation.added", b'%b,"annotation":%b' % (place, annotation))
+            if say is not None:
+                place = b'%b,"content_index":0,"annotation_index":%d' % (self.place, len(self._annotations))
+                say(b"response.output_text.annotation.added", b'%b,"annotation":%b' % (place, annotation))
             self._annotations.append(annotation)
 
     def refuse(self, text: str) -> None:
         """The model declines, with these words."""
         self._refusal = orjson.dumps(text)
 
-    def end(self, say: Say, status: bytes, phase: bytes) -> OutputItem:
-        part = self._end_text(say) if self._refusal is None else self._say_refusal(say, self._refusal)
-        form = b'{"id":"%b","type":"message","status":"%b","role":"assistant","phase":"%b","content":[%b]'
-        return self.done(say, OutputItem(form % (self.id, status, phase, part)))
+    def end(self, status: bytes, phase: bytes) -> OutputItem:
+        """The message."""
+        if self._refusal is not None:
+            self._part = _REFUSAL % self._refusal
+        else:
+            self._text = joined(self.pieces)
+            citations = b',"citations":[%b]' % b",".join(self._citations) if self._citations else b""
+            self._part = _TEXT_PART % (self._text, b",".join(self._annotations), citations)
+        return OutputItem(_MESSAGE % (self.id, status, phase, self._part))
 
-    def _end_text(self, say: Say) -> bytes:
-        text = joined(self.pieces)
-        citations = b',"citations":[%b]' % b",".join(self._citations) if self._citations else b""
-        part = b'{"type":"output_text","text":%b,"annotations":[%b],"logprobs":[]%b}'
-        part %= (text, b",".join(self._annotations), citations)
-        say(b"response.output_text.done", b'%b,"content_index":0,"text":%b,"logprobs":[]' % (self.place, text))
-        say(_PART_DONE, b'%b,"content_index":0,"part":%b' % (self.place, part))
-        return part
-
-    def _say_refusal(self, say: Say, text: bytes) -> bytes:
-        place, part = b'%b,"content_index":0' % self.place, b'{"type":"refusal","refusal":%b}'
-        say(_PART_ADDED, b'%b,"part":%b' % (place, part % b'""'))
-        say(b"response.refusal.delta", b'%b,"delta":%b' % (place, text))
-        say(b"response.refusal.done", b'%b,"refusal":%b' % (place, text))
-        say(_PART_DONE, b'%b,"part":%b' % (place, part % text))
-        return part % text
+    def tell_end(self, say: Say, item: OutputItem) -> None:
+        place = b'%b,"content_index":0' % self.place
+        if (refusal := self._refusal) is not None:
+            say(_PART_ADDED, b'%b,"part":%b' % (place, _REFUSAL % b'""'))
+            say(b"response.refusal.delta", b'%b,"delta":%b' % (place, refusal))
+            say(b"response.refusal.done", b'%b,"refusal":%b' % (place, refusal))
+        else:
+            say(b"response.output_text.done", b'%b,"text":%b,"logprobs":[]' % (place, self._text))
+        say(_PART_DONE, b'%b,"part":%b' % (place, self._part))
+        self.done(say, item)
 
     def _characters(self, pieces: int) -> int:
         """How many characters these first pieces have; each is counted once."""
@@ -153,34 +166,40 @@ class MessageItem(Item):
 class ReasoningItem(Item):
     """A thinking block: its text, if there is any to see, and the blocks that go back to upstream in its place."""
 
-    __slots__ = ("blocks",)
+    __slots__ = ("_text", "blocks")
 
     def __init__(self, frame: ResponsesFrame, index: int, blocks: Sequence[bytes] = ()) -> None:
         super().__init__(frame, "rs", index)
-        kind = b"response.reasoning_summary_text.delta"
-        self.form = _DELTA % (kind, kind, self.place + b',"summary_index":0')
         self.blocks = list(blocks)
+        # What it says, once it is finished.
+        self._text = b""
 
     def begin(self, say: Say) -> None:
         self.add(say, b'{"id":"%b","type":"reasoning","summary":[],"status":"in_progress"}' % self.id)
+        kind = b"response.reasoning_summary_text.delta"
+        self.form = _DELTA % (kind, kind, self.place + b',"summary_index":0')
 
     def begin_text(self, say: Say) -> None:
         """Before the first piece."""
-        self._part(say, b"response.reasoning_summary_part.added", b'""')
+        self._say_part(say, b"response.reasoning_summary_part.added", b'""')
 
-    def end(self, say: Say, frame: ResponsesFrame, status: bytes) -> OutputItem:
+    def end(self, frame: ResponsesFrame, status: bytes) -> OutputItem:
+        """The thought, sealed."""
         summary = b""
         if self.pieces:
-            text = joined(self.pieces)
-            say(b"response.reasoning_summary_text.done", b'%b,"summary_index":0,"text":%b' % (self.place, text))
-            summary = self._part(say, b"response.reasoning_summary_part.done", text)
+            self._text = joined(self.pieces)
+            summary = _SUMMARY % self._text
         members = b'{"id":"%b","type":"reasoning","summary":[%b],"status":"%b"' % (self.id, summary, status)
-        return self.done(say, OutputItem(members, tuple(self.blocks), frame.seal(self.blocks)))
+        return OutputItem(members, tuple(self.blocks), frame.seal(self.blocks))
 
-    def _part(self, say: Say, kind: bytes, text: bytes) -> bytes:
-        part = b'{"type":"summary_text","text":%b}' % text
-        say(kind, b'%b,"summary_index":0,"part":%b' % (self.place, part))
-        return part
+    def tell_end(self, say: Say, item: OutputItem) -> None:
+        if text := self._text:
+            say(b"response.reasoning_summary_text.done", b'%b,"summary_index":0,"text":%b' % (self.place, text))
+            self._say_part(say, b"response.reasoning_summary_part.done", text)
+        self.done(say, item)
+
+    def _say_part(self, say: Say, kind: bytes, text: bytes) -> None:
+        say(kind, b'%b,"summary_index":0,"part":%b' % (self.place, _SUMMARY % text))
 
 
 class CompactionItem(Item):
@@ -191,41 +210,49 @@ class CompactionItem(Item):
     def __init__(self, frame: ResponsesFrame, index: int) -> None:
         super().__init__(frame, "cmp", index)
 
-    def write(self, say: Say, seal: str) -> OutputItem:
-        """All of its events, and the item."""
-        item = OutputItem(b'{"id":"%b","type":"compaction"' % self.id, seal=seal)
+    def end(self, seal: str) -> OutputItem:
+        """The item."""
+        return OutputItem(b'{"id":"%b","type":"compaction"' % self.id, seal=seal)
+
+    def tell_end(self, say: Say, item: OutputItem) -> None:
         self.add(say, item.as_json())
         say(b"response.compaction.compacting", self.place)
-        return self.done(say, item)
+        self.done(say, item)
 
 
 class CallItem(Item):
     """A call of a function or a custom tool."""
 
-    __slots__ = ("_head", "_kind", "call", "is_ended")
+    __slots__ = ("_head", "_kind", "_text", "call", "is_ended")
 
     def __init__(self, frame: ResponsesFrame, index: int, call: Call, tool: ToolKind) -> None:
         super().__init__(frame, "ctc" if call.is_custom else "fc", index)
         self._kind = b"custom_tool_call" if call.is_custom else b"function_call"
-        deltas = b"response.custom_tool_call_input" if call.is_custom else b"response.function_call_arguments"
-        self.form = _DELTA % (deltas + b".delta", deltas + b".delta", self.place)
         form = b'{"id":"%b","type":"%b","call_id":%b,"name":%b'
         self._head = form % (self.id, self._kind, orjson.dumps(call.id), orjson.dumps(tool.name))
         if tool.namespace is not None:
             self._head += b',"namespace":' + orjson.dumps(tool.namespace)
         self.call = call
         self.is_ended = False
+        # Its arguments, once it is finished.
+        self._text = b""
 
     def begin(self, say: Say) -> None:
         self.add(say, self._members(b'""', b"in_progress") + b"}")
+        deltas = b"response.custom_tool_call_input" if self._is_custom else b"response.function_call_arguments"
+        self.form = _DELTA % (deltas + b".delta", deltas + b".delta", self.place)
 
-    def end(self, say: Say, status: bytes) -> OutputItem:
-        text = joined(self.pieces)
+    def end(self, status: bytes) -> OutputItem:
+        """The call."""
+        self._text = joined(self.pieces)
+        return OutputItem(self._members(self._text, status))
+
+    def tell_end(self, say: Say, item: OutputItem) -> None:
         if self._is_custom:
-            say(b"response.custom_tool_call_input.done", b'%b,"input":%b' % (self.place, text))
+            say(b"response.custom_tool_call_input.done", b'%b,"input":%b' % (self.place, self._text))
         else:
-            say(b"response.function_call_arguments.done", b'%b,"arguments":%b' % (self.place, text))
-        return self.done(say, OutputItem(self._members(text, status)))
+            say(b"response.function_call_arguments.done", b'%b,"arguments":%b' % (self.place, self._text))
+        self.done(say, item)
 
     @property
     def _is_custom(self) -> bool:
@@ -236,6 +263,11 @@ class CallItem(Item):
         if self._is_custom:
             return b'%b,"input":%b' % (self._head, text)
         return b'%b,"arguments":%b,"status":"%b"' % (self._head, text, status)
+
+
+def message_of(frame: ResponsesFrame, text: bytes, status: bytes) -> OutputItem:
+    """What a `MessageItem` becomes that is the whole of an answer, which cites nothing."""
+    return OutputItem(_MESSAGE % (frame.item_id("msg", 0), status, FINAL, _TEXT_PART % (text, b"", b"")))
 
 
 def tool_of(frame: ResponsesFrame, call: Call) -> ToolKind:

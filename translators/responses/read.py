@@ -36,8 +36,8 @@ from translators.wire.responses import (
     ITEM_FIELDS,
     ITEM_TEXTS_DECODER,
     KNOWN_BODY_DECODER,
+    KNOWN_INPUT_DECODER,
     KNOWN_ITEM_DECODER,
-    KNOWN_ITEMS_DECODER,
     METADATA_DECODER,
     Item,
     ResponsesBody,
@@ -51,7 +51,9 @@ NOT_SIMPLE: Final = frozenset({ADDITIONAL_TOOLS, CONFIGURATION_UPDATE})
 # Different items that a body may refer to: each has to be looked up.
 MAX_REFERENCES: Final = 5_000
 # Most items.
-_PLAIN: Final = frozenset({"message", "function_call", "function_call_output"})
+_PLAIN: Final = frozenset(
+    {"message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
+)
 NO_ITEMS: Final = Raw(b"[]")
 # A body or an item that is no larger cannot hold so many values that reading it takes long.
 _WEIGHED_BYTES: Final = 2**20
@@ -75,7 +77,8 @@ class ReadBody(Struct, frozen=True):
     """A body, read; `references` are the ids of the items that it refers to, each once.
 
     `unsealed` are those of reasoning items that have come back without their seals: what is stored may have them.
-    `is_simple` says that no item changes what stands beside the conversation.
+    `is_simple` says that no item changes what stands beside the conversation, `is_plain` that there are only messages,
+    thoughts, calls and their outputs.
     """
 
     body: ResponsesBody
@@ -83,7 +86,13 @@ class ReadBody(Struct, frozen=True):
     references: Sequence[str]
     unsealed: Sequence[str]
     is_simple: bool
+    is_plain: bool
     data: bytes
+
+    @property
+    def continues(self) -> bool:
+        """Whether anything stands before these items."""
+        return self.body.previous_response_id is not None or self.body.conversation is not None
 
     @property
     def previous_response_id(self) -> str | None:
@@ -117,7 +126,7 @@ def read_body(body: bytes) -> ReadBody:
     """The caller's request, in one go; raises `TranslationError` with the `param` that is wrong."""
     body = checked_body(body)
     if (known := _read_known(body)) is not None:
-        return _complete(body, *known)
+        return known
     return in_one_go(_read_unknown(body))
 
 
@@ -130,7 +139,7 @@ def read_body_in_steps(body: bytes) -> Generator[None, None, ReadBody]:
     yield
     known = _read_known(body)
     yield
-    return _complete(body, *known) if known is not None else (yield from _read_unknown(body))
+    return known if known is not None else (yield from _read_unknown(body))
 
 
 def read_item(data: bytes | Raw, place: str) -> Item:
@@ -142,7 +151,7 @@ def read_item(data: bytes | Raw, place: str) -> Item:
 
 
 def _read_unknown(body: bytes) -> Generator[None, None, ReadBody]:
-    """A body with something that nobody knows in it, a text as its input, or a mistake."""
+    """A body with something that nobody knows in it, without an input, or with a mistake."""
     request = yield from _read_again(body)
     _check(request)
     items, unknown = yield from _items(request)
@@ -152,8 +161,11 @@ def _read_unknown(body: bytes) -> Generator[None, None, ReadBody]:
 
 def _complete(body: bytes, request: ResponsesBody, items: list[Item]) -> ReadBody:
     """What is read, with what the items refer to."""
-    check_length(items, MAX_MESSAGES, "input")
-    references, unsealed, is_simple = dict[str, None](), dict[str, None](), True
+    if len(items) > MAX_MESSAGES:
+        check_length(items, MAX_MESSAGES, "input")
+    references: dict[str, None] = {}
+    unsealed: dict[str, None] = {}
+    is_simple = is_plain = True
     for item in items:
         kind = item.type
         if kind in _PLAIN:
@@ -164,13 +176,18 @@ def _complete(body: bytes, request: ResponsesBody, items: list[Item]) -> ReadBod
             continue
         if kind is None:
             kind = item.type = _type_of(item)
+            if kind in _PLAIN:
+                continue
         if kind == REFERENCE:
             references[item.id or ""] = None
+        is_plain = False
         is_simple = is_simple and kind not in NOT_SIMPLE
+    if not (references or unsealed):
+        return ReadBody(request, items, (), (), is_simple, is_plain, body)
     check_length(references, MAX_REFERENCES, "input")
     found = tuple(filter(None, references)) if references else ()
     # Of thoughts without seals the latest count, since nothing goes back behind one that is lost.
-    return ReadBody(request, items, found, tuple(unsealed)[-MAX_REFERENCES:], is_simple, body)
+    return ReadBody(request, items, found, tuple(unsealed)[-MAX_REFERENCES:], is_simple, is_plain, body)
 
 
 def _type_of(item: Item) -> str:
@@ -179,18 +196,22 @@ def _type_of(item: Item) -> str:
     return REFERENCE if is_reference else "message"
 
 
-def _read_known(body: bytes) -> tuple[ResponsesBody, list[Item]] | None:
-    """The request and its items; None where something is wrong with it, or a field known to nobody here."""
+def _read_known(body: bytes) -> ReadBody | None:
+    """The request; None where something is wrong with it, or a field known to nobody here."""
     try:
-        known = KNOWN_ITEMS_DECODER.decode(body)
+        known = KNOWN_INPUT_DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if known.input is NULL:
+    given, known.unknown_fields = known.input, 0
+    if given is NULL:
         return None
-    items = cast(list[Item], known.input)
-    known.unknown_fields, known.input = 0, NO_ITEMS
     _check(known)
-    return known, items
+    if isinstance(given, str):
+        # The text as it was sent.
+        known.input = text = INPUT_DECODER.decode(body).input
+        return ReadBody(known, [Item("message", "user", text)], (), (), True, True, body)
+    known.input = NO_ITEMS
+    return _complete(body, known, cast(list[Item], given))
 
 
 def _read_again(body: bytes) -> Generator[None, None, ResponsesBody]:
@@ -224,7 +245,7 @@ def _is_template(prompt: Raw) -> bool:
 
 def _check(request: ResponsesBody) -> None:
     """Refuse what cannot be, and what is too long before anything goes through it."""
-    if not is_null(request.prompt):
+    if request.prompt is not NULL and not is_null(request.prompt):
         if not _is_template(request.prompt) and (mistaken := mistaken_body(("prompt",), wanted="input")) is not None:
             raise mistaken
         message = "Prompt templates live at OpenAI: this gateway has none. Send the prompt itself as 'instructions'."
@@ -237,7 +258,7 @@ def _check(request: ResponsesBody) -> None:
         raise TranslationError(message, param="background", code="invalid_value")
     if len(request.metadata) > MAX_METADATA_BYTES:
         raise too_much_metadata(request.metadata)
-    if not is_null(request.metadata):
+    if request.metadata is not NULL and not is_null(request.metadata):
         _check_metadata(request.metadata)
     if request.tools:
         check_length(request.tools, MAX_TOOLS, "tools")

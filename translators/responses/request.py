@@ -27,7 +27,9 @@ from translators.responses.read import (
 from translators.responses.seals import Opener
 from translators.responses.settings import (
     FIELD_NAMES,
+    NO_WISHES,
     add_user,
+    has_rare,
     lost_settings,
     read_cache,
     read_compaction,
@@ -91,11 +93,16 @@ def read_request(
     if earlier or not read.is_simple:
         return in_one_go(read_request_in_steps(read, opener, earlier, references))
     body = read.body
-    check_length(read.items, MAX_MESSAGES, "input")
     tools = in_one_go(read_tools(_all_tools(body, ()))) if body.tools else NO_TOOLS
     conversation = _begun(body, tools, opener)
-    for item, place in _sent(read, references):
-        conversation.take(item, place)
+    if is_text(body.input):
+        conversation.take(read.items[0], "input")
+    elif read.is_plain and not references:
+        for index, item in enumerate(read.items):
+            conversation.take(item, f"input[{index}]")
+    else:
+        for item, place in _sent(read, references):
+            conversation.take(item, place)
     request = _request(read, conversation, tools, (), references)
     return in_one_go(as_summary(request)) if request.compacts_now else request
 
@@ -150,7 +157,7 @@ def _request(
     body = read.body
     store = body.store is not False
     intent = _intent(body, conversation, tools, extra)
-    compacts_now = bool(read.items) and read.items[-1].type == COMPACTION_TRIGGER
+    compacts_now = not read.is_plain and read.items[-1].type == COMPACTION_TRIGGER
     return ResponsesRequest(
         intent=intent,
         model=body.model,
@@ -159,7 +166,7 @@ def _request(
         background=bool(body.background),
         previous_response_id=body.previous_response_id,
         conversation=read.conversation,
-        include=read_include(body),
+        include=read_include(body) if body.include else NO_WISHES,
         kinds=tools.kinds,
         settings=echoed(body, tools),
         input_items=_texts(read, references) if store or body.conversation is not None else (),
@@ -184,7 +191,8 @@ def _sent(read: ReadBody, references: Mapping[str, bytes]) -> list[Placed]:
     """The items of the body, each with its place."""
     if is_text(read.body.input):
         return [(read.items[0], "input")]
-    items, last, referred = list[Placed](), len(read.items) - 1, 0
+    items: list[Placed] = []
+    last, referred = len(read.items) - 1, 0
     for index, item in enumerate(read.items):
         place = f"input[{index}]"
         if item.type == REFERENCE or (references and _is_found(item, references)):
@@ -218,45 +226,49 @@ def _is_found(item: Item, references: Mapping[str, bytes]) -> bool:
 class _Counter:
     """Counts fields that nobody here knows."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, intent: Intent) -> None:
+        self._intent = intent
 
     def count_unknown(self, count: int) -> None:
-        self.count += count
+        self._intent.unknown_fields += count
 
 
 def _intent(body: ResponsesBody, conversation: Conversation, tools: ReadTools, extra: Sequence[Placed]) -> Intent:
-    counter = _Counter(body.unknown_fields)
-    lost = [*lost_settings(body), *tools.lost, *conversation.lost]
-    reasoning, form = body.reasoning, body.text.format if body.text else None
-    if extra:
-        reasoning, form = _updated(reasoning, form, extra, counter)
-    chosen = read_choice(body.tool_choice, tools, lost.append, counter)
+    lost = [*tools.lost, *conversation.lost]
     intent = Intent(
-        messages=conversation.messages,
-        places=conversation.places,
+        conversation.messages,
+        conversation.places,
         streams=bool(body.stream),
         max_tokens=body.max_output_tokens,
         temperature=body.temperature,
         top_p=body.top_p,
-        tools=list(tools.listed) or None,
-        tool_places=tools.places,
-        tool_choice=chosen,
         parallel_calls=body.parallel_tool_calls,
-        format=read_format(form),
-        reasoning=read_reasoning(reasoning),
-        verbosity=body.text.verbosity if body.text else None,
-        service_tier=read_service_tier(body),
-        cache=read_cache(body),
-        compacts_from=read_compaction(body),
         lost=lost,
         noted=list(conversation.noted),
-        unknown_fields=counter.count,
+        unknown_fields=body.unknown_fields,
         field_names=FIELD_NAMES,
     )
+    if tools.listed:
+        intent.tools, intent.tool_places = list(tools.listed), tools.places
+    if body.tool_choice is not NULL:
+        intent.tool_choice = read_choice(body.tool_choice, tools, lost.append, _Counter(intent))
+    if extra or has_rare(body):
+        _add_rare(intent, body, extra)
+    return intent
+
+
+def _add_rare(intent: Intent, body: ResponsesBody, extra: Sequence[Placed]) -> None:
+    """Add what most requests do not ask for."""
+    intent.lost = [*lost_settings(body), *intent.lost]
+    reasoning, form = body.reasoning, body.text.format if body.text else None
+    if extra:
+        reasoning, form = _updated(reasoning, form, extra, _Counter(intent))
+    intent.format, intent.reasoning = read_format(form), read_reasoning(reasoning)
+    intent.verbosity = body.text.verbosity if body.text else None
+    intent.service_tier, intent.cache = read_service_tier(body), read_cache(body)
+    intent.compacts_from = read_compaction(body)
     if body.safety_identifier or body.user:
         add_user(intent, body)
-    return intent
 
 
 def _referred(item: Item, place: str, references: Mapping[str, bytes]) -> Item:

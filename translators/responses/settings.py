@@ -23,7 +23,7 @@ _INCLUDABLE: Final = (
     ENCRYPTED_REASONING,
     _LOGPROBS,
 )
-_NO_WISHES: Final = frozenset[str]()
+NO_WISHES: Final = frozenset[str]()
 _SERVICE_TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 _FORMATS: Final = ("text", "json_object", "json_schema")
 _TRUNCATIONS: Final = ("auto", "disabled")
@@ -37,20 +37,13 @@ _WITHOUT_COUNTERPART: Final[dict[str, tuple[bytes, ...]]] = {
     "image": (b"{}", b'{"context_compression":"auto"}', b'{"context_compression":"disabled"}'),
     "access_programs": (b"{}", b'{"cyber":"standard"}'),
 }
-# All fields that `lost_settings` looks at, and their values in most requests, which lose nothing.
-_values: Final = attrgetter(
-    *_WITHOUT_COUNTERPART,
-    *(
-        "truncation",
-        "max_tool_calls",
-        "include",
-        "reasoning",
-        "prompt_cache_options",
-        "context_management",
-        "background_options",
-    ),
+# The fields that most requests do not have, and their values there.
+_RARE: Final = (
+    *("text", "reasoning", "include", "service_tier", "safety_identifier", "user", "truncation", "max_tool_calls"),
+    *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "context_management", "background_options"),
 )
-_NOTHING: Final = (*[NULL] * len(_WITHOUT_COUNTERPART), *[None] * 7)
+_rare_values: Final = attrgetter(*_WITHOUT_COUNTERPART, *_RARE)
+_NO_RARE_VALUES: Final = (*[NULL] * len(_WITHOUT_COUNTERPART), *[None] * len(_RARE))
 # The caller's names for the intent's fields, where they differ.
 FIELD_NAMES: Final = {
     "messages": "input",
@@ -62,14 +55,17 @@ FIELD_NAMES: Final = {
 }
 
 
+def has_rare(body: ResponsesBody) -> bool:
+    """Whether a request has any of the fields that most do not have."""
+    return bool(_rare_values(body) != _NO_RARE_VALUES)
+
+
 def read_include(body: ResponsesBody) -> frozenset[str]:
     """What the answer is to include. Unknown values are refused, as OpenAI does."""
-    if not body.include:
-        return _NO_WISHES
-    for index, wanted in enumerate(body.include):
+    for index, wanted in enumerate(body.include or ()):
         if wanted not in _INCLUDABLE:
             raise _not_one_of(wanted, _INCLUDABLE, f"include[{index}]")
-    return frozenset(body.include)
+    return frozenset(body.include or ())
 
 
 def read_format(given: TextFormat | None) -> AnswerFormat | None:
@@ -142,8 +138,6 @@ def read_compaction(body: ResponsesBody) -> int | None:
 
 def lost_settings(body: ResponsesBody) -> list[str]:
     """The names of fields that ask for something that Messages does not have."""
-    if _values(body) == _NOTHING:
-        return []
     lost = []
     for name, neutral in _WITHOUT_COUNTERPART.items():
         value: Raw = getattr(body, name)

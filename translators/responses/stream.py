@@ -20,6 +20,7 @@ class ResponsesStream(ResponsesReader):
     def __init__(self, frame: ResponsesFrame, shape: AnswerShape = PLAIN) -> None:
         self._chunks: list[bytes] = []
         super().__init__(frame, shape, self._chunks)
+        self._is_direct = self.takes_text_as_it_is
 
     def feed(self, data: bytes) -> bytes:
         """The client's bytes for what upstream sent: everything that one read completes, in one piece."""
@@ -36,11 +37,11 @@ class ResponsesStream(ResponsesReader):
         self.end_pause()
         return self._taken()
 
-    def on_text(self, raw: bytes) -> None:
-        """An event with text; as in the writer, without its detours."""
+    def _text(self, raw: bytes | None) -> None:
+        """An event with text, as most are; as in the writer, without its detours and those on the way to it."""
         message = self._output.message
-        if message is None:
-            self._output.text(raw)
+        if message is None or raw is None or not self._is_direct:
+            super()._text(raw)
             return
         message.pieces.append(raw)
         frame = self._frame
@@ -49,7 +50,7 @@ class ResponsesStream(ResponsesReader):
         self._chunks.append(message.form % (number, raw))
 
     def on_reasoning(self, raw: bytes) -> None:
-        """An event with thinking, in the same way."""
+        """An event with thinking, as in the writer as well."""
         thought = self._output.thought
         if thought is None:
             self._output.reasoning(raw)

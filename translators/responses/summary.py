@@ -31,6 +31,10 @@ class SummaryWriter(OutputWriter):
         """Collect."""
         self._texts.append(raw)
 
+    def whole_text(self, raw: bytes) -> None:
+        """Collect."""
+        self._texts.append(raw)
+
     def cite(self, citations: list[bytes]) -> None:
         return
 

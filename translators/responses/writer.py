@@ -13,6 +13,7 @@ from msgspec import Struct
 from translators.answers.answer_types import Call
 from translators.answers.citations import cited_page
 from translators.answers.recorder import COMPACTION, THINKING, Block, is_whole
+from translators.reading import SPOKEN
 from translators.responses.client_tools import FORMS, ClientToolItem
 from translators.responses.compaction import sealed_block
 from translators.responses.events import event, opening
@@ -29,6 +30,7 @@ from translators.responses.output import (
     MessageItem,
     ReasoningItem,
     joined,
+    message_of,
     read_text,
     tool_of,
 )
@@ -59,6 +61,7 @@ class OutputWriter:
         "_own",
         "_waiting",
         "_waiting_by_id",
+        "_whole",
         "items",
         "message",
         "thought",
@@ -85,6 +88,7 @@ class OutputWriter:
         # Blocks that belong to no item yet, and whether some of them are of a server tool.
         self._own: list[bytes] = []
         self._has_hosted = False
+        self._whole = b""
 
     @property
     def has_begun(self) -> bool:
@@ -109,14 +113,19 @@ class OutputWriter:
         if not self._blanks:
             self._blanks.append([])
         self._blanks[-1].append(raw)
-        if read_text(raw).strip():
+        if SPOKEN.match(raw) or read_text(raw).strip():
             blocks, self._blanks = self._blanks, []
             message = self._begin_message()
-            message.begin_text(self._say)
+            if self._chunks is not None:
+                message.begin_text(self._say)
             for block in blocks:
                 message.begin_block()
                 for piece in block:
                     self._piece(message, piece)
+
+    def whole_text(self, raw: bytes) -> None:
+        """The text of an answer that is nothing else, and not blank; nobody reads its events."""
+        self._whole, self._next = raw, 1
 
     def cite(self, citations: list[bytes]) -> None:
         """What the text block that ends here cites."""
@@ -129,14 +138,14 @@ class OutputWriter:
                     pages.append(page)
                 else:
                     others.append(raw)
-            self.message.cite(self._say, pages, others)
+            self.message.cite(None if self._chunks is None else self._say, pages, others)
 
     def reasoning(self, raw: bytes) -> None:
         """Some thinking; inside of a call there is no place for it."""
         if self._is_in_call:
             return
         item = self.thought = self._thought()
-        if not item.pieces:
+        if not item.pieces and self._chunks is not None:
             item.begin_text(self._say)
         self._piece(item, raw)
 
@@ -188,14 +197,19 @@ class OutputWriter:
 
     def end(self, *, is_cut: bool, refusal: str | None, has_calls: bool) -> None:
         """The answer has ended; what it was cut off in is not complete."""
-        self._end_blanks()
+        status = INCOMPLETE if is_cut else COMPLETED
+        if self._whole:
+            self.items[0] = message_of(self._frame, self._whole, status)
+            return
+        if self._blanks:
+            self._end_blanks()
         if refusal is not None:
             # In a message of its own: Codex, which does not know refusals, drops the whole message that has one.
             self._close_current(COMPLETED, FINAL)
             self._begin_message().refuse(refusal)
-        status = INCOMPLETE if is_cut else COMPLETED
         self._close_current(status, COMMENTARY if has_calls else FINAL)
-        self._carry(status)
+        if self._waiting or self._has_hosted:
+            self._carry(status)
 
     # Beginnings and ends
 
@@ -206,15 +220,17 @@ class OutputWriter:
 
     def _begin_visible(self) -> None:
         """Something begins that carries no blocks: what is blank before it is dropped."""
-        self._close_current()
-        self._carry()
+        if self._current is not None:
+            self._close_current()
+        if self._waiting or self._has_hosted:
+            self._carry()
         self._own.clear()
 
     def _compact(self, seal: str) -> None:
         """Write what stands for the conversation so far."""
         item = CompactionItem(self._frame, self._next)
         self._next += 1
-        self.items[item.index] = item.write(self._say, seal)
+        self._finish(item, item.end(seal))
 
     def _begin_message(self) -> MessageItem:
         self._begin_visible()
@@ -239,14 +255,19 @@ class OutputWriter:
         item, self._current = self._current, None
         self.message = self.thought = None
         if isinstance(item, MessageItem):
-            self.items[item.index] = item.end(self._say, status, phase)
+            self._finish(item, item.end(status, phase))
         elif isinstance(item, ReasoningItem):
-            self.items[item.index] = item.end(self._say, self._frame, status)
+            self._finish(item, item.end(self._frame, status))
         elif isinstance(item, CallItem):
-            self.items[item.index] = item.end(self._say, status)
-        elif item is not None and (finished := item.end(self._say, status)) is not None:
+            self._finish(item, item.end(status))
+        elif item is not None and (finished := item.end(status)) is not None:
             self._next += 1
-            self.items[item.index] = finished
+            self._finish(item, finished)
+
+    def _finish(self, item: Item, finished: OutputItem) -> None:
+        self.items[item.index] = finished
+        if self._chunks is not None:
+            item.tell_end(self._say, finished)
 
     @property
     def _is_in_call(self) -> bool:
@@ -261,7 +282,7 @@ class OutputWriter:
                 self._begin(self._hosted)
             if (result := self._waiting[0].result) is None and end is None:
                 return
-            self.items[self._hosted.index] = self._hosted.end(self._say, result, end or COMPLETED)
+            self._finish(self._hosted, self._hosted.end(result, end or COMPLETED))
             self._waiting.popleft()
             self._hosted = None
 
@@ -273,7 +294,7 @@ class OutputWriter:
         if self._frame.carries_blocks:
             item = ReasoningItem(self._frame, self._next, self._own)
             self._begin(item)
-            self.items[item.index] = item.end(self._say, self._frame, COMPLETED)
+            self._finish(item, item.end(self._frame, COMPLETED))
         self._own.clear()
         self._has_hosted = False
 
@@ -289,10 +310,10 @@ class OutputWriter:
     # Events
 
     def _say(self, kind: bytes, members: bytes) -> None:
-        if self._chunks is not None:
-            if not self._frame.has_begun:
-                self._chunks.append(opening(self._frame))
-            self._chunks.append(event(self._frame, kind, members))
+        assert self._chunks is not None, "nobody is told where nobody reads"
+        if not self._frame.has_begun:
+            self._chunks.append(opening(self._frame))
+        self._chunks.append(event(self._frame, kind, members))
 
     def _piece(self, item: Item, raw: bytes) -> None:
         item.pieces.append(raw)

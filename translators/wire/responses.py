@@ -261,8 +261,8 @@ ITEM_FIELDS: Final = field_names(Item) | UNREAD_ITEM_FIELDS
 
 BODY_DECODER: Final = msgspec.json.Decoder(ResponsesBody)
 KNOWN_BODY_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody))
-# The same with a list of items as the input, read at once.
-KNOWN_ITEMS_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody, input=list[KnownItem]))
+# The same with the input read at once, a text or a list of items.
+KNOWN_INPUT_DECODER: Final = msgspec.json.Decoder(known(ResponsesBody, input=str | list[KnownItem]))
 ITEM_TEXTS_DECODER: Final = msgspec.json.Decoder(ItemTexts)
 INPUT_DECODER: Final = msgspec.json.Decoder(Input)
 ITEM_DECODER: Final = msgspec.json.Decoder(Item)
