@@ -23,7 +23,7 @@ from translators.answers.json_value import JsonValue
 from translators.answers.partial_json import JsonExtractor
 from translators.answers.recorder import THINKING, Block, BlockRecorder
 from translators.answers.server_calls import HeldCall, HeldInput, ServerCalls, maker_of
-from translators.answers.shape import CALL_PROPERTY, PLAIN, AnswerShape, TextCall
+from translators.answers.shape import CALL_PROPERTY, PLAIN, AnswerShape
 from translators.answers.stops import StopCutter
 from translators.errors import Failure
 from translators.messages.names import caller_call_id
@@ -93,8 +93,8 @@ class AnswerPieces:
             self._text_filter = JsonValue() if shape.only_json else FenceStripper()
         if shape.stops:
             self._text_filter = self._stopper = StopCutter(shape.stops, self._text_filter)
-        if shape.text_call is not None:
-            self._call_extractor = _call_extractor(shape.text_call)
+        if shape.text_call is not None and shape.text_call.name is None:
+            self._call_extractor = JsonExtractor({(CALL_PROPERTY, "name"), (CALL_PROPERTY, "arguments")})
 
     def on_many_bytes(self) -> None:
         """A stream is larger than `_most_bytes`: raise the error, or that bound."""
@@ -344,9 +344,3 @@ def _decoded(raw: str) -> str:
         return msgspec.json.decode(raw, type=str)
     except msgspec.DecodeError:
         return raw
-
-
-def _call_extractor(text_call: TextCall) -> JsonExtractor | None:
-    if text_call.name is not None:
-        return None
-    return JsonExtractor({(CALL_PROPERTY, "name"), (CALL_PROPERTY, "arguments")})
