@@ -1,5 +1,6 @@
 """Stored responses as the door uses them: chains, ids of items, bounds, and a storage that fails."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -353,7 +354,7 @@ def test_any_object_can_be_kept_and_listed(item: dict[str, object]) -> None:
     listed = orjson.loads(bytes(shown(kept)))
 
     assert kept == raw if id_of(raw) is not None else id_of(kept) is not None
-    assert kept.count(b'"id"') == raw.count(b'"id"') + ("id" not in item)
+    assert [name for name, _ in json.loads(kept, object_pairs_hook=list)].count("id") == 1
     assert listed["id"] == id_of(kept)
     assert isinstance(listed["type"], str)
     assert {name: value for name, value in orjson.loads(kept).items() if name != "id"} == {
