@@ -47,13 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.profile:
         print(profile(settings, options.only or ("request", "event-paced", "event-full")))
     elif options.command in ("all", "load"):
-        what = Options(options.quick, options.only, options.peers, settings, options.against)
+        what = Options(options.quick, options.only, options.peers, settings, options.against, options.responses)
         print("", report(*run(what)), sep="\n")
 
 
 def _print(figures: Iterable[tuple[str, str]]) -> None:
     for name, figure in figures:
-        print(f"{name:<46} {figure}", flush=True)
+        print(f"{name:<58} {figure}", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--against", action="append", default=[], type=Path, metavar="PATH", help="another source tree, in the same run"
     )
+    parser.add_argument("--responses", action="store_true", help="also by way of /v1/responses, in the same run")
     parser.add_argument("--profile", action="store_true", help="where the time goes, instead of the table")
     return parser
 

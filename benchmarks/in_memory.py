@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Final
 
+from benchmarks.responses import against_chat
 from gateway.app import Gateway, _models_of
 from gateway.service.ports import Call, Endpoint
 from tests.support.conversations import called, chat, returned, said, tool
@@ -17,6 +18,7 @@ _IN_A_RUN: Final = 20
 _PATH: Final = "/v1/chat/completions"
 _RESPONSES: Final = "/v1/responses"
 _MODEL: Final = "claude-sonnet-5-5"
+_QUESTION: Final = "x" * 900
 
 
 class _Answer:
@@ -47,21 +49,12 @@ def in_memory(measure: Callable[[Callable[[], object]], float]) -> Iterator[tupl
         for name, body in _bodies():
             figure = measure(partial(_run, runner, _many(gateway, _PATH, body))) / _IN_A_RUN
             yield f"request of {name}, in memory", f"{figure:.0f} µs"
-        yield "request of 1 KB to /v1/responses, in memory", _against_chat(measure, runner, gateway)
-
-
-def _against_chat(measure: Callable[[Callable[[], object]], float], runner: asyncio.Runner, gateway: Gateway) -> str:
-    """What a request to `/v1/responses` costs, which nobody stores, and how much more that is than to chat.
-
-    Measured in turns, since the machine gets quicker and slower.
-    """
-    question = "x" * 900
-    asked = json.dumps({"model": _MODEL, "max_output_tokens": 1000, "store": False, "input": question}).encode()
-    chats = _many(gateway, _PATH, _body(said("user", question)))
-    responses = _many(gateway, _RESPONSES, asked)
-    rounds = [(measure(partial(_run, runner, responses)), measure(partial(_run, runner, chats))) for _ in range(3)]
-    figure, chat_figure = (min(figures) for figures in zip(*rounds, strict=True))
-    return f"{figure / _IN_A_RUN:.0f} µs, {figure / chat_figure:.2f} x that of chat"
+        chats = partial(_run, runner, _many(gateway, _PATH, _body(said("user", _QUESTION))))
+        for name, more in (("", {"store": False}), (" that is stored", {})):
+            asked = {"model": _MODEL, "max_output_tokens": 1000, "input": _QUESTION, **more}
+            responses = partial(_run, runner, _many(gateway, _RESPONSES, json.dumps(asked).encode()))
+            compared = against_chat(measure, responses, chats, _IN_A_RUN)
+            yield f"request of 1 KB to /v1/responses{name}, in memory", compared
 
 
 def _run(runner: asyncio.Runner, many: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -69,7 +62,7 @@ def _run(runner: asyncio.Runner, many: Callable[[], Coroutine[Any, Any, None]]) 
 
 
 def _bodies() -> Iterator[tuple[str, bytes]]:
-    question = said("user", "x" * 900)
+    question = said("user", _QUESTION)
     rounds = [
         turn
         for number in range(10)

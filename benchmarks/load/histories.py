@@ -1,11 +1,11 @@
-"""Large conversations by size and form, in either protocol: what holds a process up depends on both."""
+"""Large conversations by size and form, in each protocol: what holds a process up depends on both."""
 
 import base64
 import json
 import random
 from typing import Any, Final, Literal
 
-Dialect = Literal["chat", "messages"]
+Dialect = Literal["chat", "responses", "messages"]
 
 TEXT: Final = (
     'The quick brown fox said "no", and jumped over the lazy dog.\n'
@@ -29,7 +29,7 @@ def history(megabytes: int, form: str, dialect: Dialect) -> list[_Json]:
     size = megabytes << 20
     if form == "images":
         image = image_part(1 << 20, dialect)
-        return [{"role": "user", "content": [*[image] * megabytes, {"type": "text", "text": "What are these?"}]}]
+        return [{"role": "user", "content": [*[image] * megabytes, text_part("What are these?", dialect)]}]
     if form == "tool calls":
         return _tool_calls(size // _CALL_BYTES, dialect)
     characters = int(size / _BYTES_A_CHARACTER)
@@ -38,11 +38,19 @@ def history(megabytes: int, form: str, dialect: Dialect) -> list[_Json]:
     return _texts(_LONG_TEXTS, characters // _LONG_TEXTS)
 
 
+def text_part(text: str, dialect: Dialect) -> _Json:
+    """A part of a user's message."""
+    return {"type": "input_text" if dialect == "responses" else "text", "text": text}
+
+
 def image_part(size: int, dialect: Dialect) -> _Json:
     """A part of about this many bytes; what is in it is noise, but for a PNG's first bytes."""
     data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + random.Random(size).randbytes(size * 3 // 4)).decode()
+    url = f"data:image/png;base64,{data}"
     if dialect == "chat":
-        return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+        return {"type": "image_url", "image_url": {"url": url}}
+    if dialect == "responses":
+        return {"type": "input_image", "image_url": url}
     return {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
 
 
@@ -65,7 +73,8 @@ def tool(number: int, dialect: Dialect) -> _Json:
     name, description = f"search_collection_{number}", f"Searches collection {number}. Use it before answering."
     if dialect == "messages":
         return {"name": name, "description": description, "input_schema": schema}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
+    function = {"name": name, "description": description, "parameters": schema}
+    return {"type": "function", **function} if dialect == "responses" else {"type": "function", "function": function}
 
 
 def _texts(count: int, size: int) -> list[_Json]:
@@ -91,6 +100,9 @@ def _turn(call_id: str, query: _Json, result: str, dialect: Dialect) -> list[_Js
         block = {"type": "tool_result", "tool_use_id": call_id, "content": result}
         return [{"role": "assistant", "content": [use]}, {"role": "user", "content": [block]}]
     function = {"name": name, "arguments": f'{{"query":"{query["query"]}"}}'}
+    if dialect == "responses":
+        output = {"type": "function_call_output", "call_id": call_id, "output": result}
+        return [{"type": "function_call", "call_id": call_id, **function}, output]
     call = {"id": call_id, "type": "function", "function": function}
     return [
         {"role": "assistant", "content": None, "tool_calls": [call]},

@@ -24,13 +24,17 @@ READY: Final = "ready"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is measured: `only` these cases, with these `settings`, and `against` other source trees."""
+    """What is measured: `only` these cases, with these `settings`, and `against` other source trees.
+
+    `responses` also measures the gateway by way of `/v1/responses`.
+    """
 
     quick: bool = False
     only: Sequence[str] = ()
     with_peers: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     against: Sequence[Path] = ()
+    responses: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +67,8 @@ def run(options: Options) -> tuple[Cores, list[Result]]:
             dragoman(port, work, options.settings),
             *(dragoman(port, work, options.settings, name=root.name, root=root) for root in options.against),
         ]
+        if options.responses:
+            ours.append(dragoman(port, work, options.settings, name="responses", dialect="responses"))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             session = Session(runner, control, options, layout, work)
             results = session.measure([direct(port), nginx(port, work), *ours], scale)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from benchmarks.load.client import Access
+from benchmarks.load.histories import Dialect
 from benchmarks.load.traffic import MODEL
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -51,6 +52,7 @@ def dragoman(
     *,
     name: str = "dragoman",
     root: Path = ROOT,
+    dialect: Dialect = "chat",
 ) -> System:
     """The gateway of a source tree, with the settings that an operator has by default, a client key and these."""
     port = free_port()
@@ -63,7 +65,8 @@ def dragoman(
         _set(config, path.split("."), value)
     file = work / f"{name}.yaml"
     file.write_text(yaml.safe_dump(config), "utf-8")
-    access = Access(port, "chat", "/v1/chat/completions", "gpt-5", {"authorization": f"Bearer {CLIENT_KEY}"})
+    path = "/v1/responses" if dialect == "responses" else "/v1/chat/completions"
+    access = Access(port, dialect, path, "gpt-5", {"authorization": f"Bearer {CLIENT_KEY}"})
     command = (sys.executable, "-m", "gateway", "serve", "--config", file)
     environ = {"PYTHONPATH": str(root), "XDG_STATE_HOME": str(work / f"{name}-state")}
     return System(name, _commit(root), access, command, environ, root)

@@ -1,4 +1,4 @@
-"""What goes over the wire: requests of several sizes in both protocols, and upstream's answers, encoded once.
+"""What goes over the wire: requests of several sizes in each protocol, and upstream's answers, encoded once.
 
 The text of every delta holds one `MARK` and sixteen digits. So events can be counted however a system under test has
 cut and framed them, and where the digits are the time of sending, the receiver knows how long an event was on its way.
@@ -7,7 +7,7 @@ cut and framed them, and where the digits are the time of sending, the receiver 
 import json
 from typing import Any, Final
 
-from benchmarks.load.histories import FORMS, TEXT, Dialect, history, image_part, tool
+from benchmarks.load.histories import FORMS, TEXT, Dialect, history, image_part, text_part, tool
 
 MARK: Final = b"@"
 STAMP_DIGITS: Final = 16
@@ -59,8 +59,14 @@ _MESSAGE: Final[dict[str, Any]] = {
 
 
 def request_body(kind: str, dialect: Dialect, model: str, *, stream: bool = False) -> bytes:
-    """A request of one of the `BODIES` or `STALLS`, in the words of either protocol."""
-    body: dict[str, Any] = {"model": model, "max_tokens": 1024, "messages": _messages(kind, dialect)}
+    """A request of one of the `BODIES` or `STALLS`, in the words of one of the protocols."""
+    said = _messages(kind, dialect)
+    body: dict[str, Any] = {"model": model}
+    if dialect == "responses":
+        # What chat completions do not keep is not kept here either.
+        body |= {"max_output_tokens": 1024, "store": False, "input": said}
+    else:
+        body |= {"max_tokens": 1024, "messages": said}
     if kind == "50 tools":
         body["tools"] = [tool(n, dialect) for n in range(50)]
     elif kind.endswith("tool calls"):
@@ -142,10 +148,10 @@ def _messages(kind: str, dialect: Dialect) -> list[dict[str, Any]]:
     if kind in STALLS:
         return history(*STALLS[kind], dialect)
     if kind == "1 MB image":
-        return [{"role": "user", "content": [image_part(1 << 20, dialect), {"type": "text", "text": "What is this?"}]}]
+        return [{"role": "user", "content": [image_part(1 << 20, dialect), text_part("What is this?", dialect)]}]
     if kind == "10 MB images":
         images = [image_part(2 << 20, dialect) for _ in range(5)]
-        return [{"role": "user", "content": [*images, {"type": "text", "text": "What are these?"}]}]
+        return [{"role": "user", "content": [*images, text_part("What are these?", dialect)]}]
     turns, text = {
         "1 KB": (3, TEXT[:260]),
         "100 KB": (99, TEXT * 5),

@@ -60,9 +60,10 @@ class Responses(TextEndpoint):
         if read.continues or read.references or read.unsealed:
             reading = self._with_state(read, caller, is_large=is_large)
             request, before, is_large = await answered(in_turn(_READING + caller.scope, reading))
+        elif is_large:
+            request = await in_slices(read_request_in_steps(read, self._seal(read, caller)))
         else:
-            request = await self._request(read, caller, (), _NOTHING_REFERRED, is_large=is_large)
-        services, whose = self._services, caller.scope
+            request = read_request(read, self._seal(read, caller))
         metadata = None if is_null(read.body.metadata) else bytes(read.body.metadata).decode()
         # What is made in the background is always made event by event.
         is_stream, intent = request.stream or request.background, request.intent
@@ -70,8 +71,8 @@ class Responses(TextEndpoint):
             intent = replace(intent, streams=True)
         asked = RequestSummary(request.model, is_stream, metadata=metadata)
         # What is asked is no longer needed once upstream answers.
-        told = replace(request, intent=NOTHING_ASKED)
-        rendering = ResponseRendering(told, Keeper(services, whose, before), self.now)
+        request.intent = NOTHING_ASKED
+        rendering = ResponseRendering(request, Keeper(self._services, caller.scope, before), self.now)
         return Task(asked, [intent], rendering, is_large)
 
     async def _with_state(
@@ -82,23 +83,15 @@ class Responses(TextEndpoint):
         referred = await _referred(self._services, caller.scope, read)
         is_large = is_large or sum(map(len, before.items)) + sum(map(len, referred.values())) > LARGE_BYTES
         # What stands before is no longer needed once it is read.
-        rest = replace(before, items=())
-        return await self._request(read, caller, before.items, referred, is_large=is_large), rest, is_large
-
-    async def _request(
-        self,
-        read: ReadBody,
-        caller: Caller,
-        earlier: Sequence[bytes],
-        referred: Mapping[str, bytes],
-        *,
-        is_large: bool,
-    ) -> ResponsesRequest:
-        services, whose = self._services, caller.scope
-        seal = LateSeal(services.seals, whose, read.body.model, self._aliases)
+        rest, seal = replace(before, items=()), self._seal(read, caller)
         if is_large:
-            return await in_slices(read_request_in_steps(read, seal, earlier, referred))
-        return read_request(read, seal, earlier, referred)
+            request = await in_slices(read_request_in_steps(read, seal, before.items, referred))
+        else:
+            request = read_request(read, seal, before.items, referred)
+        return request, rest, is_large
+
+    def _seal(self, read: ReadBody, caller: Caller) -> "LateSeal":
+        return LateSeal(self._services.seals, caller.scope, read.body.model, self._aliases)
 
     def _answering(self, job: GenerationJob, caller: Caller) -> Job:
         rendering = job.rendering

@@ -29,9 +29,13 @@ from benchmarks.load.traffic import (
     stream_opening,
 )
 from tests.support.intents import read_intent
+from tests.support.response_requests import SEALER
+from translators.intent import Intent
 from translators.messages.options import Options, Target
 from translators.messages.request import write_request
 from translators.models import model_table
+from translators.responses.read import read_body
+from translators.responses.request import read_request
 from translators.sse import EventDecoder
 
 STAMPS = [1, 1234567890123456, 42]
@@ -106,7 +110,7 @@ def dechunked(data: bytes) -> bytes:
 def test_a_body_is_as_large_as_its_name_says(kind: str) -> None:
     sizes = {"1 KB": 1 << 10, "100 KB": 100 << 10, "1 MB": 1 << 20, "10 MB": 10 << 20, "50 tools": 40 << 10}
     expected = sizes[kind.removesuffix(" image").removesuffix(" images")]
-    dialects: tuple[Dialect, ...] = ("chat", "messages")
+    dialects: tuple[Dialect, ...] = ("chat", "responses", "messages")
 
     for dialect in dialects:
         assert 0.7 < len(request_body(kind, dialect, "gpt-5")) / expected < 1.3
@@ -115,12 +119,13 @@ def test_a_body_is_as_large_as_its_name_says(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in BODIES if not kind.startswith("10 MB")])
 def test_the_gateway_understands_the_body(kind: str) -> None:
     assert read_intent(request_body(kind, "chat", "gpt-5", stream=True)).streams
+    assert _read_as_response(kind).streams
 
 
 @pytest.mark.parametrize("kind", [kind for kind, (megabytes, _) in STALLS.items() if megabytes in (1, 30)])
 def test_a_body_that_stalls_is_as_large_as_its_name_says(kind: str) -> None:
     expected = STALLS[kind][0] << 20
-    dialects: tuple[Dialect, ...] = ("chat", "messages")
+    dialects: tuple[Dialect, ...] = ("chat", "responses", "messages")
 
     for dialect in dialects:
         # The largest has to fit into what is taken, 32 MB.
@@ -130,12 +135,15 @@ def test_a_body_that_stalls_is_as_large_as_its_name_says(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind, (megabytes, _) in STALLS.items() if megabytes == 1])
 def test_the_gateway_translates_a_body_that_stalls(kind: str) -> None:
     model = "claude-sonnet-5-5"
-    request = read_intent(request_body(kind, "chat", model))
-
-    written = write_request(request, Target(model, model_table().row(model)), Options())
-
     asked = json.loads(request_body(kind, "messages", model))
-    assert len(json.loads(written.body)["messages"]) == len(asked["messages"])
+
+    for request in (read_intent(request_body(kind, "chat", model)), _read_as_response(kind)):
+        written = write_request(request, Target(model, model_table().row(model)), Options())
+        assert len(json.loads(written.body)["messages"]) == len(asked["messages"])
+
+
+def _read_as_response(kind: str) -> Intent:
+    return read_request(read_body(request_body(kind, "responses", "gpt-5", stream=True)), SEALER).intent
 
 
 def test_quantiles_are_values_that_were_seen() -> None:

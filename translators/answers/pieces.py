@@ -158,12 +158,6 @@ class AnswerPieces:
         """What the client knows the calls by: ids, or in the legacy form the name of the only one."""
         return [call.name for call in self.calls[:1]] if self._shape.is_legacy else [call.id for call in self.calls]
 
-    def _stream_recorder(self) -> BlockRecorder | None:
-        """What records the blocks of a stream that are wanted; a whole message needs none."""
-        if self.takes_own_blocks and self._own_recorder is None:
-            self._own_recorder = self._recorder or BlockRecorder(only_own=True)
-        return self._recorder or self._own_recorder
-
     def _text(self, raw: bytes | None) -> None:
         if raw is None:
             return

@@ -153,7 +153,9 @@ class MessageReader(AnswerPieces):
 
     def _event_reader(self) -> EventReader:
         """The reader of a stream's events, made with the first of them: a whole message needs none."""
-        recorder = self._stream_recorder()
+        recorder = self._recorder or self._own_recorder
+        if self.takes_own_blocks:
+            recorder = self._own_recorder = recorder or BlockRecorder(only_own=True)
         self._reader = EventReader(observe=recorder.observe if recorder else None)
         return self._reader
 
@@ -309,10 +311,6 @@ def _broken(error: MalformedEventError) -> Failure:
     return Failure(ErrorKind.PROTOCOL_ERROR, str(error))
 
 
-def _nothing(_reader: MessageReader, _event: object) -> None:
-    pass
-
-
 # By type alone, and not a table for each answer: bound methods would make a cycle of it.
 _HANDLERS: Final[dict[type, Callable[[MessageReader, Any], None]]] = {
     ContentBlockDelta: MessageReader._on_delta,
@@ -322,7 +320,7 @@ _HANDLERS: Final[dict[type, Callable[[MessageReader, Any], None]]] = {
     MessageDelta: MessageReader._on_message_delta,
     MessageStop: MessageReader._on_message_stop,
     ErrorEvent: MessageReader._on_error,
-    Ping: _nothing,
+    Ping: lambda _reader, _event: None,
 }
 
 

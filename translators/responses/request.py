@@ -60,7 +60,7 @@ Placed: TypeAlias = tuple[Item, str]
 _NO_REFERENCES: Final[Mapping[str, bytes]] = {}
 
 
-class ResponsesRequest(Struct, frozen=True, kw_only=True):
+class ResponsesRequest(Struct, kw_only=True):
     """A request of the Responses API, read.
 
     `settings` are the fields that the response repeats. `input_items` are the items of this request as they were sent,
