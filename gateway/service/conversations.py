@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from gateway.service.items import id_of, named
+from gateway.service.items import all_named, id_of
 from gateway.service.no_store import NO_RECORDS
 from gateway.service.ports import Appended, Records
 from gateway.service.responses import LONGEST_ID, answered, unavailable
@@ -17,6 +17,8 @@ from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
 _KEY_BYTES: Final = 16
 _CONVERSATION: Final = b"conversation\0"
+# What records take in all is no larger.
+_MOST_ITEMS: Final = 5_000
 _FULL: Final = "The conversation has as many items as this gateway keeps. Begin a new one."
 _OFF: Final = "This gateway stores no responses and no conversations (responses.store)."
 
@@ -87,14 +89,16 @@ class Conversations:
 
         When this returns, other workers can find them.
         """
-        added = [named(item, secrets.token_hex(16)) for item in items]
+        if len(items) > _MOST_ITEMS:
+            raise _full()
+        added = await all_named(items, lambda _: secrets.token_hex(16))
         key = _key(scope, conversation_id)
         entries = [(_name(key, id_of(item) or ""), item) for item in added]
         appended = await answered(in_turn(scope, self._records.append(key, entries)))
         if appended is Appended.NO_RECORD:
             raise no_conversation(conversation_id)
         if appended is Appended.FULL:
-            raise TranslationError(_FULL, param="items", code="conversation_full")
+            raise _full()
         return added
 
     async def items(self, scope: bytes, conversation_id: str) -> list[bytes]:
@@ -133,6 +137,10 @@ class Conversations:
         if not is_removed:
             raise no_item(item_id)
         return conversation
+
+
+def _full() -> TranslationError:
+    return TranslationError(_FULL, param="items", code="conversation_full")
 
 
 def no_conversation(conversation_id: str) -> FailedError:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from gateway.service.items import named
+from gateway.service.items import all_named
 from gateway.service.no_store import NO_RECORDS
 from gateway.service.ports import Records, RecordsUnavailableError
 from gateway.service.turns import in_turn
@@ -121,8 +121,9 @@ class Responses:
         if not self.is_on or _is_too_long(record):
             return False
         renewed = [key_of(scope, ancestor) for ancestor in record.ancestors]
+        value = await _encoded(record)
         try:
-            return await in_turn(scope, self._records.put(key_of(scope, record.id), _encoded(record), renewed))
+            return await in_turn(scope, self._records.put(key_of(scope, record.id), value, renewed))
         except RecordsUnavailableError:
             return False
 
@@ -131,7 +132,7 @@ class Responses:
 
         Never raises.
         """
-        key, value = key_of(scope, record.id), _encoded(record)
+        key, value = key_of(scope, record.id), await _encoded(record)
         try:
             return await in_turn(scope, self._records.replace(key, value))
         except RecordsUnavailableError:
@@ -195,9 +196,9 @@ def _is_too_long(record: StoredResponse) -> bool:
     )
 
 
-def _encoded(record: StoredResponse) -> bytes:
+async def _encoded(record: StoredResponse) -> bytes:
     """The record, with ids for the input items that have none."""
-    items = [named(item, _digits(record.id, index, is_input=True)) for index, item in enumerate(record.input_items)]
+    items = await all_named(record.input_items, lambda index: _digits(record.id, index, is_input=True))
     return _ENCODER.encode(msgspec.structs.replace(record, input_items=tuple(items)))
 
 

@@ -1,5 +1,6 @@
 """Stored responses as the door uses them: chains, ids of items, bounds, and a storage that fails."""
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from gateway.kept_turns.records import KeptRecords
 from gateway.service import responses as module
 from gateway.service import wanted as search
 from gateway.service.conversations import Conversations
-from gateway.service.items import id_of, named, shown
+from gateway.service.items import all_named, id_of, named, shown
 from gateway.service.ports import RecordsUnavailableError
 from gateway.service.responses import Chain, Responses, StoredResponse, item_id, new_response_id
 from tests.scenarios.harness import assert_error, quick_gateway
@@ -360,3 +361,20 @@ def test_any_object_can_be_kept_and_listed(item: dict[str, object]) -> None:
     assert {name: value for name, value in orjson.loads(kept).items() if name != "id"} == {
         name: value for name, value in item.items() if name != "id"
     }
+
+
+async def test_while_many_items_get_their_ids_other_requests_are_served() -> None:
+    served = 0
+
+    async def serve() -> None:
+        nonlocal served
+        while True:
+            served += 1
+            await asyncio.sleep(0)
+
+    serving = asyncio.create_task(serve())
+    items = await all_named([b'{"role":"user","content":"Hi"}'] * 20_001, str)
+    serving.cancel()
+
+    assert served >= 20
+    assert [id_of(items[0]), id_of(items[-1])] == ["msg_0", "msg_20000"]

@@ -64,6 +64,15 @@ CASES = {
     # Nested too deeply at any size.
     "native_nested_results": _in_bytes(400),
     "native_name": Case(200, MOST_BYTES),
+    "items": Case(83_000, 100_001),
+    "call_items": Case(2_000, 2_001),
+    "foreign_seals": Case(40_000, 100_001),
+    # Seals that cannot be opened are passed over at any size.
+    "one_seal": _in_bytes(200),
+    "instructions": _in_bytes(200),
+    "namespace": Case(5_000, 5_001),
+    # None of them exists, so all are refused, however few they are.
+    "references": Case(5_000, 5_001, accepted=(400,)),
 }
 
 # A quiet machine shows less than 50 ms for each kind; twice that, since one piece of 32 MB is as slow as the machine.

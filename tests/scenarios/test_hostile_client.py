@@ -22,13 +22,15 @@ import httpx2
 import pytest
 
 from tests.scenarios.harness import PATH, asking, content_of, data_of
+from tests.scenarios.hostile.bodies import RESPONSES_PATH
 from tests.scenarios.hostile.http_attacks import HTTP_ATTACKS
 from tests.scenarios.hostile.request_attacks import REQUEST_ATTACKS, make_bodies
+from tests.scenarios.hostile.state_attacks import STATE_ATTACKS, asking_for_response
 from tests.scenarios.hostile.target import HONEST_KEY, Target, attacked_and_calm, can_attack
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively
 
-ATTACKS = {**HTTP_ATTACKS, **REQUEST_ATTACKS}
+ATTACKS = {**HTTP_ATTACKS, **REQUEST_ATTACKS, **STATE_ATTACKS}
 
 SECONDS = float(os.environ.get("DRAGOMAN_HOSTILE_SECONDS", "5"))
 SEED = int(os.environ.get("DRAGOMAN_HOSTILE_SEED") or random.randrange(10**6))
@@ -87,8 +89,10 @@ class Honest:
 
 
 async def _answer_to(client: httpx2.AsyncClient, words: str) -> str:
-    """The text of an answer: streamed, whole and native in turn."""
-    kind = int(words.rpartition("-")[2]) % 3
+    """The text of an answer: streamed, whole, native, and a stored response that is continued, in turn."""
+    kind = int(words.rpartition("-")[2]) % 4
+    if kind == 3:
+        return await _continued(client, words)
     if kind == 2:
         answer = await client.post(NATIVE_PATH, json=asking_natively(words))
         return str(answer.json()["content"][0]["text"])
@@ -98,6 +102,14 @@ async def _answer_to(client: httpx2.AsyncClient, words: str) -> str:
     events = data_of(answer.text)
     assert events[-1] == "[DONE]", events
     return content_of(events)
+
+
+async def _continued(client: httpx2.AsyncClient, words: str) -> str:
+    """The text of a response that continues a stored one."""
+    first = await client.post(RESPONSES_PATH, json=asking_for_response("Before that."))
+    asked = asking_for_response(words, previous_response_id=first.json()["id"])
+    answer = await client.post(RESPONSES_PATH, json=asked)
+    return str(answer.json()["output"][0]["content"][0]["text"])
 
 
 def _in_random_order(names: list[str], seconds: float) -> Iterator[str]:

@@ -7,6 +7,7 @@ from tests.scenarios.harness import PATH
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 
 COMPLETIONS_PATH = "/v1/completions"
+RESPONSES_PATH = "/v1/responses"
 # Just below `server.max_body_bytes`.
 MOST_BYTES = 31 * 1024 * 1024
 
@@ -138,6 +139,45 @@ def _native_name(count: int) -> bytes:
     return _native(_HI, model=b"m" * count)
 
 
+def _response(items: bytes, more: bytes = b"") -> bytes:
+    return b'{"model":"claude-sonnet-5-5","max_output_tokens":100,"input":[%b]%b}' % (items, more)
+
+
+def _said_items(count: int) -> bytes:
+    return _response(_each(_HI, count))
+
+
+def _call_items(count: int) -> bytes:
+    call = b'{"type":"function_call","call_id":"c#","name":"f","arguments":"{}"}'
+    result = b'{"type":"function_call_output","call_id":"c#","output":"r"}'
+    return _response(b"%b,%b,%b,%b" % (_HI, _each(call, count), _each(result, count), _HI))
+
+
+def _foreign_seals(count: int) -> bytes:
+    """None of the gateway's, though they look like it."""
+    sealed = b'{"type":"reasoning","summary":[],"encrypted_content":"dg1.AAAAAAAAAAAAAAAA%b#"}' % (b"A" * 40)
+    return _response(b"%b,%b,%b" % (_HI, _each(sealed, count), _HI))
+
+
+def _one_seal(count: int) -> bytes:
+    seal = b'{"type":"reasoning","summary":[],"encrypted_content":"dg1.%b"}' % (b"A" * count)
+    return _response(b"%b,%b,%b" % (_HI, seal, _HI))
+
+
+def _instructions(count: int) -> bytes:
+    """What a response repeats."""
+    return _response(_HI, b',"instructions":"%b"' % (b"i" * count))
+
+
+def _namespace(count: int) -> bytes:
+    tools = _each(b'{"type":"function","name":"t#","description":"d"}', count)
+    return _response(_HI, b',"tools":[{"type":"namespace","name":"n","tools":[%b]}]' % tools)
+
+
+def _references(count: int) -> bytes:
+    return _response(_each(b'{"type":"item_reference","id":"msg_0000000000000000000000000#0000"}', count))
+
+
 KINDS: dict[str, Kind] = {
     "calls_with_results": Kind(PATH, _calls_with_results),
     "messages": Kind(PATH, _messages),
@@ -158,6 +198,13 @@ KINDS: dict[str, Kind] = {
     "native_strings": Kind(NATIVE_PATH, _native_strings),
     "native_nested_results": Kind(NATIVE_PATH, _native_nested_results),
     "native_name": Kind(NATIVE_PATH, _native_name),
+    "items": Kind(RESPONSES_PATH, _said_items),
+    "call_items": Kind(RESPONSES_PATH, _call_items),
+    "foreign_seals": Kind(RESPONSES_PATH, _foreign_seals),
+    "one_seal": Kind(RESPONSES_PATH, _one_seal),
+    "instructions": Kind(RESPONSES_PATH, _instructions),
+    "namespace": Kind(RESPONSES_PATH, _namespace),
+    "references": Kind(RESPONSES_PATH, _references),
 }
 
 

@@ -5,8 +5,9 @@ from functools import cache, partial
 from typing import Any
 
 from tests.scenarios.harness import PATH, asking
-from tests.scenarios.hostile.bodies import KINDS, MOST_BYTES, largest
+from tests.scenarios.hostile.bodies import KINDS, MOST_BYTES, RESPONSES_PATH, largest
 from tests.scenarios.hostile.http_attacks import Attack
+from tests.scenarios.hostile.state_attacks import asking_for_response
 from tests.scenarios.hostile.target import HONEST_KEY, Target, each, order
 from tests.scenarios.hostile.upstream import FAULTS, REFUSALS
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
@@ -35,6 +36,10 @@ _ODD_REQUESTS: tuple[tuple[str, bytes], ...] = (
     (PATH, b'{"model":{},"messages":{}}'),
     (NATIVE_PATH, b'{"model":"x","max_tokens":1,"messages":[],"model":[]}'),
     (NATIVE_PATH, b"null"),
+    (RESPONSES_PATH, b'{"model":"gpt-5","input":[{"type":"' + b"k" * 100_000 + b'"}]}'),
+    (RESPONSES_PATH, b'{"model":"gpt-5","input":[{"role":"user","content":"\\ud800"}]}'),
+    (RESPONSES_PATH + "/compact", b'{"model":"gpt-5","input":[{"type":"compaction"}]}'),
+    (RESPONSES_PATH + "/input_tokens", b"[]"),
 )
 
 
@@ -125,11 +130,11 @@ async def duplicate_names(target: Target) -> None:
 async def faulty_upstream(target: Target, name: str) -> None:
     """An answer that is no answer, streamed and whole; the caller leaves where nothing comes."""
     for stream in (True, False):
-        for path, request in ((PATH, asking), (NATIVE_PATH, asking_natively)):
+        for path, request in ((PATH, asking), (NATIVE_PATH, asking_natively), (RESPONSES_PATH, asking_for_response)):
             body = json.dumps(request(order(name), stream=stream)).encode()
             status, answer = await target.post(body, path, seconds=0.5 if name.startswith("silent") else 30)
             assert status in (0, 200) or json.loads(answer), (path, stream, status)
-            if name in _SELF_MADE and path == PATH and stream:
+            if name in _SELF_MADE and path != NATIVE_PATH and stream:
                 _check_events(answer)
 
 

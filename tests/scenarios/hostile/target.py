@@ -35,7 +35,8 @@ clients:
   - {{name: honest, api_key: {honest}}}
   - {{name: hostile, api_key: {hostile}}}
 admin: {{api_key: {admin}}}
-store: {{kind: memory, memory_bytes: 1048576}}
+store: {{kind: sqlite, path: "{folder}/store.db", memory_bytes: 1048576}}
+responses: {{memory_bytes: 1048576}}
 log: {{level: warning}}
 """
 _NUMBERS = count(1)
@@ -90,9 +91,18 @@ class Target:
         self, body: bytes, path: str = PATH, *, key: str = HOSTILE_KEY, more: bytes = b"", seconds: float = 60.0
     ) -> tuple[int, bytes]:
         """Ask once, on a connection of its own; gives the status (0 for none), and the answer behind its head."""
-        head = b"POST %b HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer %b\r\nconnection: close\r\n%b"
-        fields = b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-        answer = await self.say(head % (path.encode(), key.encode(), more) + fields + body, seconds=seconds)
+        fields = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+        return await self._ask(b"POST", path, key, more + fields, body, seconds)
+
+    async def ask(self, method: str, path: str, *, key: str = HOSTILE_KEY, seconds: float = 60.0) -> tuple[int, bytes]:
+        """The same without a body."""
+        return await self._ask(method.encode(), path, key, b"", b"", seconds)
+
+    async def _ask(
+        self, method: bytes, path: str, key: str, more: bytes, body: bytes, seconds: float
+    ) -> tuple[int, bytes]:
+        head = b"%b %b HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer %b\r\nconnection: close\r\n%b\r\n"
+        answer = await self.say(head % (method, path.encode(), key.encode(), more) + body, seconds=seconds)
         status = re.match(rb"HTTP/1\.1 (\d+)", answer)
         return int(status[1]) if status else 0, answer.partition(b"\r\n\r\n")[2]
 
@@ -153,7 +163,9 @@ class Target:
 async def target(upstream: ScriptedUpstream, folder: Path) -> AsyncIterator[Target]:
     """A gateway with two keys for the upstream, an honest client and a hostile one, and little to keep."""
     config = folder / "config.yaml"
-    config.write_text(_CONFIG.format(url=upstream.base_url, honest=HONEST_KEY, hostile=HOSTILE_KEY, admin=ADMIN_KEY))
+    config.write_text(
+        _CONFIG.format(url=upstream.base_url, honest=HONEST_KEY, hostile=HOSTILE_KEY, admin=ADMIN_KEY, folder=folder)
+    )
     async with started("serve", "--config", str(config)) as running:
         found = Target(running, upstream, Script(upstream))
         reading = asyncio.create_task(_read_log(running, found.log))

@@ -65,8 +65,9 @@ class Script:
 
 def echo(body: bytes, *, streams: bool) -> Answer:
     """A whole answer that says which request it is for."""
-    words = _WORDS.search(body)
-    text = f"You said {words[0].decode() if words else 'nothing'}."
+    # The latest: what was said before may stand in front of it.
+    words = _WORDS.findall(body)
+    text = f"You said {words[-1].decode() if words else 'nothing'}."
     if streams:
         return stream_answer(*messages.text_stream(text), headers=_LIMITS)
     return json_answer(200, messages.message(text), _LIMITS)
