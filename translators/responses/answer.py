@@ -1,4 +1,4 @@
-"""An answer as a response, whole: the same items as in a stream, however upstream's answer came."""
+"""Reads an answer into the items of a response. Streamed and whole responses share this reader."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ from translators.responses.summary import SummaryWriter
 from translators.responses.writer import OutputWriter
 from translators.wire.messages import ContentBlock
 
-# What a refusal says where upstream gives no reason.
+# The text of a refusal without a reason of upstream's.
 NO_REASON: Final = "The model declined to answer."
 # A response repeats at its end all that upstream has said, several times. What is larger could not go back to upstream.
 MAX_CONTENT_BYTES: Final = 24 * 2**20
@@ -29,7 +29,7 @@ class ResponsesReader(MessageReader):
 
     takes_own_blocks = True
     _most_bytes = MAX_CONTENT_BYTES
-    # Why a complete answer is no complete response.
+    # The reason in `incomplete_details`; None if the response is complete.
     incomplete_reason: str | None = None
     _response: bytes = b""
 
@@ -40,7 +40,7 @@ class ResponsesReader(MessageReader):
 
     @property
     def id(self) -> str:
-        """What the response is known by."""
+        """The id of the response."""
         return self._frame.id
 
     @property
@@ -63,22 +63,22 @@ class ResponsesReader(MessageReader):
         return self._response
 
     def sealed_items(self) -> list[bytes]:
-        """The items with all that has to go back to upstream, whether the caller gets that or not: for the store."""
+        """The items with `encrypted_content`, whether or not the caller gets that: for the store."""
         items, sealer = self._output.items, self._frame.sealer
         finished = [items[index] for index in sorted(items)]
         return [item.as_json() if sealer is None else item.as_sealed_json(sealer) for item in finished]
 
     def on_many_bytes(self) -> None:
-        """Many small pieces are no large answer: of the bytes of the stream only the content counts."""
+        """Check the size of the answer. Only its content counts, not the framing of its events."""
         size, events = self._stream_bytes, self._frame.sequence
-        # Where nobody reads events they are not counted: then half of the bytes count.
+        # A whole response counts no events: half of the bytes are taken to be content.
         content = size - _EVENT_BYTES * events if events else size // 2
         if content > MAX_CONTENT_BYTES or size > MAX_STREAM_BYTES:
             raise MalformedEventError(f"Upstream's answer holds more than {MAX_CONTENT_BYTES} bytes.")
         self._most_bytes = min(size + MAX_CONTENT_BYTES - content, MAX_STREAM_BYTES)
 
     def on_begin(self) -> None:
-        """The model that answers is known; one that the caller has been told already stays."""
+        """Set the model that answers, unless the caller has been told another one."""
         if not self._frame.has_begun:
             self._frame.model = self.model or self._frame.model
             self._frame.service_tier = self.usage.service_tier
@@ -121,10 +121,10 @@ class ResponsesReader(MessageReader):
 
 
 class ResponsesAnswer(ResponsesReader, AnswerFold):
-    """Collects an answer for a client that asked for no stream, into items alone."""
+    """Collects an answer for a client that asked for no stream: items without events."""
 
     def _read_blocks(self, blocks: list[ContentBlock]) -> None:
-        """The blocks of a message; what is one text and nothing else, as most answers are, takes a shorter way."""
+        """Read the blocks of a message. A message of one text, as most are, is read in fewer calls."""
         first = blocks[0] if len(blocks) == 1 else None
         is_text = first is not None and first.type == "text" and not first.citations and SPOKEN.match(first.text)
         if first is None or not is_text or not self.takes_text_as_it_is or self.stop_reason == "refusal":

@@ -26,7 +26,7 @@ _encode: Final = msgspec.json.encode
 
 
 def echoed(body: ResponsesBody, tools: ReadTools) -> Mapping[str, Raw]:
-    """What a response repeats of its request; what is not there has the default of its name."""
+    """The settings of a request that its response repeats. For those that are not here, the response has defaults."""
     said: dict[str, Raw] = {}
     _add(said, _NAMES, _values(body))
     rare = _rare_values(body)

@@ -1,4 +1,4 @@
-"""What one response is known by from its first event to its last, whichever attempt answers it."""
+"""The state that all events of one response share, whichever attempt answers it: id, number, model, settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 from translators.responses.kinds import ToolKinds
 from translators.wire.raw import NULL
 
-# What a response says of settings that its request is silent about (section 3.4 of the additions).
+# The settings of a response whose request does not have them, as api.openai.com answers.
 DEFAULTS: Final[Mapping[str, bytes]] = {
     "background": b"false",
     "instructions": b"null",
@@ -46,20 +46,20 @@ NOTHING: Final[Mapping[int, "OutputItem"]] = {}
 
 
 class Sealer(Protocol):
-    """Makes texts of upstream's blocks that nobody else can read, change or use."""
+    """Seals own blocks as `encrypted_content`, for one caller and model. `Opener` in `seals.py` opens it."""
 
     def seal(self, blocks: Sequence[bytes]) -> str: ...
 
     @property
     def summaries(self) -> "Sealer":
-        """Seals what every model may read."""
+        """Seals for the same caller and every model: summaries of conversations."""
         ...
 
 
 class OutputItem(Struct, frozen=True, gc=False):
-    """A finished item: its JSON without the closing brace, and the blocks that have to go back to upstream with it.
+    """A finished item: its JSON without the closing brace, and its own blocks, which have to go back to upstream.
 
-    `seal` holds the blocks, where the caller gets them.
+    `seal` is its `encrypted_content`; None if the caller does not get it.
     """
 
     members: bytes
@@ -71,7 +71,7 @@ class OutputItem(Struct, frozen=True, gc=False):
         return self.members + b"}" if self.seal is None else self._with(self.seal)
 
     def as_sealed_json(self, sealer: Sealer) -> bytes:
-        """The item with its blocks, whether or not the caller gets them."""
+        """The item with its `encrypted_content`, whether or not the caller gets that: for the store."""
         return self._with(self.seal or (sealer.seal(self.blocks) if self.blocks else None))
 
     def _with(self, seal: str | None) -> bytes:
@@ -115,7 +115,7 @@ class ResponsesFrame(Struct):
         return f"{prefix}_{self.id.removeprefix('resp_')}0{index:03x}".encode()
 
     def seal(self, blocks: Sequence[bytes]) -> str | None:
-        """The blocks as the caller gets them."""
+        """The `encrypted_content` for the caller; None if it does not get any."""
         return self.sealer.seal(blocks) if blocks and self.shows_seals and self.sealer is not None else None
 
     def response(

@@ -1,7 +1,7 @@
-"""Calls of upstream's own tools as items: searches, fetched pages, code that runs at Anthropic.
+"""Items for calls of tools that run at Anthropic: searches, fetched pages, code.
 
-The model's call is one block, its result another; both come whole. Tools that are not listed have no item: their blocks
-are carried only.
+The call is one block and its result another; each is read whole. A tool that is not listed here has no item; its blocks
+go back to upstream in a reasoning item.
 """
 
 from typing import Any, Final
@@ -16,7 +16,7 @@ from translators.wire.raw import NULL
 
 _WEB: Final = "web_search_call"
 _CODE: Final = "code_interpreter_call"
-# What an item is, by the name of the tool.
+# The type of the item, by the name of the tool.
 _TYPES: Final = {
     "web_search": _WEB,
     "web_fetch": _WEB,

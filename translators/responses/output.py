@@ -1,4 +1,4 @@
-"""The items of an output while they are written: what their events say, and what they are in the end."""
+"""The items of an output while they are written, one class for each type: their events, and the finished item."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from translators.answers.answer_types import Call
 from translators.responses.frame import OutputItem, ResponsesFrame
 from translators.responses.kinds import Kind, ToolKind
 
-# Writes one event: its type, and its members but the first two.
+# Writes one event, given its type and its members after `type` and `sequence_number`.
 Say: TypeAlias = Callable[[bytes, bytes], None]
 
 COMPLETED: Final = b"completed"
@@ -27,7 +27,7 @@ _TEXT_PART: Final = b'{"type":"output_text","text":%b,"annotations":[%b],"logpro
 _SUMMARY: Final = b'{"type":"summary_text","text":%b}'
 _REFUSAL: Final = b'{"type":"refusal","refusal":%b}'
 _MESSAGE: Final = b'{"id":"%b","type":"message","status":"%b","role":"assistant","phase":"%b","content":[%b]'
-# The most frequent events: the number and the JSON string are filled in.
+# Templates of the most frequent events, which lack the number and the JSON string.
 _TEXT_DELTA: Final = (
     b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%%d,'
     b'%b,"content_index":0,"delta":%%b,"logprobs":[]}\n\n'
@@ -36,12 +36,12 @@ _DELTA: Final = b'event: %b\ndata: {"type":"%b","sequence_number":%%d,%b,"delta"
 
 
 def joined(raws: Sequence[bytes]) -> bytes:
-    """JSON strings as a single one."""
+    """Several JSON strings joined to one."""
     return raws[0] if len(raws) == 1 else b'"%b"' % b"".join([raw[1:-1] for raw in raws])
 
 
 def read_text(raw: bytes) -> str:
-    """The text of a JSON string, halves of surrogate pairs included."""
+    """The text of a JSON string, which may hold lone surrogates."""
     text: str
     try:
         text = orjson.loads(raw)
@@ -63,32 +63,32 @@ class Item:
         self.index = index
         self.place = b""
         self.pieces: list[bytes] = []
-        # How a piece is written, given the number of its event and its JSON.
+        # The template of the event for a piece, which lacks the number and the JSON string.
         self.form = b""
 
     def begin(self, say: Say) -> None:
-        """The event that it has begun."""
+        """Write the event for its beginning."""
         raise NotImplementedError
 
     def tell_end(self, say: Say, item: OutputItem) -> None:
-        """The events that it is finished; `item` is what it has become."""
+        """Write the events for its end; `item` is the finished item."""
         self.done(say, item)
 
     def add(self, say: Say, item: bytes) -> None:
-        """The event that it is there, the first of all."""
+        """Write `response.output_item.added`, its first event."""
         self.place = b'"item_id":"%b","output_index":%d' % (self.id, self.index)
         say(ADDED, b'"output_index":%d,"item":%b' % (self.index, item))
 
     def done(self, say: Say, item: OutputItem) -> None:
-        """The event that it is finished, the last of all."""
+        """Write `response.output_item.done`, its last event."""
         say(DONE, b'"output_index":%d,"item":%b' % (self.index, item.as_json()))
 
 
 class MessageItem(Item):
     """A message of one part: a text, or the refusal with which the model ends.
 
-    Its phase is known only at its end: what comes next decides whether it was commentary. Until then it has none, which
-    clients take for an answer.
+    Its phase is known only at its end, since what follows decides whether it was commentary. Until then it has none,
+    which clients treat as an answer.
     """
 
     __slots__ = ("_annotations", "_block", "_citations", "_counted", "_length", "_part", "_refusal", "_text")
@@ -97,7 +97,7 @@ class MessageItem(Item):
         super().__init__(frame, "msg", index)
         self._annotations: list[bytes] = []
         self._citations: list[bytes] = []
-        # The first piece of the block that is being read; how many pieces and characters have been counted.
+        # The index of the first piece of the current block; how many pieces and characters `_characters` has counted.
         self._block = 0
         self._counted = 0
         self._length = 0
@@ -110,15 +110,15 @@ class MessageItem(Item):
         self.form = _TEXT_DELTA % self.place
 
     def begin_text(self, say: Say) -> None:
-        """Before the first piece."""
+        """Write the event before the first piece."""
         say(_PART_ADDED, b'%b,"content_index":0,"part":%b' % (self.place, _EMPTY_TEXT))
 
     def begin_block(self) -> None:
-        """Another block of text continues it."""
+        """Another block of text begins, and continues the message."""
         self._block = len(self.pieces)
 
     def cite(self, say: Say | None, pages: Sequence[tuple[str, str]], others: Sequence[bytes]) -> None:
-        """What the block that is being read cites: pages by address and title, and what has no address as it came."""
+        """Add citations of the current block: `pages` by address and title, and `others` without address, unchanged."""
         self._citations += others
         start = self._characters(self._block)
         end = self._characters(len(self.pieces))
@@ -131,7 +131,7 @@ class MessageItem(Item):
             self._annotations.append(annotation)
 
     def refuse(self, text: str) -> None:
-        """The model declines, with these words."""
+        """Make this message a refusal with this text."""
         self._refusal = orjson.dumps(text)
 
     def end(self, status: bytes, phase: bytes) -> OutputItem:
@@ -156,7 +156,7 @@ class MessageItem(Item):
         self.done(say, item)
 
     def _characters(self, pieces: int) -> int:
-        """How many characters these first pieces have; each is counted once."""
+        """The number of characters of the first pieces; each piece is counted once."""
         if pieces > self._counted:
             self._length += len(read_text(joined(self.pieces[self._counted : pieces])))
             self._counted = pieces
@@ -164,7 +164,7 @@ class MessageItem(Item):
 
 
 class ReasoningItem(Item):
-    """A thinking block: its text, if there is any to see, and the blocks that go back to upstream in its place."""
+    """Thinking: its text, if it may be shown, and the own blocks that the seal carries back to upstream."""
 
     __slots__ = ("_text", "blocks")
 
@@ -180,11 +180,11 @@ class ReasoningItem(Item):
         self.form = _DELTA % (kind, kind, self.place + b',"summary_index":0')
 
     def begin_text(self, say: Say) -> None:
-        """Before the first piece."""
+        """Write the event before the first piece."""
         self._say_part(say, b"response.reasoning_summary_part.added", b'""')
 
     def end(self, frame: ResponsesFrame, status: bytes) -> OutputItem:
-        """The thought, sealed."""
+        """The finished item, with its seal."""
         summary = b""
         if self.pieces:
             self._text = joined(self.pieces)
@@ -203,7 +203,7 @@ class ReasoningItem(Item):
 
 
 class CompactionItem(Item):
-    """What stands for the conversation so far; it is written at once, since its beginning has nothing to show."""
+    """A summary of the conversation so far, written in one go: there is nothing to show before its end."""
 
     __slots__ = ()
 
@@ -266,7 +266,7 @@ class CallItem(Item):
 
 
 def message_of(frame: ResponsesFrame, text: bytes, status: bytes) -> OutputItem:
-    """What a `MessageItem` becomes that is the whole of an answer, which cites nothing."""
+    """The finished message of an answer that is one text without citations."""
     return OutputItem(_MESSAGE % (frame.item_id("msg", 0), status, FINAL, _TEXT_PART % (text, b"", b"")))
 
 

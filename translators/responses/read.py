@@ -1,7 +1,7 @@
-"""Reads a Responses request from the caller's bytes, once: its settings, and its items one by one.
+"""Decodes and checks the body of a Responses request, once: its settings, and its items one by one.
 
-What else belongs to the request (earlier items, seals) the gateway finds out by what stands in it; `request.py` makes
-an intent of all of it.
+The result tells the gateway what else to fetch: earlier items, and items that the body refers to. `request.py` makes an
+intent of all of it.
 """
 
 from collections.abc import Generator, Sequence
@@ -48,9 +48,9 @@ REASONING: Final = "reasoning"
 ADDITIONAL_TOOLS: Final = "additional_tools"
 CONFIGURATION_UPDATE: Final = "configuration_update"
 NOT_SIMPLE: Final = frozenset({ADDITIONAL_TOOLS, CONFIGURATION_UPDATE})
-# Different items that a body may refer to: each has to be looked up.
+# The most different items that a body may refer to. Each has to be looked up.
 MAX_REFERENCES: Final = 5_000
-# Most items.
+# The types of most items.
 _PLAIN: Final = frozenset(
     {"message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
 )
@@ -61,7 +61,7 @@ _WEIGHED_BYTES: Final = 2**20
 _BYTES_A_STEP: Final = 32 * 1024
 _BYTES_AN_ITEM: Final = 256
 _ARRAY: Final = ord("[")
-# Fields of chat completions that have another name here; a limit or a form that is not followed is no small loss.
+# Fields of chat completions, with their names here. They are refused: ignoring a limit or a format would do harm.
 _MOVED: Final = {
     "max_tokens": "max_output_tokens",
     "max_completion_tokens": "max_output_tokens",

@@ -1,4 +1,4 @@
-"""A Responses request as an intent: what was sent, with what stands before it."""
+"""Makes an intent of a Responses request and the items before it."""
 
 from collections.abc import Generator, Mapping, Sequence
 from typing import Final, TypeAlias
@@ -63,9 +63,9 @@ _NO_REFERENCES: Final[Mapping[str, bytes]] = {}
 class ResponsesRequest(Struct, kw_only=True):
     """A request of the Responses API, read.
 
-    `settings` are the fields that the response repeats. `input_items` are the items of this request as they were sent,
-    for the store, with what references stand for and the seals that were found.
-    With `compacts_now` the intent is to summarize the conversation: the answer is to become a compaction item.
+    `settings` are the fields that the response repeats. `input_items` are the items of this request for the store: as
+    they were sent, but with stored items in place of references and of reasoning without its seal. `compacts_now` says
+    that the intent asks for a summary, which becomes a compaction item.
     """
 
     intent: Intent

@@ -1,4 +1,4 @@
-"""One Messages stream as the stream of a response, event by event.
+"""Translates one Messages stream into the events of a response.
 
 As in chat completions, texts and arguments are spliced: the JSON string that upstream sent is the one that the client
 gets. They are kept as well, since the end repeats them.
@@ -23,7 +23,7 @@ class ResponsesStream(ResponsesReader):
         self._is_direct = self.takes_text_as_it_is
 
     def feed(self, data: bytes) -> bytes:
-        """The client's bytes for what upstream sent: everything that one read completes, in one piece."""
+        """The client's bytes for what upstream sent: all events that one read completes, in one piece."""
         self.read(data)
         return self._taken()
 
@@ -38,7 +38,7 @@ class ResponsesStream(ResponsesReader):
         return self._taken()
 
     def _text(self, raw: bytes | None) -> None:
-        """An event with text, as most are; as in the writer, without its detours and those on the way to it."""
+        """Write the event for a piece of text: what the writer would do, in fewer calls."""
         message = self._output.message
         if message is None or raw is None or not self._is_direct:
             super()._text(raw)
@@ -50,7 +50,7 @@ class ResponsesStream(ResponsesReader):
         self._chunks.append(message.form % (number, raw))
 
     def on_reasoning(self, raw: bytes) -> None:
-        """An event with thinking, as in the writer as well."""
+        """Write the event for a piece of thinking, in the same way."""
         thought = self._output.thought
         if thought is None:
             self._output.reasoning(raw)

@@ -1,7 +1,7 @@
-"""What the pieces of an answer become: the items of an output, one open at a time, and the events that tell of them.
+"""Turns the pieces of an answer into the items of a response's output, with their events. One item is open at a time.
 
-An item is finished when the next one begins, or the answer ends: only then is it known whether a text was commentary,
-whether a call was cut off, and what has to go back to upstream with a thought.
+An item is finished when the next one begins or the answer ends. Only then is it known whether a text was commentary,
+whether a call was cut off, and which own blocks (those that upstream wants back unchanged) a reasoning item seals.
 """
 
 from collections import deque
@@ -47,7 +47,7 @@ _SIGNED_DECODER: Final = msgspec.json.Decoder(_Signed)
 
 
 class OutputWriter:
-    """Writes one output; `chunks` takes its events, None where nobody reads them."""
+    """Writes one output; its events are appended to `chunks` (None for a response that is not streamed)."""
 
     __slots__ = (
         "_blanks",
@@ -74,18 +74,19 @@ class OutputWriter:
         # The finished items, by index.
         self.items: dict[int, OutputItem] = {}
         frame.items = self.items
-        # The item that grows; it is also the `message`, or the `thought` once that has a text, for a short way to it.
+        # The open item. `message` is the same if it is a message, and `thought` if it is reasoning with a text: the
+        # stream adds frequent pieces to these directly.
         self._current: MessageItem | ReasoningItem | AnyCall | None = None
         self.message: MessageItem | None = None
         self.thought: ReasoningItem | None = None
-        # The calls that upstream runs, in order, until their results are there, and by id; the item of the first.
+        # Calls that upstream runs and that wait for their results, in order, and by id; the open item of the first.
         self._waiting: deque[HostedCall] = deque()
         self._waiting_by_id: dict[str, HostedCall] = {}
         self._hosted: HostedItem | None = None
         self._is_new_thought = False
-        # Text that is blank so far, by block.
+        # Text that has been blank so far: the pieces of each block.
         self._blanks: list[list[bytes]] = []
-        # Blocks that belong to no item yet, and whether some of them are of a server tool.
+        # Own blocks that belong to no item yet, and whether some of them are from a server tool.
         self._own: list[bytes] = []
         self._has_hosted = False
         self._whole = b""
@@ -106,7 +107,7 @@ class OutputWriter:
             self._blanks.append([])
 
     def text(self, raw: bytes) -> None:
-        """Some text; it waits while all of it is blank, since blank texts are no messages."""
+        """Some text. It is held back while all of it is blank: a blank text is no message."""
         if self.message is not None:
             self._piece(self.message, raw)
             return
@@ -128,7 +129,7 @@ class OutputWriter:
         self._whole, self._next = raw, 1
 
     def cite(self, citations: list[bytes]) -> None:
-        """What the text block that ends here cites."""
+        """The citations of the text block that ends here."""
         if self.message is not None:
             pages: list[tuple[str, str]] = []
             others: list[bytes] = []
@@ -141,7 +142,7 @@ class OutputWriter:
             self.message.cite(None if self._chunks is None else self._say, pages, others)
 
     def reasoning(self, raw: bytes) -> None:
-        """Some thinking; inside of a call there is no place for it."""
+        """Some thinking. Within a call it is left out: the call is the open item."""
         if self._is_in_call:
             return
         item = self.thought = self._thought()
@@ -150,7 +151,7 @@ class OutputWriter:
         self._piece(item, raw)
 
     def own_block(self, block: Block) -> None:
-        """A block of upstream's own is complete."""
+        """An own block is complete."""
         if not (_is_signed(block) if block.type in THINKING else is_whole(block)):
             return
         if block.type == COMPACTION and (sealer := self._frame.sealer) is not None:
@@ -177,26 +178,26 @@ class OutputWriter:
         self._begin_visible()
         tool = tool_of(self._frame, call)
         if tool.kind in FORMS:
-            # It takes its place when it is written.
+            # It gets its index when it is written.
             self._current = ClientToolItem(self._frame, self._next, call, tool.kind)
         else:
             self._current = item = CallItem(self._frame, self._next, call, tool)
             self._begin(item)
 
     def arguments(self, call: Call, raw: bytes) -> None:
-        """Some of its arguments."""
+        """Some arguments of a call."""
         item = self._current
         if isinstance(item, AnyCall) and item.call is call:
             self._piece(item, raw)
 
     def call_end(self, call: Call) -> None:
-        """It is complete."""
+        """A call is complete."""
         item = self._current
         if isinstance(item, AnyCall) and item.call is call:
             item.is_ended = True
 
     def end(self, *, is_cut: bool, refusal: str | None, has_calls: bool) -> None:
-        """The answer has ended; what it was cut off in is not complete."""
+        """The answer has ended; with `is_cut`, the open item is incomplete."""
         status = INCOMPLETE if is_cut else COMPLETED
         if self._whole:
             self.items[0] = message_of(self._frame, self._whole, status)
@@ -219,7 +220,7 @@ class OutputWriter:
             item.begin(self._say)
 
     def _begin_visible(self) -> None:
-        """Something begins that carries no blocks: what is blank before it is dropped."""
+        """An item without own blocks begins. Blank text before it is dropped."""
         if self._current is not None:
             self._close_current()
         if self._waiting or self._has_hosted:
@@ -227,7 +228,7 @@ class OutputWriter:
         self._own.clear()
 
     def _compact(self, seal: str) -> None:
-        """Write what stands for the conversation so far."""
+        """Write a compaction item."""
         item = CompactionItem(self._frame, self._next)
         self._next += 1
         self._finish(item, item.end(seal))
@@ -239,7 +240,7 @@ class OutputWriter:
         return message
 
     def _thought(self) -> ReasoningItem:
-        """The item of the thought that is being read."""
+        """The open reasoning item, or a new one if another thinking block has begun."""
         if isinstance(self._current, ReasoningItem) and not self._is_new_thought:
             return self._current
         self._is_new_thought = False
@@ -251,7 +252,7 @@ class OutputWriter:
         return item
 
     def _close_current(self, status: bytes = COMPLETED, phase: bytes = COMMENTARY) -> None:
-        """Finish the item that is open."""
+        """Finish the open item."""
         item, self._current = self._current, None
         self.message = self.thought = None
         if isinstance(item, MessageItem):
@@ -271,11 +272,11 @@ class OutputWriter:
 
     @property
     def _is_in_call(self) -> bool:
-        """Whether a call is open that has not ended: where texts stand for a call, something can come in between."""
+        """Whether a call is open and incomplete. A call that the model wrote as text may have blocks within it."""
         return isinstance(self._current, AnyCall) and not self._current.is_ended
 
     def _advance(self, end: bytes | None = None) -> None:
-        """Write the calls that upstream runs, in order. One without a result waits; with `end` it gets that status."""
+        """Write calls that upstream runs, in order, up to one without a result; with `end` it gets that status."""
         while self._waiting:
             if self._hosted is None:
                 self._hosted = HostedItem(self._frame, self._next, self._waiting[0])
@@ -287,7 +288,7 @@ class OutputWriter:
             self._hosted = None
 
     def _carry(self, status: bytes = COMPLETED) -> None:
-        """The blocks of server tools travel in an item of their own."""
+        """Write the own blocks of server tools as a reasoning item, which seals them."""
         self._advance(status)
         if not self._has_hosted:
             return
@@ -299,7 +300,7 @@ class OutputWriter:
         self._has_hosted = False
 
     def _end_blanks(self) -> None:
-        """A stretch of text has ended that is blank: upstream may want it back, and nobody else."""
+        """Blank text has ended: it becomes an own block, since upstream may want it back."""
         blocks = [b'{"type":"text","text":%b}' % joined(pieces) for pieces in self._blanks if pieces]
         self._blanks.clear()
         if isinstance(self._current, ReasoningItem):
@@ -323,7 +324,7 @@ class OutputWriter:
 
 
 def _is_signed(block: Block) -> bool:
-    """Whether a thought is complete: one that was cut off has no signature, and cannot go back."""
+    """Whether a thinking block has its signature. One that was cut off has none, and cannot go back."""
     try:
         found = _SIGNED_DECODER.decode(block.json)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
