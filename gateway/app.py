@@ -30,7 +30,7 @@ from gateway.service.lessons import Lessons
 from gateway.service.outages import Outage, Outages
 from gateway.service.own_keys import OwnLimits
 from gateway.service.probing import Prober, is_of_key
-from gateway.service.responses import Responses
+from gateway.service.responses import StoredResponses
 from gateway.service.retry import RetryPolicy
 from gateway.service.routing import Aliases
 from gateway.service.services import Services
@@ -173,7 +173,7 @@ class Gateway:
             signers=self._signers,
             models=models,
             own_limits=self._own_limits,
-            responses=Responses(self._kept.records, is_on=self._kept.keeps_responses),
+            responses=StoredResponses(self._kept.records, is_on=self._kept.keeps_responses),
             conversations=Conversations(self._kept.records, is_on=self._kept.keeps_responses),
             background=self.background,
             seals=self._kept.seals,

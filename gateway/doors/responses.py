@@ -17,11 +17,11 @@ from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import Opening, RenderedStream
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.answers import Answered, AnswerStream, Choice, StreamedChoice, WholeChoice
+from gateway.service.one_at_a_time import one_at_a_time
 from gateway.service.ports import Seal, Seals
 from gateway.service.responses import Chain, StoredResponse, answered, new_response_id
 from gateway.service.routing import Aliases
 from gateway.service.services import Services
-from gateway.service.turns import in_turn
 from gateway.telemetry.logs import log_event
 from translators.answers.answer import AnswerFold
 from translators.answers.shape import AnswerShape
@@ -59,7 +59,7 @@ class Responses(TextEndpoint):
         before = _NOTHING_BEFORE
         if read.continues or read.references or read.unsealed:
             reading = self._with_state(read, caller, is_large=is_large)
-            request, before, is_large = await answered(in_turn(_READING + caller.scope, reading))
+            request, before, is_large = await answered(one_at_a_time(_READING + caller.scope, reading))
         elif is_large:
             request = await in_slices(read_request_in_steps(read, self._seal(read, caller)))
         else:

@@ -14,7 +14,7 @@ from gateway.edge.responder import responder_of
 from gateway.pages.paging import PageQuery, page_json, page_query, query_of
 from gateway.service.background import Background
 from gateway.service.items import id_of
-from gateway.service.responses import LONGEST_ID, Responses, StoredResponse
+from gateway.service.responses import LONGEST_ID, StoredResponse, StoredResponses
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 from translators.responses.settings import ENCRYPTED_REASONING
 from translators.wire.raw import OBJECT_DECODER
@@ -39,7 +39,7 @@ class StoredResponsePage:
     """Retrieves or deletes one response."""
 
     def __init__(
-        self, authenticator: Authenticator, responses: Responses, background: Background, replays: Replays
+        self, authenticator: Authenticator, responses: StoredResponses, background: Background, replays: Replays
     ) -> None:
         self._authenticator = authenticator
         self._responses = responses
@@ -92,7 +92,7 @@ class CancelPage:
 class InputItemsPage:
     """Lists the items that a response was made from: its own, and those of the responses before it."""
 
-    def __init__(self, authenticator: Authenticator, responses: Responses) -> None:
+    def __init__(self, authenticator: Authenticator, responses: StoredResponses) -> None:
         self._authenticator = authenticator
         self._responses = responses
 

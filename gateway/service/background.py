@@ -13,7 +13,7 @@ from gateway.service.event_log import EventLog
 from gateway.service.following import Follower, Piece, Polls
 from gateway.service.no_store import NO_RECORDS
 from gateway.service.ports import Records, RecordsUnavailableError
-from gateway.service.responses import RUNNING, Responses, StoredResponse
+from gateway.service.responses import RUNNING, StoredResponse, StoredResponses
 from gateway.service.runs import RENEW_SECONDS, RunKeys, Runs, keys_of
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
@@ -104,7 +104,7 @@ class Background:
     async def start(
         self,
         scope: bytes,
-        responses: Responses,
+        responses: StoredResponses,
         record: StoredResponse,
         events: bytes,
         work: Callable[[Run], Awaitable[None]],
@@ -145,7 +145,7 @@ class Background:
         if record.unfinished == RUNNING:
             await self._stop(keys_of(scope, record.id))
 
-    async def delete(self, scope: bytes, responses: Responses, response_id: str) -> bool:
+    async def delete(self, scope: bytes, responses: StoredResponses, response_id: str) -> bool:
         """Delete a response of any kind, and cancel it; False if there is none for this caller."""
         record = await self.find(scope, response_id)
         is_deleted = await responses.delete(scope, response_id)

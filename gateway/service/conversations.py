@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from gateway.service.items import all_named, id_of
 from gateway.service.no_store import NO_RECORDS
+from gateway.service.one_at_a_time import one_at_a_time
 from gateway.service.ports import Appended, Records
 from gateway.service.responses import LONGEST_ID, answered, unavailable
-from gateway.service.turns import in_turn
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
 _KEY_BYTES: Final = 16
@@ -53,7 +53,7 @@ class Conversations:
         if not self.is_on:
             raise TranslationError(_OFF, code="store_disabled")
         new = Conversation(f"conv_{secrets.token_hex(16)}", created_at, dict(metadata))
-        is_kept = await answered(in_turn(scope, self._records.put(_key(scope, new.id), _ENCODER.encode(new))))
+        is_kept = await answered(one_at_a_time(scope, self._records.put(_key(scope, new.id), _ENCODER.encode(new))))
         if not is_kept:
             raise unavailable("the conversation was not kept")
         if items:
@@ -63,7 +63,7 @@ class Conversations:
     async def find(self, scope: bytes, conversation_id: str) -> Conversation:
         """The conversation."""
         key = _key(scope, conversation_id)
-        found = await answered(in_turn(scope, self._records.fetch([key])))
+        found = await answered(one_at_a_time(scope, self._records.fetch([key])))
         if key not in found:
             raise no_conversation(conversation_id)
         return _DECODER.decode(found[key])
@@ -72,7 +72,7 @@ class Conversations:
         """Replace the metadata; of several updates at the same time the last one counts."""
         changed = msgspec.structs.replace(await self.find(scope, conversation_id), metadata=dict(metadata))
         is_kept = await answered(
-            in_turn(scope, self._records.replace(_key(scope, conversation_id), _ENCODER.encode(changed)))
+            one_at_a_time(scope, self._records.replace(_key(scope, conversation_id), _ENCODER.encode(changed)))
         )
         if not is_kept:
             raise no_conversation(conversation_id)
@@ -80,7 +80,7 @@ class Conversations:
 
     async def delete(self, scope: bytes, conversation_id: str) -> None:
         """Delete a conversation with its items."""
-        is_deleted = await answered(in_turn(scope, self._records.delete(_key(scope, conversation_id))))
+        is_deleted = await answered(one_at_a_time(scope, self._records.delete(_key(scope, conversation_id))))
         if not is_deleted:
             raise no_conversation(conversation_id)
 
@@ -94,7 +94,7 @@ class Conversations:
         added = await all_named(items, lambda _: secrets.token_hex(16))
         key = _key(scope, conversation_id)
         entries = [(_name(key, id_of(item) or ""), item) for item in added]
-        appended = await answered(in_turn(scope, self._records.append(key, entries)))
+        appended = await answered(one_at_a_time(scope, self._records.append(key, entries)))
         if appended is Appended.NO_RECORD:
             raise no_conversation(conversation_id)
         if appended is Appended.FULL:
@@ -104,7 +104,7 @@ class Conversations:
     async def items(self, scope: bytes, conversation_id: str) -> list[bytes]:
         """All items, oldest first: `conversation` puts them before those of a request."""
         await self.find(scope, conversation_id)
-        return [*(await answered(in_turn(scope, self._records.entries(_key(scope, conversation_id))))).values()]
+        return [*(await answered(one_at_a_time(scope, self._records.entries(_key(scope, conversation_id))))).values()]
 
     async def page(
         self, scope: bytes, conversation_id: str, *, after: str | None, limit: int, is_oldest_first: bool
@@ -112,11 +112,11 @@ class Conversations:
         """Up to `limit` items behind the item `after`, and whether there are more."""
         await self.find(scope, conversation_id)
         key = _key(scope, conversation_id)
-        names = await answered(in_turn(scope, self._records.names(key)))
+        names = await answered(one_at_a_time(scope, self._records.names(key)))
         names = names if is_oldest_first else names[::-1]
         if after is not None:
             names = names[_place_of(_name(key, after), names, after) + 1 :]
-        found = await answered(in_turn(scope, self._records.entries(key, names[:limit]))) if names else {}
+        found = await answered(one_at_a_time(scope, self._records.entries(key, names[:limit]))) if names else {}
         return [found[name] for name in names[:limit] if name in found], len(names) > limit
 
     async def item(self, scope: bytes, conversation_id: str, item_id: str) -> bytes:
@@ -124,7 +124,7 @@ class Conversations:
         await self.find(scope, conversation_id)
         key = _key(scope, conversation_id)
         name = _name(key, item_id)
-        found = await answered(in_turn(scope, self._records.entries(key, [name])))
+        found = await answered(one_at_a_time(scope, self._records.entries(key, [name])))
         if name not in found:
             raise no_item(item_id)
         return found[name]
@@ -133,7 +133,7 @@ class Conversations:
         """Delete one item; returns its conversation."""
         conversation = await self.find(scope, conversation_id)
         key = _key(scope, conversation_id)
-        is_removed = await answered(in_turn(scope, self._records.remove(key, _name(key, item_id))))
+        is_removed = await answered(one_at_a_time(scope, self._records.remove(key, _name(key, item_id))))
         if not is_removed:
             raise no_item(item_id)
         return conversation

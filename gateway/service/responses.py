@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from gateway.service.items import all_named
 from gateway.service.no_store import NO_RECORDS
+from gateway.service.one_at_a_time import one_at_a_time
 from gateway.service.ports import Records, RecordsUnavailableError
-from gateway.service.turns import in_turn
 from gateway.service.wanted import Wanted
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
@@ -96,7 +96,7 @@ def item_id(prefix: str, response_id: str, index: int, *, is_input: bool = False
     return f"{prefix}_{_digits(response_id, index, is_input=is_input)}"
 
 
-class Responses:
+class StoredResponses:
     """Stored responses on top of `Records`, each a record of its own.
 
     Raises only `FailedError`, with status 503 if the storage fails. If `is_on` is false, nothing is kept: the operator
@@ -123,7 +123,7 @@ class Responses:
         renewed = [key_of(scope, ancestor) for ancestor in record.ancestors]
         value = await _encoded(record)
         try:
-            return await in_turn(scope, self._records.put(key_of(scope, record.id), value, renewed))
+            return await one_at_a_time(scope, self._records.put(key_of(scope, record.id), value, renewed))
         except RecordsUnavailableError:
             return False
 
@@ -134,7 +134,7 @@ class Responses:
         """
         key, value = key_of(scope, record.id), await _encoded(record)
         try:
-            return await in_turn(scope, self._records.replace(key, value))
+            return await one_at_a_time(scope, self._records.replace(key, value))
         except RecordsUnavailableError:
             return await self._records.put(key, value)
 
@@ -177,13 +177,13 @@ class Responses:
         """Delete a response; False if there is none for this caller. Those that continue it cannot be continued."""
         if len(response_id) > LONGEST_ID:
             return False
-        return await answered(in_turn(scope, self._records.delete(key_of(scope, response_id))))
+        return await answered(one_at_a_time(scope, self._records.delete(key_of(scope, response_id))))
 
     async def _fetched(self, scope: bytes, ids: Sequence[str]) -> dict[str, StoredResponse]:
         keys = {key_of(scope, each): each for each in ids if len(each) <= LONGEST_ID}
         if not keys:
             return {}
-        found = await answered(in_turn(scope, self._records.fetch([*keys])))
+        found = await answered(one_at_a_time(scope, self._records.fetch([*keys])))
         return {keys[key]: record for key, value in found.items() if (record := decoded(value)) is not None}
 
 

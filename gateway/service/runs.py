@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from gateway.service.one_at_a_time import one_at_a_time
 from gateway.service.ports import Records, RecordsUnavailableError
 from gateway.service.responses import CANCELLED, FAILED, LONGEST_ID, RUNNING, StoredResponse, answered, decoded, key_of
-from gateway.service.turns import in_turn
 from translators.wire.raw import NULL, OBJECT_DECODER
 
 # How often a worker renews its runs, and how long one counts as alive after that.
@@ -89,7 +89,7 @@ class Runs:
         if len(response_id) > LONGEST_ID:
             return None
         keys = keys_of(scope, response_id)
-        found = await answered(in_turn(scope, self._records.fetch([keys.response, keys.run, keys.flag])))
+        found = await answered(one_at_a_time(scope, self._records.fetch([keys.response, keys.run, keys.flag])))
         record = decoded(found[keys.response]) if keys.response in found else None
         if record is None or not record.is_background or record.unfinished not in ("", RUNNING):
             return record

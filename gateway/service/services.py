@@ -16,7 +16,7 @@ from gateway.service.kept import KeptTurns
 from gateway.service.no_store import NO_SEALS
 from gateway.service.own_keys import OwnLimits
 from gateway.service.ports import Endpoint, Outgoing, Seals, Upstream
-from gateway.service.responses import Responses
+from gateway.service.responses import StoredResponses
 from gateway.service.retry import RetryPolicy
 from gateway.service.signers import Signers
 from translators.errors import Failure
@@ -50,7 +50,7 @@ class Services:
     signers: Signers = field(default_factory=Signers)
     models: ModelTable = field(default_factory=model_table)
     own_limits: OwnLimits = field(default_factory=OwnLimits)
-    responses: Responses = field(default_factory=Responses)
+    responses: StoredResponses = field(default_factory=StoredResponses)
     conversations: Conversations = field(default_factory=Conversations)
     background: Background = field(default_factory=Background)
     seals: Seals = NO_SEALS

@@ -20,7 +20,7 @@ from gateway.service import wanted as search
 from gateway.service.conversations import Conversations
 from gateway.service.items import all_named, id_of, named, shown
 from gateway.service.ports import RecordsUnavailableError
-from gateway.service.responses import Chain, Responses, StoredResponse, item_id, new_response_id
+from gateway.service.responses import Chain, StoredResponse, StoredResponses, item_id, new_response_id
 from tests.scenarios.harness import assert_error, quick_gateway
 from tests.support.gateway import Secret, config_for, key, with_settings
 from tests.support.stores import MIB, WEEK
@@ -54,8 +54,8 @@ class Counting(KeptRecords):
         return await super().fetch(keys)
 
 
-def responses(**more: bool) -> Responses:
-    return Responses(KeptRecords(RecordMemory(64 * MIB, WEEK)), **more)
+def responses(**more: bool) -> StoredResponses:
+    return StoredResponses(KeptRecords(RecordMemory(64 * MIB, WEEK)), **more)
 
 
 NOTHING = Chain()
@@ -150,7 +150,7 @@ async def test_references_to_many_responses_are_read_a_few_at_a_time_and_within_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     records = Counting()
-    store, ids = Responses(records), []
+    store, ids = StoredResponses(records), []
     for _ in range(20):
         turn = record(said="x" * 1000)
         await store.keep(OWNER, turn)
@@ -169,7 +169,7 @@ async def test_references_to_many_responses_are_read_a_few_at_a_time_and_within_
 
 async def test_what_a_client_sends_with_each_request_is_found_in_the_latest_response() -> None:
     records = Counting()
-    store, sealed, said = Responses(records), list[bytes](), list[str]()
+    store, sealed, said = StoredResponses(records), list[bytes](), list[str]()
     for number in range(10):
         turn = record(asked=f"ask {number}")
         thought = {"id": item_id("rs", turn.id, 1), "type": "reasoning", "encrypted_content": f"seal {number}"}
@@ -197,7 +197,7 @@ async def test_a_thought_that_was_stored_without_its_seal_is_searched_where_it_w
 
 async def test_thoughts_are_not_searched_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     records = Counting()
-    store, ids = Responses(records), []
+    store, ids = StoredResponses(records), []
     for _ in range(20):
         turn = record(said="x" * 1000)
         await store.keep(OWNER, turn)
@@ -254,7 +254,7 @@ async def test_references_are_not_searched_for_ever_in_what_responses_repeat_of_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     records = Counting()
-    store, ids = Responses(records), []
+    store, ids = StoredResponses(records), []
     for _ in range(20):
         turn = replace(record(), response=b'{"instructions":"%b"}' % (b"x" * 10_000))
         await store.keep(OWNER, turn)
@@ -308,12 +308,12 @@ async def test_while_the_storage_fails_callers_are_told_to_come_back() -> None:
         assert answer.headers["retry-after"] == "2"
         assert "disk" not in answer.text
     with pytest.raises(FailedError):
-        await Responses(broken).items_before(OWNER, "resp_1")
+        await StoredResponses(broken).items_before(OWNER, "resp_1")
 
 
 async def test_a_record_that_another_release_wrote_in_another_way_is_not_found() -> None:
     records = KeptRecords(RecordMemory(MIB, WEEK))
-    store, first = Responses(records), record()
+    store, first = StoredResponses(records), record()
     await store.keep(OWNER, first)
     [place] = records.memory._records
     records.memory._records[place].value = b"\x93\x01\x02\x03"

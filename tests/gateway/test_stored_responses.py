@@ -11,7 +11,7 @@ import pytest
 
 from gateway.accounts.auth import Caller
 from gateway.config import ResponsesConfig
-from gateway.service.responses import Responses, StoredResponse, item_id, new_response_id
+from gateway.service.responses import StoredResponse, StoredResponses, item_id, new_response_id
 from tests.scenarios.harness import assert_error, quick_gateway
 from tests.support.gateway import ClientConfig, Config, RunningGateway, Secret, config_for, key, with_settings
 
@@ -53,7 +53,7 @@ def answer(response_id: str, text: str) -> dict[str, Any]:
 
 
 async def kept(
-    responses: Responses, *inputs: object, before: Sequence[str] = (), text: str = "Hi.", owner: bytes = OWNER
+    responses: StoredResponses, *inputs: object, before: Sequence[str] = (), text: str = "Hi.", owner: bytes = OWNER
 ) -> str:
     """Keep a response that was made from these items; gives its id."""
     made = new_response_id()
@@ -78,7 +78,7 @@ def texts(page: Sequence[Any]) -> list[str]:
     return [item.content[0].text for item in page]
 
 
-def responses_of(running: RunningGateway) -> Responses:
+def responses_of(running: RunningGateway) -> StoredResponses:
     return running.gateway.services.responses
 
 

@@ -35,10 +35,10 @@ _UNSUPPORTED: Final = (
 # `tools.py` and `request.py` read these.
 _READ_ELSEWHERE: Final = NOT_SIMPLE | {COMPACTION_TRIGGER}
 
-_Reader: TypeAlias = "Callable[[Conversation, Item, str], None]"
+_Reader: TypeAlias = "Callable[[ItemReader, Item, str], None]"
 
 
-class Conversation:
+class ItemReader:
     """Takes item after item, and collects `messages` with the `places` of their contents.
 
     `lost` and `noted` become those of the intent: types of items that are dropped, and reasoning or searches without
@@ -235,16 +235,16 @@ def _text(value: str | None, limit: int | None, place: str, field: str) -> str:
     return value
 
 
-# By the type of the item; the methods are the conversation's own.
+# By the type of the item; the methods are those of `ItemReader`.
 _READERS: Final[Mapping[str, _Reader]] = {
-    "message": Conversation._message,
-    "reasoning": Conversation._reasoning,
-    "function_call": Conversation._function_call,
-    "custom_tool_call": Conversation._custom_call,
-    **dict.fromkeys(CLIENT_CALLS, Conversation._client_call),
-    **dict.fromkeys(RESULTS, Conversation._result),
-    COMPACTION: Conversation._compaction,
-    **dict.fromkeys(_HOSTED, Conversation._hosted_call),
-    **dict.fromkeys(_UNSUPPORTED, Conversation._unsupported_item),
-    REFERENCE: Conversation._reference,
+    "message": ItemReader._message,
+    "reasoning": ItemReader._reasoning,
+    "function_call": ItemReader._function_call,
+    "custom_tool_call": ItemReader._custom_call,
+    **dict.fromkeys(CLIENT_CALLS, ItemReader._client_call),
+    **dict.fromkeys(RESULTS, ItemReader._result),
+    COMPACTION: ItemReader._compaction,
+    **dict.fromkeys(_HOSTED, ItemReader._hosted_call),
+    **dict.fromkeys(_UNSUPPORTED, ItemReader._unsupported_item),
+    REFERENCE: ItemReader._reference,
 }

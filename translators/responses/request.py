@@ -13,7 +13,7 @@ from translators.reading import decode, is_null, is_text, missing_parameter, tex
 from translators.responses.choice import read_choice
 from translators.responses.compaction import summarizing
 from translators.responses.echo import echoed
-from translators.responses.items import COMPACTION_TRIGGER, Conversation
+from translators.responses.items import COMPACTION_TRIGGER, ItemReader
 from translators.responses.kinds import ToolKinds
 from translators.responses.read import (
     ADDITIONAL_TOOLS,
@@ -134,9 +134,9 @@ def as_summary(request: ResponsesRequest) -> Generator[None, None, ResponsesRequ
     return replace(request, intent=(yield from summarizing(request.intent)), compacts_now=True)
 
 
-def _begun(body: ResponsesBody, tools: ReadTools, opener: Opener) -> Conversation:
+def _begun(body: ResponsesBody, tools: ReadTools, opener: Opener) -> ItemReader:
     """A conversation, which begins with the instructions."""
-    conversation = Conversation(tools, opener)
+    conversation = ItemReader(tools, opener)
     if body.instructions is not NULL and not is_null(body.instructions):
         conversation.say(Message("system", Raw(text_json(body.instructions, "instructions"))), "instructions")
     return conversation
@@ -144,7 +144,7 @@ def _begun(body: ResponsesBody, tools: ReadTools, opener: Opener) -> Conversatio
 
 def _request(
     read: ReadBody,
-    conversation: Conversation,
+    conversation: ItemReader,
     tools: ReadTools,
     extra: Sequence[Placed],
     references: Mapping[str, bytes],
@@ -233,7 +233,7 @@ class _Counter:
         self._intent.unknown_fields += count
 
 
-def _intent(body: ResponsesBody, conversation: Conversation, tools: ReadTools, extra: Sequence[Placed]) -> Intent:
+def _intent(body: ResponsesBody, conversation: ItemReader, tools: ReadTools, extra: Sequence[Placed]) -> Intent:
     lost = [*tools.lost, *conversation.lost]
     intent = Intent(
         conversation.messages,

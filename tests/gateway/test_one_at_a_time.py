@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway.service import turns
+from gateway.service import one_at_a_time as module
+from gateway.service.one_at_a_time import one_at_a_time
 from gateway.service.ports import RecordsUnavailableError
-from gateway.service.turns import in_turn
 
 
 class Storage:
@@ -29,8 +29,8 @@ async def _settled() -> None:
 
 async def test_an_owners_questions_are_asked_one_after_another_and_others_do_not_wait_for_them() -> None:
     storage = Storage()
-    asking = [asyncio.create_task(in_turn(b"much", storage.answer(f"much {number}"))) for number in range(5)]
-    asking.append(asyncio.create_task(in_turn(b"little", storage.answer("little"))))
+    asking = [asyncio.create_task(one_at_a_time(b"much", storage.answer(f"much {number}"))) for number in range(5)]
+    asking.append(asyncio.create_task(one_at_a_time(b"little", storage.answer("little"))))
     await _settled()
     at_once = [*storage.asked]
     storage.go_on.set()
@@ -39,17 +39,17 @@ async def test_an_owners_questions_are_asked_one_after_another_and_others_do_not
     assert at_once == ["much 0", "little"]
     assert answers == [f"much {number}" for number in range(5)] + ["little"]
     assert storage.asked == ["much 0", "little", *(f"much {number}" for number in range(1, 5))]
-    assert not turns._LOCKS
+    assert not module._LOCKS
 
 
 async def test_a_question_that_waits_too_long_fails_without_having_been_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = Storage()
-    first = asyncio.create_task(in_turn(b"much", storage.answer("first")))
+    first = asyncio.create_task(one_at_a_time(b"much", storage.answer("first")))
     await _settled()
-    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(module, "TURN_SECONDS", 0.0)
 
     with pytest.raises(RecordsUnavailableError):
-        await in_turn(b"much", storage.answer("second"))
+        await one_at_a_time(b"much", storage.answer("second"))
     storage.go_on.set()
     assert await first == "first"
     assert storage.asked == ["first"]
@@ -62,14 +62,14 @@ async def test_a_question_that_is_given_up_or_fails_leaves_its_turn_to_the_next(
         raise RecordsUnavailableError("the disk is full")
 
     with pytest.raises(RecordsUnavailableError):
-        await in_turn(b"much", fail())
-    asked = asyncio.create_task(in_turn(b"much", storage.answer("given up")))
-    waits = asyncio.create_task(in_turn(b"much", storage.answer("given up before")))
+        await one_at_a_time(b"much", fail())
+    asked = asyncio.create_task(one_at_a_time(b"much", storage.answer("given up")))
+    waits = asyncio.create_task(one_at_a_time(b"much", storage.answer("given up before")))
     await _settled()
     waits.cancel()
     asked.cancel()
     await asyncio.wait({asked, waits})
     storage.go_on.set()
 
-    assert await in_turn(b"much", storage.answer("next")) == "next"
+    assert await one_at_a_time(b"much", storage.answer("next")) == "next"
     assert storage.asked == ["given up", "next"]

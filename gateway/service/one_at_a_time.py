@@ -17,7 +17,7 @@ _LOCKS: Final[WeakValueDictionary[bytes, asyncio.Lock]] = WeakValueDictionary()
 T = TypeVar("T")
 
 
-async def in_turn(owner: bytes, asking: Coroutine[Any, Any, T]) -> T:
+async def one_at_a_time(owner: bytes, asking: Coroutine[Any, Any, T]) -> T:
     """What comes of it, once the owner's earlier ones are done; `RecordsUnavailableError` if they take too long."""
     lock = _LOCKS.get(owner)
     if lock is None:
