@@ -35,14 +35,14 @@ class Target:
 TARGETS: Final = {
     target.name: target
     for target in (
-        Target("chat-request", requests.chat, sources.chat_requests, mutated_json, 9000, sources.recorded_chats),
+        Target("chat-request", requests.chat, sources.chat_requests, mutated_json, 7000, sources.recorded_chats),
         Target("completions-request", requests.completions, sources.completion_requests, mutated_json, 1500),
         Target(
             "responses-request",
             responses_requests.responses,
             responses_requests.seeds,
             mutated_json,
-            5000,
+            2500,
             sources.recorded_responses_requests,
         ),
         Target(
@@ -53,11 +53,11 @@ TARGETS: Final = {
             2500,
             sources.recorded_native_requests,
         ),
-        Target("chat-stream", answers.chat_stream, sources.streams, mutated_stream, 6000, sources.recorded_streams),
+        Target("chat-stream", answers.chat_stream, sources.streams, mutated_stream, 5000, sources.recorded_streams),
         Target("completion-stream", answers.completion_stream, sources.streams, mutated_stream, 1500),
         Target("native-stream", answers.native_stream, sources.streams, mutated_stream, 2000, sources.recorded_streams),
-        Target("responses-stream", responses.stream, sources.streams, mutated_stream, 2000, sources.recorded_streams),
-        Target("responses-answer", responses.whole, sources.messages, mutated_json, 1500, sources.recorded_messages),
+        Target("responses-stream", responses.stream, sources.streams, mutated_stream, 1000, sources.recorded_streams),
+        Target("responses-answer", responses.whole, sources.messages, mutated_json, 750, sources.recorded_messages),
         Target("whole-answer", answers.whole, sources.messages, mutated_json, 4000, sources.recorded_messages),
         Target("paused-turn", answers.paused, sources.streams, mutated_stream, 1500),
         Target("kept-turn", answers.kept, sources.streams, mutated_stream, 2000, sources.recorded_streams),
