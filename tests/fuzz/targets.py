@@ -35,7 +35,7 @@ class Target:
 TARGETS: Final = {
     target.name: target
     for target in (
-        Target("chat-request", requests.chat, sources.chat_requests, mutated_json, 7000, sources.recorded_chats),
+        Target("chat-request", requests.chat, sources.chat_requests, mutated_json, 5000, sources.recorded_chats),
         Target("completions-request", requests.completions, sources.completion_requests, mutated_json, 1500),
         Target(
             "responses-request",
@@ -53,17 +53,17 @@ TARGETS: Final = {
             2500,
             sources.recorded_native_requests,
         ),
-        Target("chat-stream", answers.chat_stream, sources.streams, mutated_stream, 5000, sources.recorded_streams),
+        Target("chat-stream", answers.chat_stream, sources.streams, mutated_stream, 4000, sources.recorded_streams),
         Target("completion-stream", answers.completion_stream, sources.streams, mutated_stream, 1500),
         Target("native-stream", answers.native_stream, sources.streams, mutated_stream, 2000, sources.recorded_streams),
-        Target("responses-stream", responses.stream, sources.streams, mutated_stream, 1000, sources.recorded_streams),
+        Target("responses-stream", responses.stream, sources.streams, mutated_stream, 700, sources.recorded_streams),
         Target("responses-answer", responses.whole, sources.messages, mutated_json, 750, sources.recorded_messages),
-        Target("whole-answer", answers.whole, sources.messages, mutated_json, 4000, sources.recorded_messages),
+        Target("whole-answer", answers.whole, sources.messages, mutated_json, 3000, sources.recorded_messages),
         Target("paused-turn", answers.paused, sources.streams, mutated_stream, 1500),
-        Target("kept-turn", answers.kept, sources.streams, mutated_stream, 2000, sources.recorded_streams),
+        Target("kept-turn", answers.kept, sources.streams, mutated_stream, 1200, sources.recorded_streams),
         Target("events", answers.events, sources.streams, mutated_bytes, 1000),
         Target("error-body", edges.error_body, sources.error_bodies, mutated_json, 3000, sources.recorded_errors),
-        Target("answer-headers", edges.headers, sources.answer_headers, mutated_bytes, 3000),
+        Target("answer-headers", edges.headers, sources.answer_headers, mutated_bytes, 1000),
         Target("model-list", edges.model_list, sources.model_lists, mutated_json, 800),
         Target("http-answer", edges.http_answer, sources.http_answers, mutated_bytes, 2500),
         Target("http-request", edges.http_request, sources.http_requests, mutated_bytes, 500),

@@ -32,7 +32,7 @@ from tests.scenarios.native_harness import asking_natively
 
 ATTACKS = {**HTTP_ATTACKS, **REQUEST_ATTACKS, **STATE_ATTACKS}
 
-SECONDS = float(os.environ.get("DRAGOMAN_HOSTILE_SECONDS", "5"))
+SECONDS = float(os.environ.get("DRAGOMAN_HOSTILE_SECONDS", "2"))
 SEED = int(os.environ.get("DRAGOMAN_HOSTILE_SEED") or random.randrange(10**6))
 ATTACKERS = 2
 # What nineteen of twenty honest requests may wait longer than the same ones beside nobody.
