@@ -58,6 +58,9 @@ def test_top_k_has_to_be_a_whole_number_that_every_reader_holds(value: str) -> N
         ('"text"', "tools[0].custom.format"),
         ('{"grammar":{"definition":1e400}}', "tools[0].custom.format.grammar.definition"),
         ('{"definition":[[[]]]}', "tools[0].custom.format.definition"),
+        ('{"type":"grammar"}', "tools[0].custom.format.definition"),
+        ('{"type":"grammar","grammar":{"syntax":"lark"}}', "tools[0].custom.format.grammar.definition"),
+        ('{"type":"grammar","syntax":"ebnf","definition":"x"}', "tools[0].custom.format.syntax"),
     ],
 )
 def test_the_form_of_a_custom_tool_is_refused_with_its_place(form: str, param: str) -> None:

@@ -55,6 +55,8 @@ BETA_OF_TOOL_FIELD: Final[dict[str, str | None]] = {
     "allowed_callers": None,
 }
 _EXAMPLES: Final = "input_examples"
+_GRAMMAR: Final = b'"grammar"'
+_SYNTAXES: Final = ("lark", "regex")
 _OBJECT: Final = Raw(b'"object"')
 # Of a flat tool, a function's fields stand among its own.
 _TOOL_FIELDS: Final = field_names(ToolDefinition) | BETA_OF_TOOL_FIELD.keys()
@@ -283,10 +285,15 @@ def _custom_description(custom: CustomDefinition, path: str, adjustments: Adjust
     parts = [custom.description or ""]
     if not is_null(custom.format):
         form = read_counted(CUSTOM_FORMAT, custom.format, path, adjustments)
-        grammar = form.grammar or form
+        grammar, within = (form, path) if form.grammar is None else (form.grammar, f"{path}.grammar")
+        if grammar.syntax not in (None, *_SYNTAXES):
+            message = f"Invalid value: '{grammar.syntax}'. Supported values are: 'lark' and 'regex'."
+            raise TranslationError(message, param=f"{within}.syntax", code="invalid_value")
         if grammar.definition:
             syntax = grammar.syntax or "given"
             parts.append(f"The input has to follow this {syntax} grammar:\n{grammar.definition}")
+        elif bytes(form.type) == _GRAMMAR:
+            raise _missing(f"{within}.definition")
     return "\n\n".join(part for part in parts if part)
 
 
