@@ -1,6 +1,6 @@
 """`POST /v1/responses/compact`: a conversation made short, by a summary that the model writes."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -55,7 +55,6 @@ class CompactRendering:
     def __init__(self, answered: ResponseRendering, said: Sequence[bytes]) -> None:
         self._answered = answered
         self._said = said
-        self.param_names: Mapping[str, str] = answered.param_names
 
     def stream(self, opening: Opening, choices: int) -> RenderedStream:
         raise AssertionError("it is never streamed")

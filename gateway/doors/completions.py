@@ -33,7 +33,6 @@ class Completions(TextEndpoint):
             ),
             id_prefix="cmpl",
             choices_per_prompt=read.request.n or 1,
-            param_names={"messages": "prompt"},
         )
         request, options = read.request, read.request.stream_options
         asked = RequestSummary(request.model, bool(request.stream), bool(options and options.include_usage))

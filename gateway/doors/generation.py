@@ -218,11 +218,10 @@ class GenerationJob:
             await self._complete(responder, share_cache=share_cache)
 
     async def explained(self, failure: Failure) -> Failure:
-        """The failure with the paths and field names of the caller's own body."""
+        """The failure with the paths of the caller's own body."""
         for exchange in self._exchanges:
             failure = await exchange.forms.explained(failure)
-        renamed = self.rendering.param_names.get((failure.param or "").partition("[")[0], failure.param)
-        return replace(failure, param=renamed)
+        return failure
 
     async def _stream(self, responder: Responder, *, share_cache: bool) -> None:
         exchanges, rendering = self._exchanges, self.rendering

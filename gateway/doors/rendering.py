@@ -1,6 +1,6 @@
 """How a translating endpoint renders its response, streamed or whole, whichever API it speaks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -12,7 +12,6 @@ from translators.chat.chunks import ChunkStream, StreamFrame
 from translators.errors import Failure
 from translators.usage import Usage
 
-_NO_NAMES: Final[Mapping[str, str]] = {}
 _WHOLE: Final = WholeChoice(AnswerFold)
 
 
@@ -41,14 +40,11 @@ class RenderedStream(Struct, frozen=True):
 class Rendering(Protocol):
     """How one response is written. This lives until the response ends; the request is released earlier.
 
-    The choices of one prompt are adjacent. `param_names` maps field names of the intent to those of the endpoint.
+    The choices of one prompt are adjacent.
     """
 
     @property
     def choices_per_prompt(self) -> int: ...
-
-    @property
-    def param_names(self) -> Mapping[str, str]: ...
 
     def stream(self, opening: Opening, choices: int) -> RenderedStream:
         """The streamed response."""
@@ -75,7 +71,6 @@ class ChunkRendering(Struct, frozen=True):
     id_prefix: str
     choices_per_prompt: int = 1
     reports: bool = False
-    param_names: Mapping[str, str] = _NO_NAMES
 
     def stream(self, opening: Opening, choices: int) -> RenderedStream:
         own_id = f"{self.id_prefix}-{opening.request_id}"

@@ -33,13 +33,12 @@ from translators.responses.events import failure_events, keepalive_event
 from translators.responses.frame import ResponsesFrame
 from translators.responses.read import ReadBody, read_body, read_body_in_steps
 from translators.responses.request import ResponsesRequest, read_request, read_request_in_steps
+from translators.responses.settings import ENCRYPTED_REASONING
 from translators.responses.stream import ResponsesStream
 from translators.usage import Usage
 
-ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 SEARCH_SOURCES: Final = "web_search_call.action.sources"
 CODE_OUTPUTS: Final = "code_interpreter_call.outputs"
-_NO_NAMES: Final[Mapping[str, str]] = {}
 _NO_SETTINGS: Final[Mapping[str, Raw]] = {}
 _NOTHING_BEFORE: Final = Chain()
 _READING: Final = b"reading\0"
@@ -213,7 +212,6 @@ class ResponseRendering(Struct):
     keeper: Keeper
     now: Callable[[], int]
     choices_per_prompt: int = 1
-    param_names: Mapping[str, str] = _NO_NAMES
     _frame: ResponsesFrame | None = None
 
     def stream(self, opening: Opening, choices: int) -> RenderedStream:

@@ -1,6 +1,7 @@
 """Writes a caller's request in its Messages form, once for each kind of host."""
 
 import logging
+from dataclasses import replace
 
 from gateway.edge.slices import in_slices
 from gateway.service.kept import KeptTurns, Recollection
@@ -84,7 +85,10 @@ class Writer:
                 await self.write_in_slices(host, is_home)
 
     async def explain(self, failure: Failure, sent: MessagesRequest) -> Failure:
-        """The failure with paths of the caller's own body, where upstream has named paths of the request sent."""
+        """The failure in terms of the caller's own body, where upstream has named parts of the request sent."""
+        if failure.param == _ABOUT_MESSAGES:
+            # The whole conversation, as with a context that is too long.
+            failure = replace(failure, param=self._intent.name_of(_ABOUT_MESSAGES))
         if not names_places(failure):
             return failure
         for target, past, request in self._known:

@@ -9,7 +9,6 @@ import pytest
 from gateway.demo import RunningUpstream
 from tests.support.gateway import RunningGateway, key, running_gateway
 from tests.support.preserved import exchanges, refusals
-from tests.support.upstream_rules import run_strict_upstream
 from translators.responses.compaction import SUMMARY_REQUEST
 
 agents = pytest.importorskip("agents", reason="needs the group `agents`: python -m pip install --group agents")
@@ -17,12 +16,6 @@ agents = pytest.importorskip("agents", reason="needs the group `agents`: python 
 # A name that the SDK takes for one of OpenAI's; the gateway knows it as an alias.
 MODEL = "gpt-5.5"
 QUESTIONS = ("[[tools 2]] Look around in Rome, please.", "[[tools 1]] And now in Paris.", "Which was better?")
-
-
-@pytest.fixture
-async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_strict_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from gateway.demo import RunningUpstream
 from tests.support.gateway import RunningGateway, running_gateway
 from tests.support.loops import QUESTIONS, ROUNDS, config_of, keeping
 from tests.support.preserved import assert_kept, exchanges
-from tests.support.upstream_rules import run_strict_upstream
 
 agents = pytest.importorskip("agents", reason="needs the group `agents`: python -m pip install --group agents")
 
@@ -21,12 +20,6 @@ MODELS: list[tuple[str, str | None]] = [
 ]
 models = pytest.mark.parametrize(("model", "effort"), MODELS, ids=[model for model, _ in MODELS])
 MAX_TURNS = 20
-
-
-@pytest.fixture
-async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_strict_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture

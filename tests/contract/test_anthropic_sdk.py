@@ -22,7 +22,6 @@ from tests.support.gateway import (
 )
 from tests.support.recordings import Recording, recording_params
 from tests.support.scripted import error_answer, scripted_upstream, stream_answer
-from tests.support.upstream_rules import run_strict_upstream
 
 T = TypeVar("T")
 MODEL = "claude-sonnet-5-5"
@@ -32,12 +31,6 @@ WEATHER: dict[str, Any] = {
     "description": "The weather in a city.",
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
-
-
-@pytest.fixture
-async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_strict_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture

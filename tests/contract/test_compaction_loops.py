@@ -17,7 +17,6 @@ from tests.support.loops import QUESTIONS, ROUNDS, config_of, keeping
 from tests.support.preserved import Exchange, assert_kept, exchanges, refusals
 from tests.support.responses_grammar import response_violations
 from tests.support.responses_loops import SEALED, SEALED_AND_DUMPED, STORED, UNSEALED, ResponsesLoop, Style
-from tests.support.upstream_rules import run_strict_upstream
 
 MODELS = ("claude-sonnet-5-5", "claude-opus-5-5", "claude-fable-5-2")
 THRESHOLD = 50_000
@@ -32,12 +31,6 @@ WAYS = [
     (MODELS[1], SEALED, True),
     (MODELS[2], STORED, False),
 ]
-
-
-@pytest.fixture
-async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_strict_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture

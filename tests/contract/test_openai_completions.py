@@ -12,16 +12,9 @@ from openai.types import Completion
 from gateway.demo import RunningUpstream
 from tests.scenarios.harness import quick_gateway
 from tests.support.gateway import RetriesConfig, RunningGateway, config_for, key, with_settings
-from tests.support.upstream_rules import run_strict_upstream
 
 MODEL = "claude-sonnet-5-5"
 PROMPT = "Where is the bazaar?"
-
-
-@pytest.fixture
-async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_strict_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture

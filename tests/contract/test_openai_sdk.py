@@ -14,7 +14,6 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from gateway.demo import Ending, RunningUpstream
 from tests.scenarios.harness import no_lease_is_out, quick_gateway
 from tests.support.gateway import RetriesConfig, RunningGateway, config_for, key, with_settings
-from tests.support.upstream_rules import run_strict_upstream
 
 T = TypeVar("T")
 MODEL = "claude-sonnet-5-5"
@@ -32,12 +31,6 @@ WEATHER: dict[str, Any] = {
     },
 }
 CLOCK: dict[str, Any] = {"type": "function", "function": {"name": "get_time"}}
-
-
-@pytest.fixture
-async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_strict_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture

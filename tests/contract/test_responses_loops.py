@@ -22,7 +22,6 @@ from tests.support.loops import QUESTIONS, ROUNDS, config_of, forgetful_config_o
 from tests.support.preserved import assert_kept, assert_visible_kept, exchanges
 from tests.support.responses_grammar import response_violations
 from tests.support.responses_loops import BY_ID, SEALED, SEALED_AND_DUMPED, STORED, UNSEALED, ResponsesLoop, Style
-from tests.support.upstream_rules import run_strict_upstream
 
 need_responses()
 
@@ -42,12 +41,6 @@ WAYS = [
 ]
 MAX_TURNS = 20
 LOST = "input.reasoning=dropped"
-
-
-@pytest.fixture
-async def simulated() -> AsyncIterator[RunningUpstream]:
-    async with run_strict_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def _streamed(stream: ChatStream | CompletionStream, pieces: list[bytes]) -> byt
     return output
 
 
-def _folded(fold: AnswerFold, pieces: list[bytes]) -> Failure | None:
+def folded(fold: AnswerFold, pieces: list[bytes]) -> Failure | None:
     try:
         for piece in pieces:
             fold.feed(piece)
@@ -86,7 +86,7 @@ def chat_stream(data: bytes, random: Random) -> None:
     output = _streamed(stream, cut(data, random))
     _assert_honest(stream, output)
     fold = AnswerFold(shape)
-    failure = _folded(fold, cut(data, random))
+    failure = folded(fold, cut(data, random))
     assert (failure and failure.kind) == (stream.failure and stream.failure.kind)
     if failure is None:
         _assert_same(assembled(output), fold, shape)
@@ -124,7 +124,7 @@ def completion_stream(data: bytes, random: Random) -> None:
     stream = CompletionStream(random.choice(_FRAMES), echo=random.choice(("", "é")))
     _assert_honest(stream, _streamed(stream, cut(data, random)))
     fold = AnswerFold()
-    if _folded(fold, [data]) is None:
+    if folded(fold, [data]) is None:
         json_of(text_completion([fold], ["é"], fold.usage, created=1))
 
 
@@ -151,7 +151,7 @@ def whole(data: bytes, random: Random) -> None:
         return
     fold, answer = AnswerFold(shape), read_message(written(parsed(data)), shape)
     body = json_of(completion([(answer, shape)], answer.usage, created=1, reports=True))
-    assert _folded(fold, [twin]) is None
+    assert folded(fold, [twin]) is None
     assert json_of(completion([(fold, shape)], fold.usage, created=1, reports=True)) == body
 
 
@@ -278,7 +278,7 @@ def kept(data: bytes, random: Random) -> None:
     origin = Origin(history.end, _MODEL, history.ground, is_gap=True)
     request = write_request(chat_request, _target(), Options(), Past(origin=origin))
     fold = AnswerFold(request.shape)
-    if _folded(fold, cut(data, random)) is not None:
+    if folded(fold, cut(data, random)) is not None:
         return
     shown = json_of(completion([(fold, request.shape)], fold.usage, created=1))
     turn = kept_turn(origin, fold.blocks, names=fold.call_names, stop_reason=fold.stop_reason, signer=("org", b"key"))

@@ -3,11 +3,11 @@
 from random import Random
 from typing import Any
 
-from tests.fuzz.answers import SHAPES, cut
+from tests.fuzz.answers import SHAPES, cut, folded
 from tests.fuzz.judging import json_of
 from tests.support.responses_door import frame
 from tests.support.responses_grammar import event_violations, response_violations
-from translators.errors import FailedError, Failure
+from translators.errors import FailedError
 from translators.responses.answer import ResponsesAnswer, read_response
 from translators.responses.events import failure_events, keepalive_event
 from translators.responses.kinds import Kind, ToolKind
@@ -37,7 +37,7 @@ def stream(data: bytes, random: Random) -> None:
         output += failure_events(shared, made.failure)
     said = _events(output)
     fold = ResponsesAnswer(frame(kinds), shape)
-    failure = _folded(fold, cut(data, random))
+    failure = folded(fold, cut(data, random))
     assert (failure and failure.kind) == (made.failure and made.failure.kind)
     if failure is None:
         if said is not None:
@@ -63,7 +63,7 @@ def _summary(pieces: list[bytes]) -> None:
     except FailedError as error:
         failure = error.failure
     fold = ResponsesAnswer(frame(summarizes=True))
-    told = _folded(fold, pieces)
+    told = folded(fold, pieces)
     assert (told and told.kind) == (failure and failure.kind)
     if failure is None and (events := _events(output)) is not None:
         assert [item["type"] for item in events[-1]["response"]["output"]] == ["compaction"]
@@ -78,18 +78,6 @@ def _events(output: bytes) -> list[dict[str, Any]] | None:
         return None
     assert _named(event_violations(events)) == []
     return events
-
-
-def _folded(fold: ResponsesAnswer, pieces: list[bytes]) -> Failure | None:
-    try:
-        for piece in pieces:
-            fold.feed(piece)
-            if fold.is_over:
-                return None
-        fold.end()
-    except FailedError as error:
-        return error.failure
-    return None
 
 
 def whole(data: bytes, random: Random) -> None:

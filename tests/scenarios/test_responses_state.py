@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from openai.types.responses import Response
 
 from gateway.config import ResponsesConfig, StoreConfig
-from tests.scenarios.harness import quick_gateway
+from tests.scenarios.harness import assert_error, quick_gateway
 from tests.support import messages
 from tests.support.gateway import (
     ClientConfig,
@@ -20,7 +20,7 @@ from tests.support.gateway import (
     key,
     with_settings,
 )
-from tests.support.scripted import ScriptedUpstream, stream_answer
+from tests.support.scripted import ScriptedUpstream, error_answer, stream_answer
 
 MODEL = "claude-opus-5-5"
 THOUGHT = {"type": "thinking", "thinking": "Look there.", "signature": "EqQBsigned"}
@@ -241,3 +241,11 @@ async def test_what_is_not_stored_cannot_be_continued_and_says_so(
     assert first.to_dict()["store"] is False
     assert refusal.value.code == "previous_response_not_found"
     assert len(upstream.received) == 1
+
+
+async def test_a_context_that_is_too_long_is_told_of_the_input(upstream: ScriptedUpstream) -> None:
+    upstream.script(error_answer(400, "invalid_request_error", "prompt is too long: 1000001 tokens > 1000000 maximum"))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        response = await running.http().post("/v1/responses", json={"model": "claude-opus-5-5", "input": "Hello"})
+
+    assert assert_error(response, 400, "invalid_request_error", "context_length_exceeded")["param"] == "input"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from translators.answers.reader import MessageReader
 from translators.answers.shape import PLAIN, AnswerShape
+from translators.answers.written import WrittenStream
 from translators.sse import DONE
 from translators.usage import Usage
 
@@ -26,12 +26,8 @@ class StreamFrame:
     reports: bool = False
 
 
-class ChunkStream(MessageReader):
-    """Translates one upstream stream; one object a stream, thrown away after it.
-
-    After `feed` look at `failure`: once it is set nothing more will come, and whether the caller is told or another
-    key takes over is decided elsewhere.
-    """
+class ChunkStream(WrittenStream):
+    """Translates one upstream stream into chunks."""
 
     id_prefix = ""
 
@@ -46,21 +42,6 @@ class ChunkStream(MessageReader):
     def id(self) -> str:
         """What the chunks are known by, once the message has begun."""
         return self._frame.id or f"{self.id_prefix}-{self.upstream_id}"
-
-    def feed(self, data: bytes) -> bytes:
-        """The client's bytes for what upstream sent: everything that one read completes, in one piece."""
-        self.read(data)
-        return self._taken()
-
-    def end(self) -> bytes:
-        """Upstream's body has ended: without a `message_stop`, that is a failure."""
-        self.read_end()
-        return self._taken()
-
-    def give_up(self) -> bytes:
-        """The end of a turn that has paused too often."""
-        self.end_pause()
-        return self._taken()
 
     def empty_chunk(self) -> bytes:
         """A chunk that says nothing; only of a message that has begun."""
@@ -82,10 +63,3 @@ class ChunkStream(MessageReader):
             "system_fingerprint": None,
         }
         self._head = b"data: " + orjson.dumps(head)[:-1] + b',"choices":['
-
-    def _taken(self) -> bytes:
-        if not self._chunks:
-            return b""
-        output = b"".join(self._chunks)
-        self._chunks.clear()
-        return output

@@ -36,7 +36,9 @@ _INSTRUCTION: Final = Raw(
     )
 )
 # The caller's names of fields, by those of an intent.
-_NAMES: Final = {"stops": "stop"}
+_NAMES: Final = {"messages": "prompt", "stops": "stop"}
+# What both messages of an intent come from.
+_PLACES: Final = ("prompt", "prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ def _intent(request: CompletionRequest, prompt: str, unknown: int) -> Intent:
         blank=("user",) if request.user and not request.user.strip() else (),
         lost=_lost(request),
         unknown_fields=unknown,
+        places=_PLACES,
         field_names=_NAMES,
     )
 

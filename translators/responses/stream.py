@@ -6,12 +6,13 @@ gets. They are kept as well, since the end repeats them.
 
 from translators.answers.answer_types import Ending
 from translators.answers.shape import PLAIN, AnswerShape
+from translators.answers.written import WrittenStream
 from translators.responses.answer import ResponsesReader
 from translators.responses.events import event, opening
 from translators.responses.frame import ResponsesFrame
 
 
-class ResponsesStream(ResponsesReader):
+class ResponsesStream(ResponsesReader, WrittenStream):
     """Translates one upstream stream; one object an attempt, all on the frame of the response.
 
     Nothing is written before there is something to read, so that until then another attempt can take over.
@@ -21,21 +22,6 @@ class ResponsesStream(ResponsesReader):
         self._chunks: list[bytes] = []
         super().__init__(frame, shape, self._chunks)
         self._is_direct = self.takes_text_as_it_is
-
-    def feed(self, data: bytes) -> bytes:
-        """The client's bytes for what upstream sent: all events that one read completes, in one piece."""
-        self.read(data)
-        return self._taken()
-
-    def end(self) -> bytes:
-        """Upstream's body has ended: without a `message_stop`, that is a failure."""
-        self.read_end()
-        return self._taken()
-
-    def give_up(self) -> bytes:
-        """The end of a turn that has paused too often."""
-        self.end_pause()
-        return self._taken()
 
     def _text(self, raw: bytes | None) -> None:
         """Write the event for a piece of text: what the writer would do, in fewer calls."""
@@ -67,10 +53,3 @@ class ResponsesStream(ResponsesReader):
         self._chunks.append(opening(self._frame))
         kind = b"response." + self.status.encode()
         self._chunks.append(event(self._frame, kind, b'"response":' + self.response()))
-
-    def _taken(self) -> bytes:
-        if not self._chunks:
-            return b""
-        output = b"".join(self._chunks)
-        self._chunks.clear()
-        return output
