@@ -1,6 +1,5 @@
 """The recipes of docs/clients.md: its programs are run as they are printed, its settings are checked for form."""
 
-import asyncio
 import importlib.util
 import json
 import os
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from gateway.demo import RunningUpstream
+from tests.support.commands import said_by
 from tests.support.gateway import RunningGateway, key, running_gateway
 from tests.support.preserved import assert_kept, exchanges
 from tests.support.upstream_rules import run_strict_upstream
@@ -28,7 +28,6 @@ PINNED: Final[Mapping[str, str]] = json.loads((ROOT / "tests/contract/clients/pa
     "dependencies"
 ]
 NODE_CLIENTS: Final = os.environ.get("DRAGOMAN_NODE_CLIENTS", "")
-PATIENCE_SECONDS: Final = 120
 
 # As each client's documentation spells them (looked up on 2026-11-30).
 VARIABLES: Final = {
@@ -68,27 +67,6 @@ def program(heading: str, language: str, gateway: RunningGateway) -> str:
     (code,) = blocks(SECTIONS[heading], language)
     assert code.count(PRINTED_ADDRESS) == 1
     return code.replace(PRINTED_ADDRESS, gateway.url)
-
-
-async def said_by(*command: str | Path, cwd: Path, **variables: str) -> str:
-    """What a command prints, which has to end well; nothing of this environment's settings reaches it."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=cwd,
-        env={"PATH": os.environ["PATH"], "HOME": str(cwd), **variables},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode()
 
 
 async def said_by_node(code: str) -> str:

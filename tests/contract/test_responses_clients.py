@@ -3,7 +3,6 @@
 They call `/v1/responses` by default or by one setting; nothing here teaches them anything else.
 """
 
-import asyncio
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from tests.contract.responses_offered import RESPONSES_ARE_OFFERED
+from tests.support.commands import said_by
 from tests.support.gateway import running_gateway
 from tests.support.loops import config_of, keeping
 from tests.support.preserved import assert_kept, exchanges
@@ -38,7 +38,6 @@ MODEL = "claude-sonnet-5-5"
 QUESTION = "[[tools 2]] What is the weather in Paris, and what is the time?"
 CALLS = 2
 NODE_CLIENTS = os.environ.get("DRAGOMAN_NODE_CLIENTS", "")
-PATIENCE_SECONDS = 60
 
 streamed = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 needs_node = pytest.mark.skipif(
@@ -261,22 +260,6 @@ async def said_by_node(code: str, argument: str) -> str:
     folder = Path(mkdtemp(dir=NODE_CLIENTS))
     try:
         (folder / "program.mjs").write_text(code, "utf-8")
-        process = await asyncio.create_subprocess_exec(
-            *("node", "program.mjs", argument),
-            cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                out, err = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.communicate()
+        return await said_by("node", "program.mjs", argument, cwd=folder)
     finally:
         shutil.rmtree(folder)
-    assert process.returncode == 0, err.decode()
-    return out.decode()

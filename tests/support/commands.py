@@ -19,6 +19,8 @@ from gateway.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60
+# Programs for Node.js and agents take long to start on a busy machine.
+_PROGRAM_SECONDS = 120
 # What the commands keep goes here, and away with the tests.
 _STATE = tempfile.TemporaryDirectory()
 _LOGS = ("dragoman", "uvicorn.error", "asyncio")
@@ -141,3 +143,30 @@ async def started(*arguments: str, **more: str) -> AsyncIterator[Running]:
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+async def run_alone(*command: str | Path, cwd: Path, **variables: str) -> tuple[int, str, str]:
+    """The exit code, the output and the errors of a command that gets nothing of this environment's settings."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "HOME": str(cwd), **variables},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(_PROGRAM_SECONDS):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def said_by(*command: str | Path, cwd: Path, **variables: str) -> str:
+    """What such a command prints, which has to end well."""
+    code, out, err = await run_alone(*command, cwd=cwd, **variables)
+    assert code == 0, err
+    return out

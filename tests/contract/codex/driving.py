@@ -4,7 +4,6 @@ npm install --prefix /tmp/codex @openai/codex@0.171.0
 DRAGOMAN_CODEX=/tmp/codex python -m pytest tests/contract/codex
 """
 
-import asyncio
 import json
 import os
 from collections.abc import Mapping
@@ -15,10 +14,10 @@ from typing import Any, Final
 import pytest
 
 from tests.support.codex import MODEL
+from tests.support.commands import run_alone
 
 FOLDER: Final = os.environ.get("DRAGOMAN_CODEX", "")
 BINARY: Final = Path(FOLDER, "node_modules/.bin/codex")
-PATIENCE_SECONDS: Final = 60
 CLIENT_KEY: Final = "any-text"
 
 
@@ -83,24 +82,16 @@ async def run_codex(
         place.mkdir(exist_ok=True)
     written = config or _config(base_url, model, catalog, provider or {}, options or {})
     (home / "config.toml").write_text(written, "utf-8")
-    process = await asyncio.create_subprocess_exec(
+    code, out, err = await run_alone(
         BINARY,
         *("exec", "--json", "--skip-git-repo-check", "--sandbox", "danger-full-access", *arguments, *command, prompt),
         cwd=work,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "DRAGOMAN_KEY": CLIENT_KEY},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        HOME=str(home),
+        CODEX_HOME=str(home),
+        DRAGOMAN_KEY=CLIENT_KEY,
     )
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
     files = {file.name: file.read_text("utf-8") for file in work.iterdir() if file.is_file()}
-    return Run(process.returncode or 0, tuple(map(json.loads, out.splitlines())), err.decode(), files)
+    return Run(code, tuple(map(json.loads, out.splitlines())), err, files)
 
 
 def _config(base_url: str, model: str, catalog: bool, provider: Mapping[str, Any], options: Mapping[str, Any]) -> str:
