@@ -34,8 +34,8 @@ MAX_USER: Final = 64 * 1024
 # Arguments and inputs of a call as JSON texts, and text files in base64: both have to be decoded.
 MAX_ARGUMENTS: Final = 4 * 2**20
 MAX_TEXT_FILE: Final = 10 * 2**20
-# URLs and files with escapes: `\\/`, or line breaks.
-MAX_ESCAPED: Final = 10 * 2**20
+# URLs and files with escapes: `\\/`, or line breaks. An image of 5 MB, the largest for Messages, fits with its escapes.
+MAX_ESCAPED: Final = 7 * 2**20
 MAX_STOPS: Final = 1_000
 # Unknown fields.
 MAX_UNKNOWN_FIELDS: Final = 1_000

@@ -128,7 +128,7 @@ def longest_allowed() -> float:
     data = as_many_messages_as_fit()
     began_at = time.process_time()
     REQUEST_DECODER.decode(data)
-    return max(0.05, 3 * (time.process_time() - began_at))
+    return max(0.05, 4 * (time.process_time() - began_at))
 
 
 IN_MANY_MESSAGES: Final = tuple(kind for kind in KINDS if "messages" in kind or "answers" in kind or kind == "marks")
