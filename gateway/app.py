@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.accounts.auth import Authenticator, Caller
 from gateway.accounts.guesses import Guesses
+from gateway.accounts.visits import Accounts
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
 from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
@@ -178,16 +179,19 @@ class Gateway:
             background=self.background,
             seals=self._kept.seals,
         )
+        authenticator = Authenticator(
+            ((Caller(client.name, sees_key=client.sees_key), client.api_key) for client in config.clients),
+            has_keys=bool(config.keys),
+            guesses=self._guesses,
+        )
         parts = GatewayParts(
             services=self.services,
             aliases=self.aliases,
             models=models,
             catalogue=self._catalogue,
-            authenticator=Authenticator(
-                ((Caller(client.name, sees_key=client.sees_key), client.api_key) for client in config.clients),
-                has_keys=bool(config.keys),
-                guesses=self._guesses,
-            ),
+            authenticator=authenticator,
+            accounts=Accounts(authenticator),
+            observers=(self._totals,),
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,

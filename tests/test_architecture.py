@@ -29,7 +29,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         # Zstandard: of the standard library from Python 3.14 on.
         {"starlette", "orjson", "msgspec", "backports", "compression"},
     ),
-    "gateway.accounts": ({"translators", "gateway.edge", "gateway.secret", "gateway.telemetry"}, {"starlette"}),
+    "gateway.accounts": (
+        {"translators", "gateway.edge", "gateway.secret", "gateway.service", "gateway.telemetry"},
+        {"starlette", "msgspec"},
+    ),
     "gateway.doors": (
         {
             "translators",

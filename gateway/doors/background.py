@@ -9,9 +9,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.accounts.auth import Caller
+from gateway.accounts.visits import Visit
+from gateway.doors.ending import Ending
 from gateway.doors.generation import GenerationJob
-from gateway.doors.records import note_record
 from gateway.edge.following import send_events
 from gateway.edge.interrupts import Interruptible, Interrupts
 from gateway.edge.notes import Notes
@@ -21,7 +21,6 @@ from gateway.service.event_log import EventLog
 from gateway.service.record import Progress, Record, record_of
 from gateway.service.responses import CANCELLED, FAILED, RUNNING, StoredResponse
 from gateway.service.services import Services
-from gateway.service.totals import Totals
 from gateway.telemetry.logs import log_fields
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.responses.events import (
@@ -47,7 +46,7 @@ class BackgroundParts:
 
     services: Services
     interrupts: Interrupts
-    totals: Totals
+    ending: Ending
     keepalive_seconds: float
 
 
@@ -64,7 +63,7 @@ class BackgroundJob:
         frame: ResponsesFrame,
         record: Callable[[bytes, str], StoredResponse],
         parts: BackgroundParts,
-        caller: Caller,
+        visit: Visit,
         *,
         shows_events: bool,
     ) -> None:
@@ -75,7 +74,8 @@ class BackgroundJob:
         self._frame = frame
         self._record = record
         self._parts = parts
-        self._caller = caller
+        self._visit = visit
+        self._caller = visit.caller
         self._request_id = ""
 
     def headers(self, record: Record) -> Mapping[str, str]:
@@ -93,7 +93,13 @@ class BackgroundJob:
         services, scope, frame = self._parts.services, self._caller.scope, self._frame
         response, background = frame.response("queued"), services.background
         queued = self._record(response, RUNNING)
-        await background.start(scope, services.responses, queued, queued_events(frame), self._make)
+        visit = self._visit.hand_over()
+        make = partial(self._make, visit)
+        try:
+            await background.start(scope, services.responses, queued, queued_events(frame), make)
+        except BaseException:
+            visit.settle(None)
+            raise
         # Do not keep the request in memory as long as a client follows.
         del queued
         if not self.asked.is_stream:
@@ -101,7 +107,7 @@ class BackgroundJob:
             return
         await send_events(responder, background.follow(scope, frame.id, 0, self._parts.keepalive_seconds), 0)
 
-    async def _make(self, run: Run) -> None:
+    async def _make(self, visit: Visit, run: Run) -> None:
         """Make the response, keep how it has ended, and write the log line."""
         job, responder = self._job, Responder(_into(run.log), self._request_id)
         notes, began_at, ended = Notes(), time.perf_counter(), _COMPLETED
@@ -121,7 +127,7 @@ class BackgroundJob:
             failure = Failure(ErrorKind.INTERNAL, _BROKEN.format(type(error).__name__))
             await self._failed(run, responder, notes, failure)
         finally:
-            self._note(notes, ended, time.perf_counter() - began_at)
+            self._note(visit, notes, ended, time.perf_counter() - began_at)
 
     def _cancellable(self, run: Run, responder: Responder) -> Interruptible:
         """A block that ends with its run or with the gateway; no client can leave it."""
@@ -162,10 +168,8 @@ class BackgroundJob:
             self._frame.items = {}
             await responses.finish(scope, self._record(response(), unfinished))
 
-    def _note(self, notes: Notes, ended: str, seconds: float) -> None:
-        record, asked = record_of(self._job.progress), self._job.asked
-        note_record(notes, record, asked, self._caller)
-        self._parts.totals.note(self._caller.name, record.used)
+    def _note(self, visit: Visit, notes: Notes, ended: str, seconds: float) -> None:
+        self._parts.ending.note(self._request_id, notes, self._job.asked, visit, self._job.progress, seconds)
         fields = {
             "ms": round(seconds * 1000, 1),
             "request_id": self._request_id,

@@ -1,13 +1,16 @@
 """What is common to all doors (the endpoints that generate text): how each request begins and ends."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.accounts.auth import Authenticator, Caller
-from gateway.doors.records import RequestSummary, note_record
+from gateway.accounts.auth import Caller
+from gateway.accounts.visits import Accounts, Visit
+from gateway.doors.ending import Ending
+from gateway.doors.records import RequestSummary
 from gateway.edge.interrupts import Interrupts
 from gateway.edge.notes import notes_of
 from gateway.edge.requests import read_body
@@ -17,7 +20,6 @@ from gateway.service.ports import Endpoint
 from gateway.service.record import Progress, Record, record_of
 from gateway.service.routing import Aliases
 from gateway.service.services import Services
-from gateway.service.totals import Totals
 from translators.errors import FailedError, Failure
 
 
@@ -57,33 +59,38 @@ class DoorSettings(NamedTuple):
 class DoorParts:
     """The objects that all of these endpoints share."""
 
-    authenticator: Authenticator
+    accounts: Accounts
     services: Services
     own_endpoint: Callable[[Secret], Endpoint]
     aliases: Aliases
     settings: DoorSettings
     interrupts: Interrupts
-    totals: Totals
+    ending: Ending
 
 
 class Door:
     """The base of the endpoints that generate text; a subclass reads a request into a `Job`."""
 
     def __init__(self, shared: DoorParts) -> None:
-        self._authenticator = shared.authenticator
+        self._accounts = shared.accounts
         self._services = shared.services
         self._own_endpoint = shared.own_endpoint
         self._aliases = shared.aliases
         self._settings = shared.settings
         self._interrupts = shared.interrupts
-        self._totals = shared.totals
+        self._ending = shared.ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         responder = responder_of(scope)
-        caller = self._authenticator.caller(scope)
-        # Keep no reference to the body here: the job holds it only as long as it is needed, and a stream may run for
-        # minutes.
-        job = await self._read(scope, await read_body(scope, receive, self._settings.max_body_bytes), caller)
+        visit = self._accounts.visit(scope)
+        began_at = time.perf_counter()
+        try:
+            # Keep no reference to the body here: the job holds it only as long as it is needed, and a stream may run
+            # for minutes.
+            job = await self._read(scope, await read_body(scope, receive, self._settings.max_body_bytes), visit)
+        except BaseException:
+            visit.settle(None)
+            raise
         progress = job.progress
         responder.more_headers = lambda: job.headers(record_of(progress))
         try:
@@ -92,12 +99,10 @@ class Door:
         except FailedError as error:
             raise FailedError(await job.explained(error.failure)) from error
         finally:
-            record, asked = record_of(progress), job.asked
-            note_record(notes_of(scope), record, asked, caller)
-            if asked.is_counted:
-                self._totals.note(caller.name, record.used)
+            seconds = time.perf_counter() - began_at
+            self._ending.note(responder.request_id, notes_of(scope), job.asked, visit, progress, seconds)
 
-    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> Job:
+    async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:
         raise NotImplementedError
 
     def _services_for(self, caller: Caller) -> Services:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
+from gateway.accounts.visits import Visit
 from gateway.doors.betas import BETAS, betas_of
 from gateway.doors.door import Door, DoorParts, Job
 from gateway.doors.records import RequestSummary, answer_headers
@@ -87,7 +88,8 @@ class TextEndpoint(Door):
     async def _task(self, scope: Scope, body: bytes, caller: Caller) -> Task:
         raise NotImplementedError
 
-    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> Job:
+    async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:
+        caller = visit.caller
         task = await self._task(scope, body, caller)
         services = self._services_for(caller)
         options = self._options(scope, caller)
@@ -103,9 +105,9 @@ class TextEndpoint(Door):
                 exchange.belongs_to(exchanges[0])
             exchanges.append(exchange)
         job = GenerationJob(task.asked, task.rendering, exchanges, self, caller, is_large=task.is_large)
-        return self._answering(job, caller)
+        return self._answering(job, visit)
 
-    def _answering(self, job: "GenerationJob", caller: Caller) -> Job:
+    def _answering(self, job: "GenerationJob", visit: Visit) -> Job:
         """The job that answers the request; a subclass may put another one around this."""
         return job
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
+from gateway.accounts.visits import Visit
 from gateway.doors.door import Job
 from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.responses import Responses
@@ -19,7 +20,8 @@ from translators.errors import Failure
 class InputTokens(Responses):
     """Reads and writes a request as `/v1/responses` does, and has it counted."""
 
-    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> Job:
+    async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:
+        caller = visit.caller
         task = await self._task(scope, body, caller)
         (intent,) = task.intents
         candidates = await self._candidates(intent, task, self._options(scope, caller), caller)

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
+from gateway.accounts.visits import Visit
 from gateway.doors.betas import betas_of, header_values
 from gateway.doors.door import Door, DoorParts
 from gateway.doors.native_past import NativeWriter
@@ -84,7 +85,8 @@ class Messages(Door):
         self._route = route
         self._allowed = allowed
 
-    async def _read(self, scope: Scope, body: bytes, caller: Caller) -> "_NativeJob":
+    async def _read(self, scope: Scope, body: bytes, visit: Visit) -> "_NativeJob":
+        caller = visit.caller
         asked = await self._asked(body, caller)
         thread = read_thread(asked.thread) if asked.thread is not None and caller.own_key is None else None
         reach = await self._reach(caller, asked, thread) if thread is not None else _ANYWHERE

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
+from gateway.accounts.visits import Visit
 from gateway.doors.background import BackgroundJob, BackgroundParts
 from gateway.doors.door import Job
 from gateway.doors.generation import GenerationJob, Task, TextEndpoint
@@ -92,15 +93,15 @@ class Responses(TextEndpoint):
     def _seal(self, read: ReadBody, caller: Caller) -> "LateSeal":
         return LateSeal(self._services.seals, caller.scope, read.body.model, self._aliases)
 
-    def _answering(self, job: GenerationJob, caller: Caller) -> Job:
+    def _answering(self, job: GenerationJob, visit: Visit) -> Job:
         rendering = job.rendering
         if not isinstance(rendering, ResponseRendering) or not rendering.request.background:
             return job
-        self._services.background.check(caller.scope)
+        self._services.background.check(visit.caller.scope)
         request, frame = rendering.request, rendering.begin(self.now(), job.progress[0].model)
         record = partial(rendering.keeper.record, request, frame)
-        parts = BackgroundParts(self._services, self._interrupts, self._totals, self.keepalive_seconds)
-        return BackgroundJob(job, frame, record, parts, caller, shows_events=request.stream)
+        parts = BackgroundParts(self._services, self._interrupts, self._ending, self.keepalive_seconds)
+        return BackgroundJob(job, frame, record, parts, visit, shows_events=request.stream)
 
 
 async def _before(services: Services, whose: bytes, read: ReadBody) -> Chain:

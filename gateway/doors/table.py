@@ -1,6 +1,6 @@
 """Builds the endpoints of one configuration and the layers around them; a reload builds them again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +12,13 @@ from starlette.types import ASGIApp
 
 from gateway.accounts.auth import Authenticator
 from gateway.accounts.guesses import Guesses
+from gateway.accounts.visits import Accounts
 from gateway.config import Config
 from gateway.doors.chat import ChatCompletions
 from gateway.doors.compaction import Compact
 from gateway.doors.completions import Completions
 from gateway.doors.door import DoorParts, DoorSettings
+from gateway.doors.ending import Ending
 from gateway.doors.generation import GenerationSettings, TextEndpoint
 from gateway.doors.input_tokens import InputTokens
 from gateway.doors.messages import COUNT_TOKENS, MESSAGES, Messages
@@ -33,6 +35,7 @@ from gateway.pages.state import state_routes
 from gateway.secret import Secret
 from gateway.service.catalogue import Catalogue
 from gateway.service.lessons import Lessons
+from gateway.service.observers import Observer
 from gateway.service.routing import Aliases
 from gateway.service.services import Services
 from gateway.service.sightings import Sightings
@@ -54,6 +57,8 @@ class GatewayParts:
     models: ModelTable
     catalogue: Catalogue
     authenticator: Authenticator
+    accounts: Accounts
+    observers: Sequence[Observer]
     own_endpoint: Callable[[Secret], HostEndpoint]
     interrupts: Interrupts
     lessons: Lessons
@@ -122,13 +127,13 @@ def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:
 def _shared(config: Config, parts: GatewayParts) -> DoorParts:
     settings = DoorSettings(config.server.max_body_bytes, config.streaming.keepalive_seconds, config.models.fallbacks)
     return DoorParts(
-        authenticator=parts.authenticator,
+        accounts=parts.accounts,
         services=parts.services,
         own_endpoint=parts.own_endpoint,
         aliases=parts.aliases,
         settings=settings,
         interrupts=parts.interrupts,
-        totals=parts.totals,
+        ending=Ending(parts.observers, parts.now),
     )
 
 

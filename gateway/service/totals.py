@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.service.observers import Ended
 from translators.models import ModelTable, Price, model_table
 from translators.usage import Usage
 
@@ -47,7 +48,11 @@ class Totals:
         self._models = models or model_table()
         self._counts: OrderedDict[str, _Counts] = OrderedDict()
 
-    def note(self, client: str, used: Iterable[tuple[str | None, Usage]]) -> None:
+    def note(self, ended: Ended) -> None:
+        """Count a request with all its attempts."""
+        self.add(ended.caller, ended.record.used)
+
+    def add(self, client: str, used: Iterable[tuple[str | None, Usage]]) -> None:
         """Count a request: the model and usage of each message that upstream wrote for it."""
         counts = self._counts.setdefault(client, _Counts())
         self._counts.move_to_end(client)

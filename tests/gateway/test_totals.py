@@ -19,15 +19,15 @@ def price_of(model: str) -> tuple[int, int, int]:
 def saved(*usages: Usage, model: str | None = SONNET) -> int:
     totals = Totals()
     for usage in usages:
-        totals.note("app", [(model, usage)])
+        totals.add("app", [(model, usage)])
     return totals.clients()[0].saved_micro_dollars
 
 
 def test_requests_and_tokens_are_added_up_by_client() -> None:
     totals = Totals()
-    totals.note("b", [(SONNET, Usage(100, 20, 3, 7)), (SONNET, Usage(100, 0, 23, 8))])
-    totals.note("a", [(SONNET, Usage(5, 0, 0, 1))])
-    totals.note("b", [])
+    totals.add("b", [(SONNET, Usage(100, 20, 3, 7)), (SONNET, Usage(100, 0, 23, 8))])
+    totals.add("a", [(SONNET, Usage(5, 0, 0, 1))])
+    totals.add("b", [])
 
     first, second = totals.clients()
     assert first == ClientTotals("a", 1, 5, 0, 0, 1, 0)
@@ -74,6 +74,6 @@ def test_where_the_price_is_not_known_nothing_is_said_to_be_saved(model: str | N
 def test_of_too_many_clients_the_quietest_is_dropped() -> None:
     totals = Totals(max_clients=2)
     for name in "abac":
-        totals.note(name, [])
+        totals.add(name, [])
 
     assert [(client.name, client.requests) for client in totals.clients()] == [("a", 2), ("c", 1)]

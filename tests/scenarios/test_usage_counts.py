@@ -98,7 +98,7 @@ async def test_each_model_is_counted_for_what_it_has_used(upstream: ScriptedUpst
     async with quick_gateway(config=falling_back(upstream, OTHER)) as running:
         without_pauses(running)
         noted: list[Any] = []
-        running.gateway._totals.note = lambda client, used: noted.extend(used)  # type: ignore[method-assign]
+        running.gateway._totals.note = lambda ended: noted.extend(ended.record.used)  # type: ignore[method-assign]
         await running.http().post(PATH, json=asking(stream=True))
         await no_lease_is_out(running)
 

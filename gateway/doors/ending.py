@@ -1,0 +1,48 @@
+"""The one end of every request that generates text: its log line, its account, and everyone who observes it."""
+
+from collections.abc import Callable, Sequence
+
+from gateway.accounts.visits import Visit
+from gateway.doors.records import RequestSummary, note_record
+from gateway.edge.notes import Notes
+from gateway.service.observers import Ended, Observer
+from gateway.service.record import Progress, record_of
+
+
+class Ending:
+    """Ends requests; `now` gives the Unix time."""
+
+    def __init__(self, observers: Sequence[Observer], now: Callable[[], float]) -> None:
+        self._observers = tuple(observers)
+        self._now = now
+
+    def note(
+        self,
+        request_id: str,
+        notes: Notes,
+        asked: RequestSummary,
+        visit: Visit,
+        progress: Sequence[Progress],
+        seconds: float,
+    ) -> None:
+        """End a request that was read, however it went; `seconds` is how long it took."""
+        record, caller = record_of(progress), visit.caller
+        note_record(notes, record, asked, caller)
+        visit.settle(record)
+        if not asked.is_counted:
+            return
+        ended = Ended(
+            request_id=request_id,
+            endpoint=visit.endpoint,
+            caller=caller.name,
+            key_id=None,
+            group=None,
+            end_user=visit.end_user,
+            model=asked.model,
+            is_stream=asked.is_stream,
+            at=self._now() - seconds,
+            seconds=seconds,
+            record=record,
+        )
+        for observer in self._observers:
+            observer.note(ended)
