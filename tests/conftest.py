@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import tempfile
 from typing import Any
 
 # Compiled files are kept even where the environment says otherwise, as in many containers: without them, each run
@@ -13,6 +14,10 @@ from typing import Any
 # pytest's own plugins are loaded by now; what comes below is not.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# What a test does not place elsewhere lies here, never in the state of whoever runs the tests.
+_STATE = tempfile.TemporaryDirectory(prefix="dragoman-tests-", ignore_cleanup_errors=True)
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 import httpcore2  # noqa: E402
 import pytest  # noqa: E402

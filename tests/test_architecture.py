@@ -20,9 +20,21 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.service": ({"translators", "gateway.keypool"}, PURE),
     "gateway.upstream": ({"translators", "gateway.service", "gateway.secret"}, {"httpx2", "httptools"}),
     "gateway.telemetry": (set(), {"orjson"}),
+    "gateway.private_files": ({"gateway.secret"}, set()),
     "gateway.kept_turns": (
-        {"gateway.config", "gateway.secret", "gateway.service", "gateway.telemetry"},
+        {"gateway.config", "gateway.private_files", "gateway.secret", "gateway.service", "gateway.telemetry"},
         {"cryptography", "redis"},
+    ),
+    "gateway.ledger": (
+        {
+            "translators",
+            "gateway.config",
+            "gateway.private_files",
+            "gateway.secret",
+            "gateway.service",
+            "gateway.telemetry",
+        },
+        {"msgspec"},
     ),
     "gateway.edge": (
         {"translators", "gateway.http", "gateway.telemetry"},
@@ -30,7 +42,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"starlette", "orjson", "msgspec", "backports", "compression"},
     ),
     "gateway.accounts": (
-        {"translators", "gateway.edge", "gateway.secret", "gateway.service", "gateway.telemetry"},
+        {"translators", "gateway.edge", "gateway.ledger", "gateway.secret", "gateway.service", "gateway.telemetry"},
         {"starlette", "msgspec"},
     ),
     "gateway.doors": (

@@ -41,6 +41,15 @@ def test_the_wheel_brings_one_package(installed: Path) -> None:
     assert {path.name for path in (installed / "dragoman").iterdir()} >= {"gateway", "translators", "__main__.py"}
 
 
+def test_the_wheel_brings_the_migrations_of_the_accounts(installed: Path) -> None:
+    names = "from gateway.ledger.migrating import migrations; print(*(step.number for step in migrations()))"
+
+    numbers = run(installed, "-c", f"import sys; sys.path.insert(0, 'dragoman'); {names}").split()
+
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+    assert numbers
+
+
 def test_packages_of_others_with_our_names_are_left_alone(installed: Path) -> None:
     where = (
         "import sys; sys.argv = ['dragoman', '--version']; from dragoman.__main__ import main\n"

@@ -1,6 +1,8 @@
 """`dragoman demo`: the gateway in front of a simulated upstream."""
 
 import argparse
+import os.path
+import tempfile
 
 from msgspec.structs import replace
 
@@ -20,7 +22,12 @@ def command(options: argparse.Namespace) -> int:
     check_exposure(config)
     # The answers of the simulated upstream are not worth keeping.
     store = StoreConfig(kind="memory", memory_bytes=config.store.memory_bytes)
-    return run(_serve_demo(replace(config, server=replace(config.server, workers=1), store=store)))
+    with tempfile.TemporaryDirectory(prefix="dragoman-demo-", ignore_cleanup_errors=True) as folder:
+        # Keys and rules can be tried, and are gone with the demo.
+        accounts = replace(config.accounts, path=os.path.join(folder, "accounts.db"))
+        return run(
+            _serve_demo(replace(config, server=replace(config.server, workers=1), store=store, accounts=accounts))
+        )
 
 
 async def _serve_demo(config: Config) -> int:

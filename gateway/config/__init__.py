@@ -1,5 +1,6 @@
 """The configuration: one YAML file or a few environment variables, read into frozen structs."""
 
+from gateway.config.accounts import AccountsConfig
 from gateway.config.changes import Changes, changes_between, keep_fixed
 from gateway.config.checks import as_base_url
 from gateway.config.describe import describe_config
@@ -31,6 +32,7 @@ from gateway.config.stamps import Stamps, stamps_of
 
 __all__ = [
     "AbilitiesConfig",
+    "AccountsConfig",
     "AdminConfig",
     "Changes",
     "ClientConfig",

@@ -18,7 +18,7 @@ from gateway.config.reading import Reader
 from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig
 from gateway.config.sources import SecretReader, Source, secret_of
 from gateway.config.stamps import Stamps, stamp_of
-from gateway.config.storing import check_store, with_absolute_path
+from gateway.config.storing import check_store, with_absolute_paths
 from gateway.config.variables import Text
 from gateway.secret import Secret
 
@@ -67,7 +67,7 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
     if config is not WRONG:
         admin_path = _ADMIN_VARIABLE if config.admin.api_key is None else "admin.api_key"
         config = _completed(config, tree, environ, mistakes)
-        config = replace(config, store=with_absolute_path(config.store, Path(path or "").parent))
+        config = with_absolute_paths(config, Path(path or "").parent)
         _check_unique("keys", "name", config.keys, mistakes)
         _check_unique("clients", "name", config.clients, mistakes)
         _check_unique("clients", "api_key", config.clients, mistakes)

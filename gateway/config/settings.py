@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.config.accounts import AccountsConfig
 from gateway.config.checks import (
     Name,
     Seconds,
@@ -291,6 +292,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     models: ModelsConfig = ModelsConfig()
     clients: Annotated[tuple[ClientConfig, ...], Meta(description="The applications that may use the gateway.")] = ()
     admin: AdminConfig = AdminConfig()
+    accounts: AccountsConfig = AccountsConfig()
     translation: TranslationConfig = TranslationConfig()
     native: NativeConfig = NativeConfig()
     streaming: StreamingConfig = StreamingConfig()

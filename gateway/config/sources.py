@@ -136,6 +136,7 @@ class SecretReader:
 
 # Secrets that are not sent in a header, by path.
 _KINDS: dict[str, Callable[[str], Secret]] = {
+    "accounts.secret": passphrase_of,
     "store.encryption_key": passphrase_of,
     "responses.encryption_key": passphrase_of,
     "responses.old_encryption_key": passphrase_of,

@@ -10,18 +10,24 @@ from msgspec.structs import replace
 
 from gateway.config.extras import missing_extra
 from gateway.config.mistakes import Mistakes
-from gateway.config.settings import StoreConfig
+from gateway.config.settings import Config, StoreConfig
 from gateway.secret import Secret
 
 _SCHEMES: Final = ("valkey", "valkeys", "redis", "rediss", "unix")
 _DATABASE: Final = re.compile(r"/?|/\d+")
 
 
-def with_absolute_path(store: StoreConfig, folder: Path) -> StoreConfig:
-    """The same section with `path` resolved against the configuration file's folder."""
-    if store.path is None:
-        return store
-    return replace(store, path=os.path.abspath(folder / os.path.expanduser(store.path)))
+def with_absolute_paths(config: Config, folder: Path) -> Config:
+    """The same configuration with the paths of databases resolved against the configuration file's folder."""
+    return replace(
+        config,
+        store=replace(config.store, path=_absolute(config.store.path, folder)),
+        accounts=replace(config.accounts, path=_absolute(config.accounts.path, folder)),
+    )
+
+
+def _absolute(path: str | None, folder: Path) -> str | None:
+    return None if path is None else os.path.abspath(folder / os.path.expanduser(path))
 
 
 def check_store(store: StoreConfig, mistakes: Mistakes) -> None:

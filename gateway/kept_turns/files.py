@@ -1,31 +1,23 @@
 """The files of the database: created private, opened by one process at a time, moved aside if corrupt."""
 
 import contextlib
-import os
 import sqlite3
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from gateway.kept_turns.backing import OTHER_KEY
-from gateway.kept_turns.keyfile import key_file, secret_beside
-from gateway.kept_turns.ownership import check_folder, check_own, make_private, open_own
 from gateway.kept_turns.sealing import Sealer
 from gateway.kept_turns.sqlite_file import Bounds, SqliteFile
+from gateway.private_files.database import Identity, alone, identity_of, make_folder, move_aside, prepare
+from gateway.private_files.keyfile import key_file, secret_beside
+from gateway.private_files.ownership import check_folder
 from gateway.secret import Secret
 
-# The suffixes of SQLite's files: the database, and its write-ahead log.
-_WITH_LOG: Final = ("", "-wal", "-shm")
-# One corrupt database is kept for inspection; the next one replaces it.
-_ASIDE: Final = ".corrupt"
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 MOVED_ASIDE: Final = "The store's database was corrupt; it was moved aside, and a new one was created"
-
-_Identity: TypeAlias = tuple[int, int] | None
-
 
 D = TypeVar("D", bound=SqliteFile)
 
@@ -35,7 +27,7 @@ class Opened(NamedTuple, Generic[D]):
 
     database: D
     sealer: Sealer
-    identity: _Identity
+    identity: Identity
 
 
 class Notice(NamedTuple):
@@ -80,11 +72,7 @@ class DatabaseFiles(Generic[D]):
     def open(self) -> Opened[D]:
         """A new connection for the calling thread."""
         with self._alone():
-            _make(self.file)
-            for suffix in _WITH_LOG:
-                # SQLite opens these files by name: none of them may be another user's, or a symbolic link.
-                check_own(_beside(self.file, suffix))
-            make_private(self.file)
+            prepare(self.file)
             sealer = self._sealer = self._sealer or Sealer(self._secret or secret_beside(self._key_owner))
             try:
                 return self._opened(sealer)
@@ -94,15 +82,11 @@ class DatabaseFiles(Generic[D]):
                 self._move_aside()
                 return self._opened(sealer)
 
-    def identity(self) -> _Identity:
+    def identity(self) -> Identity:
         """The identity of the file that has the name now; None if there is none."""
-        try:
-            status = os.lstat(self.file)
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+        return identity_of(self.file)
 
-    def replace(self, broken: _Identity) -> None:
+    def replace(self, broken: Identity) -> None:
         """Move a corrupt database aside, unless another process has done so already."""
         with self._alone():
             if self.identity() == broken:
@@ -132,53 +116,14 @@ class DatabaseFiles(Generic[D]):
         database.add_probe(sealer.name, sealer.probe(self._wall()))
 
     def _move_aside(self) -> None:
-        # SQLite notices that an open database was moved, and does not touch the new one's log.
-        aside = f"{self.file}{_ASIDE}"
-        for suffix in _WITH_LOG:
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(f"{self.file}{suffix}", f"{aside}{suffix}")
-        _make(self.file)
-        self._notices.append(Notice(MOVED_ASIDE, Path(aside)))
+        self._notices.append(Notice(MOVED_ASIDE, move_aside(self.file)))
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Exclude other threads and processes from opening or replacing the files."""
-        with self._in_this_process:
-            _make_folder(self.file.parent)
-            check_folder(self.file.parent)
-            descriptor = open_own(_beside(self.file, ".lock"), os.O_RDWR | os.O_CREAT)
-            try:
-                if sys.platform != "win32":
-                    # On Windows there is only one process.
-                    import fcntl
-
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
-                yield
-            finally:
-                os.close(descriptor)
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return alone(self.file, self._in_this_process)
 
 
 def secret_of_database(file: Path) -> Secret:
     """The secret beside a database, which need not exist yet; raises `OSError` and `ValueError`."""
-    _make_folder(file.parent)
+    make_folder(file.parent)
     check_folder(file.parent)
     return secret_beside(file)
-
-
-def _beside(file: Path, suffix: str) -> Path:
-    return file.with_name(f"{file.name}{suffix}")
-
-
-def _make(file: Path) -> None:
-    """Create the file with mode 600 if it does not exist; SQLite gives its log the same mode."""
-    # An existing file is not opened here: closing it would release the locks that this process holds on it (POSIX).
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        # Not with `parents`, which ignores the mode for all but the last folder.
-        _make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)

@@ -1,17 +1,17 @@
 """Building the store and the records that a configuration asks for, and describing where they are."""
 
-import os.path
 from collections.abc import Mapping
 from os import environ as _environ
 from pathlib import Path
 from typing import Final
 
 from gateway.config import Config, StoreConfig, missing_extra
-from gateway.kept_turns.keyfile import key_file
 from gateway.kept_turns.layered import LayeredStore
 from gateway.kept_turns.memory import Memory
 from gateway.kept_turns.record_memory import RecordMemory
 from gateway.kept_turns.records import KeptRecords
+from gateway.private_files.keyfile import key_file
+from gateway.private_files.places import state_folder
 
 _MIB: Final = 1024 * 1024
 _FILE_NAME: Final = "store.db"
@@ -51,10 +51,7 @@ def kind_of(config: StoreConfig) -> str:
 def database_file(config: StoreConfig, environ: Mapping[str, str] = _environ) -> Path:
     if config.path is not None:
         return Path(config.path)
-    folder = environ.get("XDG_STATE_HOME", "")
-    # The XDG specification says to ignore relative paths.
-    state = folder if os.path.isabs(folder) else os.path.expanduser("~/.local/state")
-    return Path(state, "dragoman", _FILE_NAME)
+    return state_folder(environ) / _FILE_NAME
 
 
 def place_in_words(config: StoreConfig, environ: Mapping[str, str] = _environ) -> str:

@@ -8,8 +8,8 @@ from typing import Final
 
 from gateway.config import Config
 from gateway.kept_turns.caller_seals import can_encrypt
-from gateway.kept_turns.keyfile import key_file
 from gateway.kept_turns.opening import database_file, kind_of
+from gateway.private_files.keyfile import key_file
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gateway.config import StoreConfig
 from gateway.kept_turns.backing import TroubleError
 from gateway.kept_turns.opening import database_file, kind_of
-from gateway.kept_turns.ownership import check_folder, check_own
+from gateway.private_files.ownership import check_folder, check_own
 
 
 class Trial(NamedTuple):

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import (
+    AccountsConfig,
     AdminConfig,
     ClientConfig,
     Config,
@@ -56,6 +57,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ModelsConfig,
     ClientConfig,
     AdminConfig,
+    AccountsConfig,
     TranslationConfig,
     NativeConfig,
     StreamingConfig,
@@ -856,6 +858,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "builtin_aliases true, max_output_tokens not set, abilities {}, fallbacks {}, refresh_seconds 3600",
         "clients: name my-app, api_key set, sees_key false",
         "admin: api_key not set",
+        "accounts: kind auto, path not set, secret not set, on_ledger_failure serve, keep_days 90, "
+        "keep_totals_days 1200, max_bytes 2147483648",
         "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching auto, max_choices 8, "
         "allow_native []",
         "native: fields [], betas [], server_tools [web_search, web_fetch, code_execution, tool_search]",

@@ -12,6 +12,7 @@ from openai import AsyncOpenAI
 
 from gateway.app import Gateway
 from gateway.config import (
+    AccountsConfig,
     ClientConfig,
     Config,
     KeyConfig,
@@ -28,6 +29,7 @@ from gateway.secret import Secret
 from gateway.service.times import Times
 
 __all__ = [
+    "AccountsConfig",
     "ClientConfig",
     "Config",
     "KeyConfig",
@@ -115,6 +117,7 @@ def config_for(*keys: KeyConfig, clients: Sequence[ClientConfig] = ()) -> Config
         pool=PoolConfig(strategy="weighted", queue_timeout_seconds=0.05),
         timeouts=TimeoutsConfig(connect_seconds=30, first_byte_seconds=60, idle_seconds=60),
         store=StoreConfig(kind="memory"),
+        accounts=AccountsConfig(kind="off"),
         log=LogConfig(level="error"),
     )
 

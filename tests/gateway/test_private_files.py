@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.kept_turns import ownership
-from gateway.kept_turns.ownership import check_folder, check_own, check_unread, make_private, open_own
+from gateway.private_files import ownership
+from gateway.private_files.ownership import check_folder, check_own, check_unread, make_private, open_own
 from tests.support.stores import key, on_disk
 
 Log = Callable[[], str]

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from gateway.kept_turns.ownership import check_unread, make_private, open_own
+from gateway.private_files.ownership import check_unread, make_private, open_own
 from gateway.secret import Secret
 
 _SECRET_BYTES: Final = 32

@@ -1,6 +1,6 @@
-"""Which files the store trusts: files that no other user can have created or can change.
+"""Which files are trusted: those that no other user can have created or can change.
 
-The store's files must not be symbolic links: a user who can create a link in the folder could make the gateway
+They must not be symbolic links: a user who can create a link in the folder could make the gateway
 read, write or expose any other file of its user. A `ValueError` says what is wrong with a file, and what to do.
 """
 
@@ -63,7 +63,7 @@ def check_folder(folder: Path) -> None:
         return
     for status in (os.lstat(folder), os.stat(folder)):
         if status.st_uid not in _owners():
-            raise ValueError(f"{folder} belongs to another user (uid {status.st_uid}): choose another store.path")
+            raise ValueError(f"{folder} belongs to another user (uid {status.st_uid}): choose another path")
     if status.st_mode & _EVERYBODY_WRITES and not status.st_mode & stat.S_ISVTX:
         raise ValueError(f"other users can replace files in {folder}: chmod o-w {folder}")
 
@@ -78,7 +78,7 @@ def _check(file: Path, status: os.stat_result) -> None:
 
 
 def _is_link(file: Path) -> ValueError:
-    return ValueError(f"{file} is a symbolic link, which is not followed: name the file itself in store.path")
+    return ValueError(f"{file} is a symbolic link, which is not followed: name the file itself")
 
 
 def _has_owners() -> bool:

@@ -1,0 +1,44 @@
+"""The settings of accounts: the file for callers' keys, rules and the ledger, and how long the ledger is kept."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from gateway.config.checks import Name
+from gateway.secret import Secret
+
+
+class AccountsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where callers' keys, rules and the ledger of what was spent are, and what of the ledger is kept."""
+
+    kind: Annotated[
+        Literal["auto", "sqlite", "off"],
+        Meta(description="Where accounts are kept; auto is sqlite. off: no keys but those in clients, and no ledger."),
+    ] = "auto"
+    path: Annotated[
+        Name | None,
+        Meta(description="Their database; null is dragoman/accounts.db in $XDG_STATE_HOME or ~/.local/state."),
+    ] = None
+    secret: Annotated[
+        Secret | None,
+        Meta(
+            description="What keys and names of end users are hashed with: any text of 16 characters or more; "
+            "null creates one, in a file beside the database."
+        ),
+    ] = None
+    on_ledger_failure: Annotated[
+        Literal["serve", "refuse"],
+        Meta(description="While the ledger cannot be written: serve and write it later, or refuse requests with 503."),
+    ] = "serve"
+    keep_days: Annotated[
+        float, Meta(gt=0, description="How long the ledger keeps the row of each call; its sums stay longer.")
+    ] = 90.0
+    keep_totals_days: Annotated[
+        float, Meta(gt=0, description="How long it keeps the sums by day; those by hour stay for a quarter of it.")
+    ] = 1200.0
+    max_bytes: Annotated[
+        int,
+        Meta(
+            ge=16 * 1024 * 1024, description="The size of the database from which on the oldest rows are deleted early."
+        ),
+    ] = 2 * 1024 * 1024 * 1024

@@ -1,0 +1,175 @@
+"""A thread that works with accounts.db on a connection of its own, so that the event loop never waits for the disk.
+
+    keys = await accounts_file.run(lambda connection: connection.execute("SELECT ...").fetchall())
+
+    def rename(connection):
+        with Transaction(connection):
+            ...
+    await accounts_file.run(rename)
+
+The command line, which has no event loop, uses the same actions: `accounts_file.run_now(rename)`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from gateway.ledger.files import AccountsFiles, Opened, is_broken
+from gateway.ledger.trouble import AccountsFileError
+from gateway.private_files.database import Identity
+from gateway.telemetry.logs import log_event
+
+# How often a process asks whether another one has changed keys or rules.
+POLL_SECONDS: Final = 0.25
+_CLOSE_SECONDS: Final = 5.0
+_MOVED: Final = "The accounts' database was corrupt; it was moved aside, and a new one was created"
+
+# These say that an action is wrong, or that its values are, not that the file is.
+_OF_THE_ACTION: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
+
+T = TypeVar("T")
+
+
+class _State(NamedTuple):
+    """The version of what processes hold in memory, in one file: another one begins at 0 again."""
+
+    file: Identity
+    version: int
+
+
+class AccountsFile:
+    """The file for one process. Every way to use it raises `AccountsFileError` only (and what an action raises).
+
+    It is opened on demand, and again if it was replaced or if something went wrong. An action gets a connection in
+    autocommit mode, begins its own `Transaction` where it writes, and is run again on a new connection if the file
+    turns out to be corrupt.
+    """
+
+    def __init__(self, file: Path, name: str = "accounts") -> None:
+        self._files = AccountsFiles(file, self._note_moved)
+        self._name = name
+        self._thread: ThreadPoolExecutor | None = None
+        self._opened: Opened | None = None
+        self._watchers: dict[str, list[Callable[[int], None]]] = {}
+        self._states: dict[str, _State] = {}
+        # What told the last look that nothing has changed since.
+        self._seen: object = None
+        self._moved: list[Path] = []
+
+    @property
+    def file(self) -> Path:
+        return self._files.file
+
+    async def run(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an action in the thread. One that was begun is completed, also if the caller is cancelled."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, self._name)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, action)
+        finally:
+            self._report()
+
+    def run_now(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an action in the calling thread, on a connection that is closed afterwards: for the command line."""
+        try:
+            return self._run(action)
+        finally:
+            self._let_go()
+            self._report()
+
+    def on_change(self, name: str, call: Callable[[int], None]) -> None:
+        """Let `watch` call this in the event loop whenever `changes` has another version for a name (keys, rules).
+
+        The first call comes with the first look, and another one after the file was replaced.
+        """
+        self._watchers.setdefault(name, []).append(call)
+
+    async def watch(self) -> None:
+        """Look for changes until cancelled, those of this process included; what fails is tried again."""
+        while True:
+            with contextlib.suppress(AccountsFileError):
+                await self.look()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def look(self) -> None:
+        """Look for changes now, for instance after making one, and call whom they concern."""
+        for name, state in (await self.run(self._changed)).items():
+            if self._states.get(name) != state:
+                self._states[name] = state
+                for call in self._watchers.get(name, ()):
+                    call(state.version)
+
+    async def close(self) -> None:
+        """Close the connection and end the thread, within a time limit."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            closing = asyncio.get_running_loop().run_in_executor(thread, self._let_go)
+            await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+            thread.shutdown(wait=False)
+
+    # Called in the thread.
+
+    def _run(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return self._with_recovery(action)
+        except _OF_THE_ACTION:
+            raise
+        except sqlite3.Error as error:
+            # Whatever went wrong, the next try has better chances with a new connection.
+            self._let_go()
+            raise AccountsFileError(f"{self.file}: {text_of(error)}") from error
+
+    def _with_recovery(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        opened = self._current()
+        try:
+            return action(opened.connection)
+        except sqlite3.DatabaseError as error:
+            if not is_broken(error):
+                raise
+        self._let_go()
+        self._files.replace(opened.identity)
+        return action(self._current().connection)
+
+    def _current(self) -> Opened:
+        if self._opened is not None and self._opened.identity != self._files.identity():
+            self._let_go()
+        if self._opened is None:
+            try:
+                self._opened = self._files.open()
+            except (AccountsFileError, OSError, ValueError) as error:
+                raise AccountsFileError(f"{self.file}: {text_of(error)}") from error
+        return self._opened
+
+    def _changed(self, connection: sqlite3.Connection) -> dict[str, _State]:
+        """The state of each name, or nothing if no connection has written since the last look."""
+        # `data_version` tells of other connections only.
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        seen = (self._opened, version, connection.total_changes)
+        if self._opened is None or seen == self._seen:
+            return {}
+        self._seen = seen
+        found = connection.execute("SELECT name, version FROM changes")
+        return {name: _State(self._opened.identity, number) for name, number in found}
+
+    def _let_go(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.connection.close()
+
+    def _note_moved(self, aside: Path) -> None:
+        self._moved.append(aside)
+
+    def _report(self) -> None:
+        moved, self._moved = self._moved, []
+        for aside in moved:
+            log_event(logging.ERROR, _MOVED, file=aside)
+
+
+def text_of(error: Exception) -> str:
+    """The reason for an error, without the path, which the message has already."""
+    return getattr(error, "strerror", None) or str(error)
