@@ -41,8 +41,17 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         # Zstandard: of the standard library from Python 3.14 on.
         {"starlette", "orjson", "msgspec", "backports", "compression"},
     ),
+    "gateway.accounts.rules": ({"translators", "gateway.service", "gateway.telemetry"}, {"msgspec"}),
     "gateway.accounts": (
-        {"translators", "gateway.edge", "gateway.ledger", "gateway.secret", "gateway.service", "gateway.telemetry"},
+        {
+            "translators",
+            "gateway.accounts.rules",
+            "gateway.edge",
+            "gateway.ledger",
+            "gateway.secret",
+            "gateway.service",
+            "gateway.telemetry",
+        },
         {"starlette", "msgspec"},
     ),
     "gateway.doors": (
