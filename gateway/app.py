@@ -169,6 +169,7 @@ class Gateway:
             policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
             budget=self._budget,
             sleep=self._times.sleep,
+            now=self._times.now,
             on_refused=self._on_refused,
             kept_turns=self._turns,
             signers=self._signers,

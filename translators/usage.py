@@ -2,18 +2,14 @@
 
 from typing import Final
 
-import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Struct
 from msgspec.structs import replace
 
-from translators.wire.messages import Iteration, UsageCounts
+from translators.message_usage import MOST_TOKENS, MessageUsage, Report, bounded_count, messages_of
+from translators.wire.messages import UsageCounts
 
 # `standard_only` and `auto` become `standard`, which OpenAI calls `default`; strict clients reject other values.
 _SERVICE_TIERS: Final = {"standard": "default", "priority": "priority"}
-# Far more than any message has; larger counts are invalid.
-_MOST_TOKENS: Final = 10**12
-_COMPACTION: Final = b'"compaction"'
-_ITERATIONS_DECODER: Final = msgspec.json.Decoder(list[Iteration])
 _OPENAI_USAGE: Final = (
     b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
     b'"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":0},'
@@ -35,56 +31,62 @@ class Usage(Struct):
     output_tokens: int = 0
     thinking_tokens: int = 0
     service_tier: str | None = None
-    # What upstream has used besides to summarize the conversation: it is paid for, and no part of the message.
-    summaries: "Usage | None" = None
+    # What upstream has reported of each of its messages.
+    _reports: list[Report] = []
     _earlier: "Usage | None" = None
 
     def begin_another(self) -> None:
         """From now on counts are those of another message in the same turn, and are added to the current ones."""
         self._earlier = replace(self)
+        self._reports.append(Report())
 
-    def update(self, counts: UsageCounts) -> None:
-        """Take over the counts that are present: within one message they are cumulative: each overwrites the last."""
+    def begin(self, model: str, counts: UsageCounts) -> None:
+        """A message begins, made by that model: its first counts, which are not final."""
+        self._report().begin(model, counts)
+        self._count(counts)
+
+    def update(self, counts: UsageCounts, model: str | None = None) -> None:
+        """Take over the final counts of a message; `model` is given where it has arrived as a whole.
+
+        Within one message counts are cumulative: each that is present overwrites the last.
+        """
+        self._report().update(model, counts)
+        self._count(counts)
+
+    @property
+    def messages(self) -> tuple[MessageUsage, ...]:
+        """What is paid for, message by message."""
+        return tuple(message for report in self._reports for message in messages_of(report))
+
+    @property
+    def is_final(self) -> bool:
+        """Whether upstream has reported the final counts of each message that it has begun."""
+        return all(report.is_final for report in self._reports)
+
+    def _report(self) -> Report:
+        if not self._reports:
+            self._reports.append(Report())
+        return self._reports[-1]
+
+    def _count(self, counts: UsageCounts) -> None:
         before = self._earlier or _NOTHING
         if (count := counts.input_tokens) is not None:
-            self.input_tokens = before.input_tokens + (count if 0 <= count <= _MOST_TOKENS else _bounded(count))
+            self.input_tokens = before.input_tokens + (count if 0 <= count <= MOST_TOKENS else bounded_count(count))
         if (count := counts.cache_creation_input_tokens) is not None:
             self.cache_write_tokens = before.cache_write_tokens + (
-                count if 0 <= count <= _MOST_TOKENS else _bounded(count)
+                count if 0 <= count <= MOST_TOKENS else bounded_count(count)
             )
         if (count := counts.cache_read_input_tokens) is not None:
             self.cache_read_tokens = before.cache_read_tokens + (
-                count if 0 <= count <= _MOST_TOKENS else _bounded(count)
+                count if 0 <= count <= MOST_TOKENS else bounded_count(count)
             )
         if (count := counts.output_tokens) is not None:
-            self.output_tokens = before.output_tokens + (count if 0 <= count <= _MOST_TOKENS else _bounded(count))
+            self.output_tokens = before.output_tokens + (count if 0 <= count <= MOST_TOKENS else bounded_count(count))
         details = counts.output_tokens_details
         if details is not None and details.thinking_tokens is not None:
-            self.thinking_tokens = before.thinking_tokens + _bounded(details.thinking_tokens)
+            self.thinking_tokens = before.thinking_tokens + bounded_count(details.thinking_tokens)
         if counts.service_tier is not None:
             self.service_tier = _SERVICE_TIERS.get(counts.service_tier)
-        if not isinstance(counts.iterations, UnsetType) and _COMPACTION in bytes(counts.iterations):
-            self._count_summaries(counts.iterations)
-
-    @property
-    def parts(self) -> "tuple[Usage, ...]":
-        """All that is paid for: the message, and summaries."""
-        return (self,) if self.summaries is None else (self, self.summaries)
-
-    def _count_summaries(self, iterations: Raw) -> None:
-        try:
-            found = _ITERATIONS_DECODER.decode(iterations)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return
-        self.summaries = summaries = Usage()
-        if self._earlier is not None and self._earlier.summaries is not None:
-            summaries.add(self._earlier.summaries)
-        for iteration in found:
-            if iteration.type == "compaction":
-                one = Usage()
-                iteration.iterations = UNSET
-                one.update(iteration)
-                summaries.add(one)
 
     def add_choice(self, other: "Usage") -> None:
         """Add another choice for the same prompt: its output only."""
@@ -138,13 +140,6 @@ class Usage(Struct):
             min(self.thinking_tokens, self.output_tokens),
             prompt_tokens + self.output_tokens,
         )
-
-
-def _bounded(count: int) -> int:
-    """A reported count, bounded: sums are computed from it, and JSON readers have to accept them."""
-    if 0 <= count <= _MOST_TOKENS:
-        return count
-    return 0 if count < 0 else _MOST_TOKENS
 
 
 _NOTHING = Usage()

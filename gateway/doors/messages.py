@@ -145,7 +145,12 @@ class Messages(Door):
             # The body says how much to think; a suffix of the model's name that says so too is dropped.
             adjusted = united((adjusted, "model=suffix-dropped"))
         request = NativeRequest(
-            body, streams=self._streams(asked), version=_version(scope), betas=betas, adjusted=adjusted
+            body,
+            streams=self._streams(asked),
+            version=_version(scope),
+            betas=betas,
+            adjusted=adjusted,
+            terms=asked.terms,
         )
         # No other model can continue a thread.
         models = (model, *(() if reach.has_way_out else self._settings.fallbacks.get(model, ())))

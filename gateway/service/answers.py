@@ -140,7 +140,7 @@ async def _stream(
         return stream
     finally:
         # In `finally`, so that the log also has it for streams that failed.
-        attempt.progress.stop_reason = stream.stop_reason
+        attempt.stopped_for(stream.stop_reason)
 
 
 async def fetch_answer(
@@ -165,7 +165,7 @@ async def _fetch(attempt: TextAttempt, choice: WholeChoice, on_begin: Callable[[
         await attempt.kept_turns.keep(request.origin, fold, attempt.account)
     if choice.before_end is not None:
         await choice.before_end(fold)
-    attempt.progress.stop_reason = fold.stop_reason
+    attempt.stopped_for(fold.stop_reason)
     return fold, request.shape
 
 

@@ -2,18 +2,22 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
+from random import getrandbits
 from types import TracebackType
 from typing import Final, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from gateway.keypool import Account, Lease, Outcome
 from gateway.service.failures import is_stream, refusal_of
 from gateway.service.forms import Forms
 from gateway.service.kept import KeptTurns
 from gateway.service.ports import Call, Outgoing, UpstreamAnswer
-from gateway.service.record import AttemptRecord, Progress
+from gateway.service.record import ABANDONED, AttemptEntry, AttemptRecord, Progress
 from gateway.service.services import Services
 from gateway.service.signers import Signer
 from translators.errors import FailedError, Failure
+from translators.message_usage import total_of
 from translators.usage import Usage
 
 R = TypeVar("R", bound=Outgoing)
@@ -21,6 +25,8 @@ R = TypeVar("R", bound=Outgoing)
 # Every context window and every output limit is at least this large: below these values no look-up is needed.
 _SURE_PROMPT_TOKENS: Final = 100_000
 _SURE_OUTPUT_TOKENS: Final = 4_096
+_OK: Final = 200
+_RANDOM_BITS: Final = 80
 
 
 class Attempt(Generic[R]):
@@ -29,7 +35,18 @@ class Attempt(Generic[R]):
     Then `failed` decides what follows: it returns if another attempt is due, and raises the caller's error if not.
     """
 
-    __slots__ = ("_failed", "_forms", "_lease", "_opening", "_services", "endpoint", "progress", "record")
+    __slots__ = (
+        "_began_at",
+        "_failed",
+        "_forms",
+        "_id",
+        "_lease",
+        "_opening",
+        "_services",
+        "endpoint",
+        "progress",
+        "record",
+    )
 
     def __init__(
         self,
@@ -48,6 +65,8 @@ class Attempt(Generic[R]):
         self.endpoint = services.endpoints[lease.key.name]
         self.record = AttemptRecord(lease.key.name, progress.model)
         progress.attempts.append(self.record)
+        self._began_at = services.now()
+        self._id = attempt_id(self._began_at)
 
     async def __aenter__(self) -> "Attempt[R]":
         self.progress.is_asking = True
@@ -71,6 +90,7 @@ class Attempt(Generic[R]):
             self.progress.is_asking = False
             # Release the lease in any case, without an `await`: if closing the answer was cancelled, that would be too.
             self._services.dispatcher.release(self._lease, self._outcome(failure, is_done=is_done))
+            self.record.entry = self._entry(failure, is_done=is_done)
         if failure is not None:
             await self._failed(self._lease, failure)
         elif is_done:
@@ -83,7 +103,7 @@ class Attempt(Generic[R]):
         if forms.is_large:
             await forms.write_in_slices(lease, endpoint)
         request = forms.write_for(lease, endpoint)
-        streams = request.streams
+        streams, self.record.terms = request.streams, request.terms
         # A local variable would keep the request in memory until the end of the stream.
         opening = services.upstream.open(endpoint, _call(request))
         del request
@@ -135,15 +155,21 @@ class Attempt(Generic[R]):
         progress = self.progress
         if not progress.is_committed:
             progress.is_committed = True
-            progress.first_token_seconds = self._services.dispatcher.clock() - progress.began_at
+            now = self._services.dispatcher.clock()
+            progress.first_token_seconds = now - progress.began_at
+            self.record.first_token_seconds = now - self._lease.acquired_at
             self._forms.let_go()
+
+    def stopped_for(self, reason: str | None) -> None:
+        """Record upstream's stop reason."""
+        self.progress.stop_reason = self.record.stop_reason = reason
 
     async def _accepted(self, answer: UpstreamAnswer, *, streams: bool) -> UpstreamAnswer:
         """The answer, if it is an acceptable one; its head is recorded in any case."""
         headers = answer.headers
-        self.record.upstream_request_id = headers.get("request-id")
+        self.record.upstream_request_id, self.record.status = headers.get("request-id"), answer.status
         self.progress.upstream_headers = headers
-        if answer.status != 200 or (streams and not is_stream(answer)):
+        if answer.status != _OK or (streams and not is_stream(answer)):
             raise FailedError(await refusal_of(answer, self.endpoint, self.record.model))
         return answer
 
@@ -152,12 +178,46 @@ class Attempt(Generic[R]):
         usage = self._chargeable(self.record.usage)
         return Outcome.of(failure, usage) if failure is not None else Outcome(is_success=is_done, usage=usage)
 
+    def _entry(self, failure: Failure | None, *, is_done: bool) -> AttemptEntry:
+        record = self.record
+        messages = record.usage.messages
+        error = None if is_done else failure.kind.name.lower() if failure is not None else ABANDONED
+        return AttemptEntry(
+            self._id,
+            record.key,
+            host_of(self.endpoint.base_url),
+            record.model,
+            self._began_at,
+            self._services.dispatcher.clock() - self._lease.acquired_at,
+            record.first_token_seconds,
+            record.status,
+            record.upstream_request_id,
+            record.stop_reason if is_done else None,
+            error,
+            messages,
+            total_of(messages),
+            # An answer that has begun costs something, also before it says so.
+            not record.usage.is_final or (not is_done and not messages and record.status == _OK),
+            record.terms,
+        )
+
     def _chargeable(self, usage: Usage) -> Usage:
         """The usage that an answer can plausibly have: prompts fit the context window, outputs the model's limit."""
         if usage.output_tokens <= _SURE_OUTPUT_TOKENS and usage.prompt_tokens <= _SURE_PROMPT_TOKENS:
             return usage
         row = self._services.models.row(self.record.model)
         return usage.within(row.context, row.max_output)
+
+
+def attempt_id(now: float) -> bytes:
+    """A new id: 48 bits of milliseconds since 1970, so that ids are in the order of time, and 80 random bits."""
+    return (int(now * 1000) << _RANDOM_BITS | getrandbits(_RANDOM_BITS)).to_bytes(16)
+
+
+@lru_cache(maxsize=1024)
+def host_of(base_url: str) -> str:
+    """The host of an address, with a port that is not the usual one."""
+    return urlsplit(base_url).netloc.rpartition("@")[2].lower()
 
 
 def _call(request: Outgoing, spent_seconds: float = 0.0) -> Call:

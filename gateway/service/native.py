@@ -16,7 +16,7 @@ from gateway.service.relay import relay
 from gateway.service.services import Services
 from gateway.service.signers import Signer, Signers
 from translators.errors import FailedError
-from translators.native.answer import usage_of
+from translators.native.answer import told_by
 from translators.native.errors import with_answer
 from translators.native.made import Made, made_in
 from translators.native.request import NativeRequest
@@ -120,6 +120,7 @@ async def stream_native(
             try:
                 await relay(attempt, answer, delivery, client)
             finally:
+                attempt.stopped_for(delivery.stream.stop_reason)
                 delivery.on_leave()
             return
     raise NoAnswerError
@@ -131,7 +132,8 @@ async def fetch_native(exchange: NativeExchange, on_head: OnHead, keeper: Keeper
         async with attempt:
             answer = await attempt.open()
             body = await answer.read(MAX_ANSWER_BYTES)
-            attempt.record.usage = usage_of(body)
+            attempt.record.usage, stop_reason = told_by(body)
+            attempt.stopped_for(stop_reason)
             if keeper is not None and (keeper.has_thread or b"thinking" in body):
                 await keeper.keep(attempt, made_in(body), attempt.request.left_out)
             on_head(passed_headers(answer.headers))

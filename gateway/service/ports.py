@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from translators.hosts import HostProfile
+from translators.message_usage import Terms
 
 
 class Call(Struct, frozen=True, gc=False):
@@ -60,6 +61,11 @@ class Outgoing(Protocol):
     @property
     def adjusted(self) -> str | None:
         """The value of the caller's `x-gateway-adjusted` header."""
+        ...
+
+    @property
+    def terms(self) -> Terms:
+        """What it asks for that changes its price."""
         ...
 
 

@@ -7,18 +7,54 @@ from msgspec import Struct, field
 
 from translators.adjustments import united
 from translators.errors import Failure
+from translators.message_usage import STANDARD, MessageUsage, Terms
 from translators.usage import Usage
 
 _SEPARATOR: Final = ","
+# How an attempt has ended that its caller did not wait for.
+ABANDONED: Final = "abandoned"
+
+
+class AttemptEntry(Struct, frozen=True):
+    """One attempt after its end: a call upstream with one key, and the calls that continue its answer.
+
+    `id` was made before the call: 16 bytes, in the order of time. `began_at` is in Unix seconds; `first_token_seconds`
+    counts from there to the first content that the caller saw. `status` is upstream's latest, None without an answer.
+    `stop_reason` is upstream's, `error` the kind of the failure that ended the attempt (or `abandoned`): one of both is
+    None. `messages` is what upstream has reported, one for each call of a model, and `total` their sums. With
+    `is_estimated` upstream has not reported all: an answer was cut off, or its caller left. `terms` are what was asked
+    for that changes the price.
+    """
+
+    id: bytes
+    key: str
+    host: str
+    model: str
+    began_at: float
+    seconds: float
+    first_token_seconds: float | None
+    status: int | None
+    upstream_request_id: str | None
+    stop_reason: str | None
+    error: str | None
+    messages: tuple[MessageUsage, ...]
+    total: MessageUsage
+    is_estimated: bool
+    terms: Terms
 
 
 class AttemptRecord(Struct):
-    """One call upstream, and the calls that continue its answer: the key, the model, and the usage."""
+    """One attempt while it runs: the key, the model, and the usage so far; `entry` is there after its end."""
 
     key: str
     model: str
     upstream_request_id: str | None = None
     usage: Usage = field(default_factory=Usage)
+    status: int | None = None
+    stop_reason: str | None = None
+    first_token_seconds: float | None = None
+    terms: Terms = STANDARD
+    entry: AttemptEntry | None = None
 
 
 class Progress(Struct):
@@ -57,7 +93,7 @@ class Progress(Struct):
 class Record(Struct, frozen=True):
     """The outcome of a request with all its exchanges; complete when the request has ended.
 
-    `used` is the usage of each attempt, with its model.
+    `entries` are its attempts, those of one exchange after those of another.
     """
 
     attempts: int
@@ -69,16 +105,24 @@ class Record(Struct, frozen=True):
     upstream_headers: Mapping[str, str]
     stop_reason: str | None
     answer_usage: Usage
-    used: Sequence[tuple[str, Usage]]
+    entries: Sequence[AttemptEntry]
     failures: Sequence[str]
     said: Sequence[str]
     waited_seconds: float
     first_token_seconds: float | None
 
     @property
+    def used(self) -> Sequence[tuple[str, MessageUsage]]:
+        """What each call of a model has used, with the model that was asked for."""
+        return [(entry.model, message) for entry in self.entries for message in entry.messages]
+
+    @property
     def usage(self) -> Usage:
         """The usage of all attempts."""
-        return self.answer_usage if len(self.used) == 1 else _total(usage for _, usage in self.used)
+        entries = self.entries
+        if len(entries) == 1 and len(entries[0].messages) == 1:
+            return self.answer_usage
+        return _total(_as_usage(entry.total) for entry in entries)
 
 
 def record_of(exchanges: Sequence[Progress]) -> Record:
@@ -98,7 +142,7 @@ def record_of(exchanges: Sequence[Progress]) -> Record:
         progress.upstream_headers,
         progress.stop_reason,
         last.usage if last is not None else Usage(),
-        [(attempt.model, part) for attempt in attempts for part in attempt.usage.parts],
+        [attempt.entry for attempt in attempts if attempt.entry is not None],
         progress.failures,
         progress.said,
         progress.waited_seconds,
@@ -120,7 +164,7 @@ def _record_of_several(exchanges: Sequence[Progress]) -> Record:
         upstream_headers=next((each.upstream_headers for each in exchanges if each.upstream_headers), {}),
         stop_reason=_listed(each.stop_reason for each in exchanges),
         answer_usage=_total(attempt.usage for attempt in last),
-        used=[(attempt.model, part) for attempt in attempts for part in attempt.usage.parts],
+        entries=[attempt.entry for attempt in attempts if attempt.entry is not None],
         failures=[failure for each in exchanges for failure in each.failures],
         said=[said for each in exchanges for said in each.said],
         waited_seconds=max(each.waited_seconds for each in exchanges),
@@ -133,6 +177,16 @@ def _record_of_several(exchanges: Sequence[Progress]) -> Record:
 def _latest_id(attempts: Sequence[AttemptRecord]) -> str | None:
     """The id of the latest answer, which is of use to upstream's support although a later attempt got none."""
     return next((attempt.upstream_request_id for attempt in reversed(attempts) if attempt.upstream_request_id), None)
+
+
+def _as_usage(used: MessageUsage) -> Usage:
+    return Usage(
+        used.input_tokens,
+        used.cache_write_tokens,
+        used.cache_read_tokens,
+        used.output_tokens,
+        used.thinking_tokens,
+    )
 
 
 def _total(usages: Iterable[Usage]) -> Usage:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
@@ -31,7 +32,7 @@ NO_KEYS: Final[frozenset[str]] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The shared services of all exchanges; `sleep` and `jitter` are for retries.
+    """The shared services of all exchanges; `sleep` and `jitter` are for retries, `now` gives Unix seconds.
 
     `on_refused` is called with the name of a key that upstream rejects. If the key's secret is read again, it returns a
     future that says whether the secret has changed. `models` is the table of models, `own_limits` the state of keys
@@ -44,6 +45,7 @@ class Services:
     policy: RetryPolicy
     budget: RetryBudget
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    now: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
     on_refused: Callable[[str], "asyncio.Future[bool] | None"] = lambda key: None
     kept_turns: KeptTurns = field(default_factory=KeptTurns)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.service.observers import Ended
+from translators.message_usage import MessageUsage
 from translators.models import ModelTable, Price, model_table
-from translators.usage import Usage
 
 # Client names come from the configuration; those removed by a reload are kept as well.
 MAX_CLIENTS: Final = 1_000
@@ -52,7 +52,7 @@ class Totals:
         """Count a request with all its attempts."""
         self.add(ended.caller, ended.record.used)
 
-    def add(self, client: str, used: Iterable[tuple[str | None, Usage]]) -> None:
+    def add(self, client: str, used: Iterable[tuple[str | None, MessageUsage]]) -> None:
         """Count a request: the model and usage of each message that upstream wrote for it."""
         counts = self._counts.setdefault(client, _Counts())
         self._counts.move_to_end(client)
@@ -82,7 +82,7 @@ class Totals:
             for name, counts in sorted(self._counts.items())
         ]
 
-    def _saved(self, model: str | None, usage: Usage) -> int:
+    def _saved(self, model: str | None, usage: MessageUsage) -> int:
         """How much more a message would have cost without a cache; 0 if its price is not known."""
         known = self._models.provenance(model) if model else None
         price = _price(known.prices, usage.prompt_tokens) if known else None

@@ -26,7 +26,7 @@ from translators.kept.turns import Origin, Past, kept_turn
 from translators.messages.options import Options, Target
 from translators.messages.request import write_request
 from translators.models import model_table
-from translators.native.answer import usage_of
+from translators.native.answer import told_by
 from translators.native.errors import error_answer, error_event
 from translators.native.made import made_in
 from translators.native.stream import NativeStream
@@ -133,7 +133,7 @@ def whole(data: bytes, random: Random) -> None:
     shape = random.choice(SHAPES)
     made_in(data)
     try:
-        json_of(usage_of(data).as_json())
+        json_of(told_by(data).usage.as_json())
     except FailedError as error:
         assert_error(error.failure.as_json())
     try:

@@ -5,16 +5,39 @@ from typing import Any
 from gateway.accounts.auth import Caller
 from gateway.doors.records import RequestSummary, answer_headers, note_record
 from gateway.edge.notes import Notes
-from gateway.service.record import AttemptRecord, Progress, record_of
+from gateway.service.attempt import attempt_id
+from gateway.service.record import AttemptEntry, AttemptRecord, Progress, record_of
+from translators.message_usage import STANDARD, MessageUsage, total_of
 from translators.usage import Usage
+from translators.wire.messages import UsageCounts
 
 
 def progress(*attempts: AttemptRecord, **fields: Any) -> Progress:
     return Progress("m", attempts=list(attempts), **fields)
 
 
-def attempt(request_id: str | None = None, *, key: str = "a", **usage: Any) -> AttemptRecord:
-    return AttemptRecord(key, "m", request_id, Usage(**usage))
+def attempt(request_id: str | None = None, *, key: str = "a", model: str = "m", **counts: Any) -> AttemptRecord:
+    """One that has ended."""
+    usage = Usage()
+    usage.update(UsageCounts(**counts), model)
+    entry = AttemptEntry(
+        attempt_id(0.0),
+        key,
+        "host",
+        model,
+        began_at=0.0,
+        seconds=1.0,
+        first_token_seconds=None,
+        status=200,
+        upstream_request_id=request_id,
+        stop_reason="end_turn",
+        error=None,
+        messages=usage.messages,
+        total=total_of(usage.messages),
+        is_estimated=False,
+        terms=STANDARD,
+    )
+    return AttemptRecord(key, model, request_id, usage, entry=entry)
 
 
 def headers_of(*exchanges: Progress) -> dict[str, str]:
@@ -76,15 +99,20 @@ def test_the_log_adds_up_what_can_be_added_and_lists_the_rest() -> None:
 
 
 def test_what_each_attempt_has_used_is_there_with_its_model() -> None:
-    first = AttemptRecord("a", "m", usage=Usage(input_tokens=5))
-    second = AttemptRecord("b", "n", usage=Usage(output_tokens=7))
+    first = attempt(input_tokens=5)
+    second = attempt(model="n", key="b", output_tokens=7)
 
     record = record_of([Progress("n", attempts=[first, second])])
 
-    assert record.used == [("m", first.usage), ("n", second.usage)]
+    assert record.used == [("m", MessageUsage("m", 5)), ("n", MessageUsage("n", output_tokens=7))]
     assert record.usage == Usage(input_tokens=5, output_tokens=7)
+    assert record.entries == [first.entry, second.entry]
     # The headers tell of the answer alone.
     assert record.answer_usage == second.usage
+
+
+def test_an_attempt_that_still_runs_has_no_entry_yet() -> None:
+    assert record_of([progress(AttemptRecord("a", "m"))]).entries == []
 
 
 def test_one_exchange_is_told_as_it_is() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.service.totals import ClientTotals, Totals
+from translators.message_usage import MessageUsage
 from translators.models import model_table
-from translators.usage import Usage
 
 SONNET = "claude-sonnet-5-5"
 
@@ -16,7 +16,11 @@ def price_of(model: str) -> tuple[int, int, int]:
     return known.prices[0].input, known.prices[0].cache_read, known.prices[0].cache_write_5m
 
 
-def saved(*usages: Usage, model: str | None = SONNET) -> int:
+def used(uncached: int = 0, write: int = 0, read: int = 0, output: int = 0) -> MessageUsage:
+    return MessageUsage(SONNET, uncached, read, write, output_tokens=output)
+
+
+def saved(*usages: MessageUsage, model: str | None = SONNET) -> int:
     totals = Totals()
     for usage in usages:
         totals.add("app", [(model, usage)])
@@ -25,8 +29,8 @@ def saved(*usages: Usage, model: str | None = SONNET) -> int:
 
 def test_requests_and_tokens_are_added_up_by_client() -> None:
     totals = Totals()
-    totals.add("b", [(SONNET, Usage(100, 20, 3, 7)), (SONNET, Usage(100, 0, 23, 8))])
-    totals.add("a", [(SONNET, Usage(5, 0, 0, 1))])
+    totals.add("b", [(SONNET, used(100, 20, 3, 7)), (SONNET, used(100, 0, 23, 8))])
+    totals.add("a", [(SONNET, used(5, 0, 0, 1))])
     totals.add("b", [])
 
     first, second = totals.clients()
@@ -39,18 +43,16 @@ def test_a_read_saves_what_it_costs_less_and_a_write_costs_its_surcharge() -> No
     input_price, read_price, write_price = price_of(SONNET)
     million = 1_000_000
 
-    assert saved(Usage(cache_read_tokens=million)) == input_price - read_price > 0
-    assert saved(Usage(cache_write_tokens=million)) == input_price - write_price < 0
-    assert saved(Usage(cache_write_tokens=million), Usage(cache_read_tokens=million)) == (
-        2 * input_price - read_price - write_price
-    )
-    assert saved(Usage(input_tokens=million, output_tokens=million)) == 0
+    assert saved(used(read=million)) == input_price - read_price > 0
+    assert saved(used(write=million)) == input_price - write_price < 0
+    assert saved(used(write=million), used(read=million)) == (2 * input_price - read_price - write_price)
+    assert saved(used(million, output=million)) == 0
 
 
 def test_many_small_answers_lose_nothing_by_rounding() -> None:
     input_price, read_price, _ = price_of(SONNET)
 
-    assert saved(*[Usage(cache_read_tokens=1)] * 1_000) == round(1_000 * (input_price - read_price) / 1_000_000)
+    assert saved(*[used(read=1)] * 1_000) == round(1_000 * (input_price - read_price) / 1_000_000)
 
 
 def test_a_long_prompt_has_the_price_of_long_ones() -> None:
@@ -62,13 +64,13 @@ def test_a_long_prompt_has_the_price_of_long_ones() -> None:
     short, long, *_ = known.prices
     limit = short.up_to_prompt_tokens or 0
 
-    assert saved(Usage(cache_read_tokens=limit), model=tiered) == round(limit * (short.input - short.cache_read) / 1e6)
-    assert saved(Usage(1, 0, limit), model=tiered) == round(limit * (long.input - long.cache_read) / 1e6)
+    assert saved(used(read=limit), model=tiered) == round(limit * (short.input - short.cache_read) / 1e6)
+    assert saved(used(1, read=limit), model=tiered) == round(limit * (long.input - long.cache_read) / 1e6)
 
 
 @pytest.mark.parametrize("model", ["gpt-5", None])
 def test_where_the_price_is_not_known_nothing_is_said_to_be_saved(model: str | None) -> None:
-    assert saved(Usage(cache_read_tokens=1_000_000), model=model) == 0
+    assert saved(used(read=1_000_000), model=model) == 0
 
 
 def test_of_too_many_clients_the_quietest_is_dropped() -> None:

@@ -114,7 +114,7 @@ class MessageReader(AnswerPieces):
             raise FailedError(Failure(ErrorKind.PROTOCOL_ERROR, detail)) from error
         self.state = State.OPEN
         self.model, self.upstream_id = message.model, message.id
-        self.usage.update(message.usage)
+        self.usage.update(message.usage, message.model)
         self.on_begin()
         self._recorded = recorded
         self.stop_reason, self._stop_details = message.stop_reason, message.stop_details
@@ -197,7 +197,7 @@ class MessageReader(AnswerPieces):
             self._out_of_order("message_start")
             return
         self.state = State.OPEN
-        self.usage.update(event.message.usage)
+        self.usage.begin(event.message.model, event.message.usage)
         if self.upstream_id is None:
             self.model, self.upstream_id = event.message.model, event.message.id
             self.on_begin()

@@ -10,6 +10,7 @@ from orjson import Fragment
 from translators.adjustments import Adjustments
 from translators.errors import TranslationError
 from translators.intent import Intent
+from translators.message_usage import STANDARD, Terms, terms_of
 from translators.messages.blocks import Block
 from translators.models import CONTEXT_MANAGEMENT, FORM, ModelRow
 from translators.reading import decode, is_null
@@ -39,12 +40,16 @@ _EFFORT_DECODER: Final[msgspec.json.Decoder[str | None]] = msgspec.json.Decoder(
 
 @dataclass(slots=True)
 class Extensions:
-    """What is sent: fields as they came, parts of `output_config` (its `effort` also by itself), and their betas."""
+    """What is sent: fields as they came, parts of `output_config` (its `effort` also by itself), and their betas.
+
+    `terms` are those of the fields that change the price.
+    """
 
     fields: Block = field(default_factory=dict)
     output_config: Block = field(default_factory=dict)
     betas: list[str] = field(default_factory=list)
     effort: str | None = None
+    terms: Terms = STANDARD
 
 
 _NOTHING: Final = Extensions()
@@ -78,6 +83,7 @@ def write_extensions(intent: Intent, row: ModelRow, allowed: frozenset[str], adj
         extensions.betas += [beta] if beta else []
         if name == "context_management" and _COMPACTION in bytes(value):
             extensions.betas.append(COMPACTION_BETA)
+    extensions.terms = terms_of(*(native[name] if name in extensions.fields else NULL for name in Terms._fields))
     if not is_null(given := native.get(_CONFIG, NULL)):
         config = decode(OBJECT_DECODER, given, _CONFIG)
         if FORM in row.refuses and config.pop("format", None) is not None:

@@ -13,6 +13,7 @@ from translators.answers.recorder import content_of, is_whole
 from translators.answers.shape import AnswerShape
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.kept.turns import Origin
+from translators.message_usage import STANDARD, Terms
 from translators.messages.blocks import Block
 from translators.wire.raw import OBJECT_DECODER
 
@@ -24,7 +25,8 @@ class MessagesRequest(Struct, frozen=True):
     `expects_call` says that the model could only be asked, not forced, to call a tool; `fills_cache` that there is a
     mark, and enough before it to be cached; `schemas` are the hashes of those that upstream makes a grammar of, by the
     place that it would name in an error (`tools.0`, `output_config.format`);
-    `has_thinking` that signed thinking goes back with it. `origin` is what its answer is kept with, if it is.
+    `has_thinking` that signed thinking goes back with it. `origin` is what its answer is kept with, if it is. `terms`
+    are what it asks for that changes its price.
     """
 
     body: bytes
@@ -38,6 +40,7 @@ class MessagesRequest(Struct, frozen=True):
     schemas: Mapping[str, str] = {}
     has_thinking: bool = False
     origin: Origin | None = None
+    terms: Terms = STANDARD
 
     def continued(self, content: list[RecordedBlock]) -> "MessagesRequest":
         """The request that lets a paused turn go on: the same, with what the model has said so far at its end.

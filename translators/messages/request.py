@@ -137,6 +137,7 @@ def _written(draft: Draft, system: list[Block], marked: list[Block]) -> Messages
         _schemas(draft),
         draft.writer.has_thinking,
         draft.past.origin if shape.keeps_blocks else None,
+        draft.extensions.terms,
     )
 
 

@@ -11,6 +11,7 @@ from msgspec import Raw
 from translators.errors import TranslationError, json_problem
 from translators.hosts import SAMPLING_VERSION
 from translators.members import OBJECT, Members, each_once
+from translators.message_usage import STANDARD, Terms, terms_of
 from translators.native.sessions import session_of
 from translators.prefixes import messages_prefix
 from translators.reading import Decoder, check_in_steps, checked_body, decode, is_null
@@ -44,6 +45,8 @@ class _Body(msgspec.Struct):
     messages: Raw = _NULL
     metadata: Raw = _NULL
     thread: Raw = _NULL
+    speed: Raw = _NULL
+    inference_geo: Raw = _NULL
 
 
 class _History(msgspec.Struct):
@@ -70,7 +73,8 @@ _LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
 class Asked:
     """What the gateway needs of a native body; `prefix` is the same for all bodies that begin alike.
 
-    `session` is the session that the body itself names, `thread` the field of that name as it was sent.
+    `session` is the session that the body itself names, `thread` the field of that name as it was sent, `terms` what
+    changes its price.
     """
 
     model: str
@@ -78,6 +82,7 @@ class Asked:
     prefix: bytes | None = None
     session: str | None = None
     thread: bytes | None = None
+    terms: Terms = STANDARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class NativeRequest:
     betas: tuple[str, ...] = ()
     adjusted: str | None = None
     left_out: str = ""
+    terms: Terms = STANDARD
 
 
 def read_native(body: bytes) -> Asked:
@@ -114,7 +120,9 @@ def _read_fields(body: bytes) -> Asked:
     session = None if read.metadata is _NULL else session_of(read.metadata)
     # A copy, since a slice of the body would keep all of it in memory.
     thread = None if read.thread is _NULL or is_null(read.thread) else bytes(read.thread)
-    return Asked(read.model, bool(read.stream), prefix, session, thread)
+    is_standard = read.speed is _NULL and read.inference_geo is _NULL
+    terms = STANDARD if is_standard else terms_of(read.speed, read.inference_geo)
+    return Asked(read.model, bool(read.stream), prefix, session, thread, terms)
 
 
 def place_of_file_id(body: bytes) -> str | None:

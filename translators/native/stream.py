@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from translators.errors import ErrorKind, Failure
+from translators.native.answer import word_in
 from translators.native.errors import NATIVE_RULES, in_upstreams_words, is_native_error, with_answer
 from translators.native.made import Made
 from translators.sse import DEFAULT_MAX_EVENT_BYTES, Event, EventDecoder, EventTooLargeError
@@ -21,6 +22,7 @@ _CONTENT: Final = frozenset(
     {"content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
 )
 _DELTA: Final = b"content_block_delta"
+_MESSAGE_DELTA: Final = "message_delta"
 _NULL: Final = Raw(b"null")
 # A longer error is not passed on as upstream wrote it.
 MAX_TOLD_BYTES: Final = 64 * 1024
@@ -32,7 +34,12 @@ _SEAM_BYTES: Final = 3
 
 class _StartedMessage(msgspec.Struct):
     id: Raw = _NULL
+    model: Raw = _NULL
     usage: UsageCounts | None = None
+
+
+class _Delta(msgspec.Struct):
+    stop_reason: Raw = _NULL
 
 
 class _Watched(msgspec.Struct):
@@ -42,10 +49,12 @@ class _Watched(msgspec.Struct):
     message: _StartedMessage | None = None
     content_block: Raw = _NULL
     usage: UsageCounts | None = None
+    delta: Raw = _NULL
     error: ErrorObject | None = None
 
 
 _DECODER: Final = msgspec.json.Decoder(_Watched)
+_DELTA_DECODER: Final = msgspec.json.Decoder(_Delta)
 
 
 class NativeStream:
@@ -62,6 +71,7 @@ class NativeStream:
         self.usage = Usage()
         self.made = Made()
         self.failure: Failure | None = None
+        self.stop_reason: str | None = None
         self.is_done = False
         self._events = WholeEvents(max_event_bytes)
         self._decoder = EventDecoder(max_event_bytes)
@@ -128,13 +138,21 @@ class NativeStream:
             if not self._has_passed:
                 self.failure = _protocol_failure("Upstream sent an event that cannot be read.")
             return
-        if (counts := watched.message.usage if watched.message else watched.usage) is not None:
-            self.usage.update(counts)
+        self._note_message(watched)
         self._has_content = self._has_content or watched.type in _CONTENT
         self._note_made(watched, event.data)
         self.is_done = watched.type == "message_stop"
         if watched.type == "error":
             self.failure = self._told(streamed_failure(watched.error or ErrorObject()), event.data)
+
+    def _note_message(self, watched: _Watched) -> None:
+        if (message := watched.message) is not None:
+            if message.usage is not None:
+                self.usage.begin(word_in(message.model) or "", message.usage)
+        elif watched.usage is not None:
+            self.usage.update(watched.usage)
+        if watched.type == _MESSAGE_DELTA:
+            self.stop_reason = _stop_reason_in(watched.delta)
 
     def _note_made(self, watched: _Watched, data: bytes) -> None:
         if watched.type == "content_block_start":
@@ -209,6 +227,13 @@ def _read(event: Event) -> _Watched | None:
         # Anthropic's SDK uses the data of such an event as the message.
         message = event.data[:MAX_TOLD_BYTES].decode("utf-8", "replace")
         return _Watched("error", error=ErrorObject(message=message)) if event.name == b"error" else None
+
+
+def _stop_reason_in(delta: Raw) -> str | None:
+    try:
+        return word_in(_DELTA_DECODER.decode(delta).stop_reason)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _before_error(data: bytes) -> bytes:

@@ -23,14 +23,20 @@ class UsageCounts(Struct):
     cache_read_input_tokens: int | None = None
     output_tokens_details: "OutputTokensDetails | None" = None
     service_tier: str | None = None
-    # What the message was made in; `usage.py` reads it.
+    # What only prices depend on; `message_usage.py` reads it when the message has ended.
+    cache_creation: Raw | UnsetType = UNSET
+    server_tool_use: Raw | UnsetType = UNSET
+    inference_geo: Raw | UnsetType = UNSET
+    speed: Raw | UnsetType = UNSET
+    # What the message was made in.
     iterations: Raw | UnsetType = UNSET
 
 
 class Iteration(UsageCounts):
-    """One of the steps that a message was made in: those of type `compaction` are not in the message's own counts."""
+    """One of the steps that a message was made in, by the message's own model if it names none."""
 
     type: str = ""
+    model: str | None = None
 
 
 class OutputTokensDetails(Struct):
