@@ -9,8 +9,15 @@ CLIENT_TOOLS: Final = frozenset({"custom", "bash", "text_editor", "computer", "b
 SERVER_TOOLS: Final = frozenset({"web_search", "web_fetch", "code_execution", "tool_search"})
 # Accesses servers of the caller's choice, so it needs permission for `mcp_servers`.
 MCP_TOOLSET: Final = "mcp_toolset"
+# Server tools that name another model for a part of the work.
+NAMES_MODELS: Final = frozenset({"advisor"})
 # The entry of a list that allows everything.
 EVERYTHING: Final = "*"
+
+
+def narrowed(allowed: frozenset[str], barred: frozenset[str]) -> frozenset[str]:
+    """The list without some tools; of one that allows everything, the usual tools remain."""
+    return (SERVER_TOOLS if EVERYTHING in allowed else allowed) - barred
 
 
 def may_use(kind: str, allowed: Iterable[str]) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 from starlette.types import Scope
 
 from gateway.accounts.guesses import Guesses
+from gateway.accounts.keys.limits import Limits
 from gateway.edge.requests import header
 from gateway.secret import Secret
 from translators.errors import ErrorKind, FailedError, Failure
@@ -31,16 +32,23 @@ _ADVICE: Final = (
 class Caller:
     """The authenticated caller; `own_key` is the Anthropic key that its requests use, None for the pool's keys.
 
-    `sees_key` says whether responses name the pool key that was used.
+    `sees_key` says whether responses name the pool key that was used. `key_id` is the id of a stored key, `limits` what
+    it may be used for; None are no limits.
     """
 
     name: str
     own_key: Secret | None = None
     sees_key: bool = False
+    group: str | None = None
+    key_id: str | None = None
+    limits: Limits | None = None
 
     @property
     def scope(self) -> bytes:
         """Separates this caller's conversations from those of all others."""
+        if self.key_id is not None:
+            # Not the name: a renamed key keeps what it has, and a new key with an old name gets nothing of it.
+            return b"stored\0" + self.key_id.encode()
         if self.own_key is None:
             return b"client\0" + self.name.encode()
         return b"key\0" + _digest(self.own_key.reveal())

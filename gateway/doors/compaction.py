@@ -35,7 +35,8 @@ class Compact(Responses):
         # The answer is no response: it is not kept.
         answered.request = replace(asked, store=False, conversation=None, intent=NOTHING_ASKED)
         summary = replace(task.asked, is_stream=False)
-        return Task(summary, [replace(intent, streams=False)], CompactRendering(answered, said), task.is_large)
+        rendering = CompactRendering(answered, said)
+        return Task(summary, [replace(intent, streams=False)], rendering, task.size, task.is_large)
 
 
 def _compacting(request: ResponsesRequest) -> Generator[None, None, tuple[ResponsesRequest, Sequence[bytes]]]:

@@ -13,6 +13,7 @@ from gateway.doors.betas import BETAS, betas_of
 from gateway.doors.door import Door, DoorParts, Job
 from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.rendering import Opening, Rendering
+from gateway.doors.wishes import ON_UNSUPPORTED, Admitted, as_admitted, options_for, stand_ins, wish_of, within
 from gateway.doors.writing import Writer
 from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
@@ -32,17 +33,18 @@ from translators.messages.extensions import RESTRICTED
 from translators.messages.messages_request import MessagesRequest
 from translators.messages.options import Options
 from translators.messages.reasoning import with_wishes
+from translators.model_names import Spelling
 from translators.models import ModelTable
 from translators.native.allowed import Allowed, passing_betas
 from translators.prefixes import conversation_prefix
 from translators.server_tools import EVERYTHING
 from translators.steps import in_one_go
+from translators.text_size import TextSize
 
 # What callers with their own key may use: they pay for it, in their own workspace.
 _OWNERS_FIELDS: Final = RESTRICTED | {"file_ids"}
 _OWNERS_TOOLS: Final = frozenset({EVERYTHING})
 _THINKING_BLOCKS: Final = b"x-gateway-thinking-blocks"
-_ON_UNSUPPORTED: Final = b"x-gateway-on-unsupported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,13 @@ class GenerationSettings:
 class Task(Struct, frozen=True):
     """What one request asks for: an intent per choice, of the model that `asked` names, and how answers are rendered.
 
-    `is_large` says that translating the request takes longer than one turn of the event loop.
+    `size` is that of all texts, `is_large` says that translating them takes longer than one turn of the event loop.
     """
 
     asked: RequestSummary
     intents: Sequence[Intent]
     rendering: Rendering
+    size: TextSize
     is_large: bool = False
 
 
@@ -91,33 +94,46 @@ class TextEndpoint(Door):
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:
         caller = visit.caller
         task = await self._task(scope, body, caller)
+        admitted, options = await self._admitted(task, self._options(scope, caller), visit)
         services = self._services_for(caller)
-        options = self._options(scope, caller)
         exchanges: list[TextExchange] = []
         previous: Intent | None = None
         for intent in task.intents:
             if intent is not previous:
                 # The choices of one prompt share their candidates.
-                candidates = await self._candidates(intent, task, options, caller)
+                candidates = await self._candidates(intent, task, options, admitted.understood, caller)
                 prefix, previous = conversation_prefix(task.asked.model, intent), intent
             exchange = Exchange(services, candidates, caller=caller.name, prefix=prefix)
+            admitted.note(exchange.progress)
             if exchanges:
                 exchange.belongs_to(exchanges[0])
             exchanges.append(exchange)
         job = GenerationJob(task.asked, task.rendering, exchanges, self, caller, is_large=task.is_large)
         return self._answering(job, visit)
 
+    async def _admitted(
+        self, task: Task, options: Options, visit: Visit, *, generates: bool = True
+    ) -> tuple[Admitted, Options]:
+        """The request as the accounts admit it; raises `FailedError` if they do not."""
+        asked = task.asked.model
+        wish = wish_of(asked, task.intents, task.size, self._aliases, generates=generates)
+        admission = await visit.admit(wish)
+        result = as_admitted(self._aliases.resolve(asked), admission, rejects=options.reject_unsupported)
+        if (most := admission.max_tokens) is not None:
+            options = within(most, task.intents, options)
+        return result, options
+
     def _answering(self, job: "GenerationJob", visit: Visit) -> Job:
         """The job that answers the request; a subclass may put another one around this."""
         return job
 
     async def _candidates(
-        self, asked: Intent, task: Task, options: Options, caller: Caller
+        self, asked: Intent, task: Task, options: Options, understood: Spelling, caller: Caller
     ) -> list[Candidate[MessagesRequest]]:
         """One candidate for each model that may answer the prompt."""
-        understood = self._aliases.resolve(task.asked.model)
         model = understood.id
-        rows = {name: self._models.row(name) for name in (model, *self._settings.fallbacks.get(model, ()))}
+        others = stand_ins(caller, self._settings.fallbacks.get(model, ()))
+        rows = {name: self._models.row(name) for name in (model, *others)}
         intent = with_wishes(asked, understood)
         scope = caller.scope
         memory = self._services.kept_turns
@@ -148,7 +164,7 @@ class TextEndpoint(Door):
 
     def _options(self, scope: Scope, caller: Caller) -> Options:
         """The operator's options, changed by the caller's headers."""
-        options = self._generation.options
+        options = options_for(caller, self._generation.options)
         headers = headers_of(scope)
         if caller.own_key is not None:
             options = replace(options, allowed_fields=_OWNERS_FIELDS, server_tools=_OWNERS_TOOLS)
@@ -159,7 +175,7 @@ class TextEndpoint(Door):
             options = replace(options, betas=passing, refused_betas=refused)
         if headers.get(_THINKING_BLOCKS) == b"1":
             options = replace(options, show_thinking_blocks=True)
-        wish = headers.get(_ON_UNSUPPORTED)
+        wish = headers.get(ON_UNSUPPORTED)
         if wish is None:
             return options
         if wish not in (b"adjust", b"reject"):

@@ -14,7 +14,9 @@ from gateway.doors.betas import betas_of, header_values
 from gateway.doors.door import Door, DoorParts
 from gateway.doors.native_past import NativeWriter
 from gateway.doors.records import RequestSummary, gateway_headers
+from gateway.doors.wishes import ON_UNSUPPORTED, Admitted, as_admitted, native_wish, size_of, stand_ins
 from gateway.edge.keepalive import StreamClient
+from gateway.edge.requests import headers_of
 from gateway.edge.responder import Responder
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service import counting
@@ -33,6 +35,7 @@ from translators.native.request import (
     NativeRequest,
     read_native,
     read_native_in_steps,
+    with_max_tokens_in_steps,
     with_model,
     with_model_in_steps,
 )
@@ -41,6 +44,7 @@ from translators.native.stream import PING
 from translators.native.thinking import Thinking, find_thinking, find_thinking_in_steps, may_hold_thinking
 from translators.native.threads import Thread, read_thread, thread_unsupported
 from translators.prefixes import session_prefix
+from translators.steps import in_one_go
 
 # Passed on besides `anthropic-version` and `anthropic-beta`: no credentials, nothing that identifies the client.
 PASSING_HEADERS: Final = (b"anthropic-user-profile-id",)
@@ -88,9 +92,11 @@ class Messages(Door):
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> "_NativeJob":
         caller = visit.caller
         asked = await self._asked(body, caller)
+        admitted, body = await self._admitted(scope, asked, body, visit)
         thread = read_thread(asked.thread) if asked.thread is not None and caller.own_key is None else None
         reach = await self._reach(caller, asked, thread) if thread is not None else _ANYWHERE
-        exchange = await self._exchange(scope, caller, asked, body, reach)
+        exchange = await self._exchange(scope, caller, asked, body, reach, admitted)
+        admitted.note(exchange.progress)
         return _NativeJob(
             asked=RequestSummary(asked.model, asked.streams, is_counted=self._route.streams),
             exchange=exchange,
@@ -107,11 +113,26 @@ class Messages(Door):
         asked = await in_slices(read_native_in_steps(body)) if is_large else read_native(body)
         if caller.own_key is not None:
             return asked
+        allowed = self._allowed
+        if caller.limits is not None and caller.limits.models:
+            allowed = allowed.without_other_models()
         if is_large:
-            await in_slices(check_allowed_in_steps(body, self._allowed))
+            await in_slices(check_allowed_in_steps(body, allowed))
         else:
-            check_allowed(body, self._allowed)
+            check_allowed(body, allowed)
         return asked
+
+    async def _admitted(self, scope: Scope, asked: Asked, body: bytes, visit: Visit) -> tuple[Admitted, bytes]:
+        """The request as the accounts admit it, and its body; raises `FailedError` if they do not."""
+        wish = native_wish(asked, await size_of(body), self._aliases, generates=self._route.streams)
+        admission = await visit.admit(wish)
+        rejects = headers_of(scope).get(ON_UNSUPPORTED) == b"reject"
+        result = as_admitted(self._aliases.resolve(asked.model), admission, rejects=rejects)
+        most = admission.max_tokens
+        if most is not None and asked.max_tokens is not None and most < asked.max_tokens:
+            steps = with_max_tokens_in_steps(body, most)
+            body = await in_slices(steps) if len(body) > LARGE_BYTES else in_one_go(steps)
+        return result, body
 
     def _streams(self, asked: Asked) -> bool:
         return asked.streams and self._route.streams
@@ -131,10 +152,15 @@ class Messages(Door):
         barred = pool.elsewhere(signer.account, signer.workspace) if signer is not None and signer.account else None
         if barred is None or len(barred) == len(pool):
             raise FailedError(thread_unsupported())
-        return Reach(barred, bool(barred or self._settings.fallbacks.get(self._aliases.resolve(asked.model).id)))
+        return Reach(barred, bool(barred or self._fallbacks(caller, self._aliases.resolve(asked.model).id)))
 
-    async def _exchange(self, scope: Scope, caller: Caller, asked: Asked, body: bytes, reach: Reach) -> NativeExchange:
-        understood = self._aliases.resolve(asked.model)
+    def _fallbacks(self, caller: Caller, model: str) -> Sequence[str]:
+        return stand_ins(caller, self._settings.fallbacks.get(model, ()))
+
+    async def _exchange(
+        self, scope: Scope, caller: Caller, asked: Asked, body: bytes, reach: Reach, admitted: Admitted
+    ) -> NativeExchange:
+        understood = admitted.understood
         model = understood.id
         services = self._services_for(caller)
         headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in header_values(scope, name)[:1])
@@ -153,7 +179,7 @@ class Messages(Door):
             terms=asked.terms,
         )
         # No other model can continue a thread.
-        models = (model, *(() if reach.has_way_out else self._settings.fallbacks.get(model, ())))
+        models = (model, *(() if reach.has_way_out else self._fallbacks(caller, model)))
         candidates = [await self._candidate(request, asked, name, caller, reach) for name in models]
         session = _session(scope) or asked.session
         return Exchange(

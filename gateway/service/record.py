@@ -64,6 +64,8 @@ class Progress(Struct):
     went wrong; `said` are upstream's own messages, which may quote the request. `first_token_seconds` is the time from
     `began_at`, when the request was read, to the caller's first content.
 
+    `admitted` names what was adjusted before the request was written, `adjusted` what was in writing it.
+
     `is_asking`: an attempt is running, so an answer may begin at any time. `is_committed`: the caller has seen content.
     `is_answered`: an attempt is complete, and no other will follow.
     """
@@ -72,6 +74,7 @@ class Progress(Struct):
     began_at: float = 0.0
     attempts: list[AttemptRecord] = field(default_factory=list)
     adjusted: str | None = None
+    admitted: str | None = None
     fallback: str | None = None
     upstream_headers: Mapping[str, str] = field(default_factory=dict)
     stop_reason: str | None = None
@@ -82,6 +85,11 @@ class Progress(Struct):
     is_asking: bool = False
     is_committed: bool = False
     is_answered: bool = False
+
+    @property
+    def all_adjusted(self) -> str | None:
+        """All adjustments."""
+        return self.adjusted if self.admitted is None else united((self.admitted, self.adjusted))
 
     def note(self, whose: str, failure: Failure) -> None:
         """Record a failure of a key or a model."""
@@ -137,7 +145,7 @@ def record_of(exchanges: Sequence[Progress]) -> Record:
         last.key if last is not None else None,
         progress.model,
         progress.fallback,
-        progress.adjusted,
+        progress.all_adjusted,
         (last.upstream_request_id or _latest_id(attempts)) if last is not None else None,
         progress.upstream_headers,
         progress.stop_reason,
@@ -158,7 +166,7 @@ def _record_of_several(exchanges: Sequence[Progress]) -> Record:
         key=_listed(attempt.key for attempt in last),
         model=exchanges[0].model,
         fallback=_listed(each.fallback for each in exchanges),
-        adjusted=united(each.adjusted for each in exchanges),
+        adjusted=united(each.all_adjusted for each in exchanges),
         upstream_request_id=_listed(_latest_id(each.attempts) for each in exchanges),
         # Limits belong to one key at one time: several sets cannot be merged.
         upstream_headers=next((each.upstream_headers for each in exchanges if each.upstream_headers), {}),

@@ -61,6 +61,10 @@ class Aliases:
             return Spelling(target)
         return spelled(target, self._knows)
 
+    def is_alias(self, model: str) -> bool:
+        """Whether the name stands for another model by the table, not only by its spelling."""
+        return self._target(model) != model
+
     def _look_up(self, model: str) -> str:
         if model in self._exact:
             return self._exact[model]

@@ -12,7 +12,7 @@ from tests.support import messages
 from tests.support.costs import exhaust, growth
 from translators.errors import TranslationError
 from translators.native.made import Made, made_in
-from translators.native.sessions import session_of
+from translators.native.sessions import names_in
 from translators.native.stream import NativeStream
 from translators.native.thinking import (
     MOST_THOUGHTS,
@@ -241,4 +241,4 @@ def test_any_other_thread_is_a_mistake_that_is_named(field: bytes) -> None:
     ],
 )
 def test_a_session_is_what_claude_code_writes_into_the_metadata(metadata: Any, session: str | None) -> None:
-    assert session_of(msgspec.Raw(msgspec.json.encode(metadata))) == session
+    assert names_in(msgspec.Raw(msgspec.json.encode(metadata))).session == session

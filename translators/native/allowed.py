@@ -6,7 +6,7 @@ by another list, or is what Anthropic's own SDKs and Claude Code send by themsel
 
 import re
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -17,7 +17,7 @@ from translators.errors import TranslationError
 from translators.members import OBJECT, OBJECTS, each_once
 from translators.native.request import FILE_IDS, place_of_file_id_in_steps
 from translators.reading import is_null
-from translators.server_tools import EVERYTHING, MCP_TOOLSET, SERVER_TOOLS, may_use
+from translators.server_tools import EVERYTHING, MCP_TOOLSET, NAMES_MODELS, SERVER_TOOLS, may_use, narrowed
 from translators.steps import in_one_go
 
 FIELDS: Final = frozenset(
@@ -45,6 +45,8 @@ FIELDS: Final = frozenset(
         "top_p",
     }
 )
+# Fields that name models besides `model`.
+NAMING_MODELS: Final = frozenset({"fallbacks"})
 # Without their dates: a new date is a new version of the same beta. The fields and tools of a beta are on other lists.
 BETAS: Final = frozenset(
     {
@@ -105,11 +107,19 @@ _MOST_BRACES: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the operator allows in addition: fields and `file_ids`, betas with or without date, server tools."""
+    """What the operator allows in addition: fields and `file_ids`, betas with or without date, server tools.
+
+    `barred` are fields that are not allowed, whatever `fields` says.
+    """
 
     fields: frozenset[str] = frozenset()
     betas: frozenset[str] = frozenset()
     server_tools: frozenset[str] = SERVER_TOOLS
+    barred: frozenset[str] = frozenset()
+
+    def without_other_models(self) -> "Allowed":
+        """The same for somebody who may use some models only: no field and no tool names another."""
+        return replace(self, barred=NAMING_MODELS, server_tools=narrowed(self.server_tools, NAMES_MODELS))
 
 
 def check_allowed(body: bytes, allowed: Allowed) -> None:
@@ -125,7 +135,9 @@ def check_allowed_in_steps(body: bytes, allowed: Allowed) -> Generator[None, Non
     fields = each_once(OBJECT.read(body))
     yield
     for name, value in fields.items():
-        if not (name in FIELDS or name in allowed.fields or EVERYTHING in allowed.fields or is_null(value)):
+        if is_null(value) or name in FIELDS:
+            continue
+        if name in allowed.barred or not (name in allowed.fields or EVERYTHING in allowed.fields):
             raise not_allowed(name)
     if (tools := fields.get("tools")) is not None and not is_null(tools):
         yield from _check_tools(tools, allowed)

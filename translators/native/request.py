@@ -12,7 +12,7 @@ from translators.errors import TranslationError, json_problem
 from translators.hosts import SAMPLING_VERSION
 from translators.members import OBJECT, Members, each_once
 from translators.message_usage import STANDARD, Terms, terms_of
-from translators.native.sessions import session_of
+from translators.native.sessions import NOBODY, names_in
 from translators.prefixes import messages_prefix
 from translators.reading import Decoder, check_in_steps, checked_body, decode, is_null
 from translators.steps import in_one_go
@@ -44,6 +44,7 @@ class _Body(msgspec.Struct):
     system: Raw = _NULL
     messages: Raw = _NULL
     metadata: Raw = _NULL
+    max_tokens: Raw = _NULL
     thread: Raw = _NULL
     speed: Raw = _NULL
     inference_geo: Raw = _NULL
@@ -67,14 +68,15 @@ _KEY_DECODER: Final = msgspec.json.Decoder(str)
 _HISTORY_DECODER: Final = msgspec.json.Decoder(_History)
 _BLOCK_DECODER: Final = msgspec.json.Decoder(_Block)
 _LIST_DECODER: Final = msgspec.json.Decoder(list[Raw])
+_NUMBER_DECODER: Final = msgspec.json.Decoder(int | None)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the gateway needs of a native body; `prefix` is the same for all bodies that begin alike.
 
-    `session` is the session that the body itself names, `thread` the field of that name as it was sent, `terms` what
-    changes its price.
+    `session` and `user` are what the body itself names, `thread` the field of that name as it was sent. `max_tokens` is
+    None if it is no number, which upstream reports. `terms` are what changes the price.
     """
 
     model: str
@@ -82,6 +84,8 @@ class Asked:
     prefix: bytes | None = None
     session: str | None = None
     thread: bytes | None = None
+    user: str | None = None
+    max_tokens: int | None = None
     terms: Terms = STANDARD
 
 
@@ -117,12 +121,13 @@ def read_native_in_steps(body: bytes) -> Generator[None, None, Asked]:
 def _read_fields(body: bytes) -> Asked:
     read = decode(_BODY_DECODER, body)
     prefix = messages_prefix(read.model, read.tools, read.system, read.messages)
-    session = None if read.metadata is _NULL else session_of(read.metadata)
+    named = NOBODY if read.metadata is _NULL else names_in(read.metadata)
     # A copy, since a slice of the body would keep all of it in memory.
     thread = None if read.thread is _NULL or is_null(read.thread) else bytes(read.thread)
     is_standard = read.speed is _NULL and read.inference_geo is _NULL
     terms = STANDARD if is_standard else terms_of(read.speed, read.inference_geo)
-    return Asked(read.model, bool(read.stream), prefix, session, thread, terms)
+    limit = None if read.max_tokens is _NULL else _read(_NUMBER_DECODER, read.max_tokens)
+    return Asked(read.model, bool(read.stream), prefix, named.session, thread, named.user, limit, terms)
 
 
 def place_of_file_id(body: bytes) -> str | None:
@@ -223,13 +228,23 @@ def with_model(body: bytes, model: str) -> bytes:
 
 def with_model_in_steps(body: bytes, model: str) -> Generator[None, None, bytes]:
     """The same, in steps."""
+    return with_member_in_steps(body, "model", orjson.dumps(model))
+
+
+def with_max_tokens_in_steps(body: bytes, limit: int) -> Generator[None, None, bytes]:
+    """The bytes of a body that has `max_tokens`, with only these replaced; in steps."""
+    return with_member_in_steps(body, "max_tokens", orjson.dumps(limit))
+
+
+def with_member_in_steps(body: bytes, name: str, value: bytes) -> Generator[None, None, bytes]:
+    """The bytes of a body with only the value of one member replaced, in steps."""
     members = Members(body)
     yield
-    if members.names.count("model") > 1:
+    if members.names.count(name) > 1:
         # Of two members with the same name the last one counts, which nobody intends.
-        raise TranslationError("The body has several members named 'model'.", param="model")
-    start, end = members.span("model")
-    return b"".join((body[:start], orjson.dumps(model), body[end:]))
+        raise TranslationError(f"The body has several members named '{name}'.", param=name)
+    start, end = members.span(name)
+    return b"".join((body[:start], value, body[end:]))
 
 
 def _read(decoder: Decoder[_T], raw: Raw) -> _T | None:

@@ -1,6 +1,6 @@
-"""The session that a client names, as coding agents do: requests of one session share cached prompts."""
+"""The session that a client names, as coding agents do, whose requests share cached prompts; and its end user."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -19,6 +19,13 @@ _SESSION: Final = "_session_"
 _LONGEST_METADATA: Final = 4096
 
 
+class Named(NamedTuple):
+    """The session and the end user of a body; None if it names none."""
+
+    session: str | None = None
+    user: str | None = None
+
+
 class _Metadata(msgspec.Struct):
     user_id: str | None = None
 
@@ -28,19 +35,32 @@ class _UserId(msgspec.Struct):
 
 
 _METADATA_DECODER: Final = msgspec.json.Decoder(_Metadata)
+NOBODY: Final = Named()
+_OBJECT_DECODER: Final = msgspec.json.Decoder(dict[str, Raw])
 _USER_ID_DECODER: Final = msgspec.json.Decoder(_UserId)
 
 
-def session_of(metadata: Raw) -> str | None:
-    """The session in a body's `metadata`; None if there is none, or its name is too long."""
+def names_in(metadata: Raw) -> Named:
+    """The session in a body's `metadata`, and its user; a name that is too long counts as none.
+
+    A `user_id` that names a session as well is without it the same user in each session.
+    """
     if memoryview(metadata).nbytes > _LONGEST_METADATA:
-        return None
+        return NOBODY
     try:
         user_id = _METADATA_DECODER.decode(metadata).user_id or ""
         if user_id.startswith("{"):
             session = _USER_ID_DECODER.decode(user_id).session_id
+            user = _without_session(user_id) if session else user_id
         else:
-            session = user_id.rpartition(_SESSION)[2] if _SESSION in user_id else None
+            user, separator, named = user_id.rpartition(_SESSION)
+            session, user = (named, user) if separator else (None, user_id)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return session if session and len(session) <= LONGEST_SESSION else None
+        return NOBODY
+    is_kept = session and len(session) <= LONGEST_SESSION
+    return Named(session if is_kept else None, user.strip() or None)
+
+
+def _without_session(user_id: str) -> str:
+    members: dict[str, Raw] = _OBJECT_DECODER.decode(user_id)
+    return b"".join(bytes(value) for name, value in sorted(members.items()) if name != "session_id").decode()

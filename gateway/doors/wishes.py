@@ -1,0 +1,107 @@
+"""What a request asks of the accounts before it is sent, and what their answer makes of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from gateway.accounts.auth import Caller
+from gateway.accounts.visits import AS_ASKED, Admission, Wish
+from gateway.edge.slices import LARGE_BYTES, in_slices
+from gateway.service.record import Progress
+from gateway.service.routing import Aliases
+from translators.errors import TranslationError
+from translators.intent import Intent
+from translators.messages.options import Options
+from translators.model_names import Spelling
+from translators.native.request import Asked
+from translators.server_tools import NAMES_MODELS, narrowed
+from translators.text_size import TextSize, text_size, text_size_in_steps
+
+ON_UNSUPPORTED: Final = b"x-gateway-on-unsupported"
+# Native fields that name models.
+_FALLBACKS: Final = frozenset({"fallbacks"})
+
+
+class Admitted(NamedTuple):
+    """A request after its admission: the model that is to answer, and what the accounts have decided."""
+
+    understood: Spelling
+    admission: Admission
+
+    def note(self, progress: Progress) -> None:
+        """Say in an exchange's record what is not as it was asked."""
+        if self.admission is not AS_ASKED:
+            progress.admitted, progress.fallback = self.admission.adjusted, self.admission.model
+
+
+async def size_of(body: bytes) -> TextSize:
+    """The text of a body."""
+    return await in_slices(text_size_in_steps(body)) if len(body) > LARGE_BYTES else text_size(body)
+
+
+def wish_of(
+    asked_model: str, intents: Sequence[Intent], size: TextSize, aliases: Aliases, *, generates: bool = True
+) -> Wish:
+    """What a translated request wants."""
+    first = intents[0]
+    return Wish(
+        aliases.resolve(asked_model).id,
+        asked_model,
+        (first.max_tokens or None) if generates else 0,
+        size.bytes,
+        size.has_media,
+        first.user,
+        len(intents),
+        aliases.is_alias(asked_model),
+    )
+
+
+def native_wish(asked: Asked, size: TextSize, aliases: Aliases, *, generates: bool) -> Wish:
+    """What a native request wants."""
+    return Wish(
+        aliases.resolve(asked.model).id,
+        asked.model,
+        asked.max_tokens if generates else 0,
+        size.bytes,
+        size.has_media,
+        asked.user,
+        is_alias=aliases.is_alias(asked.model),
+    )
+
+
+def as_admitted(understood: Spelling, admission: Admission, *, rejects: bool) -> Admitted:
+    """The request after its admission; raises `TranslationError` for an adjustment that the caller does not take."""
+    if rejects and admission.adjusted is not None:
+        field = admission.adjusted.partition("=")[0]
+        raise TranslationError(
+            f"'{field}' cannot be honoured as it was sent ({admission.adjusted}), "
+            "and adjusting it was not allowed (on_unsupported: reject).",
+            param=field,
+            code="unsupported_parameter",
+        )
+    return Admitted(understood if admission.model is None else Spelling(admission.model), admission)
+
+
+def within(most: int, intents: Sequence[Intent], options: Options) -> Options:
+    """Lower the limits of the intents to `most` tokens; the options are for those without a limit."""
+    for intent in intents:
+        if intent.max_tokens and intent.max_tokens > most:
+            intent.max_tokens = most
+    return replace(options, max_output_tokens=min(most, options.max_output_tokens or most))
+
+
+def options_for(caller: Caller, options: Options) -> Options:
+    """The options for a caller: one that may use some models only names no other ones by fields and tools."""
+    if caller.limits is None or not caller.limits.models:
+        return options
+    return replace(
+        options,
+        allowed_fields=options.allowed_fields - _FALLBACKS,
+        server_tools=narrowed(options.server_tools, NAMES_MODELS),
+    )
+
+
+def stand_ins(caller: Caller, names: Sequence[str]) -> Sequence[str]:
+    """The models that may stand in for the one that was asked, of those that are configured."""
+    limits = caller.limits
+    return names if limits is None or not names else [name for name in names if limits.allows_model(name)]
