@@ -162,13 +162,24 @@ def messages_of(report: Report) -> tuple[MessageUsage, ...]:
     steps = _steps_of(counts)
     if not steps:
         return (message,)
-    apart = [step for step in steps if step.type in _APART]
-    served = [step for step in steps if step.type == _FALLBACK]
-    if served:
-        apart += [step for step in steps if step.type == _STEP and step.output_tokens]
-    else:
-        served = [step for step in steps if step.type == _STEP]
+    served, apart = _parted(steps, message)
     return (*_divided(message, served), *(_beside(message, step) for step in apart))
+
+
+def _parted(steps: list[Iteration], message: MessageUsage) -> tuple[list[Iteration], list[Iteration]]:
+    """The steps that a message's counts cover, and those that they leave out.
+
+    After a fallback they cover the model that took over, whose earlier steps are of the same type as those of a model
+    that has declined.
+    """
+    apart = [step for step in steps if step.type in _APART]
+    own = [step for step in steps if step.type == _STEP or step.type == _FALLBACK]
+    server = next((step.model for step in reversed(own) if step.type == _FALLBACK), None)
+    if server is None:
+        return own, apart
+    served = [step for step in own if (step.model or message.model) == server]
+    declined = [step for step in own if (step.model or message.model) != server and step.output_tokens]
+    return served, apart + declined
 
 
 def _divided(message: MessageUsage, steps: list[Iteration]) -> Iterable[MessageUsage]:

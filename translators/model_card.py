@@ -4,7 +4,8 @@ import re
 from decimal import Decimal
 from typing import Final
 
-from translators.models import ModelRow, Price, Provenance
+from translators.models import ModelRow, Provenance
+from translators.price_list import Price
 
 # Every model of the table takes text, images and PDFs, and produces text (section 11.2 of the Messages reference).
 _INPUTS: Final = ("text", "image", "file")

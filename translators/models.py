@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from translators.price_list import Charges, OlderPrice, Price
+
 # A thousand times what models have today.
 _HIGHEST_LIMIT: Final = 10**9
 EFFORT_LEVELS: Final = ("low", "medium", "high", "xhigh", "max")
@@ -87,19 +89,6 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return "adaptive" in self.thinking
 
 
-class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model's prices in micro-dollars per million tokens, for prompts up to a length (None: for all longer ones)."""
-
-    up_to_prompt_tokens: int | None = None
-    input: int
-    output: int
-    cache_write_5m: int
-    cache_write_1h: int
-    cache_read: int
-    source: str
-    date: date
-
-
 class OtherSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The source of some facts of a row, if it differs from the row's."""
 
@@ -126,12 +115,14 @@ class Older(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file: all rows with their provenance, older models, and the id whose row is used for unknown ids."""
+    """The file: all rows with their provenance, older models, the id whose row is used for unknown ids, and prices."""
 
     unknown: str
     models: tuple[ModelRow, ...]
     provenance: tuple[Provenance, ...]
+    charges: Charges
     older: tuple[Older, ...] = ()
+    older_prices: tuple[OlderPrice, ...] = ()
 
 
 class _Flag(Struct, frozen=True):
@@ -221,6 +212,7 @@ class ModelTable:
         # Kept separately: a row also serves other models, and rows are compared with each request.
         pairs = zip(self.rows, provenance, strict=False)
         self._provenance = {name: known for row, known in pairs for name in (row.id, *row.aliases)}
+        self.unknown = unknown
         self._older = tuple((re.compile(each.pattern), each.row) for each in older)
         self._unknown = self._by_id[unknown]
         self._overrides: dict[str, dict[str, Any]] = {}
@@ -249,10 +241,9 @@ class ModelTable:
         return self.find(model) or self._older_row(model) or self._unknown
 
     def _older_row(self, model: str) -> ModelRow | None:
-        spelled = _HOST_SPELLING.match(model.replace("@", "-"))
-        if spelled is None:
+        if (spelled := id_in(model)) is None:
             return None
-        return next((row for pattern, row in self._older if pattern.fullmatch(spelled["id"])), None)
+        return next((row for pattern, row in self._older if pattern.fullmatch(spelled)), None)
 
     def find(self, model: str) -> ModelRow | None:
         """The row of an id, of its alias, or of another host's spelling."""
@@ -271,8 +262,14 @@ def _found(table: Mapping[str, _T], model: str) -> _T | None:
     """The entry for an id, or for another host's spelling of it."""
     if (entry := table.get(model)) is not None:
         return entry
+    spelled = id_in(model)
+    return table.get(spelled) if spelled is not None else None
+
+
+def id_in(model: str) -> str | None:
+    """Anthropic's id in a host's spelling of it, or None."""
     spelled = _HOST_SPELLING.match(model.replace("@", "-"))
-    return table.get(spelled["id"]) if spelled else None
+    return spelled["id"] if spelled else None
 
 
 @lru_cache(maxsize=4096)
@@ -289,6 +286,16 @@ def limit_class(model: str) -> str:
     return f"{family}-{generation}{space}{more}"
 
 
+def charges() -> Charges:
+    """What prices depend on besides the model."""
+    return _model_file().charges
+
+
+def older_prices() -> tuple[OlderPrice, ...]:
+    """The prices of models that are no longer listed."""
+    return _model_file().older_prices
+
+
 def model_table() -> ModelTable:
     """A new copy of the packaged table, which can be refined independently."""
     file = _model_file()
@@ -302,4 +309,6 @@ def _model_file() -> _ModelFile:
     beside = Provenance.__struct_fields__
     provenance = [{name: model.pop(name) for name in beside if name in model} for model in file["models"]]
     older = [{"pattern": model.pop("pattern"), "row": model} for model in file.get("older", ())]
-    return msgspec.convert({**file, "provenance": provenance, "older": older}, _ModelFile)
+    own = ("pattern", "id")
+    old = [{**{name: price.pop(name) for name in own}, "price": price} for price in file.get("older_prices", ())]
+    return msgspec.convert({**file, "provenance": provenance, "older": older, "older_prices": old}, _ModelFile)

@@ -199,6 +199,7 @@ class Attempt(Generic[R]):
             # An answer that has begun costs something, also before it says so.
             not record.usage.is_final or (not is_done and not messages and record.status == _OK),
             record.terms,
+            self._services.prices.total(messages, record.model, record.terms),
         )
 
     def _chargeable(self, usage: Usage) -> Usage:

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from translators.adjustments import united
 from translators.errors import Failure
 from translators.message_usage import STANDARD, MessageUsage, Terms
+from translators.prices import FREE, Charge
 from translators.usage import Usage
 
 _SEPARATOR: Final = ","
@@ -23,7 +24,7 @@ class AttemptEntry(Struct, frozen=True):
     `stop_reason` is upstream's, `error` the kind of the failure that ended the attempt (or `abandoned`): one of both is
     None. `messages` is what upstream has reported, one for each call of a model, and `total` their sums. With
     `is_estimated` upstream has not reported all: an answer was cut off, or its caller left. `terms` are what was asked
-    for that changes the price.
+    for that changes the price, and `charge` is what all calls together cost.
     """
 
     id: bytes
@@ -41,6 +42,17 @@ class AttemptEntry(Struct, frozen=True):
     total: MessageUsage
     is_estimated: bool
     terms: Terms
+    charge: Charge = FREE
+
+    @property
+    def nano_dollars(self) -> int:
+        """What it costs."""
+        return self.charge.nano_dollars
+
+    @property
+    def price(self) -> str:
+        """The id of the price by which that was computed; "" for an attempt that upstream has reported nothing of."""
+        return self.charge.price
 
 
 class AttemptRecord(Struct):
@@ -120,9 +132,9 @@ class Record(Struct, frozen=True):
     first_token_seconds: float | None
 
     @property
-    def used(self) -> Sequence[tuple[str, MessageUsage]]:
-        """What each call of a model has used, with the model that was asked for."""
-        return [(entry.model, message) for entry in self.entries for message in entry.messages]
+    def nano_dollars(self) -> int:
+        """What all attempts cost."""
+        return sum(entry.charge.nano_dollars for entry in self.entries)
 
     @property
     def usage(self) -> Usage:

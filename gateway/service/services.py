@@ -23,6 +23,7 @@ from gateway.service.signers import Signers
 from translators.errors import Failure
 from translators.hosts import HostProfile
 from translators.models import ModelTable, model_table
+from translators.prices import Prices, list_prices
 
 R = TypeVar("R", bound=Outgoing)
 
@@ -51,6 +52,7 @@ class Services:
     kept_turns: KeptTurns = field(default_factory=KeptTurns)
     signers: Signers = field(default_factory=Signers)
     models: ModelTable = field(default_factory=model_table)
+    prices: Prices = field(default_factory=list_prices)
     own_limits: OwnLimits = field(default_factory=OwnLimits)
     responses: StoredResponses = field(default_factory=StoredResponses)
     conversations: Conversations = field(default_factory=Conversations)

@@ -3,16 +3,15 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from gateway.service.observers import Ended
-from translators.message_usage import MessageUsage
-from translators.models import ModelTable, Price, model_table
+from gateway.service.record import AttemptEntry
 
 # Client names come from the configuration; those removed by a reload are kept as well.
 MAX_CLIENTS: Final = 1_000
-# Prices are in micro-dollars per million tokens.
-_TOKENS_A_PRICE: Final = 1_000_000
+_NANO_IN_MICRO: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +34,34 @@ class _Counts:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     completion_tokens: int = 0
-    # In millionths of a micro-dollar, so that rounding loses nothing.
-    saved: int = 0
+    saved_nano_dollars: int = 0
 
 
 class Totals:
     """One process's counts by client; if there are too many, the client with the oldest last request is dropped."""
 
-    def __init__(self, max_clients: int = MAX_CLIENTS, models: ModelTable | None = None) -> None:
+    def __init__(self, max_clients: int = MAX_CLIENTS) -> None:
         self._max_clients = max_clients
-        # Prices belong to the built-in rows, which no configuration changes.
-        self._models = models or model_table()
         self._counts: OrderedDict[str, _Counts] = OrderedDict()
 
     def note(self, ended: Ended) -> None:
         """Count a request with all its attempts."""
-        self.add(ended.caller, ended.record.used)
+        self.add(ended.caller, ended.record.entries)
 
-    def add(self, client: str, used: Iterable[tuple[str | None, MessageUsage]]) -> None:
-        """Count a request: the model and usage of each message that upstream wrote for it."""
+    def add(self, client: str, attempts: Iterable[AttemptEntry]) -> None:
+        """Count a request with these attempts."""
         counts = self._counts.setdefault(client, _Counts())
         self._counts.move_to_end(client)
         if len(self._counts) > self._max_clients:
             self._counts.popitem(last=False)
         counts.requests += 1
-        for model, usage in used:
-            counts.prompt_tokens += usage.prompt_tokens
-            counts.cache_read_tokens += usage.cache_read_tokens
-            counts.cache_write_tokens += usage.cache_write_tokens
-            counts.completion_tokens += usage.output_tokens
-            if usage.cache_read_tokens or usage.cache_write_tokens:
-                counts.saved += self._saved(model, usage)
+        for attempt in attempts:
+            used = attempt.total
+            counts.prompt_tokens += used.prompt_tokens
+            counts.cache_read_tokens += used.cache_read_tokens
+            counts.cache_write_tokens += used.cache_write_tokens
+            counts.completion_tokens += used.output_tokens
+            counts.saved_nano_dollars += attempt.charge.saved_nano_dollars
 
     def clients(self) -> list[ClientTotals]:
         """The totals by name."""
@@ -77,25 +73,7 @@ class Totals:
                 counts.cache_read_tokens,
                 counts.cache_write_tokens,
                 counts.completion_tokens,
-                round(counts.saved / _TOKENS_A_PRICE),
+                round(Fraction(counts.saved_nano_dollars, _NANO_IN_MICRO)),
             )
             for name, counts in sorted(self._counts.items())
         ]
-
-    def _saved(self, model: str | None, usage: MessageUsage) -> int:
-        """How much more a message would have cost without a cache; 0 if its price is not known."""
-        known = self._models.provenance(model) if model else None
-        price = _price(known.prices, usage.prompt_tokens) if known else None
-        if price is None:
-            return 0
-        # Usage does not say how long a cache entry lives; the gateway's own marks ask for five minutes.
-        surcharge = price.cache_write_5m - price.input
-        return usage.cache_read_tokens * (price.input - price.cache_read) - usage.cache_write_tokens * surcharge
-
-
-def _price(prices: Iterable[Price], prompt_tokens: int) -> Price | None:
-    """The price of a prompt of that length."""
-    for price in prices:
-        if price.up_to_prompt_tokens is None or prompt_tokens <= price.up_to_prompt_tokens:
-            return price
-    return None

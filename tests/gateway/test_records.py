@@ -5,9 +5,9 @@ from typing import Any
 from gateway.accounts.auth import Caller
 from gateway.doors.records import RequestSummary, answer_headers, note_record
 from gateway.edge.notes import Notes
-from gateway.service.attempt import attempt_id
-from gateway.service.record import AttemptEntry, AttemptRecord, Progress, record_of
-from translators.message_usage import STANDARD, MessageUsage, total_of
+from gateway.service.record import AttemptRecord, Progress, record_of
+from tests.support.attempts import attempt_entry
+from translators.message_usage import MessageUsage
 from translators.usage import Usage
 from translators.wire.messages import UsageCounts
 
@@ -20,23 +20,7 @@ def attempt(request_id: str | None = None, *, key: str = "a", model: str = "m", 
     """One that has ended."""
     usage = Usage()
     usage.update(UsageCounts(**counts), model)
-    entry = AttemptEntry(
-        attempt_id(0.0),
-        key,
-        "host",
-        model,
-        began_at=0.0,
-        seconds=1.0,
-        first_token_seconds=None,
-        status=200,
-        upstream_request_id=request_id,
-        stop_reason="end_turn",
-        error=None,
-        messages=usage.messages,
-        total=total_of(usage.messages),
-        is_estimated=False,
-        terms=STANDARD,
-    )
+    entry = attempt_entry(*usage.messages, model=model, key=key, upstream_request_id=request_id)
     return AttemptRecord(key, model, request_id, usage, entry=entry)
 
 
@@ -104,7 +88,7 @@ def test_what_each_attempt_has_used_is_there_with_its_model() -> None:
 
     record = record_of([Progress("n", attempts=[first, second])])
 
-    assert record.used == [("m", MessageUsage("m", 5)), ("n", MessageUsage("n", output_tokens=7))]
+    assert [entry.total for entry in record.entries] == [MessageUsage("m", 5), MessageUsage("n", output_tokens=7)]
     assert record.usage == Usage(input_tokens=5, output_tokens=7)
     assert record.entries == [first.entry, second.entry]
     # The headers tell of the answer alone.

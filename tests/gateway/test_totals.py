@@ -1,8 +1,7 @@
 """What clients have used is added up, and what caches saved goes by the price table."""
 
-import pytest
-
 from gateway.service.totals import ClientTotals, Totals
+from tests.support.attempts import attempt_entry
 from translators.message_usage import MessageUsage
 from translators.models import model_table
 
@@ -16,21 +15,21 @@ def price_of(model: str) -> tuple[int, int, int]:
     return known.prices[0].input, known.prices[0].cache_read, known.prices[0].cache_write_5m
 
 
-def used(uncached: int = 0, write: int = 0, read: int = 0, output: int = 0) -> MessageUsage:
-    return MessageUsage(SONNET, uncached, read, write, output_tokens=output)
+def used(uncached: int = 0, write: int = 0, read: int = 0, output: int = 0, long: int = 0) -> MessageUsage:
+    return MessageUsage(None, uncached, read, write, long, output)
 
 
-def saved(*usages: MessageUsage, model: str | None = SONNET) -> int:
+def saved(*usages: MessageUsage, model: str = SONNET) -> int:
     totals = Totals()
     for usage in usages:
-        totals.add("app", [(model, usage)])
+        totals.add("app", [attempt_entry(usage, model=model)])
     return totals.clients()[0].saved_micro_dollars
 
 
 def test_requests_and_tokens_are_added_up_by_client() -> None:
     totals = Totals()
-    totals.add("b", [(SONNET, used(100, 20, 3, 7)), (SONNET, used(100, 0, 23, 8))])
-    totals.add("a", [(SONNET, used(5, 0, 0, 1))])
+    totals.add("b", [attempt_entry(used(100, 20, 3, 7)), attempt_entry(used(100, 0, 23, 8))])
+    totals.add("a", [attempt_entry(used(5, 0, 0, 1))])
     totals.add("b", [])
 
     first, second = totals.clients()
@@ -47,6 +46,16 @@ def test_a_read_saves_what_it_costs_less_and_a_write_costs_its_surcharge() -> No
     assert saved(used(write=million)) == input_price - write_price < 0
     assert saved(used(write=million), used(read=million)) == (2 * input_price - read_price - write_price)
     assert saved(used(million, output=million)) == 0
+
+
+def test_what_is_written_for_an_hour_has_a_surcharge_of_its_own() -> None:
+    known = model_table().provenance(SONNET)
+    assert known is not None
+    price = known.prices[0]
+
+    assert saved(used(write=1_000_000, long=1_000_000)) == (
+        2 * price.input - price.cache_write_5m - price.cache_write_1h
+    )
 
 
 def test_many_small_answers_lose_nothing_by_rounding() -> None:
@@ -68,9 +77,8 @@ def test_a_long_prompt_has_the_price_of_long_ones() -> None:
     assert saved(used(1, read=limit), model=tiered) == round(limit * (long.input - long.cache_read) / 1e6)
 
 
-@pytest.mark.parametrize("model", ["gpt-5", None])
-def test_where_the_price_is_not_known_nothing_is_said_to_be_saved(model: str | None) -> None:
-    assert saved(used(read=1_000_000), model=model) == 0
+def test_where_the_price_is_not_known_nothing_is_said_to_be_saved() -> None:
+    assert saved(used(read=1_000_000), model="gpt-5") == 0
 
 
 def test_of_too_many_clients_the_quietest_is_dropped() -> None:

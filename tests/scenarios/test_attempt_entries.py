@@ -25,6 +25,7 @@ from tests.support.scripted import (
     stream_answer,
 )
 from translators.message_usage import STANDARD, MessageUsage, Terms
+from translators.prices import list_prices
 
 NOW = 1_800_000_000.0
 USAGE = {
@@ -100,7 +101,10 @@ async def test_every_door_tells_the_same_of_an_answer(upstream: ScriptedUpstream
         total=SEEN,
         is_estimated=False,
         terms=STANDARD,
+        charge=list_prices().charge(SEEN, messages.MODEL),
     )
+    assert entry.nano_dollars > 30_000_000
+    assert entry.price == "claude-sonnet-5-5/2026-11-21+unpriced:fast+us"
     assert int.from_bytes(entry.id[:6]) == NOW * 1000
 
 

@@ -98,11 +98,11 @@ async def test_each_model_is_counted_for_what_it_has_used(upstream: ScriptedUpst
     async with quick_gateway(config=falling_back(upstream, OTHER)) as running:
         without_pauses(running)
         noted: list[Any] = []
-        running.gateway._totals.note = lambda ended: noted.extend(ended.record.used)  # type: ignore[method-assign]
+        running.gateway._totals.note = lambda ended: noted.extend(ended.record.entries)  # type: ignore[method-assign]
         await running.http().post(PATH, json=asking(stream=True))
         await no_lease_is_out(running)
 
-    assert [(model, usage.prompt_tokens) for model, usage in noted] == [(ASKED, PROMPT)] * 3 + [(OTHER, PROMPT)]
+    assert [(entry.model, entry.total.prompt_tokens) for entry in noted] == [(ASKED, PROMPT)] * 3 + [(OTHER, PROMPT)]
 
 
 async def test_a_client_that_leaves_while_it_is_asked_again_has_used_the_first_answer(

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from translators.models import EFFORT_LEVELS, ModelRow, ModelTable, Price, limit_class, model_table
+from translators.models import EFFORT_LEVELS, ModelRow, ModelTable, limit_class, model_table
+from translators.price_list import Price
 
 ALL = EFFORT_LEVELS
 BEFORE_XHIGH = ("low", "medium", "high", "max")
