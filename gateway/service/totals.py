@@ -1,7 +1,7 @@
 """Usage totals per client since the start, and the savings of prompt caches; counted when answers end."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,18 +69,21 @@ class Totals:
 
     def clients(self) -> list[ClientTotals]:
         """The totals by name."""
-        return [
-            ClientTotals(
-                name,
-                counts.requests,
-                counts.prompt_tokens,
-                counts.cache_read_tokens,
-                counts.cache_write_tokens,
-                counts.completion_tokens,
-                round(counts.saved / _TOKENS_A_PRICE),
-            )
-            for name, counts in sorted(self._counts.items())
-        ]
+        return clients_of(self.tally())
+
+    def tally(self) -> dict[str, dict[str, int]]:
+        """The counts by name, in a form that can be added to those of other processes; `clients_of` reads it."""
+        return {
+            name: {
+                "requests": counts.requests,
+                "prompt_tokens": counts.prompt_tokens,
+                "cache_read_tokens": counts.cache_read_tokens,
+                "cache_write_tokens": counts.cache_write_tokens,
+                "completion_tokens": counts.completion_tokens,
+                "saved_micro_dollars": round(counts.saved / _TOKENS_A_PRICE),
+            }
+            for name, counts in self._counts.items()
+        }
 
     def _saved(self, model: str | None, usage: MessageUsage) -> int:
         """How much more a message would have cost without a cache; 0 if its price is not known."""
@@ -91,6 +94,11 @@ class Totals:
         # Usage does not say how long a cache entry lives; the gateway's own marks ask for five minutes.
         surcharge = price.cache_write_5m - price.input
         return usage.cache_read_tokens * (price.input - price.cache_read) - usage.cache_write_tokens * surcharge
+
+
+def clients_of(tally: Mapping[str, Mapping[str, int]]) -> list[ClientTotals]:
+    """The totals by name."""
+    return [ClientTotals(name, **counts) for name, counts in sorted(tally.items())]
 
 
 def _price(prices: Iterable[Price], prompt_tokens: int) -> Price | None:
