@@ -19,7 +19,7 @@ from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
 from gateway.kept_turns import Storage
 from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
-from gateway.pages.admin import WorkerPlace
+from gateway.pages.overviews import overviews
 from gateway.process.rotation import Rotation
 from gateway.secret import Redactor, Secret
 from gateway.service.background import Background, BackgroundSettings
@@ -43,6 +43,7 @@ from gateway.telemetry.logs import log_event
 from gateway.upstream.client import UpstreamClient, upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
+from gateway.workers.views import Views
 from translators.errors import FailedError
 from translators.models import ModelTable, model_table
 from translators.prices import prices_of
@@ -96,7 +97,7 @@ class Gateway:
     ) -> None:
         self.config = config
         self._times = times
-        self._worker = worker
+        self.views = Views(worker, config.server.workers)
         self.interrupts = Interrupts()
         self._callers_base_url = callers_base_url
         self._key_sources = key_sources
@@ -188,6 +189,7 @@ class Gateway:
             has_keys=bool(config.keys),
             guesses=self._guesses,
         )
+        self.views.offer(*overviews(self.services, self._totals, self._kept))
         parts = GatewayParts(
             services=self.services,
             aliases=self.aliases,
@@ -199,10 +201,8 @@ class Gateway:
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
-            worker=WorkerPlace(self._worker, config.server.workers),
-            store=self._kept.view,
+            views=self.views,
             sightings=self.sightings,
-            totals=self._totals,
             guesses=self._guesses,
             now=self._times.now,
         )

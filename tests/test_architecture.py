@@ -66,8 +66,19 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"starlette", "msgspec"},
     ),
     "gateway.pages": (
-        {"translators", "gateway.accounts", "gateway.edge", "gateway.secret", "gateway.service"},
+        {
+            "translators",
+            "gateway.accounts",
+            "gateway.edge",
+            "gateway.secret",
+            "gateway.service",
+            "gateway.workers.views",
+        },
         {"starlette", "msgspec", "orjson"},
+    ),
+    "gateway.pages.overviews": (
+        {"gateway.keypool", "gateway.kept_turns", "gateway.service", "gateway.workers.views"},
+        set(),
     ),
     "gateway.http": (set(), {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
@@ -82,16 +93,26 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.workers.load": (set(), set()),
     "gateway.workers.channel": ({"gateway.workers.load"}, set()),
     "gateway.workers.assignment": ({"gateway.config", "gateway.secret"}, {"msgspec"}),
+    "gateway.workers.tallies": (set(), set()),
+    "gateway.workers.views": ({"gateway.workers.tallies"}, {"msgspec"}),
+    "gateway.workers.talk": ({"gateway.telemetry"}, {"msgspec"}),
     "gateway.workers.process": (
-        {"gateway.workers.load", "gateway.workers.channel", "gateway.workers.assignment"},
+        {f"gateway.workers.{module}" for module in ("load", "channel", "assignment", "talk")},
         set(),
+    ),
+    "gateway.workers.gathering": (
+        {f"gateway.workers.{module}" for module in ("process", "talk", "tallies", "views")},
+        {"msgspec"},
     ),
     "gateway.workers.acceptor": ({"gateway.telemetry", "gateway.workers.process"}, set()),
     "gateway.workers.supervisor": (
         {
             "gateway.config",
             "gateway.telemetry",
-            *(f"gateway.workers.{module}" for module in ("load", "channel", "assignment", "process", "acceptor")),
+            *(
+                f"gateway.workers.{module}"
+                for module in ("load", "channel", "assignment", "process", "acceptor", "gathering")
+            ),
         },
         set(),
     ),

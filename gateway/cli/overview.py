@@ -49,6 +49,8 @@ class Overview:
 
     pool: PoolView
     worker: Worker = field(default_factory=Worker)
+    workers: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
 
 
 class _Error(msgspec.Struct):
@@ -113,11 +115,11 @@ def _summary(overview: Overview, url: str) -> str:
     pool, worker = overview.pool, overview.worker
     waiting = sum(sum(callers.values()) for callers in pool.waiting.values())
     lines = [f"{url}: {pool.strategy}, {pool.in_flight} in flight, {waiting} of at most {pool.queue_size} waiting"]
-    if worker.count > 1:
-        lines.append(
-            f"Worker {worker.number} of {worker.count} has answered, with its share (1/{worker.count}) "
-            "of limits and ceilings, and its own counts."
-        )
+    if missing := ", ".join(map(str, overview.missing)):
+        shown = len(set(overview.workers))
+        lines.append(f"{shown} of {worker.count} workers, their limits and counts; no answer in time from {missing}.")
+    elif worker.count > 1:
+        lines.append(f"All {worker.count} workers together.")
     if pool.leaving:
         lines.append(f"No longer configured, still at work: {shortened(', '.join(pool.leaving), _LIST_WIDTH)}")
     return "\n".join(lines)
@@ -137,6 +139,9 @@ def _key_rows(pool: PoolView) -> Iterator[tuple[str, ...]]:
             _owner(key.workspace, key),
             _last_error(key),
         )
+        for state, count in key.states.items():
+            if state != key.standing.state:
+                yield f"  {count} of {sum(key.states.values())} workers", state.replace("_", " "), "", "", "", ""
         for name, standing in key.classes.items():
             yield f"  {shortened(name, _NAME_WIDTH - 2)}", _standing(standing), "", "", "", ""
         for model, seconds in key.refused_models.items():

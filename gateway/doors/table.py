@@ -1,6 +1,6 @@
 """Builds the endpoints of one configuration and the layers around them; a reload builds them again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +27,9 @@ from gateway.edge.addresses import Addresses
 from gateway.edge.cors import CrossOrigin
 from gateway.edge.interrupts import Interrupts
 from gateway.edge.outermost import Edge
-from gateway.pages.admin import AdminView, WorkerPlace
+from gateway.pages.admin import AdminView
 from gateway.pages.models import Models
+from gateway.pages.overviews import CLIENTS, POOL, STORE
 from gateway.pages.pages import Health, IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
 from gateway.pages.responses import Replays
 from gateway.pages.state import state_routes
@@ -39,8 +40,8 @@ from gateway.service.observers import Observer
 from gateway.service.routing import Aliases
 from gateway.service.services import Services
 from gateway.service.sightings import Sightings
-from gateway.service.totals import Totals
 from gateway.upstream.hosts import HostEndpoint
+from gateway.workers.views import Views
 from translators.messages.options import Options
 from translators.models import ModelTable
 from translators.native.allowed import Allowed
@@ -62,10 +63,8 @@ class GatewayParts:
     own_endpoint: Callable[[Secret], HostEndpoint]
     interrupts: Interrupts
     lessons: Lessons
-    worker: WorkerPlace
-    store: Callable[[], Mapping[str, object]]
+    views: Views
     sightings: Sightings
-    totals: Totals
     guesses: Guesses
     now: Callable[[], float]
 
@@ -76,14 +75,14 @@ def assemble(
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
     doors = _doors(config, parts)
     models = Models(parts.authenticator, parts.catalogue)
-    admin = partial(AdminView, config.admin.api_key, parts.worker, parts.guesses)
+    admin = partial(AdminView, config.admin.api_key, parts.guesses, parts.views)
     services, index = parts.services, IndexPage(version("dragoman"))
     routes: list[BaseRoute] = [
         Route("/", index, methods=["GET"]),
         Route("/health", Health(), methods=["GET"]),
-        Route("/admin/pool", admin(lambda: {"pool": services.dispatcher.snapshot()}), methods=["GET"]),
-        Route("/admin/clients", admin(lambda: {"clients": parts.totals.clients()}), methods=["GET"]),
-        Route("/admin/store", admin(lambda: {"turns": services.kept_turns.counts, **parts.store()}), methods=["GET"]),
+        Route("/admin/pool", admin(POOL), methods=["GET"]),
+        Route("/admin/clients", admin(CLIENTS), methods=["GET"]),
+        Route("/admin/store", admin(STORE), methods=["GET"]),
     ]
     for prefix in ("/v1", ""):
         routes += [Route(prefix + path, door, methods=["POST"]) for path, door in doors.items()]

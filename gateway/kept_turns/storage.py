@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import asdict
 
 from gateway.config import Config
 from gateway.kept_turns.caller_seals import CallerSeals
 from gateway.kept_turns.opening import kind_of, open_records, open_store
 from gateway.kept_turns.seal_keys import SealKeys
+from gateway.kept_turns.shown import Databases
 from gateway.kept_turns.switch import StoreSwitch
 
 
@@ -49,9 +51,18 @@ class Storage:
         await self.store.close()
         await self.records.close()
 
-    def view(self) -> dict[str, object]:
-        """What `/admin/store` shows."""
-        return {"store": self.store.current.view(), "responses": self.records.view(), "seals": self.seals.counts}
+    def databases(self) -> Databases:
+        """Where each database is, and what of it is in memory now."""
+        shown = {"store": asdict(self.store.current.view()), "responses": asdict(self.records.view())}
+        return {name: {what: value for what, value in view.items() if what != "counts"} for name, view in shown.items()}
+
+    def tally(self) -> dict[str, dict[str, int]]:
+        """What was counted since the start."""
+        return {
+            "store": asdict(self.store.current.counts),
+            "responses": asdict(self.records.counts),
+            "seals": asdict(self.seals.counts),
+        }
 
     def _do(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -7,6 +7,7 @@ from gateway.keypool.host import Host
 from gateway.keypool.lease import Lease
 from gateway.keypool.lease_queue import LeaseQueue
 from gateway.keypool.lease_request import ABANDONED, SUCCESS, Account, Key, LeaseRequest, Outcome
+from gateway.keypool.merging import merged
 from gateway.keypool.pool import KeyPool, PoolSettings
 from gateway.keypool.snapshot import PoolView, snapshot
 from gateway.keypool.sticky_waits import MOST_PATIENCE_SECONDS, StickyWait
@@ -29,5 +30,6 @@ __all__ = [
     "PoolView",
     "RetryBudget",
     "StickyWait",
+    "merged",
     "snapshot",
 ]

@@ -1,7 +1,7 @@
 """The operator's view of the pool at one moment. It changes nothing, and contains no secrets.
 
 All times are seconds from now. Limits, ceilings and counts are those of this process; `share` is its part of the
-whole.
+whole. `merging.py` makes one view of those of several processes.
 """
 
 import math
@@ -44,7 +44,8 @@ class KeyView:
     """One key: its standing for the class of models that it can serve soonest, and for the classes that differ.
 
     `room` is the number of concurrent requests it may have now (None for any number): the lower one of its configured
-    `ceiling` and its adaptive `window`. `refused_models` says for how long the key is not asked for them.
+    `ceiling` and its adaptive `window`. `refused_models` says for how long the key is not asked for them. `states` says
+    how many workers see the key in which state, if they do not agree.
     """
 
     name: str
@@ -63,6 +64,7 @@ class KeyView:
     refusals: int
     last_error: str | None
     last_error_seconds_ago: float | None
+    states: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """`GET /admin/...`: views into the running gateway, for holders of the admin key only."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -11,6 +9,7 @@ from gateway.accounts.auth import presented_key
 from gateway.accounts.guesses import Guesses
 from gateway.edge.responder import responder_of
 from gateway.secret import Secret
+from gateway.workers.views import Views
 from translators.errors import ErrorKind, FailedError, Failure
 
 _NOT_SET: Final = (
@@ -21,32 +20,25 @@ _MISSING: Final = "You didn't provide the admin key. Send it as Authorization: B
 _WRONG: Final = "This is not the admin key of this gateway. Client keys are not accepted here."
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerPlace:
-    """The number of this worker process, and how many there are."""
-
-    number: int = 1
-    count: int = 1
-
-
 class AdminView:
-    """One view into the process that answers the request; `look` returns its content."""
+    """The view of this name, of all workers.
 
-    def __init__(
-        self,
-        admin_key: Secret | None,
-        worker: WorkerPlace,
-        guesses: Guesses,
-        look: Callable[[], Mapping[str, object]],
-    ) -> None:
+    `worker` names the one that answers; `workers` are those whose part is in the view, `missing` those that did not
+    answer in time.
+    """
+
+    def __init__(self, admin_key: Secret | None, guesses: Guesses, views: Views, name: str) -> None:
         self._admin_key = admin_key
         self._guesses = guesses
-        self._worker = worker
-        self._look = look
+        self._views = views
+        self._name = name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         check_admin(scope, self._admin_key, self._guesses)
-        body = orjson.dumps({"worker": self._worker, **self._look()})
+        views = self._views
+        seen = await views.see(self._name)
+        worker = {"number": views.number, "count": views.count}
+        body = orjson.dumps({"worker": worker, "workers": seen.workers, "missing": seen.missing, **seen.fields})
         await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
 
 

@@ -1,7 +1,7 @@
 """Usage totals per client since the start, and the savings of prompt caches; counted when answers end."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -65,15 +65,23 @@ class Totals:
 
     def clients(self) -> list[ClientTotals]:
         """The totals by name."""
-        return [
-            ClientTotals(
-                name,
-                counts.requests,
-                counts.prompt_tokens,
-                counts.cache_read_tokens,
-                counts.cache_write_tokens,
-                counts.completion_tokens,
-                round(Fraction(counts.saved_nano_dollars, _NANO_IN_MICRO)),
-            )
-            for name, counts in sorted(self._counts.items())
-        ]
+        return clients_of(self.tally())
+
+    def tally(self) -> dict[str, dict[str, int]]:
+        """The counts by name, in a form that can be added to those of other processes; `clients_of` reads it."""
+        return {
+            name: {
+                "requests": counts.requests,
+                "prompt_tokens": counts.prompt_tokens,
+                "cache_read_tokens": counts.cache_read_tokens,
+                "cache_write_tokens": counts.cache_write_tokens,
+                "completion_tokens": counts.completion_tokens,
+                "saved_micro_dollars": round(Fraction(counts.saved_nano_dollars, _NANO_IN_MICRO)),
+            }
+            for name, counts in self._counts.items()
+        }
+
+
+def clients_of(tally: Mapping[str, Mapping[str, int]]) -> list[ClientTotals]:
+    """The totals by name."""
+    return [ClientTotals(name, **counts) for name, counts in sorted(tally.items())]

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import ParentsEnd
 from gateway.workers.load import Load
+from gateway.workers.talk import Answerer, Talk
 
 # The variable that carries the parent's PYTHONPATH to a worker.
 _PARENTS: Final = "DRAGOMAN_PARENTS_PYTHONPATH"
@@ -37,6 +39,7 @@ class Worker:
         self.number = number
         self.process = process
         self.channel = channel
+        self.talk: Talk | None = None
         self.phase = Phase.STARTING
         self.load = Load()
         self.is_given_up = False
@@ -54,6 +57,20 @@ class Worker:
             self.process.send_signal(signal.SIGQUIT)
         asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self.kill)
 
+    async def end_talk(self, seconds: float) -> None:
+        """Read what it said before its process ended, and close the talk."""
+        if self.talk is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.talk.ended.wait()
+        self.talk.close()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it has requests, or may get some: from the time when it is ready to its end."""
+        return self.is_ready.done() and self.is_ready.result()
+
     @property
     def state(self) -> str | None:
         """The system's name for the process's state; None if the system does not tell."""
@@ -69,22 +86,27 @@ class Worker:
             self.process.kill()
 
 
-async def start_worker(assignment: Assignment) -> Worker:
-    """Start a worker's process; raises `OSError`."""
-    ours, theirs = socket.socketpair()
-    with theirs:
+async def start_worker(
+    assignment: Assignment, answerers_for: Callable[[Worker], Mapping[str, Answerer]] = lambda worker: {}
+) -> Worker:
+    """Start a worker's process, which may ask and tell what `answerers_for` answers; raises `OSError`."""
+    (ours, theirs), (our_talk, their_talk) = socket.socketpair(), socket.socketpair()
+    with theirs, their_talk:
         try:
-            process = await _spawn(assignment.number, theirs)
+            process = await _spawn(assignment.number, theirs, their_talk)
         except OSError:
             ours.close()
+            our_talk.close()
             raise
     assert process.stdin is not None
     process.stdin.write(assignment.encode())
     process.stdin.close()
-    return Worker(assignment.number, process, ParentsEnd(ours))
+    worker = Worker(assignment.number, process, ParentsEnd(ours))
+    worker.talk = await Talk.over(our_talk, answerers_for(worker))
+    return worker
 
 
-async def _spawn(number: int, channel: socket.socket) -> asyncio.subprocess.Process:
+async def _spawn(number: int, channel: socket.socket, talk: socket.socket) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
@@ -92,8 +114,9 @@ async def _spawn(number: int, channel: socket.socket) -> asyncio.subprocess.Proc
         "gateway.workers.worker",
         str(number),
         str(channel.fileno()),
+        str(talk.fileno()),
         stdin=asyncio.subprocess.PIPE,
-        pass_fds=[channel.fileno()],
+        pass_fds=[channel.fileno(), talk.fileno()],
         env=worker_environment(),
         # The terminal's Ctrl-C must reach only the parent, which tells its workers what to do.
         start_new_session=True,

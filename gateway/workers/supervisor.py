@@ -15,6 +15,7 @@ from gateway.telemetry.logs import announce, log_event
 from gateway.workers.acceptor import Acceptor
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import RETIRE, STOP, STOP_NOW
+from gateway.workers.gathering import Gathering
 from gateway.workers.load import PULSE_SECONDS, Backoff
 from gateway.workers.process import Phase, Worker, start_worker
 
@@ -23,6 +24,8 @@ _FAREWELL_SECONDS: Final = 10.0
 _FAREWELL_SECONDS_AT_ONCE: Final = 2.0
 # Workers read commands every 0.1 s, and then report for the last time.
 _LAST_REPORTS_SECONDS: Final = 0.2
+# What a worker said before its end is read within this time.
+_LAST_WORDS_SECONDS: Final = 1.0
 
 
 class Supervisor:
@@ -43,6 +46,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._workers: list[Worker] = []
         self._acceptor = Acceptor(listener, self._workers)
+        self._gathering = Gathering(self._workers)
         self._backoffs: defaultdict[int, Backoff] = defaultdict(Backoff)
         self._line: asyncio.Queue[Worker] = asyncio.Queue()
         self._replaced_now: Worker | None = None
@@ -101,7 +105,7 @@ class Supervisor:
         """Start a worker; returns whether it became ready."""
         assignment = self._assignment(number)
         try:
-            worker = await start_worker(assignment)
+            worker = await start_worker(assignment, self._gathering.answerers)
         except OSError as error:
             log_event(logging.ERROR, "A worker could not be started", worker=number, why=error.strerror)
             return False
@@ -135,6 +139,8 @@ class Supervisor:
     async def _watch(self, worker: Worker) -> None:
         """Wait for a worker's end, and replace it unless it was told to end."""
         code = await worker.process.wait()
+        await worker.end_talk(_LAST_WORDS_SECONDS)
+        self._gathering.forget(worker)
         asyncio.get_running_loop().remove_reader(worker.channel)
         worker.channel.close()
         self._workers.remove(worker)

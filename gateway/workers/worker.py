@@ -17,8 +17,10 @@ from gateway.process.serving import Server, give_up, run
 from gateway.telemetry.logs import log_event, set_up_logging
 from gateway.workers.assignment import Assignment
 from gateway.workers.channel import RELOAD, RETIRE, STOP, STOP_NOW, Message, WorkersEnd
+from gateway.workers.gathering import Showing
 from gateway.workers.load import MOST_ON_THE_WAY, Report
 from gateway.workers.process import restore_environment
+from gateway.workers.talk import Talk
 
 _CLOSE: Final = (b"connection", b"close")
 # Report after this many connections, even early: the parent pauses at `MOST_ON_THE_WAY`.
@@ -28,7 +30,7 @@ _CONNECTIONS_A_REPORT: Final = MOST_ON_THE_WAY // 4
 class WorkerServer(Server):
     """The gateway's server, with connections and commands from the parent, to which it reports its load."""
 
-    def __init__(self, assignment: Assignment, channel: WorkersEnd) -> None:
+    def __init__(self, assignment: Assignment, channel: WorkersEnd, talk: socket.socket | None = None) -> None:
         gateway = Gateway(
             assignment.config,
             callers_base_url=assignment.callers_base_url,
@@ -37,6 +39,8 @@ class WorkerServer(Server):
         )
         super().__init__(gateway)
         self._channel = channel
+        self._talk_socket = talk
+        self._showing = Showing(gateway.views)
         self._taken = 0
         self._connecting: set[asyncio.Task[None]] = set()
         # Connections without a request so far; on most of them one is about to arrive.
@@ -46,6 +50,8 @@ class WorkerServer(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, tell the parent, and take connections."""
+        if self._talk_socket is not None:
+            self._showing.begin(await Talk.over(self._talk_socket, self._showing.answerers))
         await super().startup(sockets)
         self._report()
         asyncio.get_running_loop().add_reader(self._channel, self._receive)
@@ -53,6 +59,7 @@ class WorkerServer(Server):
     def beat(self) -> None:
         """Send the parent a pulse as well."""
         super().beat()
+        self._showing.pulse()
         self._report(is_pulse=True)
 
     async def on_tick(self, counter: int) -> bool:
@@ -68,6 +75,7 @@ class WorkerServer(Server):
             await asyncio.wait(self._connecting)
         self._report()
         await super().shutdown(sockets)
+        await self._showing.say_goodbye()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -158,7 +166,9 @@ def main() -> int:
     config = assignment.config
     set_up_logging(config.log.level, config.log.format, worker=assignment.number)
     channel = WorkersEnd(socket.socket(fileno=int(sys.argv[2])))
-    server = WorkerServer(assignment, channel)
+    # A parent of an older version has no second socket.
+    talk = socket.socket(fileno=int(sys.argv[3])) if len(sys.argv) > 3 else None
+    server = WorkerServer(assignment, channel, talk)
     run(server.serve(sockets=[]))
     return 0 if server.started and not server.force_exit else 1
 

@@ -53,6 +53,7 @@ async def test_the_admin_sees_the_pool(upstream: ScriptedUpstream, headers: dict
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json()["worker"] == {"number": 1, "count": 1}
+    assert (answer.json()["workers"], answer.json()["missing"]) == ([1], [])
     assert [found["name"] for found in answer.json()["pool"]["keys"]] == ["first", "second"]
 
 
@@ -129,7 +130,7 @@ async def test_a_reload_changes_who_the_admin_is(upstream: ScriptedUpstream) -> 
     assert (old.status_code, new.status_code) == (401, 200)
 
 
-async def test_each_of_several_workers_says_which_one_it_is(upstream: ScriptedUpstream) -> None:
+async def test_each_of_several_workers_answers_for_all_and_says_which_one_it_is(upstream: ScriptedUpstream) -> None:
     environment = {"ANTHROPIC_API_KEY": KEY_A, "ANTHROPIC_BASE_URL": upstream.base_url, "DRAGOMAN_ADMIN_KEY": ADMIN}
     async with started("serve", "--workers", "2", **environment) as running, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(httpx2.AsyncClient(base_url=running.url)) for _ in range(2)]
@@ -137,7 +138,8 @@ async def test_each_of_several_workers_says_which_one_it_is(upstream: ScriptedUp
 
     assert sorted(answer["worker"]["number"] for answer in answers) == [1, 2]
     assert {answer["worker"]["count"] for answer in answers} == {2}
-    assert {answer["pool"]["share"] for answer in answers} == {0.5}
+    assert all((answer["workers"], answer["missing"]) == ([1, 2], []) for answer in answers)
+    assert {answer["pool"]["share"] for answer in answers} == {1.0}
 
 
 async def test_the_admin_sees_what_is_kept_of_conversations(upstream: ScriptedUpstream) -> None:

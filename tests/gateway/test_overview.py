@@ -14,7 +14,7 @@ import pytest
 from gateway.cli.overview import NotSeenError, Overview, Worker, amount, duration, read, report
 from gateway.cli.pool import show_pool
 from gateway.config import AdminConfig
-from gateway.keypool import Key, KeyPool, LeaseQueue, LeaseRequest, Outcome, PoolSettings, snapshot
+from gateway.keypool import Key, KeyPool, LeaseQueue, LeaseRequest, Outcome, PoolSettings, PoolView, merged, snapshot
 from gateway.upstream.hosts import endpoint
 from tests.scenarios.harness import quick_gateway
 from tests.support.commands import PATIENCE_SECONDS, outcome, start
@@ -53,8 +53,12 @@ def troubled_pool() -> KeyPool:
     return pool
 
 
+def view_of(pool: KeyPool, queue: LeaseQueue[int] | None = None) -> PoolView:
+    return snapshot(pool, queue or LeaseQueue(pool, 10), NOW + 12)
+
+
 def shown(pool: KeyPool, worker: Worker | None = None, queue: LeaseQueue[int] | None = None) -> str:
-    return report(Overview(snapshot(pool, queue or LeaseQueue(pool, 10), NOW + 12), worker or Worker()), URL)
+    return report(Overview(view_of(pool, queue), worker or Worker()), URL)
 
 
 def test_each_key_has_a_line_that_says_how_it_is() -> None:
@@ -94,9 +98,24 @@ def test_who_waits_is_named() -> None:
     assert "opus-5       3         shop 2, batch 1" in text
 
 
-def test_a_worker_says_that_it_is_one_of_several() -> None:
-    assert "Worker 2 of 4" in shown(KeyPool([Key("main")]), Worker(2, 4))
-    assert "Worker" not in shown(KeyPool([Key("main")]))
+def test_it_says_whose_figures_they_are() -> None:
+    view = view_of(KeyPool([Key("main")]))
+
+    assert "All 2 workers" in report(Overview(view, Worker(2, 2), [1, 2]), URL)
+    assert "2 of 3 workers, their limits and counts; no answer in time from 1." in report(
+        Overview(view, Worker(2, 3), [2, 3], [1]), URL
+    )
+    assert "workers" not in shown(KeyPool([Key("main")]))
+
+
+def test_a_key_about_which_workers_do_not_agree_says_how_many_do() -> None:
+    view = merged([view_of(troubled_pool()), view_of(KeyPool([Key("revoked", host="http://revoked")]))])
+    text = report(Overview(view, Worker(1, 2), [1, 2]), URL)
+
+    rejected, disagreement = text[text.index("revoked") :].splitlines()[:2]
+    assert "rejected 60 min" in rejected
+    assert disagreement.split() == ["1", "of", "2", "workers", "ready"]
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_without_trouble_there_is_no_table_of_it() -> None:
