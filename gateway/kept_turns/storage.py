@@ -49,6 +49,11 @@ class Storage:
         await self.store.close()
         await self.records.close()
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the last use of the database or server succeeded; True without one."""
+        return self.store.current.is_well and self.records.is_well
+
     def view(self) -> dict[str, object]:
         """What `/admin/store` shows."""
         return {"store": self.store.current.view(), "responses": self.records.view(), "seals": self.seals.counts}
