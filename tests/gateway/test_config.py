@@ -850,7 +850,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
     assert describe_config(config) == [
         "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], allowed_hosts [], "
         "trusted_proxies [], drain_seconds 0, shutdown_grace_seconds 30, max_connections not set, "
-        "max_connections_per_address not set, max_buffered_bytes not set, client_write_seconds 60, workers 1, worker_silence_seconds 30",
+        "max_connections_per_address not set, max_buffered_bytes not set, client_write_seconds 60, "
+        "workers 1, worker_silence_seconds 30",
         "keys: name main, api_key set, base_url https://api.anthropic.com, allow_http false, weight 1, "
         "priority 0, max_concurrency not set, organization not set, workspace not set, api_version auto",
         "pool: strategy affinity, queue_size 1000, queue_timeout_seconds 30",
