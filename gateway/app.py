@@ -19,6 +19,7 @@ from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
 from gateway.kept_turns import Storage
 from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
+from gateway.pages.health import Readiness
 from gateway.pages.overviews import overviews
 from gateway.process.rotation import Rotation
 from gateway.secret import Redactor, Secret
@@ -116,6 +117,7 @@ class Gateway:
         self._redactor = _redactor_of(config)
         self._lessons = Lessons(times.clock)
         self._kept = Storage(config)
+        self.readiness = Readiness({"store": lambda: self._kept.is_well})
         self._turns = KeptTurns(self._kept.store)
         self.background = Background(self._kept.records, now=times.now)
         self._signers = Signers(self._kept.store)
@@ -202,6 +204,7 @@ class Gateway:
             interrupts=self.interrupts,
             lessons=self._lessons,
             views=self.views,
+            readiness=self.readiness,
             sightings=self.sightings,
             guesses=self._guesses,
             now=self._times.now,
@@ -239,7 +242,7 @@ class Gateway:
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),
             asyncio.create_task(Outages(self._dispatcher, _log_outage).run()),
-            asyncio.create_task(self._kept.start()),
+            asyncio.create_task(self.readiness.follow(self._kept.start())),
         ]
         try:
             yield
@@ -274,12 +277,8 @@ class Gateway:
                     self._dispatcher.refused(host.name)
                     self._on_refused(host.name)
                     continue
-                log_event(
-                    logging.WARNING,
-                    "The list of models could not be fetched",
-                    key=host.name,
-                    why=error.failure.in_full,
-                )
+                said = "The list of models could not be fetched"
+                log_event(logging.WARNING, said, key=host.name, why=error.failure.in_full)
         if entries:
             self._catalogue.update(entries.values())
         return is_complete

@@ -85,7 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument(
         "--schema", action="store_true", help="print the JSON Schema of the configuration, for editors"
     )
-    commands.add_parser("doctor", parents=[configured], help="test each key against upstream (free of charge)")
+    examining = commands.add_parser(
+        "doctor",
+        parents=[configured],
+        help="test each key against upstream (free of charge), and what else the gateway needs",
+        epilog="Exit codes: 0 all is well, 1 something does not work, 2 wrong usage, 3 something needs attention soon.",
+    )
+    examining.add_argument("--json", action="store_true", help="print what was found for programs")
     asking = commands.add_parser("pool", parents=[configured], help="show the state of the running gateway's keys")
     asking.add_argument("--url", help="the gateway to ask, instead of server.host and server.port")
     asking.add_argument("--json", action="store_true", help="print the answer as it is, for programs")

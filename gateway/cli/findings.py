@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import orjson
@@ -21,10 +22,15 @@ _WIDTHS: Final = (20, 32, 8, 14, 28, 8)
 _NOT_TESTED: Final = (
     "Not tested, since it would cost money: sending a message, each model by itself, the limits and the credit left."
 )
+_NO_KEY: Final = (
+    "There is no key to test, callers have to bring their own: set ANTHROPIC_API_KEY, or list keys in a "
+    "configuration file."
+)
 _OK: Final = "ok"
 _FAILED: Final = "failed"
 _QUESTION: Final = {"messages": [{"role": "user", "content": "Hello"}]}
 _MAX_BYTES: Final = 64 * 1024
+_HALF_A_SECOND: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Finding:
     messages: str
     organization: str
     milliseconds: float
+    # How much further this machine's clock is than upstream's; None if upstream has not told its time.
+    clock_ahead_seconds: float | None = None
 
     @property
     def is_well(self) -> bool:
@@ -63,6 +71,8 @@ async def examine(upstream: Upstream, endpoints: list[HostEndpoint]) -> list[Fin
 
 def report(findings: list[Finding]) -> str:
     """The findings as a table, then what did not work, then what was not tested."""
+    if not findings:
+        return _NO_KEY
     rows = table([_HEADINGS, *(finding.cells for finding in findings)])
     troubles = [trouble for finding in findings for trouble in finding.troubles]
     return "\n".join([rows, *(["", *troubles] if troubles else []), "", _NOT_TESTED])
@@ -78,24 +88,34 @@ async def _examine_one(upstream: Upstream, endpoint: HostEndpoint) -> Finding:
     except FailedError as error:
         # Some hosts have no Models API and still answer messages.
         listed = _trouble(error)
-    messages, organization = await _count(upstream, endpoint, model)
+    messages, organization, ahead = await _count(upstream, endpoint, model)
     seconds = time.perf_counter() - began_at
-    return Finding(endpoint.name, endpoint.base_url, listed, messages, organization, seconds * 1000)
+    return Finding(endpoint.name, endpoint.base_url, listed, messages, organization, seconds * 1000, ahead)
 
 
-async def _count(upstream: Upstream, endpoint: HostEndpoint, model: str) -> tuple[str, str]:
+async def _count(upstream: Upstream, endpoint: HostEndpoint, model: str) -> tuple[str, str, float | None]:
     """Count the tokens of a greeting: that takes the same permissions as sending it, and is free."""
     body = orjson.dumps({"model": model, **_QUESTION})
     call = Call(endpoint.profile.version, body, path="/v1/messages/count_tokens")
+    ahead = None
     try:
         async with upstream.open(endpoint, call) as answer:
+            ahead = _clock_ahead(answer.headers.get("date"), time.time())
             organization = answer.headers.get("anthropic-organization-id", "unknown")
             content = await answer.read(_MAX_BYTES)
             if answer.status != 200:
                 raise FailedError(answered_failure(answer.status, content))
-            return _OK, organization
+            return _OK, organization, ahead
     except FailedError as error:
-        return _trouble(error), "unknown"
+        return _trouble(error), "unknown", ahead
+
+
+def _clock_ahead(date: str | None, now: float) -> float | None:
+    """How much further this machine's clock is than that of a `date`, which leaves out fractions of a second."""
+    try:
+        return None if date is None else now - (parsedate_to_datetime(date).timestamp() + _HALF_A_SECOND)
+    except ValueError:
+        return None
 
 
 def _trouble(error: FailedError) -> str:

@@ -48,6 +48,10 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         tuple[Annotated[str, Meta(extra={"check": as_network})], ...],
         Meta(description="Proxies whose x-forwarded-for is trusted: addresses, or networks like 10.0.0.0/8."),
     ] = ()
+    drain_seconds: Annotated[
+        float,
+        Meta(ge=0, description="How long to go on accepting after SIGTERM while /readyz already refuses, see docs."),
+    ] = 0.0
     shutdown_grace_seconds: Annotated[
         Seconds, Meta(description="How long open streams may continue after Ctrl-C or SIGTERM.")
     ] = 30.0

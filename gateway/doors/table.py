@@ -28,9 +28,10 @@ from gateway.edge.cors import CrossOrigin
 from gateway.edge.interrupts import Interrupts
 from gateway.edge.outermost import Edge
 from gateway.pages.admin import AdminView
+from gateway.pages.health import Alive, Readiness, Ready
 from gateway.pages.models import Models
 from gateway.pages.overviews import CLIENTS, POOL, STORE
-from gateway.pages.pages import Health, IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
+from gateway.pages.pages import IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
 from gateway.pages.responses import Replays
 from gateway.pages.state import state_routes
 from gateway.secret import Secret
@@ -64,6 +65,7 @@ class GatewayParts:
     interrupts: Interrupts
     lessons: Lessons
     views: Views
+    readiness: Readiness
     sightings: Sightings
     guesses: Guesses
     now: Callable[[], float]
@@ -79,7 +81,8 @@ def assemble(
     services, index = parts.services, IndexPage(version("dragoman"))
     routes: list[BaseRoute] = [
         Route("/", index, methods=["GET"]),
-        Route("/health", Health(), methods=["GET"]),
+        *(Route(path, Alive(), methods=["GET"]) for path in ("/health", "/livez")),
+        Route("/readyz", Ready(parts.readiness, partial(_condition, config, parts)), methods=["GET"]),
         Route("/admin/pool", admin(POOL), methods=["GET"]),
         Route("/admin/clients", admin(CLIENTS), methods=["GET"]),
         Route("/admin/store", admin(STORE), methods=["GET"]),
@@ -107,6 +110,12 @@ def assemble(
         addresses=Addresses(config.server.trusted_proxies),
     )
     return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge
+
+
+def _condition(config: Config, parts: GatewayParts) -> dict[str, object]:
+    """What /readyz tells beside its status: counts, since anybody may ask."""
+    usable = parts.services.dispatcher.usable_keys
+    return {"worker": parts.views.number, "keys": {"configured": len(config.keys), "usable": usable}}
 
 
 def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:

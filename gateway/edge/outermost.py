@@ -226,7 +226,8 @@ def _log(scope: Scope, responder: Responder, notes: Notes, seconds: float) -> No
         "address": address_of(scope),
         **notes.fields,
     }
-    level = logging.WARNING if status >= _FAILED_STATUS else notes.level
+    # What is only worth a line at `debug`, such as the 503 of a gateway that drains, is no failure.
+    level = logging.WARNING if status >= _FAILED_STATUS and notes.level > logging.DEBUG else notes.level
     log_fields(level, f"{method} {path} {status}", fields, notes.data)
     if notes.words:
         log_event(logging.DEBUG, "What was said", request_id=responder.request_id, **notes.words)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.kept_turns.sqlite_file import BUSY_MILLISECONDS, Bounds, Schema, SqliteFile, Transaction, check_ours
+from gateway.private_files.looking import uri_to_look
 
 _MOST_KEYS_A_QUERY: Final = 500
 _EVICTED_AT_ONCE: Final = 32
@@ -80,9 +81,7 @@ class Database(SqliteFile):
 
 def kept_turns(file: Path) -> int:
     """The number of turns in a database, without changing anything; raises as `Database` does."""
-    # Without a log nobody has it open, and with `immutable` SQLite creates no files to read it.
-    mode = "mode=ro" if file.with_name(f"{file.name}-wal").exists() else "immutable=1"
-    connection = sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, timeout=BUSY_MILLISECONDS / 1000)
+    connection = sqlite3.connect(uri_to_look(file), uri=True, timeout=BUSY_MILLISECONDS / 1000)
     with contextlib.closing(connection):
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             return 0

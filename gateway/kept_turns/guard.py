@@ -73,6 +73,11 @@ class Guard:
         """Whether every try is still admitted."""
         return self._breaker.failures < TOLERATED
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the last try succeeded."""
+        return not self._breaker.failures
+
     def allows(self) -> bool:
         """Whether to try now; the caller must then call `failed` or `succeeded`."""
         return self._breaker.allows(self._clock())

@@ -76,6 +76,11 @@ class LayeredStore:
                 # Opening counts as writing, so the next successful write logs that the store works again.
                 self._writing.failed(error)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the last uses of the backing succeeded; True without one."""
+        return self._reading.is_well and self._writing.is_well
+
     def view(self) -> StoreView:
         memory = self.memory
         return StoreView(self._place, len(memory), memory.size, memory.most_bytes, self.counts)

@@ -89,6 +89,11 @@ class KeptRecords:
         self._guard = Guard("responses", Report(place, clock), clock)
 
     @property
+    def is_well(self) -> bool:
+        """Whether the last use of the backing succeeded; True without one."""
+        return self._guard.is_well
+
+    @property
     def is_shared(self) -> bool:
         return self._backing is not None
 

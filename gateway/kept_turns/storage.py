@@ -64,6 +64,11 @@ class Storage:
             "seals": asdict(self.seals.counts),
         }
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the last use of the database or server succeeded; True without one."""
+        return self.store.current.is_well and self.records.is_well
+
     def _do(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._work.add(task)

@@ -1,6 +1,5 @@
 """Test whether the store of a configuration can be used, without creating or changing anything."""
 
-import os
 from collections.abc import Mapping
 from os import environ as _environ
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import NamedTuple
 from gateway.config import StoreConfig
 from gateway.kept_turns.backing import TroubleError
 from gateway.kept_turns.opening import database_file, kind_of
-from gateway.private_files.ownership import check_folder, check_own
+from gateway.private_files.looking import is_there
 
 
 class Trial(NamedTuple):
@@ -37,29 +36,12 @@ def _found_in_sqlite(file: Path) -> str:
 
     from gateway.kept_turns.database import kept_turns
 
-    folder = _nearest_folder(file.parent)
-    if folder == file.parent:
-        check_folder(folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ValueError(f"{folder} cannot be written by this user")
-    check_own(file)
-    if not file.exists():
+    if not is_there(file):
         return "there is no database yet, the gateway creates it at its first start"
-    if not os.access(file, os.R_OK | os.W_OK):
-        raise ValueError(f"{file} cannot be written by this user")
     try:
         return f"the database can be opened, {kept_turns(file)} turns are kept"
     except sqlite3.Error as error:
         raise TroubleError(f"{file}: {error}") from error
-
-
-def _nearest_folder(folder: Path) -> Path:
-    """The folder, or the nearest existing one above it."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder")
-    return folder
 
 
 async def _found_in_valkey(config: StoreConfig) -> str:

@@ -188,6 +188,16 @@ class KeyPool(KeyChooser):
         self.version += 1
         state.organization.version += 1
 
+    def usable(self, now: float) -> int:
+        """How many keys requests can use, now or when their limits allow it: accepted, in funds, their host up."""
+        return sum(
+            not state.is_rejected
+            and state.organization.backoff.until <= now
+            and state.workspace.backoff.until <= now
+            and state.host.breaker.is_closed
+            for state in self.states
+        )
+
     def _has_changed(self, state: KeyState) -> None:
         """A key may be ready earlier than predicted."""
         self.version += 1

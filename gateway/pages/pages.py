@@ -1,6 +1,5 @@
-"""The index page, the health check, the refusal of WebSockets, and the 404 for unknown URLs."""
+"""The index page, the refusal of WebSockets, and the 404 for unknown URLs."""
 
-import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
@@ -8,7 +7,6 @@ import orjson
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.edge.notes import notes_of
 from gateway.edge.responder import responder_of
 from translators.errors import ErrorKind, FailedError, Failure
 
@@ -64,15 +62,6 @@ class IndexPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await responder_of(scope).send_json(200, self._page)
-
-
-class Health:
-    """`GET /health`: whether this process serves. Upstream is not checked: its failures are no reason for a restart."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Monitors ask every few seconds.
-        notes_of(scope).level = logging.DEBUG
-        await responder_of(scope).send_value({"status": "ok"})
 
 
 class NoWebSocket:

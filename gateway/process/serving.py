@@ -38,6 +38,7 @@ _FAREWELL_SECONDS: Final = 5
 # The same after a second Ctrl-C.
 _SHORT_FAREWELL_SECONDS: Final = 0.5
 _BACKLOG: Final = 2048
+_CLOSE: Final = (b"connection", b"close")
 # A request allocates some hundred objects and hardly any cycles; with Python's default, 700, every request would
 # trigger a collection.
 _COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
@@ -125,6 +126,8 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
         self._beat_at = math.inf
         self._next_beat: asyncio.TimerHandle | None = None
+        # When to stop accepting, once a signal has asked for the end.
+        self._leave_at: float | None = None
         self._follow(gateway.config.server)
 
     def _follow(self, config: ServerConfig) -> None:
@@ -136,7 +139,26 @@ class Server(uvicorn.Server):
         """uvicorn calls this ten times a second; also apply a changed configuration."""
         if self._gateway.config.server is not self._followed:
             self._follow(self._gateway.config.server)
+        if self._leave_at is not None and time.monotonic() >= self._leave_at:
+            self.should_exit = True
         return await super().on_tick(counter)
+
+    def drain(self) -> None:
+        """Say at /readyz that requests should go elsewhere, and close connections after their next answers."""
+        self._gateway.readiness.drain()
+        self.close_after_answers()
+
+    def close_after_answers(self) -> None:
+        """Let each connection end by itself: after its next answer, or when it has been idle for too long.
+
+        Closing idle connections now would break requests that clients are about to send.
+        """
+        self.config.encoded_headers.append(_CLOSE)
+        self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+
+    @property
+    def _drain_seconds(self) -> float:
+        return self._gateway.config.server.drain_seconds
 
     @property
     def _grace_seconds(self) -> float:
@@ -164,6 +186,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for open streams; those that outlast the grace period end with an error that says why."""
+        self._gateway.readiness.drain()
         self.config.timeout_graceful_shutdown = math.ceil(self._grace_seconds) + _FAREWELL_SECONDS
         timer = asyncio.get_running_loop().call_later(self._grace_seconds, self._gateway.interrupts.shut_down)
         try:
@@ -182,6 +205,16 @@ class Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=_SHORT_FAREWELL_SECONDS)
         await self.lifespan.shutdown()
 
+    def _begin_to_drain(self) -> bool:
+        """Serve on for the configured time before stopping; False if that has begun already."""
+        if self._leave_at is not None:
+            return False
+        seconds = self._drain_seconds
+        self._leave_at = time.monotonic() + seconds
+        self.drain()
+        log_event(logging.INFO, "Draining: requests are still served, /readyz refuses", seconds=seconds)
+        return True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Unlike uvicorn, do not raise the signal again at the end: a clean stop would look like a failure."""
@@ -199,9 +232,14 @@ class Server(uvicorn.Server):
         """
         # Update the state before printing: the next signal may interrupt the printing.
         is_repeated = self.should_exit
-        super().handle_exit(sig, frame)
+        if drains := sig == signal.SIGTERM and not is_repeated and self._drain_seconds > 0:
+            is_repeated = not self._begin_to_drain()
+        else:
+            super().handle_exit(sig, frame)
         if is_repeated and self.is_stuck:
             give_up(frame)
+        if drains:
+            return
         if count := len(self._gateway.interrupts):
             patience = "Ctrl-C again stops at once" if sig == signal.SIGINT else f"at most {self._grace_seconds:g} s"
             said = f"Stopping: {count} open requests may finish ({patience})."

@@ -69,6 +69,11 @@ class Dispatcher:
         """The operator's view."""
         return snapshot(self.pool, self._queue, self.clock())
 
+    @property
+    def usable_keys(self) -> int:
+        """How many keys requests can use, now or when their limits allow it."""
+        return self.pool.usable(self.clock())
+
     def has_queue(self, request: LeaseRequest) -> bool:
         """Whether requests for the same class of models are waiting."""
         return self._queue.has_queue(request)

@@ -14,7 +14,7 @@ from gateway.config import Config, Source
 from gateway.telemetry.logs import announce, log_event
 from gateway.workers.acceptor import Acceptor
 from gateway.workers.assignment import Assignment
-from gateway.workers.channel import RETIRE, STOP, STOP_NOW
+from gateway.workers.channel import DRAIN, RETIRE, STOP, STOP_NOW
 from gateway.workers.gathering import Gathering
 from gateway.workers.load import PULSE_SECONDS, Backoff
 from gateway.workers.process import Phase, Worker, start_worker
@@ -54,6 +54,7 @@ class Supervisor:
         self._chores: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._is_forced = False
+        self._is_draining = False
 
     async def run(self) -> bool:
         """Serve until a signal comes; returns whether the end was orderly."""
@@ -114,6 +115,8 @@ class Supervisor:
             self._tell(worker)
         asyncio.get_running_loop().add_reader(worker.channel, self._hear, worker)
         self._keep(self._watches, self._watch(worker))
+        if self._is_draining:
+            worker.channel.command(DRAIN)
         if self._stopping.is_set():
             worker.leave(STOP)
         return await worker.is_ready
@@ -212,9 +215,11 @@ class Supervisor:
     # Stopping
 
     def _on_stop_signal(self, number: int) -> None:
-        if not self._stopping.is_set():
-            self._stop()
-            asyncio.get_running_loop().call_later(_LAST_REPORTS_SECONDS, self._say_what_is_waited_for, number)
+        drains = number == signal.SIGTERM and not self._stopping.is_set() and self._config.server.drain_seconds > 0
+        if drains and not self._is_draining:
+            self._drain(self._config.server.drain_seconds)
+        elif not (drains or self._stopping.is_set()):
+            self._stop_by(number)
         elif number == signal.SIGINT:
             self._is_forced = True
             self._command_all(STOP_NOW)
@@ -223,6 +228,19 @@ class Supervisor:
             for worker in self._workers:
                 if worker.load.is_quiet:
                     self._give_up(worker)
+
+    def _drain(self, seconds: float) -> None:
+        """Go on serving for this time, while the workers say that requests should go elsewhere."""
+        self._is_draining = True
+        for worker in self._workers:
+            worker.channel.command(DRAIN)
+        log_event(logging.INFO, "Draining: requests are still served, /readyz refuses", seconds=seconds)
+        asyncio.get_running_loop().call_later(seconds, self._stop_by, signal.SIGTERM)
+
+    def _stop_by(self, number: int) -> None:
+        if not self._stopping.is_set():
+            self._stop()
+            asyncio.get_running_loop().call_later(_LAST_REPORTS_SECONDS, self._say_what_is_waited_for, number)
 
     def _say_what_is_waited_for(self, number: int) -> None:
         grace = f"at most {self._config.server.shutdown_grace_seconds:g} s"

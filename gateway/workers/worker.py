@@ -16,13 +16,12 @@ from gateway.http.protocol import HttpProtocol
 from gateway.process.serving import Server, give_up, run
 from gateway.telemetry.logs import log_event, set_up_logging
 from gateway.workers.assignment import Assignment
-from gateway.workers.channel import RELOAD, RETIRE, STOP, STOP_NOW, Message, WorkersEnd
+from gateway.workers.channel import DRAIN, RELOAD, RETIRE, STOP, STOP_NOW, Message, WorkersEnd
 from gateway.workers.gathering import Showing
 from gateway.workers.load import MOST_ON_THE_WAY, Report
 from gateway.workers.process import restore_environment
 from gateway.workers.talk import Talk
 
-_CLOSE: Final = (b"connection", b"close")
 # Report after this many connections, even early: the parent pauses at `MOST_ON_THE_WAY`.
 _CONNECTIONS_A_REPORT: Final = MOST_ON_THE_WAY // 4
 
@@ -103,6 +102,8 @@ class WorkerServer(Server):
             self._reload(Assignment.decode(message.assignment))
         elif message.command == RETIRE:
             self._retire()
+        elif message.command == DRAIN:
+            self.drain()
         elif message.command in (STOP, STOP_NOW):
             self.should_exit = True
             self.force_exit = message.command == STOP_NOW
@@ -131,13 +132,8 @@ class WorkerServer(Server):
             connection.close()
 
     def _retire(self) -> None:
-        """Let each connection end by itself: after its next answer, or when it has been idle for too long.
-
-        Closing idle connections now would break requests that clients are about to send.
-        """
         self._is_retiring = True
-        self.config.encoded_headers.append(_CLOSE)
-        self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+        self.close_after_answers()
 
     def _report(self, *, is_pulse: bool = False) -> None:
         state = self.server_state

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import signal
 from pathlib import Path
 
@@ -155,43 +154,6 @@ async def test_check_prints_the_schema() -> None:
 
     assert code == 0
     assert "weight" in json.dumps(json.loads(out))
-
-
-async def test_doctor_tells_a_good_key_from_a_bad_one(tmp_path: Path) -> None:
-    async with run_strict_upstream() as upstream:
-        file = tmp_path / "config.yaml"
-        file.write_text(
-            "keys:\n"
-            f"  - {{name: good, api_key: {SECRET}, base_url: '{upstream.base_url}'}}\n"
-            f"  - {{name: bad, api_key: {SECRET}-invalid, base_url: '{upstream.base_url}'}}\n"
-        )
-        code, out, err = await outcome("doctor", "--config", str(file))
-    heading, good, bad, _, *troubles, _, untested = out.strip().splitlines()
-
-    assert code == 1
-    assert re.split(r"\s{2,}", heading) == ["key", "host", "models", "tokens counted", "organization", "time"]
-    assert max(map(len, (heading, good, bad))) <= 120
-    assert troubles == ["bad: 401 authentication_error: invalid x-api-key"]
-    assert "sending a message" in untested
-    assert re.match(r"good .* ok, \d+ +ok ", good)
-    assert re.match(r"bad .* failed +failed ", bad)
-    assert SECRET not in out + err
-
-
-async def test_doctor_says_in_plain_words_that_nobody_answers() -> None:
-    code, out, _ = await outcome("doctor", ANTHROPIC_API_KEY=SECRET, ANTHROPIC_BASE_URL="http://127.0.0.1:9")
-
-    assert code == 1
-    assert "default: Upstream could not be reached: connection refused." in out.splitlines()
-    assert "Error" not in out
-    assert "Errno" not in out
-
-
-async def test_doctor_without_a_key_says_what_to_do() -> None:
-    code, _, err = await outcome("doctor")
-
-    assert code == 1
-    assert "ANTHROPIC_API_KEY" in err
 
 
 async def test_help_teaches() -> None:

@@ -724,8 +724,8 @@ def test_all_mistakes_are_reported_at_once(load: Loader) -> None:
     assert mistakes == [
         "streeming: unknown setting, did you mean streaming?",
         "server.xyz: unknown setting; known here: host, port, max_body_bytes, cors_origins, allowed_hosts, "
-        "trusted_proxies, shutdown_grace_seconds, max_connections, max_connections_per_address, max_buffered_bytes, "
-        "client_write_seconds, workers, worker_silence_seconds",
+        "trusted_proxies, drain_seconds, shutdown_grace_seconds, max_connections, max_connections_per_address, "
+        "max_buffered_bytes, client_write_seconds, workers, worker_silence_seconds",
         "server.host: expected a text, got a list",
         'server.port: expected a whole number from 0 to 65535, got "abc"',
         "server.cors_origins[1]: expected an http:// or https:// URL with a host",
@@ -885,8 +885,9 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
 
     assert describe_config(config) == [
         "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], allowed_hosts [], "
-        "trusted_proxies [], shutdown_grace_seconds 30, max_connections not set, max_connections_per_address not set, "
-        "max_buffered_bytes not set, client_write_seconds 60, workers 1, worker_silence_seconds 30",
+        "trusted_proxies [], drain_seconds 0, shutdown_grace_seconds 30, max_connections not set, "
+        "max_connections_per_address not set, max_buffered_bytes not set, client_write_seconds 60, "
+        "workers 1, worker_silence_seconds 30",
         "keys: name main, api_key set, base_url https://api.anthropic.com, allow_http false, weight 1, "
         "priority 0, max_concurrency not set, organization not set, workspace not set, api_version auto",
         "pool: strategy affinity, queue_size 1000, queue_timeout_seconds 30",

@@ -343,6 +343,8 @@ async def test_the_front_door_says_where_to_go(upstream: ScriptedUpstream) -> No
 
     assert page.json()["endpoints"] == [
         "GET /health",
+        "GET /livez",
+        "GET /readyz",
         "GET /admin/pool",
         "GET /admin/clients",
         "GET /admin/store",
