@@ -474,7 +474,7 @@ models:
         "models.prices.e.percent: expected a number from 0 to 1000, got -1",
         "models.prices.f.input: expected a number from 0 to 1000000, got 2000000",
         'models.prices.f.output: expected a number from 0 to 1000000, got "x"',
-        "models.prices.g: expected a mapping, got a text",
+        "models.prices.g: expected a mapping (name: value), got a text",
         "models.prices.a: expected percent, or input and output in dollars per million tokens",
         "models.prices.b: expected percent, or input and output in dollars per million tokens",
         "models.prices.c: percent is of the list price: leave it out, or output",
