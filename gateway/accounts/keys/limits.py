@@ -26,8 +26,8 @@ _VERSIONED: Final = "/v1/"
 # Answers that are remembered for one key; what does not fit is found out again.
 _MOST_REMEMBERED: Final = 64
 
-_Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
-_Network = Annotated[str, Meta(min_length=1, max_length=64)]
+Patterns = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(max_length=100)]
+MaxTokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
@@ -36,10 +36,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     `models` are patterns for the ids of models, and for the names that the table of aliases gives them.
     """
 
-    models: Annotated[tuple[_Pattern, ...], Meta(max_length=100)] = ()
-    endpoints: Annotated[tuple[_Pattern, ...], Meta(max_length=20)] = ()
-    networks: Annotated[tuple[_Network, ...], Meta(max_length=100)] = ()
-    max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
+    models: Patterns = ()
+    endpoints: Patterns = ()
+    networks: Patterns = ()
+    max_tokens: MaxTokens | None = None
     needs_end_user: bool = False
 
     def allows_model(self, model: str, alias: str | None = None) -> bool:
