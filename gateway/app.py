@@ -11,8 +11,8 @@ from typing import Final
 from msgspec.structs import asdict, replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.accounts.auth import Authenticator, Caller
 from gateway.accounts.guesses import Guesses
+from gateway.accounts.opening import KeysOfProcess, authenticator_of
 from gateway.accounts.visits import Accounts
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
 from gateway.doors.table import GatewayParts, assemble
@@ -124,6 +124,7 @@ class Gateway:
         self.sightings = Sightings()
         self._totals = Totals()
         self._guesses = Guesses()
+        self.keys = KeysOfProcess(lambda: self.config, times.now)
         self._own_limits = OwnLimits()
         models, self.aliases = _tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
@@ -186,11 +187,7 @@ class Gateway:
         config = self.config
         self.background.settings = _background_settings(config, is_on=self._kept.keeps_responses)
         self.services = self._services_with(models)
-        authenticator = Authenticator(
-            ((Caller(client.name, sees_key=client.sees_key), client.api_key) for client in config.clients),
-            has_keys=bool(config.keys),
-            guesses=self._guesses,
-        )
+        authenticator = authenticator_of(config, self._guesses, self.keys.book)
         self.views.offer(*overviews(self.services, self._totals, self._kept))
         parts = GatewayParts(
             services=self.services,
@@ -237,6 +234,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:
+        await self.keys.start()
         prober = Prober(self._dispatcher, lambda: self._endpoints, self._on_refused)
         chores = [
             asyncio.create_task(self._keep_catalogue_fresh()),
@@ -252,6 +250,7 @@ class Gateway:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
             await self._kept.close()
+            await self.keys.close()
             await self._upstream.close()
 
     async def _keep_catalogue_fresh(self) -> None:
@@ -310,8 +309,7 @@ def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
 def _redactor_of(config: Config) -> Redactor:
     """Hides the keys of the pool, clients and admin, which hosts or callers may have put into a text."""
     secrets = [key.api_key for key in config.keys] + [client.api_key for client in config.clients]
-    if config.admin.api_key is not None:
-        secrets.append(config.admin.api_key)
+    secrets += filter(None, (config.admin.api_key, config.admin.viewer_key))
     return Redactor(secrets, shortest=_SHORTEST_HIDDEN)
 
 

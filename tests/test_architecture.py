@@ -46,8 +46,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {
             "translators",
             "gateway.accounts.rules",
+            "gateway.config",
             "gateway.edge",
             "gateway.ledger",
+            "gateway.private_files",
             "gateway.secret",
             "gateway.service",
             "gateway.telemetry",

@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.types import Scope
 
 from gateway.accounts.guesses import Guesses
+from gateway.accounts.keys.form import has_typo, looks_stored
 from gateway.accounts.keys.limits import Limits
+from gateway.edge.addresses import address_of
 from gateway.edge.requests import header
 from gateway.secret import Secret
 from translators.errors import ErrorKind, FailedError, Failure
@@ -26,6 +28,9 @@ _ADVICE: Final = (
     "This gateway has no key of its own: send your Anthropic key (sk-ant-...) as the API key, "
     "or start the gateway with ANTHROPIC_API_KEY set."
 )
+
+_TYPO: Final = " It has a typo, or a part of it is missing: copy the whole key again."
+_BLIND: Final = "This gateway cannot read its keys at the moment. Please try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +59,90 @@ class Caller:
         return b"key\0" + _digest(self.own_key.reveal())
 
 
+class Keys(Protocol):
+    """The stored keys as they are known now, without waiting."""
+
+    @property
+    def closes(self) -> bool:
+        """Whether callers need a key: there is or was one, or nobody can tell."""
+        ...
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the keys could not be read so far."""
+        ...
+
+    def find(self, token: str) -> Caller | None:
+        """The caller with this key, None if there is none; raises `FailedError` for one that is not accepted now."""
+        ...
+
+
+class _NoKeys:
+    """No stored keys."""
+
+    closes = False
+    is_blind = False
+
+    def find(self, token: str) -> Caller | None:
+        return None
+
+
 class Authenticator:
-    """Determines the caller of a request, or rejects the request."""
+    """Determines the caller of a request, or rejects the request.
+
+    Stored `keys` count besides the configured clients. `is_private` says that only this machine reaches the gateway:
+    otherwise it is never open to everybody.
+    """
 
     def __init__(
-        self, clients: Iterable[tuple[Caller, Secret]], *, has_keys: bool, guesses: Guesses | None = None
+        self,
+        clients: Iterable[tuple[Caller, Secret]],
+        *,
+        has_keys: bool,
+        guesses: Guesses | None = None,
+        keys: Keys | None = None,
+        is_private: bool = True,
     ) -> None:
         self._clients = {_digest(secret.reveal()): caller for caller, secret in clients}
+        self._keys: Keys = _NoKeys() if keys is None else keys
+        self._is_closed = bool(self._clients) or not is_private
         self._has_keys = has_keys
         self._anybody = Caller(ANYBODY)
         self._guesses = guesses or Guesses()
 
     @property
     def needs_key(self) -> bool:
-        """Whether callers have to send a client key."""
-        return bool(self._clients)
+        """Whether callers have to send a key; the first stored one may come at any time."""
+        return self._is_closed or self._keys.closes
 
     def caller(self, scope: Scope) -> Caller:
-        """The caller; raises `FailedError` if the key is missing or wrong."""
-        if not self._clients and self._has_keys:
+        """The caller; raises `FailedError` if the key is missing or wrong, or not for this endpoint or network."""
+        needs_key = self.needs_key
+        if not needs_key and self._has_keys:
             return self._anybody
         token = presented_key(scope)
         if token is None:
-            raise FailedError(Failure(ErrorKind.MISSING_KEY, self._missing_key_message()))
-        return self._client(token, scope) if self._clients else self._owner_of(token)
+            raise FailedError(Failure(ErrorKind.MISSING_KEY, f"{_NO_KEY}." if needs_key else f"{_NO_KEY}. {_ADVICE}"))
+        if not needs_key:
+            return self._owner_of(token)
+        caller = self._known(token, scope)
+        if caller.limits is not None:
+            _check_place(caller.limits, scope)
+        return caller
 
-    def _client(self, token: str, scope: Scope) -> Caller:
+    def _known(self, token: str, scope: Scope) -> Caller:
+        is_stored = looks_stored(token)
+        if is_stored and (caller := self._keys.find(token)) is not None:
+            return caller
         # Looking up digests reveals nothing about the keys by its timing.
         if (caller := self._clients.get(_digest(token))) is not None:
             return caller
-        raise self._guesses.refusal(scope, f"Incorrect API key provided: {_masked(token)}.")
+        why = f"Incorrect API key provided: {_masked(token)}."
+        if is_stored and has_typo(token):
+            why += _TYPO
+        elif is_stored and self._keys.is_blind:
+            raise FailedError(Failure(ErrorKind.STORE_UNAVAILABLE, _BLIND))
+        raise self._guesses.refusal(scope, why)
 
     def _owner_of(self, token: str) -> Caller:
         # The token is sent on in a header, which can carry no other characters.
@@ -92,8 +151,18 @@ class Authenticator:
             raise FailedError(Failure(ErrorKind.WRONG_KEY, message))
         return Caller("caller", Secret(token))
 
-    def _missing_key_message(self) -> str:
-        return f"{_NO_KEY}." if self._clients else f"{_NO_KEY}. {_ADVICE}"
+
+def _check_place(limits: Limits, scope: Scope) -> None:
+    """Raise `FailedError` for an endpoint or a network that a key is not for."""
+    if not limits.allows_address(address := address_of(scope)):
+        message = f"This API key may not be used from the address {address or 'of this request'}."
+        raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, message, code="ip_not_authorized"))
+    if not limits.allows_endpoint(scope["path"]):
+        message = (
+            "You have insufficient permissions for this operation. "
+            f"This API key may be used for: {', '.join(limits.endpoints)}."
+        )
+        raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, message, code="insufficient_permissions"))
 
 
 def presented_key(scope: Scope) -> str | None:

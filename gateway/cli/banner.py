@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Final, TextIO
 
+from gateway.accounts.opening import has_stored_keys
 from gateway.app import Gateway
 from gateway.kept_turns import place_in_words
 
@@ -58,8 +59,11 @@ def _keys(gateway: Gateway) -> str:
 
 def _callers(gateway: Gateway) -> str:
     clients = gateway.config.clients
+    if has_stored_keys(gateway.config.accounts):
+        others = f"; {len(clients)} from the configuration: {_some([each.name for each in clients])}" if clients else ""
+        return f"each with a key, see `dragoman keys list`{others}"
     if not clients:
-        return "anybody on this machine, since no clients are configured"
+        return "anybody on this machine, until there are clients or keys for callers"
     return f"{len(clients)}, each with a key: " + _some([client.name for client in clients])
 
 
@@ -77,6 +81,6 @@ def _some(names: list[str]) -> str:
 
 
 def _api_key(gateway: Gateway) -> str:
-    if gateway.config.clients:
+    if gateway.config.clients or has_stored_keys(gateway.config.accounts):
         return "YOUR_CLIENT_KEY"
     return "any-text" if gateway.config.keys else "sk-ant-..."

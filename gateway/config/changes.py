@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from gateway.config.settings import Config, KeyConfig
 
-# Settings of the section `server` that a running process cannot change.
-_FIXED: Final = ("host", "port", "workers")
+# Settings that a running process cannot change, by their section.
+_FIXED: Final = {"server": ("host", "port", "workers"), "accounts": ("kind", "path", "secret")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,10 @@ def _is_renewed(old: KeyConfig, new: KeyConfig) -> bool:
 
 def keep_fixed(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
     """The wanted configuration with the settings that a running process cannot change kept, and the paths of these."""
-    ours = {name: getattr(running.server, name) for name in _FIXED}
-    kept = tuple(f"server.{name}" for name, value in ours.items() if getattr(wanted.server, name) != value)
-    return replace(wanted, server=replace(wanted.server, **ours)), kept
+    kept: list[str] = []
+    sections: dict[str, object] = {}
+    for section, names in _FIXED.items():
+        asked, ours = getattr(wanted, section), {name: getattr(getattr(running, section), name) for name in names}
+        kept += [f"{section}.{name}" for name, value in ours.items() if getattr(asked, name) != value]
+        sections[section] = replace(asked, **ours)
+    return replace(wanted, **sections), tuple(kept)

@@ -28,6 +28,7 @@ def check_guessable(config: Config, host: str, admin_path: str, mistakes: Mistak
         f"clients[{place}].api_key": getattr(client, "api_key", WRONG) for place, client in enumerate(config.clients)
     }
     keys[admin_path] = config.admin.api_key
+    keys["admin.viewer_key"] = config.admin.viewer_key
     for path, key in keys.items():
         if isinstance(key, Secret) and len(key.reveal()) < SHORTEST_KEY:
             mistakes.add(

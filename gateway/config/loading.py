@@ -128,7 +128,7 @@ def _admin(admin: AdminConfig, environ: Mapping[str, str], mistakes: Mistakes) -
     if admin.api_key is not None or not text.strip():
         return admin
     try:
-        return AdminConfig(api_key=secret_of(text))
+        return replace(admin, api_key=secret_of(text))
     except ValueError as problem:
         mistakes.add(_ADMIN_VARIABLE, str(problem))
         return admin
@@ -169,11 +169,17 @@ def _check_unique(
 
 
 def _check_admin(config: Config, mistakes: Mistakes) -> None:
-    """Report an admin key that is also a client's: that client could read `/admin`."""
-    for index, client in enumerate(config.clients):
-        # A client, or its key, can be `WRONG`.
-        if config.admin.api_key is not None and getattr(client, "api_key", WRONG) == config.admin.api_key:
-            mistakes.add("admin.api_key", f"the same as clients[{index}].api_key; the admin key must not be a client's")
+    """Report an admin key that is also a client's, which could read `/admin`, or a viewer's, which could change it."""
+    admin = config.admin
+    for name, key in (("api_key", admin.api_key), ("viewer_key", admin.viewer_key)):
+        for index, client in enumerate(config.clients):
+            # A client, or its key, can be `WRONG`.
+            if isinstance(key, Secret) and getattr(client, "api_key", WRONG) == key:
+                mistakes.add(
+                    f"admin.{name}", f"the same as clients[{index}].api_key; the admin key must not be a client's"
+                )
+    if isinstance(admin.viewer_key, Secret) and admin.viewer_key == admin.api_key:
+        mistakes.add("admin.viewer_key", "the same as admin.api_key; whoever may only read needs another key")
 
 
 def _check_fallbacks(fallbacks: Mapping[str, tuple[str, ...]], mistakes: Mistakes) -> None:

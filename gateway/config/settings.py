@@ -136,6 +136,9 @@ class ClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     api_key: Annotated[
         Secret, Meta(description="What the client sends as its OpenAI key: a text, usually ${NAME}, or its source.")
     ]
+    group: Annotated[
+        Name | None, Meta(description="The group that its requests count for, in rules and in reports; null is none.")
+    ] = None
     sees_key: Annotated[bool, Meta(description="Whether its answers name the key that was used, in x-gateway-key.")] = (
         False
     )
@@ -147,6 +150,9 @@ class AdminConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     api_key: Annotated[
         Secret | None,
         Meta(description="What /admin/... asks for; null is DRAGOMAN_ADMIN_KEY, and without that no /admin."),
+    ] = None
+    viewer_key: Annotated[
+        Secret | None, Meta(description="What may read /admin/... and change nothing; null is no such key.")
     ] = None
 
 

@@ -101,7 +101,12 @@ def assemble(
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
     hot = {prefix + path: door for prefix in ("/v1", "") for path, door in doors.items()}
     origins = config.server.cors_origins
-    is_open = not parts.authenticator.needs_key
+    # The first stored key closes the gateway while it runs.
+    authenticator = parts.authenticator
+
+    def is_open() -> bool:
+        return not authenticator.needs_key
+
     edge = Edge(
         Shortcut(hot, router),
         guards_loopback=is_open,
@@ -109,7 +114,7 @@ def assemble(
         allowed_hosts=config.server.allowed_hosts,
         addresses=Addresses(config.server.trusted_proxies),
     )
-    return CrossOrigin(edge, origins, allows_local=is_open) if origins or is_open else edge
+    return CrossOrigin(edge, origins, allows_local=is_open)
 
 
 def _condition(config: Config, parts: GatewayParts) -> dict[str, object]:

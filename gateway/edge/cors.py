@@ -1,6 +1,6 @@
 """CORS: which web pages may call the gateway, and preflights that ask for private network access."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.middleware.cors import CORSMiddleware
@@ -17,24 +17,32 @@ _LOCAL_PAGES: Final = (
 class CrossOrigin:
     """Answers preflights, and adds CORS headers; requests without an Origin header bypass the CORS middleware.
 
-    `origins` are the operator's ("*" means every page); `allows_local` also admits pages served from this machine.
+    `origins` are the operator's ("*" means every page); while `allows_local` says so, pages served from this machine
+    are admitted as well.
     """
 
-    def __init__(self, app: ASGIApp, origins: tuple[str, ...], *, allows_local: bool) -> None:
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...], *, allows_local: Callable[[], bool]) -> None:
         self._app = app
-        self._for_pages = CORSMiddleware(
-            app,
-            allow_origins=origins,
-            allow_origin_regex=_LOCAL_PAGES if allows_local else None,
-            allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
-            allow_headers=["*"],
-            # The operator has explicitly allowed these pages, so they may call this machine from the internet.
-            allow_private_network=True,
-            expose_headers=["*"],
-            max_age=3600,
-        )
+        self._allows_local = allows_local
+        self._for_local = _middleware(app, origins, _LOCAL_PAGES)
+        self._for_pages = _middleware(app, origins, None) if origins else app
 
     # Not a coroutine: that would add a frame around every event of a stream.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        is_pages = scope["type"] == "http" and b"origin" in headers_of(scope)
-        return (self._for_pages if is_pages else self._app)(scope, receive, send)
+        if scope["type"] != "http" or b"origin" not in headers_of(scope):
+            return self._app(scope, receive, send)
+        return (self._for_local if self._allows_local() else self._for_pages)(scope, receive, send)
+
+
+def _middleware(app: ASGIApp, origins: tuple[str, ...], pattern: str | None) -> ASGIApp:
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_origin_regex=pattern,
+        allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        # The operator has explicitly allowed these pages, so they may call this machine from the internet.
+        allow_private_network=True,
+        expose_headers=["*"],
+        max_age=3600,
+    )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from random import getrandbits
 from typing import Final
 from urllib.parse import urlsplit
@@ -50,7 +51,7 @@ class Edge:
         self,
         app: ASGIApp,
         *,
-        guards_loopback: bool,
+        guards_loopback: Callable[[], bool],
         allowed_origins: tuple[str, ...] = (),
         allowed_hosts: tuple[str, ...] = (),
         addresses: Addresses | None = None,
@@ -86,7 +87,7 @@ class Edge:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, responder: Responder) -> None:
         try:
-            if self._guards_loopback:
+            if self._guards_loopback():
                 self._check_origin(scope)
             # With an "app" in the scope Starlette raises for a wrong method, instead of answering by itself.
             scope["app"] = self._app

@@ -7,11 +7,11 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.accounts.auth import Authenticator
+from gateway.accounts.auth import Authenticator, Caller
+from gateway.accounts.visits import no_model
 from gateway.edge.requests import header
 from gateway.edge.responder import responder_of
-from gateway.service.catalogue import Catalogue
-from translators.errors import ErrorKind, FailedError, Failure
+from gateway.service.catalogue import Catalogue, ModelEntry
 from translators.wire.shared import MAX_MODEL_NAME
 
 # Codex says its version when it wants its own list.
@@ -26,18 +26,18 @@ class Models:
         self._catalogue = catalogue
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._authenticator.caller(scope)
+        caller = self._authenticator.caller(scope)
         for_anthropic = header(scope, b"anthropic-version") is not None
         model = scope["path_params"].get("model")
-        shown = self._list(scope, for_anthropic) if model is None else self._one(model, for_anthropic)
+        shown = self._list(scope, caller, for_anthropic) if model is None else self._one(model, caller, for_anthropic)
         await responder_of(scope).send_value(shown)
 
-    def _list(self, scope: Scope, for_anthropic: bool) -> object:
-        entries = self._catalogue.all()
+    def _list(self, scope: Scope, caller: Caller, for_anthropic: bool) -> object:
+        entries = [entry for entry in self._catalogue.all() if _may_use(caller, entry)]
         if not for_anthropic:
             shown: dict[str, object] = {"object": "list", "data": [entry.as_openai() for entry in entries]}
             if _CODEX in scope.get("query_string", b""):
-                shown["models"] = self._catalogue.for_codex()
+                shown["models"] = self._catalogue.for_codex(entries)
             return shown
         return {
             "data": [entry.as_anthropic() for entry in entries],
@@ -46,10 +46,17 @@ class Models:
             "last_id": entries[-1].id if entries else None,
         }
 
-    def _one(self, model: str, for_anthropic: bool) -> object:
+    def _one(self, model: str, caller: Caller, for_anthropic: bool) -> object:
         # Look-ups are cached by name, so bound its length.
         entry = self._catalogue.find(model) if len(model) <= MAX_MODEL_NAME else None
-        if entry is None:
-            message = f"The model `{model[:MAX_MODEL_NAME]}` does not exist or you do not have access to it."
-            raise FailedError(Failure(ErrorKind.MODEL_NOT_FOUND, message))
+        if entry is None or not _may_use(caller, entry):
+            raise no_model(model)
         return entry.as_anthropic() if for_anthropic else entry.as_openai()
+
+
+def _may_use(caller: Caller, entry: ModelEntry) -> bool:
+    if caller.limits is None:
+        return True
+    if entry.target is None:
+        return caller.limits.allows_model(entry.id)
+    return caller.limits.allows_model(entry.target, None if entry.is_dateless else entry.id)

@@ -19,6 +19,7 @@ from typing import Final, NoReturn, TypeVar, cast
 
 import uvicorn
 
+from gateway.accounts.opening import has_stored_keys
 from gateway.app import Gateway
 from gateway.config import Config, ServerConfig, is_loopback
 from gateway.edge.addresses import Addresses
@@ -53,13 +54,13 @@ class CannotListenError(Exception):
 
 
 def check_exposure(config: Config) -> None:
-    """Without clients anyone who reaches the port can use the keys, so allow loopback addresses only."""
+    """Without clients and stored keys anyone who reaches the port can use the pool: allow loopback addresses only."""
     host = config.server.host
-    if config.clients or is_loopback(host):
+    if config.clients or is_loopback(host) or has_stored_keys(config.accounts):
         return
     raise CannotListenError(
         f"server.host is {host}, which others can reach, but no clients are configured: anybody could use your keys.\n"
-        "Either listen on 127.0.0.1, or say who may call:\n"
+        "Either listen on 127.0.0.1, or make keys for callers (dragoman keys create), or say who may call:\n"
         "  clients:\n"
         "    - {name: my-app, api_key: ${MY_APP_KEY}}"
     )

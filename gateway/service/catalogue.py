@@ -104,9 +104,9 @@ class Catalogue:
         names = dict.fromkeys((*self._entries, *dateless, *self._aliases.names))
         return [entry for entry in map(self.find, names) if entry is not None]
 
-    def for_codex(self) -> list[dict[str, object]]:
-        """All of these as Codex reads them, in this order."""
-        return [entry.as_codex(self._table, priority) for priority, entry in enumerate(self.all(), 1)]
+    def for_codex(self, entries: Iterable[ModelEntry]) -> list[dict[str, object]]:
+        """Models as Codex reads them, in this order."""
+        return [entry.as_codex(self._table, priority) for priority, entry in enumerate(entries, 1)]
 
     def find(self, model: str) -> ModelEntry | None:
         """The model for an id, an alias, or a dateless name; None if it is unknown."""

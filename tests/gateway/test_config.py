@@ -894,8 +894,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "models: aliases {gpt-5: claude-sonnet-5-5, gpt-*-mini: claude-haiku-5-5, gpt-*: claude-sonnet-5-5}, "
         "builtin_aliases true, max_output_tokens not set, abilities {}, fallbacks {}, prices {}, "
         "refresh_seconds 3600",
-        "clients: name my-app, api_key set, sees_key false",
-        "admin: api_key not set",
+        "clients: name my-app, api_key set, group not set, sees_key false",
+        "admin: api_key not set, viewer_key not set",
         "accounts: kind auto, path not set, secret not set, on_ledger_failure serve, keep_days 90, "
         "keep_totals_days 1200, max_bytes 2147483648",
         "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching auto, max_choices 8, "

@@ -266,7 +266,7 @@ async def through_edge(app: Callable[[Scope, Receive, Send], object]) -> list[Me
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-    await Edge(app, guards_loopback=False)(scope, receive, send)  # type: ignore[arg-type]
+    await Edge(app, guards_loopback=lambda: False)(scope, receive, send)  # type: ignore[arg-type]
     return sent
 
 

@@ -72,7 +72,7 @@ async def test_hosts_that_were_answered_are_known_up_to_a_number() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         return
 
-    edge = Edge(app, guards_loopback=True)
+    edge = Edge(app, guards_loopback=lambda: True)
     for number in range(2000):
         scope = {"type": "http", "path": "/", "method": "GET", "headers": [(b"host", b"n%d.localhost" % number)]}
         with contextlib.suppress(NotImplementedError):

@@ -22,9 +22,7 @@ class Line(Struct, frozen=True):
     details: Raw
 
 
-def add_line(
-    connection: sqlite3.Connection, at: float, actor: str, action: str, subject: str, details: object
-) -> None:
+def add_line(connection: sqlite3.Connection, at: float, actor: str, action: str, subject: str, details: object) -> None:
     """Add a line, in the transaction of the change itself; `details` hold no secrets."""
     text = msgspec.json.encode(details)
     if len(text) > _MOST_BYTES:
@@ -42,5 +40,8 @@ def audit_page(connection: sqlite3.Connection, *, before: int | None, limit: int
         "ORDER BY number DESC LIMIT ?",
         (before, before, limit + 1),
     )
-    lines = [Line(*row[:5], Raw(row[5].encode())) for row in rows]
+    lines = [
+        Line(number, at, actor, action, subject, Raw(details.encode()))
+        for number, at, actor, action, subject, details in rows
+    ]
     return lines[:limit], len(lines) > limit

@@ -1,6 +1,7 @@
 """The key book: all stored keys in the memory of each process, so that no request waits for the database."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -8,9 +9,10 @@ from msgspec import Struct
 from gateway.accounts.auth import Caller
 from gateway.accounts.keys.hashing import Hasher
 from translators.errors import ErrorKind, FailedError, Failure
-from translators.moments import iso_moment
 
 NEVER: Final = float("inf")
+# The version before every change.
+ALL: Final = -1
 
 
 class Entry(Struct, frozen=True):
@@ -118,10 +120,14 @@ class KeyBook:
         if entry.is_disabled:
             raise _refused("This API key is disabled. Ask whoever runs this gateway to enable it again.")
         if entry.expires_at <= now:
-            raise _refused(f"This API key has expired on {iso_moment(int(entry.expires_at))}. Ask for a new one.")
+            raise _refused(f"This API key expired on {_day(entry.expires_at)}. Ask for a new one.")
         if digest == entry.old_digest and entry.old_until <= now:
             raise _refused("This API key was replaced by a newer one, and is no longer accepted. Use the newer one.")
         return entry.caller
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d at %H:%M UTC")
 
 
 def _refused(message: str) -> FailedError:

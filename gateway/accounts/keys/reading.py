@@ -1,14 +1,14 @@
 """Reads keys from the database for the key book, and tells with which secret they were hashed."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from gateway.accounts.auth import Caller
-from gateway.accounts.keys.book import NEVER, Entry, Reading
+from gateway.accounts.keys.book import ALL, NEVER, Entry, Reading
 from gateway.accounts.keys.hashing import Hasher
 from gateway.accounts.keys.limits import Limits
 from gateway.ledger.transactions import Transaction
@@ -16,7 +16,7 @@ from gateway.ledger.trouble import AccountsFileError
 from gateway.private_files.keyfile import key_file, secret_beside
 from gateway.secret import Secret
 
-_SECRET: Final = "keys"
+_MARK: Final = "keys"
 _LIMITS: Final = msgspec.json.Decoder(Limits)
 _ENTRIES: Final = (
     "SELECT id, hash, old_hash, old_until, expires_at, disabled_at, deleted_at, name, group_name, limits, sees_key "
@@ -24,12 +24,14 @@ _ENTRIES: Final = (
 )
 
 
-def read_keys(connection: sqlite3.Connection, hasher: Hasher, since: int) -> Reading:
-    """The keys that have changed since a version; all of them from a version below 0."""
+def read_keys(connection: sqlite3.Connection, hasher: Hasher, since: int) -> Reading | None:
+    """The keys that have changed since a version, `ALL` for all of them; None if none have."""
     version = connection.execute("SELECT version FROM changes WHERE name = 'keys'").fetchone()[0]
-    is_whole = since < 0 or version < since
-    # A later version than the one above does no harm: it is read once more.
-    rows = connection.execute(_ENTRIES, (-1 if is_whole else since,))
+    if version == since:
+        return None
+    is_whole = since == ALL or version < since
+    # What changes after the line above is read now, and once more later.
+    rows = connection.execute(_ENTRIES, (ALL if is_whole else since,))
     entries = [_entry(row) for row in rows]
     is_used = bool(entries) or connection.execute("SELECT EXISTS (SELECT 1 FROM keys)").fetchone()[0]
     return Reading(entries, version, bool(is_used), is_whole, hasher)
@@ -52,7 +54,7 @@ def hasher_of(connection: sqlite3.Connection, file: Path, secret: Secret | None)
             raise AccountsFileError(
                 f"the keys were made with another secret: restore the one that {where} had, or all keys are lost"
             )
-        connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (_SECRET, hasher.mark))
+        connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (_MARK, hasher.mark))
     return hasher
 
 
@@ -62,7 +64,7 @@ def has_keys(connection: sqlite3.Connection) -> bool:
 
 
 def _mark(connection: sqlite3.Connection) -> bytes | None:
-    row = connection.execute("SELECT value FROM marks WHERE name = ?", (_SECRET,)).fetchone()
+    row = connection.execute("SELECT value FROM marks WHERE name = ?", (_MARK,)).fetchone()
     return None if row is None else bytes(row[0])
 
 

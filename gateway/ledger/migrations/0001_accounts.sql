@@ -21,6 +21,9 @@ CREATE TABLE keys (
 );
 CREATE INDEX keys_version ON keys (version);
 
+-- Tells the secret that keys were hashed with from others, without telling it.
+CREATE TABLE marks (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
 CREATE TABLE rules (
     id TEXT PRIMARY KEY,
     definition TEXT NOT NULL,

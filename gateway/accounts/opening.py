@@ -1,0 +1,78 @@
+"""The accounts that a configuration asks for: its clients, and the stored keys where there is a database for them."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from gateway.accounts.auth import Authenticator, Caller
+from gateway.accounts.guesses import Guesses
+from gateway.accounts.keys.book import KeyBook
+from gateway.config import AccountsConfig, Config, is_loopback
+from gateway.ledger.opening import accounts_file
+from gateway.secret import Secret
+
+if TYPE_CHECKING:
+    from gateway.accounts.keys.service import StoredKeys
+
+
+class KeysOfProcess:
+    """The key book of this process, and what keeps it up to date; `stored` is None if there is no database."""
+
+    def __init__(self, config: Callable[[], Config], now: Callable[[], float]) -> None:
+        self.book = KeyBook(now)
+        self.stored = _stored_keys(config, now, self.book)
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read the keys, before the first request, and keep them up to date."""
+        if self.stored is not None:
+            await self.stored.start()
+            self._watching = asyncio.create_task(self.stored.watch())
+
+    async def close(self) -> None:
+        """Close the database."""
+        if self.stored is not None:
+            if self._watching is not None:
+                self._watching.cancel()
+                await asyncio.gather(self._watching, return_exceptions=True)
+            await self.stored.close()
+
+
+def authenticator_of(config: Config, guesses: Guesses, book: KeyBook) -> Authenticator:
+    """Who may call: the clients of a configuration, and stored keys."""
+    return Authenticator(
+        _clients_of(config),
+        has_keys=bool(config.keys),
+        guesses=guesses,
+        keys=book,
+        is_private=is_loopback(config.server.host),
+    )
+
+
+def has_stored_keys(config: AccountsConfig) -> bool:
+    """Whether there is or was a key, so that callers need one; also if nobody can tell. Opens the database for it."""
+    file = accounts_file(config)
+    if file is None or not file.file.exists():
+        return False
+    from gateway.accounts.keys.reading import has_keys
+    from gateway.ledger.trouble import AccountsFileError
+
+    try:
+        return file.run_now(has_keys)
+    except AccountsFileError:
+        return True
+
+
+def _stored_keys(config: Callable[[], Config], now: Callable[[], float], book: KeyBook) -> "StoredKeys | None":
+    accounts = config().accounts
+    if (file := accounts_file(accounts, "keys")) is None:
+        return None
+    # SQLite is loaded only where it is used.
+    from gateway.accounts.keys.service import StoredKeys
+
+    return StoredKeys(file, accounts.secret, book, now, lambda: {client.name for client in config().clients})
+
+
+def _clients_of(config: Config) -> Iterator[tuple[Caller, Secret]]:
+    for client in config.clients:
+        yield Caller(client.name, sees_key=client.sees_key, group=client.group), client.api_key
