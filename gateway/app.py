@@ -204,6 +204,7 @@ class Gateway:
             readiness=self.readiness,
             sightings=self.sightings,
             guesses=self._guesses,
+            keys=self.keys,
             now=self._times.now,
         )
         return assemble(config, parts, self._lifespan)

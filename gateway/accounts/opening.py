@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.accounts.auth import Authenticator, Caller
 from gateway.accounts.guesses import Guesses
 from gateway.accounts.keys.book import KeyBook
+from gateway.accounts.pace import Pace
 from gateway.config import AccountsConfig, Config, is_loopback
 from gateway.ledger.opening import accounts_file
 from gateway.secret import Secret
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 
 
 class KeysOfProcess:
-    """The key book of this process, and what keeps it up to date; `stored` is None if there is no database."""
+    """The key book of this process, and what keeps it up to date; `stored` is None if there is no database.
+
+    `pace` is for those who change keys.
+    """
 
     def __init__(self, config: Callable[[], Config], now: Callable[[], float]) -> None:
         self.book = KeyBook(now)
+        self.pace = Pace()
         self.stored = _stored_keys(config, now, self.book)
         self._watching: asyncio.Task[None] | None = None
 

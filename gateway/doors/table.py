@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from gateway.accounts.auth import Authenticator
 from gateway.accounts.guesses import Guesses
+from gateway.accounts.opening import KeysOfProcess
 from gateway.accounts.visits import Accounts
 from gateway.config import Config
 from gateway.doors.chat import ChatCompletions
@@ -29,8 +30,10 @@ from gateway.edge.interrupts import Interrupts
 from gateway.edge.outermost import Edge
 from gateway.pages.admin import AdminView
 from gateway.pages.health import Alive, Readiness, Ready
+from gateway.pages.keys import KeyParts, key_routes
 from gateway.pages.models import Models
 from gateway.pages.overviews import CLIENTS, POOL, STORE
+from gateway.pages.own_key import KeyFacts, OwnKeyPage
 from gateway.pages.pages import IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
 from gateway.pages.responses import Replays
 from gateway.pages.state import state_routes
@@ -68,7 +71,9 @@ class GatewayParts:
     readiness: Readiness
     sightings: Sightings
     guesses: Guesses
+    keys: KeysOfProcess
     now: Callable[[], float]
+    key_facts: Sequence[KeyFacts] = ()
 
 
 def assemble(
@@ -77,7 +82,7 @@ def assemble(
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
     doors = _doors(config, parts)
     models = Models(parts.authenticator, parts.catalogue)
-    admin = partial(AdminView, config.admin.api_key, parts.guesses, parts.views)
+    admin = partial(AdminView, config.admin, parts.guesses, parts.views)
     services, index = parts.services, IndexPage(version("dragoman"))
     routes: list[BaseRoute] = [
         Route("/", index, methods=["GET"]),
@@ -87,7 +92,12 @@ def assemble(
         Route("/admin/clients", admin(CLIENTS), methods=["GET"]),
         Route("/admin/store", admin(STORE), methods=["GET"]),
     ]
+    routes += key_routes(
+        KeyParts(config.admin, parts.guesses, parts.keys.pace, parts.keys.stored, config.clients, parts.now)
+    )
+    own_key = OwnKeyPage(parts.authenticator, parts.keys.book, parts.key_facts)
     for prefix in ("/v1", ""):
+        routes += [Route(f"{prefix}/key", own_key, methods=["GET"])]
         routes += [Route(prefix + path, door, methods=["POST"]) for path, door in doors.items()]
         routes += [
             Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"]),

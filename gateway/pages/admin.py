@@ -1,12 +1,13 @@
 """`GET /admin/...`: views into the running gateway, for holders of the admin key only."""
 
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
 from gateway.accounts.auth import presented_key
 from gateway.accounts.guesses import Guesses
+from gateway.edge.addresses import address_of
 from gateway.edge.responder import responder_of
 from gateway.secret import Secret
 from gateway.workers.views import Views
@@ -18,6 +19,17 @@ _NOT_SET: Final = (
 )
 _MISSING: Final = "You didn't provide the admin key. Send it as Authorization: Bearer ADMIN_KEY, or as x-api-key."
 _WRONG: Final = "This is not the admin key of this gateway. Client keys are not accepted here."
+_ONLY_READS: Final = "This is the viewer key, which may read and change nothing. Use the admin key."
+
+
+class AdminKeys(Protocol):
+    """The keys of those who may look at the gateway, and of those who may change it."""
+
+    @property
+    def api_key(self) -> Secret | None: ...
+
+    @property
+    def viewer_key(self) -> Secret | None: ...
 
 
 class AdminView:
@@ -27,14 +39,14 @@ class AdminView:
     answer in time.
     """
 
-    def __init__(self, admin_key: Secret | None, guesses: Guesses, views: Views, name: str) -> None:
-        self._admin_key = admin_key
+    def __init__(self, keys: AdminKeys, guesses: Guesses, views: Views, name: str) -> None:
+        self._keys = keys
         self._guesses = guesses
         self._views = views
         self._name = name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        check_admin(scope, self._admin_key, self._guesses)
+        check_admin(scope, self._keys, self._guesses)
         views = self._views
         seen = await views.see(self._name)
         worker = {"number": views.number, "count": views.count}
@@ -42,12 +54,21 @@ class AdminView:
         await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
 
 
-def check_admin(scope: Scope, admin_key: Secret | None, guesses: Guesses) -> None:
-    """Raise `FailedError` unless the request carries the admin key; the comparison takes constant time."""
-    if admin_key is None:
+def check_admin(scope: Scope, keys: AdminKeys, guesses: Guesses, *, writes: bool = False) -> str:
+    """Who asks, by role and address; raises `FailedError` unless the request carries the admin key.
+
+    Where nothing is written the viewer key will do. Comparisons take constant time.
+    """
+    if keys.api_key is None and (writes or keys.viewer_key is None):
         raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, _NOT_SET, code="admin_key_not_set"))
     token = presented_key(scope)
     if token is None:
         raise FailedError(Failure(ErrorKind.MISSING_KEY, _MISSING))
-    if Secret(token) != admin_key:
+    secret = Secret(token)
+    if secret == keys.api_key:
+        return f"admin at {address_of(scope) or 'an unknown address'}"
+    if secret != keys.viewer_key:
         raise guesses.refusal(scope, _WRONG)
+    if writes:
+        raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, _ONLY_READS, code="viewer_only_reads"))
+    return f"viewer at {address_of(scope) or 'an unknown address'}"

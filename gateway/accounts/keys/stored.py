@@ -69,6 +69,17 @@ class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     expires_at: Moment | UnsetType | None = UNSET
 
 
+class Query(Struct, frozen=True, kw_only=True):
+    """Which keys are wanted: those of a group, or with a tag, or with a name, after the key with an id."""
+
+    after: str | None = None
+    limit: int = 20
+    group: str | None = None
+    tag: str | None = None
+    name: str | None = None
+    with_deleted: bool = False
+
+
 class StoredKey(Struct, frozen=True, kw_only=True):
     """A key, without its secret. Times are Unix seconds."""
 

@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
-from gateway.accounts.keys.audit import add_line
+from gateway.accounts.keys.audit import Line, add_line, audit_page
 from gateway.accounts.keys.form import new_id, new_key, prefix_of
 from gateway.accounts.keys.hashing import Hasher
 from gateway.accounts.keys.limits import Limits
@@ -17,6 +17,7 @@ from gateway.accounts.keys.stored import (
     MOST_KEYS,
     Draft,
     Edit,
+    Query,
     StoredKey,
     checked_limits,
     checked_name,
@@ -40,17 +41,6 @@ class MadeKey(NamedTuple):
 
     stored: StoredKey
     key: Secret
-
-
-class Query(Struct, frozen=True, kw_only=True):
-    """Which keys are wanted: those of a group, or with a tag, or in one state, after the key with an id."""
-
-    after: str | None = None
-    limit: int = 20
-    group: str | None = None
-    tag: str | None = None
-    name: str | None = None
-    with_deleted: bool = False
 
 
 class KeyTable:
@@ -96,6 +86,10 @@ class KeyTable:
         if row is None:
             raise no_key(wanted)
         return _stored(row)
+
+    def audit(self, before: int | None, limit: int) -> tuple[list[Line], bool]:
+        """A page of the audit, the newest first, and whether there is more."""
+        return audit_page(self._connection, before=before, limit=limit)
 
     def create(self, draft: Draft, actor: str) -> MadeKey:
         """Make a key."""
