@@ -1,6 +1,6 @@
 """Builds the endpoints of one configuration and the layers around them; a reload builds them again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -92,12 +92,8 @@ def assemble(
         Route("/admin/clients", admin(CLIENTS), methods=["GET"]),
         Route("/admin/store", admin(STORE), methods=["GET"]),
     ]
-    routes += key_routes(
-        KeyParts(config.admin, parts.guesses, parts.keys.pace, parts.keys.stored, config.clients, parts.now)
-    )
-    own_key = OwnKeyPage(parts.authenticator, parts.keys.book, parts.key_facts)
+    routes += _key_pages(config, parts)
     for prefix in ("/v1", ""):
-        routes += [Route(f"{prefix}/key", own_key, methods=["GET"])]
         routes += [Route(prefix + path, door, methods=["POST"]) for path, door in doors.items()]
         routes += [
             Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"]),
@@ -131,6 +127,15 @@ def _condition(config: Config, parts: GatewayParts) -> dict[str, object]:
     """What /readyz tells beside its status: counts, since anybody may ask."""
     usable = parts.services.dispatcher.usable_keys
     return {"worker": parts.views.number, "keys": {"configured": len(config.keys), "usable": usable}}
+
+
+def _key_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
+    """Stored keys for administrators, and each caller's own key."""
+    keys = parts.keys
+    yield from key_routes(KeyParts(config.admin, parts.guesses, keys.pace, keys.stored, config.clients, parts.now))
+    own_key = OwnKeyPage(parts.authenticator, keys.book, parts.key_facts)
+    for prefix in ("/v1", ""):
+        yield Route(f"{prefix}/key", own_key, methods=["GET"])
 
 
 def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:
