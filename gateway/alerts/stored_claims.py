@@ -1,0 +1,45 @@
+"""Claims of alerts in accounts.db, where all workers see them, also after a restart."""
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.alerts.alert import TOTAL, Alert
+from gateway.ledger.trouble import AccountsFileError
+
+if TYPE_CHECKING:
+    # SQLite is loaded only where it is used.
+    import sqlite3
+
+    from gateway.ledger.lane import AccountsFile
+
+_CLAIM: Final = """
+    INSERT OR IGNORE INTO alerts (name, at)
+    SELECT :name, :at WHERE NOT EXISTS (SELECT 1 FROM alerts WHERE name = :earlier AND at >= :quiet_since)
+"""
+# Windows are over after a month at most; what has no end is never sent again.
+_KEEP_SECONDS: Final = 400 * 86_400.0
+_MOST_PRUNED: Final = 100
+_PRUNE: Final = f"""
+    DELETE FROM alerts WHERE name IN (
+        SELECT name FROM alerts WHERE at < ? AND name NOT LIKE '%/{TOTAL}/%' LIMIT {_MOST_PRUNED}
+    )
+"""  # noqa: S608 - constants
+
+
+class StoredClaims:
+    """`Claims` that are shared through the accounts' file."""
+
+    def __init__(self, file: "AccountsFile") -> None:
+        self._file = file
+
+    async def claim(self, alert: Alert) -> bool:
+        def claim(connection: "sqlite3.Connection") -> bool:
+            values = {"name": alert.name, "at": alert.at, "earlier": alert.earlier, "quiet_since": alert.quiet_since}
+            is_first = connection.execute(_CLAIM, values).rowcount == 1
+            if is_first:
+                connection.execute(_PRUNE, (alert.at - _KEEP_SECONDS,))
+            return is_first
+
+        try:
+            return await self._file.run(claim)
+        except AccountsFileError as error:
+            raise OSError(str(error)) from error
