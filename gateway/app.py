@@ -21,6 +21,7 @@ from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
 from gateway.kept_turns import Storage
 from gateway.keypool import Key, KeyPool, PoolSettings, RetryBudget
+from gateway.ledger.reading import LedgerReading
 from gateway.pages.health import Readiness
 from gateway.pages.overviews import overviews
 from gateway.process.rotation import Rotation
@@ -96,6 +97,7 @@ class Gateway:
         self._rotation = Rotation(self._use_secret)
         self._upstream = _upstream_of(config)
         self._alerts = Alerts(config, now=times.now)
+        self._ledger_reading = LedgerReading(config.accounts)
         # One pool for all endpoints: what one of them learns about a key applies to the others.
         self._dispatcher = Dispatcher(
             KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
@@ -134,6 +136,7 @@ class Gateway:
             self._upstream = _upstream_of(config)
         self._kept.reload(config)
         self._alerts.reload(config)
+        self._ledger_reading.reload(config.accounts)
         self._dispatcher.update(
             map(_pool_key, config.keys),
             _pool_settings(config),
@@ -200,6 +203,7 @@ class Gateway:
             readiness=self.readiness,
             sightings=self.sightings,
             guesses=self._guesses,
+            reports=self._ledger_reading.reports,
             now=self._times.now,
         )
         return assemble(config, parts, self._lifespan)
@@ -245,6 +249,7 @@ class Gateway:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
             await self._alerts.close()
+            await self._ledger_reading.close()
             await self._kept.close()
             await self._upstream.close()
 

@@ -80,6 +80,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "translators",
             "gateway.accounts",
             "gateway.edge",
+            "gateway.ledger",
             "gateway.secret",
             "gateway.service",
             "gateway.workers.views",

@@ -2,14 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from gateway.alerts.alert import TOTAL, Alert, moment
+from gateway.ledger.money import dollars
 
-_NANO_DIGITS: Final = 9
 _MOST_METERS: Final = 10_000
 
 
@@ -90,10 +89,3 @@ def _alert(budget: Budget, spent: int, percent: float, now: float) -> Alert:
     until = f" until {ends_at}" if ends_at else ""
     text = f"{percent:g} % of {dollars(budget.limit)} USD are spent{whose} (rule {budget.rule}{until})"
     return Alert(f"money/{budget.rule}/{budget.subject}/{window}/{percent:g}", "money", now, text, data)
-
-
-def dollars(nano: int) -> str:
-    """An amount in dollars, exactly, with at least two digits behind the point."""
-    text = f"{Decimal(nano).scaleb(-_NANO_DIGITS):.{_NANO_DIGITS}f}"
-    whole, _, digits = text.partition(".")
-    return f"{whole}.{digits.rstrip('0').ljust(2, '0')}"

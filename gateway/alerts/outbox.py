@@ -32,7 +32,7 @@ class Outbox:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.target = target
-        self._claims = claims
+        self.claims = claims
         self._own_claims = MemoryClaims()
         self._now = now
         self._sleep = sleep
@@ -80,10 +80,10 @@ class Outbox:
             await self._sleep(pause)
 
     async def _is_ours(self, alert: Alert) -> bool:
-        if self._claims is None:
+        if self.claims is None:
             return True
         try:
-            return await self._claims.claim(alert)
+            return await self.claims.claim(alert)
         except OSError as error:
             # Sent by each worker is better than by none.
             log_event(logging.WARNING, "Whether an alert was sent before is not known", alert=alert.name, why=error)

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Final
 
 from gateway.alerts.alert import TOTAL, Alert
+from gateway.config import AccountsConfig
+from gateway.ledger.opening import accounts_file
 from gateway.ledger.trouble import AccountsFileError
 
 if TYPE_CHECKING:
     # SQLite is loaded only where it is used.
     import sqlite3
-
-    from gateway.ledger.lane import AccountsFile
 
 _CLAIM: Final = """
     INSERT OR IGNORE INTO alerts (name, at)
@@ -26,20 +26,26 @@ _PRUNE: Final = f"""
 
 
 class StoredClaims:
-    """`Claims` that are shared through the accounts' file."""
+    """`Claims` that are shared through the accounts' file, which is opened for each: there are few."""
 
-    def __init__(self, file: "AccountsFile") -> None:
-        self._file = file
+    def __init__(self, config: AccountsConfig) -> None:
+        self._config = config
 
     async def claim(self, alert: Alert) -> bool:
-        def claim(connection: "sqlite3.Connection") -> bool:
-            values = {"name": alert.name, "at": alert.at, "earlier": alert.earlier, "quiet_since": alert.quiet_since}
-            is_first = connection.execute(_CLAIM, values).rowcount == 1
-            if is_first:
-                connection.execute(_PRUNE, (alert.at - _KEEP_SECONDS,))
-            return is_first
-
+        file = accounts_file(self._config, "alerts")
+        if file is None:
+            return True
         try:
-            return await self._file.run(claim)
+            return await file.run(lambda connection: _claim(connection, alert))
         except AccountsFileError as error:
             raise OSError(str(error)) from error
+        finally:
+            await file.close()
+
+
+def _claim(connection: "sqlite3.Connection", alert: Alert) -> bool:
+    values = {"name": alert.name, "at": alert.at, "earlier": alert.earlier, "quiet_since": alert.quiet_since}
+    is_first = connection.execute(_CLAIM, values).rowcount == 1
+    if is_first:
+        connection.execute(_PRUNE, (alert.at - _KEEP_SECONDS,))
+    return is_first

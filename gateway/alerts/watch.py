@@ -5,12 +5,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.alerts.alert import Alert
-from gateway.alerts.claims import Claims
 from gateway.alerts.health import HealthWatch
 from gateway.alerts.money import Budget, MoneyWatch
 from gateway.alerts.outbox import Outbox
 from gateway.alerts.pool import alert_of, log_change
 from gateway.alerts.posting import Target
+from gateway.alerts.stored_claims import StoredClaims
 from gateway.config import AlertsConfig, Config
 from gateway.keypool import KeyState
 from gateway.service.dispatch import Change
@@ -18,24 +18,23 @@ from gateway.service.observers import Observer
 
 
 class Alerts:
-    """Tells the operator. `claims` are shared with other processes; None is this process alone."""
+    """Tells the operator, once over all processes that have the same accounts' file."""
 
     def __init__(
         self,
         config: Config,
-        claims: Claims | None = None,
         *,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._now = now
-        self._outbox = Outbox(target_of(config), claims, now=now, sleep=sleep)
+        self._outbox = Outbox(target_of(config), StoredClaims(config.accounts), now=now, sleep=sleep)
         self._config = config.alerts
         self._watch(config.alerts)
 
     def reload(self, config: Config) -> None:
         """Use another configuration; counts begin anew if the section has changed."""
-        self._outbox.target = target_of(config)
+        self._outbox.target, self._outbox.claims = target_of(config), StoredClaims(config.accounts)
         if config.alerts != self._config:
             self._watch(config.alerts)
 

@@ -1,4 +1,4 @@
-"""The command line: `dragoman serve`, `demo`, `check`, `doctor`, `pool` and `alerts`."""
+"""The command line: `dragoman serve`, `demo`, `check`, `doctor`, `pool`, `usage` and `alerts`."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from gateway.cli import alerts, check, demo, doctor, pool, serve
+from gateway.cli import alerts, check, demo, doctor, pool, serve, usage_report
 from gateway.cli.overview import NotSeenError
 from gateway.cli.usage import UsageError, typed_command
 from gateway.config import ConfigError
@@ -38,6 +38,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "check": check.command,
     "doctor": doctor.command,
     "pool": pool.command,
+    "usage": usage_report.command,
     "alerts": alerts.command,
 }
 
@@ -99,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     asking.add_argument(
         "--watch", action="store_true", help=f"ask again every {pool.WATCH_SECONDS:g} seconds, until Ctrl-C"
     )
+    usage_report.add_to(commands, configured)
     alerts.add_to(commands, configured)
     return parser
 

@@ -27,13 +27,17 @@ from gateway.edge.addresses import Addresses
 from gateway.edge.cors import CrossOrigin
 from gateway.edge.interrupts import Interrupts
 from gateway.edge.outermost import Edge
+from gateway.ledger.questions import Reports
 from gateway.pages.admin import AdminView
 from gateway.pages.health import Alive, Readiness, Ready
+from gateway.pages.ledger_access import LedgerAccess
 from gateway.pages.models import Models
+from gateway.pages.organization import organization_pages
 from gateway.pages.overviews import CLIENTS, POOL, STORE
 from gateway.pages.pages import IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
 from gateway.pages.responses import Replays
 from gateway.pages.state import state_routes
+from gateway.pages.usage import UsagePage
 from gateway.secret import Secret
 from gateway.service.catalogue import Catalogue
 from gateway.service.lessons import Lessons
@@ -68,6 +72,7 @@ class GatewayParts:
     readiness: Readiness
     sightings: Sightings
     guesses: Guesses
+    reports: Callable[[], Reports | None]
     now: Callable[[], float]
 
 
@@ -87,8 +92,12 @@ def assemble(
         Route("/admin/clients", admin(CLIENTS), methods=["GET"]),
         Route("/admin/store", admin(STORE), methods=["GET"]),
     ]
+    access = LedgerAccess(config.admin.api_key, parts.guesses, parts.reports)
+    routes.append(Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"]))
+    organization = tuple(organization_pages(access, parts.now))
     for prefix in ("/v1", ""):
         routes += [Route(prefix + path, door, methods=["POST"]) for path, door in doors.items()]
+        routes += [Route(prefix + path, page, methods=["GET"]) for path, page in organization]
         routes += [
             Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"]),
             Route(f"{prefix}/models", models, methods=["GET"]),

@@ -1,7 +1,8 @@
 """The parts of a budget that were spent are reported once a window."""
 
 from gateway.alerts.alert import Alert
-from gateway.alerts.money import Budget, MoneyWatch, dollars
+from gateway.alerts.money import Budget, MoneyWatch
+from gateway.ledger.money import dollars
 
 DOLLAR = 1_000_000_000
 NOVEMBER, DECEMBER, JANUARY = 1_793_491_200.0, 1_796_083_200.0, 1_798_761_600.0

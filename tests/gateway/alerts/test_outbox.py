@@ -14,6 +14,7 @@ from gateway.alerts.alert import Alert, repeated
 from gateway.alerts.outbox import MOST_WAITING, PAUSES_SECONDS, Outbox
 from gateway.alerts.posting import Target
 from gateway.alerts.stored_claims import StoredClaims
+from gateway.config import AccountsConfig
 from gateway.ledger.lane import AccountsFile
 from gateway.secret import Secret
 from tests.support.scripted import Answer, ScriptedUpstream, Silence, json_answer, refusing_upstream, scripted_upstream
@@ -42,6 +43,10 @@ async def receiver() -> AsyncIterator[ScriptedUpstream]:
 
 def alert(name: str = "money/r1//2026-11-01T00:00:00Z/80") -> Alert:
     return Alert(name, "money", NOW, "80 % are spent", {"rule": "r1"})
+
+
+def stored(folder: Path) -> StoredClaims:
+    return StoredClaims(AccountsConfig(path=str(folder / "accounts.db")))
 
 
 def outbox(url: str, pauses: Pauses, claims: StoredClaims | None = None, timeout_seconds: float = 10.0) -> Outbox:
@@ -156,8 +161,7 @@ async def test_two_workers_and_a_restarted_one_send_an_alert_once(
     receiver: ScriptedUpstream, pauses: Pauses, tmp_path: Path
 ) -> None:
     receiver.always(OK)
-    files = [AccountsFile(tmp_path / "accounts.db") for _ in range(3)]
-    boxes = [outbox(receiver.base_url, pauses, StoredClaims(file)) for file in files]
+    boxes = [outbox(receiver.base_url, pauses, stored(tmp_path)) for _ in range(3)]
 
     for box in boxes[:2]:
         box.put(alert())
@@ -166,25 +170,21 @@ async def test_two_workers_and_a_restarted_one_send_an_alert_once(
     await boxes[2].close()
 
     assert len(receiver.received) == 1
-    for file in files:
-        await file.close()
 
 
 async def test_what_lasts_is_sent_again_when_its_time_is_over_and_not_at_the_next_full_hour(
     receiver: ScriptedUpstream, pauses: Pauses, tmp_path: Path
 ) -> None:
     receiver.always(OK)
-    file = AccountsFile(tmp_path / "accounts.db")
     hour = NOW // 3600 * 3600
 
     for at in (hour - 10, hour + 10, hour + 3580, hour + 3591, hour + 3600):
-        box = outbox(receiver.base_url, pauses, StoredClaims(file))
+        box = outbox(receiver.base_url, pauses, stored(tmp_path))
         box.put(repeated("first", "key_rejected", at, 3600, "Rejected", {}))
         await box.close()
 
     created = [request.json["created_at"][14:] for request in receiver.received]
     assert created == ["59:50Z", "59:51Z"]
-    await file.close()
 
 
 async def test_where_the_database_cannot_be_used_an_alert_is_sent_all_the_same(
@@ -192,19 +192,17 @@ async def test_where_the_database_cannot_be_used_an_alert_is_sent_all_the_same(
 ) -> None:
     receiver.always(OK)
     (tmp_path / "accounts.db").mkdir()
-    file = AccountsFile(tmp_path / "accounts.db")
-    box = outbox(receiver.base_url, pauses, StoredClaims(file))
+    box = outbox(receiver.base_url, pauses, stored(tmp_path))
 
     box.put(alert())
     await box.close()
 
     assert len(receiver.received) == 1
-    await file.close()
 
 
 async def test_old_names_are_forgotten_but_not_those_without_an_end(tmp_path: Path) -> None:
     file = AccountsFile(tmp_path / "accounts.db")
-    claims = StoredClaims(file)
+    claims = stored(tmp_path)
     year = 366 * 86_400
     names = ["money/r1//2024-01-01T00:00:00Z/80", "money/r2//total/80"]
     for name in names:
