@@ -5,14 +5,17 @@ import hashlib
 import hmac
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.alerts.alert import Alert, repeated
 from gateway.alerts.outbox import MOST_WAITING, PAUSES_SECONDS, Outbox
 from gateway.alerts.posting import Target
+from gateway.alerts.signing import signature
 from gateway.alerts.stored_claims import StoredClaims
 from gateway.config import AccountsConfig
 from gateway.ledger.lane import AccountsFile
@@ -242,3 +245,16 @@ async def test_without_a_url_nothing_is_sent(pauses: Pauses) -> None:
 
 def test_half_a_character_in_a_name_is_no_reason_to_fail() -> None:
     assert json.loads(Alert("a\ud800", "test", NOW, "b\ud800", {}).as_json())["type"] == "test"
+
+
+def test_the_documented_check_of_a_signature_accepts_ours_and_nothing_else() -> None:
+    code = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text("utf-8").split("```py\n")[1].split("```")[0]
+    found: dict[str, Any] = {}
+    exec(code, found)
+    is_genuine, now = found["is_genuine"], time.time()
+    header = signature(Secret(SECRET), b"{}", now)
+
+    assert is_genuine(header, b"{}", SECRET)
+    assert not is_genuine(header, b"{ }", SECRET)
+    assert not is_genuine(header, b"{}", "another secret")
+    assert not is_genuine(signature(Secret(SECRET), b"{}", now - 301), b"{}", SECRET)
