@@ -15,6 +15,7 @@ from gateway.cli import overview
 from gateway.cli.pool import LIMITS, admin_endpoint
 from gateway.cli.table import table
 from gateway.cli.usage import UsageError
+from gateway.cli.usage_check import DIFFERS, check
 from gateway.config import Config, load_config
 from gateway.ledger import usage
 from gateway.ledger.opening import accounts_file
@@ -56,12 +57,23 @@ def add_to(commands: "Commands", configured: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print comma separated values")
     form.add_argument("--json", action="store_true", help="print JSON")
+    _add_check(parser)
     parser.add_argument("--url", help="ask the gateway at this address, with the admin key, and not the file")
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    checking = parser.add_argument_group("comparison with Anthropic's account (Usage and Cost API)")
+    checking.add_argument("--check", action="store_true", help=f"by day and model; exit code {DIFFERS} if they differ")
+    checking.add_argument("--tolerance", type=float, default=0.5, metavar="PERCENT", help="default: 0.5")
+    checking.add_argument("--workspace", action="append", default=[], help="only this workspace")
+    checking.add_argument("--anthropic-url", metavar="URL", help="another address than Anthropic's")
 
 
 def command(options: argparse.Namespace) -> int:
     """Print the report."""
     config = load_config(options.config, os.environ)
+    if options.check:
+        return run(check(config, options))
     report = run(_from_gateway(config, options) if options.url is not None else _from_file(config, options))
     try:
         print(_written(report, options), end="", flush=True)

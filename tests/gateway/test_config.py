@@ -899,7 +899,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "clients: name my-app, api_key set, sees_key false",
         "admin: api_key not set",
         "accounts: kind auto, path not set, secret not set, on_ledger_failure serve, keep_days 90, "
-        "keep_totals_days 1200, max_bytes 2147483648",
+        "keep_totals_days 1200, max_bytes 2147483648, anthropic_admin_key not set",
         "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching auto, max_choices 8, "
         "allow_native []",
         "native: fields [], betas [], server_tools [web_search, web_fetch, code_execution, tool_search]",
