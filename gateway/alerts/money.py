@@ -1,15 +1,18 @@
 """Watches what was spent of money rules: an alert for each configured part of an amount."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from gateway.alerts.alert import TOTAL, Alert, moment
 from gateway.ledger.money import dollars
 
-_MOST_METERS: Final = 10_000
+_MOST_METERS: Final = 100_000
+# Looking is spread out: requests go on between two portions.
+_AT_ONCE: Final = 500
 
 
 class Budget(Struct, frozen=True):
@@ -25,12 +28,8 @@ class Budget(Struct, frozen=True):
     ends_at: float | None = None
 
 
-class OnSpent(Protocol):
-    """Called after each change of what was spent of a money rule."""
-
-    def __call__(self, budget: Budget, spent: int) -> None:
-        """`spent` is in nano-dollars. Must not wait, and must not raise."""
-        ...
+# All budgets of this process, with what was spent of each in nano-dollars.
+Budgets: TypeAlias = Callable[[], Iterable[tuple[Budget, int]]]
 
 
 class _Reached(Struct):
@@ -40,7 +39,10 @@ class _Reached(Struct):
 
 
 class MoneyWatch:
-    """An `OnSpent`: reports each part of `percents` once a window, only the greatest that was reached."""
+    """Reports each part of `percents` once a window, only the greatest that was reached.
+
+    It looks now and then at what was spent, so that no request does anything for it.
+    """
 
     def __init__(self, percents: Sequence[float], now: Callable[[], float], report: Callable[[Alert], None]) -> None:
         self._percents = sorted(set(percents))
@@ -48,7 +50,17 @@ class MoneyWatch:
         self._report = report
         self._reached: OrderedDict[tuple[str, str], _Reached] = OrderedDict()
 
+    async def look(self, budgets: Budgets) -> None:
+        """Look at all budgets once."""
+        if not self._percents:
+            return
+        for number, (budget, spent) in enumerate(budgets()):
+            self(budget, spent)
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+
     def __call__(self, budget: Budget, spent: int) -> None:
+        """Take in that `spent` is all that was spent in the budget's window."""
         reached = self._reached.get((budget.rule, budget.subject))
         if reached is not None and spent < reached.next_at and reached.budget == budget:
             return

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from gateway.alerts.alert import Alert
 from gateway.alerts.health import HealthWatch
-from gateway.alerts.money import Budget, MoneyWatch
+from gateway.alerts.money import Budgets, MoneyWatch
 from gateway.alerts.outbox import Outbox
 from gateway.alerts.pool import alert_of, log_change
 from gateway.alerts.posting import Target
@@ -15,6 +16,9 @@ from gateway.config import AlertsConfig, Config
 from gateway.keypool import KeyState
 from gateway.service.dispatch import Change
 from gateway.service.observers import Observer
+
+# How often it is looked at what was spent of money rules.
+LOOK_SECONDS: Final = 2.0
 
 
 class Alerts:
@@ -52,9 +56,12 @@ class Alerts:
         if alert is not None:
             self.report(alert)
 
-    def on_spent(self, budget: Budget, spent: int) -> None:
-        """Money was spent that counts for a rule; `spent` is all of the window, in nano-dollars."""
-        self._money(budget, spent)
+    async def watch_budgets(self, budgets: Budgets) -> None:
+        """Look at what was spent until cancelled."""
+        while True:
+            if self._config.url is not None:
+                await self._money.look(budgets)
+            await asyncio.sleep(LOOK_SECONDS)
 
     def report(self, alert: Alert) -> None:
         """Send an alert, once over all workers."""

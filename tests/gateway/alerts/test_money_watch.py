@@ -1,5 +1,9 @@
 """The parts of a budget that were spent are reported once a window."""
 
+import asyncio
+
+from msgspec.structs import replace
+
 from gateway.alerts.alert import Alert
 from gateway.alerts.money import Budget, MoneyWatch
 from gateway.ledger.money import dollars
@@ -120,3 +124,21 @@ def test_dollars_are_exact() -> None:
         "-0.02",
         "1000000000.000000001",
     ]
+
+
+async def test_all_budgets_are_looked_at_without_holding_up_what_else_runs() -> None:
+    watched = Watched()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(others())
+    await watched.watch.look(lambda: ((replace(MONTHLY, subject=f"key-{n}"), n * DOLLAR) for n in range(2_000)))
+    running.cancel()
+
+    assert len(watched.alerts) == 2_000 - 25
+    assert turns >= 4
