@@ -1,8 +1,9 @@
 """A running gateway tells its operator of lost keys and of failures, and its callers wait for nothing."""
 
+from pathlib import Path
 from typing import Any
 
-from gateway.config import AlertsConfig
+from gateway.config import AccountsConfig, AlertsConfig
 from gateway.secret import Secret
 from tests.scenarios.harness import KEY_A, KEY_B, PATH, asking, quick_gateway
 from tests.support import messages
@@ -32,6 +33,23 @@ async def test_a_rejected_key_is_reported(upstream: ScriptedUpstream) -> None:
     assert request.json["type"] == "key_rejected"
     assert request.json["data"]["key"] == "first"
     assert KEY_A not in request.body.decode()
+
+
+async def test_two_processes_report_a_rejected_key_once(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    upstream.always(error_answer(401, "authentication_error", "invalid x-api-key"), api_key=KEY_A)
+    upstream.always(ANSWER, api_key=KEY_B)
+    async with scripted_upstream() as receiver:
+        receiver.always(json_answer(200, {}))
+        config = with_settings(
+            alerted(upstream, receiver.base_url), accounts=AccountsConfig(path=str(tmp_path / "accounts.db"))
+        )
+        async with quick_gateway(config=config) as first, quick_gateway(config=config) as second:
+            for running in (first, second):
+                for _ in range(2):
+                    await running.http().post(PATH, json=asking())
+            await receiver.wait_for_requests(1)
+
+    assert len(receiver.received) == 1
 
 
 async def test_failures_that_last_are_reported(upstream: ScriptedUpstream) -> None:
