@@ -14,11 +14,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.accounts.guesses import Guesses
 from gateway.accounts.opening import KeysOfProcess, authenticator_of
 from gateway.accounts.visits import Accounts
+from gateway.alerts.pool import log_outage
+from gateway.alerts.watch import Alerts
 from gateway.config import Changes, Config, KeyConfig, Source, changes_between
 from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
 from gateway.kept_turns import Storage
-from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
+from gateway.keypool import Key, KeyPool, PoolSettings, RetryBudget
+from gateway.ledger.reading import LedgerReading
 from gateway.pages.health import Readiness
 from gateway.pages.overviews import overviews
 from gateway.process.rotation import Rotation
@@ -26,10 +29,10 @@ from gateway.secret import Redactor, Secret
 from gateway.service.background import Background, BackgroundSettings
 from gateway.service.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.service.conversations import Conversations
-from gateway.service.dispatch import Change, Dispatcher
+from gateway.service.dispatch import Dispatcher
 from gateway.service.kept import KeptTurns
 from gateway.service.lessons import Lessons
-from gateway.service.outages import Outage, Outages
+from gateway.service.outages import Outages
 from gateway.service.own_keys import OwnLimits
 from gateway.service.probing import Prober, is_of_key
 from gateway.service.responses import StoredResponses
@@ -51,17 +54,6 @@ from translators.prices import prices_of
 
 # After a failure the list of models is fetched again after this time, or after the configured interval if shorter.
 _RETRY_LIST_SECONDS: Final = 60.0
-# A request that another key could answer is no reason for a warning; the loss of a key is.
-_CHANGES: Final = {
-    Change.REJECTED: (
-        logging.WARNING,
-        "Upstream rejects a key, which is not used until upstream accepts it again: correct its secret, "
-        "or run `dragoman doctor`",
-    ),
-    Change.ACCEPTED: (logging.INFO, "Upstream accepts a rejected key again"),
-    Change.OUT_OF_FUNDS: (logging.WARNING, "An organization is out of funds, its keys are not used for now"),
-    Change.WORKSPACE_RESTS: (logging.WARNING, "A workspace is unavailable, its keys are not used for now"),
-}
 # Shorter keys, which are only allowed on loopback addresses, may occur as words in any text.
 _SHORTEST_HIDDEN: Final = 8
 # After the grace period, what runs in the background has this long to write how it has ended.
@@ -104,13 +96,15 @@ class Gateway:
         self._key_sources = key_sources
         self._rotation = Rotation(self._use_secret)
         self._upstream = _upstream_of(config)
+        self._alerts = Alerts(config, now=times.now)
+        self._ledger_reading = LedgerReading(config.accounts)
         # One pool for all endpoints: what one of them learns about a key applies to the others.
         self._dispatcher = Dispatcher(
             KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
             clock=times.clock,
-            report=_log_change,
+            report=self._alerts.on_change,
         )
         self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
@@ -142,6 +136,8 @@ class Gateway:
             self._upstream.retire()
             self._upstream = _upstream_of(config)
         self._kept.reload(config)
+        self._alerts.reload(config)
+        self._ledger_reading.reload(config.accounts)
         self._dispatcher.update(
             map(_pool_key, config.keys),
             _pool_settings(config),
@@ -196,7 +192,7 @@ class Gateway:
             catalogue=self._catalogue,
             authenticator=authenticator,
             accounts=Accounts(authenticator),
-            observers=(self._totals,),
+            observers=(self._totals, *self._alerts.observers),
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
@@ -205,6 +201,7 @@ class Gateway:
             sightings=self.sightings,
             guesses=self._guesses,
             keys=self.keys,
+            reports=self._ledger_reading.reports,
             now=self._times.now,
         )
         return assemble(config, parts, self._lifespan)
@@ -240,7 +237,7 @@ class Gateway:
         chores = [
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),
-            asyncio.create_task(Outages(self._dispatcher, _log_outage).run()),
+            asyncio.create_task(Outages(self._dispatcher, log_outage).run()),
             asyncio.create_task(self.readiness.follow(self._kept.start())),
         ]
         try:
@@ -250,6 +247,8 @@ class Gateway:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
+            await self._alerts.close()
+            await self._ledger_reading.close()
             await self._kept.close()
             await self.keys.close()
             await self._upstream.close()
@@ -284,20 +283,6 @@ class Gateway:
         return is_complete
 
 
-def _log_change(change: Change, state: KeyState) -> None:
-    level, message = _CHANGES[change]
-    organization = state.organization
-    log_event(level, message, key=state.key.name, organisation=organization.name if organization.is_known else None)
-
-
-def _log_outage(outage: Outage) -> None:
-    about = {"host": outage.host, "models": outage.models, "why": outage.why}
-    if outage.seconds is None:
-        log_event(logging.WARNING, "Upstream fails, only trial requests are sent to it", **about)
-    else:
-        log_event(logging.INFO, "Upstream answers again", **about, seconds=round(outage.seconds, 1))
-
-
 def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
     """The endpoints of all configured keys, by name."""
     hide = _redactor_of(config)
@@ -308,9 +293,10 @@ def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
 
 
 def _redactor_of(config: Config) -> Redactor:
-    """Hides the keys of the pool, clients and admin, which hosts or callers may have put into a text."""
+    """Hides the keys of the pool, clients, admin and alerts, which hosts or callers may have put into a text."""
     secrets = [key.api_key for key in config.keys] + [client.api_key for client in config.clients]
-    secrets += filter(None, (config.admin.api_key, config.admin.viewer_key))
+    more = (config.admin.api_key, config.admin.viewer_key, config.alerts.url, config.alerts.secret)
+    secrets += [secret for secret in more if secret is not None]
     return Redactor(secrets, shortest=_SHORTEST_HIDDEN)
 
 

@@ -21,6 +21,16 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.upstream": ({"translators", "gateway.service", "gateway.secret"}, {"httpx2", "httptools"}),
     "gateway.telemetry": (set(), {"orjson"}),
     "gateway.private_files": ({"gateway.secret"}, set()),
+    "gateway.alerts": (
+        {
+            "translators",
+            *(
+                f"gateway.{room}"
+                for room in ("config", "keypool", "ledger", "secret", "service", "telemetry", "upstream")
+            ),
+        },
+        {"httpx2", *PURE},
+    ),
     "gateway.kept_turns": (
         {"gateway.config", "gateway.private_files", "gateway.secret", "gateway.service", "gateway.telemetry"},
         {"cryptography", "redis"},
@@ -72,6 +82,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "translators",
             "gateway.accounts",
             "gateway.edge",
+            "gateway.ledger",
             "gateway.secret",
             "gateway.service",
             "gateway.workers.views",

@@ -1,4 +1,4 @@
-"""The command line: `dragoman serve`, `demo`, `check`, `doctor`, `pool` and `keys`."""
+"""The command line: `dragoman serve`, `demo`, `check`, `doctor`, `pool`, `keys`, `usage` and `alerts`."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from gateway.cli import check, demo, doctor, key_options, keys, pool, serve
+from gateway.cli import alerts, check, demo, doctor, key_options, keys, pool, serve, usage_report
 from gateway.cli.overview import NotSeenError
 from gateway.cli.usage import UsageError, typed_command
 from gateway.config import ConfigError
@@ -39,6 +39,8 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "doctor": doctor.command,
     "pool": pool.command,
     "keys": keys.command,
+    "usage": usage_report.command,
+    "alerts": alerts.command,
 }
 
 
@@ -100,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         "--watch", action="store_true", help=f"ask again every {pool.WATCH_SECONDS:g} seconds, until Ctrl-C"
     )
     key_options.add_to(commands, configured)
+    usage_report.add_to(commands, configured)
+    alerts.add_to(commands, configured)
     return parser
 
 

@@ -61,11 +61,11 @@ class _Refusal(msgspec.Struct):
     error: _Error = msgspec.field(default_factory=_Error)
 
 
-async def fetch(upstream: Upstream, gateway: HostEndpoint) -> bytes:
-    """The answer as it came; raises `NotSeenError`."""
+async def fetch(upstream: Upstream, gateway: HostEndpoint, path: str = PATH) -> bytes:
+    """The answer of an admin page as it came; raises `NotSeenError`."""
     url = gateway.base_url
     try:
-        async with upstream.open(gateway, Call(CURRENT_VERSION, method="GET", path=PATH)) as answer:
+        async with upstream.open(gateway, Call(CURRENT_VERSION, method="GET", path=path)) as answer:
             status, body = answer.status, await answer.read(_MAX_BYTES)
     except FailedError as error:
         why = error.failure.in_full
@@ -73,10 +73,10 @@ async def fetch(upstream: Upstream, gateway: HostEndpoint) -> bytes:
         raise NotSeenError(f"No gateway answers at {url}: {why}\n{advice}", is_passing=True) from error
     if status == 200:
         return body
-    raise NotSeenError(_why_refused(status, body, url))
+    raise NotSeenError(_why_refused(status, body, url, path.partition("?")[0]))
 
 
-def _why_refused(status: int, body: bytes, url: str) -> str:
+def _why_refused(status: int, body: bytes, url: str, path: str) -> str:
     if status == 401:
         return (
             f"The gateway at {url} has another admin key than the one used here, "
@@ -88,7 +88,9 @@ def _why_refused(status: int, body: bytes, url: str) -> str:
         message = ""
     if status == 403 and message:
         return f"The gateway at {url} refuses to be looked into: {message}"
-    return f"What answers at {url} is no gateway with {PATH}: it says {status} {message}".rstrip()
+    if status in (400, 503) and message:
+        return f"The gateway at {url} says: {message}"
+    return f"What answers at {url} is no gateway with {path}: it says {status} {message}".rstrip()
 
 
 def read(body: bytes) -> Overview:

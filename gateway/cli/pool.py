@@ -8,14 +8,14 @@ from typing import Final
 
 from gateway.cli import overview
 from gateway.cli.usage import UsageError
-from gateway.config import ServerConfig, as_base_url, load_config
+from gateway.config import Config, ServerConfig, as_base_url, load_config
 from gateway.process.serving import run
 from gateway.upstream.client import upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
 
 WATCH_SECONDS: Final = 2.0
-_LIMITS: Final = TimeLimits(connect_seconds=5.0, first_byte_seconds=10.0, idle_seconds=10.0)
+LIMITS: Final = TimeLimits(connect_seconds=5.0, first_byte_seconds=10.0, idle_seconds=10.0)
 # Terminal control: move to the upper left corner, and clear from there.
 _CLEAR: Final = "\x1b[H\x1b[J"
 _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -24,23 +24,28 @@ _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 def command(options: argparse.Namespace) -> int:
     """Print the pool of the gateway that this configuration, or `--url`, names."""
     config = load_config(options.config, os.environ)
-    if config.admin.api_key is None:
-        raise UsageError(
-            "There is no admin key: set admin.api_key in the configuration, "
-            "or DRAGOMAN_ADMIN_KEY for the gateway and for this command."
-        )
     try:
-        url = _own_url(config.server) if options.url is None else as_base_url(options.url)
-    except ValueError as error:
-        raise UsageError(f"--url: {error}") from error
-    try:
-        return run(show_pool(endpoint("admin", config.admin.api_key, url), options))
+        return run(show_pool(admin_endpoint(config, options.url), options))
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
         # The reader (`| head`) has closed the pipe; without this, Python would print an error at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def admin_endpoint(config: Config, url: str | None) -> HostEndpoint:
+    """The gateway of this configuration, or at `url`, with the admin key."""
+    if config.admin.api_key is None:
+        raise UsageError(
+            "There is no admin key: set admin.api_key in the configuration, "
+            "or DRAGOMAN_ADMIN_KEY for the gateway and for this command."
+        )
+    try:
+        base_url = _own_url(config.server) if url is None else as_base_url(url)
+    except ValueError as error:
+        raise UsageError(f"--url: {error}") from error
+    return endpoint("admin", config.admin.api_key, base_url)
 
 
 def _own_url(server: ServerConfig) -> str:
@@ -54,7 +59,7 @@ def _own_url(server: ServerConfig) -> str:
 async def show_pool(gateway: HostEndpoint, options: argparse.Namespace, *, watch_seconds: float = WATCH_SECONDS) -> int:
     """Print the gateway's pool, once or until interrupted."""
     # Never use the environment's proxy for this machine.
-    upstream = upstream_client(_LIMITS, "direct" if options.url is None else "auto")
+    upstream = upstream_client(LIMITS, "direct" if options.url is None else "auto")
     has_seen = False
     try:
         while True:

@@ -1,6 +1,7 @@
 """The configuration: one YAML file or a few environment variables, read into frozen structs."""
 
 from gateway.config.accounts import AccountsConfig
+from gateway.config.alerts import AlertsConfig
 from gateway.config.changes import Changes, changes_between, keep_fixed
 from gateway.config.checks import as_base_url
 from gateway.config.describe import describe_config
@@ -34,6 +35,7 @@ __all__ = [
     "AbilitiesConfig",
     "AccountsConfig",
     "AdminConfig",
+    "AlertsConfig",
     "Changes",
     "ClientConfig",
     "Config",

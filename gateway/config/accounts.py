@@ -42,3 +42,10 @@ class AccountsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ge=16 * 1024 * 1024, description="The size of the database from which on the oldest rows are deleted early."
         ),
     ] = 2 * 1024 * 1024 * 1024
+    anthropic_admin_key: Annotated[
+        Secret | None,
+        Meta(
+            description="An Admin API key of the Anthropic organization, for `dragoman usage --check`; "
+            "null is the environment's ANTHROPIC_ADMIN_API_KEY."
+        ),
+    ] = None

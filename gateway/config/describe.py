@@ -45,5 +45,5 @@ def _shown(value: Any) -> str:
         case dict():
             return "{" + ", ".join(f"{name}: {_shown(target)}" for name, target in value.items()) + "}"
         case tuple():
-            return "[" + ", ".join(value) + "]"
+            return "[" + ", ".join(map(_shown, value)) + "]"
     return str(value)

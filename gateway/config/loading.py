@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import inspect
 from msgspec.structs import replace
 
+from gateway.config.alerts import check_alerts
 from gateway.config.checks import as_base_url
 from gateway.config.document import Tree, parse
 from gateway.config.environment import set_but_empty, with_environment
@@ -77,6 +78,7 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
         _check_fallbacks(config.models.fallbacks, mistakes)
         check_prices(config.models.prices, mistakes)
         check_store(config.store, mistakes)
+        check_alerts(config.alerts, mistakes)
     files |= secrets.files
     mistakes.raise_any(files)
     assert isinstance(config, Config)  # anything `WRONG` has been raised

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from gateway.config.accounts import AccountsConfig
+from gateway.config.alerts import AlertsConfig
 from gateway.config.checks import (
     Name,
     Seconds,
@@ -311,4 +312,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     upstream: UpstreamConfig = UpstreamConfig()
     store: StoreConfig = StoreConfig()
     responses: ResponsesConfig = ResponsesConfig()
+    alerts: AlertsConfig = AlertsConfig()
     log: LogConfig = LogConfig()

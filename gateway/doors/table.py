@@ -28,15 +28,19 @@ from gateway.edge.addresses import Addresses
 from gateway.edge.cors import CrossOrigin
 from gateway.edge.interrupts import Interrupts
 from gateway.edge.outermost import Edge
+from gateway.ledger.questions import Reports
 from gateway.pages.admin import AdminView
 from gateway.pages.health import Alive, Readiness, Ready
 from gateway.pages.keys import KeyParts, key_routes
+from gateway.pages.ledger_access import LedgerAccess
 from gateway.pages.models import Models
+from gateway.pages.organization import organization_pages
 from gateway.pages.overviews import CLIENTS, POOL, STORE
 from gateway.pages.own_key import KeyFacts, OwnKeyPage
 from gateway.pages.pages import IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
 from gateway.pages.responses import Replays
 from gateway.pages.state import state_routes
+from gateway.pages.usage import UsagePage
 from gateway.secret import Secret
 from gateway.service.catalogue import Catalogue
 from gateway.service.lessons import Lessons
@@ -72,6 +76,7 @@ class GatewayParts:
     sightings: Sightings
     guesses: Guesses
     keys: KeysOfProcess
+    reports: Callable[[], Reports | None]
     now: Callable[[], float]
     key_facts: Sequence[KeyFacts] = ()
 
@@ -93,8 +98,12 @@ def assemble(
         Route("/admin/store", admin(STORE), methods=["GET"]),
     ]
     routes += _key_pages(config, parts)
+    access = LedgerAccess(config.admin, parts.guesses, parts.reports)
+    routes.append(Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"]))
+    organization = tuple(organization_pages(access, parts.now))
     for prefix in ("/v1", ""):
         routes += [Route(prefix + path, door, methods=["POST"]) for path, door in doors.items()]
+        routes += [Route(prefix + path, page, methods=["GET"]) for path, page in organization]
         routes += [
             Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"]),
             Route(f"{prefix}/models", models, methods=["GET"]),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from gateway.config import (
     AccountsConfig,
     AdminConfig,
+    AlertsConfig,
     ClientConfig,
     Config,
     ConfigError,
@@ -67,6 +68,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     UpstreamConfig,
     StoreConfig,
     ResponsesConfig,
+    AlertsConfig,
     LogConfig,
 )
 NASTY = [
@@ -897,7 +899,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "clients: name my-app, api_key set, group not set, sees_key false",
         "admin: api_key not set, viewer_key not set",
         "accounts: kind auto, path not set, secret not set, on_ledger_failure serve, keep_days 90, "
-        "keep_totals_days 1200, max_bytes 2147483648",
+        "keep_totals_days 1200, max_bytes 2147483648, anthropic_admin_key not set",
         "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching auto, max_choices 8, "
         "allow_native []",
         "native: fields [], betas [], server_tools [web_search, web_fetch, code_execution, tool_search]",
@@ -909,6 +911,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "disk_bytes 1073741824, keep_seconds 604800",
         "responses: store true, keep_seconds 2592000, memory_bytes 67108864, disk_bytes 1073741824, "
         "background_tasks 100, background_per_client 50, encryption_key not set, old_encryption_key not set",
+        "alerts: url not set, secret not set, money_percent [50, 80, 100], error_percent not set, "
+        "first_token_seconds not set, window_seconds 300, min_requests 20, repeat_seconds 3600, timeout_seconds 10",
         "log: level info, format text",
     ]
 

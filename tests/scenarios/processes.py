@@ -51,16 +51,16 @@ class Fleet:
 
 
 @asynccontextmanager
-async def serving(upstream: ScriptedUpstream, *arguments: str) -> AsyncIterator[Fleet]:
-    """A gateway with the scripted upstream's address and a key for it in its environment."""
-    environment = {"ANTHROPIC_API_KEY": "sk-ant-test", "ANTHROPIC_BASE_URL": upstream.base_url}
+async def serving(upstream: ScriptedUpstream, *arguments: str, **more: str) -> AsyncIterator[Fleet]:
+    """A gateway with the scripted upstream's address and a key for it in its environment, and more variables."""
+    environment = {"ANTHROPIC_API_KEY": "sk-ant-test", "ANTHROPIC_BASE_URL": upstream.base_url, **more}
     async with started("serve", *arguments, **environment) as running:
         yield Fleet(running)
 
 
-def fleet(upstream: ScriptedUpstream, *arguments: str) -> AbstractAsyncContextManager[Fleet]:
+def fleet(upstream: ScriptedUpstream, *arguments: str, **more: str) -> AbstractAsyncContextManager[Fleet]:
     """The same with two workers."""
-    return serving(upstream, "--workers", "2", *arguments)
+    return serving(upstream, "--workers", "2", *arguments, **more)
 
 
 def client_of(fleet: Fleet) -> httpx2.AsyncClient:

@@ -1,0 +1,1 @@
+"""What operators are told without asking: lines of the log, and webhooks that are sent once over all workers."""
