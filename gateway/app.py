@@ -45,6 +45,7 @@ from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
 from translators.errors import FailedError
 from translators.models import ModelTable, model_table
+from translators.prices import prices_of
 
 # After a failure the list of models is fetched again after this time, or after the configured interval if shorter.
 _RETRY_LIST_SECONDS: Final = 60.0
@@ -121,8 +122,7 @@ class Gateway:
         self._totals = Totals()
         self._guesses = Guesses()
         self._own_limits = OwnLimits()
-        models = _models_of(config)
-        self.aliases = _aliases_of(config, models)
+        models, self.aliases = _tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()
         self.app = Switch(self._assembled(models))
@@ -151,22 +151,19 @@ class Gateway:
         self._endpoints.clear()
         self._endpoints.update(endpoints_of(config) | gone)
         self._redactor = _redactor_of(config)
-        models = _models_of(config)
-        self.aliases = _aliases_of(config, models)
+        models, self.aliases = _tables_of(config)
         self._catalogue = self._catalogue.renewed(self.aliases, models)
         self.app.app = self._assembled(models)
         if {key.base_url for key in old.keys} != {key.base_url for key in config.keys} or old.models != config.models:
             self._wants_catalogue.set()
         return changes_between(old, config)
 
-    def _assembled(self, models: ModelTable) -> ASGIApp:
-        config = self.config
-        self.background.settings = _background_settings(config, is_on=self._kept.keeps_responses)
-        self.services = Services(
+    def _services_with(self, models: ModelTable) -> Services:
+        return Services(
             dispatcher=self._dispatcher,
             endpoints=self._endpoints,
             upstream=self._upstream,
-            policy=RetryPolicy(config.retries.max_attempts, config.retries.deadline_seconds),
+            policy=RetryPolicy(self.config.retries.max_attempts, self.config.retries.deadline_seconds),
             budget=self._budget,
             sleep=self._times.sleep,
             now=self._times.now,
@@ -174,12 +171,18 @@ class Gateway:
             kept_turns=self._turns,
             signers=self._signers,
             models=models,
+            prices=prices_of(self.config.models.prices),
             own_limits=self._own_limits,
             responses=StoredResponses(self._kept.records, is_on=self._kept.keeps_responses),
             conversations=Conversations(self._kept.records, is_on=self._kept.keeps_responses),
             background=self.background,
             seals=self._kept.seals,
         )
+
+    def _assembled(self, models: ModelTable) -> ASGIApp:
+        config = self.config
+        self.background.settings = _background_settings(config, is_on=self._kept.keeps_responses)
+        self.services = self._services_with(models)
         authenticator = Authenticator(
             ((Caller(client.name, sees_key=client.sees_key), client.api_key) for client in config.clients),
             has_keys=bool(config.keys),
@@ -339,12 +342,9 @@ def _upstream_of(config: Config) -> UpstreamClient:
     return upstream_client(TimeLimits(**asdict(config.timeouts)), config.upstream.client, config.upstream.ca_file)
 
 
-def _aliases_of(config: Config, models: ModelTable) -> Aliases:
-    return Aliases(config.models.aliases, with_builtin=config.models.builtin_aliases, knows=models.knows)
-
-
-def _models_of(config: Config) -> ModelTable:
-    models = model_table()
-    for model, abilities in config.models.abilities.items():
+def _tables_of(config: Config) -> tuple[ModelTable, Aliases]:
+    """What the models can do, and which of them a name means."""
+    models, settings = model_table(), config.models
+    for model, abilities in settings.abilities.items():
         models.override(model, {name: value for name, value in asdict(abilities).items() if value is not None})
-    return models
+    return models, Aliases(settings.aliases, with_builtin=settings.builtin_aliases, knows=models.knows)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from translators.price_list import Price
 # What caches cost of most models, where the price list has none to compare with.
 _OF_INPUT: Final = {"cache_write_5m": Fraction(5, 4), "cache_write_1h": Fraction(2), "cache_read": Fraction(1, 10)}
 _AMOUNTS: Final = ("input", "output", *_OF_INPUT)
+_MICRO_IN_DOLLAR: Final = 1_000_000
 _NO_DATE: Final = date(1970, 1, 1)
 
 
@@ -35,6 +36,23 @@ class OwnPrice(Struct, frozen=True):
     def is_part(self) -> bool:
         """Whether it is a part of the list price."""
         return self.input is None or self.output is None
+
+
+class Amounts(Protocol):
+    """The same as it stands in a configuration: dollars per million tokens."""
+
+    @property
+    def percent(self) -> float | None: ...
+    @property
+    def input(self) -> float | None: ...
+    @property
+    def output(self) -> float | None: ...
+    @property
+    def cache_write_5m(self) -> float | None: ...
+    @property
+    def cache_write_1h(self) -> float | None: ...
+    @property
+    def cache_read(self) -> float | None: ...
 
 
 class Listed(NamedTuple):
@@ -62,6 +80,26 @@ class OwnPrices:
                 return name, price
         found = ((label, price) for pattern, label, price in self._patterns if any(map(pattern.fullmatch, names)))
         return next(found, None)
+
+
+def own_prices(settings: Mapping[str, Amounts]) -> dict[str, OwnPrice]:
+    """The prices of a configuration, by model or pattern."""
+    return {
+        name: OwnPrice(
+            Fraction(100) if (percent := setting.percent) is None else exact(percent),
+            *(None if (dollars := getattr(setting, each)) is None else _micro(dollars) for each in _AMOUNTS),
+        )
+        for name, setting in settings.items()
+    }
+
+
+def exact(number: float) -> Fraction:
+    """The decimal number that was written."""
+    return Fraction(repr(number))
+
+
+def _micro(dollars: float) -> int:
+    return _rounded(exact(dollars) * _MICRO_IN_DOLLAR)
 
 
 def applied(label: str, own: OwnPrice, listed: Listed) -> Listed:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from translators.message_usage import STANDARD, MessageUsage, Terms
 from translators.models import ModelTable, charges, id_in, model_table, older_prices
-from translators.own_prices import Listed, OwnPrice, OwnPrices, applied
+from translators.own_prices import Amounts, Listed, OwnPrice, OwnPrices, applied, own_prices
 from translators.price_list import Price
 
 # Prices in micro-dollars per million tokens are pico-dollars per token.
@@ -192,6 +192,11 @@ class Prices:
 def list_prices() -> Prices:
     """The price list alone."""
     return Prices()
+
+
+def prices_of(settings: Mapping[str, Amounts]) -> Prices:
+    """The price list with the prices of a configuration before it."""
+    return Prices(own_prices(settings))
 
 
 def _nano(pico: int, denominator: int) -> int:

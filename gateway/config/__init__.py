@@ -8,7 +8,7 @@ from gateway.config.exposure import is_loopback
 from gateway.config.extras import missing_extra
 from gateway.config.loading import Loaded, config_path, environment_base_url, load, load_config
 from gateway.config.mistakes import ConfigError, Mistake
-from gateway.config.models import AbilitiesConfig, ModelsConfig
+from gateway.config.models import AbilitiesConfig, ModelsConfig, PriceConfig
 from gateway.config.responses import ResponsesConfig
 from gateway.config.schema import config_schema
 from gateway.config.settings import (
@@ -45,6 +45,7 @@ __all__ = [
     "ModelsConfig",
     "NativeConfig",
     "PoolConfig",
+    "PriceConfig",
     "ResponsesConfig",
     "RetriesConfig",
     "ServerConfig",

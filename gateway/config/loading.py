@@ -14,6 +14,7 @@ from gateway.config.document import Tree, parse
 from gateway.config.environment import set_but_empty, with_environment
 from gateway.config.exposure import ALLOW_HTTP_VARIABLE, check_guessable, check_overhearing, is_open_to_all
 from gateway.config.mistakes import WRONG, Mistakes, path_to
+from gateway.config.models import check_prices
 from gateway.config.reading import Reader
 from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig
 from gateway.config.sources import SecretReader, Source, secret_of
@@ -74,6 +75,7 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
         _check_admin(config, mistakes)
         check_guessable(config, host or config.server.host, admin_path, mistakes)
         _check_fallbacks(config.models.fallbacks, mistakes)
+        check_prices(config.models.prices, mistakes)
         check_store(config.store, mistakes)
     files |= secrets.files
     mistakes.raise_any(files)

@@ -77,6 +77,10 @@ class Mistakes:
         self._found.append(Mistake(path or self._source, said, _nearest(self.lines, path)))
         return WRONG
 
+    def are_at(self, path: str) -> bool:
+        """Whether a setting, or one inside it, has a mistake."""
+        return any(mistake.path == path or mistake.path.startswith(f"{path}.") for mistake in self._found)
+
     def hide(self, secret: Secret) -> None:
         """Mask this secret in all mistakes, wherever its value appears."""
         if len(secret.reveal()) >= _MIN_MASKED:

@@ -26,6 +26,7 @@ from gateway.config import (
     ModelsConfig,
     NativeConfig,
     PoolConfig,
+    PriceConfig,
     ResponsesConfig,
     RetriesConfig,
     ServerConfig,
@@ -443,7 +444,42 @@ def test_clients_without_any_key_are_a_mistake(load: Loader) -> None:
     ]
 
 
-# Fallbacks and the admin's key
+# Prices, fallbacks and the admin's key
+
+
+def test_a_model_may_have_a_price_of_ones_own(load: Loader) -> None:
+    text = "models: {prices: {'claude-*': {percent: 87.5}, mine: {input: 2.5, output: 12, cache_read: 0}}}"
+
+    prices = load(text).models.prices
+    assert prices == {
+        "claude-*": PriceConfig(percent=87.5),
+        "mine": PriceConfig(input=2.5, output=12.0, cache_read=0.0),
+    }
+
+
+def test_a_price_says_one_thing_and_all_of_it(load: Loader) -> None:
+    text = """
+models:
+  prices:
+    a: {}
+    b: {input: 1}
+    c: {percent: 50, output: 2}
+    d: {input: 0.0000001, output: 0.000001}
+    e: {percent: -1}
+    f: {input: 2000000, output: x}
+    g: 5
+"""
+
+    assert load.mistakes(text) == [
+        "models.prices.e.percent: expected a number from 0 to 1000, got -1",
+        "models.prices.f.input: expected a number from 0 to 1000000, got 2000000",
+        'models.prices.f.output: expected a number from 0 to 1000000, got "x"',
+        "models.prices.g: expected a mapping (name: value), got a text",
+        "models.prices.a: expected percent, or input and output in dollars per million tokens",
+        "models.prices.b: expected percent, or input and output in dollars per million tokens",
+        "models.prices.c: percent is of the list price: leave it out, or output",
+        "models.prices.d.input: expected dollars with at most 6 decimals",
+    ]
 
 
 def test_a_model_may_have_fallbacks(load: Loader) -> None:
@@ -855,7 +891,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "priority 0, max_concurrency not set, organization not set, workspace not set, api_version auto",
         "pool: strategy affinity, queue_size 1000, queue_timeout_seconds 30",
         "models: aliases {gpt-5: claude-sonnet-5-5, gpt-*-mini: claude-haiku-5-5, gpt-*: claude-sonnet-5-5}, "
-        "builtin_aliases true, max_output_tokens not set, abilities {}, fallbacks {}, refresh_seconds 3600",
+        "builtin_aliases true, max_output_tokens not set, abilities {}, fallbacks {}, prices {}, "
+        "refresh_seconds 3600",
         "clients: name my-app, api_key set, sees_key false",
         "admin: api_key not set",
         "accounts: kind auto, path not set, secret not set, on_ledger_failure serve, keep_days 90, "

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config import ModelsConfig, PriceConfig
 from gateway.service.attempt import attempt_id, host_of
 from gateway.service.observers import Ended
 from gateway.service.record import AttemptEntry
@@ -13,7 +14,7 @@ from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively
 from tests.scenarios.test_forced_tools import request as forcing
 from tests.support import messages
-from tests.support.gateway import RunningGateway, key
+from tests.support.gateway import RunningGateway, key, with_settings
 from tests.support.scripted import (
     Answer,
     Close,
@@ -178,6 +179,22 @@ async def test_what_was_asked_for_that_changes_the_price_is_told(upstream: Scrip
 
     assert response.status_code == 200, response.text
     assert [entry.terms for entry in entries] == [Terms("fast", "us")]
+
+
+async def test_a_price_of_ones_own_counts_from_the_next_request_on(upstream: ScriptedUpstream) -> None:
+    upstream.always(whole())
+    async with quick_gateway(key(upstream.base_url)) as running:
+        entries = Entries(running)
+        own = ModelsConfig(prices={"claude-*": PriceConfig(percent=50)})
+        for models in (ModelsConfig(), own):
+            running.gateway.reload(with_settings(running.gateway.config, models=models))
+            await running.http().post(PATH, json=asking())
+            await no_lease_is_out(running)
+
+    listed, discounted = entries
+    fees = 3 * 10_000_000
+    assert 2 * (discounted.nano_dollars - fees) == listed.nano_dollars - fees
+    assert discounted.price.startswith("own:claude-*#")
 
 
 def test_ids_are_in_the_order_of_time() -> None:

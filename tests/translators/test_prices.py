@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +18,7 @@ from translators.message_usage import MessageUsage, Terms
 from translators.models import model_table
 from translators.native.answer import told_by
 from translators.native.stream import NativeStream
-from translators.own_prices import OwnPrice
+from translators.own_prices import OwnPrice, own_prices
 from translators.prices import Charge, Prices, list_prices
 from translators.usage import Usage
 from translators.wire.messages import UsageCounts
@@ -287,6 +288,27 @@ def test_a_part_of_a_price_that_nobody_knows_is_assumed() -> None:
     assert "/assumed:claude-fable-5-2/" in charge.price
     # The model that was asked for is known: what upstream calls it has no price, with or without a discount.
     assert "/claude-opus-5-5/" in prices.charge(MessageUsage("nobody-knows", 1), OPUS).price
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A price as a configuration has it."""
+
+    percent: float | None = None
+    input: float | None = None
+    output: float | None = None
+    cache_write_5m: float | None = None
+    cache_write_1h: float | None = None
+    cache_read: float | None = None
+
+
+def test_the_prices_of_a_configuration_are_the_decimal_numbers_that_it_has() -> None:
+    settings = {"a": Setting(percent=87.3), "b": Setting(input=0.1, output=1.1, cache_read=1e-06)}
+
+    assert own_prices(settings) == {
+        "a": OwnPrice(percent=Fraction(873, 10)),
+        "b": OwnPrice(input=100_000, output=1_100_000, cache_read=1),
+    }
 
 
 def test_a_changed_price_has_another_id() -> None:
