@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
@@ -54,6 +54,7 @@ from translators.messages.options import Options
 from translators.models import ModelTable
 from translators.native.allowed import Allowed
 
+_PREFIXES: Final = ("/v1", "")
 G = TypeVar("G", bound=TextEndpoint)
 
 
@@ -85,36 +86,13 @@ def assemble(
     config: Config, parts: GatewayParts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]
 ) -> ASGIApp:
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
-    doors = _doors(config, parts)
-    models = Models(parts.authenticator, parts.catalogue)
-    admin = partial(AdminView, config.admin, parts.guesses, parts.views)
-    services, index = parts.services, IndexPage(version("dragoman"))
-    routes: list[BaseRoute] = [
-        Route("/", index, methods=["GET"]),
-        *(Route(path, Alive(), methods=["GET"]) for path in ("/health", "/livez")),
-        Route("/readyz", Ready(parts.readiness, partial(_condition, config, parts)), methods=["GET"]),
-        Route("/admin/pool", admin(POOL), methods=["GET"]),
-        Route("/admin/clients", admin(CLIENTS), methods=["GET"]),
-        Route("/admin/store", admin(STORE), methods=["GET"]),
-    ]
-    routes += _key_pages(config, parts)
-    access = LedgerAccess(config.admin, parts.guesses, parts.reports)
-    routes.append(Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"]))
-    organization = tuple(organization_pages(access, parts.now))
-    for prefix in ("/v1", ""):
-        routes += [Route(prefix + path, door, methods=["POST"]) for path, door in doors.items()]
-        routes += [Route(prefix + path, page, methods=["GET"]) for path, page in organization]
-        routes += [
-            Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"]),
-            Route(f"{prefix}/models", models, methods=["GET"]),
-            Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"]),
-        ]
-    replays = Replays(parts.interrupts, config.streaming.keepalive_seconds)
-    routes += state_routes(parts.authenticator, services, config.server.max_body_bytes, parts.now, replays)
+    doors, index = _doors(config, parts), IndexPage(version("dragoman"))
+    routes: list[BaseRoute] = [Route("/", index, methods=["GET"]), *_pages(config, parts)]
+    routes += [Route(prefix + path, door, methods=["POST"]) for prefix in _PREFIXES for path, door in doors.items()]
     offered = offered_by(routes)
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
-    hot = {prefix + path: door for prefix in ("/v1", "") for path, door in doors.items()}
+    hot = {prefix + path: door for prefix in _PREFIXES for path, door in doors.items()}
     origins = config.server.cors_origins
     # The first stored key closes the gateway while it runs.
     authenticator = parts.authenticator
@@ -132,6 +110,27 @@ def assemble(
     return CrossOrigin(edge, origins, allows_local=is_open)
 
 
+def _pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
+    """Everything that generates no text."""
+    for path in ("/health", "/livez"):
+        yield Route(path, Alive(), methods=["GET"])
+    yield Route("/readyz", Ready(parts.readiness, partial(_condition, config, parts)), methods=["GET"])
+    for path, view in (("/admin/pool", POOL), ("/admin/clients", CLIENTS), ("/admin/store", STORE)):
+        yield Route(path, AdminView(config.admin, parts.guesses, parts.views, view), methods=["GET"])
+    yield from _key_pages(config, parts)
+    access = LedgerAccess(config.admin, parts.guesses, parts.reports)
+    yield Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"])
+    models = Models(parts.authenticator, parts.catalogue)
+    for prefix in _PREFIXES:
+        for path, page in organization_pages(access, parts.now):
+            yield Route(prefix + path, page, methods=["GET"])
+        yield Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"])
+        yield Route(f"{prefix}/models", models, methods=["GET"])
+        yield Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"])
+    replays = Replays(parts.interrupts, config.streaming.keepalive_seconds)
+    yield from state_routes(parts.authenticator, parts.services, config.server.max_body_bytes, parts.now, replays)
+
+
 def _condition(config: Config, parts: GatewayParts) -> dict[str, object]:
     """What /readyz tells beside its status: counts, since anybody may ask."""
     usable = parts.services.dispatcher.usable_keys
@@ -143,7 +142,7 @@ def _key_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     keys = parts.keys
     yield from key_routes(KeyParts(config.admin, parts.guesses, keys.pace, keys.stored, config.clients, parts.now))
     own_key = OwnKeyPage(parts.authenticator, keys.book, parts.key_facts)
-    for prefix in ("/v1", ""):
+    for prefix in _PREFIXES:
         yield Route(f"{prefix}/key", own_key, methods=["GET"])
 
 
