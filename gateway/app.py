@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.accounts.guesses import Guesses
 from gateway.accounts.opening import KeysOfProcess, authenticator_of
+from gateway.accounts.rules.opening import RulesOfProcess
 from gateway.accounts.visits import Accounts
 from gateway.alerts.pool import log_outage
 from gateway.alerts.watch import Alerts
@@ -20,7 +21,7 @@ from gateway.config import Changes, Config, KeyConfig, Source, changes_between
 from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
 from gateway.kept_turns import Storage
-from gateway.keypool import Key, KeyPool, PoolSettings, RetryBudget
+from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
 from gateway.ledger.reading import LedgerReading
 from gateway.pages.health import Readiness
 from gateway.pages.overviews import overviews
@@ -29,7 +30,7 @@ from gateway.secret import Redactor, Secret
 from gateway.service.background import Background, BackgroundSettings
 from gateway.service.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.service.conversations import Conversations
-from gateway.service.dispatch import Dispatcher
+from gateway.service.dispatch import Change, Dispatcher
 from gateway.service.kept import KeptTurns
 from gateway.service.lessons import Lessons
 from gateway.service.outages import Outages
@@ -99,13 +100,7 @@ class Gateway:
         self._alerts = Alerts(config, now=times.now)
         self._ledger_reading = LedgerReading(config.accounts)
         # One pool for all endpoints: what one of them learns about a key applies to the others.
-        self._dispatcher = Dispatcher(
-            KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
-            queue_size=config.pool.queue_size,
-            queue_timeout_seconds=config.pool.queue_timeout_seconds,
-            clock=times.clock,
-            report=self._alerts.on_change,
-        )
+        self._dispatcher = _dispatcher_of(config, times.clock, self._alerts.on_change)
         self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
         self._redactor = _redactor_of(config)
@@ -120,6 +115,7 @@ class Gateway:
         self._guesses = Guesses()
         self.keys = KeysOfProcess(lambda: self.config, times.now)
         self._own_limits = OwnLimits()
+        self.rules = RulesOfProcess(times.now)
         models, self.aliases = _tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()
@@ -183,6 +179,7 @@ class Gateway:
         config = self.config
         self.background.settings = _background_settings(config, is_on=self._kept.keeps_responses)
         self.services = self._services_with(models)
+        self.rules.reload(config, models, self.services.prices, self.aliases)
         authenticator = authenticator_of(config, self._guesses, self.keys.book)
         self.views.offer(*overviews(self.services, self._totals, self._kept))
         parts = GatewayParts(
@@ -191,7 +188,7 @@ class Gateway:
             models=models,
             catalogue=self._catalogue,
             authenticator=authenticator,
-            accounts=Accounts(authenticator),
+            accounts=Accounts(authenticator, self.rules.rules),
             observers=(self._totals, *self._alerts.observers),
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
@@ -298,6 +295,18 @@ def _redactor_of(config: Config) -> Redactor:
     more = (config.admin.api_key, config.admin.viewer_key, config.alerts.url, config.alerts.secret)
     secrets += [secret for secret in more if secret is not None]
     return Redactor(secrets, shortest=_SHORTEST_HIDDEN)
+
+
+def _dispatcher_of(
+    config: Config, clock: Callable[[], float], report: Callable[[Change, KeyState], None]
+) -> Dispatcher:
+    return Dispatcher(
+        KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
+        queue_size=config.pool.queue_size,
+        queue_timeout_seconds=config.pool.queue_timeout_seconds,
+        clock=clock,
+        report=report,
+    )
 
 
 def _pool_key(key: KeyConfig) -> Key:

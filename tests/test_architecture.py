@@ -51,12 +51,33 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         # Zstandard: of the standard library from Python 3.14 on.
         {"starlette", "orjson", "msgspec", "backports", "compression"},
     ),
-    "gateway.accounts.rules": ({"translators", "gateway.service", "gateway.telemetry"}, {"msgspec"}),
+    # A rule as it is written, which the configuration and the table share.
+    "gateway.accounts.rules.definition": (set(), {"msgspec"}),
+    "gateway.accounts.rules.rule": (set(), {"msgspec"}),
+    "gateway.accounts.rules.reading": (
+        {"gateway.accounts.rules.definition", "gateway.accounts.rules.rule"},
+        {"msgspec"},
+    ),
+    "gateway.accounts.rules": (
+        {
+            "translators",
+            "gateway.accounts.rules.definition",
+            "gateway.accounts.rules.rule",
+            "gateway.accounts.rules.reading",
+            "gateway.config",
+            "gateway.service",
+            "gateway.telemetry",
+        },
+        {"msgspec"},
+    ),
     "gateway.accounts": (
         {
             "translators",
             "gateway.accounts.rules",
             "gateway.config",
+            "gateway.accounts.rules.definition",
+            "gateway.accounts.rules.reading",
+            "gateway.accounts.rules.rule",
             "gateway.edge",
             "gateway.ledger",
             "gateway.private_files",
@@ -95,7 +116,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "gateway.http": (set(), {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),
-    "gateway.config": ({"gateway.secret"}, {"yaml", "msgspec"}),
+    "gateway.config": (
+        {"gateway.secret", "gateway.accounts.rules.definition", "gateway.accounts.rules.reading"},
+        {"yaml", "msgspec"},
+    ),
     "gateway.process.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
     "gateway.cli.table": (set(), set()),
     "gateway.cli.findings": ({"translators", "gateway.service", "gateway.cli.table", "gateway.upstream"}, {"orjson"}),

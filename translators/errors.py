@@ -21,6 +21,10 @@ class ErrorKind(Enum):
     CALLER_KEY_REJECTED = auto()
     CALLER_NOT_PERMITTED = auto()
     CALLER_QUOTA = auto()
+    # A rule of the operator's is over: a rate, an amount that does not come back by waiting, a budget.
+    OVER_RATE = auto()
+    OVER_QUOTA = auto()
+    OVER_BUDGET = auto()
     FORBIDDEN_ORIGIN = auto()
     MODEL_NOT_FOUND = auto()
     UNKNOWN_URL = auto()
@@ -118,6 +122,9 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.CALLER_KEY_REJECTED: Rule(401, _REQUEST, "invalid_api_key"),
     ErrorKind.CALLER_NOT_PERMITTED: Rule(403, _REQUEST),
     ErrorKind.CALLER_QUOTA: Rule(429, "insufficient_quota", "insufficient_quota", sdk_retry=False),
+    ErrorKind.OVER_RATE: Rule(429, _RATE, "rate_limit_exceeded", wait_seconds=_SOON_SECONDS),
+    ErrorKind.OVER_QUOTA: Rule(429, _RATE, "rate_limit_exceeded", sdk_retry=False),
+    ErrorKind.OVER_BUDGET: Rule(429, "insufficient_quota", "insufficient_quota", sdk_retry=False),
     ErrorKind.FORBIDDEN_ORIGIN: Rule(403, _REQUEST, "origin_not_allowed"),
     ErrorKind.MODEL_NOT_FOUND: Rule(404, _REQUEST, "model_not_found"),
     ErrorKind.UNKNOWN_URL: Rule(404, _REQUEST, "unknown_url"),

@@ -79,6 +79,10 @@ class Prices:
         self._own = OwnPrices(own or {})
         self._rates: dict[_RateKey, tuple[_Tier, ...]] = {}
 
+    def listed(self, model: str) -> Listed:
+        """The prices of a model before anything is known of a call: the operator's, the list's, or those assumed."""
+        return self._find(model) or self._assumed(_Key(None, model, None, False, None, None))
+
     def charge(self, used: MessageUsage, asked: str, terms: Terms = STANDARD) -> Charge:
         """What one call costs; `asked` and `terms` count where upstream does not say what it was."""
         speed, geo = used.speed, used.inference_geo

@@ -1,49 +1,25 @@
 """One request as the accounts see it: who calls, whether it may be sent, and what it came to."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
-from msgspec import Struct
+from msgspec.structs import replace
 from starlette.types import Scope
 
 from gateway.accounts.auth import Authenticator, Caller
+from gateway.accounts.rules.admission import RefusedError, Rules
+from gateway.accounts.rules.near import Near as Near
+from gateway.accounts.rules.plan import Hold
+from gateway.accounts.rules.wish import AS_ASKED as AS_ASKED
+from gateway.accounts.rules.wish import Admission as Admission
+from gateway.accounts.rules.wish import Wish as Wish
 from gateway.service.record import Record
+from translators.adjustments import united
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.wire.shared import MAX_MODEL_NAME
 
-
-class Wish(Struct, frozen=True):
-    """What a request wants of upstream, known before anything is sent.
-
-    `model` is the id that upstream knows, `asked_model` the name that the caller used; `is_alias` says that it is in
-    the table of aliases, so that it is more than another spelling. `max_tokens` is the caller's own: None if it
-    set no limit, 0 if nothing is generated. `input_bytes` is the size of the text that goes upstream, without images
-    and files in base64; `has_media` says that there are some.
-    """
-
-    model: str
-    asked_model: str
-    max_tokens: int | None = None
-    input_bytes: int = 0
-    has_media: bool = False
-    end_user: str | None = None
-    choices: int = 1
-    is_alias: bool = False
-
-
-class Admission(Struct, frozen=True):
-    """What a request may do: with another model, or with no more than `max_tokens`; None is as it asked.
-
-    `adjusted` names what was asked otherwise, in the form of `x-gateway-adjusted`; it is refused where the caller takes
-    no adjustments.
-    """
-
-    model: str | None = None
-    max_tokens: int | None = None
-    adjusted: str | None = None
-
-
 _VERSIONED: Final = "/v1/"
-AS_ASKED: Final = Admission()
 _NO_END_USER: Final = (
     "This API key is for requests that name their end user: send 'user' or 'safety_identifier', "
     "or 'metadata.user_id' with the Messages API."
@@ -75,39 +51,89 @@ def no_model(asked: str) -> FailedError:
 class Visit:
     """One request: identified, admitted once, settled once.
 
-    `endpoint` is its path with /v1. `end_user` is known from the admission on.
+    `endpoint` is its path with /v1. `end_user` is known from the admission on. `waits` makes the block in which the
+    request stands in a rule's line; whoever has a client that can leave replaces it.
     """
 
-    __slots__ = ("caller", "end_user", "endpoint")
+    __slots__ = ("_choices", "_hold", "_near", "_rules", "caller", "end_user", "endpoint", "waits")
 
-    def __init__(self, caller: Caller, endpoint: str) -> None:
+    def __init__(self, caller: Caller, endpoint: str, rules: Rules | None = None) -> None:
         self.caller = caller
         self.endpoint = endpoint
         self.end_user: str | None = None
+        self.waits: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
+        # Whoever brings a key of its own pays by itself.
+        self._rules = rules if caller.own_key is None else None
+        self._hold: Hold | None = None
+        self._choices = 1
+        self._near: Near | None = None
 
     async def admit(self, wish: Wish) -> Admission:
         """Whether the request may be sent; raises `FailedError` if not."""
         self.end_user = wish.end_user
-        return check_limits(self.caller, wish)
+        admission = check_limits(self.caller, wish)
+        rules = self._rules
+        if rules is None:
+            return admission
+        most = admission.max_tokens
+        if most is not None and (wish.max_tokens is None or wish.max_tokens > most):
+            wish = replace(wish, max_tokens=most)
+        self._choices = wish.choices
+        try:
+            ruled, self._hold = await rules.admit(self.caller, wish, self.waits)
+        except RefusedError as error:
+            self._near = error.near
+            raise
+        return admission if ruled is AS_ASKED else self._both(admission, ruled)
+
+    def _both(self, limited: Admission, ruled: Admission) -> Admission:
+        limits = self.caller.limits
+        if ruled.model is not None and limits is not None and not limits.allows_model(ruled.model):
+            raise no_model(ruled.model)
+        most = limited.max_tokens if ruled.max_tokens is None else ruled.max_tokens
+        return Admission(ruled.model, most, united((limited.adjusted, ruled.adjusted)))
+
+    @property
+    def is_ruled(self) -> bool:
+        """Whether there are any rules."""
+        return self._rules is not None and self._rules.book.has_rules
 
     def hand_over(self) -> "Visit":
         """The visit of a task that outlives this request: it settles what was admitted, and this one nothing."""
-        visit = Visit(self.caller, self.endpoint)
-        visit.end_user = self.end_user
+        visit = Visit(self.caller, self.endpoint, self._rules)
+        visit.end_user, visit._choices = self.end_user, self._choices
+        visit._hold, self._hold = self._hold, None
         return visit
+
+    def may_go_on(self) -> bool:
+        """Whether another call may be made for a choice whose last call may have cost something."""
+        rules, hold = self._rules, self._hold
+        return rules is None or hold is None or hold.more(self._choices, rules.book.clock())
 
     def settle(self, record: Record | None) -> None:
         """Count what the request came to, admitted or not; None is one that could not be read."""
+        rules, hold = self._rules, self._hold
+        if rules is not None and hold is not None:
+            self._hold = None
+            rules.settle(hold, record, self._choices)
+
+    @property
+    def near(self) -> Near | None:
+        """How near the request's rules are, as far as callers are told; None if there are none."""
+        if self._near is None and self._rules is not None and self._hold is not None:
+            self._near = self._rules.near(self._hold)
+        return self._near
 
 
 class Accounts:
     """Begins the visits of one configuration."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, rules: Rules | None = None) -> None:
         self._authenticator = authenticator
+        self._rules = rules
 
     def visit(self, scope: Scope) -> Visit:
         """The visit of a request; raises `FailedError` if the key is missing or wrong."""
         path: str = scope["path"]
         endpoint = path if path.startswith(_VERSIONED) else f"/v1{path}"
-        return Visit(self._authenticator.caller(scope), endpoint)
+        return Visit(self._authenticator.caller(scope), endpoint, self._rules)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.config.checks import Name
+from gateway.config.checks import Name, Seconds
 from gateway.secret import Secret
 
 
@@ -49,3 +49,16 @@ class AccountsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "null is the environment's ANTHROPIC_ADMIN_API_KEY."
         ),
     ] = None
+    hold: Annotated[
+        Literal["expected", "strict"],
+        Meta(
+            description="What a running request holds of a budget: what it will probably cost, or (strict) "
+            "the most that it can cost, so that no budget is ever passed."
+        ),
+    ] = "expected"
+    queue_size: Annotated[
+        int, Meta(ge=0, description="Requests that may wait for rules with over: queue, per process; 0 is none.")
+    ] = 1000
+    queue_timeout_seconds: Annotated[
+        Seconds, Meta(description="How long a request waits for rules, in all, before it is answered with 429.")
+    ] = 30.0

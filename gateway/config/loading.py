@@ -17,6 +17,7 @@ from gateway.config.exposure import ALLOW_HTTP_VARIABLE, check_guessable, check_
 from gateway.config.mistakes import WRONG, Mistakes, path_to
 from gateway.config.models import check_prices
 from gateway.config.reading import Reader
+from gateway.config.rules import check_rules
 from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig
 from gateway.config.sources import SecretReader, Source, secret_of
 from gateway.config.stamps import Stamps, stamp_of
@@ -75,6 +76,7 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
         _check_unique("clients", "api_key", config.clients, mistakes)
         _check_admin(config, mistakes)
         check_guessable(config, host or config.server.host, admin_path, mistakes)
+        check_rules(config.rules, mistakes)
         _check_fallbacks(config.models.fallbacks, mistakes)
         check_prices(config.models.prices, mistakes)
         check_store(config.store, mistakes)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.accounts.rules.definition import Definition
 from gateway.config.accounts import AccountsConfig
 from gateway.config.alerts import AlertsConfig
 from gateway.config.checks import (
@@ -302,6 +303,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     pool: PoolConfig = PoolConfig()
     models: ModelsConfig = ModelsConfig()
     clients: Annotated[tuple[ClientConfig, ...], Meta(description="The applications that may use the gateway.")] = ()
+    rules: Annotated[tuple[Definition, ...], Meta(description="Who may use how much of what; see docs/rules.md.")] = ()
     admin: AdminConfig = AdminConfig()
     accounts: AccountsConfig = AccountsConfig()
     translation: TranslationConfig = TranslationConfig()

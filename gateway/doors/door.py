@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from starlette.types import Receive, Scope, Send
 
 from gateway.accounts.auth import Caller
-from gateway.accounts.visits import Accounts, Visit
+from gateway.accounts.visits import Accounts, Near, Visit
 from gateway.doors.ending import Ending
 from gateway.doors.records import RequestSummary
 from gateway.edge.interrupts import Interrupts
@@ -84,6 +84,9 @@ class Door:
         responder = responder_of(scope)
         visit = self._accounts.visit(scope)
         began_at = time.perf_counter()
+        if visit.is_ruled:
+            visit.waits = lambda: self._interrupts.watch(scope, receive, responder)
+            responder.more_headers = lambda: self._with_limits(visit, {})
         try:
             # Keep no reference to the body here: the job holds it only as long as it is needed, and a stream may run
             # for minutes.
@@ -92,7 +95,7 @@ class Door:
             visit.settle(None)
             raise
         progress = job.progress
-        responder.more_headers = lambda: job.headers(record_of(progress))
+        responder.more_headers = lambda: self._with_limits(visit, job.headers(record_of(progress)))
         try:
             async with self._interrupts.watch(scope, receive, responder):
                 await job.deliver(responder)
@@ -104,6 +107,14 @@ class Door:
 
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:
         raise NotImplementedError
+
+    def _with_limits(self, visit: Visit, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers of an answer, with how near the caller's rules are where that is nearer than upstream's."""
+        near = visit.near
+        return headers if near is None else self._told(near, dict(headers))
+
+    def _told(self, near: Near, headers: dict[str, str]) -> Mapping[str, str]:
+        return near.headers(headers)
 
     def _services_for(self, caller: Caller) -> Services:
         """The pool's services, or those for the caller's own key."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
-from gateway.accounts.visits import Visit
+from gateway.accounts.visits import Near, Visit
 from gateway.doors.betas import betas_of, header_values
 from gateway.doors.door import Door, DoorParts
 from gateway.doors.native_past import NativeWriter
@@ -88,6 +88,9 @@ class Messages(Door):
         super().__init__(shared)
         self._route = route
         self._allowed = allowed
+
+    def _told(self, near: Near, headers: dict[str, str]) -> Mapping[str, str]:
+        return near.native_headers(headers)
 
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> "_NativeJob":
         caller = visit.caller

@@ -87,9 +87,8 @@ def assemble(
 ) -> ASGIApp:
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
     doors, index = _doors(config, parts), IndexPage(version("dragoman"))
-    routes: list[BaseRoute] = [Route("/", index, methods=["GET"])]
+    routes: list[BaseRoute] = [Route("/", index, methods=["GET"]), *_pages(config, parts)]
     routes += [Route(prefix + path, door, methods=["POST"]) for prefix in _PREFIXES for path, door in doors.items()]
-    routes += _pages(config, parts)
     offered = offered_by(routes)
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)

@@ -14,6 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.accounts.rules.definition import Definition
+from gateway.accounts.rules.reading import rule_of
 from gateway.config import (
     AccountsConfig,
     AdminConfig,
@@ -58,6 +60,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     PoolConfig,
     ModelsConfig,
     ClientConfig,
+    Definition,
     AdminConfig,
     AccountsConfig,
     TranslationConfig,
@@ -897,9 +900,12 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "builtin_aliases true, max_output_tokens not set, abilities {}, fallbacks {}, prices {}, "
         "refresh_seconds 3600",
         "clients: name my-app, api_key set, group not set, sees_key false",
+        "rules: id monthly, what money, amount 50, window month, aligned not set, scope key, of *, model *, "
+        "over refuse, shadow true, hold not set",
         "admin: api_key not set, viewer_key not set",
         "accounts: kind auto, path not set, secret not set, on_ledger_failure serve, keep_days 90, "
-        "keep_totals_days 1200, max_bytes 2147483648, anthropic_admin_key not set",
+        "keep_totals_days 1200, max_bytes 2147483648, anthropic_admin_key not set, hold expected, queue_size 1000, "
+        "queue_timeout_seconds 30",
         "translation: on_unsupported adjust, show_reasoning when_asked, prompt_caching auto, max_choices 8, "
         "allow_native []",
         "native: fields [], betas [], server_tools [web_search, web_fetch, code_execution, tool_search]",
@@ -931,7 +937,7 @@ def test_the_example_holds_the_defaults_where_it_does_not_say_example(load: Load
     config = load(EXAMPLE.read_text("utf-8"), **EXAMPLE_ENVIRONMENT)
     models = msgspec.structs.replace(config.models, aliases={})
 
-    assert msgspec.structs.replace(config, keys=(), clients=(), models=models) == Config()
+    assert msgspec.structs.replace(config, keys=(), clients=(), rules=(), models=models) == Config()
     assert config.keys == (KeyConfig(name="main", api_key=Secret("sk-ant-1")),)
     assert config.clients == (ClientConfig(name="my-app", api_key=Secret("app-key-1")),)
 
@@ -1076,3 +1082,49 @@ def fits(schema: Any, value: Any) -> bool:
         and ("exclusiveMinimum" not in schema or number > schema["exclusiveMinimum"])
         and (not isinstance(value, dict) or set(schema.get("required", ())) <= set(value))
     )
+
+
+# Rules
+
+
+@pytest.mark.parametrize(
+    ("written_rule", "mistake"),
+    [
+        (
+            "{id: a, what: monney, amount: 1}",
+            "rules[0].what: expected in_flight, input_tokens, money, output_tokens or requests",
+        ),
+        ("{id: a, what: money, amount: -1}", "rules[0].amount: expected a number"),
+        ("{id: a, what: requests, amount: 1.5}", "rules[0].amount: it has to be a multiple of 1"),
+        (
+            "{id: a, what: money, amount: 1.23456789012}",
+            "rules[0].amount: it has to be a multiple of a billionth of a dollar",
+        ),
+        ("{id: a, what: money, amount: 1, aligned: false}", "rules[0].aligned: money is counted by the calendar"),
+        ("{id: a, what: in_flight, amount: 1, window: day}", "rules[0].window: what is in flight is counted now"),
+        ("{id: a, what: requests, amount: 1, aligned: false}", "rules[0].aligned: a total has no window"),
+        ("{id: a, what: requests, amount: 1, over: wait}", "rules[0].over: expected refuse, queue, or model:"),
+        ("{id: a, what: requests, amount: 1, over: 'model:*'}", "rules[0].over: expected refuse, queue, or model:"),
+        ("{id: a, what: requests, amount: 1, hold: strict}", "rules[0].hold: only money, and tokens by the calendar"),
+        ("{id: a, what: requests, amount: 1, of: b}", "rules[0].of: a rule for all has nobody in particular"),
+        ("{id: ä, what: requests, amount: 1}", "rules[0].id: expected a name of printable ASCII characters"),
+        ("{id: a, what: requests, amount: 1, scop: key}", "rules[0].scop: unknown setting, did you mean scope?"),
+    ],
+)
+def test_a_mistake_in_a_rule_is_named_with_its_place(load: Loader, written_rule: str, mistake: str) -> None:
+    (told,) = load.mistakes(f"rules: [{written_rule}]")
+
+    assert mistake in told
+
+
+def test_two_rules_have_two_ids(load: Loader) -> None:
+    same = "{id: a, what: requests, amount: 1}"
+
+    assert load.mistakes(f"rules: [{same}, {same}]") == ["rules[1].id: the same as rules[0].id; each needs its own"]
+
+
+def test_money_is_exact_to_the_nano_dollar() -> None:
+    amounts = {0.1: 100_000_000, 49.99: 49_990_000_000, 1e-9: 1, 123456789.123456: 123456789_123456000}
+
+    for dollars, nano in amounts.items():
+        assert rule_of(Definition(id="a", what="money", amount=dollars)).amount == nano

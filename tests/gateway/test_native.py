@@ -498,6 +498,7 @@ def test_what_differs_from_chat_completions_is_on_the_page() -> None:
 
     assert differing == {
         ErrorKind.CALLER_QUOTA: (429, 402),
+        ErrorKind.OVER_BUDGET: (429, 402),
         ErrorKind.LINKED_ACCOUNT: (429, 402),
         ErrorKind.COMPACTION_UNAVAILABLE: (503, 529),
         ErrorKind.UNSUPPORTED_ENCODING: (415, 400),

@@ -72,6 +72,8 @@ def test_what_is_the_callers_mistake_is_not_tried_again(kind: ErrorKind) -> None
         (ErrorKind.RAMPED_TOO_FAST, 429, "rate_limit_error", "slow_down"),
         (ErrorKind.SPEND_LIMIT, 429, "insufficient_quota", "insufficient_quota"),
         (ErrorKind.CALLER_QUOTA, 429, "insufficient_quota", "insufficient_quota"),
+        (ErrorKind.OVER_RATE, 429, "rate_limit_error", "rate_limit_exceeded"),
+        (ErrorKind.OVER_BUDGET, 429, "insufficient_quota", "insufficient_quota"),
         (ErrorKind.OVERLOADED, 503, "service_unavailable_error", "server_is_overloaded"),
     ],
     ids=lambda value: value.name if isinstance(value, ErrorKind) else None,
@@ -84,7 +86,9 @@ def test_clients_get_the_codes_that_they_branch_on(
     assert (rule.status, rule.type, rule.code) == (status, error_type, code)
 
 
-@pytest.mark.parametrize("kind", [ErrorKind.SPEND_LIMIT, ErrorKind.CALLER_QUOTA, ErrorKind.KEY_REJECTED])
+@pytest.mark.parametrize(
+    "kind", [ErrorKind.SPEND_LIMIT, ErrorKind.CALLER_QUOTA, ErrorKind.OVER_BUDGET, ErrorKind.KEY_REJECTED]
+)
 def test_what_no_retry_can_mend_tells_the_sdk_so(kind: ErrorKind) -> None:
     assert RULES[kind].sdk_retry is False
 

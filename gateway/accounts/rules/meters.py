@@ -17,7 +17,7 @@ OVER: Final = 1
 # The authority has to be asked: the meter does not know what is left.
 ASK: Final = 2
 
-# What was settled is in the ledger after this time at the latest, unless the ledger cannot be written.
+# What was settled is in the ledger after this time, unless the ledger cannot be written.
 WRITTEN_SECONDS: Final = 60.0
 
 
@@ -48,8 +48,11 @@ class Meter(Protocol):
         """Hold `cost`: `TAKEN`, `OVER`, or `ASK`; only `TAKEN` holds anything."""
         ...
 
-    def settle(self, held: int, actual: int, taken_at: float, now: float) -> None:
-        """Replace a hold, taken at `taken_at`, by what the request did cost; 0 gives all of it back."""
+    def settle(self, held: int, actual: int, taken_at: float) -> None:
+        """Replace a hold, taken at `taken_at`, by what the request did cost; 0 gives all of it back.
+
+        Without a hold (0) it counts what nobody has asked for.
+        """
         ...
 
     def more(self, cost: int, taken_at: float, now: float) -> bool:
@@ -67,7 +70,7 @@ class Meter(Protocol):
     def state(self, now: float) -> State: ...
 
     def is_idle(self, now: float) -> bool:
-        """Whether forgetting the meter changes nothing, except that the ledger is read again."""
+        """Whether forgetting the meter changes nothing, except that the ledger is read again; ask more than once."""
         ...
 
 
@@ -99,7 +102,7 @@ class Bucket:
         self._at = now
         return TAKEN
 
-    def settle(self, held: int, actual: int, taken_at: float, now: float) -> None:
+    def settle(self, held: int, actual: int, taken_at: float) -> None:
         self._level += held - actual
         self._held -= held
 
@@ -147,21 +150,28 @@ class Calendar:
     Until `begin` has said what was spent before, the meter knows nothing and holds nothing.
     """
 
-    __slots__ = ("_at", "_held", "_holds", "_limit", "_spent", "ends_at", "is_known", "measure", "starts_at")
+    __slots__ = ("_held", "_is_fresh", "_limit", "_seen_at", "_spent", "ends_at", "is_known", "measure", "starts_at")
 
     def __init__(self, measure: Measure, now: float) -> None:
         self.measure = measure
         self._limit = measure.amount
-        self._spent = self._held = self._holds = 0
+        self._spent = self._held = 0
         self.starts_at, self.ends_at = bounds(measure.window, now)
         self.is_known = False
-        self._at = now
+        # Whether something was settled since `is_idle` was asked, and when it was found so.
+        self._is_fresh = True
+        self._seen_at = now
 
     def begin(self, spent: int, ends_at: float) -> None:
         """Take over what the ledger has of the window that ends at `ends_at`, if that is still the current one."""
         if not self.is_known and ends_at == self.ends_at:
             self._spent += spent
             self.is_known = True
+
+    def correct(self, spent: int, ends_at: float) -> None:
+        """The ledger knows of more than was counted here: believe it."""
+        if ends_at == self.ends_at:
+            self._spent = max(self._spent, spent)
 
     def take(self, cost: int, now: float) -> int:
         if not self.starts_at <= now < self.ends_at:
@@ -171,17 +181,14 @@ class Calendar:
         if self._spent + self._held + cost > self._limit:
             return OVER
         self._held += cost
-        self._holds += 1
         return TAKEN
 
-    def settle(self, held: int, actual: int, taken_at: float, now: float) -> None:
-        if now >= self.ends_at:
-            self._roll(now)
+    def settle(self, held: int, actual: int, taken_at: float) -> None:
+        # What was taken in an earlier window counts there.
         if taken_at >= self.starts_at:
             self._held -= held
-            self._holds -= 1
             self._spent += actual
-            self._at = now
+            self._is_fresh = True
 
     def more(self, cost: int, taken_at: float, now: float) -> bool:
         if cost > self.left(now) and taken_at >= self.starts_at:
@@ -211,7 +218,9 @@ class Calendar:
         self.measure = measure
 
     def is_idle(self, now: float) -> bool:
-        return not self._holds and now - self._at >= WRITTEN_SECONDS
+        if self._is_fresh:
+            self._is_fresh, self._seen_at = False, now
+        return not self._held and now - self._seen_at >= WRITTEN_SECONDS
 
     def _roll(self, now: float) -> None:
         if now < self.starts_at:
@@ -220,7 +229,7 @@ class Calendar:
             return
         # The ledger has nothing of a window that begins now that has not gone by this meter.
         self.is_known = True
-        self._spent = self._held = self._holds = 0
+        self._spent = self._held = 0
         self.starts_at, self.ends_at = bounds(self.measure.window, now)
 
 
@@ -240,7 +249,7 @@ class Count:
         self._running += cost
         return TAKEN
 
-    def settle(self, held: int, actual: int, taken_at: float, now: float) -> None:
+    def settle(self, held: int, actual: int, taken_at: float) -> None:
         self._running -= held
 
     def more(self, cost: int, taken_at: float, now: float) -> bool:

@@ -54,7 +54,7 @@ def test_money_that_is_held_and_money_that_is_spent_are_two_numbers() -> None:
     meter.take(50, NOON)
 
     assert (meter.state(NOON).spent, meter.state(NOON).held, meter.state(NOON).remaining) == (10, 50, 40)
-    meter.settle(50, 20, NOON, NOON)
+    meter.settle(50, 20, NOON)
     assert (meter.state(NOON).spent, meter.state(NOON).held, meter.state(NOON).remaining) == (30, 0, 70)
 
 
@@ -63,14 +63,14 @@ def test_a_request_that_outlives_its_window_counts_in_the_window_that_admitted_i
     meter.take(60, NOON)
 
     assert meter.take(100, next_day) == TAKEN
-    meter.settle(60, 60, NOON, next_day)
+    meter.settle(60, 60, NOON)
     assert (meter.state(next_day).spent, meter.state(next_day).held) == (0, 100)
 
 
 def test_a_clock_that_is_set_back_loses_no_hold_and_refills_nothing_twice() -> None:
     meter, level = budget(100), bucket(60)
     meter.take(60, NOON - 7200)
-    meter.settle(60, 1, NOON - 7200, NOON - 7200)
+    meter.settle(60, 1, NOON - 7200)
     level.take(60, NOON)
 
     assert (meter.state(NOON).spent, meter.state(NOON).held) == (1, 0)
@@ -100,12 +100,12 @@ def test_the_time_to_wait_for_a_bucket_is_true() -> None:
 def test_settling_brings_a_bucket_into_debt_or_gives_back() -> None:
     meter = bucket(60)
     meter.take(10, NOON)
-    meter.settle(10, 100, NOON, NOON)
+    meter.settle(10, 100, NOON)
     assert (meter.left(NOON), meter.wait_for(1, NOON)) == (0, 41)
 
     meter = bucket(60)
     meter.take(60, NOON)
-    meter.settle(60, 0, NOON, NOON)
+    meter.settle(60, 0, NOON)
     assert (meter.left(NOON), meter.is_idle(NOON)) == (60, True)
 
 
@@ -122,10 +122,10 @@ def test_a_meter_is_idle_when_forgetting_it_loses_nothing() -> None:
     for meter in (window, level, count):
         meter.take(1, NOON)
         assert not meter.is_idle(NOON + 90)
-        meter.settle(1, 1, NOON, NOON + 90)
+        meter.settle(1, 1, NOON)
 
     assert not window.is_idle(NOON + 91)
-    assert window.is_idle(NOON + 90 + WRITTEN_SECONDS)
+    assert window.is_idle(NOON + 91 + WRITTEN_SECONDS)
     assert level.is_idle(NOON + 90)
     assert count.is_idle(NOON + 90)
 
@@ -239,7 +239,7 @@ class Metering(RuleBasedStateMachine):
         index = data.draw(st.sampled_from([i for i, holds in enumerate(self.held) if holds]))
         held, taken_at = self.held[index].pop(data.draw(st.integers(0, len(self.held[index]) - 1)))
         actual = data.draw(st.integers(0, held))
-        self.meters[index].settle(held, actual, taken_at, self.now)
+        self.meters[index].settle(held, actual, taken_at)
         if index == 0 and taken_at // 86400 == self.now // 86400:
             self.spent_today += actual
 
@@ -261,11 +261,12 @@ class Metering(RuleBasedStateMachine):
     def teardown(self) -> None:
         for meter, holds in zip(self.meters, self.held, strict=True):
             for held, taken_at in holds:
-                meter.settle(held, 0, taken_at, self.now)
+                meter.settle(held, 0, taken_at)
         assert self.meters[0].state(self.now).held == self.meters[2].state(self.now).held == 0
         later = self.now + 86400
         assert [meter.left(later) for meter in self.meters] == [self.LIMIT] * 3
-        assert all(meter.is_idle(later) for meter in self.meters)
+        assert [meter.is_idle(later) for meter in self.meters][1:] == [True, True]
+        assert self.meters[0].is_idle(later + WRITTEN_SECONDS)
 
 
 TestMetering = Metering.TestCase
