@@ -9,7 +9,7 @@ from gateway.secret import Secret
 
 _NONE = {
     "keys": "none: callers send Anthropic keys of their own, which are passed on",
-    "clients": "none: anybody on this machine may use it",
+    "clients": "none: anybody on this machine may use it, until there are keys for callers",
 }
 
 

@@ -115,15 +115,19 @@ def assemble(
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
     hot = {prefix + path: door for prefix in ("/v1", "") for path, door in doors.items()}
-    origins = config.server.cors_origins
-    # The first stored key closes the gateway while it runs.
-    authenticator = parts.authenticator
+    return _layers(Shortcut(hot, router), config, parts.authenticator)
 
+
+def _layers(app: ASGIApp, config: Config, authenticator: Authenticator) -> ASGIApp:
+    """The layers around all endpoints."""
+    origins = config.server.cors_origins
+
+    # The first stored key closes the gateway while it runs.
     def is_open() -> bool:
         return not authenticator.needs_key
 
     edge = Edge(
-        Shortcut(hot, router),
+        app,
         guards_loopback=is_open,
         allowed_origins=origins,
         allowed_hosts=config.server.allowed_hosts,

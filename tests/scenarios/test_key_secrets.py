@@ -1,10 +1,12 @@
 """Keys of callers at several workers, and where their secrets never appear."""
 
+import sqlite3
 from pathlib import Path
 
 from tests.scenarios.harness import PATH, asking
 from tests.scenarios.processes import client_of, fleet, serving
 from tests.support import messages
+from tests.support.commands import outcome
 from tests.support.scripted import ScriptedUpstream, json_answer
 from tests.support.stored_keys import KeyDesk
 
