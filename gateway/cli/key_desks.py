@@ -148,26 +148,32 @@ class RemoteDesk:
         return self._ask("GET", f"?{_query(fields)}")
 
     def find(self, key: str) -> Shown:
-        return self._ask("GET", _place(key))
+        return self._ask("GET", self._place(key))
 
     def create(self, draft: Draft) -> Shown:
         return self._ask("POST", "", draft)
 
     def edit(self, key: str, edit: Edit) -> Shown:
-        return self._ask("PATCH", _place(key), edit)
+        return self._ask("PATCH", self._place(key), edit)
 
     def rotate(self, key: str, grace_seconds: float) -> Shown:
-        return self._ask("POST", f"{_place(key)}/rotate", {"grace_seconds": grace_seconds})
+        return self._ask("POST", f"{self._place(key)}/rotate", {"grace_seconds": grace_seconds})
 
     def switch(self, key: str, *, is_enabled: bool) -> Shown:
-        return self._ask("POST", f"{_place(key)}/{'enable' if is_enabled else 'disable'}")
+        return self._ask("POST", f"{self._place(key)}/{'enable' if is_enabled else 'disable'}")
 
     def delete(self, key: str) -> Shown:
-        return self._ask("DELETE", _place(key))
+        return self._ask("DELETE", self._place(key))
 
     def audit(self, before: int | None, limit: int) -> Shown:
         fields = {"limit": str(limit), "after": None if before is None else str(before)}
         return self._ask("GET", f"?{_query(fields)}", path="/admin/audit")
+
+    def _place(self, key: str) -> str:
+        """The path of a key. Names with a slash cannot stand in a path: their ids are asked for."""
+        if "/" in key:
+            key = next((str(found["id"]) for found in self.page(Query(name=key))["data"]), key)
+        return f"/{quote(key, safe='')}"
 
     def _ask(self, method: str, place: str, value: object = None, *, path: str = "/admin/keys") -> Shown:
         body = b"" if value is None else _ENCODER.encode(value)
@@ -195,10 +201,6 @@ def _read(status: int, body: bytes, url: str) -> Shown:
     error = shown.get("error")
     message = error.get("message") if isinstance(error, dict) else None
     raise UsageError(f"The gateway at {url} says {status}: {message}")
-
-
-def _place(key: str) -> str:
-    return f"/{quote(key, safe='')}"
 
 
 def _query(fields: Mapping[str, str | None]) -> str:

@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from msgspec import UNSET
 
-from gateway.accounts.keys.limits import Limits
 from gateway.accounts.keys.stored import Draft, Edit, Query
 from gateway.cli.key_desks import Desk, Shown, desk_for
 from gateway.cli.key_options import edit_of, seconds_of
@@ -35,16 +33,11 @@ def _create(desk: Desk, options: argparse.Namespace) -> None:
     if (name := options.called or options.name) is None:
         raise UsageError("A key needs a name: dragoman keys create NAME.")
     edit = edit_of(options)
-    limits = Limits() if edit.limits is UNSET or edit.limits is None else edit.limits.applied(Limits())
-    draft = Draft(
-        name=name,
-        limits=limits,
-        group=edit.group or None,
-        metadata=edit.metadata or {},
-        tags=edit.tags or (),
-        sees_key=edit.sees_key or False,
-        expires_at=edit.expires_at or None,
-    )
+    said = {field: value for field, value in msgspec.to_builtins(edit).items() if value is not None}
+    try:
+        draft = msgspec.convert({**said, "name": name}, Draft)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{error}.") from error
     _tell_made(desk.create(draft), options)
 
 

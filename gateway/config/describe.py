@@ -10,7 +10,7 @@ from gateway.secret import Secret
 _NONE = {
     "keys": "none: callers send Anthropic keys of their own, which are passed on",
     "rules": "none: callers may use as much as the keys allow",
-    "clients": "none: anybody on this machine may use it",
+    "clients": "none: anybody on this machine may use it, until there are keys for callers",
 }
 
 

@@ -13,7 +13,7 @@ from gateway.doors.betas import BETAS, betas_of
 from gateway.doors.door import Door, DoorParts, Job
 from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.rendering import Opening, Rendering
-from gateway.doors.wishes import ON_UNSUPPORTED, Admitted, as_admitted, options_for, stand_ins, wish_of, within
+from gateway.doors.wishes import ON_UNSUPPORTED, Admitted, as_admitted, named, options_for, stand_ins, wish_of, within
 from gateway.doors.writing import Writer
 from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
@@ -115,10 +115,9 @@ class TextEndpoint(Door):
         self, task: Task, options: Options, visit: Visit, *, generates: bool = True
     ) -> tuple[Admitted, Options]:
         """The request as the accounts admit it; raises `FailedError` if they do not."""
-        asked = task.asked.model
-        wish = wish_of(asked, task.intents, task.size, self._aliases, generates=generates)
-        admission = await visit.admit(wish)
-        result = as_admitted(self._aliases.resolve(asked), admission, rejects=options.reject_unsupported)
+        model = named(task.asked.model, self._aliases)
+        admission = await visit.admit(wish_of(model, task.intents, task.size, generates=generates))
+        result = as_admitted(model.understood, admission, rejects=options.reject_unsupported)
         if (most := admission.max_tokens) is not None:
             options = within(most, task.intents, options)
         return result, options

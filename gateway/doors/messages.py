@@ -14,7 +14,7 @@ from gateway.doors.betas import betas_of, header_values
 from gateway.doors.door import Door, DoorParts
 from gateway.doors.native_past import NativeWriter
 from gateway.doors.records import RequestSummary, gateway_headers
-from gateway.doors.wishes import ON_UNSUPPORTED, Admitted, as_admitted, native_wish, size_of, stand_ins
+from gateway.doors.wishes import ON_UNSUPPORTED, Admitted, as_admitted, named, native_wish, size_of, stand_ins
 from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
 from gateway.edge.responder import Responder
@@ -127,10 +127,11 @@ class Messages(Door):
 
     async def _admitted(self, scope: Scope, asked: Asked, body: bytes, visit: Visit) -> tuple[Admitted, bytes]:
         """The request as the accounts admit it, and its body; raises `FailedError` if they do not."""
-        wish = native_wish(asked, await size_of(body), self._aliases, generates=self._route.streams)
+        model = named(asked.model, self._aliases)
+        wish = native_wish(model, asked, await size_of(body), generates=self._route.streams)
         admission = await visit.admit(wish)
         rejects = headers_of(scope).get(ON_UNSUPPORTED) == b"reject"
-        result = as_admitted(self._aliases.resolve(asked.model), admission, rejects=rejects)
+        result = as_admitted(model.understood, admission, rejects=rejects)
         most = admission.max_tokens
         if most is not None and asked.max_tokens is not None and most < asked.max_tokens:
             steps = with_max_tokens_in_steps(body, most)

@@ -87,21 +87,26 @@ def assemble(
 ) -> ASGIApp:
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
     doors, index = _doors(config, parts), IndexPage(version("dragoman"))
-    routes: list[BaseRoute] = [Route("/", index, methods=["GET"]), *_pages(config, parts)]
+    routes: list[BaseRoute] = [Route("/", index, methods=["GET"])]
     routes += [Route(prefix + path, door, methods=["POST"]) for prefix in _PREFIXES for path, door in doors.items()]
+    routes += _pages(config, parts)
     offered = offered_by(routes)
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
     hot = {prefix + path: door for prefix in _PREFIXES for path, door in doors.items()}
-    origins = config.server.cors_origins
-    # The first stored key closes the gateway while it runs.
-    authenticator = parts.authenticator
+    return _layers(Shortcut(hot, router), config, parts.authenticator)
 
+
+def _layers(app: ASGIApp, config: Config, authenticator: Authenticator) -> ASGIApp:
+    """The layers around all endpoints."""
+    origins = config.server.cors_origins
+
+    # The first stored key closes the gateway while it runs.
     def is_open() -> bool:
         return not authenticator.needs_key
 
     edge = Edge(
-        Shortcut(hot, router),
+        app,
         guards_loopback=is_open,
         allowed_origins=origins,
         allowed_hosts=config.server.allowed_hosts,

@@ -39,33 +39,44 @@ async def size_of(body: bytes) -> TextSize:
     return await in_slices(text_size_in_steps(body)) if len(body) > LARGE_BYTES else text_size(body)
 
 
-def wish_of(
-    asked_model: str, intents: Sequence[Intent], size: TextSize, aliases: Aliases, *, generates: bool = True
-) -> Wish:
+class Named(NamedTuple):
+    """The model that a request names: as the caller wrote it, as it is understood, and whether by an alias."""
+
+    asked: str
+    understood: Spelling
+    is_alias: bool
+
+
+def named(asked: str, aliases: Aliases) -> Named:
+    """The model behind a caller's name."""
+    return Named(asked, aliases.resolve(asked), aliases.is_alias(asked))
+
+
+def wish_of(model: Named, intents: Sequence[Intent], size: TextSize, *, generates: bool = True) -> Wish:
     """What a translated request wants."""
     first = intents[0]
     return Wish(
-        aliases.resolve(asked_model).id,
-        asked_model,
+        model.understood.id,
+        model.asked,
         (first.max_tokens or None) if generates else 0,
         size.bytes,
         size.has_media,
         first.user,
         len(intents),
-        aliases.is_alias(asked_model),
+        model.is_alias,
     )
 
 
-def native_wish(asked: Asked, size: TextSize, aliases: Aliases, *, generates: bool) -> Wish:
+def native_wish(model: Named, asked: Asked, size: TextSize, *, generates: bool) -> Wish:
     """What a native request wants."""
     return Wish(
-        aliases.resolve(asked.model).id,
-        asked.model,
+        model.understood.id,
+        model.asked,
         asked.max_tokens if generates else 0,
         size.bytes,
         size.has_media,
         asked.user,
-        is_alias=aliases.is_alias(asked.model),
+        is_alias=model.is_alias,
     )
 
 

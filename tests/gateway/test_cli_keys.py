@@ -12,7 +12,7 @@ from tests.support.commands import outcome
 from tests.support.gateway import Secret, config_for, key, with_settings
 from tests.support.stored_keys import KeyDesk
 
-ADMIN = "the admin's own key"
+ADMIN = "the-admins-own-key"
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_a_key_is_edited_rotated_switched_and_deleted(state: dict[str, str
 
 async def test_the_list_has_the_keys_of_both_sources(state: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "dragoman.yaml"
-    file.write_text("keys: [{name: k, api_key: sk-ant-x}]\nclients: [{name: app, api_key: the key of the app}]")
+    file.write_text("keys: [{name: k, api_key: sk-ant-x}]\nclients: [{name: app, api_key: the-key-of-the-app}]")
     more = state | {"DRAGOMAN_CONFIG": str(file)}
     await typed(more, "create", "team-a", "--group", "g", "--models", "claude-*", "--tag", "t")
     shown = await typed(more, "list")
@@ -152,7 +152,7 @@ async def test_a_running_gateway_is_asked_by_its_url(tmp_path: Path) -> None:
         audit = await as_json(more, "audit", *at)
         deleted = await as_json(more, "delete", made["id"], *at)
         gone = await outcome("keys", "show", made["id"], *at, **more)
-        wrong = await outcome("keys", "list", *at, DRAGOMAN_ADMIN_KEY="another key of sixteen")
+        wrong = await outcome("keys", "list", *at, DRAGOMAN_ADMIN_KEY="another-key-of-sixteen")
         nobody = await outcome("keys", "list", *at)
     away = await outcome("keys", "list", *at, **more)
 

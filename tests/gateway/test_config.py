@@ -927,7 +927,7 @@ def test_the_description_says_what_having_no_keys_and_clients_means() -> None:
     lines = describe_config(Config())
 
     assert "keys: none: callers send Anthropic keys of their own, which are passed on" in lines
-    assert "clients: none: anybody on this machine may use it" in lines
+    assert "clients: none: anybody on this machine may use it, until there are keys for callers" in lines
 
 
 # The papers: example, schema, documentation

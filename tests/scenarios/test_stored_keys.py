@@ -7,10 +7,19 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 
+from gateway.config import ModelsConfig, NativeConfig, TranslationConfig
 from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway
 from tests.support import messages
-from tests.support.gateway import ClientConfig, RunningGateway, Secret, config_for, key
-from tests.support.scripted import ScriptedUpstream, json_answer
+from tests.support.gateway import (
+    ClientConfig,
+    RetriesConfig,
+    RunningGateway,
+    Secret,
+    config_for,
+    key,
+    with_settings,
+)
+from tests.support.scripted import ScriptedUpstream, error_answer, json_answer
 from tests.support.stored_keys import KeyDesk
 
 SERVED = json_answer(200, messages.message())
@@ -383,3 +392,65 @@ async def test_a_key_for_named_users_wants_one(upstream: ScriptedUpstream, desk:
 
     assert_error(without, 400, "invalid_request_error", "missing_end_user")
     assert (named.status_code, native.status_code) == (200, 200)
+
+
+async def test_what_belongs_to_a_key_stays_with_its_id(upstream: ScriptedUpstream, desk: KeyDesk) -> None:
+    made = desk.key("team-a")
+    async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
+        conversation = (await asking_of(running, made).post("/v1/conversations", json={})).json()["id"]
+        place = f"/v1/conversations/{conversation}"
+        rotated = desk.run(lambda table: table.rotate("team-a", "test")).key.reveal()
+        desk.edit("team-a", name="team-b")
+        other = desk.key("team-a")
+        await look(running)
+        found = [(await asking_of(running, token).get(place)).status_code for token in (made, rotated, other)]
+
+    assert found == [200, 200, 404]
+
+
+async def test_a_model_that_a_key_is_not_for_does_not_stand_in(upstream: ScriptedUpstream, desk: KeyDesk) -> None:
+    upstream.always(error_answer(529, "overloaded_error", "Overloaded"))
+    made = desk.key(limits={"models": ["claude-opus-*"]})
+    config = with_settings(
+        desk.within(config_for(key(upstream.base_url))),
+        models=ModelsConfig(fallbacks={"claude-opus-5-5": ("claude-sonnet-5-5",)}),
+        retries=RetriesConfig(max_attempts=1),
+    )
+    async with quick_gateway(config=config) as running:
+        http = asking_of(running, made)
+        answers = [
+            await http.post(PATH, json=asking() | {"model": "claude-opus-5-5"}),
+            await http.post("/v1/messages", json=NATIVE | {"model": "claude-opus-5-5"}),
+        ]
+
+    assert {request.json["model"] for request in upstream.received} == {"claude-opus-5-5"}
+    assert [answer.status_code for answer in answers] == [503, 529]
+
+
+OTHER_MODELS: dict[str, dict[str, object]] = {
+    "fallbacks": {"fallbacks": [{"model": "claude-opus-5-5"}]},
+    "advisor": {"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-5-5"}]},
+}
+
+
+@pytest.mark.parametrize("what", OTHER_MODELS)
+async def test_a_key_for_some_models_names_no_others_in_fields_and_tools(
+    upstream: ScriptedUpstream, desk: KeyDesk, what: str
+) -> None:
+    upstream.always(SERVED)
+    limited, free = desk.key("limited", limits={"models": ["claude-sonnet-*"]}), desk.key("free")
+    config = with_settings(
+        desk.within(config_for(key(upstream.base_url))),
+        native=NativeConfig(fields=("*",), server_tools=("*",), betas=("*",)),
+        translation=TranslationConfig(allow_native=("fallbacks",)),
+    )
+    async with quick_gateway(config=config) as running:
+        seen = []
+        for token in (limited, free):
+            http = asking_of(running, token)
+            await http.post(PATH, json=asking() | OTHER_MODELS[what])
+            native = await http.post("/v1/messages", json=NATIVE | OTHER_MODELS[what])
+            seen.append((native.status_code, "claude-opus-5-5" in str([one.json for one in upstream.received])))
+
+    # Chat completions go without it, as without other fields that are not allowed.
+    assert seen == [(400, False), (200, True)]

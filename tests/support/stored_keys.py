@@ -46,8 +46,8 @@ class KeyDesk:
         """A new key as its owner has it."""
         return self.make(name, **fields).key.reveal()
 
-    def edit(self, name: str, **fields: Any) -> None:
-        self.run(lambda table: table.edit(name, msgspec.convert(fields, Edit), ACTOR))
+    def edit(self, key: str, **fields: Any) -> None:
+        self.run(lambda table: table.edit(key, msgspec.convert(fields, Edit), ACTOR))
 
     def disable(self, name: str) -> None:
         self.run(lambda table: table.set_enabled(name, ACTOR, is_enabled=False))

@@ -3,7 +3,7 @@
 from gateway.accounts.auth import Caller
 from gateway.accounts.keys.limits import Limits
 from gateway.accounts.visits import AS_ASKED, Admission, Wish, check_limits
-from gateway.doors.wishes import native_wish, wish_of
+from gateway.doors.wishes import named, native_wish, wish_of
 from gateway.service.routing import Aliases
 from translators.chat.read import read_request
 from translators.native.request import read_native
@@ -18,7 +18,7 @@ def test_a_chat_completion_says_what_it_wants() -> None:
         "messages": [{"role": "user", "content": "Hi"}]}"""
     read = read_request(body, 8)
 
-    wish = wish_of(read.model, [read.intent] * read.choices, SIZE, ALIASES)
+    wish = wish_of(named(read.model, ALIASES), [read.intent] * read.choices, SIZE)
 
     assert wish == Wish("claude-haiku-5-5", "gpt-5-mini", 50, 100, False, "u-1", 2, True)
 
@@ -26,7 +26,8 @@ def test_a_chat_completion_says_what_it_wants() -> None:
 def test_a_native_request_says_what_it_wants() -> None:
     body = b'{"model": "claude-sonnet-5-5", "max_tokens": 50, "metadata": {"user_id": "u-1"}, "messages": []}'
 
-    wish = native_wish(read_native(body), SIZE, ALIASES, generates=True)
+    asked = read_native(body)
+    wish = native_wish(named(asked.model, ALIASES), asked, SIZE, generates=True)
 
     assert wish == Wish("claude-sonnet-5-5", "claude-sonnet-5-5", 50, 100, False, "u-1")
 
@@ -46,7 +47,7 @@ def test_the_end_user_of_a_coding_agent_is_the_same_in_each_session() -> None:
 def test_counting_generates_nothing() -> None:
     asked = read_native(b'{"model": "claude-sonnet-5-5", "max_tokens": 50}')
 
-    assert native_wish(asked, SIZE, ALIASES, generates=False).max_tokens == 0
+    assert native_wish(named(asked.model, ALIASES), asked, SIZE, generates=False).max_tokens == 0
 
 
 def test_a_name_that_only_begins_like_an_allowed_model_is_judged_by_the_model_it_means() -> None:
