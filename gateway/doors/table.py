@@ -97,13 +97,9 @@ def assemble(
         Route("/admin/clients", admin(CLIENTS), methods=["GET"]),
         Route("/admin/store", admin(STORE), methods=["GET"]),
     ]
-    routes += _key_pages(config, parts)
-    access = LedgerAccess(config.admin, parts.guesses, parts.reports)
-    routes.append(Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"]))
-    organization = tuple(organization_pages(access, parts.now))
+    routes += [*_key_pages(config, parts), *_usage_pages(config, parts)]
     for prefix in ("/v1", ""):
         routes += [Route(prefix + path, door, methods=["POST"]) for path, door in doors.items()]
-        routes += [Route(prefix + path, page, methods=["GET"]) for path, page in organization]
         routes += [
             Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"]),
             Route(f"{prefix}/models", models, methods=["GET"]),
@@ -145,6 +141,15 @@ def _key_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     own_key = OwnKeyPage(parts.authenticator, keys.book, parts.key_facts)
     for prefix in ("/v1", ""):
         yield Route(f"{prefix}/key", own_key, methods=["GET"])
+
+
+def _usage_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
+    """What was used, in our form and in OpenAI's."""
+    access = LedgerAccess(config.admin, parts.guesses, parts.reports)
+    yield Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"])
+    for path, page in organization_pages(access, parts.now):
+        yield Route(f"/v1{path}", page, methods=["GET"])
+        yield Route(path, page, methods=["GET"])
 
 
 def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:
