@@ -26,7 +26,16 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "translators",
             *(
                 f"gateway.{room}"
-                for room in ("config", "keypool", "ledger", "secret", "service", "telemetry", "upstream")
+                for room in (
+                    "accounts.rules",
+                    "config",
+                    "keypool",
+                    "ledger",
+                    "secret",
+                    "service",
+                    "telemetry",
+                    "upstream",
+                )
             ),
         },
         {"httpx2", *PURE},

@@ -123,12 +123,9 @@ def _pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     for path, view in (("/admin/pool", POOL), ("/admin/clients", CLIENTS), ("/admin/store", STORE)):
         yield Route(path, AdminView(config.admin, parts.guesses, parts.views, view), methods=["GET"])
     yield from _key_pages(config, parts)
-    access = LedgerAccess(config.admin, parts.guesses, parts.reports)
-    yield Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"])
+    yield from _usage_pages(config, parts)
     models = Models(parts.authenticator, parts.catalogue)
     for prefix in _PREFIXES:
-        for path, page in organization_pages(access, parts.now):
-            yield Route(prefix + path, page, methods=["GET"])
         yield Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"])
         yield Route(f"{prefix}/models", models, methods=["GET"])
         yield Route(f"{prefix}/models/{{model:path}}", models, methods=["GET"])
@@ -149,6 +146,15 @@ def _key_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     own_key = OwnKeyPage(parts.authenticator, keys.book, parts.key_facts)
     for prefix in _PREFIXES:
         yield Route(f"{prefix}/key", own_key, methods=["GET"])
+
+
+def _usage_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
+    """What was used, in our form and in OpenAI's."""
+    access = LedgerAccess(config.admin, parts.guesses, parts.reports)
+    yield Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"])
+    for path, page in organization_pages(access, parts.now):
+        yield Route(f"/v1{path}", page, methods=["GET"])
+        yield Route(path, page, methods=["GET"])
 
 
 def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:

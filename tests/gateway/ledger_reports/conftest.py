@@ -15,6 +15,7 @@ from tests.support.ledger import MIDNIGHT, Call, write_ledger
 __all__ = ["read_log"]
 
 ADMIN = "admin-key-of-the-operator"
+VIEWER = "viewer-key-of-a-dashboard"
 CLIENT = "client-key-of-an-application"
 NOW = MIDNIGHT + 86_400 + 3_600 + 90.0
 
@@ -35,7 +36,7 @@ async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     file = tmp_path / "accounts.db"
     config = with_settings(
         config_for(key("http://127.0.0.1:9"), clients=[ClientConfig(name="shop", api_key=Secret(CLIENT))]),
-        admin=AdminConfig(api_key=Secret(ADMIN)),
+        admin=AdminConfig(api_key=Secret(ADMIN), viewer_key=Secret(VIEWER)),
         accounts=AccountsConfig(path=str(file)),
     )
     async with quick_gateway(config=config) as running:

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
-from tests.gateway.ledger_reports.conftest import ADMIN, CLIENT, NOW, Kept
+from tests.gateway.ledger_reports.conftest import ADMIN, CLIENT, NOW, VIEWER, Kept
 from tests.scenarios.harness import assert_error
 from tests.support.ledger import DAY, HOUR, MIDNIGHT, Call
 
@@ -216,6 +216,7 @@ async def test_only_the_admin_reads(kept: Kept, path: str, token: str | None) ->
 
 @pytest.mark.parametrize("path", [USAGE, COSTS, "/admin/usage"])
 async def test_a_ledger_that_cannot_be_read_is_a_503_without_its_path(kept: Kept, path: str) -> None:
+    kept.file.unlink()
     kept.file.mkdir()
     query = {} if path == "/admin/usage" else {"start_time": 1}
 
@@ -223,3 +224,11 @@ async def test_a_ledger_that_cannot_be_read_is_a_503_without_its_path(kept: Kept
 
     error = assert_error(answer, 503, "service_unavailable_error", "store_unavailable")
     assert str(kept.file) not in error["message"]
+
+
+@pytest.mark.parametrize("path", [USAGE, COSTS, "/admin/usage"])
+async def test_the_viewer_reads_too(kept: Kept, path: str) -> None:
+    query = {} if path == "/admin/usage" else {"start_time": MIDNIGHT}
+    answer = await kept.running.http().get(path, params=query, headers={"authorization": f"Bearer {VIEWER}"})
+
+    assert answer.status_code == 200
