@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from translators.wire.messages import Iteration, UsageCounts
@@ -113,10 +113,8 @@ class Report:
             self.model, self._first, self.is_final = model, counts, False
 
     def update(self, model: str | None, counts: UsageCounts) -> None:
-        """Take final counts; with a model, those of a whole message, which is not to be held for them."""
+        """Take final counts."""
         self.is_final = True
-        if model is not None:
-            _let_go_of_body(counts)
         self.model = self.model or model
         self._latest = counts if self._latest is None else _merged(self._latest, counts)
 
@@ -159,8 +157,7 @@ def messages_of(report: Report) -> tuple[MessageUsage, ...]:
     if counts is None:
         return ()
     message = _usage_of(counts, report.model)
-    steps = _steps_of(counts)
-    if not steps:
+    if counts.iterations is UNSET or not (steps := _steps_of(counts.iterations)):
         return (message,)
     served, apart = _parted(steps, message)
     return (*_divided(message, served), *(_beside(message, step) for step in apart))
@@ -223,7 +220,7 @@ def _beside(message: MessageUsage, step: Iteration) -> MessageUsage:
 def _usage_of(counts: UsageCounts, model: str | None) -> MessageUsage:
     written, creation = counts.cache_creation_input_tokens, counts.cache_creation
     short = long = 0
-    if written or (written is None and not isinstance(creation, UnsetType)):
+    if written or (written is None and creation is not UNSET):
         short, long = _written(written, creation)
     details = counts.output_tokens_details
     return MessageUsage(
@@ -257,41 +254,35 @@ def _written(total: int | None, creation: Raw | UnsetType) -> tuple[int, int]:
 
 
 def _tools_of(raw: Raw | UnsetType) -> tuple[tuple[str, int], ...]:
-    if isinstance(raw, UnsetType) or bytes(raw) == _NULL:
-        return ()
-    if bytes(raw).count(_COMMA) >= _MOST_TOOLS:
+    if raw is UNSET or (text := bytes(raw)) == _NULL or text.count(_COMMA) >= _MOST_TOOLS:
         return ()
     used = _read(_TOOLS_DECODER, raw) or {}
     return tuple((name[:_LONGEST_WORD], bounded_count(count)) for name, count in used.items() if count and count > 0)
 
 
-def _steps_of(counts: UsageCounts) -> list[Iteration]:
-    raw = counts.iterations
-    if isinstance(raw, UnsetType) or bytes(raw).count(_OBJECT) > 2 * _MOST_STEPS:
+def _steps_of(raw: Raw | UnsetType) -> list[Iteration]:
+    if raw is UNSET or bytes(raw).count(_OBJECT) > 2 * _MOST_STEPS:
         return []
     return _read(_STEPS_DECODER, raw) or []
 
 
 def _word(raw: Raw | UnsetType) -> str | None:
-    word = _read(_WORD_DECODER, raw)
-    return word[:_LONGEST_WORD] if word else None
+    if raw is UNSET:
+        return None
+    try:
+        return _WORD_DECODER.decode(raw)[:_LONGEST_WORD] or None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _read(decoder: "msgspec.json.Decoder[_T]", raw: Raw | UnsetType) -> _T | None:
     """The value; None for anything else, which is no reason to lose an answer."""
-    if isinstance(raw, UnsetType):
+    if raw is UNSET:
         return None
     try:
         return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _let_go_of_body(counts: UsageCounts) -> None:
-    for name in _RAW_FIELDS:
-        value = getattr(counts, name)
-        if not isinstance(value, UnsetType):
-            setattr(counts, name, value.copy())
 
 
 def _merged(first: UsageCounts, later: UsageCounts) -> UsageCounts:
@@ -304,4 +295,3 @@ def _merged(first: UsageCounts, later: UsageCounts) -> UsageCounts:
 
 
 _FIELDS: Final = UsageCounts.__struct_fields__
-_RAW_FIELDS: Final = ("cache_creation", "server_tool_use", "inference_geo", "speed", "iterations")

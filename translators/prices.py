@@ -1,7 +1,7 @@
 """What a call of a model costs: integer nano-dollars, and the id of the price by which they were computed."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from math import inf
@@ -83,7 +83,7 @@ class Prices:
         """What one call costs; `asked` and `terms` count where upstream does not say what it was."""
         speed, geo = used.speed, used.inference_geo
         # In the order of `_Key`, which is made only when the price has to be looked up.
-        key = (used.model, asked, speed or terms.speed, speed is not None, geo or terms[1], used.service_tier)
+        key = (used.model, asked, speed or terms[0], speed is not None, geo or terms[1], used.service_tier)
         tiers = self._rates.get(key) or self._remembered(_Key(*key))
         prompt_tokens = used.prompt_tokens
         tier = tiers[0]
@@ -106,11 +106,11 @@ class Prices:
         fees, unpriced = self._fees(used.server_tools)
         return Charge(_nano(pico + fees * tier.denominator, tier.denominator), tier.id + unpriced, saved)
 
-    def total(self, calls: Iterable[MessageUsage], asked: str, terms: Terms = STANDARD) -> Charge:
+    def total(self, calls: Sequence[MessageUsage], asked: str, terms: Terms = STANDARD) -> Charge:
         """What several calls cost; each is rounded by itself."""
+        if len(calls) < 2:
+            return self.charge(calls[0], asked, terms) if calls else FREE
         each = [self.charge(used, asked, terms) for used in calls]
-        if len(each) < 2:
-            return each[0] if each else FREE
         return Charge(
             sum(charge.nano_dollars for charge in each),
             _SEPARATOR.join(dict.fromkeys(charge.price for charge in each)),

@@ -55,8 +55,14 @@ class Usage(Struct):
 
     @property
     def messages(self) -> tuple[MessageUsage, ...]:
-        """What is paid for, message by message."""
+        """What is paid for, call by call."""
+        if len(self._reports) == 1:
+            return messages_of(self._reports[0])
         return tuple(message for report in self._reports for message in messages_of(report))
+
+    def let_go(self) -> None:
+        """Forget the reports, which may hold a whole body of upstream: only the sums are left."""
+        self._reports.clear()
 
     @property
     def is_final(self) -> bool:

@@ -179,8 +179,10 @@ class Attempt(Generic[R]):
         return Outcome.of(failure, usage) if failure is not None else Outcome(is_success=is_done, usage=usage)
 
     def _entry(self, failure: Failure | None, *, is_done: bool) -> AttemptEntry:
-        record = self.record
-        messages = record.usage.messages
+        record, services = self.record, self._services
+        usage = record.usage
+        messages, is_final = usage.messages, usage.is_final
+        usage.let_go()
         error = None if is_done else failure.kind.name.lower() if failure is not None else ABANDONED
         return AttemptEntry(
             self._id,
@@ -188,7 +190,7 @@ class Attempt(Generic[R]):
             host_of(self.endpoint.base_url),
             record.model,
             self._began_at,
-            self._services.dispatcher.clock() - self._lease.acquired_at,
+            services.dispatcher.clock() - self._lease.acquired_at,
             record.first_token_seconds,
             record.status,
             record.upstream_request_id,
@@ -197,9 +199,9 @@ class Attempt(Generic[R]):
             messages,
             total_of(messages),
             # An answer that has begun costs something, also before it says so.
-            not record.usage.is_final or (not is_done and not messages and record.status == _OK),
+            not is_final or (not is_done and not messages and record.status == _OK),
             record.terms,
-            self._services.prices.total(messages, record.model, record.terms),
+            services.prices.total(messages, record.model, record.terms),
         )
 
     def _chargeable(self, usage: Usage) -> Usage:

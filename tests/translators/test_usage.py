@@ -57,6 +57,13 @@ def test_each_message_of_a_continued_answer_is_one() -> None:
     assert (usage.input_tokens, usage.output_tokens) == (23_004, 1_009)
 
 
+def test_what_was_let_go_of_leaves_the_sums() -> None:
+    usage = streamed(counts(input_tokens=3), counts(output_tokens=5))
+    usage.let_go()
+
+    assert (usage.messages, usage.input_tokens, usage.output_tokens) == ((), 3, 5)
+
+
 def test_a_message_that_never_begins_has_used_nothing() -> None:
     usage = Usage()
     usage.update(counts(input_tokens=3), "m")
