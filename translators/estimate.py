@@ -1,9 +1,13 @@
-"""A rough estimate of the number of tokens in a Messages body, without parsing it."""
+"""Rough estimates of numbers of tokens: in a Messages body, without parsing it, and in a part of a stream."""
 
 from typing import Final
 
 # For English JSON; other languages and code differ, which the pool learns from the usage of answers.
 BYTES_A_TOKEN: Final = 4
+# Of recorded streams, with the events around the text: 10 to 45 bytes of deltas for each token. This is too low for
+# all of them; what upstream has reported at the start covers the first few.
+_DELTA_BYTES_A_TOKEN: Final = 48
+_FIRST_BYTES: Final = 1_000
 # An image costs about this much at most, whatever its size; a document depends on its pages.
 _MEDIA_TOKENS: Final = 1600
 _MEDIA_BYTES_A_TOKEN: Final = 64
@@ -37,3 +41,8 @@ def estimated_tokens(body: bytes) -> int:
             tokens += max(_MEDIA_TOKENS, (end - begin) // _MEDIA_BYTES_A_TOKEN)
         at = body.find(_BASE64, end)
     return (size - media) // BYTES_A_TOKEN + tokens
+
+
+def output_tokens_seen(delta_bytes: int) -> int:
+    """How many tokens of output these deltas have at least; thinking that is not shown is not seen."""
+    return max(0, delta_bytes - _FIRST_BYTES) // _DELTA_BYTES_A_TOKEN

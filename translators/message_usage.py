@@ -147,6 +147,13 @@ def total_of(messages: Sequence[MessageUsage]) -> MessageUsage:
     )
 
 
+def with_seen(messages: tuple[MessageUsage, ...], output_tokens: int) -> tuple[MessageUsage, ...]:
+    """The calls, the last of which was cut off after about so many tokens, if upstream has reported fewer."""
+    if not messages or messages[-1].output_tokens >= output_tokens:
+        return messages
+    return (*messages[:-1], replace(messages[-1], output_tokens=output_tokens))
+
+
 def messages_of(report: Report) -> tuple[MessageUsage, ...]:
     """The calls that one message of upstream has taken: usually one.
 

@@ -36,6 +36,9 @@ class AnswerStream(Stream, Answer, Protocol):
     usage: Usage
 
     @property
+    def seen_bytes(self) -> int: ...
+
+    @property
     def state(self) -> State: ...
 
     @property
@@ -121,7 +124,7 @@ async def _stream(
     answer = await attempt.open()
     request = attempt.request
     stream = choice.make(request.shape)
-    attempt.record.usage = stream.usage
+    attempt.watch(stream)
     delivery = _Delivery(attempt, stream, choice, on_begin, request.origin)
     # Keep the request only if it may have to be sent again.
     paused = request if request.shape.continues_pauses else None
@@ -195,7 +198,7 @@ async def _collect(
         used.begin_another()
         fold.usage = used
     # Recorded from the first event on, whatever happens to the rest.
-    attempt.record.usage = fold.usage
+    attempt.watch(fold)
     if not request.streams:
         fold.read_whole(await answer.read(MAX_ANSWER_BYTES))
         return fold

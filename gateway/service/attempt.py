@@ -13,11 +13,12 @@ from gateway.service.failures import is_stream, refusal_of
 from gateway.service.forms import Forms
 from gateway.service.kept import KeptTurns
 from gateway.service.ports import Call, Outgoing, UpstreamAnswer
-from gateway.service.record import ABANDONED, AttemptEntry, AttemptRecord, Progress
+from gateway.service.record import ABANDONED, AttemptEntry, AttemptRecord, Progress, Watched
 from gateway.service.services import Services
 from gateway.service.signers import Signer
 from translators.errors import FailedError, Failure
-from translators.message_usage import total_of
+from translators.estimate import output_tokens_seen
+from translators.message_usage import total_of, with_seen
 from translators.usage import Usage
 
 R = TypeVar("R", bound=Outgoing)
@@ -160,6 +161,10 @@ class Attempt(Generic[R]):
             self.record.first_token_seconds = now - self._lease.acquired_at
             self._forms.let_go()
 
+    def watch(self, answer: Watched) -> None:
+        """Record what is known of an answer from now on, whatever happens to the rest."""
+        self.record.usage, self.record.answer = answer.usage, answer
+
     def stopped_for(self, reason: str | None) -> None:
         """Record upstream's stop reason."""
         self.progress.stop_reason = self.record.stop_reason = reason
@@ -180,9 +185,12 @@ class Attempt(Generic[R]):
 
     def _entry(self, failure: Failure | None, *, is_done: bool) -> AttemptEntry:
         record, services = self.record, self._services
-        usage = record.usage
+        usage, answer = record.usage, record.answer
         messages, is_final = usage.messages, usage.is_final
+        if not is_final and answer is not None:
+            messages = with_seen(messages, output_tokens_seen(answer.seen_bytes))
         usage.let_go()
+        record.answer = None
         error = None if is_done else failure.kind.name.lower() if failure is not None else ABANDONED
         return AttemptEntry(
             self._id,

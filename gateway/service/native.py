@@ -116,7 +116,7 @@ async def stream_native(
             answer = await attempt.open()
             on_begin = partial(on_head, passed_headers(answer.headers))
             delivery = _Delivery(attempt, on_begin, attempt.request.left_out, keeper)
-            attempt.record.usage = delivery.stream.usage
+            attempt.watch(delivery.stream)
             try:
                 await relay(attempt, answer, delivery, client)
             finally:

@@ -1,7 +1,7 @@
 """What happened to a request, with one entry per attempt: a failed attempt may have cost money too."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct, field
 
@@ -23,8 +23,8 @@ class AttemptEntry(Struct, frozen=True):
     counts from there to the first content that the caller saw. `status` is upstream's latest, None without an answer.
     `stop_reason` is upstream's, `error` the kind of the failure that ended the attempt (or `abandoned`): one of both is
     None. `messages` is what upstream has reported, one for each call of a model, and `total` their sums. With
-    `is_estimated` upstream has not reported all: an answer was cut off, or its caller left. `terms` are what was asked
-    for that changes the price, and `charge` is what all calls together cost.
+    `is_estimated` upstream has not reported all: an answer was cut off, or its caller left, and the output is what was
+    seen of it. `terms` are what was asked for that changes the price, and `charge` is what all calls together cost.
     """
 
     id: bytes
@@ -55,6 +55,17 @@ class AttemptEntry(Struct, frozen=True):
         return self.charge.price
 
 
+class Watched(Protocol):
+    """An answer as it arrives: what upstream has reported of it, and how much of it there is."""
+
+    usage: Usage
+
+    @property
+    def seen_bytes(self) -> int:
+        """About the size of the current message's deltas."""
+        ...
+
+
 class AttemptRecord(Struct):
     """One attempt while it runs: the key, the model, and the usage so far; `entry` is there after its end."""
 
@@ -66,6 +77,7 @@ class AttemptRecord(Struct):
     stop_reason: str | None = None
     first_token_seconds: float | None = None
     terms: Terms = STANDARD
+    answer: Watched | None = None
     entry: AttemptEntry | None = None
 
 
@@ -140,7 +152,7 @@ class Record(Struct, frozen=True):
     def usage(self) -> Usage:
         """The usage of all attempts."""
         entries = self.entries
-        if len(entries) == 1 and len(entries[0].messages) == 1:
+        if len(entries) == 1 and len(entries[0].messages) == 1 and not entries[0].is_estimated:
             return self.answer_usage
         return _total(_as_usage(entry.total) for entry in entries)
 

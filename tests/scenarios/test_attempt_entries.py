@@ -143,6 +143,25 @@ async def test_a_client_that_leaves_has_used_what_was_seen(upstream: ScriptedUps
     assert entry.total.prompt_tokens == 42
 
 
+@pytest.mark.parametrize("path", [PATH, NATIVE_PATH, RESPONSES])
+async def test_of_a_long_answer_that_is_cut_off_the_output_is_what_was_seen(
+    upstream: ScriptedUpstream, path: str
+) -> None:
+    deltas, words = 200, 10
+    events = messages.text_stream(pieces=["word " * words] * deltas, usage=USAGE)[:-2]
+    upstream.script(stream_answer(*events, Close()))
+    async with quick_gateway(key(upstream.base_url)) as running:
+        entries = Entries(running)
+        await running.http().post(path, json={**BODIES[path], "stream": True})
+        await no_lease_is_out(running)
+
+    (entry,) = entries
+    assert (entry.error, entry.is_estimated) == ("cut_off", True)
+    # A word is about a token.
+    assert deltas * words // 4 < entry.total.output_tokens <= deltas * words
+    assert entry.nano_dollars == list_prices().charge(entry.total, entry.model).nano_dollars
+
+
 async def test_what_was_asked_again_is_a_message_of_the_same_attempt(upstream: ScriptedUpstream) -> None:
     upstream.script(whole(), whole())
     async with quick_gateway(key(upstream.base_url)) as running:

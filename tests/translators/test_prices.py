@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.support.money import FAST, PRICES, cost_of, usage_in
 from tests.support.recordings import Recording, recording_params
 from translators.answers.answer import AnswerFold
+from translators.estimate import output_tokens_seen
 from translators.message_usage import MessageUsage, Terms
 from translators.models import model_table
 from translators.native.answer import told_by
@@ -62,6 +63,17 @@ def test_a_recorded_stream_costs_what_its_events_say(recording: Recording) -> No
         assert charge.nano_dollars == expected
         assert "assumed" not in charge.price
         assert "unpriced" not in charge.price
+
+
+@pytest.mark.parametrize("recording", recording_params(streamed=True, status=200, kind="messages"))
+def test_what_was_seen_of_a_recorded_stream_is_never_more_than_its_output(recording: Recording) -> None:
+    fold, native = AnswerFold(), NativeStream()
+    for event in re.findall(rb".+?\n\n", recording.response, re.DOTALL):
+        fold.feed(event)
+        native.feed(event)
+
+    for answer in (fold, native):
+        assert 0 <= output_tokens_seen(answer.seen_bytes) <= answer.usage.output_tokens
 
 
 @pytest.mark.parametrize("recording", recording_params(streamed=False, status=200, kind="messages"))

@@ -68,6 +68,8 @@ class AnswerPieces:
     _call_extractor: JsonExtractor | None = None
     _text_length: int = 0
     _stream_bytes: int = 0
+    # Of the stream: what is no usual delta, and earlier messages.
+    _other_bytes: int = 0
     _filtered_bytes: int = 0
     _block_count: int = 0
     _citation_count: int = 0
@@ -95,6 +97,11 @@ class AnswerPieces:
             self._text_filter = self._stopper = StopCutter(shape.stops, self._text_filter)
         if shape.text_call is not None and shape.text_call.name is None:
             self._call_extractor = JsonExtractor({(CALL_PROPERTY, "name"), (CALL_PROPERTY, "arguments")})
+
+    @property
+    def seen_bytes(self) -> int:
+        """The size of the current message's deltas, so far."""
+        return self._stream_bytes - self._other_bytes
 
     def on_many_bytes(self) -> None:
         """A stream is larger than `_most_bytes`: raise the error, or that bound."""

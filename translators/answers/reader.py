@@ -84,6 +84,7 @@ class MessageReader(AnswerPieces):
             begin, end = end, data.find(b"\n\n", end) + 2
             if end < 2:
                 end = size
+            self._other_bytes += end - begin
             self._handle(reader.feed(data[begin:end]))
 
     def read_end(self) -> None:
@@ -139,6 +140,7 @@ class MessageReader(AnswerPieces):
         blocks = sendable(self._recorder.blocks) if self._recorder else []
         self._recorded += blocks
         self.usage.begin_another()
+        self._other_bytes = self._stream_bytes
         self.state = State.IDLE
         self._recorder = BlockRecorder()
         self._own_recorder = self._own_recorder and self._recorder

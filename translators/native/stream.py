@@ -73,6 +73,7 @@ class NativeStream:
         self.failure: Failure | None = None
         self.stop_reason: str | None = None
         self.is_done = False
+        self.seen_bytes = 0
         self._events = WholeEvents(max_event_bytes)
         self._decoder = EventDecoder(max_event_bytes)
         self._held = bytearray()
@@ -86,6 +87,7 @@ class NativeStream:
 
     def feed(self, data: bytes) -> bytes:
         """The bytes that can be sent now; afterwards `failure` and `is_done` tell the state."""
+        self.seen_bytes += len(data)
         try:
             whole = self._events.feed(data)
             events = self._decoder.feed(whole)
@@ -132,6 +134,7 @@ class NativeStream:
             if self.made.is_thinking:
                 self.made.take_delta(event.data)
             return
+        self.seen_bytes -= len(event.data)
         watched = _read(event)
         if watched is None:
             # After content the caller gets it: the gateway cannot retry any more.
