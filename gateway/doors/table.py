@@ -33,7 +33,9 @@ from gateway.pages.admin import AdminView
 from gateway.pages.health import Alive, Readiness, Ready
 from gateway.pages.keys import KeyParts, key_routes
 from gateway.pages.ledger_access import LedgerAccess
+from gateway.pages.metrics import MetricsAccess
 from gateway.pages.models import Models
+from gateway.pages.observations import observation_routes
 from gateway.pages.organization import organization_pages
 from gateway.pages.overviews import CLIENTS, POOL, STORE
 from gateway.pages.own_key import KeyFacts, OwnKeyPage
@@ -80,6 +82,7 @@ class GatewayParts:
     reports: Callable[[], Reports | None]
     now: Callable[[], float]
     key_facts: Sequence[KeyFacts] = ()
+    on_answered: Callable[[str, int, str | None], None] | None = None
 
 
 def assemble(
@@ -107,6 +110,7 @@ def assemble(
         allowed_origins=origins,
         allowed_hosts=config.server.allowed_hosts,
         addresses=Addresses(config.server.trusted_proxies),
+        on_answered=parts.on_answered,
     )
     return CrossOrigin(edge, origins, allows_local=is_open)
 
@@ -121,6 +125,7 @@ def _pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     yield from _key_pages(config, parts)
     access = LedgerAccess(config.admin, parts.guesses, parts.reports)
     yield Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"])
+    yield from _observation_routes(config, parts)
     models = Models(parts.authenticator, parts.catalogue)
     for prefix in _PREFIXES:
         for path, page in organization_pages(access, parts.now):
@@ -145,6 +150,16 @@ def _key_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     own_key = OwnKeyPage(parts.authenticator, keys.book, parts.key_facts)
     for prefix in _PREFIXES:
         yield Route(f"{prefix}/key", own_key, methods=["GET"])
+
+
+def _observation_routes(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
+    """What whoever watches the gateway asks for."""
+    admin, metrics, authenticator, access = config.admin, config.metrics, parts.authenticator, None
+    if metrics.enabled:
+        keys = tuple(key for key in (metrics.api_key, admin.api_key, admin.viewer_key) if key is not None)
+        access = MetricsAccess(keys, lambda: not authenticator.needs_key, metrics.open_telemetry_names)
+    has_log = config.request_log.size > 0
+    return observation_routes(parts.views, parts.guesses, admin, access, has_request_log=has_log)
 
 
 def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:
