@@ -8,6 +8,7 @@ from itertools import cycle
 
 from benchmarks.bodies import requests
 from benchmarks.in_memory import in_memory
+from benchmarks.observing import observing
 from benchmarks.responses import responses_events
 from benchmarks.store import store
 from benchmarks.turns import turns
@@ -49,6 +50,7 @@ def micro(seconds: float = 0.5) -> Iterator[tuple[str, str]]:
     for keys in (1, 10, 1_000, 10_000):
         yield f"key of {keys:,}, leased and released", f"{_microseconds(_leasing(keys), seconds):.2f} µs"
     yield from in_memory(lambda action: _microseconds(action, seconds))
+    yield from observing(lambda action: _microseconds(action, seconds))
     yield from turns(lambda action: _microseconds(action, seconds))
     yield from store(seconds)
 

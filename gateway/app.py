@@ -25,6 +25,7 @@ from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
 from gateway.ledger.reading import LedgerReading
 from gateway.pages.health import Readiness
 from gateway.pages.overviews import overviews
+from gateway.process.observing import Observed, Observing
 from gateway.process.rotation import Rotation
 from gateway.secret import Redactor, Secret
 from gateway.service.background import Background, BackgroundSettings
@@ -111,14 +112,14 @@ class Gateway:
         self.background = Background(self._kept.records, now=times.now)
         self._signers = Signers(self._kept.store)
         self.sightings = Sightings()
-        self._totals = Totals()
-        self._guesses = Guesses()
+        self._totals, self._guesses, self._own_limits = Totals(), Guesses(), OwnLimits()
         self.keys = KeysOfProcess(lambda: self.config, times.now)
-        self._own_limits = OwnLimits()
         self.rules = RulesOfProcess(times.now)
         models, self.aliases = _tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()
+        observed = Observed(self._dispatcher, self.interrupts, self.background, self._kept, self._turns)
+        self.observing = Observing(config, models, observed, times.now)
         self.app = Switch(self._assembled(models))
 
     def reload(self, config: Config, key_sources: Mapping[str, Source] = _NO_SOURCES) -> Changes:
@@ -149,6 +150,7 @@ class Gateway:
         self._redactor = _redactor_of(config)
         models, self.aliases = _tables_of(config)
         self._catalogue = self._catalogue.renewed(self.aliases, models)
+        self.observing.use(config, models)
         self.app.app = self._assembled(models)
         if {key.base_url for key in old.keys} != {key.base_url for key in config.keys} or old.models != config.models:
             self._wants_catalogue.set()
@@ -181,7 +183,7 @@ class Gateway:
         self.services = self._services_with(models)
         self.rules.reload(config, models, self.services.prices, self.aliases)
         authenticator = authenticator_of(config, self._guesses, self.keys.book)
-        self.views.offer(*overviews(self.services, self._totals, self._kept))
+        self.views.offer(*overviews(self.services, self._totals, self._kept), *self.observing.views())
         parts = GatewayParts(
             services=self.services,
             aliases=self.aliases,
@@ -189,7 +191,7 @@ class Gateway:
             catalogue=self._catalogue,
             authenticator=authenticator,
             accounts=Accounts(authenticator, self.rules.rules),
-            observers=(self._totals, *self._alerts.observers),
+            observers=(self._totals, *self.observing.observers, *self._alerts.observers),
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
@@ -200,6 +202,7 @@ class Gateway:
             keys=self.keys,
             reports=self._ledger_reading.reports,
             now=self._times.now,
+            on_answered=self.observing.on_answered,
         )
         return assemble(config, parts, self._lifespan)
 
@@ -237,9 +240,11 @@ class Gateway:
             asyncio.create_task(Outages(self._dispatcher, log_outage).run()),
             asyncio.create_task(self.readiness.follow(self._kept.start())),
         ]
+        self.observing.start()
         try:
             yield
         finally:
+            self.observing.stop()
             await self.background.close(self.config.server.shutdown_grace_seconds + _FAREWELL_SECONDS)
             for chore in chores:
                 chore.cancel()
@@ -292,8 +297,8 @@ def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
 def _redactor_of(config: Config) -> Redactor:
     """Hides the keys of the pool, clients, admin and alerts, which hosts or callers may have put into a text."""
     secrets = [key.api_key for key in config.keys] + [client.api_key for client in config.clients]
-    more = (config.admin.api_key, config.admin.viewer_key, config.alerts.url, config.alerts.secret)
-    secrets += [secret for secret in more if secret is not None]
+    more = (config.admin.api_key, config.admin.viewer_key, config.metrics.api_key)
+    secrets += [secret for secret in (*more, config.alerts.url, config.alerts.secret) if secret is not None]
     return Redactor(secrets, shortest=_SHORTEST_HIDDEN)
 
 

@@ -40,6 +40,9 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         },
         {"httpx2", *PURE},
     ),
+    "gateway.telemetry.metrics": ({"translators", "gateway.keypool", "gateway.service"}, {"prometheus_client", *PURE}),
+    "gateway.telemetry.metrics.papers": ({"gateway.telemetry.metrics"}, {"orjson", "yaml"}),
+    "gateway.telemetry.requests": ({"translators", "gateway.service"}, PURE),
     "gateway.kept_turns": (
         {"gateway.config", "gateway.private_files", "gateway.secret", "gateway.service", "gateway.telemetry"},
         {"cryptography", "redis"},
@@ -115,6 +118,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "gateway.ledger",
             "gateway.secret",
             "gateway.service",
+            "gateway.telemetry.metrics",
+            "gateway.telemetry.requests",
             "gateway.workers.views",
         },
         {"starlette", "msgspec", "orjson"},
@@ -132,6 +137,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.process.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
     "gateway.cli.table": (set(), set()),
     "gateway.cli.findings": ({"translators", "gateway.service", "gateway.cli.table", "gateway.upstream"}, {"orjson"}),
+    "gateway.cli.timeline": ({"gateway.cli.table", "gateway.telemetry.requests"}, set()),
     "gateway.cli.overview": (
         {"translators", "gateway.keypool", "gateway.service", "gateway.cli.table", "gateway.upstream"},
         {"msgspec"},
@@ -168,6 +174,7 @@ TOP = (
     "gateway.app",
     "gateway.doors.table",
     "gateway.cli.banner",
+    "gateway.process.observing",
     "gateway.process.reloading",
     "gateway.process.serving",
     "gateway.workers.worker",
@@ -383,7 +390,7 @@ def test_the_running_gateway_loads_neither_a_provider_sdk_nor_pydantic() -> None
     assert "'gateway'" in loaded
     assert not re.search(r"'(openai|anthropic|pydantic|fastapi|litellm)'", loaded)
     # What only some configurations need costs others nothing.
-    assert not re.search(r"'(cryptography|redis|sqlite3)'", loaded)
+    assert not re.search(r"'(cryptography|redis|sqlite3|prometheus_client)'", loaded)
 
 
 # Not every function: a docstring that only repeats the name says nothing.

@@ -1,5 +1,6 @@
 """Records what the translation had to change, so that no change goes unreported."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -9,6 +10,9 @@ HEADER: Final = "x-gateway-adjusted"
 MAX_HEADER_BYTES: Final = 2048
 _LONGEST_NOTE: Final = 200
 _SEPARATOR: Final = "; "
+# The names of Anthropic's betas end in a date.
+_BETA: Final = "anthropic-beta."
+_DATED: Final = re.compile(r"anthropic-beta\.[a-z0-9-]{1,60}-20\d\d-\d\d-\d\d=")
 
 
 class Adjustments:
@@ -61,6 +65,19 @@ def _printable(note: str) -> str:
     if note.isascii() and note.isprintable() and len(note) <= _LONGEST_NOTE:
         return note
     return "".join(sign if " " <= sign <= "~" else "?" for sign in note[:_LONGEST_NOTE])
+
+
+def without_words(header: str | None) -> str | None:
+    """The header for logs, without what a caller has made up: from the first beta on that has not the form of one."""
+    if header is None or _BETA not in header:
+        return header
+    place = header.find(_BETA)
+    while place >= 0:
+        if (found := _DATED.match(header, place)) is None:
+            # It may hold anything, separators included.
+            return f"{header[:place]}{_BETA}?"
+        place = header.find(_BETA, found.end())
+    return header
 
 
 def united(headers: Iterable[str | None]) -> str | None:

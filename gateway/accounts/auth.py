@@ -38,7 +38,8 @@ class Caller:
     """The authenticated caller; `own_key` is the Anthropic key that its requests use, None for the pool's keys.
 
     `sees_key` says whether responses name the pool key that was used. `key_id` is the id of a stored key, `limits` what
-    it may be used for; None are no limits.
+    it may be used for; None are no limits. `keep_content_seconds` is how long the request log keeps what is said; None
+    is not at all.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Caller:
     group: str | None = None
     key_id: str | None = None
     limits: Limits | None = None
+    keep_content_seconds: float | None = None
 
     @property
     def scope(self) -> bytes:

@@ -80,4 +80,11 @@ def _stored_keys(config: Callable[[], Config], now: Callable[[], float], book: K
 
 def _clients_of(config: Config) -> Iterator[tuple[Caller, Secret]]:
     for client in config.clients:
-        yield Caller(client.name, sees_key=client.sees_key, group=client.group), client.api_key
+        content = client.log_content
+        caller = Caller(
+            client.name,
+            sees_key=client.sees_key,
+            group=client.group,
+            keep_content_seconds=content.keep_seconds if content is not None else None,
+        )
+        yield caller, client.api_key

@@ -86,6 +86,8 @@ def _why_refused(status: int, body: bytes, url: str, path: str) -> str:
         message = msgspec.json.decode(body, type=_Refusal).error.message
     except msgspec.MsgspecError:
         message = ""
+    if status == 404 and path != PATH and message:
+        return message
     if status == 403 and message:
         return f"The gateway at {url} refuses to be looked into: {message}"
     if status in (400, 503) and message:

@@ -8,7 +8,7 @@ _GAP: Final = "  "
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """The rows, the first of which are the headings, with each column as wide as it has to be."""
-    shown = [[_printable(cell) for cell in row] for row in rows]
+    shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     return "\n".join(
         _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown
@@ -23,6 +23,6 @@ def shortened(text: str, width: int) -> str:
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """What comes from elsewhere must not command the terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

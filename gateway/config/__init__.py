@@ -30,6 +30,7 @@ from gateway.config.settings import (
 )
 from gateway.config.sources import Source
 from gateway.config.stamps import Stamps, stamps_of
+from gateway.config.telemetry import LogContentConfig, MetricsConfig, RequestLogConfig
 
 __all__ = [
     "AbilitiesConfig",
@@ -43,11 +44,14 @@ __all__ = [
     "KeyConfig",
     "Loaded",
     "LogConfig",
+    "LogContentConfig",
+    "MetricsConfig",
     "Mistake",
     "ModelsConfig",
     "NativeConfig",
     "PoolConfig",
     "PriceConfig",
+    "RequestLogConfig",
     "ResponsesConfig",
     "RetriesConfig",
     "ServerConfig",

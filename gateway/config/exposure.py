@@ -29,6 +29,7 @@ def check_guessable(config: Config, host: str, admin_path: str, mistakes: Mistak
     }
     keys[admin_path] = config.admin.api_key
     keys["admin.viewer_key"] = config.admin.viewer_key
+    keys["metrics.api_key"] = config.metrics.api_key
     for path, key in keys.items():
         if isinstance(key, Secret) and len(key.reveal()) < SHORTEST_KEY:
             mistakes.add(

@@ -173,15 +173,15 @@ def _check_unique(
 
 
 def _check_admin(config: Config, mistakes: Mistakes) -> None:
-    """Report an admin key that is also a client's, which could read `/admin`, or a viewer's, which could change it."""
+    """Report an operator's key that is also a client's, or an admin key that is also a viewer's."""
     admin = config.admin
-    for name, key in (("api_key", admin.api_key), ("viewer_key", admin.viewer_key)):
+    keys = {"admin.api_key": admin.api_key, "admin.viewer_key": admin.viewer_key}
+    for name, key in {**keys, "metrics.api_key": config.metrics.api_key}.items():
         for index, client in enumerate(config.clients):
             # A client, or its key, can be `WRONG`.
             if isinstance(key, Secret) and getattr(client, "api_key", WRONG) == key:
-                mistakes.add(
-                    f"admin.{name}", f"the same as clients[{index}].api_key; the admin key must not be a client's"
-                )
+                whose = name.partition(".")[0]
+                mistakes.add(name, f"the same as clients[{index}].api_key; the {whose} key must not be a client's")
     if isinstance(admin.viewer_key, Secret) and admin.viewer_key == admin.api_key:
         mistakes.add("admin.viewer_key", "the same as admin.api_key; whoever may only read needs another key")
 

@@ -19,6 +19,7 @@ from gateway.config.checks import (
 )
 from gateway.config.models import ModelsConfig
 from gateway.config.responses import ResponsesConfig
+from gateway.config.telemetry import LogContentConfig, MetricsConfig, RequestLogConfig
 from gateway.secret import Secret
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
@@ -144,6 +145,10 @@ class ClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     sees_key: Annotated[bool, Meta(description="Whether its answers name the key that was used, in x-gateway-key.")] = (
         False
     )
+    log_content: Annotated[
+        LogContentConfig | None,
+        Meta(description="Whether the request log keeps what is said in its requests; null is never."),
+    ] = None
 
 
 class AdminConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -316,3 +321,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     responses: ResponsesConfig = ResponsesConfig()
     alerts: AlertsConfig = AlertsConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    request_log: RequestLogConfig = RequestLogConfig()

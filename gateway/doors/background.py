@@ -10,11 +10,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.accounts.visits import Visit
-from gateway.doors.ending import Ending
+from gateway.doors.ending import Ending, RequestEnd
 from gateway.doors.generation import GenerationJob
 from gateway.edge.following import send_events
 from gateway.edge.interrupts import Interruptible, Interrupts
 from gateway.edge.notes import Notes
+from gateway.edge.outcomes import CLIENT_GONE_STATUS, Outcome, outcome_of
 from gateway.edge.responder import Responder
 from gateway.service.background import Run
 from gateway.service.event_log import EventLog
@@ -110,24 +111,24 @@ class BackgroundJob:
     async def _make(self, visit: Visit, run: Run) -> None:
         """Make the response, keep how it has ended, and write the log line."""
         job, responder = self._job, Responder(_into(run.log), self._request_id)
-        notes, began_at, ended = Notes(), time.perf_counter(), _COMPLETED
+        notes, began_at, ended, outcome = Notes(), time.perf_counter(), _COMPLETED, Outcome()
         try:
             run.log.add(keepalive_event(self._frame))
             async with self._cancellable(run, responder):
                 await job.deliver(responder)
         except _CancelledRunError:
-            ended = CANCELLED
+            ended, outcome = CANCELLED, Outcome(CLIENT_GONE_STATUS, CANCELLED)
             await self._cancelled(run)
         except FailedError as error:
-            ended = FAILED
+            ended, outcome = FAILED, outcome_of(error)
             await self._failed(run, responder, notes, await job.explained(error.failure))
         except Exception as error:
-            ended = FAILED
+            ended, outcome = FAILED, outcome_of(error)
             logging.getLogger("dragoman").exception("The gateway has failed. request_id=%s", self._request_id)
             failure = Failure(ErrorKind.INTERNAL, _BROKEN.format(type(error).__name__))
             await self._failed(run, responder, notes, failure)
         finally:
-            self._note(visit, notes, ended, time.perf_counter() - began_at)
+            self._note(visit, notes, ended, time.perf_counter() - began_at, outcome)
 
     def _cancellable(self, run: Run, responder: Responder) -> Interruptible:
         """A block that ends with its run or with the gateway; no client can leave it."""
@@ -168,8 +169,9 @@ class BackgroundJob:
             self._frame.items = {}
             await responses.finish(scope, self._record(response(), unfinished))
 
-    def _note(self, visit: Visit, notes: Notes, ended: str, seconds: float) -> None:
-        self._parts.ending.note(self._request_id, notes, self._job.asked, visit, self._job.progress, seconds)
+    def _note(self, visit: Visit, notes: Notes, ended: str, seconds: float, outcome: Outcome) -> None:
+        job, end = self._job, RequestEnd(outcome)
+        self._parts.ending.note(self._request_id, notes, job.asked, visit, job.progress, seconds, end)
         fields = {
             "ms": round(seconds * 1000, 1),
             "request_id": self._request_id,

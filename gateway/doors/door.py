@@ -3,24 +3,29 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
 
 from gateway.accounts.auth import Caller
 from gateway.accounts.visits import Accounts, Near, Visit
-from gateway.doors.ending import Ending
+from gateway.doors.ending import Ending, RequestEnd
 from gateway.doors.records import RequestSummary
 from gateway.edge.interrupts import Interrupts
 from gateway.edge.notes import notes_of
+from gateway.edge.outcomes import Outcome, outcome_of
 from gateway.edge.requests import read_body
 from gateway.edge.responder import Responder, responder_of
+from gateway.edge.tracing import trace_id_of
 from gateway.secret import Secret
+from gateway.service.listening import Listener
 from gateway.service.ports import Endpoint
 from gateway.service.record import Progress, Record, record_of
 from gateway.service.routing import Aliases
 from gateway.service.services import Services
 from translators.errors import FailedError, Failure
+
+_WELL: Final = Outcome()
 
 
 class Job(Protocol):
@@ -84,26 +89,33 @@ class Door:
         responder = responder_of(scope)
         visit = self._accounts.visit(scope)
         began_at = time.perf_counter()
+        heard = _listener(visit.caller, responder)
         if visit.is_ruled:
             visit.waits = lambda: self._interrupts.watch(scope, receive, responder)
             responder.more_headers = lambda: self._with_limits(visit, {})
         try:
             # Keep no reference to the body here: the job holds it only as long as it is needed, and a stream may run
             # for minutes.
-            job = await self._read(scope, await read_body(scope, receive, self._settings.max_body_bytes), visit)
+            body = read_body(scope, receive, self._settings.max_body_bytes)
+            job = await self._read(scope, await body if heard is None else heard.take(await body), visit)
         except BaseException:
             visit.settle(None)
             raise
+        read_at, outcome = time.perf_counter(), _WELL
         progress = job.progress
         responder.more_headers = lambda: self._with_limits(visit, job.headers(record_of(progress)))
         try:
             async with self._interrupts.watch(scope, receive, responder):
                 await job.deliver(responder)
-        except FailedError as error:
-            raise FailedError(await job.explained(error.failure)) from error
+        except BaseException as error:
+            outcome = outcome_of(error)
+            if isinstance(error, FailedError):
+                raise FailedError(await job.explained(error.failure)) from error
+            raise
         finally:
             seconds = time.perf_counter() - began_at
-            self._ending.note(responder.request_id, notes_of(scope), job.asked, visit, progress, seconds)
+            end = RequestEnd(outcome, read_at - began_at, trace_id_of(scope), heard)
+            self._ending.note(responder.request_id, notes_of(scope), job.asked, visit, progress, seconds, end)
 
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:
         raise NotImplementedError
@@ -121,3 +133,12 @@ class Door:
         if caller.own_key is None:
             return self._services
         return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
+
+
+def _listener(caller: Caller, responder: Responder) -> Listener | None:
+    """Hears what is said, if the caller's configuration lets it be kept."""
+    if caller.keep_content_seconds is None:
+        return None
+    listener = Listener(caller.keep_content_seconds)
+    responder.heard = listener.hear
+    return listener

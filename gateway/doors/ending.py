@@ -1,12 +1,24 @@
 """The one end of every request that generates text: its log line, its account, and everyone who observes it."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from gateway.accounts.visits import Visit
 from gateway.doors.records import RequestSummary, note_record
 from gateway.edge.notes import Notes
+from gateway.edge.outcomes import Outcome
+from gateway.service.listening import Listener
 from gateway.service.observers import Ended, Observer
 from gateway.service.record import Progress, record_of
+
+
+class RequestEnd(NamedTuple):
+    """What the end of a request is told besides its record; see `Ended`."""
+
+    outcome: Outcome
+    read_seconds: float = 0.0
+    trace_id: str | None = None
+    heard: Listener | None = None
 
 
 class Ending:
@@ -24,10 +36,13 @@ class Ending:
         visit: Visit,
         progress: Sequence[Progress],
         seconds: float,
+        end: RequestEnd,
     ) -> None:
         """End a request that was read, however it went; `seconds` is how long it took."""
         record, caller = record_of(progress), visit.caller
         note_record(notes, record, asked, caller)
+        if end.trace_id is not None:
+            notes.fields["trace_id"] = end.trace_id
         visit.settle(record)
         if not asked.is_counted:
             return
@@ -43,6 +58,11 @@ class Ending:
             at=self._now() - seconds,
             seconds=seconds,
             record=record,
+            trace_id=end.trace_id,
+            status=end.outcome.status,
+            error=end.outcome.error,
+            read_seconds=end.read_seconds,
+            heard=end.heard,
         )
         for observer in self._observers:
             observer.note(ended)

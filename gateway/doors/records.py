@@ -8,7 +8,7 @@ from gateway.accounts.auth import Caller
 from gateway.edge.notes import Notes
 from gateway.service.record import Record
 from translators.adjustments import HEADER as ADJUSTED_HEADER
-from translators.adjustments import MAX_HEADER_BYTES
+from translators.adjustments import MAX_HEADER_BYTES, without_words
 from translators.rate_limits import openai_rate_limits
 
 ATTEMPTS_HEADER: Final = "x-gateway-attempts"
@@ -43,8 +43,10 @@ def note_record(noted: Notes, record: Record, asked: RequestSummary, caller: Cal
     notes["stream"] = asked.is_stream
     notes["key"] = record.key
     notes["attempts"] = record.attempts
-    if waited_ms := round(record.waited_seconds * 1000):
-        notes["waited_ms"] = waited_ms
+    if queued_ms := round(record.waited_seconds * 1000):
+        notes["queued_ms"] = queued_ms
+    if record.entries:
+        notes["upstream_ms"] = round(sum([entry.seconds for entry in record.entries]) * 1000, 1)
     if record.first_token_seconds is not None:
         notes["first_token_ms"] = round(record.first_token_seconds * 1000, 1)
     usage = record.usage
@@ -53,7 +55,7 @@ def note_record(noted: Notes, record: Record, asked: RequestSummary, caller: Cal
         notes["cache_read_tokens"] = usage.cache_read_tokens
         notes["cache_write_tokens"] = usage.cache_write_tokens
     notes["completion_tokens"] = usage.output_tokens
-    notes["adjusted"] = record.adjusted
+    notes["adjusted"] = without_words(record.adjusted)
     notes["upstream_request_id"] = record.upstream_request_id or None
     notes["stop_reason"] = record.stop_reason or None
     if record.failures:

@@ -33,7 +33,9 @@ from gateway.pages.admin import AdminView
 from gateway.pages.health import Alive, Readiness, Ready
 from gateway.pages.keys import KeyParts, key_routes
 from gateway.pages.ledger_access import LedgerAccess
+from gateway.pages.metrics import MetricsAccess
 from gateway.pages.models import Models
+from gateway.pages.observations import observation_routes
 from gateway.pages.organization import organization_pages
 from gateway.pages.overviews import CLIENTS, POOL, STORE
 from gateway.pages.own_key import KeyFacts, OwnKeyPage
@@ -80,6 +82,7 @@ class GatewayParts:
     reports: Callable[[], Reports | None]
     now: Callable[[], float]
     key_facts: Sequence[KeyFacts] = ()
+    on_answered: Callable[[str, int, str | None], None] | None = None
 
 
 def assemble(
@@ -94,16 +97,16 @@ def assemble(
     index.tell(offered)
     router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
     hot = {prefix + path: door for prefix in _PREFIXES for path, door in doors.items()}
-    return _layers(Shortcut(hot, router), config, parts.authenticator)
+    return _layers(Shortcut(hot, router), config, parts)
 
 
-def _layers(app: ASGIApp, config: Config, authenticator: Authenticator) -> ASGIApp:
+def _layers(app: ASGIApp, config: Config, parts: GatewayParts) -> ASGIApp:
     """The layers around all endpoints."""
     origins = config.server.cors_origins
 
     # The first stored key closes the gateway while it runs.
     def is_open() -> bool:
-        return not authenticator.needs_key
+        return not parts.authenticator.needs_key
 
     edge = Edge(
         app,
@@ -111,6 +114,7 @@ def _layers(app: ASGIApp, config: Config, authenticator: Authenticator) -> ASGIA
         allowed_origins=origins,
         allowed_hosts=config.server.allowed_hosts,
         addresses=Addresses(config.server.trusted_proxies),
+        on_answered=parts.on_answered,
     )
     return CrossOrigin(edge, origins, allows_local=is_open)
 
@@ -124,6 +128,7 @@ def _pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
         yield Route(path, AdminView(config.admin, parts.guesses, parts.views, view), methods=["GET"])
     yield from _key_pages(config, parts)
     yield from _usage_pages(config, parts)
+    yield from _observation_routes(config, parts)
     models = Models(parts.authenticator, parts.catalogue)
     for prefix in _PREFIXES:
         yield Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"])
@@ -155,6 +160,16 @@ def _usage_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     for path, page in organization_pages(access, parts.now):
         yield Route(f"/v1{path}", page, methods=["GET"])
         yield Route(path, page, methods=["GET"])
+
+
+def _observation_routes(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
+    """What whoever watches the gateway asks for."""
+    admin, metrics, authenticator, access = config.admin, config.metrics, parts.authenticator, None
+    if metrics.enabled:
+        keys = tuple(key for key in (metrics.api_key, admin.api_key, admin.viewer_key) if key is not None)
+        access = MetricsAccess(keys, lambda: not authenticator.needs_key, metrics.open_telemetry_names)
+    has_log = config.request_log.size > 0
+    return observation_routes(parts.views, parts.guesses, admin, access, has_request_log=has_log)
 
 
 def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:

@@ -20,6 +20,11 @@ class Interrupts:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def begun(self) -> int:
+        """How many have sent the head of their answer: streams."""
+        return sum(block.has_begun for block in self._open)
+
     def watch(self, scope: Scope, receive: Receive, responder: Responder) -> "Interruptible":
         """A block that is left with `ClientGoneError` or `FailedError` as soon as continuing is pointless."""
         return Interruptible(self, served_request(scope), receive, responder)
@@ -64,6 +69,11 @@ class Interruptible:
         self._task: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._cancelling = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the head of its answer was sent."""
+        return self._responder.has_begun
 
     def interrupt(self, reason: Exception) -> None:
         """Leave the block with `reason`, unless the answer is complete and is only waiting for a slow client."""

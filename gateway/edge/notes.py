@@ -13,13 +13,14 @@ class Notes(Struct):
     """The additional fields of the log line, and its level.
 
     `words` hold the caller's own words or may quote them: they are logged on a separate line at level `debug`. `data`
-    is only included in JSON logs.
+    is only included in JSON logs. `error` is the kind of the error that the caller was told.
     """
 
     fields: dict[str, object] = field(default_factory=dict)
     words: dict[str, object] = field(default_factory=dict)
     data: dict[str, object] = field(default_factory=dict)
     level: int = logging.INFO
+    error: str | None = None
 
 
 def attach_notes(scope: Scope) -> Notes:

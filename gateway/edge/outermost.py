@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.edge.addresses import Addresses, address_of
 from gateway.edge.notes import Notes, attach_notes, notes_of
+from gateway.edge.outcomes import CLIENT_GONE_STATUS
 from gateway.edge.requests import headers_of
 from gateway.edge.responder import Responder, attach, detach
 from gateway.edge.shapes import shape_for
@@ -22,8 +23,6 @@ from gateway.http.request import served_request
 from gateway.telemetry.logs import log_event, log_fields
 from translators.errors import ErrorKind, FailedError, Failure
 
-# What nginx logs for a client that has disconnected; this status is never sent.
-CLIENT_GONE_STATUS: Final = 499
 # The answer to a caller with too many wrong keys is delayed by this time, for at most this many requests at once.
 HOLD_SECONDS: Final = 1.0
 MOST_HELD: Final = 256
@@ -55,8 +54,11 @@ class Edge:
         allowed_origins: tuple[str, ...] = (),
         allowed_hosts: tuple[str, ...] = (),
         addresses: Addresses | None = None,
+        on_answered: Callable[[str, int, str | None], None] | None = None,
     ) -> None:
+        """`on_answered` is told of each request that has ended: its path, status, and the kind of its error."""
         self._app = app
+        self._on_answered = on_answered
         self._addresses = addresses or Addresses()
         self._held = 0
         self._guards_loopback = guards_loopback
@@ -81,6 +83,8 @@ class Edge:
             responder.status = CLIENT_GONE_STATUS
         finally:
             _log(scope, responder, notes, time.perf_counter() - began_at)
+            if self._on_answered is not None:
+                self._on_answered(scope["path"], responder.status, notes.error)
             # The responder refers to the request, and the request to the scope: without this, only the garbage
             # collector would free them.
             detach(scope)
@@ -187,7 +191,7 @@ def _hostname(url: str) -> str | None:
 async def _tell(responder: Responder, failure: Failure, scope: Scope, headers: dict[str, str] | None = None) -> None:
     """Report the failure: as a response, or as the last event of a stream that has begun."""
     notes = notes_of(scope)
-    notes.fields["error"] = failure.kind.name.lower()
+    notes.error = notes.fields["error"] = failure.kind.name.lower()
     if failure.detail:
         notes.fields["detail"] = failure.detail
     if failure.said:

@@ -39,6 +39,8 @@ class Responder:
         self.more_headers: Callable[[], Mapping[str, str]] = dict
         # The last event of a stream that has failed, where the endpoint has one of its own.
         self.failure_event: Callable[[Failure], bytes] | None = None
+        # Hears the bodies of answers, for clients whose requests may be kept with their content.
+        self.heard: Callable[[bytes], None] | None = None
         self._shape = shape
         self._send = send
         self._served = served
@@ -79,6 +81,8 @@ class Responder:
         self.has_begun = self.has_ended = True
         self.status = status
         lines = [f"{name}: {value}\r\n" for name, value in self._headers(fixed, headers).items()]
+        if self.heard is not None:
+            self.heard(body)
         served.answer(status, "".join(lines).encode("ascii"), body)
 
     async def send_value(self, value: object) -> None:
@@ -107,6 +111,8 @@ class Responder:
     def push(self, data: bytes) -> bool:
         """Send one piece of a stream from a callback; returns whether another one may follow."""
         assert self._served is not None, "`takes_pushes` says so"
+        if self.heard is not None:
+            self.heard(data)
         self._served.push(data)
         return self._served.takes_pushes
 
@@ -131,6 +137,8 @@ class Responder:
     async def _body(self, data: bytes, *, more: bool) -> None:
         if not more:
             self.has_ended = True
+        if self.heard is not None:
+            self.heard(data)
         self._is_sending = True
         try:
             await self._send({"type": "http.response.body", "body": data, "more_body": more})

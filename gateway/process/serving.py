@@ -108,10 +108,11 @@ class Server(uvicorn.Server):
 
     def __init__(self, gateway: Gateway, on_ready: Callable[[], None] = lambda: None) -> None:
         limits = ServerLimits()
+        self.refuse = gateway.observing.serving(limits, refuse)
         config = uvicorn.Config(
             gateway.app,
             interface="asgi3",
-            http=cast(type[asyncio.Protocol], partial(HttpProtocol, refuse=refuse, limits=limits)),
+            http=cast(type[asyncio.Protocol], partial(HttpProtocol, refuse=self.refuse, limits=limits)),
             ws="none",
             lifespan="on",
             log_config=None,

@@ -111,6 +111,7 @@ class Attempt(Generic[R]):
         answer = await opening.__aenter__()
         self._opening = opening
         services.dispatcher.answered(lease, answer.headers, answer.status)
+        self.record.head_seconds = services.dispatcher.clock() - lease.acquired_at
         return await self._accepted(answer, streams=streams)
 
     @asynccontextmanager
@@ -210,6 +211,7 @@ class Attempt(Generic[R]):
             not is_final or (not is_done and not messages and record.status == _OK),
             record.terms,
             services.prices.total(messages, record.model, record.terms),
+            record.head_seconds,
         )
 
     def _chargeable(self, usage: Usage) -> Usage:

@@ -25,6 +25,7 @@ class AttemptEntry(Struct, frozen=True):
     None. `messages` is what upstream has reported, one for each call of a model, and `total` their sums. With
     `is_estimated` upstream has not reported all: an answer was cut off, or its caller left, and the output is what was
     seen of it. `terms` are what was asked for that changes the price, and `charge` is what all calls together cost.
+    `head_seconds` counts from the begin to the head of upstream's first answer.
     """
 
     id: bytes
@@ -43,6 +44,7 @@ class AttemptEntry(Struct, frozen=True):
     is_estimated: bool
     terms: Terms
     charge: Charge = FREE
+    head_seconds: float | None = None
 
     @property
     def nano_dollars(self) -> int:
@@ -76,6 +78,7 @@ class AttemptRecord(Struct):
     status: int | None = None
     stop_reason: str | None = None
     first_token_seconds: float | None = None
+    head_seconds: float | None = None
     terms: Terms = STANDARD
     answer: Watched | None = None
     entry: AttemptEntry | None = None

@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Final
 
 from gateway.app import Gateway
-from gateway.edge.refusals import refuse
 from gateway.http.protocol import HttpProtocol
 from gateway.process.serving import Server, give_up, run
 from gateway.telemetry.logs import log_event, set_up_logging
@@ -120,7 +119,9 @@ class WorkerServer(Server):
 
     async def _connect(self, connection: socket.socket) -> None:
         """Serve a connection as uvicorn does with connections that it accepted itself."""
-        protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state, refuse=refuse, limits=self.limits)
+        protocol = HttpProtocol(
+            self.config, self.server_state, self.lifespan.state, refuse=self.refuse, limits=self.limits
+        )
         self._new.add(protocol)
         self._taken += 1
         if self._taken % _CONNECTIONS_A_REPORT == 0:

@@ -25,11 +25,13 @@ from gateway.config import (
     ConfigError,
     KeyConfig,
     LogConfig,
+    MetricsConfig,
     Mistake,
     ModelsConfig,
     NativeConfig,
     PoolConfig,
     PriceConfig,
+    RequestLogConfig,
     ResponsesConfig,
     RetriesConfig,
     ServerConfig,
@@ -73,6 +75,8 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ResponsesConfig,
     AlertsConfig,
     LogConfig,
+    MetricsConfig,
+    RequestLogConfig,
 )
 NASTY = [
     "a: b",
@@ -899,7 +903,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "models: aliases {gpt-5: claude-sonnet-5-5, gpt-*-mini: claude-haiku-5-5, gpt-*: claude-sonnet-5-5}, "
         "builtin_aliases true, max_output_tokens not set, abilities {}, fallbacks {}, prices {}, "
         "refresh_seconds 3600",
-        "clients: name my-app, api_key set, group not set, sees_key false",
+        "clients: name my-app, api_key set, group not set, sees_key false, log_content not set",
         "rules: id monthly, what money, amount 50, window month, aligned not set, scope key, of *, model *, "
         "over refuse, shadow true, hold not set",
         "admin: api_key not set, viewer_key not set",
@@ -920,6 +924,8 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "alerts: url not set, secret not set, money_percent [50, 80, 100], error_percent not set, "
         "first_token_seconds not set, window_seconds 300, min_requests 20, repeat_seconds 3600, timeout_seconds 10",
         "log: level info, format text",
+        "metrics: enabled true, api_key not set, open_telemetry_names true",
+        "request_log: size 1000, max_bytes 4194304",
     ]
 
 

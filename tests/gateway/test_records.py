@@ -72,6 +72,7 @@ def test_the_log_adds_up_what_can_be_added_and_lists_the_rest() -> None:
         "stream": True,
         "key": "a,b",
         "attempts": 3,
+        "upstream_ms": 3000.0,
         "prompt_tokens": 3,
         "completion_tokens": 5,
         "adjusted": "x=dropped:model; y=dropped:model",

@@ -103,6 +103,7 @@ async def test_every_door_tells_the_same_of_an_answer(upstream: ScriptedUpstream
         is_estimated=False,
         terms=STANDARD,
         charge=list_prices().charge(SEEN, messages.MODEL),
+        head_seconds=0.0,
     )
     assert entry.nano_dollars > 30_000_000
     assert entry.price == "claude-sonnet-5-5/2026-11-21+unpriced:fast+us"

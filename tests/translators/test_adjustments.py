@@ -2,7 +2,7 @@
 
 import pytest
 
-from translators.adjustments import MAX_HEADER_BYTES, Adjustments, united
+from translators.adjustments import MAX_HEADER_BYTES, Adjustments, united, without_words
 from translators.errors import ErrorKind, TranslationError
 
 
@@ -67,3 +67,21 @@ def test_the_notes_of_many_requests_are_never_longer_than_two_kilobytes() -> Non
     assert header is not None
     assert 2000 < len(header) <= MAX_HEADER_BYTES
     assert header.endswith(":model")
+
+
+@pytest.mark.parametrize(
+    ("header", "logged"),
+    [
+        (None, None),
+        ("stop=dropped:blank", "stop=dropped:blank"),
+        ("anthropic-beta.files-api-2025-04-14=dropped:not-allowed; unknown:1",) * 2,
+        ("n=dropped:model; anthropic-beta.my-secret=dropped:not-allowed", "n=dropped:model; anthropic-beta.?"),
+        (
+            "anthropic-beta.a-2025-01-01=dropped:not-allowed; anthropic-beta.s; ecret",
+            "anthropic-beta.a-2025-01-01=dropped:not-allowed; anthropic-beta.?",
+        ),
+        ("anthropic-beta.a-2025-01-01; ecret=dropped:not-allowed", "anthropic-beta.?"),
+    ],
+)
+def test_logs_name_no_beta_that_a_caller_has_made_up(header: str | None, logged: str | None) -> None:
+    assert without_words(header) == logged

@@ -1,0 +1,133 @@
+"""Who observes the requests of one process: metrics and the request log, and what both read when somebody looks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from gateway.config import Config
+from gateway.edge.interrupts import Interrupts
+from gateway.http import descriptors
+from gateway.http.limits import ServerLimits
+from gateway.http.refusals import Refusal, Refuse
+from gateway.kept_turns import Storage
+from gateway.service.background import Background
+from gateway.service.dispatch import Dispatcher
+from gateway.service.kept import KeptTurns
+from gateway.service.observers import Observer
+from gateway.telemetry.metrics.gauges import Gauge, pool_gauges
+from gateway.telemetry.metrics.metrics import METRICS, Look, Metrics, merged
+from gateway.telemetry.metrics.routes import route_of
+from gateway.telemetry.requests.contents import Content, Contents
+from gateway.telemetry.requests.entries import Entry
+from gateway.telemetry.requests.log import RequestLog, RequestLogSettings
+from gateway.telemetry.requests.views import CONTENTS, REQUESTS
+from gateway.workers.views import View
+from translators.models import ModelTable
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What gauges are read from."""
+
+    dispatcher: Dispatcher
+    interrupts: Interrupts
+    background: Background
+    storage: Storage
+    turns: KeptTurns
+
+
+class Observing:
+    """Metrics and request log of one process, from its start on: a reload changes their settings."""
+
+    def __init__(self, config: Config, models: ModelTable, observed: Observed, now: Callable[[], float]) -> None:
+        self.metrics = Metrics(models, route_of, now)
+        self.requests = RequestLog(_settings_of(config), Contents(now))
+        self._observed = observed
+        self._config = config
+        self.metrics.gauges.append(self._gauges)
+        self.metrics.counts.append(self._counts)
+
+    def use(self, config: Config, models: ModelTable) -> None:
+        """Go by another configuration from now on."""
+        self._config = config
+        self.metrics.requests.use(models)
+        self.requests.use(_settings_of(config))
+
+    def start(self) -> None:
+        """Begin to measure the event loop."""
+        if self._config.metrics.enabled:
+            self.metrics.lag.start()
+
+    def stop(self) -> None:
+        self.metrics.lag.stop()
+        self.requests.contents.close()
+
+    def serving(self, limits: ServerLimits, refuse: Refuse) -> Refuse:
+        """Read the server's connections from now on; returns what refuses requests, and counts them."""
+        edge = self.metrics.edge
+        self.metrics.gauges.append(lambda: [("dragoman_connections", (), limits.connections)])
+
+        def refuse_and_count(refusal: Refusal, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+            edge.refused(refusal.status)
+            return refuse(refusal, url, headers)
+
+        return refuse_and_count
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Those that the configuration asks for."""
+        metrics = (self.metrics,) if self._config.metrics.enabled else ()
+        return (*metrics, self.requests) if self._config.request_log.size else metrics
+
+    @property
+    def on_answered(self) -> Callable[[str, int, str | None], None] | None:
+        """Who is told of each answered request, whatever its path."""
+        return self.metrics.edge.answered if self._config.metrics.enabled else None
+
+    def views(self) -> tuple[View[Any], ...]:
+        """What `/metrics` and `/admin/requests` show, for all workers."""
+        metrics, requests = self.metrics, self.requests
+        return (
+            View(METRICS, Look, metrics.look, lambda looks, tally: {METRICS: merged(looks, tally)}, metrics.tally),
+            View(REQUESTS, list[Entry], requests.look, lambda found, _: {REQUESTS: [*chain.from_iterable(found)]}),
+            View(
+                CONTENTS,
+                dict[str, Content],
+                requests.contents.shown,
+                lambda found, _: {CONTENTS: dict(chain.from_iterable(each.items() for each in found))},
+            ),
+        )
+
+    def _gauges(self) -> Iterator[Gauge]:
+        observed, log = self._observed, self.requests
+        yield from pool_gauges(observed.dispatcher.snapshot())
+        yield "dragoman_open_requests", (), len(observed.interrupts)
+        yield "dragoman_open_streams", (), observed.interrupts.begun
+        yield "dragoman_background_responses", (), len(observed.background)
+        yield "dragoman_request_log_entries", (), len(log)
+        yield "dragoman_request_log_bytes", (), log.bytes
+        if (limit := descriptors.limit()) is not None:
+            yield "dragoman_max_files", (), limit
+        turns, records = observed.storage.store.current.view(), observed.storage.records.view()
+        yield "dragoman_store_entries", ("turns",), turns.entries
+        yield "dragoman_store_bytes", ("turns",), turns.bytes
+        yield "dragoman_store_entries", ("responses",), records.in_memory
+        yield "dragoman_store_bytes", ("responses",), records.bytes
+
+    def _counts(self) -> Iterator[Gauge]:
+        observed = self._observed
+        kept = observed.turns.counts
+        yield "dragoman_kept_turns_total", ("kept",), kept.kept
+        yield "dragoman_kept_turns_total", ("restored",), kept.restored
+        for reason, count in kept.left_out.items():
+            yield "dragoman_kept_turns_left_out_total", (reason,), count
+        turns, records = observed.storage.store.current.counts, observed.storage.records.counts
+        yield "dragoman_store_failures_total", ("turns", "unreadable"), turns.unreadable
+        for store, counts in (("turns", turns), ("responses", records)):
+            yield "dragoman_store_failures_total", (store, "refused"), counts.refused
+            yield "dragoman_store_failures_total", (store, "not_written"), counts.not_written
+
+
+def _settings_of(config: Config) -> RequestLogSettings:
+    return RequestLogSettings(config.request_log.size, config.request_log.max_bytes)

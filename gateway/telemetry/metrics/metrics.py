@@ -1,0 +1,115 @@
+"""The metrics of one process, and how those of several become one: counts are added up, gauges by their rule."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+
+from gateway.service.observers import Ended
+from gateway.telemetry.metrics.counts import EdgeCounts, RequestCounts, Tally, put
+from gateway.telemetry.metrics.gauges import Gauge, added_up, process_gauges
+from gateway.telemetry.metrics.histogram import Exemplar
+from gateway.telemetry.metrics.lag import LoopLag
+from gateway.telemetry.metrics.table import BY_NAME
+from translators.models import ModelTable
+
+METRICS: Final = "metrics"
+"""The name of their view."""
+_CPU_NANOSECONDS: Final = 10_000_000
+
+
+class Values(Struct, frozen=True, array_like=True):
+    """The values of one metric, each with the values of its labels."""
+
+    name: str
+    values: list[tuple[list[str], float]]
+
+
+class Traces(Struct, frozen=True, array_like=True):
+    """The latest traces of one histogram, by the numbers of its buckets."""
+
+    name: str
+    labels: list[str]
+    buckets: dict[int, Exemplar]
+
+
+class Look(Struct, frozen=True):
+    """What one process shows now, beside its counts."""
+
+    gauges: list[Values] = field(default_factory=list)
+    traces: list[Traces] = field(default_factory=list)
+
+
+class Metrics:
+    """All metrics of one process, from its start on. `gauges` and `counts` are asked whenever somebody looks."""
+
+    def __init__(self, models: ModelTable, route_of: Callable[[str], str], now: Callable[[], float]) -> None:
+        self.requests = RequestCounts(models)
+        self.edge = EdgeCounts(route_of)
+        self.lag = LoopLag()
+        self.gauges: list[Callable[[], Iterable[Gauge]]] = []
+        self.counts: list[Callable[[], Iterable[Gauge]]] = []
+        self._started_at = now()
+
+    def note(self, ended: Ended) -> None:
+        """Count a request."""
+        self.requests.note(ended)
+
+    def tally(self) -> Tally:
+        """All counts, which only grow."""
+        tally = self.requests.tally() | self.edge.tally()
+        put(tally, self.lag.histogram.tally(), "dragoman_event_loop_lag_seconds")
+        # In steps, so that a process at rest shows the same again.
+        put(tally, time.process_time_ns() // _CPU_NANOSECONDS * _CPU_NANOSECONDS, "dragoman_cpu_seconds_total")
+        for counted in self.counts:
+            for name, labels, count in counted():
+                put(tally, count, name, *labels)
+        return tally
+
+    def look(self) -> Look:
+        """What is shown now."""
+        gauges = [gauge for read in self.gauges for gauge in read()]
+        found = added_up([*gauges, *process_gauges(self._started_at)])
+        values = [
+            Values(name, [([*labels], value) for labels, value in by_labels.items()])
+            for name, by_labels in found.items()
+        ]
+        traces = [
+            Traces(name, labels, buckets)
+            for name, histograms in self.requests.exemplars().items()
+            for labels, buckets in histograms
+        ]
+        return Look(values, traces)
+
+
+class Shown(Struct, frozen=True):
+    """The metrics of all processes: numbers by metric and by the values of its labels, and traces of histograms."""
+
+    counts: Tally
+    gauges: Mapping[str, Mapping[tuple[str, ...], float]]
+    traces: Mapping[tuple[str, ...], Mapping[int, Exemplar]]
+
+
+def merged(looks: Sequence[Look], tally: Tally) -> Shown:
+    """The metrics of several processes, of whose counts `tally` is the sum."""
+    gauges: dict[str, dict[tuple[str, ...], float]] = {}
+    traces: dict[tuple[str, ...], Mapping[int, Exemplar]] = {}
+    for look in looks:
+        for found in look.gauges:
+            _merge(gauges.setdefault(found.name, {}), found)
+        for trace in look.traces:
+            place = (trace.name, *trace.labels)
+            traces[place] = {**traces.get(place, {}), **trace.buckets}
+    return Shown(tally, gauges, traces)
+
+
+def _merge(values: dict[tuple[str, ...], float], found: Values) -> None:
+    metric = BY_NAME.get(found.name)
+    is_largest = metric is not None and metric.merge == "max"
+    for labels, value in found.values:
+        place = tuple(labels)
+        if place not in values:
+            values[place] = value
+        else:
+            values[place] = max(values[place], value) if is_largest else values[place] + value

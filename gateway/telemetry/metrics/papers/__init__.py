@@ -1,0 +1,1 @@
+"""What is made from the table of metrics: dashboard, alerts, and the page that lists all of them."""

@@ -1,0 +1,1 @@
+"""The request log: the last requests in memory, each with its timeline."""
