@@ -28,6 +28,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
                 f"gateway.{room}"
                 for room in (
                     "accounts.rules",
+                    "accounts.rules.rule",
                     "config",
                     "keypool",
                     "ledger",

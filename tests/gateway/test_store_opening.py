@@ -227,7 +227,8 @@ async def test_trouble_with_the_store_is_told_at_the_start_and_hinders_nobody(tm
     (tmp_path / "file").write_text("in the way")
     async with started("serve", XDG_STATE_HOME=str(tmp_path / "file"), ANTHROPIC_API_KEY="sk-ant-test") as running:
         assert running.process.stderr is not None
-        line = await running.process.stderr.readuntil(b"Not a directory")
+        line = await running.process.stderr.readuntil(b"continues with its memory")
+        line += await running.process.stderr.readuntil(b"Not a directory")
         running.process.send_signal(signal.SIGTERM)
         code, _ = await running.end()
 
