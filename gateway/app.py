@@ -23,6 +23,7 @@ from gateway.edge.interrupts import Interrupts
 from gateway.kept_turns import Storage
 from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
 from gateway.ledger.reading import LedgerReading
+from gateway.ledger.storage import Ledger
 from gateway.pages.health import Readiness
 from gateway.pages.overviews import overviews
 from gateway.process.observing import Observed, Observing
@@ -90,8 +91,7 @@ class Gateway:
         worker: int = 1,
         times: Times = REAL_TIMES,
     ) -> None:
-        self.config = config
-        self._times = times
+        self.config, self._times = config, times
         self.views = Views(worker, config.server.workers)
         self.interrupts = Interrupts()
         self._callers_base_url = callers_base_url
@@ -108,6 +108,7 @@ class Gateway:
         self._lessons = Lessons(times.clock)
         self._kept = Storage(config)
         self.readiness = Readiness({"store": lambda: self._kept.is_well})
+        self.ledger = Ledger(config.accounts, clock=times.clock)
         self._turns = KeptTurns(self._kept.store)
         self.background = Background(self._kept.records, now=times.now)
         self._signers = Signers(self._kept.store)
@@ -133,6 +134,7 @@ class Gateway:
             self._upstream.retire()
             self._upstream = _upstream_of(config)
         self._kept.reload(config)
+        self.ledger.reload(config.accounts)
         self._alerts.reload(config)
         self._ledger_reading.reload(config.accounts)
         self._dispatcher.update(
@@ -190,8 +192,8 @@ class Gateway:
             models=models,
             catalogue=self._catalogue,
             authenticator=authenticator,
-            accounts=Accounts(authenticator, self.rules.rules),
-            observers=(self._totals, *self.observing.observers, *self._alerts.observers),
+            accounts=Accounts(authenticator, self.rules.rules, self.ledger.check),
+            observers=(self._totals, self.ledger, *self.observing.observers, *self._alerts.observers),
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
@@ -239,6 +241,7 @@ class Gateway:
             asyncio.create_task(prober.run(lambda: self._upstream)),
             asyncio.create_task(Outages(self._dispatcher, log_outage).run()),
             asyncio.create_task(self.readiness.follow(self._kept.start())),
+            asyncio.create_task(self.ledger.run()),
         ]
         self.observing.start()
         try:
@@ -249,11 +252,8 @@ class Gateway:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
-            await self._alerts.close()
-            await self._ledger_reading.close()
-            await self._kept.close()
-            await self.keys.close()
-            await self._upstream.close()
+            for part in (self._alerts, self._ledger_reading, self._kept, self.keys, self.ledger, self._upstream):
+                await part.close()
 
     async def _keep_catalogue_fresh(self) -> None:
         """Fetch upstream's list of models periodically; the last list is kept while upstream cannot be reached."""

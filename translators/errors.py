@@ -65,6 +65,7 @@ class ErrorKind(Enum):
     SHUTTING_DOWN = auto()
     GATEWAY_BUSY = auto()
     STORE_UNAVAILABLE = auto()
+    LEDGER_UNAVAILABLE = auto()
     INTERNAL = auto()
 
 
@@ -180,6 +181,7 @@ RULES: Final[dict[ErrorKind, Rule]] = {
     ErrorKind.SHUTTING_DOWN: Rule(503, _BUSY, "gateway_shutting_down", wait_seconds=_SOON_SECONDS),
     ErrorKind.GATEWAY_BUSY: Rule(503, _BUSY, "gateway_busy", wait_seconds=_SOON_SECONDS),
     ErrorKind.STORE_UNAVAILABLE: Rule(503, _BUSY, "store_unavailable"),
+    ErrorKind.LEDGER_UNAVAILABLE: Rule(503, _BUSY, "ledger_unavailable", wait_seconds=_SOON_SECONDS),
     ErrorKind.INTERNAL: Rule(500, _SERVER, "internal_error"),
 }
 

@@ -126,14 +126,19 @@ class Visit:
 
 
 class Accounts:
-    """Begins the visits of one configuration."""
+    """Begins the visits of one configuration; `check` raises `FailedError` while no request may be answered."""
 
-    def __init__(self, authenticator: Authenticator, rules: Rules | None = None) -> None:
+    def __init__(
+        self, authenticator: Authenticator, rules: Rules | None = None, check: Callable[[], None] = lambda: None
+    ) -> None:
         self._authenticator = authenticator
         self._rules = rules
+        self._check = check
 
     def visit(self, scope: Scope) -> Visit:
         """The visit of a request; raises `FailedError` if the key is missing or wrong."""
         path: str = scope["path"]
         endpoint = path if path.startswith(_VERSIONED) else f"/v1{path}"
-        return Visit(self._authenticator.caller(scope), endpoint, self._rules)
+        caller = self._authenticator.caller(scope)
+        self._check()
+        return Visit(caller, endpoint, self._rules)

@@ -30,6 +30,7 @@ from gateway.edge.interrupts import Interrupts
 from gateway.edge.outermost import Edge
 from gateway.ledger.questions import Reports
 from gateway.pages.admin import AdminView
+from gateway.pages.clients import ClientsPage
 from gateway.pages.health import Alive, Readiness, Ready
 from gateway.pages.keys import KeyParts, key_routes
 from gateway.pages.ledger_access import LedgerAccess
@@ -124,10 +125,13 @@ def _pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     for path in ("/health", "/livez"):
         yield Route(path, Alive(), methods=["GET"])
     yield Route("/readyz", Ready(parts.readiness, partial(_condition, config, parts)), methods=["GET"])
-    for path, view in (("/admin/pool", POOL), ("/admin/clients", CLIENTS), ("/admin/store", STORE)):
-        yield Route(path, AdminView(config.admin, parts.guesses, parts.views, view), methods=["GET"])
+    admin = partial(AdminView, config.admin, parts.guesses, parts.views)
+    access = LedgerAccess(config.admin, parts.guesses, parts.reports)
+    yield Route("/admin/pool", admin(POOL), methods=["GET"])
+    yield Route("/admin/clients", ClientsPage(admin(CLIENTS), access), methods=["GET"])
+    yield Route("/admin/store", admin(STORE), methods=["GET"])
     yield from _key_pages(config, parts)
-    yield from _usage_pages(config, parts)
+    yield from _usage_pages(access, parts)
     yield from _observation_routes(config, parts)
     models = Models(parts.authenticator, parts.catalogue)
     for prefix in _PREFIXES:
@@ -153,9 +157,8 @@ def _key_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
         yield Route(f"{prefix}/key", own_key, methods=["GET"])
 
 
-def _usage_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
+def _usage_pages(access: LedgerAccess, parts: GatewayParts) -> Iterator[BaseRoute]:
     """What was used, in our form and in OpenAI's."""
-    access = LedgerAccess(config.admin, parts.guesses, parts.reports)
     yield Route("/admin/usage", UsagePage(access, parts.now), methods=["GET"])
     for path, page in organization_pages(access, parts.now):
         yield Route(f"/v1{path}", page, methods=["GET"])

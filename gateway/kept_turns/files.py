@@ -11,9 +11,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from gateway.kept_turns.backing import OTHER_KEY
 from gateway.kept_turns.sealing import Sealer
 from gateway.kept_turns.sqlite_file import Bounds, SqliteFile
-from gateway.private_files.database import Identity, alone, identity_of, make_folder, move_aside, prepare
+from gateway.private_files.database import Identity, alone, identity_of, move_aside, prepare
 from gateway.private_files.keyfile import key_file, secret_beside
-from gateway.private_files.ownership import check_folder
 from gateway.secret import Secret
 
 _BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -120,10 +119,3 @@ class DatabaseFiles(Generic[D]):
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
         return alone(self.file, self._in_this_process)
-
-
-def secret_of_database(file: Path) -> Secret:
-    """The secret beside a database, which need not exist yet; raises `OSError` and `ValueError`."""
-    make_folder(file.parent)
-    check_folder(file.parent)
-    return secret_beside(file)

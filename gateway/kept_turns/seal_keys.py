@@ -9,7 +9,7 @@ from typing import Final
 from gateway.config import Config
 from gateway.kept_turns.caller_seals import can_encrypt
 from gateway.kept_turns.opening import database_file, kind_of
-from gateway.private_files.keyfile import key_file
+from gateway.private_files.keyfile import key_file, secret_of_database
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
 
@@ -41,9 +41,6 @@ class SealKeys:
             return configured
         if kind_of(config.store) != "sqlite":
             return self._tell_of_made()
-        # Imported only if needed, as in `opening`.
-        from gateway.kept_turns.files import secret_of_database
-
         try:
             return secret_of_database(database_file(config.store, self._environ))
         except (OSError, ValueError):

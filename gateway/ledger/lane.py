@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from gateway.ledger.files import AccountsFiles, Opened, is_broken
+from gateway.ledger.files import BUSY_SECONDS, AccountsFiles, Opened, is_broken
 from gateway.ledger.trouble import AccountsFileError
 from gateway.private_files.database import Identity
 from gateway.telemetry.logs import log_event
@@ -27,10 +27,18 @@ from gateway.telemetry.logs import log_event
 # How often a process asks whether another one has changed keys or rules.
 POLL_SECONDS: Final = 0.25
 _CLOSE_SECONDS: Final = 5.0
-_MOVED: Final = "The accounts' database was corrupt; it was moved aside, and a new one was created"
+MOVED: Final = (
+    "The accounts' database was corrupt; it was moved aside, "
+    "and keys and rules were taken over into a new one as far as possible"
+)
 
 # These say that an action is wrong, or that its values are, not that the file is.
-_OF_THE_ACTION: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
+_OF_THE_ACTION: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+)
 
 T = TypeVar("T")
 
@@ -50,11 +58,20 @@ class AccountsFile:
     turns out to be corrupt.
     """
 
-    def __init__(self, file: Path, name: str = "accounts") -> None:
-        self._files = AccountsFiles(file, self._note_moved)
+    def __init__(
+        self,
+        file: Path,
+        name: str = "accounts",
+        on_moved: Callable[[Path], None] | None = None,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
+        """`on_moved` is called in the thread, with the new name of a corrupt file; without it, the log tells."""
+        self._files = AccountsFiles(file, on_moved or self._note_moved, busy_seconds)
         self._name = name
         self._thread: ThreadPoolExecutor | None = None
         self._opened: Opened | None = None
+        # The connection before, until there is another.
+        self._closed: Opened | None = None
         self._watchers: dict[str, list[Callable[[int], None]]] = {}
         self._states: dict[str, _State] = {}
         # What told the last look that nothing has changed since.
@@ -70,17 +87,35 @@ class AccountsFile:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, self._name)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, action)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self.run_here, action)
         finally:
             self._report()
 
     def run_now(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """Run an action in the calling thread, on a connection that is closed afterwards: for the command line."""
         try:
-            return self._run(action)
+            return self.run_here(action)
         finally:
-            self._let_go()
+            self.let_go()
             self._report()
+
+    def run_here(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an action in the calling thread, which has to be the same each time and calls `let_go` at its end."""
+        try:
+            return self._with_recovery(action)
+        except _OF_THE_ACTION:
+            raise
+        except sqlite3.Error as error:
+            # Whatever went wrong, the next try has better chances with a new connection.
+            self.let_go()
+            raise AccountsFileError(f"{self.file}: {text_of(error)}") from error
+
+    def let_go(self) -> None:
+        """Close the connection; the last one to close writes the log into the database."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            self._closed = opened
+            opened.connection.close()
 
     def on_change(self, name: str, call: Callable[[int], None]) -> None:
         """Let `watch` call this in the event loop whenever `changes` has another version for a name (keys, rules).
@@ -108,21 +143,11 @@ class AccountsFile:
         """Close the connection and end the thread, within a time limit."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            closing = asyncio.get_running_loop().run_in_executor(thread, self._let_go)
+            closing = asyncio.get_running_loop().run_in_executor(thread, self.let_go)
             await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
             thread.shutdown(wait=False)
 
     # Called in the thread.
-
-    def _run(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            return self._with_recovery(action)
-        except _OF_THE_ACTION:
-            raise
-        except sqlite3.Error as error:
-            # Whatever went wrong, the next try has better chances with a new connection.
-            self._let_go()
-            raise AccountsFileError(f"{self.file}: {text_of(error)}") from error
 
     def _with_recovery(self, action: Callable[[sqlite3.Connection], T]) -> T:
         opened = self._current()
@@ -131,16 +156,17 @@ class AccountsFile:
         except sqlite3.DatabaseError as error:
             if not is_broken(error):
                 raise
-        self._let_go()
+        self.let_go()
         self._files.replace(opened.identity)
         return action(self._current().connection)
 
     def _current(self) -> Opened:
         if self._opened is not None and self._opened.identity != self._files.identity():
-            self._let_go()
+            self.let_go()
         if self._opened is None:
             try:
-                self._opened = self._files.open()
+                self._opened = self._files.open(self._closed)
+                self._closed = None
             except (AccountsFileError, OSError, ValueError) as error:
                 raise AccountsFileError(f"{self.file}: {text_of(error)}") from error
         return self._opened
@@ -156,18 +182,13 @@ class AccountsFile:
         found = connection.execute("SELECT name, version FROM changes")
         return {name: _State(self._opened.identity, number) for name, number in found}
 
-    def _let_go(self) -> None:
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.connection.close()
-
     def _note_moved(self, aside: Path) -> None:
         self._moved.append(aside)
 
     def _report(self) -> None:
         moved, self._moved = self._moved, []
         for aside in moved:
-            log_event(logging.ERROR, _MOVED, file=aside)
+            log_event(logging.ERROR, MOVED, file=aside)
 
 
 def text_of(error: Exception) -> str:

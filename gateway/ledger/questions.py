@@ -5,6 +5,8 @@ from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from gateway.service.totals import ClientTotals
+
 MINUTE_SECONDS: Final = 60
 HOUR_SECONDS: Final = 3_600
 DAY_SECONDS: Final = 86_400
@@ -82,6 +84,10 @@ class Reports(Protocol):
 
     async def lines(self, question: Question, most: int) -> list[Line]:
         """The lines in order of time, then of cost, the greatest first; raises `TooManyLinesError` above `most`."""
+        ...
+
+    async def clients(self) -> list[ClientTotals]:
+        """What each caller has used, as far as sums by day are kept."""
         ...
 
     async def names(self) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from gateway.ledger.lane import AccountsFile
+from gateway.ledger.queries import client_totals
 from gateway.ledger.questions import (
     COLUMNS,
     DAY_SECONDS,
@@ -19,6 +20,7 @@ from gateway.ledger.questions import (
     TooManyLinesError,
 )
 from gateway.ledger.trouble import AccountsFileError
+from gateway.service.totals import ClientTotals
 
 # A question that takes longer is given up: nobody waits for it.
 _LONGEST_SECONDS: Final = 30.0
@@ -39,6 +41,9 @@ class LedgerReports:
 
     async def lines(self, question: Question, most: int) -> list[Line]:
         return await self._file.run(lambda connection: lines_of(connection, question, most))
+
+    async def clients(self) -> list[ClientTotals]:
+        return await self._file.run(client_totals)
 
     async def names(self) -> Mapping[str, str]:
         return await self._file.run(names_of)

@@ -25,6 +25,11 @@ class LedgerAccess:
         """Raise `FailedError` unless the caller may read."""
         check_admin(scope, self._keys, self._guesses)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a ledger."""
+        return self._find() is not None
+
     def reports(self) -> Reports:
         """The ledger's reports; raises `FailedError` where there are none."""
         if (reports := self._find()) is None:

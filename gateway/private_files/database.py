@@ -1,9 +1,11 @@
 """The files of an SQLite database: created private, opened or replaced by one process at a time, moved aside."""
 
 import contextlib
+import errno
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -14,6 +16,12 @@ from gateway.private_files.ownership import check_folder, check_own, make_privat
 WITH_LOG: Final = ("", "-wal", "-shm")
 # One corrupt database is kept for inspection; the next one replaces it.
 _ASIDE: Final = ".corrupt"
+# What the log of a database is called in whose place there is another one.
+_REPLACED: Final = ".replaced"
+
+# Opening takes milliseconds, and a migration little more.
+_PATIENCE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.005
 
 # Of a file, which stays the same if its name is reused; None if there is no file.
 Identity: TypeAlias = tuple[int, int] | None
@@ -53,6 +61,17 @@ def identity_of(file: Path) -> Identity:
     return status.st_dev, status.st_ino
 
 
+def set_log_aside(file: Path, log: Identity) -> None:
+    """Rename the write-ahead log of a database in whose place there is another file: it is not that one's.
+
+    `log` is the identity of the old one's, which another process may have renamed already.
+    """
+    if log is not None and identity_of(beside(file, "-wal")) == log:
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(beside(file, suffix), beside(file, f"{_REPLACED}{suffix}"))
+
+
 def move_aside(file: Path) -> Path:
     """Rename a corrupt database with its log, and create an empty one; returns the old one's new name."""
     # SQLite notices that an open database was moved, and does not touch the new one's log.
@@ -82,9 +101,22 @@ def alone(file: Path, in_this_process: threading.Lock) -> Iterator[None]:
         try:
             if sys.platform != "win32":
                 # On Windows there is only one process.
-                import fcntl
-
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _lock(descriptor)
             yield
         finally:
             os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for the lock, but not for a process that is stuck with it."""
+    import fcntl
+
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise OSError(errno.EWOULDBLOCK, "another process has been opening the file for too long") from None
+            time.sleep(_LOOK_SECONDS)

@@ -7,7 +7,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from gateway.private_files.ownership import check_unread, make_private, open_own
+from gateway.private_files.database import make_folder
+from gateway.private_files.ownership import check_folder, check_unread, make_private, open_own
 from gateway.secret import Secret
 
 _SECRET_BYTES: Final = 32
@@ -28,6 +29,13 @@ def secret_beside(database: Path) -> Secret:
         _make(file)
         # Another worker may have created it first.
         return _read(file)
+
+
+def secret_of_database(database: Path) -> Secret:
+    """The same for a database that need not exist yet."""
+    make_folder(database.parent)
+    check_folder(database.parent)
+    return secret_beside(database)
 
 
 def key_file(database: Path) -> Path:

@@ -98,6 +98,7 @@ def test_who_may_come_back_after_a_429_or_to_a_full_gateway_is_told_when(kind: E
     rule = RULES[kind]
     is_told = (rule.status == 429 and rule.sdk_retry is None) or kind in (
         ErrorKind.GATEWAY_BUSY,
+        ErrorKind.LEDGER_UNAVAILABLE,
         ErrorKind.SHUTTING_DOWN,
     )
 

@@ -75,6 +75,7 @@ NATIVE_RULES: Final[dict[ErrorKind, NativeRule]] = {
     ErrorKind.SHUTTING_DOWN: NativeRule(503, _API),
     ErrorKind.GATEWAY_BUSY: NativeRule(503, _API),
     ErrorKind.STORE_UNAVAILABLE: NativeRule(503, _API),
+    ErrorKind.LEDGER_UNAVAILABLE: NativeRule(503, _API),
     ErrorKind.INTERNAL: NativeRule(500, _API),
 }
 

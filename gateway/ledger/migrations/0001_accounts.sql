@@ -82,7 +82,8 @@ CREATE TABLE alerts (name TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
 
 -- One row for each call upstream that was billed. An id begins with `at`, in milliseconds since 1970 (6 bytes, big
 -- endian), so that rows lie in the order of time and need no index for it. Tokens are in disjoint classes, except that
--- `thinking` is a part of `output`. `requests` is 1 on one row of each request. Cost is in nano-dollars.
+-- `thinking` is a part of `output`. `requests` is 1 on one row of each request. `cost`, and what prompt
+-- caches have `saved`, are in nano-dollars.
 CREATE TABLE attempts (
     id BLOB PRIMARY KEY,
     at INTEGER NOT NULL,
@@ -94,9 +95,14 @@ CREATE TABLE attempts (
     end_user BLOB NOT NULL,
     endpoint TEXT NOT NULL,
     model_asked TEXT NOT NULL,
-    model TEXT NOT NULL,
-    upstream_key TEXT NOT NULL,
+    trace_id TEXT,
     host TEXT NOT NULL,
+    latency_ms INTEGER NOT NULL,
+    first_token_ms INTEGER,
+    finish TEXT,
+    error TEXT,
+    upstream_key TEXT NOT NULL,
+    model TEXT NOT NULL,
     batch INTEGER NOT NULL,
     service_tier TEXT NOT NULL,
     input INTEGER NOT NULL,
@@ -107,13 +113,9 @@ CREATE TABLE attempts (
     thinking INTEGER NOT NULL,
     server_tool_uses INTEGER NOT NULL,
     cost INTEGER NOT NULL,
+    saved INTEGER NOT NULL,
     price TEXT NOT NULL,
-    is_estimated INTEGER NOT NULL,
-    latency_ms INTEGER NOT NULL,
-    first_token_ms INTEGER,
-    finish TEXT,
-    error TEXT,
-    trace_id TEXT
+    is_estimated INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 -- Sums of `attempts` that are kept longer; `start` is in seconds since 1970. What is unknown is empty, not NULL.
@@ -123,8 +125,8 @@ CREATE TABLE hours (
     group_name TEXT NOT NULL,
     end_user BLOB NOT NULL,
     endpoint TEXT NOT NULL,
-    model TEXT NOT NULL,
     upstream_key TEXT NOT NULL,
+    model TEXT NOT NULL,
     batch INTEGER NOT NULL,
     service_tier TEXT NOT NULL,
     requests INTEGER NOT NULL,
@@ -138,7 +140,8 @@ CREATE TABLE hours (
     thinking INTEGER NOT NULL,
     server_tool_uses INTEGER NOT NULL,
     cost INTEGER NOT NULL,
-    PRIMARY KEY (start, caller, group_name, end_user, endpoint, model, upstream_key, batch, service_tier)
+    saved INTEGER NOT NULL,
+    PRIMARY KEY (start, caller, group_name, end_user, endpoint, upstream_key, model, batch, service_tier)
 ) WITHOUT ROWID;
 
 CREATE TABLE days (
@@ -147,8 +150,8 @@ CREATE TABLE days (
     group_name TEXT NOT NULL,
     end_user BLOB NOT NULL,
     endpoint TEXT NOT NULL,
-    model TEXT NOT NULL,
     upstream_key TEXT NOT NULL,
+    model TEXT NOT NULL,
     batch INTEGER NOT NULL,
     service_tier TEXT NOT NULL,
     requests INTEGER NOT NULL,
@@ -162,5 +165,6 @@ CREATE TABLE days (
     thinking INTEGER NOT NULL,
     server_tool_uses INTEGER NOT NULL,
     cost INTEGER NOT NULL,
-    PRIMARY KEY (start, caller, group_name, end_user, endpoint, model, upstream_key, batch, service_tier)
+    saved INTEGER NOT NULL,
+    PRIMARY KEY (start, caller, group_name, end_user, endpoint, upstream_key, model, batch, service_tier)
 ) WITHOUT ROWID;

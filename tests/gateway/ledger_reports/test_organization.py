@@ -9,6 +9,7 @@ from openai import AsyncOpenAI
 from tests.gateway.ledger_reports.conftest import ADMIN, CLIENT, NOW, VIEWER, Kept
 from tests.scenarios.harness import assert_error
 from tests.support.ledger import DAY, HOUR, MIDNIGHT, Call
+from tests.support.ledgers import unusable
 
 USAGE = "/v1/organization/usage/completions"
 COSTS = "/v1/organization/costs"
@@ -216,11 +217,10 @@ async def test_only_the_admin_reads(kept: Kept, path: str, token: str | None) ->
 
 @pytest.mark.parametrize("path", [USAGE, COSTS, "/admin/usage"])
 async def test_a_ledger_that_cannot_be_read_is_a_503_without_its_path(kept: Kept, path: str) -> None:
-    kept.file.unlink()
-    kept.file.mkdir()
     query = {} if path == "/admin/usage" else {"start_time": 1}
 
-    answer = await ask(kept, path, **query)
+    with unusable(kept.file):
+        answer = await ask(kept, path, **query)
 
     error = assert_error(answer, 503, "service_unavailable_error", "store_unavailable")
     assert str(kept.file) not in error["message"]

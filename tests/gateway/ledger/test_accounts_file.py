@@ -15,8 +15,11 @@ from gateway.ledger.migrating import Migration, migrate, migrations
 from gateway.ledger.opening import accounts_file, accounts_path
 from gateway.ledger.transactions import Transaction
 from gateway.ledger.trouble import AccountsFileError
+from gateway.ledger.writing import write_rows
+from tests.support.ledgers import row
 
-TABLES = {"alerts", "attempts", "audit", "changes", "days", "hours", "keys", "rules"}
+TABLES = {"alerts", "attempts", "audit", "changes", "days", "hours", "keys", "marks", "rules"}
+SAVED = ("keys", "rules", "audit")
 KEY = "INSERT INTO keys (id, name, hash, prefix, created_at) VALUES (?, ?, ?, 'dgm-', 0)"
 
 
@@ -220,6 +223,32 @@ async def test_a_corrupt_file_is_moved_aside_and_named_in_the_log(file: Path, ca
     await ours.close()
     assert file.with_name("accounts.db.corrupt").read_bytes().startswith(b"not a database")
     assert "accounts' database was corrupt" in caplog.text
+
+
+async def test_keys_and_rules_outlive_a_corrupt_ledger(file: Path) -> None:
+    def fill(connection: sqlite3.Connection) -> int:
+        for number in range(3):
+            connection.execute(KEY, (f"key-{number}", f"name-{number}", bytes([number])))
+        connection.execute("INSERT INTO rules (id, definition, created_at) VALUES ('r', '{}', 0)")
+        connection.execute("INSERT INTO audit (at, actor, action, subject) VALUES (1, 'admin', 'create', 'key-0')")
+        write_rows(connection, [row() for _ in range(2000)])
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'attempts'")
+        return int(found.fetchone()[0])
+
+    ours = AccountsFile(file)
+    page = await ours.run(fill)
+    await ours.close()
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * 4096)
+        opened.write(b"\xff" * 4096)
+
+    assert await ours.run(lambda connection: write_rows(connection, [row()])) == 1
+    saved = await ours.run(
+        lambda connection: [connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in SAVED]
+    )
+    await ours.close()
+    assert saved == [3, 1, 1]
 
 
 async def test_what_an_action_did_wrong_is_its_own_affair(file: Path) -> None:
