@@ -9,7 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.accounts.keys.form import new_id, new_key
-from gateway.config import ModelsConfig, NativeConfig, TranslationConfig
+from gateway.app import Gateway
+from gateway.cli.banner import banner
+from gateway.config import ModelsConfig, NativeConfig, TranslationConfig, keep_fixed
+from gateway.process.serving import CannotListenError, check_exposure
 from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway
 from tests.support import messages
 from tests.support.gateway import (
@@ -458,3 +461,66 @@ async def test_a_key_for_some_models_names_no_others_in_fields_and_tools(
 
     # Chat completions go without it, as without other fields that are not allowed.
     assert seen == [(400, False), (200, True)]
+
+
+async def test_the_guard_of_an_open_port_and_its_pages_go_with_the_first_key(
+    upstream: ScriptedUpstream, desk: KeyDesk
+) -> None:
+    upstream.always(SERVED)
+    async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
+        http, page = running.http(), {"origin": "http://localhost:3000"}
+        before = [
+            await http.post(PATH, json=asking(), headers={"host": "gateway.example.com"}),
+            await http.post(PATH, json=asking(), headers=page),
+        ]
+        made = desk.key()
+        await look(running)
+        http.headers["authorization"] = f"Bearer {made}"
+        after = [
+            await http.post(PATH, json=asking(), headers={"host": "gateway.example.com"}),
+            await http.post(PATH, json=asking(), headers=page),
+        ]
+
+    assert [answer.status_code for answer in (*before, *after)] == [403, 200, 200, 200]
+    assert ["access-control-allow-origin" in answer.headers for answer in (before[1], after[1])] == [True, False]
+
+
+def test_an_address_that_others_reach_needs_clients_or_keys(desk: KeyDesk) -> None:
+    config = desk.within(config_for(key("http://127.0.0.1:9")))
+    config = with_settings(config, server=replace(config.server, host="0.0.0.0"))
+    with pytest.raises(CannotListenError, match="dragoman keys create"):
+        check_exposure(config)
+    assert not desk.file.exists()
+
+    desk.key()
+    check_exposure(config)
+
+
+async def test_the_gateway_is_never_open_on_an_address_that_others_reach(
+    upstream: ScriptedUpstream, desk: KeyDesk
+) -> None:
+    config = desk.within(config_for(key(upstream.base_url)))
+    async with quick_gateway(config=with_settings(config, server=replace(config.server, host="0.0.0.0"))) as running:
+        answer = await running.http().post(PATH, json=asking())
+
+    assert_error(answer, 401, "invalid_request_error", None)
+
+
+def test_where_accounts_are_changes_only_with_a_restart(desk: KeyDesk) -> None:
+    running = desk.within(config_for(key("http://127.0.0.1:9")))
+    wanted = replace(running, accounts=replace(running.accounts, path="/elsewhere.db", keep_days=1.0))
+
+    kept, fixed = keep_fixed(running, wanted)
+
+    assert (kept.accounts.path, kept.accounts.keep_days, fixed) == (running.accounts.path, 1.0, ("accounts.path",))
+
+
+def test_the_banner_says_that_callers_need_a_key(desk: KeyDesk) -> None:
+    gateway = Gateway(desk.within(config_for(key("http://127.0.0.1:9"))), callers_base_url="http://127.0.0.1:9")
+    before = banner(gateway, "http://127.0.0.1:8080", "1")
+    desk.key()
+    after = banner(gateway, "http://127.0.0.1:8080", "1")
+
+    assert "anybody on this machine, until there are clients or keys for callers" in before
+    assert "each with a key, see `dragoman keys list`" in after
+    assert 'api_key="YOUR_CLIENT_KEY"' in after
