@@ -12,6 +12,7 @@ from gateway.accounts.keys.form import new_id, new_key
 from gateway.app import Gateway
 from gateway.cli.banner import banner
 from gateway.config import ModelsConfig, NativeConfig, TranslationConfig, keep_fixed
+from gateway.ledger.lane import AccountsFile
 from gateway.process.serving import CannotListenError, check_exposure
 from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway
 from tests.support import messages
@@ -190,6 +191,18 @@ async def test_known_keys_go_on_working_while_the_database_is_away(
 
     assert [answer.status_code for answer in (served, refused, *again)] == [200, 401, 200, 200]
     assert "The keys of callers can be read again" in read_log()
+
+
+async def test_a_key_whose_limits_cannot_be_read_is_not_accepted(upstream: ScriptedUpstream, desk: KeyDesk) -> None:
+    upstream.always(SERVED)
+    good, broken = desk.key("good"), desk.key("broken", limits={"models": ["claude-*"]})
+    AccountsFile(desk.file).run_now(
+        lambda connection: connection.execute("UPDATE keys SET limits = '{\"modles\": []}' WHERE name = 'broken'")
+    )
+    async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
+        answers = [await ask(running.http(), token) for token in (good, broken)]
+
+    assert [answer.status_code for answer in answers] == [200, 401]
 
 
 async def test_an_empty_database_in_the_place_of_the_old_one_takes_no_key_away(

@@ -79,6 +79,10 @@ class StoredKeys:
             except AccountsFileError as error:
                 self._note(str(error))
                 return
+            except Exception as error:
+                # Whatever it is, it must not end the looking.
+                self._note(f"{self._file.file}: {error}")
+                return
             if reading is not None:
                 self._book.take(reading)
             self._note("")
