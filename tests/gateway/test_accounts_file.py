@@ -16,7 +16,7 @@ from gateway.ledger.opening import accounts_file, accounts_path
 from gateway.ledger.transactions import Transaction
 from gateway.ledger.trouble import AccountsFileError
 
-TABLES = {"alerts", "attempts", "audit", "changes", "days", "hours", "keys", "rules"}
+TABLES = {"alerts", "attempts", "audit", "changes", "days", "hours", "keys", "marks", "rules"}
 KEY = "INSERT INTO keys (id, name, hash, prefix, created_at) VALUES (?, ?, ?, 'dgm-', 0)"
 
 

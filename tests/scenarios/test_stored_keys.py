@@ -179,6 +179,8 @@ async def test_known_keys_go_on_working_while_the_database_is_away(
     away = desk.file.with_name("away.db")
     async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
         http = running.http()
+        # From here on only the test looks for changes: in between, a look would make a new file.
+        await running.gateway.keys.close()
         desk.file.rename(away)
         desk.file.mkdir()
         await look(running)
@@ -212,6 +214,7 @@ async def test_an_empty_database_in_the_place_of_the_old_one_takes_no_key_away(
     made = desk.key()
     async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
         http = running.http()
+        await running.gateway.keys.close()
         for suffix in ("", "-wal", "-shm"):
             desk.file.with_name(f"{desk.file.name}{suffix}").unlink(missing_ok=True)
         await look(running)
