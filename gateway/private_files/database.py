@@ -53,6 +53,17 @@ def identity_of(file: Path) -> Identity:
     return status.st_dev, status.st_ino
 
 
+def is_missing(file: Path) -> bool:
+    """Whether there is certainly no file of that name; one that cannot be looked for may exist."""
+    try:
+        os.lstat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def move_aside(file: Path) -> Path:
     """Rename a corrupt database with its log, and create an empty one; returns the old one's new name."""
     # SQLite notices that an open database was moved, and does not touch the new one's log.

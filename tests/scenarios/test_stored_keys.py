@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.accounts.keys.form import new_id, new_key
+from gateway.accounts.opening import has_stored_keys
 from gateway.app import Gateway
 from gateway.cli.banner import banner
 from gateway.config import ModelsConfig, NativeConfig, TranslationConfig, keep_fixed
@@ -236,6 +237,19 @@ async def test_a_database_that_was_never_read_lets_nobody_in(
     assert_error(somebody, 503, "service_unavailable_error", "store_unavailable")
     assert "The keys of callers cannot be read, so none of them is accepted" in read_log()
     assert upstream.received == []
+
+
+async def test_where_no_database_can_be_made_there_are_no_keys_and_nothing_closes(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    upstream.always(SERVED)
+    (tmp_path / "file").write_text("in the way")
+    desk = KeyDesk(tmp_path / "file")
+    async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
+        answer = await ask(running.http())
+
+    assert answer.status_code == 200
+    assert not has_stored_keys(desk.config)
 
 
 async def test_another_secret_than_the_keys_were_made_with_is_told(

@@ -12,6 +12,7 @@ from gateway.accounts.keys.reading import hasher_of, read_keys
 from gateway.accounts.keys.table import KeyTable
 from gateway.ledger.lane import POLL_SECONDS, AccountsFile
 from gateway.ledger.trouble import AccountsFileError
+from gateway.private_files.database import is_missing
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
 from translators.errors import ErrorKind, FailedError, Failure
@@ -48,7 +49,8 @@ class StoredKeys:
 
     async def start(self) -> None:
         """Read all keys, before the first request."""
-        self._book.is_blind = True
+        # Where there is no database, and none can be made, there are no keys either.
+        self._book.is_blind = not is_missing(self._file.file)
         await self.refresh()
 
     async def watch(self) -> None:
