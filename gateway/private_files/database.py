@@ -13,7 +13,7 @@ from gateway.private_files.ownership import check_folder, check_own, make_privat
 # The suffixes of SQLite's files: the database, and its write-ahead log.
 WITH_LOG: Final = ("", "-wal", "-shm")
 # One corrupt database is kept for inspection; the next one replaces it.
-_ASIDE: Final = ".corrupt"
+ASIDE: Final = ".corrupt"
 
 # Of a file, which stays the same if its name is reused; None if there is no file.
 Identity: TypeAlias = tuple[int, int] | None
@@ -67,7 +67,7 @@ def is_missing(file: Path) -> bool:
 def move_aside(file: Path) -> Path:
     """Rename a corrupt database with its log, and create an empty one; returns the old one's new name."""
     # SQLite notices that an open database was moved, and does not touch the new one's log.
-    aside = beside(file, _ASIDE)
+    aside = beside(file, ASIDE)
     for suffix in WITH_LOG:
         with contextlib.suppress(FileNotFoundError):
             os.replace(f"{file}{suffix}", f"{aside}{suffix}")

@@ -252,6 +252,23 @@ async def test_where_no_database_can_be_made_there_are_no_keys_and_nothing_close
     assert not has_stored_keys(desk.config)
 
 
+async def test_a_corrupt_database_does_not_open_the_gateway(
+    upstream: ScriptedUpstream, desk: KeyDesk, read_log: Callable[[], str]
+) -> None:
+    desk.key()
+    desk.file.write_bytes(b"no database" * 1000)
+    for suffix in ("-wal", "-shm"):
+        desk.file.with_name(f"{desk.file.name}{suffix}").unlink(missing_ok=True)
+    answers = []
+    # The second one finds a new database, which is sound and empty.
+    for _ in range(2):
+        async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
+            answers.append(await ask(running.http()))
+
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert "an earlier database of accounts was corrupt" in read_log()
+
+
 async def test_another_secret_than_the_keys_were_made_with_is_told(
     upstream: ScriptedUpstream, desk: KeyDesk, read_log: Callable[[], str]
 ) -> None:
