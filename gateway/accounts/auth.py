@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from starlette.types import Scope
 
 from gateway.accounts.guesses import Guesses
-from gateway.accounts.keys.form import has_typo, looks_stored
+from gateway.accounts.keys.form import has_typo, looks_stored, resembles
 from gateway.accounts.keys.limits import Limits
 from gateway.edge.addresses import address_of
 from gateway.edge.requests import header
@@ -133,17 +133,17 @@ class Authenticator:
         return caller
 
     def _known(self, token: str, scope: Scope) -> Caller:
-        is_stored = looks_stored(token)
-        if is_stored and (caller := self._keys.find(token)) is not None:
+        if looks_stored(token) and (caller := self._keys.find(token)) is not None:
             return caller
         # Looking up digests reveals nothing about the keys by its timing.
         if (caller := self._clients.get(_digest(token))) is not None:
             return caller
         why = f"Incorrect API key provided: {_masked(token)}."
-        if is_stored and has_typo(token):
-            why += _TYPO
-        elif is_stored and self._keys.is_blind:
-            raise FailedError(Failure(ErrorKind.STORE_UNAVAILABLE, _BLIND))
+        if resembles(token):
+            if has_typo(token):
+                why += _TYPO
+            elif self._keys.is_blind:
+                raise FailedError(Failure(ErrorKind.STORE_UNAVAILABLE, _BLIND))
         raise self._guesses.refusal(scope, why)
 
     def _owner_of(self, token: str) -> Caller:

@@ -10,6 +10,7 @@ from gateway.accounts.keys.book import KeyBook
 from gateway.accounts.pace import Pace
 from gateway.config import AccountsConfig, Config, is_loopback
 from gateway.ledger.opening import accounts_file
+from gateway.private_files.database import is_missing
 from gateway.secret import Secret
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def authenticator_of(config: Config, guesses: Guesses, book: KeyBook) -> Authent
 def has_stored_keys(config: AccountsConfig) -> bool:
     """Whether there is or was a key, so that callers need one; also if nobody can tell. Opens the database for it."""
     file = accounts_file(config)
-    if file is None or not file.file.exists():
+    if file is None or is_missing(file.file):
         return False
     from gateway.accounts.keys.reading import has_keys
     from gateway.ledger.trouble import AccountsFileError

@@ -15,7 +15,7 @@ from gateway.private_files.ownership import check_folder, check_own, make_privat
 # The suffixes of SQLite's files: the database, and its write-ahead log.
 WITH_LOG: Final = ("", "-wal", "-shm")
 # One corrupt database is kept for inspection; the next one replaces it.
-_ASIDE: Final = ".corrupt"
+ASIDE: Final = ".corrupt"
 # What the log of a database is called in whose place there is another one.
 _REPLACED: Final = ".replaced"
 
@@ -72,10 +72,21 @@ def set_log_aside(file: Path, log: Identity) -> None:
                 os.replace(beside(file, suffix), beside(file, f"{_REPLACED}{suffix}"))
 
 
+def is_missing(file: Path) -> bool:
+    """Whether there is certainly no file of that name; one that cannot be looked for may exist."""
+    try:
+        os.lstat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def move_aside(file: Path) -> Path:
     """Rename a corrupt database with its log, and create an empty one; returns the old one's new name."""
     # SQLite notices that an open database was moved, and does not touch the new one's log.
-    aside = beside(file, _ASIDE)
+    aside = beside(file, ASIDE)
     for suffix in WITH_LOG:
         with contextlib.suppress(FileNotFoundError):
             os.replace(f"{file}{suffix}", f"{aside}{suffix}")

@@ -136,6 +136,12 @@ async def test_keys_are_listed_in_pages_beside_those_of_the_configuration(runnin
     assert [entry["name"] for entry in named["data"]] == ["other"]
 
 
+async def test_a_client_of_the_configuration_is_changed_there(running: RunningGateway) -> None:
+    answer = await running.http().post(f"{KEYS}/app/disable", headers=BOSS)
+
+    assert_error(answer, 400, "invalid_request_error", "key_of_configuration")
+
+
 async def test_deleted_keys_are_listed_on_request(running: RunningGateway) -> None:
     http = running.http()
     await made(http, name="team-a")

@@ -523,6 +523,18 @@ def test_the_files_admin_key_goes_before_the_environments(load: Loader) -> None:
     assert load("admin: {api_key: {env: A}}", A="own", DRAGOMAN_ADMIN_KEY="boss").admin.api_key == Secret("own")
 
 
+def test_the_viewers_key_is_neither_a_clients_nor_the_admins(load: Loader) -> None:
+    clients = "clients: [{name: a, api_key: one}]\n"
+
+    of_client = load.mistakes(clients + "admin: {viewer_key: one}", ANTHROPIC_API_KEY="sk-1")
+    of_admin = load.mistakes("admin: {viewer_key: boss}", DRAGOMAN_ADMIN_KEY="boss")
+    alone = load("admin: {viewer_key: eyes}", DRAGOMAN_ADMIN_KEY="boss").admin
+
+    assert of_client == ["admin.viewer_key: the same as clients[0].api_key; the admin key must not be a client's"]
+    assert of_admin == ["admin.viewer_key: the same as admin.api_key; whoever may only read needs another key"]
+    assert (alone.api_key, alone.viewer_key) == (Secret("boss"), Secret("eyes"))
+
+
 def test_the_admins_key_is_no_clients(load: Loader) -> None:
     text = "clients: [{name: a, api_key: one}, {name: b, api_key: boss}, {name: c}, [d]]"
 

@@ -2,12 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 
 import httpx2
 import pytest
 from msgspec.structs import replace
 
-from gateway.config import ModelsConfig, NativeConfig, TranslationConfig
+from gateway.accounts.keys.form import new_id, new_key
+from gateway.accounts.opening import has_stored_keys
+from gateway.app import Gateway
+from gateway.cli.banner import banner
+from gateway.config import ModelsConfig, NativeConfig, TranslationConfig, keep_fixed
+from gateway.ledger.lane import AccountsFile
+from gateway.process.serving import CannotListenError, check_exposure
 from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway
 from tests.support import messages
 from tests.support.gateway import (
@@ -173,6 +180,8 @@ async def test_known_keys_go_on_working_while_the_database_is_away(
     away = desk.file.with_name("away.db")
     async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
         http = running.http()
+        # From here on only the test looks for changes: in between, a look would make a new file.
+        await running.gateway.keys.close()
         desk.file.rename(away)
         desk.file.mkdir()
         await look(running)
@@ -187,6 +196,18 @@ async def test_known_keys_go_on_working_while_the_database_is_away(
     assert "The keys of callers can be read again" in read_log()
 
 
+async def test_a_key_whose_limits_cannot_be_read_is_not_accepted(upstream: ScriptedUpstream, desk: KeyDesk) -> None:
+    upstream.always(SERVED)
+    good, broken = desk.key("good"), desk.key("broken", limits={"models": ["claude-*"]})
+    AccountsFile(desk.file).run_now(
+        lambda connection: connection.execute("UPDATE keys SET limits = '{\"modles\": []}' WHERE name = 'broken'")
+    )
+    async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
+        answers = [await ask(running.http(), token) for token in (good, broken)]
+
+    assert [answer.status_code for answer in answers] == [200, 401]
+
+
 async def test_an_empty_database_in_the_place_of_the_old_one_takes_no_key_away(
     upstream: ScriptedUpstream, desk: KeyDesk
 ) -> None:
@@ -194,6 +215,7 @@ async def test_an_empty_database_in_the_place_of_the_old_one_takes_no_key_away(
     made = desk.key()
     async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
         http = running.http()
+        await running.gateway.keys.close()
         for suffix in ("", "-wal", "-shm"):
             desk.file.with_name(f"{desk.file.name}{suffix}").unlink(missing_ok=True)
         await look(running)
@@ -217,6 +239,36 @@ async def test_a_database_that_was_never_read_lets_nobody_in(
     assert upstream.received == []
 
 
+async def test_where_no_database_can_be_made_there_are_no_keys_and_nothing_closes(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    upstream.always(SERVED)
+    (tmp_path / "file").write_text("in the way")
+    desk = KeyDesk(tmp_path / "file")
+    async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
+        answer = await ask(running.http())
+
+    assert answer.status_code == 200
+    assert not has_stored_keys(desk.config)
+
+
+async def test_a_corrupt_database_does_not_open_the_gateway(
+    upstream: ScriptedUpstream, desk: KeyDesk, read_log: Callable[[], str]
+) -> None:
+    desk.key()
+    desk.file.write_bytes(b"no database" * 1000)
+    for suffix in ("-wal", "-shm"):
+        desk.file.with_name(f"{desk.file.name}{suffix}").unlink(missing_ok=True)
+    answers = []
+    # The second one finds a new database, which is sound and empty.
+    for _ in range(2):
+        async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
+            answers.append(await ask(running.http()))
+
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert "an earlier database of accounts was corrupt" in read_log()
+
+
 async def test_another_secret_than_the_keys_were_made_with_is_told(
     upstream: ScriptedUpstream, desk: KeyDesk, read_log: Callable[[], str]
 ) -> None:
@@ -233,14 +285,16 @@ async def test_wrong_keys_of_the_right_form_cost_no_look_up_in_the_database(
     upstream: ScriptedUpstream, desk: KeyDesk
 ) -> None:
     desk.key()
-    wrong = KeyDesk(desk.file.parent / "another").key()
+    wrong = new_key(new_id())
     async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
-        book, http = running.gateway.keys.book, running.http()
-        await running.gateway.keys.stored.close()  # type: ignore[union-attr]
-        found = [book.find(wrong[:-1] + str(number)) for number in range(10_000)]
-        answer = await ask(http, wrong)
+        # Whoever opens the database now makes its folder again.
+        await running.gateway.keys.close()
+        rmtree(desk.file.parent)
+        found = {running.gateway.keys.book.find(new_key(new_id())) for _ in range(10_000)}
+        answer = await ask(running.http(), wrong)
 
-    assert set(found) == {None}
+        assert not desk.file.parent.exists()
+    assert found == {None}
     assert answer.status_code == 401
 
 
@@ -454,3 +508,66 @@ async def test_a_key_for_some_models_names_no_others_in_fields_and_tools(
 
     # Chat completions go without it, as without other fields that are not allowed.
     assert seen == [(400, False), (200, True)]
+
+
+async def test_the_guard_of_an_open_port_and_its_pages_go_with_the_first_key(
+    upstream: ScriptedUpstream, desk: KeyDesk
+) -> None:
+    upstream.always(SERVED)
+    async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
+        http, page = running.http(), {"origin": "http://localhost:3000"}
+        before = [
+            await http.post(PATH, json=asking(), headers={"host": "gateway.example.com"}),
+            await http.post(PATH, json=asking(), headers=page),
+        ]
+        made = desk.key()
+        await look(running)
+        http.headers["authorization"] = f"Bearer {made}"
+        after = [
+            await http.post(PATH, json=asking(), headers={"host": "gateway.example.com"}),
+            await http.post(PATH, json=asking(), headers=page),
+        ]
+
+    assert [answer.status_code for answer in (*before, *after)] == [403, 200, 200, 200]
+    assert ["access-control-allow-origin" in answer.headers for answer in (before[1], after[1])] == [True, False]
+
+
+def test_an_address_that_others_reach_needs_clients_or_keys(desk: KeyDesk) -> None:
+    config = desk.within(config_for(key("http://127.0.0.1:9")))
+    config = with_settings(config, server=replace(config.server, host="0.0.0.0"))
+    with pytest.raises(CannotListenError, match="dragoman keys create"):
+        check_exposure(config)
+    assert not desk.file.exists()
+
+    desk.key()
+    check_exposure(config)
+
+
+async def test_the_gateway_is_never_open_on_an_address_that_others_reach(
+    upstream: ScriptedUpstream, desk: KeyDesk
+) -> None:
+    config = desk.within(config_for(key(upstream.base_url)))
+    async with quick_gateway(config=with_settings(config, server=replace(config.server, host="0.0.0.0"))) as running:
+        answer = await running.http().post(PATH, json=asking())
+
+    assert_error(answer, 401, "invalid_request_error", None)
+
+
+def test_where_accounts_are_changes_only_with_a_restart(desk: KeyDesk) -> None:
+    running = desk.within(config_for(key("http://127.0.0.1:9")))
+    wanted = replace(running, accounts=replace(running.accounts, path="/elsewhere.db", keep_days=1.0))
+
+    kept, fixed = keep_fixed(running, wanted)
+
+    assert (kept.accounts.path, kept.accounts.keep_days, fixed) == (running.accounts.path, 1.0, ("accounts.path",))
+
+
+def test_the_banner_says_that_callers_need_a_key(desk: KeyDesk) -> None:
+    gateway = Gateway(desk.within(config_for(key("http://127.0.0.1:9"))), callers_base_url="http://127.0.0.1:9")
+    before = banner(gateway, "http://127.0.0.1:8080", "1")
+    desk.key()
+    after = banner(gateway, "http://127.0.0.1:8080", "1")
+
+    assert "anybody on this machine, until there are clients or keys for callers" in before
+    assert "each with a key, see `dragoman keys list`" in after
+    assert 'api_key="YOUR_CLIENT_KEY"' in after

@@ -68,6 +68,10 @@ class KeyBook:
         """Whether callers need a key: there is or was one, or nobody can tell."""
         return self._is_used or self.is_blind
 
+    def close(self) -> None:
+        """Ask every caller for a key from now on, whether or not there are any."""
+        self._is_used = True
+
     def take(self, reading: Reading) -> None:
         """Take in what was read."""
         self.is_blind = False

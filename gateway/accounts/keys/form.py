@@ -16,6 +16,7 @@ PATTERN: Final = r"dgm-[0-9a-hjkmnp-tv-z]{50}"
 
 _BODY_LENGTH: Final = ID_LENGTH + SECRET_LENGTH
 _FORM: Final = re.compile(PATTERN)
+_WITH_ANY_PREFIX: Final = re.compile(r".{3,6}[0-9a-hjkmnp-tv-z]{49,50}", re.DOTALL)
 _VALUES: Final = {character: value for value, character in enumerate(ALPHABET)}
 # The code of BIP 173 (bech32) and the constant of BIP 350: in up to 89 characters it finds every error in up to four.
 _GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
@@ -43,8 +44,13 @@ def looks_stored(token: str) -> bool:
     return token.startswith(PREFIX)
 
 
+def resembles(token: str) -> bool:
+    """Whether a token was a key of this form before somebody mistyped it."""
+    return token[: len(PREFIX)].lower() == PREFIX or _WITH_ANY_PREFIX.fullmatch(token) is not None
+
+
 def has_typo(token: str) -> bool:
-    """Whether a token that `looks_stored` cannot be a key that was ever made: its form or its checksum is wrong."""
+    """Whether a token that `resembles` a key cannot be one that was ever made: its form or its checksum is wrong."""
     if _FORM.fullmatch(token) is None:
         return True
     body = token[len(PREFIX) :]

@@ -74,7 +74,13 @@ def _has_keys(connection: sqlite3.Connection) -> bool:
 
 def _entry(row: Sequence[object]) -> Entry:
     key_id, digest, old_digest, old_until, expires_at, disabled_at, deleted_at, name, group, limits, sees_key = row
-    read = None if limits == "{}" else _LIMITS.decode(str(limits))
+    read, is_readable = None, True
+    if limits != "{}":
+        try:
+            read = _LIMITS.decode(str(limits))
+        except msgspec.DecodeError:
+            # A key whose limits nobody can tell is not accepted.
+            is_readable = False
     caller = Caller(
         str(name),
         sees_key=bool(sees_key),
@@ -89,6 +95,6 @@ def _entry(row: Sequence[object]) -> Entry:
         old_digest,  # type: ignore[arg-type]
         old_until or 0.0,  # type: ignore[arg-type]
         NEVER if expires_at is None else expires_at,  # type: ignore[arg-type]
-        disabled_at is not None,
+        disabled_at is not None or not is_readable,
         deleted_at is not None,
     )

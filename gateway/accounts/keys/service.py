@@ -12,6 +12,7 @@ from gateway.accounts.keys.reading import hasher_of, read_keys
 from gateway.accounts.keys.table import KeyTable
 from gateway.ledger.lane import POLL_SECONDS, AccountsFile
 from gateway.ledger.trouble import AccountsFileError
+from gateway.private_files.database import ASIDE, beside, is_missing
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
 from translators.errors import ErrorKind, FailedError, Failure
@@ -21,6 +22,9 @@ T = TypeVar("T")
 _UNREADABLE: Final = "The keys of callers cannot be read; those that are known go on working"
 _NEVER_READ: Final = "The keys of callers cannot be read, so none of them is accepted"
 _READ_AGAIN: Final = "The keys of callers can be read again"
+_LOST: Final = (
+    "There are no keys, but an earlier database of accounts was corrupt: callers need keys until that file is removed"
+)
 _SAID: Final = "The accounts of this gateway cannot be reached at the moment. Please try again."
 
 
@@ -48,8 +52,14 @@ class StoredKeys:
 
     async def start(self) -> None:
         """Read all keys, before the first request."""
-        self._book.is_blind = True
+        # Where there is no database, and none can be made, there are no keys either.
+        self._book.is_blind = not is_missing(self._file.file)
         await self.refresh()
+        aside = beside(self._file.file, ASIDE)
+        if not self._book.closes and not is_missing(aside):
+            # Whoever had a key before must not find an open gateway now.
+            self._book.close()
+            log_event(logging.ERROR, _LOST, file=aside)
 
     async def watch(self) -> None:
         """Keep the book up to date until cancelled; what fails is tried again."""
@@ -78,6 +88,10 @@ class StoredKeys:
                 reading = await self._file.run(self._read)
             except AccountsFileError as error:
                 self._note(str(error))
+                return
+            except Exception as error:
+                # Whatever it is, it must not end the looking.
+                self._note(f"{self._file.file}: {error}")
                 return
             if reading is not None:
                 self._book.take(reading)

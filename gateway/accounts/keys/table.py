@@ -83,9 +83,12 @@ class KeyTable:
             f"SELECT {_COLUMNS} FROM keys WHERE id = ? OR name = ? ORDER BY id = ? DESC",  # noqa: S608
             (key_id := id_in(wanted), wanted, key_id),
         ).fetchone()
-        if row is None:
-            raise no_key(wanted)
-        return _stored(row)
+        if row is not None:
+            return _stored(row)
+        if wanted in self._reserved:
+            message = f"'{wanted}' is a client of the configuration, which is changed there."
+            raise TranslationError(message, code="key_of_configuration")
+        raise no_key(wanted)
 
     def audit(self, before: int | None, limit: int) -> tuple[list[Line], bool]:
         """A page of the audit, the newest first, and whether there is more."""

@@ -2,10 +2,21 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.accounts.keys.form import ALPHABET, ID_LENGTH, PATTERN, PREFIX, has_typo, new_id, new_key, prefix_of
+from gateway.accounts.keys.form import (
+    ALPHABET,
+    ID_LENGTH,
+    PATTERN,
+    PREFIX,
+    has_typo,
+    new_id,
+    new_key,
+    prefix_of,
+    resembles,
+)
 
 # Whatever people type instead of the right character.
 CHARACTERS = st.sampled_from(ALPHABET) | st.characters(codec="utf-8")
@@ -33,6 +44,7 @@ def test_every_single_wrong_character_is_found(place: int, character: str) -> No
     typed = key[:place] + character + key[place + 1 :]
 
     assert has_typo(typed) == (typed != key)
+    assert resembles(typed)
 
 
 def test_every_swap_of_neighbours_and_every_single_typo_of_a_key_is_found() -> None:
@@ -42,6 +54,7 @@ def test_every_swap_of_neighbours_and_every_single_typo_of_a_key_is_found() -> N
 
     assert len(typos) == 50 * 31
     assert all(map(has_typo, swaps | typos))
+    assert all(map(resembles, swaps | typos))
 
 
 @given(data=st.data())
@@ -62,6 +75,12 @@ def test_a_part_of_a_key_or_more_than_a_key_is_none(cut: int, more: str) -> None
     assert has_typo(key[:cut])
     assert has_typo(key + more)
     assert has_typo(key.upper())
+    assert resembles(key.upper())
+
+
+@pytest.mark.parametrize("token", ["sk-ant-api03-" + "a" * 80, "the-key-of-an-app-0123456789", "x", "dg", ""])
+def test_other_keys_do_not_resemble_one(token: str) -> None:
+    assert not resembles(token)
 
 
 def test_an_id_has_no_secret_in_it() -> None:
