@@ -69,6 +69,16 @@ class Rules:
     def count_refusal(self, rule: Rule) -> None:
         self.refused[rule.id] = self.refused.get(rule.id, 0) + 1
 
+    def grow(self, hold: Hold, tokens: int, choices: int) -> None:
+        """Hold what a prompt that turned out longer cannot exceed; raises `FailedError` if a strict rule is over."""
+        now = self.book.clock()
+        over = hold.grow(tokens, choices, now)
+        if over is not None:
+            self.count_refusal(over.rule)
+            cost = hold.plan.tariff.longer(tokens, choices)[over.place]
+            failure = refusal(over.rule, over.meter.state(now), over.meter.wait_for(cost, now), now, cost)
+            raise RefusedError(failure, _near(hold.metered.entries, now))
+
     def settle(self, hold: Hold, record: Record | None, choices: int) -> None:
         """Replace what a request holds by what it came to; None: nothing was sent."""
         if record is None:
