@@ -1,4 +1,4 @@
-"""The command line: `dragoman serve`, `demo`, `check`, `doctor`, `pool`, `requests`, `keys`, `usage` and `alerts`."""
+"""The command line: `dragoman serve`, `demo`, `check`, `doctor`, `pool`, `requests`, `keys`, `rules`, `usage`, ..."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from gateway.cli import alerts, check, demo, doctor, key_options, keys, pool, requests, serve, usage_report
+from gateway.cli import alerts, check, demo, doctor, key_options, keys, pool, requests, rules, serve, usage_report
 from gateway.cli.overview import NotSeenError
 from gateway.cli.usage import UsageError, typed_command
 from gateway.config import ConfigError
@@ -39,6 +39,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "doctor": doctor.command,
     "pool": pool.command,
     "keys": keys.command,
+    "rules": rules.command,
     "usage": usage_report.command,
     "alerts": alerts.command,
     "requests": requests.command,
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     asking.add_argument(
         "--watch", action="store_true", help=f"ask again every {pool.WATCH_SECONDS:g} seconds, until Ctrl-C"
     )
-    for each in (requests, key_options, usage_report, alerts):
+    for each in (requests, key_options, rules, usage_report, alerts):
         each.add_to(commands, configured)
     return parser
 
