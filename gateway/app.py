@@ -6,14 +6,14 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec.structs import asdict, replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.accounts.guesses import Guesses
 from gateway.accounts.opening import KeysOfProcess, authenticator_of
-from gateway.accounts.rules.opening import RulesOfProcess
+from gateway.accounts.ruling import RulesOfProcess
 from gateway.accounts.visits import Accounts
 from gateway.alerts.pool import log_outage
 from gateway.alerts.watch import Alerts
@@ -61,6 +61,7 @@ _RETRY_LIST_SECONDS: Final = 60.0
 _SHORTEST_HIDDEN: Final = 8
 # After the grace period, what runs in the background has this long to write how it has ended.
 _FAREWELL_SECONDS: Final = 5.0
+OnChange: TypeAlias = Callable[[Change, KeyState], None]
 _NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
 
 
@@ -115,7 +116,7 @@ class Gateway:
         self.sightings = Sightings()
         self._totals, self._guesses, self._own_limits = Totals(), Guesses(), OwnLimits()
         self.keys = KeysOfProcess(lambda: self.config, times.now)
-        self.rules = RulesOfProcess(times.now)
+        self.rules = RulesOfProcess(config, times.now)
         models, self.aliases = _tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()
@@ -202,6 +203,7 @@ class Gateway:
             sightings=self.sightings,
             guesses=self._guesses,
             keys=self.keys,
+            rules=self.rules,
             reports=self._ledger_reading.reports,
             now=self._times.now,
             on_answered=self.observing.on_answered,
@@ -235,6 +237,7 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:
         await self.keys.start()
+        await self.rules.start()
         prober = Prober(self._dispatcher, lambda: self._endpoints, self._on_refused)
         chores = [
             asyncio.create_task(self._keep_catalogue_fresh()),
@@ -252,7 +255,15 @@ class Gateway:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
-            for part in (self._alerts, self._ledger_reading, self._kept, self.keys, self.ledger, self._upstream):
+            for part in (
+                self._alerts,
+                self._ledger_reading,
+                self._kept,
+                self.rules,
+                self.keys,
+                self.ledger,
+                self._upstream,
+            ):
                 await part.close()
 
     async def _keep_catalogue_fresh(self) -> None:
@@ -302,16 +313,10 @@ def _redactor_of(config: Config) -> Redactor:
     return Redactor(secrets, shortest=_SHORTEST_HIDDEN)
 
 
-def _dispatcher_of(
-    config: Config, clock: Callable[[], float], report: Callable[[Change, KeyState], None]
-) -> Dispatcher:
-    return Dispatcher(
-        KeyPool(map(_pool_key, config.keys), _pool_settings(config)),
-        queue_size=config.pool.queue_size,
-        queue_timeout_seconds=config.pool.queue_timeout_seconds,
-        clock=clock,
-        report=report,
-    )
+def _dispatcher_of(config: Config, clock: Callable[[], float], report: OnChange) -> Dispatcher:
+    pool, limits = KeyPool(map(_pool_key, config.keys), _pool_settings(config)), config.pool
+    size, seconds = limits.queue_size, limits.queue_timeout_seconds
+    return Dispatcher(pool, queue_size=size, queue_timeout_seconds=seconds, clock=clock, report=report)
 
 
 def _pool_key(key: KeyConfig) -> Key:

@@ -115,6 +115,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {
             "translators",
             "gateway.accounts",
+            "gateway.accounts.rules.definition",
             "gateway.edge",
             "gateway.ledger",
             "gateway.secret",

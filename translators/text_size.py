@@ -19,6 +19,13 @@ _QUOTE: Final = b'"'
 # The types of parts, in all APIs, that are no text.
 _TYPE: Final = b'"type"'
 _MEDIA: Final = (b'"image', b'"input_image"', b'"input_file"', b'"document"', b'"file"')
+# What lets upstream read more than the body: its own tools, and what it has stored or writes itself.
+_MORE: Final = re.compile(
+    rb'"(?:web_|code_|tool_search|mcp|advisor|compact|context_management|container|thread|fallbacks|file_id)'
+    # No encoder escapes letters: such a name is meant to look like another one.
+    rb"|\\u00[4-7]"
+)
+_LONGEST_NAME: Final = 32
 _LONGEST: Final = max(map(len, (*_MEDIA, *_STARTS)))
 
 
@@ -39,6 +46,15 @@ def text_size(body: bytes) -> TextSize:
     if _TYPE not in body or not any(kind in body for kind in _MEDIA):
         return TextSize(len(body), False)
     return in_one_go(text_size_in_steps(body))
+
+
+def may_read_more_in_steps(body: bytes) -> Generator[None, None, bool]:
+    """Whether upstream may read more for a body than its text, as far as names in it can tell; in steps."""
+    for place in range(0, len(body), _WINDOW):
+        if _MORE.search(body, place, place + _WINDOW + _LONGEST_NAME) is not None:
+            return True
+        yield
+    return False
 
 
 def text_size_in_steps(body: bytes) -> Generator[None, None, TextSize]:

@@ -98,6 +98,11 @@ class Visit:
         """Whether there are any rules."""
         return self._rules is not None and self._rules.book.has_rules
 
+    @property
+    def needs_sure_size(self) -> bool:
+        """Whether a rule must not be passed, whatever upstream reads."""
+        return self._rules is not None and self._rules.book.has_strict_rules
+
     def hand_over(self) -> "Visit":
         """The visit of a task that outlives this request: it settles what was admitted, and this one nothing."""
         visit = Visit(self.caller, self.endpoint, self._rules)
@@ -105,10 +110,27 @@ class Visit:
         visit._hold, self._hold = self._hold, None
         return visit
 
-    def may_go_on(self) -> bool:
-        """Whether another call may be made for a choice whose last call may have cost something."""
+    @property
+    def is_strict(self) -> bool:
+        """Whether all is held that the request can cost."""
+        return self._hold is not None and self._hold.plan.is_strict
+
+    def put_back(self, size: int) -> None:
+        """Text of so many bytes goes upstream that the wish did not name; raises `FailedError` if that is too much."""
+        if self._rules is not None and self._hold is not None:
+            self._rules.grow(self._hold, size, self._choices)
+
+    @property
+    def may_go_on(self) -> Callable[[], bool]:
+        """Tells whether another call may be made for a choice whose last one may have cost something.
+
+        Asked once before each such call: the answer yes holds what that cannot exceed.
+        """
         rules, hold = self._rules, self._hold
-        return rules is None or hold is None or hold.more(self._choices, rules.book.clock())
+        if rules is None or hold is None or not hold.plan.is_strict:
+            return _always
+        choices, clock = self._choices, rules.book.clock
+        return lambda: hold.more(choices, clock())
 
     def settle(self, record: Record | None) -> None:
         """Count what the request came to, admitted or not; None is one that could not be read."""
@@ -123,6 +145,10 @@ class Visit:
         if self._near is None and self._rules is not None and self._hold is not None:
             self._near = self._rules.near(self._hold)
         return self._near
+
+
+def _always() -> bool:
+    return True
 
 
 class Accounts:

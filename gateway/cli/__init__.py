@@ -7,7 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Final
 
-from gateway.cli import alerts, check, demo, doctor, key_options, keys, pool, requests, serve, store, usage_report
+from gateway.cli import (
+    alerts,
+    check,
+    demo,
+    doctor,
+    key_options,
+    keys,
+    pool,
+    requests,
+    rules,
+    serve,
+    store,
+    usage_report,
+)
 from gateway.cli.overview import NotSeenError
 from gateway.cli.usage import UsageError, typed_command
 from gateway.config import ConfigError
@@ -39,6 +52,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "doctor": doctor.command,
     "pool": pool.command,
     "keys": keys.command,
+    "rules": rules.command,
     "usage": usage_report.command,
     "alerts": alerts.command,
     "requests": requests.command,
@@ -103,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     asking.add_argument(
         "--watch", action="store_true", help=f"ask again every {pool.WATCH_SECONDS:g} seconds, until Ctrl-C"
     )
-    for each in (requests, key_options, usage_report, alerts, store):
+    for each in (requests, key_options, rules, usage_report, alerts, store):
         each.add_to(commands, configured)
     return parser
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace as struct_replace
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
@@ -13,7 +14,17 @@ from gateway.doors.betas import BETAS, betas_of
 from gateway.doors.door import Door, DoorParts, Job
 from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.rendering import Opening, Rendering
-from gateway.doors.wishes import ON_UNSUPPORTED, Admitted, as_admitted, named, options_for, stand_ins, wish_of, within
+from gateway.doors.wishes import (
+    ON_UNSUPPORTED,
+    Admitted,
+    as_admitted,
+    named,
+    options_for,
+    stand_ins,
+    sure_size_of,
+    wish_of,
+    within,
+)
 from gateway.doors.writing import Writer
 from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
@@ -94,6 +105,8 @@ class TextEndpoint(Door):
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:
         caller = visit.caller
         task = await self._task(scope, body, caller)
+        if visit.needs_sure_size:
+            task = struct_replace(task, size=await sure_size_of(body, task.size))
         admitted, options = await self._admitted(task, self._options(scope, caller), visit)
         services = self._services_for(caller)
         exchanges: list[TextExchange] = []
@@ -101,9 +114,9 @@ class TextEndpoint(Door):
         for intent in task.intents:
             if intent is not previous:
                 # The choices of one prompt share their candidates.
-                candidates = await self._candidates(intent, task, options, admitted.understood, caller)
+                candidates = await self._candidates(intent, task, options, admitted.understood, visit)
                 prefix, previous = conversation_prefix(task.asked.model, intent), intent
-            exchange = Exchange(services, candidates, caller=caller.name, prefix=prefix)
+            exchange = Exchange(services, candidates, caller=caller.name, prefix=prefix, may_go_on=visit.may_go_on)
             admitted.note(exchange.progress)
             if exchanges:
                 exchange.belongs_to(exchanges[0])
@@ -127,16 +140,18 @@ class TextEndpoint(Door):
         return job
 
     async def _candidates(
-        self, asked: Intent, task: Task, options: Options, understood: Spelling, caller: Caller
+        self, asked: Intent, task: Task, options: Options, understood: Spelling, visit: Visit
     ) -> list[Candidate[MessagesRequest]]:
         """One candidate for each model that may answer the prompt."""
-        model = understood.id
+        caller, model = visit.caller, understood.id
         others = stand_ins(caller, self._settings.fallbacks.get(model, ()))
         rows = {name: self._models.row(name) for name in (model, *others)}
         intent = with_wishes(asked, understood)
         scope = caller.scope
         memory = self._services.kept_turns
         past = await memory.recollect(intent, scope, rows, in_slices if task.is_large else None)
+        if visit.is_strict:
+            visit.put_back(max((found.size for found in past.values()), default=0))
         if options.caching == "auto":
             options = await self._with_sharing(options, intent, rows[model].cache_minimum, (model, caller), task)
         # A caller with its own key has its own account's limits, and its lessons apply to nobody else.

@@ -25,7 +25,7 @@ class InputTokens(Responses):
         task = await self._task(scope, body, caller)
         (intent,) = task.intents
         admitted, options = await self._admitted(task, self._options(scope, caller), visit, generates=False)
-        candidates = await self._candidates(intent, task, options, admitted.understood, caller)
+        candidates = await self._candidates(intent, task, options, admitted.understood, visit)
         services = counting_services(self._services_for(caller))
         exchange = Exchange(services, [counting(candidate) for candidate in candidates], caller=caller.name)
         return _CountJob(task.asked.model, exchange, caller, is_large=task.is_large)

@@ -14,7 +14,16 @@ from gateway.doors.betas import betas_of, header_values
 from gateway.doors.door import Door, DoorParts
 from gateway.doors.native_past import NativeWriter
 from gateway.doors.records import RequestSummary, gateway_headers
-from gateway.doors.wishes import ON_UNSUPPORTED, Admitted, as_admitted, named, native_wish, size_of, stand_ins
+from gateway.doors.wishes import (
+    ON_UNSUPPORTED,
+    Admitted,
+    as_admitted,
+    named,
+    native_wish,
+    size_of,
+    stand_ins,
+    sure_size_of,
+)
 from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
 from gateway.edge.responder import Responder
@@ -98,7 +107,7 @@ class Messages(Door):
         admitted, body = await self._admitted(scope, asked, body, visit)
         thread = read_thread(asked.thread) if asked.thread is not None and caller.own_key is None else None
         reach = await self._reach(caller, asked, thread) if thread is not None else _ANYWHERE
-        exchange = await self._exchange(scope, caller, asked, body, reach, admitted)
+        exchange = await self._exchange(scope, visit, asked, body, reach, admitted)
         admitted.note(exchange.progress)
         return _NativeJob(
             asked=RequestSummary(asked.model, asked.streams, is_counted=self._route.streams),
@@ -128,7 +137,10 @@ class Messages(Door):
     async def _admitted(self, scope: Scope, asked: Asked, body: bytes, visit: Visit) -> tuple[Admitted, bytes]:
         """The request as the accounts admit it, and its body; raises `FailedError` if they do not."""
         model = named(asked.model, self._aliases)
-        wish = native_wish(model, asked, await size_of(body), generates=self._route.streams)
+        size = await size_of(body)
+        if visit.needs_sure_size:
+            size = await sure_size_of(body, size)
+        wish = native_wish(model, asked, size, generates=self._route.streams)
         admission = await visit.admit(wish)
         rejects = headers_of(scope).get(ON_UNSUPPORTED) == b"reject"
         result = as_admitted(model.understood, admission, rejects=rejects)
@@ -162,9 +174,9 @@ class Messages(Door):
         return stand_ins(caller, self._settings.fallbacks.get(model, ()))
 
     async def _exchange(
-        self, scope: Scope, caller: Caller, asked: Asked, body: bytes, reach: Reach, admitted: Admitted
+        self, scope: Scope, visit: Visit, asked: Asked, body: bytes, reach: Reach, admitted: Admitted
     ) -> NativeExchange:
-        understood = admitted.understood
+        caller, understood = visit.caller, admitted.understood
         model = understood.id
         services = self._services_for(caller)
         headers = tuple((name.decode(), value) for name in PASSING_HEADERS for value in header_values(scope, name)[:1])
@@ -191,6 +203,7 @@ class Messages(Door):
             candidates,
             caller=caller.name,
             prefix=asked.prefix if session is None else session_prefix(asked.model, caller.name, session),
+            may_go_on=visit.may_go_on,
         )
 
     async def _candidate(

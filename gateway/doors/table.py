@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from gateway.accounts.auth import Authenticator
 from gateway.accounts.guesses import Guesses
 from gateway.accounts.opening import KeysOfProcess
+from gateway.accounts.ruling import RulesOfProcess
 from gateway.accounts.visits import Accounts
 from gateway.config import Config
 from gateway.doors.chat import ChatCompletions
@@ -42,6 +43,7 @@ from gateway.pages.overviews import CLIENTS, POOL, STORE
 from gateway.pages.own_key import KeyFacts, OwnKeyPage
 from gateway.pages.pages import IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
 from gateway.pages.responses import Replays
+from gateway.pages.rules import RuleParts, rule_routes
 from gateway.pages.state import state_routes
 from gateway.pages.usage import UsagePage
 from gateway.secret import Secret
@@ -82,6 +84,7 @@ class GatewayParts:
     keys: KeysOfProcess
     reports: Callable[[], Reports | None]
     now: Callable[[], float]
+    rules: RulesOfProcess
     key_facts: Sequence[KeyFacts] = ()
     on_answered: Callable[[str, int, str | None], None] | None = None
 
@@ -152,7 +155,8 @@ def _key_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     """Stored keys for administrators, and each caller's own key."""
     keys = parts.keys
     yield from key_routes(KeyParts(config.admin, parts.guesses, keys.pace, keys.stored, config.clients, parts.now))
-    own_key = OwnKeyPage(parts.authenticator, keys.book, parts.key_facts)
+    yield from rule_routes(RuleParts(config.admin, parts.guesses, keys.pace, parts.rules.stored, config.rules))
+    own_key = OwnKeyPage(parts.authenticator, keys.book, (parts.rules.facts, *parts.key_facts))
     for prefix in _PREFIXES:
         yield Route(f"{prefix}/key", own_key, methods=["GET"])
 

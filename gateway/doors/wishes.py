@@ -15,7 +15,8 @@ from translators.messages.options import Options
 from translators.model_names import Spelling
 from translators.native.request import Asked
 from translators.server_tools import NAMES_MODELS, narrowed
-from translators.text_size import TextSize, text_size, text_size_in_steps
+from translators.steps import in_one_go
+from translators.text_size import TextSize, may_read_more_in_steps, text_size, text_size_in_steps
 
 ON_UNSUPPORTED: Final = b"x-gateway-on-unsupported"
 # Native fields that name models.
@@ -37,6 +38,13 @@ class Admitted(NamedTuple):
 async def size_of(body: bytes) -> TextSize:
     """The text of a body."""
     return await in_slices(text_size_in_steps(body)) if len(body) > LARGE_BYTES else text_size(body)
+
+
+async def sure_size_of(body: bytes, size: TextSize) -> TextSize:
+    """The size for a rule that must not be passed: what upstream may read by itself counts like files."""
+    steps = may_read_more_in_steps(body)
+    reads_more = await in_slices(steps) if len(body) > LARGE_BYTES else in_one_go(steps)
+    return TextSize(size.bytes, size.has_media or reads_more)
 
 
 class Named(NamedTuple):

@@ -134,11 +134,13 @@ async def _stream(
         for _ in range(MAX_PAUSES):
             if paused is None or stream.state is not State.PAUSED:
                 return stream
+            if not attempt.may_go_on():
+                break
             paused = paused.continued(stream.pause())
             async with attempt.again(paused) as more:
                 await relay(attempt, more, delivery, client)
         if stream.state is State.PAUSED:
-            # The maximum was reached: what has arrived is the answer.
+            # The maximum was reached, or what may be spent: what has arrived is the answer.
             await pass_on(attempt, delivery, stream.give_up(), client)
         return stream
     finally:
@@ -162,7 +164,7 @@ async def _fetch(attempt: TextAttempt, choice: WholeChoice, on_begin: Callable[[
     on_begin()
     request = attempt.request
     fold = await _collect(attempt, answer, request, choice.make(request.shape))
-    if request.expects_call and not fold.calls:
+    if request.expects_call and not fold.calls and attempt.may_go_on():
         fold = await _ask_again(attempt, request, fold, choice)
     if request.origin is not None:
         await attempt.kept_turns.keep(request.origin, fold, attempt.account)
@@ -206,6 +208,8 @@ async def _collect(
     for _ in range(MAX_PAUSES):
         if fold.state is not State.PAUSED:
             return fold
+        if not attempt.may_go_on():
+            break
         request = request.continued(fold.pause())
         async with attempt.again(request) as more:
             await _fold(more, fold)

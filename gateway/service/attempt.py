@@ -30,6 +30,11 @@ _OK: Final = 200
 _RANDOM_BITS: Final = 80
 
 
+def always() -> bool:
+    """What nobody has to pay for."""
+    return True
+
+
 class Attempt(Generic[R]):
     """A call with one leased key, as an `async with` block; a failure in the block ends the attempt.
 
@@ -45,6 +50,7 @@ class Attempt(Generic[R]):
         "_opening",
         "_services",
         "endpoint",
+        "may_go_on",
         "progress",
         "record",
     )
@@ -56,11 +62,14 @@ class Attempt(Generic[R]):
         progress: Progress,
         lease: Lease,
         failed: Callable[[Lease, Failure], Awaitable[None]],
+        may_go_on: Callable[[], bool],
     ) -> None:
         self._services = services
         self._forms = forms
         self._lease = lease
         self._failed = failed
+        # Whether `again` may be called: what it costs comes on top.
+        self.may_go_on = may_go_on
         self._opening: AbstractAsyncContextManager[UpstreamAnswer] | None = None
         self.progress = progress
         self.endpoint = services.endpoints[lease.key.name]

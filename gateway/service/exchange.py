@@ -10,11 +10,11 @@ it failures are reported to the caller.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from gateway.keypool import MOST_PATIENCE_SECONDS, Breaker, Lease, LeaseRequest
-from gateway.service.attempt import Attempt
+from gateway.service.attempt import Attempt, always
 from gateway.service.failures import (
     NOT_FOR_THIS_MODEL,
     UNKNOWN_MODEL,
@@ -38,6 +38,7 @@ RENEWAL_SECONDS: Final = 10.0
 # Prompts up to this estimate fit into every model's context window.
 _FITS_TOKENS: Final = 100_000
 _OVERLOADED: Final = ErrorKind.OVERLOADED
+_OK: Final = 200
 
 
 class NoAnswerError(AssertionError):
@@ -49,16 +50,24 @@ class Exchange(Generic[R]):
 
     The next candidate is asked if the one before is overloaded on all keys. `caller` is used for fairness in the queue;
     `prefix` is a digest of the conversation's beginning, so that it gets a key that has it in its prompt cache.
+    `may_go_on` says whether another call may be made after one that may have cost something.
     """
 
     def __init__(
-        self, services: Services, candidates: Sequence[Candidate[R]], *, caller: str = "", prefix: bytes | None = None
+        self,
+        services: Services,
+        candidates: Sequence[Candidate[R]],
+        *,
+        caller: str = "",
+        prefix: bytes | None = None,
+        may_go_on: Callable[[], bool] = always,
     ) -> None:
         self._services = services
         self.progress = Progress(candidates[0].model, services.dispatcher.clock())
         self.forms = Forms(services, candidates, self.progress)
         self._caller = caller
         self._prefix = prefix
+        self._may_go_on = may_go_on
         # The breakers that have counted this request as a failure: each counts it once.
         self._blamed: list[Breaker] = []
         self._round: _Round | None = None
@@ -84,7 +93,7 @@ class Exchange(Generic[R]):
             if lease is None:
                 lease = await self._wait(current)
             if lease is not None:
-                return Attempt(self._services, self.forms, self.progress, lease, self._failed)
+                return Attempt(self._services, self.forms, self.progress, lease, self._failed, self._may_go_on)
             if not await self._wait_for_new_secret(current):
                 if current.is_paid:
                     self._services.budget.give_back()
@@ -210,6 +219,9 @@ class Exchange(Generic[R]):
         if self.progress.is_committed:
             return failure
         services = self._services
+        if self._has_cost(failure) and not self._may_go_on():
+            self.progress.failures.append("no retry: the budget does not pay for another attempt")
+            return with_wait(services, current.last or failure, current.lease_request)
         now = services.dispatcher.clock()
         delay = delay_before_retry(
             failure,
@@ -228,6 +240,11 @@ class Exchange(Generic[R]):
             await services.sleep(delay)
         current.is_paid = is_paid
         return None
+
+    def _has_cost(self, failure: Failure) -> bool:
+        """Whether upstream may have billed the attempt that has failed: it has begun to answer, or has not said no."""
+        status = self.progress.attempts[-1].status
+        return status == _OK or (status is None and failure.kind is not ErrorKind.UNREACHABLE)
 
     def _end_round(self, failure: Failure) -> None:
         """Continue with another model, or raise the caller's error."""

@@ -60,6 +60,11 @@ class Recollection:
     counts: TurnCounts = field(default_factory=TurnCounts)
     _elsewhere: Past | None = None
 
+    @property
+    def size(self) -> int:
+        """The bytes of what is put back, in all."""
+        return sum(len(block) for content in self.past.contents.values() for block in content)
+
     def past_for(self, *, is_home: bool) -> Past:
         """The past for a key: thinking is valid only with the account that signed it."""
         if is_home or self.account is None:

@@ -343,6 +343,7 @@ async def test_the_front_door_says_where_to_go(upstream: ScriptedUpstream) -> No
 
     assert sorted(page.json()["endpoints"]) == [
         "DELETE /admin/keys/{key}",
+        "DELETE /admin/rules/{rule}",
         "DELETE /v1/conversations/{conversation_id}",
         "DELETE /v1/conversations/{conversation_id}/items/{item_id}",
         "DELETE /v1/responses/{response_id}",
@@ -353,6 +354,7 @@ async def test_the_front_door_says_where_to_go(upstream: ScriptedUpstream) -> No
         "GET /admin/pool",
         "GET /admin/requests",
         "GET /admin/requests/{request_id}",
+        "GET /admin/rules",
         "GET /admin/store",
         "GET /admin/usage",
         "GET /health",
@@ -375,6 +377,7 @@ async def test_the_front_door_says_where_to_go(upstream: ScriptedUpstream) -> No
         "POST /admin/keys/{key}/disable",
         "POST /admin/keys/{key}/enable",
         "POST /admin/keys/{key}/rotate",
+        "POST /admin/rules",
         "POST /v1/chat/completions",
         "POST /v1/completions",
         "POST /v1/conversations",

@@ -23,6 +23,7 @@ from tests.scenarios.harness import (
 )
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively
+from tests.scenarios.test_pauses import ENDED, PAUSED, SEARCH
 from tests.support import messages
 from tests.support.gateway import (
     Config,
@@ -314,6 +315,76 @@ async def test_each_choice_is_held_and_counted(upstream: ScriptedUpstream) -> No
     assert held == 1500
     assert (state.spent, state.held) == (12, 0)
     assert count.spent == 1
+
+
+# Further attempts
+
+
+STARTED = stream_answer(*messages.text_stream(usage=USAGE)[:1], Close())
+
+
+async def served_with(upstream: ScriptedUpstream, bounds: float, *answers: Any, **more: Any) -> httpx2.Response:
+    """Ask with a strict budget that pays so many times the most that a call can cost."""
+    async with quick_gateway(config=ruled(upstream, rule("money", 100, hold="strict"))) as running:
+        at_noon(running)
+        one = await bound_of_one(running, upstream)
+    upstream.received.clear()
+    upstream.script(*answers)
+    budget = rule("money", int(bounds * one) / 10**9, hold="strict")
+    async with quick_gateway(config=ruled(upstream, budget)) as running:
+        at_noon(running)
+        without_pauses(running)
+        response = await ask(running, **more)
+        state = state_of(running)
+    assert state.held == 0
+    assert state.spent <= state.limit
+    return response
+
+
+@pytest.mark.parametrize(("bounds", "status", "asked"), [(1.01, 502, 1), (2.01, 200, 2)])
+async def test_a_strict_budget_pays_for_another_attempt_or_there_is_none(
+    upstream: ScriptedUpstream, bounds: float, status: int, asked: int
+) -> None:
+    whole = stream_answer(*messages.text_stream(usage=USAGE))
+    response = await served_with(upstream, bounds, STARTED, whole, stream=True)
+
+    assert (response.status_code, len(upstream.received)) == (status, asked)
+
+
+async def test_an_attempt_that_upstream_refuses_costs_nothing(upstream: ScriptedUpstream) -> None:
+    response = await served_with(upstream, 1.01, error_answer(529, "overloaded_error", "Busy"), WHOLE)
+
+    assert (response.status_code, len(upstream.received)) == (200, 2)
+
+
+SEARCHES: dict[str, Any] = {"tools": [SEARCH]}
+
+
+@pytest.mark.parametrize(("bounds", "asked"), [(1.5, 1), (2.01, 2)])
+async def test_a_strict_budget_pays_for_each_call_that_continues_a_turn(
+    upstream: ScriptedUpstream, bounds: float, asked: int
+) -> None:
+    pause, end = stream_answer(PAUSED), stream_answer(ENDED)
+    async with quick_gateway(config=ruled(upstream, rule("money", 100, hold="strict"))) as running:
+        at_noon(running)
+        go = asyncio.Event()
+        upstream.script(stream_answer(Wait(go), ENDED))
+        first = asyncio.create_task(ask(running, stream=True, **SEARCHES))
+        await upstream.wait_for_requests(1)
+        one = state_of(running).held
+        go.set()
+        await first
+        upstream.received.clear()
+        upstream.script(pause, end)
+        running.gateway.reload(ruled(upstream, rule("money", int(bounds * one) / 10**9, hold="strict", id="few")))
+        response = await ask(running, stream=True, **SEARCHES)
+        state = state_of(running, "few")
+
+    assert response.text.endswith("[DONE]\n\n")
+    assert len(upstream.received) == asked
+    assert state.held == 0
+    # What the search reads is bounded by the context window: a million tokens, as if they were written for an hour.
+    assert one > 4 * 10**9
 
 
 # What is changed

@@ -3,8 +3,10 @@
 import base64
 import json
 
+import pytest
+
 from translators.steps import in_one_go
-from translators.text_size import text_size, text_size_in_steps
+from translators.text_size import may_read_more_in_steps, text_size, text_size_in_steps
 
 DATA = base64.b64encode(bytes(range(256)) * 300).decode()
 URL = f"data:image/png;base64,{DATA}"
@@ -48,3 +50,24 @@ def test_a_large_body_is_measured_in_steps_with_the_same_result() -> None:
 
     assert in_one_go(text_size_in_steps(sized)) == text_size(sized) == (len(sized) - 2 * len(DATA), True)
     assert len([*text_size_in_steps(sized)]) > 6
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        b'"tools":[{"type":"web_search_20250305"}]',
+        b'"tools":[{"type": "code_execution_20250825"}]',
+        b'"thread":{"continues":"msg_1"}',
+        b'"mcp_servers":[]',
+        b'"source":{"type":"\\u0069mage"}',
+    ],
+)
+def test_what_lets_upstream_read_more_than_the_body_is_found_wherever_it_stands(names: bytes) -> None:
+    for before in (b"", b"x" * (64 * 1024 - 8), b"x" * 200_000):
+        assert in_one_go(may_read_more_in_steps(b"{" + before + names + b"}"))
+
+
+def test_usual_texts_and_tools_let_upstream_read_nothing_more() -> None:
+    usual = body({"type": "text", "text": 'a "file" from the web, "images", caf\u00e9 \u2013 and so on'})
+
+    assert not in_one_go(may_read_more_in_steps(usual))

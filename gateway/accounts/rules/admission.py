@@ -13,7 +13,7 @@ from gateway.accounts.rules.lines import Line, Ticket
 from gateway.accounts.rules.meters import ASK, TAKEN, Meter
 from gateway.accounts.rules.near import Near
 from gateway.accounts.rules.plan import Entry, Hold, Metered, Payer, Plan
-from gateway.accounts.rules.refusals import cannot_know, refusal
+from gateway.accounts.rules.refusals import cannot_know, described, refusal
 from gateway.accounts.rules.reports import Reports
 from gateway.accounts.rules.rule import Rule, What
 from gateway.accounts.rules.tariff import STRICT_MONEY
@@ -68,6 +68,34 @@ class Rules:
 
     def count_refusal(self, rule: Rule) -> None:
         self.refused[rule.id] = self.refused.get(rule.id, 0) + 1
+
+    async def standing(self, caller: Payer) -> list[dict[str, object]]:
+        """The rules that concern a caller, but those of its end users, as `GET /v1/key` shows them."""
+        shown: list[dict[str, object]] = []
+        for rule, meter in self.book.rules_about(caller):
+            if rule.is_shadow:
+                continue
+            bare = _bare(meter)
+            try:
+                # Asking for nothing begins a meter that nobody has used yet.
+                is_known = await self.book.authority.take([(bare, 0)], self.book.clock()) is None
+                if is_known:
+                    bare.settle(0, 0, self.book.clock())
+            except OSError:
+                continue
+            now = self.book.clock()
+            shown.append(described(rule, bare.state(now), now))
+        return shown
+
+    def grow(self, hold: Hold, tokens: int, choices: int) -> None:
+        """Hold what a prompt that turned out longer cannot exceed; raises `FailedError` if a strict rule is over."""
+        now = self.book.clock()
+        over = hold.grow(tokens, choices, now)
+        if over is not None:
+            self.count_refusal(over.rule)
+            cost = hold.plan.tariff.longer(tokens, choices)[over.place]
+            failure = refusal(over.rule, over.meter.state(now), over.meter.wait_for(cost, now), now, cost)
+            raise RefusedError(failure, _near(hold.metered.entries, now))
 
     def settle(self, hold: Hold, record: Record | None, choices: int) -> None:
         """Replace what a request holds by what it came to; None: nothing was sent."""

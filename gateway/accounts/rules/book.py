@@ -52,6 +52,7 @@ class Book:
         self.authority = authority
         self.clock = clock
         self.setting = Setting()
+        self.has_strict_rules = False
         self._priced: Callable[[str], Priced] | None = None
         self._hash_user = hash_user
         self._plans: dict[tuple[str, str], Plan] = {}
@@ -72,6 +73,7 @@ class Book:
         `priced` tells what a model can do and costs.
         """
         self.setting = setting
+        self.has_strict_rules = any(place_of(rule, setting.hold) >= STRICT_INPUT for rule in setting.rules)
         self._priced = priced
         self._plans.clear()
         now, rules = self.clock(), {rule.id: rule for rule in setting.rules}

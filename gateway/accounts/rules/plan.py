@@ -104,12 +104,14 @@ class Plan:
 class Hold:
     """What a request holds until it is settled."""
 
-    __slots__ = ("costs", "metered", "plan", "taken_at")
+    __slots__ = ("attempt", "costs", "metered", "plan", "taken_at")
 
     def __init__(self, plan: Plan, metered: Metered, costs: Costs, taken_at: float) -> None:
         self.plan = plan
         self.metered = metered
         self.costs = costs
+        # What one attempt of all choices may take.
+        self.attempt = costs
         self.taken_at = taken_at
 
     def settle(self, bills: Sequence[Bill]) -> None:
@@ -130,18 +132,26 @@ class Hold:
 
     def more(self, choices: int, now: float) -> bool:
         """Hold what another attempt of one choice cannot exceed, after one that may have cost that; whether it may."""
-        costs = list(self.costs)
-        added = [-(-cost // choices) for cost in costs]
+        return self._add(tuple(-(-cost // choices) for cost in self.attempt), now) is None
+
+    def grow(self, tokens: int, choices: int, now: float) -> Entry | None:
+        """Hold what a longer prompt cannot exceed; the first rule that does not allow it."""
+        added = self.plan.tariff.longer(tokens, choices)
+        over = self._add(added, now)
+        if over is None:
+            self.attempt = tuple(cost + more for cost, more in zip(self.attempt, added, strict=True))
+        return over
+
+    def _add(self, added: Costs, now: float) -> Entry | None:
         strict = [entry for entry in self.metered.entries if entry.place >= STRICT_INPUT]
-        for number, (meter, place, _) in enumerate(strict):
-            if not meter.more(added[place], self.taken_at, now):
-                for taken, held_place, _ in strict[:number]:
-                    taken.settle(added[held_place], 0, self.taken_at)
-                return False
-        for place in range(STRICT_INPUT, len(costs)):
-            costs[place] += added[place]
-        self.costs = tuple(costs)
-        return True
+        for number, entry in enumerate(strict):
+            if not entry.meter.more(added[entry.place], self.taken_at, now):
+                for meter, place, _ in strict[:number]:
+                    meter.settle(added[place], 0, self.taken_at)
+                return entry
+        raised = [cost + more for cost, more in zip(self.costs, added, strict=True)]
+        self.costs = (*self.costs[:STRICT_INPUT], *raised[STRICT_INPUT:])
+        return None
 
 
 _NOTHING: Final[Costs] = (0, 0, 0, 0, 0, 0, 0, 0)

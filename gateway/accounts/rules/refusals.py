@@ -52,6 +52,21 @@ def cannot_know(rule: Rule) -> Failure:
     return Failure(ErrorKind.STORE_UNAVAILABLE, message, detail=f"rule {rule.id}")
 
 
+def described(rule: Rule, state: State, now: float) -> dict[str, object]:
+    """A rule and how near it is, in JSON; money is in US dollars."""
+    unit = NANO_DOLLARS if rule.what is What.MONEY else 1
+    amounts = {"limit": state.limit, "spent": state.spent, "held": state.held, "remaining": state.remaining}
+    return {
+        "id": rule.id,
+        "what": rule.what.name.lower(),
+        "window": rule.window if rule.what is not What.IN_FLIGHT else None,
+        "scope": rule.scope,
+        "model": rule.model,
+        **{name: amount / unit if unit > 1 else amount for name, amount in amounts.items()},
+        "resets_at": moment(now + state.resets_in) if 0 < state.resets_in < math.inf else None,
+    }
+
+
 def dollars(nano: int) -> str:
     """An amount of money: cents, and more digits only where there is less than a cent."""
     if nano % _CENT == 0 or nano >= NANO_DOLLARS:

@@ -119,6 +119,11 @@ class Tariff:
         micros = self.most_input(wish) * self._most_input + max_tokens * self._most_output
         return -(-micros * wish.choices // (_PRICE_A_NANO * _GEO_DENOMINATOR))
 
+    def longer(self, tokens: int, choices: int) -> Costs:
+        """What a prompt that is longer by these tokens costs in addition, at most."""
+        money = -(-tokens * choices * self._most_input // (_PRICE_A_NANO * _GEO_DENOMINATOR))
+        return (0, 0, 0, 0, 0, tokens * choices, 0, money)
+
     def affordable(self, wish: Wish, money: int) -> int:
         """How many tokens each choice may write so that all do not exceed that; may be negative."""
         if not self._most_output:

@@ -168,3 +168,7 @@ CREATE TABLE days (
     saved INTEGER NOT NULL,
     PRIMARY KEY (start, caller, group_name, end_user, endpoint, upstream_key, model, batch, service_tier)
 ) WITHOUT ROWID;
+
+-- What one end user has spent is asked while a request waits.
+CREATE INDEX days_of_users ON days (end_user, start) WHERE end_user <> x'';
+CREATE INDEX hours_of_users ON hours (end_user, start) WHERE end_user <> x'';
