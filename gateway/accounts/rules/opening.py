@@ -11,6 +11,7 @@ from gateway.accounts.rules.admission import Rules
 from gateway.accounts.rules.authority import Authority
 from gateway.accounts.rules.book import Book, Setting
 from gateway.accounts.rules.local import LocalAuthority
+from gateway.accounts.rules.meters import Meter
 from gateway.accounts.rules.reading import rule_of
 from gateway.accounts.rules.rule import MODEL_PREFIX, Rule
 from gateway.accounts.rules.tariff import Priced, Terms
@@ -56,6 +57,10 @@ class RulesOfProcess:
         """Count by these rules as well. Of two with one id that of the configuration counts."""
         self._added = rules
         self._update()
+
+    def meters(self) -> list[Meter]:
+        """All meters that are in use, for those who watch them."""
+        return self._book.meters
 
     @property
     def in_force(self) -> Sequence[Rule]:
