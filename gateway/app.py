@@ -243,6 +243,7 @@ class Gateway:
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),
             asyncio.create_task(Outages(self._dispatcher, log_outage).run()),
+            asyncio.create_task(self._alerts.watch_budgets(self.rules.meters)),
             asyncio.create_task(self.readiness.follow(self._kept.start())),
             asyncio.create_task(self.ledger.run()),
         ]

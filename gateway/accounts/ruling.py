@@ -14,6 +14,7 @@ from gateway.accounts.rules.authority import Authority
 from gateway.accounts.rules.book import Book, Setting
 from gateway.accounts.rules.definition import Definition
 from gateway.accounts.rules.local import LocalAuthority
+from gateway.accounts.rules.meters import Meter
 from gateway.accounts.rules.reading import rule_of
 from gateway.accounts.rules.rule import MODEL_PREFIX, Rule
 from gateway.accounts.rules.tariff import Priced, Terms
@@ -81,6 +82,10 @@ class RulesOfProcess:
         if added != self._added:
             self._added = added
             self._update()
+
+    def meters(self) -> list[Meter]:
+        """All meters that are in use, for those who watch them."""
+        return self._book.meters
 
     @property
     def configured_ids(self) -> list[str]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
@@ -28,10 +28,6 @@ class Budget(Struct, frozen=True):
     ends_at: float | None = None
 
 
-# All budgets of this process, with what was spent of each in nano-dollars.
-Budgets: TypeAlias = Callable[[], Iterable[tuple[Budget, int]]]
-
-
 class _Reached(Struct):
     budget: Budget
     next_at: int
@@ -50,11 +46,11 @@ class MoneyWatch:
         self._report = report
         self._reached: OrderedDict[tuple[str, str], _Reached] = OrderedDict()
 
-    async def look(self, budgets: Budgets) -> None:
-        """Look at all budgets once."""
+    async def look(self, budgets: Iterable[tuple[Budget, int]]) -> None:
+        """Look at all budgets once, with what was spent of each in nano-dollars."""
         if not self._percents:
             return
-        for number, (budget, spent) in enumerate(budgets()):
+        for number, (budget, spent) in enumerate(budgets):
             self(budget, spent)
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)

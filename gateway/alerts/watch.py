@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
+from gateway.accounts.rules.meters import Meter
 from gateway.alerts.alert import Alert
+from gateway.alerts.budgets import budgets_of
 from gateway.alerts.health import HealthWatch
-from gateway.alerts.money import Budgets, MoneyWatch
+from gateway.alerts.money import MoneyWatch
 from gateway.alerts.outbox import Outbox
 from gateway.alerts.pool import alert_of, log_change
 from gateway.alerts.posting import Target
@@ -56,11 +58,11 @@ class Alerts:
         if alert is not None:
             self.report(alert)
 
-    async def watch_budgets(self, budgets: Budgets) -> None:
-        """Look at what was spent until cancelled."""
+    async def watch_budgets(self, meters: Callable[[], Iterable[Meter]]) -> None:
+        """Look at what was spent of the rules' budgets until cancelled."""
         while True:
             if self._config.url is not None:
-                await self._money.look(budgets)
+                await self._money.look(budgets_of(meters(), self._now()))
             await asyncio.sleep(LOOK_SECONDS)
 
     def report(self, alert: Alert) -> None:

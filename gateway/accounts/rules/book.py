@@ -64,6 +64,11 @@ class Book:
         return len(self._meters)
 
     @property
+    def meters(self) -> list[Meter]:
+        """All meters that are in use."""
+        return list(self._meters.values())
+
+    @property
     def has_rules(self) -> bool:
         return bool(self.setting.rules)
 

@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from gateway.accounts.rules.definition import Definition
+from gateway.alerts import watch
 from gateway.config import AccountsConfig, AlertsConfig
 from gateway.secret import Secret
 from tests.scenarios.harness import KEY_A, KEY_B, PATH, asking, quick_gateway
@@ -50,6 +54,26 @@ async def test_two_processes_report_a_rejected_key_once(upstream: ScriptedUpstre
             await receiver.wait_for_requests(1)
 
     assert len(receiver.received) == 1
+
+
+async def test_what_was_spent_of_a_budget_is_reported(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
+    usage = {"input_tokens": 1_000, "output_tokens": 6_000}
+    upstream.always(json_answer(200, messages.message([{"type": "text", "text": "Hello"}], usage=usage)))
+    async with scripted_upstream() as receiver:
+        receiver.always(json_answer(200, {}))
+        rule = Definition(id="monthly", what="money", amount=0.1, window="month")
+        config = with_settings(alerted(upstream, receiver.base_url), rules=(rule,))
+        async with quick_gateway(config=config) as running:
+            answer = await running.http().post(PATH, json=asking())
+            await receiver.wait_for_requests(1)
+
+    assert answer.status_code == 200
+    data = receiver.received[0].json["data"]
+    assert (data["rule"], data["percent"], data["limit_usd"]) == ("monthly", 50, "0.10")
+    assert float(data["spent_usd"]) > 0.05
 
 
 async def test_failures_that_last_are_reported(upstream: ScriptedUpstream) -> None:

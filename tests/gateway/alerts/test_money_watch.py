@@ -137,7 +137,7 @@ async def test_all_budgets_are_looked_at_without_holding_up_what_else_runs() -> 
             await asyncio.sleep(0)
 
     running = asyncio.create_task(others())
-    await watched.watch.look(lambda: ((replace(MONTHLY, subject=f"key-{n}"), n * DOLLAR) for n in range(2_000)))
+    await watched.watch.look((replace(MONTHLY, subject=f"key-{n}"), n * DOLLAR) for n in range(2_000))
     running.cancel()
 
     assert len(watched.alerts) == 2_000 - 25
