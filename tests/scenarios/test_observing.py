@@ -33,6 +33,7 @@ from tests.support.gateway import ClientConfig, Config, Secret, config_for, key,
 from tests.support.scripted import Answer, Close, ScriptedUpstream, error_answer, json_answer, stream_answer
 
 ADMIN = "admin-key-of-the-operator"
+VIEWER = "viewer-key-of-an-operator"
 PROMETHEUS = "prometheus-key-of-the-operator"
 SHOP = "client-key-of-the-shop"
 DIARY = "client-key-of-the-diary"
@@ -55,7 +56,7 @@ def observed(upstream: ScriptedUpstream, **sections: Any) -> Config:
     config = config_for(
         key(upstream.base_url, "first", KEY_A), key(upstream.base_url, "second", KEY_B), clients=clients
     )
-    return with_settings(config, **{"admin": AdminConfig(api_key=Secret(ADMIN)), **sections})
+    return with_settings(config, **{"admin": AdminConfig(api_key=Secret(ADMIN), viewer_key=Secret(VIEWER)), **sections})
 
 
 async def metrics_of(http: httpx2.AsyncClient, accept: str = "") -> str:
@@ -233,6 +234,8 @@ async def test_what_is_said_is_kept_for_a_time_and_only_where_that_is_allowed(up
         await no_lease_is_out(running)
         listed = await requests_of(http)
         pages = [await http.get(f"/admin/requests/{entry['id']}", headers=AS_ADMIN) for entry in listed]
+        as_viewer = {"x-api-key": VIEWER}
+        viewed = [await http.get(f"/admin/requests/{entry['id']}", headers=as_viewer) for entry in listed]
         now = running.time.now()
         running.time.now = lambda: now + 61
         later = [await http.get(f"/admin/requests/{entry['id']}", headers=AS_ADMIN) for entry in listed]
@@ -248,11 +251,14 @@ async def test_what_is_said_is_kept_for_a_time_and_only_where_that_is_allowed(up
     assert SECRET in refused["said"][0]
     assert SECRET not in json.dumps(listed)
     assert [page.json()["content"] for page in later] == [None, None, None]
+    assert [page.json()["content"] for page in viewed] == [None, None, None]
+    assert [page.json()["request"] for page in viewed] == [page.json()["request"] for page in pages]
 
 
 @pytest.mark.parametrize(("is_open", "headers", "status"), [
     (False, {"authorization": f"Bearer {PROMETHEUS}"}, 200),
     (False, AS_ADMIN, 200),
+    (False, {"x-api-key": VIEWER}, 200),
     (False, AS_SHOP, 401),
     (False, {}, 401),
     (True, {}, 200),
