@@ -399,3 +399,20 @@ async def test_counts_of_a_killed_worker_stay(upstream: ScriptedUpstream) -> Non
 
     assert (before, after, at_last) == (6, 6, 10)
     assert 4 <= asked < 10
+
+
+async def test_requests_are_counted_through_a_reload_that_switches_counting_off_and_on(
+    upstream: ScriptedUpstream,
+) -> None:
+    upstream.always(json_answer(200, messages.message()))
+    off = observed(upstream, metrics=MetricsConfig(enabled=False), request_log=RequestLogConfig(size=0))
+    async with quick_gateway(config=observed(upstream)) as running:
+        http = running.http()
+        for config in (observed(upstream), off, observed(upstream)):
+            running.gateway.reload(config)
+            await http.post(PATH, json=asking(), headers=AS_SHOP)
+            await no_lease_is_out(running)
+        text, entries = await metrics_of(http), await requests_of(http)
+
+    assert total_of(text, "dragoman_requests_total") == 2
+    assert len(entries) == 1
