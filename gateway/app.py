@@ -192,6 +192,7 @@ class Gateway:
             authenticator=authenticator,
             accounts=Accounts(authenticator, self.rules.rules),
             observers=(self._totals, *self.observing.observers, *self._alerts.observers),
+            watchers=self.observing.observers,
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,

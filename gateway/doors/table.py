@@ -71,6 +71,7 @@ class GatewayParts:
     authenticator: Authenticator
     accounts: Accounts
     observers: Sequence[Observer]
+    watchers: Sequence[Observer]
     own_endpoint: Callable[[Secret], HostEndpoint]
     interrupts: Interrupts
     lessons: Lessons
@@ -195,7 +196,7 @@ def _shared(config: Config, parts: GatewayParts) -> DoorParts:
         aliases=parts.aliases,
         settings=settings,
         interrupts=parts.interrupts,
-        ending=Ending(parts.observers, parts.now),
+        ending=Ending(parts.observers, parts.now, parts.watchers),
     )
 
 

@@ -219,6 +219,25 @@ async def test_requests_are_found_by_what_they_are(upstream: ScriptedUpstream) -
     assert (none.status_code, refused.status_code) == (404, 401)
 
 
+async def test_what_is_refused_before_an_attempt_is_there_if_its_caller_is_known(upstream: ScriptedUpstream) -> None:
+    async with quick_gateway(config=observed(upstream)) as running:
+        http = running.http()
+        for body in ({"model": MODEL, "messages": SECRET}, asking(temperature="hot"), asking(top_k=[SECRET])):
+            assert (await http.post(PATH, json=body, headers=AS_SHOP)).status_code == 400
+        await http.post(PATH, json=asking(), headers={"authorization": "Bearer wrong"})
+        text, entries = await metrics_of(http), await requests_of(http, "?status=failed")
+        clients = await http.get("/admin/clients", headers=AS_ADMIN)
+
+    assert [(entry["caller"], entry["status"], entry["error"]) for entry in entries] == [
+        ("shop", 400, "invalid_request")
+    ] * 3
+    assert total_of(text, "dragoman_requests_total", caller="shop", status="400") == 3
+    assert total_of(text, "dragoman_requests_total", model="other") > 0
+    assert total_of(text, "dragoman_failures_total", kind="invalid_request") == 3
+    assert clients.json()["clients"] == []
+    assert SECRET not in json.dumps(entries)
+
+
 async def test_what_is_said_is_kept_for_a_time_and_only_where_that_is_allowed(upstream: ScriptedUpstream) -> None:
     upstream.script(
         stream_answer(*messages.text_stream(f"Yes, {SECRET}")),

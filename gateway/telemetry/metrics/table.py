@@ -51,7 +51,7 @@ METRICS: Final = (
     # Requests for models, counted when they end.
     _counter(
         "dragoman_requests_total",
-        "Requests that were read, by the status of their end: of a broken stream that of its error, 499 if the "
+        "Requests of known callers, by the status of their end: of a broken stream that of its error, 499 if the "
         "client left.",
         "endpoint",
         "model",
@@ -60,7 +60,7 @@ METRICS: Final = (
     ),
     _counter(
         "dragoman_failures_total",
-        "Requests that were read and failed, by the kind of the error.",
+        "Requests of known callers that failed, by the kind of the error.",
         "endpoint",
         "model",
         "kind",
