@@ -534,6 +534,26 @@ def test_the_admins_key_is_no_clients(load: Loader) -> None:
     ]
 
 
+def test_the_key_for_metrics_is_no_clients_and_cannot_be_guessed(load: Loader) -> None:
+    text = "server: {host: 0.0.0.0}\nclients: [{name: a, api_key: boss}]\nmetrics: {api_key: boss}"
+
+    mistakes = load.mistakes(text, ANTHROPIC_API_KEY="sk-1")
+
+    assert "metrics.api_key: the same as clients[0].api_key; the metrics key must not be a client's" in mistakes
+    assert any(mistake.startswith("metrics.api_key: expected at least 16 characters") for mistake in mistakes)
+
+
+def test_a_client_lets_its_content_be_kept_for_a_time(load: Loader) -> None:
+    text = "clients: [{name: a, api_key: one, log_content: {keep_seconds: 60}}, {name: b, api_key: two}]"
+
+    one, two = load(text, ANTHROPIC_API_KEY="sk-1").clients
+
+    assert one.log_content is not None
+    assert one.log_content.keep_seconds == 60
+    assert two.log_content is None
+    assert load.mistakes(text.replace("60", "86401"), ANTHROPIC_API_KEY="sk-1") != []
+
+
 # Variables
 
 
