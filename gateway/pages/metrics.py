@@ -42,16 +42,19 @@ class MetricsPage:
         self._views = views
         self._access = access
         self._guesses = guesses
+        self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Prometheus asks every few seconds.
         notes_of(scope).level = logging.DEBUG
         self._check(scope)
-        shown: Any = (await self._views.see(METRICS)).fields[METRICS]
         accept = (header(scope, b"accept") or "")[:_LONGEST_ACCEPT]
-        # In a thread: importing the library and writing thousands of lines would delay requests.
         with_otel_names = self._access.with_otel_names
-        body, content_type = await asyncio.to_thread(exposition, shown, accept, with_otel_names=with_otel_names)
+        # One after another: each takes a while where there are many metrics.
+        async with self._turn:
+            shown: Any = (await self._views.see(METRICS)).fields[METRICS]
+            # In a thread: importing the library and writing thousands of lines would delay requests.
+            body, content_type = await asyncio.to_thread(exposition, shown, accept, with_otel_names=with_otel_names)
         await responder_of(scope).send_body(200, body, content_type, {"cache-control": "no-store"})
 
     def _check(self, scope: Scope) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from gateway.config import Config
 from gateway.edge.interrupts import Interrupts
@@ -31,6 +31,14 @@ T = TypeVar("T")
 _MOST_WAITING: Final = 128
 
 
+class LedgerState(NamedTuple):
+    """How many requests and rows wait to be written or are lost, and whether the ledger cannot be written."""
+
+    waiting: int
+    lost: int
+    is_failing: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What gauges are read from."""
@@ -40,6 +48,7 @@ class Observed:
     background: Background
     storage: Storage
     turns: KeptTurns
+    ledger: Callable[[], LedgerState | None] = lambda: None
 
 
 class Batch:
@@ -167,6 +176,9 @@ class Observing:
         yield "dragoman_open_requests", (), len(observed.interrupts)
         yield "dragoman_open_streams", (), observed.interrupts.begun
         yield "dragoman_background_responses", (), len(observed.background)
+        if (ledger := observed.ledger()) is not None:
+            yield "dragoman_ledger_waiting", (), ledger.waiting
+            yield "dragoman_ledger_failing", (), ledger.is_failing
         yield "dragoman_request_log_entries", (), len(log)
         yield "dragoman_request_log_bytes", (), log.bytes
         if (limit := descriptors.limit()) is not None:
@@ -179,6 +191,8 @@ class Observing:
 
     def _counts(self) -> Iterator[Gauge]:
         observed = self._observed
+        if (ledger := observed.ledger()) is not None:
+            yield "dragoman_ledger_lost_total", (), ledger.lost
         kept = observed.turns.counts
         yield "dragoman_kept_turns_total", ("kept",), kept.kept
         yield "dragoman_kept_turns_total", ("restored",), kept.restored

@@ -212,6 +212,9 @@ METRICS: Final = (
         "store",
         "what",
     ),
+    _gauge("dragoman_ledger_waiting", "Requests and rows that are not written to the ledger yet."),
+    _gauge("dragoman_ledger_failing", "Workers that cannot write the ledger at the moment."),
+    _counter("dragoman_ledger_lost_total", "Requests and rows that the ledger will never have."),
     _gauge("dragoman_request_log_entries", "Requests that the request log holds."),
     _gauge("dragoman_request_log_bytes", "The estimated size of the request log.", unit="bytes"),
     _seconds(
