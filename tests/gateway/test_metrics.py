@@ -144,15 +144,17 @@ def test_counts_of_several_processes_are_added_up_and_gauges_by_their_rule() -> 
             lambda value=value: [  # type: ignore[misc]
                 ("dragoman_key_leases", ("main",), value),
                 ("dragoman_breaker_state", ("host", "network"), value),
+                ("dragoman_rate_limit", ("org", "sonnet-5", "requests"), value),
             ]
         )
-    text = shown(first, second)
+    text = shown(first, second, metrics())
 
     assert total_of(text, "dragoman_requests_total") == 2
     assert total_of(text, "dragoman_request_duration_seconds_count") == 2
     assert total_of(text, "dragoman_key_leases") == 5
     assert total_of(text, "dragoman_breaker_state") == 3
-    assert total_of(text, "dragoman_workers") == 2
+    assert total_of(text, "dragoman_rate_limit") == 7.5
+    assert total_of(text, "dragoman_workers") == 3
 
 
 def test_openmetrics_shows_the_latest_trace_of_a_bucket() -> None:
