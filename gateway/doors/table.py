@@ -168,7 +168,9 @@ def _observation_routes(config: Config, parts: GatewayParts) -> Iterator[BaseRou
     admin, metrics, authenticator, access = config.admin, config.metrics, parts.authenticator, None
     if metrics.enabled:
         keys = tuple(key for key in (metrics.api_key, admin.api_key, admin.viewer_key) if key is not None)
-        access = MetricsAccess(keys, lambda: not authenticator.needs_key, metrics.open_telemetry_names)
+        access = MetricsAccess(
+            keys, lambda: not authenticator.needs_key, metrics.port is not None, metrics.open_telemetry_names
+        )
     has_log = config.request_log.size > 0
     return observation_routes(parts.views, parts.guesses, admin, access, has_request_log=has_log)
 

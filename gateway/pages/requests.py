@@ -1,5 +1,6 @@
 """`GET /admin/requests` and `GET /admin/requests/{id}`: the request log of all workers, for the admin."""
 
+import logging
 import math
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.accounts.auth import presented_key
 from gateway.accounts.guesses import Guesses
+from gateway.edge.notes import notes_of
 from gateway.edge.responder import responder_of
 from gateway.pages.admin import AdminKeys, check_admin
 from gateway.secret import Secret
@@ -38,6 +40,9 @@ class RequestsPage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         check_admin(scope, self._admin, self._guesses)
         wanted = _wanted(scope["query_string"])
+        if wanted.after is not None:
+            # Somebody follows: this comes every second.
+            notes_of(scope).level = logging.DEBUG
         seen = await self._views.see(REQUESTS)
         found = chosen(_entries(seen), wanted)
         body = msgspec.json.encode({"requests": found, "workers": seen.workers, "missing": seen.missing})

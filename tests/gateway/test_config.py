@@ -944,7 +944,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "alerts: url not set, secret not set, money_percent [50, 80, 100], error_percent not set, "
         "first_token_seconds not set, window_seconds 300, min_requests 20, repeat_seconds 3600, timeout_seconds 10",
         "log: level info, format text",
-        "metrics: enabled true, api_key not set, open_telemetry_names true",
+        "metrics: enabled true, host 127.0.0.1, port not set, api_key not set, open_telemetry_names true",
         "request_log: size 1000, max_bytes 4194304",
     ]
 

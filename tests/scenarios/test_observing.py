@@ -294,6 +294,25 @@ async def test_metrics_are_for_operators(
     assert answer.status_code == status
 
 
+async def test_metrics_may_have_a_port_of_their_own(
+    upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with quick_gateway(config=observed(upstream, metrics=MetricsConfig(port=0))) as running:
+        port = running.server.servers[-1].sockets[0].getsockname()[1]
+        http, own = running.http(), f"http://127.0.0.1:{port}"
+        seen = await http.get(f"{own}/metrics", headers=AS_ADMIN)
+        closed = await http.get(f"{own}/metrics", headers=AS_SHOP)
+        well = await http.get(f"{own}/livez")
+        no_door = await http.post(f"{own}{PATH}", json=asking(), headers=AS_SHOP)
+        elsewhere = await http.get("/metrics", headers=AS_ADMIN)
+        async with quick_gateway(config=observed(upstream, metrics=MetricsConfig(port=port))) as other:
+            serves = await other.http().get("/livez")
+
+    assert [seen.status_code, closed.status_code, well.status_code] == [200, 401, 200]
+    assert [no_door.status_code, elsewhere.status_code, serves.status_code] == [404, 404, 200]
+    assert "The port for metrics cannot be listened on" in caplog.text
+
+
 async def test_without_any_key_for_them_metrics_are_closed_and_can_be_switched_off(upstream: ScriptedUpstream) -> None:
     closed = observed(upstream, admin=AdminConfig())
     off = observed(upstream, metrics=MetricsConfig(enabled=False), request_log=RequestLogConfig(size=0))
