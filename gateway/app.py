@@ -195,6 +195,7 @@ class Gateway:
             authenticator=authenticator,
             accounts=Accounts(authenticator, self.rules.rules, self.ledger.check),
             observers=(self._totals, self.ledger, *self.observing.observers, *self._alerts.observers),
+            watchers=self.observing.observers,
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,

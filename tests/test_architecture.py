@@ -176,6 +176,7 @@ TOP = (
     "gateway.app",
     "gateway.doors.table",
     "gateway.cli.banner",
+    "gateway.process.metrics_port",
     "gateway.process.observing",
     "gateway.process.reloading",
     "gateway.process.serving",

@@ -65,13 +65,15 @@ def _head(entry: Entry) -> Iterator[str]:
 
 
 def _timeline(entry: Entry) -> Iterator[str]:
-    moments = [(0.0, "arrived"), (entry.admitted_ms, "read and admitted"), (entry.ms, "ended")]
+    moments = [(0.0, "arrived"), (entry.admitted_ms, "read and admitted")]
     if entry.queued_ms:
         moments.append((entry.admitted_ms, f"waits for a key, {entry.queued_ms:.0f} ms in all"))
     if entry.first_token_ms is not None:
         moments.append((entry.first_token_ms, "first content sent"))
     for attempt in entry.attempts:
         moments += _moments_of(attempt)
+    # Sorting keeps the order of what is at the same time.
+    moments.append((entry.ms, "ended"))
     for at, what in sorted(moments, key=lambda moment: moment[0]):
         yield f"{at:>12,.1f} ms  {what}"
 

@@ -8,7 +8,11 @@ from msgspec.structs import replace
 from gateway.config.settings import Config, KeyConfig
 
 # Settings that a running process cannot change, by their section.
-_FIXED: Final = {"server": ("host", "port", "workers"), "accounts": ("kind", "path", "secret")}
+_FIXED: Final = {
+    "server": ("host", "port", "workers"),
+    "accounts": ("kind", "path", "secret"),
+    "metrics": ("host", "port"),
+}
 
 
 @dataclass(frozen=True, slots=True)

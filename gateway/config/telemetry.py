@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from gateway.config.checks import Seconds
+from gateway.config.checks import Name, Seconds, as_host
 from gateway.secret import Secret
 
 
@@ -12,6 +12,13 @@ class MetricsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What /metrics shows to Prometheus, and who may see it."""
 
     enabled: Annotated[bool, Meta(description="Whether there is /metrics, and requests are counted for it.")] = True
+    host: Annotated[Name, Meta(description="Address to listen on for metrics.port.", extra={"check": as_host})] = (
+        "127.0.0.1"
+    )
+    port: Annotated[
+        Annotated[int, Meta(ge=0, le=65535)] | None,
+        Meta(description="A port for /metrics only, which then is not at server.port; null is server.port."),
+    ] = None
     api_key: Annotated[
         Secret | None,
         Meta(

@@ -98,8 +98,10 @@ class Door:
             # for minutes.
             body = read_body(scope, receive, self._settings.max_body_bytes)
             job = await self._read(scope, await body if heard is None else heard.take(await body), visit)
-        except BaseException:
-            visit.settle(None)
+        except BaseException as error:
+            seconds = time.perf_counter() - began_at
+            end = RequestEnd(outcome_of(error), seconds, trace_id_of(scope), heard)
+            self._ending.refuse(responder.request_id, visit, seconds, end)
             raise
         read_at, outcome = time.perf_counter(), _WELL
         progress = job.progress

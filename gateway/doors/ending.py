@@ -1,7 +1,7 @@
 """The one end of every request that generates text: its log line, its account, and everyone who observes it."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.accounts.visits import Visit
 from gateway.doors.records import RequestSummary, note_record
@@ -10,6 +10,8 @@ from gateway.edge.outcomes import Outcome
 from gateway.service.listening import Listener
 from gateway.service.observers import Ended, Observer
 from gateway.service.record import Progress, record_of
+
+_NOTHING_TRIED: Final = record_of([Progress("")])
 
 
 class RequestEnd(NamedTuple):
@@ -22,10 +24,13 @@ class RequestEnd(NamedTuple):
 
 
 class Ending:
-    """Ends requests; `now` gives the Unix time."""
+    """Ends requests; `now` gives the Unix time. `watchers` are also told of those that were refused before."""
 
-    def __init__(self, observers: Sequence[Observer], now: Callable[[], float]) -> None:
+    def __init__(
+        self, observers: Sequence[Observer], now: Callable[[], float], watchers: Sequence[Observer] = ()
+    ) -> None:
         self._observers = tuple(observers)
+        self._watchers = tuple(watchers)
         self._now = now
 
     def note(
@@ -66,3 +71,28 @@ class Ending:
         )
         for observer in self._observers:
             observer.note(ended)
+
+    def refuse(self, request_id: str, visit: Visit, seconds: float, end: RequestEnd) -> None:
+        """End a request of a known caller that could not be read, or was not admitted."""
+        visit.settle(None)
+        for watcher in self._watchers:
+            caller = visit.caller
+            ended = Ended(
+                request_id=request_id,
+                endpoint=visit.endpoint,
+                caller=caller.name,
+                key_id=caller.key_id,
+                group=caller.group,
+                end_user=None,
+                model="",
+                is_stream=False,
+                at=self._now() - seconds,
+                seconds=seconds,
+                record=_NOTHING_TRIED,
+                trace_id=end.trace_id,
+                status=end.outcome.status,
+                error=end.outcome.error,
+                read_seconds=end.read_seconds,
+                heard=end.heard,
+            )
+            watcher.note(ended)

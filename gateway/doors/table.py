@@ -74,6 +74,7 @@ class GatewayParts:
     authenticator: Authenticator
     accounts: Accounts
     observers: Sequence[Observer]
+    watchers: Sequence[Observer]
     own_endpoint: Callable[[Secret], HostEndpoint]
     interrupts: Interrupts
     lessons: Lessons
@@ -174,7 +175,9 @@ def _observation_routes(config: Config, parts: GatewayParts) -> Iterator[BaseRou
     admin, metrics, authenticator, access = config.admin, config.metrics, parts.authenticator, None
     if metrics.enabled:
         keys = tuple(key for key in (metrics.api_key, admin.api_key, admin.viewer_key) if key is not None)
-        access = MetricsAccess(keys, lambda: not authenticator.needs_key, metrics.open_telemetry_names)
+        access = MetricsAccess(
+            keys, lambda: not authenticator.needs_key, metrics.port is not None, metrics.open_telemetry_names
+        )
     has_log = config.request_log.size > 0
     return observation_routes(parts.views, parts.guesses, admin, access, has_request_log=has_log)
 
@@ -202,7 +205,7 @@ def _shared(config: Config, parts: GatewayParts) -> DoorParts:
         aliases=parts.aliases,
         settings=settings,
         interrupts=parts.interrupts,
-        ending=Ending(parts.observers, parts.now),
+        ending=Ending(parts.observers, parts.now, parts.watchers),
     )
 
 

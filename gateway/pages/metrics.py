@@ -24,14 +24,20 @@ _NOT_SET: Final = (
 )
 _MISSING: Final = "You didn't provide the metrics key. Send it as Authorization: Bearer METRICS_KEY."
 _WRONG: Final = "This is neither the metrics key nor the admin key of this gateway. Client keys are not accepted here."
+_ELSEWHERE: Final = "This gateway's metrics have a port of their own, metrics.port."
+ON_OWN_PORT: Final = "dragoman.metrics_port"
 _LONGEST_ACCEPT: Final = 1_000
 
 
 class MetricsAccess(NamedTuple):
-    """`keys` open the page. If there are none and the gateway `is_open`, anybody may see it."""
+    """`keys` open the page. If there are none and the gateway `is_open`, anybody may see it.
+
+    With `has_own_port` it is only at that port, whose requests have `ON_OWN_PORT` in their scope.
+    """
 
     keys: tuple[Secret, ...]
     is_open: Callable[[], bool]
+    has_own_port: bool = False
     with_otel_names: bool = True
 
 
@@ -42,16 +48,21 @@ class MetricsPage:
         self._views = views
         self._access = access
         self._guesses = guesses
+        self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Prometheus asks every few seconds.
         notes_of(scope).level = logging.DEBUG
+        if self._access.has_own_port and ON_OWN_PORT not in scope:
+            raise FailedError(Failure(ErrorKind.UNKNOWN_URL, _ELSEWHERE))
         self._check(scope)
-        shown: Any = (await self._views.see(METRICS)).fields[METRICS]
         accept = (header(scope, b"accept") or "")[:_LONGEST_ACCEPT]
-        # In a thread: importing the library and writing thousands of lines would delay requests.
         with_otel_names = self._access.with_otel_names
-        body, content_type = await asyncio.to_thread(exposition, shown, accept, with_otel_names=with_otel_names)
+        # One after another: each takes a while where there are many metrics.
+        async with self._turn:
+            shown: Any = (await self._views.see(METRICS)).fields[METRICS]
+            # In a thread: importing the library and writing thousands of lines would delay requests.
+            body, content_type = await asyncio.to_thread(exposition, shown, accept, with_otel_names=with_otel_names)
         await responder_of(scope).send_body(200, body, content_type, {"cache-control": "no-store"})
 
     def _check(self, scope: Scope) -> None:

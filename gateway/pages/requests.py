@@ -1,5 +1,6 @@
 """`GET /admin/requests` and `GET /admin/requests/{id}`: the request log of all workers, for the admin."""
 
+import logging
 import math
 import re
 from collections.abc import Callable
@@ -9,9 +10,12 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from gateway.accounts.auth import presented_key
 from gateway.accounts.guesses import Guesses
+from gateway.edge.notes import notes_of
 from gateway.edge.responder import responder_of
 from gateway.pages.admin import AdminKeys, check_admin
+from gateway.secret import Secret
 from gateway.telemetry.requests.contents import Content
 from gateway.telemetry.requests.entries import Entry
 from gateway.telemetry.requests.filtering import MOST, Wanted, chosen
@@ -36,6 +40,9 @@ class RequestsPage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         check_admin(scope, self._admin, self._guesses)
         wanted = _wanted(scope["query_string"])
+        if wanted.after is not None:
+            # Somebody follows: this comes every second.
+            notes_of(scope).level = logging.DEBUG
         seen = await self._views.see(REQUESTS)
         found = chosen(_entries(seen), wanted)
         body = msgspec.json.encode({"requests": found, "workers": seen.workers, "missing": seen.missing})
@@ -57,7 +64,9 @@ class OneRequest:
         if entry is None:
             message = "There is no such request in the log: it has not ended yet, or newer ones have taken its place."
             raise FailedError(Failure(ErrorKind.UNKNOWN_ID, message))
-        content = await self._content(entry)
+        # What was said is for whoever may change the configuration, and so may have it kept.
+        is_admin = Secret(presented_key(scope) or "") == self._admin.api_key
+        content = await self._content(entry) if is_admin else None
         await responder_of(scope).send_json(200, msgspec.json.encode({"request": entry, "content": content}), _NO_STORE)
 
     async def _content(self, entry: Entry) -> Content | None:

@@ -27,6 +27,7 @@ from gateway.edge.refusals import refuse
 from gateway.http import allocator, descriptors
 from gateway.http.limits import ServerLimits
 from gateway.http.protocol import HttpProtocol
+from gateway.process.metrics_port import open_metrics_port
 from gateway.telemetry.logs import announce, log_event
 from gateway.workers.load import PULSE_SECONDS
 
@@ -132,6 +133,11 @@ class Server(uvicorn.Server):
         self._leave_at: float | None = None
         self._follow(gateway.config.server)
 
+    def _protocol(self, config: uvicorn.Config) -> HttpProtocol:
+        """A connection to the application of this configuration, within the limits for all of them."""
+        state = self.lifespan.state
+        return HttpProtocol(config, self.server_state, state, refuse=self.refuse, limits=self.limits)
+
     def _follow(self, config: ServerConfig) -> None:
         """Apply the client limits of the current configuration."""
         self._followed = config
@@ -169,6 +175,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self.servers += await open_metrics_port(self._gateway.config, self._gateway.app, self._protocol)
             # Exclude the objects that exist now from future collections.
             gc.collect()
             gc.freeze()

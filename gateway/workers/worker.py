@@ -119,9 +119,7 @@ class WorkerServer(Server):
 
     async def _connect(self, connection: socket.socket) -> None:
         """Serve a connection as uvicorn does with connections that it accepted itself."""
-        protocol = HttpProtocol(
-            self.config, self.server_state, self.lifespan.state, refuse=self.refuse, limits=self.limits
-        )
+        protocol = self._protocol(self.config)
         self._new.add(protocol)
         self._taken += 1
         if self._taken % _CONNECTIONS_A_REPORT == 0:
@@ -134,6 +132,8 @@ class WorkerServer(Server):
 
     def _retire(self) -> None:
         self._is_retiring = True
+        for server in self.servers:
+            server.close()
         self.close_after_answers()
 
     def _report(self, *, is_pulse: bool = False) -> None:

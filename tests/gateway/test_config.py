@@ -546,6 +546,26 @@ def test_the_admins_key_is_no_clients(load: Loader) -> None:
     ]
 
 
+def test_the_key_for_metrics_is_no_clients_and_cannot_be_guessed(load: Loader) -> None:
+    text = "server: {host: 0.0.0.0}\nclients: [{name: a, api_key: boss}]\nmetrics: {api_key: boss}"
+
+    mistakes = load.mistakes(text, ANTHROPIC_API_KEY="sk-1")
+
+    assert "metrics.api_key: the same as clients[0].api_key; the metrics key must not be a client's" in mistakes
+    assert any(mistake.startswith("metrics.api_key: expected at least 16 characters") for mistake in mistakes)
+
+
+def test_a_client_lets_its_content_be_kept_for_a_time(load: Loader) -> None:
+    text = "clients: [{name: a, api_key: one, log_content: {keep_seconds: 60}}, {name: b, api_key: two}]"
+
+    one, two = load(text, ANTHROPIC_API_KEY="sk-1").clients
+
+    assert one.log_content is not None
+    assert one.log_content.keep_seconds == 60
+    assert two.log_content is None
+    assert load.mistakes(text.replace("60", "86401"), ANTHROPIC_API_KEY="sk-1") != []
+
+
 # Variables
 
 
@@ -936,7 +956,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "alerts: url not set, secret not set, money_percent [50, 80, 100], error_percent not set, "
         "first_token_seconds not set, window_seconds 300, min_requests 20, repeat_seconds 3600, timeout_seconds 10",
         "log: level info, format text",
-        "metrics: enabled true, api_key not set, open_telemetry_names true",
+        "metrics: enabled true, host 127.0.0.1, port not set, api_key not set, open_telemetry_names true",
         "request_log: size 1000, max_bytes 4194304",
     ]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry.metrics import exposition as writing
-from gateway.telemetry.metrics.counts import MOST_CALLERS, MOST_KEYS
+from gateway.telemetry.metrics.counts import MOST_CALLERS, MOST_KEYS, MOST_ROWS
 from gateway.telemetry.metrics.histogram import Histogram
 from gateway.telemetry.metrics.lag import LoopLag
 from gateway.telemetry.metrics.metrics import Look, Metrics, merged
@@ -81,7 +81,7 @@ def test_a_wait_and_another_model_are_counted_where_they_occur() -> None:
 
 def test_what_callers_choose_makes_no_labels() -> None:
     counted = metrics()
-    for number in range(1_000):
+    for number in range(600):
         name = f"name-{number}"
         counted.note(ended(number, entry(name, model=name), model=name, caller=name))
         counted.edge.answered(f"/v1/{name}", 404, "unknown_url")
@@ -92,7 +92,19 @@ def test_what_callers_choose_makes_no_labels() -> None:
     assert len(labels_of(text, "dragoman_tokens_total", "caller")) == MOST_CALLERS + 1
     assert len(labels_of(text, "dragoman_attempts_total", "key")) == MOST_KEYS + 1
     assert labels_of(text, "dragoman_http_requests_total", "route") == {"other"}
-    assert total_of(text, "dragoman_requests_total") == 1_000
+    assert total_of(text, "dragoman_requests_total") == 600
+
+
+def test_callers_and_models_together_make_a_limited_number_of_rows() -> None:
+    counted, models = metrics(), [row.id for row in model_table().rows]
+    for number in range(MOST_CALLERS):
+        for model in models:
+            counted.note(ended(number, entry(f"key-{number}", model=model), model=model, caller=f"name-{number}"))
+    tally = counted.tally()
+
+    most = MOST_ROWS + len(models)
+    assert MOST_ROWS <= sum(map(len, tally["dragoman_requests_total"][CHAT].values())) <= most
+    assert sum(map(len, tally["dragoman_attempts_total"].values())) <= most
 
 
 @pytest.mark.parametrize(
@@ -132,15 +144,17 @@ def test_counts_of_several_processes_are_added_up_and_gauges_by_their_rule() -> 
             lambda value=value: [  # type: ignore[misc]
                 ("dragoman_key_leases", ("main",), value),
                 ("dragoman_breaker_state", ("host", "network"), value),
+                ("dragoman_rate_limit", ("org", "sonnet-5", "requests"), value),
             ]
         )
-    text = shown(first, second)
+    text = shown(first, second, metrics())
 
     assert total_of(text, "dragoman_requests_total") == 2
     assert total_of(text, "dragoman_request_duration_seconds_count") == 2
     assert total_of(text, "dragoman_key_leases") == 5
     assert total_of(text, "dragoman_breaker_state") == 3
-    assert total_of(text, "dragoman_workers") == 2
+    assert total_of(text, "dragoman_rate_limit") == 7.5
+    assert total_of(text, "dragoman_workers") == 3
 
 
 def test_openmetrics_shows_the_latest_trace_of_a_bucket() -> None:

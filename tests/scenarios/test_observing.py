@@ -33,6 +33,7 @@ from tests.support.gateway import ClientConfig, Config, Secret, config_for, key,
 from tests.support.scripted import Answer, Close, ScriptedUpstream, error_answer, json_answer, stream_answer
 
 ADMIN = "admin-key-of-the-operator"
+VIEWER = "viewer-key-of-an-operator"
 PROMETHEUS = "prometheus-key-of-the-operator"
 SHOP = "client-key-of-the-shop"
 DIARY = "client-key-of-the-diary"
@@ -55,7 +56,7 @@ def observed(upstream: ScriptedUpstream, **sections: Any) -> Config:
     config = config_for(
         key(upstream.base_url, "first", KEY_A), key(upstream.base_url, "second", KEY_B), clients=clients
     )
-    return with_settings(config, **{"admin": AdminConfig(api_key=Secret(ADMIN)), **sections})
+    return with_settings(config, **{"admin": AdminConfig(api_key=Secret(ADMIN), viewer_key=Secret(VIEWER)), **sections})
 
 
 async def metrics_of(http: httpx2.AsyncClient, accept: str = "") -> str:
@@ -218,6 +219,25 @@ async def test_requests_are_found_by_what_they_are(upstream: ScriptedUpstream) -
     assert (none.status_code, refused.status_code) == (404, 401)
 
 
+async def test_what_is_refused_before_an_attempt_is_there_if_its_caller_is_known(upstream: ScriptedUpstream) -> None:
+    async with quick_gateway(config=observed(upstream)) as running:
+        http = running.http()
+        for body in ({"model": MODEL, "messages": SECRET}, asking(temperature="hot"), asking(top_k=[SECRET])):
+            assert (await http.post(PATH, json=body, headers=AS_SHOP)).status_code == 400
+        await http.post(PATH, json=asking(), headers={"authorization": "Bearer wrong"})
+        text, entries = await metrics_of(http), await requests_of(http, "?status=failed")
+        clients = await http.get("/admin/clients", headers=AS_ADMIN)
+
+    assert [(entry["caller"], entry["status"], entry["error"]) for entry in entries] == [
+        ("shop", 400, "invalid_request")
+    ] * 3
+    assert total_of(text, "dragoman_requests_total", caller="shop", status="400") == 3
+    assert total_of(text, "dragoman_requests_total", model="other") > 0
+    assert total_of(text, "dragoman_failures_total", kind="invalid_request") == 3
+    assert [client["requests"] for client in clients.json()["clients"]] == [1]
+    assert SECRET not in json.dumps(entries)
+
+
 async def test_what_is_said_is_kept_for_a_time_and_only_where_that_is_allowed(upstream: ScriptedUpstream) -> None:
     upstream.script(
         stream_answer(*messages.text_stream(f"Yes, {SECRET}")),
@@ -233,6 +253,8 @@ async def test_what_is_said_is_kept_for_a_time_and_only_where_that_is_allowed(up
         await no_lease_is_out(running)
         listed = await requests_of(http)
         pages = [await http.get(f"/admin/requests/{entry['id']}", headers=AS_ADMIN) for entry in listed]
+        as_viewer = {"x-api-key": VIEWER}
+        viewed = [await http.get(f"/admin/requests/{entry['id']}", headers=as_viewer) for entry in listed]
         now = running.time.now()
         running.time.now = lambda: now + 61
         later = [await http.get(f"/admin/requests/{entry['id']}", headers=AS_ADMIN) for entry in listed]
@@ -248,11 +270,14 @@ async def test_what_is_said_is_kept_for_a_time_and_only_where_that_is_allowed(up
     assert SECRET in refused["said"][0]
     assert SECRET not in json.dumps(listed)
     assert [page.json()["content"] for page in later] == [None, None, None]
+    assert [page.json()["content"] for page in viewed] == [None, None, None]
+    assert [page.json()["request"] for page in viewed] == [page.json()["request"] for page in pages]
 
 
 @pytest.mark.parametrize(("is_open", "headers", "status"), [
     (False, {"authorization": f"Bearer {PROMETHEUS}"}, 200),
     (False, AS_ADMIN, 200),
+    (False, {"x-api-key": VIEWER}, 200),
     (False, AS_SHOP, 401),
     (False, {}, 401),
     (True, {}, 200),
@@ -267,6 +292,25 @@ async def test_metrics_are_for_operators(
         answer = await running.http().get("/metrics", headers=headers)
 
     assert answer.status_code == status
+
+
+async def test_metrics_may_have_a_port_of_their_own(
+    upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with quick_gateway(config=observed(upstream, metrics=MetricsConfig(port=0))) as running:
+        port = running.server.servers[-1].sockets[0].getsockname()[1]
+        http, own = running.http(), f"http://127.0.0.1:{port}"
+        seen = await http.get(f"{own}/metrics", headers=AS_ADMIN)
+        closed = await http.get(f"{own}/metrics", headers=AS_SHOP)
+        well = await http.get(f"{own}/livez")
+        no_door = await http.post(f"{own}{PATH}", json=asking(), headers=AS_SHOP)
+        elsewhere = await http.get("/metrics", headers=AS_ADMIN)
+        async with quick_gateway(config=observed(upstream, metrics=MetricsConfig(port=port))) as other:
+            serves = await other.http().get("/livez")
+
+    assert [seen.status_code, closed.status_code, well.status_code] == [200, 401, 200]
+    assert [no_door.status_code, elsewhere.status_code, serves.status_code] == [404, 404, 200]
+    assert "The port for metrics cannot be listened on" in caplog.text
 
 
 async def test_without_any_key_for_them_metrics_are_closed_and_can_be_switched_off(upstream: ScriptedUpstream) -> None:
@@ -393,3 +437,20 @@ async def test_counts_of_a_killed_worker_stay(upstream: ScriptedUpstream) -> Non
 
     assert (before, after, at_last) == (6, 6, 10)
     assert 4 <= asked < 10
+
+
+async def test_requests_are_counted_through_a_reload_that_switches_counting_off_and_on(
+    upstream: ScriptedUpstream,
+) -> None:
+    upstream.always(json_answer(200, messages.message()))
+    off = observed(upstream, metrics=MetricsConfig(enabled=False), request_log=RequestLogConfig(size=0))
+    async with quick_gateway(config=observed(upstream)) as running:
+        http = running.http()
+        for config in (observed(upstream), off, observed(upstream)):
+            running.gateway.reload(config)
+            await http.post(PATH, json=asking(), headers=AS_SHOP)
+            await no_lease_is_out(running)
+        text, entries = await metrics_of(http), await requests_of(http)
+
+    assert total_of(text, "dragoman_requests_total") == 2
+    assert len(entries) == 1

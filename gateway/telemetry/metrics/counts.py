@@ -4,7 +4,7 @@ A row is made at a label set's first request; after that a request costs some lo
 rows is limited: what comes later is counted under `other`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, Final, TypeAlias
 
 from gateway.service.observers import Ended
@@ -19,6 +19,8 @@ Tally: TypeAlias = dict[str, Any]
 
 MOST_CALLERS: Final = 200
 MOST_KEYS: Final = 500
+# Rows with a caller or a key of their own. Workers tell each other all counts every second.
+MOST_ROWS: Final = 2_000
 _MOST_MODELS: Final = 500
 _GONE_STATUS: Final = 499
 _OK: Final = "ok"
@@ -208,20 +210,24 @@ class RequestCounts:
     # Rows
 
     def _row(self, endpoint: str, model: str, caller: str) -> _Row:
-        caller = _bounded(caller, self._callers, MOST_CALLERS)
+        caller = self._caller(caller, self._rows)
         timing = self._timings.get((endpoint, model))
         if timing is None:
             timing = self._timings[endpoint, model] = _Timing()
         return self._rows.setdefault((endpoint, model, caller), _Row(timing))
 
     def _tokens_of(self, model: str, caller: str) -> _Tokens:
-        return self._tokens.setdefault((model, _bounded(caller, self._callers, MOST_CALLERS)), _Tokens())
+        return self._tokens.setdefault((model, self._caller(caller, self._tokens)), _Tokens())
 
     def _attempts_of(self, key: str, host: str, model: str) -> _Attempts:
-        key, host = _bounded(key, self._keys, MOST_KEYS), _bounded(host, self._hosts, MOST_KEYS)
+        key = OTHER if len(self._attempts) >= MOST_ROWS else _bounded(key, self._keys, MOST_KEYS)
+        host = _bounded(host, self._hosts, MOST_KEYS)
         place = host, model
         row = _Attempts(self._histogram(self._durations, place), self._histogram(self._heads, place))
         return self._attempts.setdefault((key, host, model), row)
+
+    def _caller(self, caller: str, rows: Sized) -> str:
+        return OTHER if len(rows) >= MOST_ROWS else _bounded(caller, self._callers, MOST_CALLERS)
 
     def _histogram(self, histograms: dict[Any, Histogram], place: Any) -> Histogram:
         found = histograms.get(place)

@@ -25,6 +25,7 @@ class LoopLag:
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _measure(self, loop: asyncio.AbstractEventLoop) -> None:
         self.histogram.observe(max(0.0, loop.time() - self._due_at))

@@ -93,23 +93,27 @@ class Shown(Struct, frozen=True):
 
 def merged(looks: Sequence[Look], tally: Tally) -> Shown:
     """The metrics of several processes, of whose counts `tally` is the sum."""
-    gauges: dict[str, dict[tuple[str, ...], float]] = {}
+    values: dict[str, dict[tuple[str, ...], list[float]]] = {}
     traces: dict[tuple[str, ...], Mapping[int, Exemplar]] = {}
     for look in looks:
         for found in look.gauges:
-            _merge(gauges.setdefault(found.name, {}), found)
+            by_labels = values.setdefault(found.name, {})
+            for labels, value in found.values:
+                by_labels.setdefault(tuple(labels), []).append(value)
         for trace in look.traces:
             place = (trace.name, *trace.labels)
             traces[place] = {**traces.get(place, {}), **trace.buckets}
+    gauges = {
+        name: {labels: _merged(name, each, len(looks)) for labels, each in by_labels.items()}
+        for name, by_labels in values.items()
+    }
     return Shown(tally, gauges, traces)
 
 
-def _merge(values: dict[tuple[str, ...], float], found: Values) -> None:
-    metric = BY_NAME.get(found.name)
-    is_largest = metric is not None and metric.merge == "max"
-    for labels, value in found.values:
-        place = tuple(labels)
-        if place not in values:
-            values[place] = value
-        else:
-            values[place] = max(values[place], value) if is_largest else values[place] + value
+def _merged(name: str, values: Sequence[float], workers: int) -> float:
+    """The gauge of all workers, by the rule of its metric."""
+    merge = BY_NAME[name].merge if name in BY_NAME else "sum"
+    if merge == "max":
+        return max(values)
+    # Each worker has its share of a limit, also one that has not heard of it yet.
+    return sum(values) * (workers / len(values) if merge == "share" else 1)

@@ -16,7 +16,9 @@ _ENDPOINTS: Final = (
     "/messages/count_tokens",
 )
 # All others by the first part of their path.
-_GROUPS: Final = frozenset(("models", "responses", "conversations", "organization", "admin", "health", "metrics"))
+_GROUPS: Final = frozenset(
+    ("models", "responses", "conversations", "organization", "key", "admin", "health", "livez", "readyz", "metrics")
+)
 _BY_PATH: Final = {prefix + path: _VERSION + path for path in _ENDPOINTS for prefix in ("", _VERSION)}
 
 

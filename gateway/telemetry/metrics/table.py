@@ -6,6 +6,7 @@ configured keys, hosts and organizations, kinds of errors. No label holds what a
 
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+Merge: TypeAlias = Literal["sum", "max", "share"]
 MetricType: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 # Those of OpenTelemetry's GenAI convention, and three more: answers with tools may take ten minutes.
@@ -20,7 +21,8 @@ NANO_DOLLARS: Final = 1_000_000_000
 
 
 class Metric(NamedTuple):
-    """One metric; `merge` says how the gauges of several workers become one.
+    """One metric; `merge` says how the gauges of several workers become one: `share` is a sum in which each worker that
+    knows nothing counts like the others.
 
     Counted values are divided by `divisor`.
     """
@@ -31,7 +33,7 @@ class Metric(NamedTuple):
     labels: tuple[str, ...] = ()
     unit: str = ""
     buckets: tuple[float, ...] = ()
-    merge: Literal["sum", "max"] = "sum"
+    merge: Merge = "sum"
     divisor: int = 1
 
 
@@ -43,7 +45,7 @@ def _seconds(name: str, help_text: str, *labels: str, buckets: tuple[float, ...]
     return Metric(name, "histogram", help_text, labels, "seconds", buckets)
 
 
-def _gauge(name: str, help_text: str, *labels: str, merge: Literal["sum", "max"] = "sum", unit: str = "") -> Metric:
+def _gauge(name: str, help_text: str, *labels: str, merge: Merge = "sum", unit: str = "") -> Metric:
     return Metric(name, "gauge", help_text, labels, unit, merge=merge)
 
 
@@ -51,7 +53,7 @@ METRICS: Final = (
     # Requests for models, counted when they end.
     _counter(
         "dragoman_requests_total",
-        "Requests that were read, by the status of their end: of a broken stream that of its error, 499 if the "
+        "Requests of known callers, by the status of their end: of a broken stream that of its error, 499 if the "
         "client left.",
         "endpoint",
         "model",
@@ -60,7 +62,7 @@ METRICS: Final = (
     ),
     _counter(
         "dragoman_failures_total",
-        "Requests that were read and failed, by the kind of the error.",
+        "Requests of known callers that failed, by the kind of the error.",
         "endpoint",
         "model",
         "kind",
@@ -161,6 +163,7 @@ METRICS: Final = (
         "organization",
         "model_class",
         "limit",
+        merge="share",
     ),
     _gauge(
         "dragoman_rate_limit_remaining",
@@ -168,6 +171,7 @@ METRICS: Final = (
         "organization",
         "model_class",
         "limit",
+        merge="share",
     ),
     _gauge(
         "dragoman_rate_limit_reset_seconds",
@@ -212,6 +216,9 @@ METRICS: Final = (
         "store",
         "what",
     ),
+    _gauge("dragoman_ledger_waiting", "Requests and rows that are not written to the ledger yet."),
+    _gauge("dragoman_ledger_failing", "Workers that cannot write the ledger at the moment."),
+    _counter("dragoman_ledger_lost_total", "Requests and rows that the ledger will never have."),
     _gauge("dragoman_request_log_entries", "Requests that the request log holds."),
     _gauge("dragoman_request_log_bytes", "The estimated size of the request log.", unit="bytes"),
     _seconds(

@@ -10,8 +10,9 @@ from gateway.service.record import AttemptEntry
 from translators.adjustments import without_words
 from translators.message_usage import MessageUsage
 
-# Callers choose the name of the model that they ask for.
+# Callers choose the name of the model that they ask for, and upstream its ids and words.
 _LONGEST_NAME: Final = 200
+_LONGEST_REFUSAL: Final = 500
 _DIGITS: Final = 3
 _CLASSES: Final = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "thinking")
 
@@ -159,7 +160,7 @@ def entry_of(held: Held, *, has_content: bool) -> Entry:
         fallback=held.fallback,
         stop_reason=held.stop_reason,
         adjusted=without_words(held.adjusted),
-        refusals=tuple(held.failures),
+        refusals=tuple(failure[:_LONGEST_REFUSAL] for failure in held.failures),
         usage=_used(*(attempt.total for attempt in held.attempts)),
         nano_dollars=sum(attempt.nano_dollars for attempt in held.attempts),
         attempts=tuple(_try_of(attempt, held.at) for attempt in held.attempts),
@@ -180,8 +181,8 @@ def _try_of(entry: AttemptEntry, arrived_at: float) -> Try:
         first_token_ms=None if entry.first_token_seconds is None else _ms(began + entry.first_token_seconds),
         status=entry.status,
         error=entry.error,
-        stop_reason=entry.stop_reason,
-        upstream_request_id=entry.upstream_request_id,
+        stop_reason=entry.stop_reason and entry.stop_reason[:_LONGEST_NAME],
+        upstream_request_id=entry.upstream_request_id and entry.upstream_request_id[:_LONGEST_NAME],
         usage=_used(entry.total),
         nano_dollars=entry.nano_dollars,
     )

@@ -107,6 +107,14 @@ ALERTS: Final = (
         "Is the disk full, or the server away? Until then turns and responses are in the memory of single processes.",
     ),
     Alert(
+        "DragomanLedgerFails",
+        "dragoman_ledger_failing > 0 or increase(dragoman_ledger_lost_total[15m]) > 0",
+        1,
+        "page",
+        "The ledger cannot be written",
+        "Is the disk full? What is not written waits in memory within bounds; what is lost there is not billed.",
+    ),
+    Alert(
         "DragomanEventLoopLags",
         "histogram_quantile(0.99, sum by (le) (rate(dragoman_event_loop_lag_seconds_bucket[5m]))) > 0.25",
         10,

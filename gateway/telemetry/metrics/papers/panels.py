@@ -209,6 +209,15 @@ ROWS: Final = (
                     (_rate("dragoman_store_failures_total", "store, what", ""), "{{store}} {{what}}"),
                 ),
             ),
+            Panel(
+                "Ledger",
+                "short",
+                (
+                    ("dragoman_ledger_waiting", "waiting"),
+                    ("dragoman_ledger_failing", "workers that cannot write"),
+                    ("increase(dragoman_ledger_lost_total[1h])", "lost in an hour"),
+                ),
+            ),
             Panel("Entries of stores in memory", "short", (("dragoman_store_entries", "{{store}}"),)),
         ),
     ),
