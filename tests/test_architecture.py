@@ -135,6 +135,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"gateway.secret", "gateway.accounts.rules.definition", "gateway.accounts.rules.reading"},
         {"yaml", "msgspec"},
     ),
+    "gateway.process.certificates": ({"gateway.config", "gateway.telemetry"}, set()),
     "gateway.process.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
     "gateway.cli.table": (set(), set()),
     "gateway.cli.findings": ({"translators", "gateway.service", "gateway.cli.table", "gateway.upstream"}, {"orjson"}),
