@@ -192,6 +192,7 @@ class Gateway:
             authenticator=authenticator,
             accounts=Accounts(authenticator, self.rules.rules),
             observers=(self._totals, *self.observing.observers, *self._alerts.observers),
+            trace=self.observing.trace,
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
@@ -250,6 +251,7 @@ class Gateway:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
             await self._alerts.close()
+            await self.observing.close()
             await self._ledger_reading.close()
             await self._kept.close()
             await self.keys.close()
