@@ -23,8 +23,8 @@ def command(options: argparse.Namespace) -> int:
     print("\n".join(describe_config(config)))
     if config.server.tls is not None:
         end = load_certificate(config.server.tls).end
-        left = (end - time.time()) / 86_400
-        print(f"the certificate: {config.server.tls.certificate}, expires {day_of(end)}, {left:.0f} days left")
+        what = "expires" if end > time.time() else "WARNING: has expired,"
+        print(f"the certificate: {config.server.tls.certificate}, {what} {day_of(end)}")
     trial = run(try_store(config.store))
     print(f"the store: {place_in_words(config.store)}")
     print(f"the store: {trial.words}" if trial.is_well else f"WARNING: the store cannot be used now: {trial.words}")
