@@ -68,7 +68,7 @@ bench-soak: $(VENV)/dev.stamp ## See whether memory stays flat: 100,000 requests
 	$(BIN)/python -m benchmarks soak $(ARGS)
 
 lock: $(VENV)/release.stamp ## Pin the released set anew, with the hashes of all files: requirements.lock, docs/licences.md
-	$(UV) pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --extra store --extra valkey \
+	$(UV) pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --extra store --extra valkey --extra otel \
 		--no-emit-package httpx2-jsfetch --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" --output-file requirements.lock
 	@$(MAKE) --no-print-directory licences

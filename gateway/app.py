@@ -196,6 +196,7 @@ class Gateway:
             accounts=Accounts(authenticator, self.rules.rules, self.ledger.check),
             observers=(self._totals, self.ledger, *self.observing.observers, *self._alerts.observers),
             watchers=self.observing.observers,
+            trace=self.observing.trace,
             own_endpoint=self._own_endpoint,
             interrupts=self.interrupts,
             lessons=self._lessons,
@@ -259,6 +260,7 @@ class Gateway:
             await asyncio.gather(*chores, return_exceptions=True)
             for part in (
                 self._alerts,
+                self.observing,
                 self._ledger_reading,
                 self._kept,
                 self.rules,

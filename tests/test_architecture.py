@@ -20,6 +20,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "gateway.service": ({"translators", "gateway.keypool"}, PURE),
     "gateway.upstream": ({"translators", "gateway.service", "gateway.secret"}, {"httpx2", "httptools"}),
     "gateway.telemetry": (set(), {"orjson"}),
+    "gateway.telemetry.traces": (
+        {"translators", "gateway.edge", "gateway.service", "gateway.telemetry"},
+        {"msgspec", "opentelemetry", "starlette"},
+    ),
     "gateway.private_files": ({"gateway.secret"}, set()),
     "gateway.alerts": (
         {
@@ -136,6 +140,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"gateway.secret", "gateway.accounts.rules.definition", "gateway.accounts.rules.reading"},
         {"yaml", "msgspec"},
     ),
+    "gateway.process.certificates": ({"gateway.config", "gateway.telemetry"}, set()),
     "gateway.process.rotation": ({"gateway.config", "gateway.secret", "gateway.telemetry"}, set()),
     "gateway.cli.table": (set(), set()),
     "gateway.cli.findings": ({"translators", "gateway.service", "gateway.cli.table", "gateway.upstream"}, {"orjson"}),
@@ -393,7 +398,7 @@ def test_the_running_gateway_loads_neither_a_provider_sdk_nor_pydantic() -> None
     assert "'gateway'" in loaded
     assert not re.search(r"'(openai|anthropic|pydantic|fastapi|litellm)'", loaded)
     # What only some configurations need costs others nothing.
-    assert not re.search(r"'(cryptography|redis|sqlite3|prometheus_client)'", loaded)
+    assert not re.search(r"'(cryptography|redis|sqlite3|prometheus_client|opentelemetry)'", loaded)
 
 
 # Not every function: a docstring that only repeats the name says nothing.

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("store", "valkey")
+EXTRAS = ("store", "valkey", "otel")
 
 
 def locked() -> dict[str, tuple[str, str]]:

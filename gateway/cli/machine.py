@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from gateway.cli.findings import Finding
 from gateway.cli.table import table
-from gateway.config import Config
+from gateway.config import Config, load_certificate
 from gateway.http import descriptors
 from gateway.kept_turns import database_file, kind_of, place_in_words, try_store
 from gateway.ledger.opening import accounts_path
@@ -86,7 +86,9 @@ def _clock(findings: Sequence[Finding]) -> Iterator[Check]:
 
 
 async def _certificates(config: Config) -> AsyncIterator[Check]:
-    """The certificate of each host that is reached by https."""
+    """Our own certificate, and that of each host that is reached by https."""
+    if (tls := config.server.tls) is not None:
+        yield until_its_end(tls.certificate, load_certificate(tls).end - time.time())
     for base_url in sorted({key.base_url for key in config.keys}):
         if config.upstream.client != "direct" and has_proxy(base_url):
             yield Check("certificate", "skipped", f"{base_url}: behind a proxy")

@@ -8,9 +8,10 @@ from typing import Final
 
 from gateway.cli import overview
 from gateway.cli.usage import UsageError
-from gateway.config import Config, ServerConfig, as_base_url, load_config
+from gateway.config import Config, ServerConfig, TlsConfig, as_base_url, load_config
 from gateway.process.serving import run
-from gateway.upstream.client import upstream_client
+from gateway.upstream.client import UpstreamClient, upstream_client
+from gateway.upstream.dialing import pinned_context
 from gateway.upstream.hosts import HostEndpoint, endpoint
 from gateway.upstream.limits import TimeLimits
 
@@ -25,7 +26,7 @@ def command(options: argparse.Namespace) -> int:
     """Print the pool of the gateway that this configuration, or `--url`, names."""
     config = load_config(options.config, os.environ)
     try:
-        return run(show_pool(admin_endpoint(config, options.url), options))
+        return run(show_pool(admin_endpoint(config, options.url), options, tls=config.server.tls))
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
@@ -53,13 +54,27 @@ def _own_url(server: ServerConfig) -> str:
     if not server.port:
         raise UsageError("server.port is 0, which means any free port: name the gateway's address with --url.")
     host = _LOOPBACK_OF.get(server.host, server.host)
-    return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
+    scheme = "http" if server.tls is None else "https"
+    return f"{scheme}://[{host}]:{server.port}" if ":" in host else f"{scheme}://{host}:{server.port}"
 
 
-async def show_pool(gateway: HostEndpoint, options: argparse.Namespace, *, watch_seconds: float = WATCH_SECONDS) -> int:
+def admin_client(tls: TlsConfig | None, url: str | None, ca_file: str | None = None) -> UpstreamClient:
+    """The client for the gateway at `url`, or for this machine's own, with these settings."""
+    if url is not None:
+        return upstream_client(LIMITS, "auto", ca_file)
+    # Never use the environment's proxy for this machine, which goes by another name than its certificate's.
+    return upstream_client(LIMITS, "direct", None if tls is None else tls.certificate, pinned_context)
+
+
+async def show_pool(
+    gateway: HostEndpoint,
+    options: argparse.Namespace,
+    *,
+    tls: TlsConfig | None = None,
+    watch_seconds: float = WATCH_SECONDS,
+) -> int:
     """Print the gateway's pool, once or until interrupted."""
-    # Never use the environment's proxy for this machine.
-    upstream = upstream_client(LIMITS, "direct" if options.url is None else "auto")
+    upstream = admin_client(tls, options.url)
     has_seen = False
     try:
         while True:

@@ -11,13 +11,12 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from gateway.cli import overview, timeline
-from gateway.cli.pool import LIMITS, admin_endpoint
-from gateway.config import load_config
+from gateway.cli.pool import admin_client, admin_endpoint
+from gateway.config import TlsConfig, load_config
 from gateway.process.serving import run
 from gateway.service.ports import Upstream
 from gateway.telemetry.requests.contents import Content
 from gateway.telemetry.requests.entries import Entry
-from gateway.upstream.client import upstream_client
 from gateway.upstream.hosts import HostEndpoint
 
 T = TypeVar("T")
@@ -56,9 +55,10 @@ def add_to(commands: Any, configured: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Print requests of the gateway that this configuration, or `--url`, names."""
-    gateway = admin_endpoint(load_config(options.config, os.environ), options.url)
+    config = load_config(options.config, os.environ)
+    gateway = admin_endpoint(config, options.url)
     try:
-        return run(show_requests(gateway, options))
+        return run(show_requests(gateway, options, tls=config.server.tls))
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
@@ -68,10 +68,14 @@ def command(options: argparse.Namespace) -> int:
 
 
 async def show_requests(
-    gateway: HostEndpoint, options: argparse.Namespace, *, follow_seconds: float = FOLLOW_SECONDS
+    gateway: HostEndpoint,
+    options: argparse.Namespace,
+    *,
+    tls: TlsConfig | None = None,
+    follow_seconds: float = FOLLOW_SECONDS,
 ) -> int:
     """Print one request, or those that match, and with `--follow` those that come."""
-    upstream = upstream_client(LIMITS, "direct" if options.url is None else "auto")
+    upstream = admin_client(tls, options.url)
     try:
         if options.id is not None:
             await _show_one(upstream, gateway, options)

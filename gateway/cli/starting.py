@@ -47,7 +47,8 @@ def greeting(
     gateway: Gateway, listener: socket.socket, notice: str = "", file: str | None = None
 ) -> Callable[[], None]:
     """A function that announces the gateway: on standard output, or in the log if that is JSON."""
-    url, release = url_of(listener), version("dragoman")
+    url = url_of(listener, is_secure=gateway.config.server.tls is not None)
+    release = version("dragoman")
     if is_json():
         about = banner.fields(gateway, url, release, file=file)
         return lambda: log_event(logging.INFO, "The gateway listens", **about)

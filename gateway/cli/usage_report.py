@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from gateway.cli import overview
-from gateway.cli.pool import LIMITS, admin_endpoint
+from gateway.cli.pool import admin_client, admin_endpoint
 from gateway.cli.table import table
 from gateway.cli.usage import UsageError
 from gateway.cli.usage_check import DIFFERS, check
@@ -24,7 +24,6 @@ from gateway.ledger.trouble import AccountsFileError
 from gateway.ledger.usage import BY, MOST_LINES, UsageReport, usage_query, usage_report
 from gateway.process.serving import run
 from gateway.service.ports import Upstream
-from gateway.upstream.client import upstream_client
 from gateway.upstream.hosts import HostEndpoint
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ async def _from_file(config: Config, options: argparse.Namespace) -> UsageReport
 
 
 async def _from_gateway(config: Config, options: argparse.Namespace) -> UsageReport:
-    upstream = upstream_client(LIMITS, "auto", config.upstream.ca_file)
+    upstream = admin_client(config.server.tls, options.url, config.upstream.ca_file)
     try:
         return await fetched(admin_endpoint(config, options.url), options, upstream)
     finally:

@@ -31,12 +31,14 @@ from gateway.config.settings import (
 from gateway.config.sources import Source
 from gateway.config.stamps import Stamps, stamps_of
 from gateway.config.telemetry import LogContentConfig, MetricsConfig, RequestLogConfig
+from gateway.config.tls import Certificate, TlsConfig, TlsFileError, load_certificate
 
 __all__ = [
     "AbilitiesConfig",
     "AccountsConfig",
     "AdminConfig",
     "AlertsConfig",
+    "Certificate",
     "Changes",
     "ClientConfig",
     "Config",
@@ -60,6 +62,8 @@ __all__ = [
     "StoreConfig",
     "StreamingConfig",
     "TimeoutsConfig",
+    "TlsConfig",
+    "TlsFileError",
     "TranslationConfig",
     "UpstreamConfig",
     "as_base_url",
@@ -71,6 +75,7 @@ __all__ = [
     "is_loopback",
     "keep_fixed",
     "load",
+    "load_certificate",
     "load_config",
     "missing_extra",
     "stamps_of",

@@ -57,6 +57,9 @@ def _is_renewed(old: KeyConfig, new: KeyConfig) -> bool:
 def keep_fixed(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
     """The wanted configuration with the settings that a running process cannot change kept, and the paths of these."""
     kept: list[str] = []
+    if (running.server.tls is None) != (wanted.server.tls is None):
+        kept.append("server.tls")
+        wanted = replace(wanted, server=replace(wanted.server, tls=running.server.tls))
     sections: dict[str, object] = {}
     for section, names in _FIXED.items():
         asked, ours = getattr(wanted, section), {name: getattr(getattr(running, section), name) for name in names}

@@ -45,6 +45,8 @@ def _shown(value: Any) -> str:
             return f"{value:.15g}"
         case dict():
             return "{" + ", ".join(f"{name}: {_shown(target)}" for name, target in value.items()) + "}"
+        case msgspec.Struct():
+            return "{" + _described(value) + "}"
         case tuple():
             return "[" + ", ".join(map(_shown, value)) + "]"
     return str(value)

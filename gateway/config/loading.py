@@ -20,8 +20,9 @@ from gateway.config.reading import Reader
 from gateway.config.rules import check_rules
 from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig
 from gateway.config.sources import SecretReader, Source, secret_of
-from gateway.config.stamps import Stamps, stamp_of
+from gateway.config.stamps import Stamps, stamp_of, stamps_of
 from gateway.config.storing import check_store, with_absolute_paths
+from gateway.config.tls import TlsConfig, TlsFileError, load_certificate
 from gateway.config.variables import Text
 from gateway.secret import Secret
 
@@ -81,6 +82,7 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
         check_prices(config.models.prices, mistakes)
         check_store(config.store, mistakes)
         check_alerts(config.alerts, mistakes)
+        files |= _check_tls(config.server.tls, mistakes)
     files |= secrets.files
     mistakes.raise_any(files)
     assert isinstance(config, Config)  # anything `WRONG` has been raised
@@ -184,6 +186,20 @@ def _check_admin(config: Config, mistakes: Mistakes) -> None:
                 mistakes.add(name, f"the same as clients[{index}].api_key; the {whose} key must not be a client's")
     if isinstance(admin.viewer_key, Secret) and admin.viewer_key == admin.api_key:
         mistakes.add("admin.viewer_key", "the same as admin.api_key; whoever may only read needs another key")
+
+
+def _check_tls(tls: TlsConfig | None, mistakes: Mistakes) -> Stamps:
+    """Report files that cannot be used; returns the stamps of all."""
+    # A setting with a mistake is `WRONG`.
+    if tls is None or not isinstance(tls.certificate, str):
+        return {}
+    # Before reading, so that a write in between counts as a change.
+    stamps = stamps_of(dict.fromkeys(tls.files))
+    try:
+        load_certificate(tls)
+    except TlsFileError as error:
+        mistakes.add(f"server.tls.{error.setting}", str(error))
+    return stamps
 
 
 def _check_fallbacks(fallbacks: Mapping[str, tuple[str, ...]], mistakes: Mistakes) -> None:

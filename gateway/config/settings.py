@@ -20,6 +20,7 @@ from gateway.config.checks import (
 from gateway.config.models import ModelsConfig
 from gateway.config.responses import ResponsesConfig
 from gateway.config.telemetry import LogContentConfig, MetricsConfig, RequestLogConfig
+from gateway.config.tls import TlsConfig
 from gateway.secret import Secret
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
@@ -36,6 +37,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ),
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes any free one.")] = 8080
+    tls: Annotated[
+        TlsConfig | None, Meta(description="The certificate, for HTTPS without a proxy; null is plain HTTP.")
+    ] = None
     max_body_bytes: Annotated[int, Meta(ge=1, description="Larger request bodies are refused with status 413.")] = (
         32 * 1024 * 1024
     )

@@ -18,9 +18,13 @@ _DATABASE: Final = re.compile(r"/?|/\d+")
 
 
 def with_absolute_paths(config: Config, folder: Path) -> Config:
-    """The same configuration with the paths of databases resolved against the configuration file's folder."""
+    """The same configuration with the paths of files resolved against the configuration file's folder."""
+    tls = config.server.tls
+    if tls is not None and isinstance(tls.certificate, str):
+        tls = replace(tls, certificate=_absolute(tls.certificate, folder), key=_absolute(tls.key, folder))
     return replace(
         config,
+        server=replace(config.server, tls=tls),
         store=replace(config.store, path=_absolute(config.store.path, folder)),
         accounts=replace(config.accounts, path=_absolute(config.accounts.path, folder)),
     )

@@ -16,7 +16,6 @@ from gateway.edge.notes import notes_of
 from gateway.edge.outcomes import Outcome, outcome_of
 from gateway.edge.requests import read_body
 from gateway.edge.responder import Responder, responder_of
-from gateway.edge.tracing import trace_id_of
 from gateway.secret import Secret
 from gateway.service.listening import Listener
 from gateway.service.ports import Endpoint
@@ -71,6 +70,7 @@ class DoorParts:
     settings: DoorSettings
     interrupts: Interrupts
     ending: Ending
+    trace: Callable[[Scope], str | None]
 
 
 class Door:
@@ -84,10 +84,12 @@ class Door:
         self._settings = shared.settings
         self._interrupts = shared.interrupts
         self._ending = shared.ending
+        self._trace = shared.trace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         responder = responder_of(scope)
         visit = self._accounts.visit(scope)
+        trace_id = self._trace(scope)
         began_at = time.perf_counter()
         heard = _listener(visit.caller, responder)
         if visit.is_ruled:
@@ -100,7 +102,7 @@ class Door:
             job = await self._read(scope, await body if heard is None else heard.take(await body), visit)
         except BaseException as error:
             seconds = time.perf_counter() - began_at
-            end = RequestEnd(outcome_of(error), seconds, trace_id_of(scope), heard)
+            end = RequestEnd(outcome_of(error), seconds, trace_id, heard)
             self._ending.refuse(responder.request_id, visit, seconds, end)
             raise
         read_at, outcome = time.perf_counter(), _WELL
@@ -116,7 +118,7 @@ class Door:
             raise
         finally:
             seconds = time.perf_counter() - began_at
-            end = RequestEnd(outcome, read_at - began_at, trace_id_of(scope), heard)
+            end = RequestEnd(outcome, read_at - began_at, trace_id, heard)
             self._ending.note(responder.request_id, notes_of(scope), job.asked, visit, progress, seconds, end)
 
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:

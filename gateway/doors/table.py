@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Final, TypeVar
 
 from starlette.routing import BaseRoute, Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from gateway.accounts.auth import Authenticator
 from gateway.accounts.guesses import Guesses
@@ -75,6 +75,7 @@ class GatewayParts:
     accounts: Accounts
     observers: Sequence[Observer]
     watchers: Sequence[Observer]
+    trace: Callable[[Scope], str | None]
     own_endpoint: Callable[[Secret], HostEndpoint]
     interrupts: Interrupts
     lessons: Lessons
@@ -206,6 +207,7 @@ def _shared(config: Config, parts: GatewayParts) -> DoorParts:
         settings=settings,
         interrupts=parts.interrupts,
         ending=Ending(parts.observers, parts.now, parts.watchers),
+        trace=parts.trace,
     )
 
 

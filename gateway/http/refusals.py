@@ -49,6 +49,10 @@ NO_ROOM_FOR_HEAD: Final = Refusal(
     _RETRY_SECONDS,
 )
 
+NOT_ENCRYPTED: Final = Refusal(
+    HTTPStatus.BAD_REQUEST, "This port speaks HTTPS, and the request was not encrypted: begin the URL with https://."
+)
+
 
 def bad_request(message: str) -> Refusal:
     """A refusal for bytes that are not HTTP, or are ambiguous."""

@@ -1,12 +1,16 @@
-"""Who observes the requests of one process: metrics and the request log, and what both read when somebody looks."""
+"""Who observes the requests of one process: metrics, request log and traces, and what they read when one looks."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeVar
 
+from starlette.types import Scope
+
 from gateway.config import Config
 from gateway.edge.interrupts import Interrupts
+from gateway.edge.tracing import trace_id_of
 from gateway.http import descriptors
 from gateway.http.limits import ServerLimits
 from gateway.http.refusals import Refusal, Refuse
@@ -22,6 +26,7 @@ from gateway.telemetry.requests.contents import Content, Contents
 from gateway.telemetry.requests.entries import Entry
 from gateway.telemetry.requests.log import RequestLog, RequestLogSettings
 from gateway.telemetry.requests.views import CONTENTS, REQUESTS
+from gateway.telemetry.traces.opening import open_tracers
 from gateway.workers.views import View
 from translators.models import ModelTable
 
@@ -83,6 +88,7 @@ class Observing:
     def __init__(self, config: Config, models: ModelTable, observed: Observed, now: Callable[[], float]) -> None:
         self.metrics = Metrics(models, route_of, now)
         self.requests = RequestLog(_settings_of(config), Contents(now))
+        self._tracers = open_tracers(os.environ)
         self._observed = observed
         self._config = config
         self._is_started = False
@@ -111,6 +117,11 @@ class Observing:
         self.metrics.lag.stop()
         self.requests.contents.close()
 
+    async def close(self) -> None:
+        """Send the traces of all requests, which have ended by now."""
+        for tracer in self._tracers:
+            await tracer.close()
+
     def serving(self, limits: ServerLimits, refuse: Refuse) -> Refuse:
         """Read the server's connections from now on; returns what refuses requests, and counts them."""
         edge = self.metrics.edge
@@ -125,7 +136,12 @@ class Observing:
     @property
     def observers(self) -> tuple[Observer, ...]:
         """Who is told of requests, if anybody is."""
-        return (self._batch,) if self._wanted() else ()
+        return (self._batch, *self._tracers) if self._wanted() else self._tracers
+
+    @property
+    def trace(self) -> Callable[[Scope], str | None]:
+        """What begins the trace of a request, and returns its id."""
+        return self._tracers[0].begin if self._tracers else trace_id_of
 
     @property
     def on_answered(self) -> Callable[[str, int, str | None], None] | None:

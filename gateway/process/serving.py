@@ -15,18 +15,22 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from types import FrameType
-from typing import Final, NoReturn, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from gateway.accounts.opening import has_stored_keys
 from gateway.app import Gateway
-from gateway.config import Config, ServerConfig, is_loopback
+from gateway.config import Certificate, Config, ServerConfig, is_loopback
 from gateway.edge.addresses import Addresses
 from gateway.edge.refusals import refuse
 from gateway.http import allocator, descriptors
 from gateway.http.limits import ServerLimits
 from gateway.http.protocol import HttpProtocol
+from gateway.http.refusals import NOT_ENCRYPTED
+from gateway.http.tls import TlsConnection
+from gateway.process.certificates import renewed, tell_expiry
 from gateway.process.metrics_port import open_metrics_port
 from gateway.telemetry.logs import announce, log_event
 from gateway.workers.load import PULSE_SECONDS
@@ -98,22 +102,24 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, is_secure: bool = False) -> str:
     """The URL for clients."""
+    scheme = "https" if is_secure else "http"
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class Server(uvicorn.Server):
     """uvicorn, but the first Ctrl-C stops accepting, lets open streams finish, and exits with code 0."""
 
     def __init__(self, gateway: Gateway, on_ready: Callable[[], None] = lambda: None) -> None:
-        limits = ServerLimits()
-        self.refuse = gateway.observing.serving(limits, refuse)
+        self.limits = ServerLimits()
+        self.refuse = gateway.observing.serving(self.limits, refuse)
+        self._certificate: Certificate | None = None
         config = uvicorn.Config(
             gateway.app,
             interface="asgi3",
-            http=cast(type[asyncio.Protocol], partial(HttpProtocol, refuse=self.refuse, limits=limits)),
+            http=cast(type[asyncio.Protocol], self._connection),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -124,7 +130,6 @@ class Server(uvicorn.Server):
             timeout_keep_alive=75,
         )
         super().__init__(config)
-        self.limits = limits
         self._gateway = gateway
         self._on_ready = on_ready
         self._beat_at = math.inf
@@ -142,11 +147,33 @@ class Server(uvicorn.Server):
         """Apply the client limits of the current configuration."""
         self._followed = config
         set_limits(self.limits, config, descriptors.limit())
+        if config.tls is not None:
+            self._certificate = renewed(self._certificate, config.tls)
+
+    def behind_tls(self, protocol: HttpProtocol) -> asyncio.Protocol:
+        """The protocol of a new TCP connection, which is encrypted if there is a certificate."""
+        if self._certificate is None:
+            return protocol
+        return TlsConnection(protocol, self._certificate.context, partial(self.refuse, NOT_ENCRYPTED, b"", ()))
+
+    def _connection(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> asyncio.Protocol:
+        return self.behind_tls(
+            HttpProtocol(config, server_state, app_state, _loop, refuse=self.refuse, limits=self.limits)
+        )
 
     async def on_tick(self, counter: int) -> bool:
         """uvicorn calls this ten times a second; also apply a changed configuration."""
         if self._gateway.config.server is not self._followed:
             self._follow(self._gateway.config.server)
+        if counter == 0 and self._certificate is not None:
+            # At the start, then once a day: uvicorn's counter begins anew.
+            tell_expiry(self._certificate, time.time())
         if self._leave_at is not None and time.monotonic() >= self._leave_at:
             self.should_exit = True
         return await super().on_tick(counter)

@@ -16,6 +16,7 @@ from gateway.service.ports import Call, Outgoing, UpstreamAnswer
 from gateway.service.record import ABANDONED, AttemptEntry, AttemptRecord, Progress, Watched
 from gateway.service.services import Services
 from gateway.service.signers import Signer
+from gateway.service.tracing import CURRENT
 from translators.errors import FailedError, Failure
 from translators.estimate import output_tokens_seen
 from translators.message_usage import total_of, with_seen
@@ -115,7 +116,7 @@ class Attempt(Generic[R]):
         request = forms.write_for(lease, endpoint)
         streams, self.record.terms = request.streams, request.terms
         # A local variable would keep the request in memory until the end of the stream.
-        opening = services.upstream.open(endpoint, _call(request))
+        opening = services.upstream.open(endpoint, _call(request, self._id))
         del request
         answer = await opening.__aenter__()
         self._opening = opening
@@ -128,7 +129,7 @@ class Attempt(Generic[R]):
         """Make another call with the same key, for a turn that takes several."""
         services = self._services
         spent_seconds = services.dispatcher.clock() - self._lease.acquired_at
-        async with services.upstream.open(self.endpoint, _call(request, spent_seconds)) as answer:
+        async with services.upstream.open(self.endpoint, _call(request, self._id, spent_seconds)) as answer:
             yield await self._accepted(answer, streams=request.streams)
 
     @property
@@ -242,5 +243,7 @@ def host_of(base_url: str) -> str:
     return urlsplit(base_url).netloc.rpartition("@")[2].lower()
 
 
-def _call(request: Outgoing, spent_seconds: float = 0.0) -> Call:
-    return Call(request.version, request.body, request.streams, request.betas, spent_seconds=spent_seconds)
+def _call(request: Outgoing, attempt: bytes, spent_seconds: float = 0.0) -> Call:
+    trace = CURRENT.get()
+    told = () if trace is None else trace.headers_for(attempt)
+    return Call(request.version, request.body, request.streams, request.betas, spent_seconds=spent_seconds, trace=told)

@@ -14,8 +14,9 @@ from translators.message_usage import Terms
 class Call(Struct, frozen=True, gc=False):
     """One HTTP call to a Messages host; `version` is its `anthropic-version`, `betas` its `anthropic-beta`.
 
-    `headers` are additional ones: lower-case names, printable ASCII values, never credentials. `spent_seconds` is the
-    time used by earlier calls for the same answer, since the time limit for a whole answer covers all of them.
+    `headers` are additional ones: lower-case names, printable ASCII values, never credentials; those of `trace` differ
+    from call to call. `spent_seconds` is the time used by earlier calls for the same answer, since the time limit for a
+    whole answer covers all of them.
     """
 
     version: str
@@ -26,6 +27,7 @@ class Call(Struct, frozen=True, gc=False):
     path: str = "/v1/messages"
     headers: tuple[tuple[str, str], ...] = ()
     spent_seconds: float = 0.0
+    trace: tuple[tuple[str, str], ...] = ()
 
 
 class HttpCall(Struct, frozen=True, gc=False):

@@ -33,9 +33,14 @@ _CLIENTS: Final[dict[str, Callable[[TimeLimits, Callable[[], ssl.SSLContext]], U
 }
 
 
-def upstream_client(limits: TimeLimits, name: ClientName = "auto", ca_file: str | None = None) -> UpstreamClient:
+def upstream_client(
+    limits: TimeLimits,
+    name: ClientName = "auto",
+    ca_file: str | None = None,
+    make_tls: Callable[[str | None], ssl.SSLContext] = tls_context,
+) -> UpstreamClient:
     """The client of that name; `ca_file` holds the certificates to trust instead of the system's."""
-    tls = cache(partial(tls_context, ca_file))
+    tls = cache(partial(make_tls, ca_file))
     if name == "auto":
         return _AutoUpstream({name: make(limits, tls) for name, make in _CLIENTS.items()})
     return _CLIENTS[name](limits, tls)

@@ -15,6 +15,8 @@ from translators.errors import FailedError
 _NEXT_ADDRESS_SECONDS: Final = 0.25
 # TCP keepalive, so that a vanished peer is noticed even while a model thinks for minutes.
 _KEEPALIVE_SECONDS: Final = 60
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python does not name.
+_NO_CHECK_TIME: Final = 0x200000
 
 _Address: TypeAlias = tuple[Any, ...]
 
@@ -36,6 +38,14 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     """
     context = ssl.create_default_context(cafile=ca_file)
     context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def pinned_context(certificate_file: str | None) -> ssl.SSLContext:
+    """A context that trusts one certificate only, under any name and also after its end: this machine's own."""
+    context = ssl.create_default_context(cafile=certificate_file)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)
     return context
 
 

@@ -45,9 +45,10 @@ class HostEndpoint:
         headers = (*self.headers, ("anthropic-version", call.version), *call.headers)
         if self.betas or call.betas:
             headers += (("anthropic-beta", ",".join(dict.fromkeys((*self.betas, *call.betas)))),)
-        return HttpCall(
-            self.base_url, call.path, headers, call.body, call.method, call.spent_seconds, not self.is_callers_own
-        )
+        is_known = not self.is_callers_own
+        if call.trace:
+            headers, is_known = headers + call.trace, False
+        return HttpCall(self.base_url, call.path, headers, call.body, call.method, call.spent_seconds, is_known)
 
     def redact(self, text: str) -> str:
         """The text with this key, however it is quoted, and all other configured keys masked."""

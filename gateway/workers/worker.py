@@ -125,7 +125,7 @@ class WorkerServer(Server):
         if self._taken % _CONNECTIONS_A_REPORT == 0:
             self._report()
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: self.behind_tls(protocol), connection)
         except OSError:  # the client has left already
             self._new.discard(protocol)
             connection.close()

@@ -764,7 +764,7 @@ def test_all_mistakes_are_reported_at_once(load: Loader) -> None:
 
     assert mistakes == [
         "streeming: unknown setting, did you mean streaming?",
-        "server.xyz: unknown setting; known here: host, port, max_body_bytes, cors_origins, allowed_hosts, "
+        "server.xyz: unknown setting; known here: host, port, tls, max_body_bytes, cors_origins, allowed_hosts, "
         "trusted_proxies, drain_seconds, shutdown_grace_seconds, max_connections, max_connections_per_address, "
         "max_buffered_bytes, client_write_seconds, workers, worker_silence_seconds",
         "server.host: expected a text, got a list",
@@ -925,7 +925,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
     config = load(EXAMPLE.read_text("utf-8"), **EXAMPLE_ENVIRONMENT)
 
     assert describe_config(config) == [
-        "server: host 127.0.0.1, port 8080, max_body_bytes 33554432, cors_origins [], allowed_hosts [], "
+        "server: host 127.0.0.1, port 8080, tls not set, max_body_bytes 33554432, cors_origins [], allowed_hosts [], "
         "trusted_proxies [], drain_seconds 0, shutdown_grace_seconds 30, max_connections not set, "
         "max_connections_per_address not set, max_buffered_bytes not set, client_write_seconds 60, "
         "workers 1, worker_silence_seconds 30",

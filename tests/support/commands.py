@@ -136,7 +136,7 @@ async def started(*arguments: str, **more: str) -> AsyncIterator[Running]:
                 line = await process.stdout.readline()
                 assert line, (await process.communicate())[1].decode()
                 said += line.decode()
-        url = re.search(r"listens on (http://\S+)/v1", said)
+        url = re.search(r"listens on (https?://\S+)/v1", said)
         assert url
         yield Running(process, said, url[1])
     finally:

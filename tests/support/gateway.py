@@ -129,7 +129,9 @@ async def running_gateway(
     """A gateway over these keys (or this whole configuration), stopped the way Ctrl-C stops it."""
     gateway_time = GatewayTime()
     gateway = Gateway(config or config_for(*keys), callers_base_url=callers_base_url, times=gateway_time.times())
+    tls = gateway.config.server.tls
     listener = listen(gateway.config.server.host, gateway.config.server.port)
+    url = url_of(listener, is_secure=tls is not None)
     ready = asyncio.Event()
     server = _QuietServer(gateway, ready.set)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -141,7 +143,7 @@ async def running_gateway(
         raise RuntimeError("The gateway did not start.")
     try:
         async with contextlib.AsyncExitStack() as clients:
-            yield RunningGateway(url_of(listener), gateway, server, serving, clients, gateway_time)
+            yield RunningGateway(url, gateway, server, serving, clients, gateway_time)
     finally:
         server.should_exit = True
         await serving
