@@ -14,9 +14,9 @@ from gateway.cli.starting import begin_log, greeting, load_with_options, new_gat
 from gateway.cli.usage import UsageError
 from gateway.config import Config, Loaded, Source, environment_base_url
 from gateway.kept_turns import SealKeys, how_to_share, is_shared
+from gateway.ledger.opening import accounts_file
 from gateway.process.reloading import Reloader, reloading
 from gateway.process.serving import check_exposure, listen, run
-from gateway.ledger.opening import accounts_file
 from gateway.telemetry.logs import log_event, set_up_logging
 
 if TYPE_CHECKING:
