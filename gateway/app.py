@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.accounts.guesses import Guesses
 from gateway.accounts.opening import KeysOfProcess, authenticator_of
+from gateway.accounts.rules.authority import Authority
 from gateway.accounts.ruling import RulesOfProcess
 from gateway.accounts.visits import Accounts
 from gateway.alerts.pool import log_outage
@@ -79,8 +80,8 @@ class Switch:
 class Gateway:
     """The whole gateway as one ASGI application, with what the command line needs.
 
-    `key_sources` maps key names to where their secrets can be read again; `worker` is the number of this process among
-    the workers. `times` are the sources of time for requests.
+    `key_sources` maps key names to where their secrets can be read again; `worker` is the number of this process.
+    `times` are the sources of time for requests; `authority` gives out the meters of rules, if not this process.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Gateway:
         key_sources: Mapping[str, Source] = _NO_SOURCES,
         worker: int = 1,
         times: Times = REAL_TIMES,
+        authority: Authority | None = None,
     ) -> None:
         self.config, self._times = config, times
         self.views = Views(worker, config.server.workers)
@@ -116,7 +118,7 @@ class Gateway:
         self.sightings = Sightings()
         self._totals, self._guesses, self._own_limits = Totals(), Guesses(), OwnLimits()
         self.keys = KeysOfProcess(lambda: self.config, times.now)
-        self.rules = RulesOfProcess(config, times.now)
+        self.rules = RulesOfProcess(config, times.now, authority)
         models, self.aliases = _tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()

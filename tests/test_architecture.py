@@ -163,15 +163,21 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {f"gateway.workers.{module}" for module in ("process", "talk", "tallies", "views")},
         {"msgspec"},
     ),
+    "gateway.workers.quotas": (
+        {
+            *("gateway.accounts.rules", "gateway.accounts.rules.rule", "gateway.telemetry"),
+            *("gateway.workers.process", "gateway.workers.talk"),
+        },
+        {"msgspec"},
+    ),
     "gateway.workers.acceptor": ({"gateway.telemetry", "gateway.workers.process"}, set()),
     "gateway.workers.supervisor": (
         {
+            "gateway.accounts.rules",
             "gateway.config",
             "gateway.telemetry",
-            *(
-                f"gateway.workers.{module}"
-                for module in ("load", "channel", "assignment", "process", "acceptor", "gathering")
-            ),
+            *(f"gateway.workers.{module}" for module in ("load", "channel", "assignment", "process", "acceptor")),
+            *(f"gateway.workers.{module}" for module in ("gathering", "quotas", "talk")),
         },
         set(),
     ),

@@ -4,7 +4,9 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -12,9 +14,13 @@ from gateway.cli.starting import begin_log, greeting, load_with_options, new_gat
 from gateway.cli.usage import UsageError
 from gateway.config import Config, Loaded, Source, environment_base_url
 from gateway.kept_turns import SealKeys, how_to_share, is_shared
+from gateway.ledger.opening import accounts_file
 from gateway.process.reloading import Reloader, reloading
 from gateway.process.serving import check_exposure, listen, run
 from gateway.telemetry.logs import log_event, set_up_logging
+
+if TYPE_CHECKING:
+    from gateway.accounts.stored_rules import StoredRules
 
 
 def command(options: argparse.Namespace) -> int:
@@ -52,6 +58,7 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
     config = _with_seal_key(loaded.config, seal_keys)
     # Does not serve: it provides the banner, and finds mistakes before any process is started.
     gateway = new_gateway(config)
+    spending = _spending_of(config)
     with listen(config.server.host, config.server.port) as listener:
         supervisor = Supervisor(
             config,
@@ -59,6 +66,7 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
             environment_base_url(os.environ),
             listener,
             on_ready=greeting(gateway, listener, file=loaded.path),
+            spending=spending,
         )
 
         def apply(config: Config, key_sources: Mapping[str, Source]) -> None:
@@ -66,7 +74,20 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
             supervisor.reload(_with_seal_key(config, seal_keys), key_sources)
 
         async with reloading(Reloader(loaded, read, apply)):
-            return 0 if await supervisor.run() else 1
+            try:
+                return 0 if await supervisor.run() else 1
+            finally:
+                if spending is not None:
+                    await spending.close()
+
+
+def _spending_of(config: Config) -> "StoredRules | None":
+    """What rules have spent before, by the ledger; it opens nothing before a rule needs it."""
+    if (file := accounts_file(config.accounts, "quotas")) is None:
+        return None
+    from gateway.accounts.stored_rules import StoredRules
+
+    return StoredRules(file, config.accounts.secret, time.time, lambda _: None)
 
 
 def _with_seal_key(config: Config, seal_keys: SealKeys) -> Config:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
 
+from gateway.accounts.rules.authority import Spending
 from gateway.config import Config, Source
 from gateway.telemetry.logs import announce, log_event
 from gateway.workers.acceptor import Acceptor
@@ -18,6 +19,8 @@ from gateway.workers.channel import DRAIN, RETIRE, STOP, STOP_NOW
 from gateway.workers.gathering import Gathering
 from gateway.workers.load import PULSE_SECONDS, Backoff
 from gateway.workers.process import Phase, Worker, start_worker
+from gateway.workers.quotas.parent import Quotas
+from gateway.workers.talk import Answerer
 
 # A worker needs a little longer than the grace period to end; after this time it is killed.
 _FAREWELL_SECONDS: Final = 10.0
@@ -39,6 +42,7 @@ class Supervisor:
         listener: socket.socket,
         *,
         on_ready: Callable[[], None],
+        spending: Spending | None = None,
     ) -> None:
         self._config = config
         self._key_sources = key_sources
@@ -47,6 +51,8 @@ class Supervisor:
         self._workers: list[Worker] = []
         self._acceptor = Acceptor(listener, self._workers)
         self._gathering = Gathering(self._workers)
+        is_blind = config.accounts.on_ledger_failure == "serve"
+        self._quotas = Quotas(self._workers, spending, serves_blindly=is_blind)
         self._backoffs: defaultdict[int, Backoff] = defaultdict(Backoff)
         self._line: asyncio.Queue[Worker] = asyncio.Queue()
         self._replaced_now: Worker | None = None
@@ -106,7 +112,7 @@ class Supervisor:
         """Start a worker; returns whether it became ready."""
         assignment = self._assignment(number)
         try:
-            worker = await start_worker(assignment, self._gathering.answerers)
+            worker = await start_worker(assignment, self._answerers)
         except OSError as error:
             log_event(logging.ERROR, "A worker could not be started", worker=number, why=error.strerror)
             return False
@@ -120,6 +126,10 @@ class Supervisor:
         if self._stopping.is_set():
             worker.leave(STOP)
         return await worker.is_ready
+
+    def _answerers(self, worker: Worker) -> Mapping[str, Answerer]:
+        """What a worker may ask and tell."""
+        return {**self._gathering.answerers(worker), **self._quotas.answerers(worker)}
 
     def _hear(self, worker: Worker) -> None:
         """Read a worker's reports; the first means that it is ready."""
@@ -144,6 +154,7 @@ class Supervisor:
         code = await worker.process.wait()
         await worker.end_talk(_LAST_WORDS_SECONDS)
         self._gathering.forget(worker)
+        self._quotas.forget(worker)
         asyncio.get_running_loop().remove_reader(worker.channel)
         worker.channel.close()
         self._workers.remove(worker)

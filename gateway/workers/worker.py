@@ -19,6 +19,7 @@ from gateway.workers.channel import DRAIN, RELOAD, RETIRE, STOP, STOP_NOW, Messa
 from gateway.workers.gathering import Showing
 from gateway.workers.load import MOST_ON_THE_WAY, Report
 from gateway.workers.process import restore_environment
+from gateway.workers.quotas.leases import QuotaLeases
 from gateway.workers.talk import Talk
 
 # Report after this many connections, even early: the parent pauses at `MOST_ON_THE_WAY`.
@@ -29,11 +30,14 @@ class WorkerServer(Server):
     """The gateway's server, with connections and commands from the parent, to which it reports its load."""
 
     def __init__(self, assignment: Assignment, channel: WorkersEnd, talk: socket.socket | None = None) -> None:
+        # Without a talk, each worker counts alone.
+        self._leases = None if talk is None else QuotaLeases()
         gateway = Gateway(
             assignment.config,
             callers_base_url=assignment.callers_base_url,
             key_sources=assignment.key_sources,
             worker=assignment.number,
+            authority=self._leases,
         )
         super().__init__(gateway)
         self._channel = channel
@@ -48,8 +52,10 @@ class WorkerServer(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, tell the parent, and take connections."""
-        if self._talk_socket is not None:
-            self._showing.begin(await Talk.over(self._talk_socket, self._showing.answerers))
+        if self._talk_socket is not None and self._leases is not None:
+            talk = await Talk.over(self._talk_socket, {**self._showing.answerers, **self._leases.answerers})
+            self._showing.begin(talk)
+            self._leases.begin(talk)
         await super().startup(sockets)
         self._report()
         asyncio.get_running_loop().add_reader(self._channel, self._receive)
@@ -58,6 +64,8 @@ class WorkerServer(Server):
         """Send the parent a pulse as well."""
         super().beat()
         self._showing.pulse()
+        if self._leases is not None:
+            self._leases.pulse()
         self._report(is_pulse=True)
 
     async def on_tick(self, counter: int) -> bool:
@@ -73,6 +81,8 @@ class WorkerServer(Server):
             await asyncio.wait(self._connecting)
         self._report()
         await super().shutdown(sockets)
+        if self._leases is not None:
+            self._leases.close()
         await self._showing.say_goodbye()
 
     @contextlib.contextmanager

@@ -1,0 +1,82 @@
+"""Two workers share a rule's amount exactly, with real processes, also while some of them are killed."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.scenarios.harness import PATH, asking
+from tests.scenarios.processes import Fleet, client_of, fleet
+from tests.support import messages
+from tests.support.scripted import ScriptedUpstream, json_answer
+
+# Sonnet's price for this usage is the cost of each request; nothing more can be held for it, since its limit is exact.
+OUTPUT_TOKENS = 100
+USAGE = {"input_tokens": 10, "output_tokens": OUTPUT_TOKENS}
+RULES = {
+    "requests": "{id: r, what: requests, amount: 100, window: day}",
+    "output": f"{{id: r, what: output_tokens, amount: {100 * OUTPUT_TOKENS}, window: day, hold: strict}}",
+}
+
+
+@asynccontextmanager
+async def ruled(upstream: ScriptedUpstream, folder: Path, rule: str) -> AsyncIterator[Fleet]:
+    upstream.always(json_answer(200, messages.message(usage=USAGE)))
+    file = folder / "ruled.yaml"
+    file.write_text(f"rules: [{rule}]\n")
+    async with fleet(upstream, "--config", str(file)) as found:
+        yield found
+
+
+async def status(client: httpx2.AsyncClient) -> int:
+    """The status of a request; 0 if its worker died."""
+    try:
+        return (await client.post(PATH, json=asking(max_tokens=OUTPUT_TOKENS))).status_code
+    except httpx2.TransportError:
+        return 0
+
+
+@pytest.mark.parametrize("name", RULES)
+async def test_of_200_at_once_exactly_the_100_that_a_rule_allows_are_served(
+    upstream: ScriptedUpstream, tmp_path: Path, name: str
+) -> None:
+    async with ruled(upstream, tmp_path, RULES[name]) as both, client_of(both) as one, client_of(both) as other:
+        await both.pids()
+        statuses = await asyncio.gather(*(status((one, other)[number % 2]) for number in range(200)))
+        both.signal(signal.SIGTERM)
+        code = await both.end()
+
+    assert code == 0
+    assert (statuses.count(200), statuses.count(429)) == (100, 100)
+    assert len(upstream.received) == 100
+    assert set(both.served()) == {"1", "2"}
+
+
+async def test_seats_of_workers_that_are_killed_again_and_again_are_free_for_others(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    async with ruled(upstream, tmp_path, "{id: r, what: in_flight, amount: 20}") as both:
+        pids = await both.pids()
+        for number in range(3):
+            asked = [asyncio.create_task(alone(both)) for _ in range(30)]
+            # Some have been answered by then, some wait for upstream, some for a worker.
+            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            os.kill(pids[-1], signal.SIGKILL)
+            pids = await both.pids(3 + number)
+            await asyncio.gather(*asked)
+        final = [await alone(both) for _ in range(40)]
+        both.signal(signal.SIGTERM)
+        await both.end()
+
+    assert final == [200] * 40
+
+
+async def alone(fleet: Fleet) -> int:
+    """The status of a request on a connection of its own."""
+    async with client_of(fleet) as client:
+        return await status(client)
