@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any, Final
 
 from benchmarks.responses import against_chat
-from gateway.app import Gateway, _tables_of
+from gateway.app import Gateway
+from gateway.process.parts import tables_of
 from gateway.service.ports import Call, Endpoint
 from tests.support.conversations import called, chat, returned, said, tool
 from tests.support.gateway import config_for, key
@@ -44,7 +45,7 @@ def in_memory(measure: Callable[[Callable[[], object]], float]) -> Iterator[tupl
     gateway = Gateway(config_for(key("http://127.0.0.1:9")), callers_base_url="http://127.0.0.1:9")
     upstream: Any = _Upstream()
     gateway._upstream = upstream
-    gateway.app.app = gateway._assembled(_tables_of(gateway.config)[0])
+    gateway.app.app = gateway._assembled(tables_of(gateway.config)[0])
     with asyncio.Runner() as runner:
         for name, body in _bodies():
             figure = measure(partial(_run, runner, _many(gateway, _PATH, body))) / _IN_A_RUN

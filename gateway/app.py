@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.accounts.guesses import Guesses
@@ -18,22 +17,31 @@ from gateway.accounts.ruling import RulesOfProcess
 from gateway.accounts.visits import Accounts
 from gateway.alerts.pool import log_outage
 from gateway.alerts.watch import Alerts
-from gateway.config import Changes, Config, KeyConfig, Source, changes_between
+from gateway.config import Changes, Config, Source, changes_between
 from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
 from gateway.kept_turns import Storage
-from gateway.keypool import Key, KeyPool, KeyState, PoolSettings, RetryBudget
+from gateway.keypool import RetryBudget
 from gateway.ledger.reading import LedgerReading
 from gateway.ledger.storage import Ledger
 from gateway.pages.health import Readiness
 from gateway.pages.overviews import overviews
 from gateway.process.observing import Observed, Observing
+from gateway.process.parts import (
+    background_settings,
+    dispatcher_of,
+    endpoints_of,
+    pool_key,
+    pool_settings,
+    redactor_of,
+    tables_of,
+    upstream_of,
+)
 from gateway.process.rotation import Rotation
-from gateway.secret import Redactor, Secret
-from gateway.service.background import Background, BackgroundSettings
+from gateway.secret import Secret
+from gateway.service.background import Background
 from gateway.service.catalogue import Catalogue, ModelEntry, fetch_models
 from gateway.service.conversations import Conversations
-from gateway.service.dispatch import Change, Dispatcher
 from gateway.service.kept import KeptTurns
 from gateway.service.lessons import Lessons
 from gateway.service.outages import Outages
@@ -41,28 +49,22 @@ from gateway.service.own_keys import OwnLimits
 from gateway.service.probing import Prober, is_of_key
 from gateway.service.responses import StoredResponses
 from gateway.service.retry import RetryPolicy
-from gateway.service.routing import Aliases
 from gateway.service.services import Services
 from gateway.service.sightings import Sightings
 from gateway.service.signers import Signers
 from gateway.service.times import REAL_TIMES, Times
 from gateway.service.totals import Totals
 from gateway.telemetry.logs import log_event
-from gateway.upstream.client import UpstreamClient, upstream_client
 from gateway.upstream.hosts import HostEndpoint, endpoint
-from gateway.upstream.limits import TimeLimits
 from gateway.workers.views import Views
 from translators.errors import FailedError
-from translators.models import ModelTable, model_table
+from translators.models import ModelTable
 from translators.prices import prices_of
 
 # After a failure the list of models is fetched again after this time, or after the configured interval if shorter.
 _RETRY_LIST_SECONDS: Final = 60.0
-# Shorter keys, which are only allowed on loopback addresses, may occur as words in any text.
-_SHORTEST_HIDDEN: Final = 8
 # After the grace period, what runs in the background has this long to write how it has ended.
 _FAREWELL_SECONDS: Final = 5.0
-OnChange: TypeAlias = Callable[[Change, KeyState], None]
 _NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
 
 
@@ -100,14 +102,14 @@ class Gateway:
         self._callers_base_url = callers_base_url
         self._key_sources = key_sources
         self._rotation = Rotation(self._use_secret)
-        self._upstream = _upstream_of(config)
+        self._upstream = upstream_of(config)
         self._alerts = Alerts(config, now=times.now)
         self._ledger_reading = LedgerReading(config.accounts)
         # One pool for all endpoints: what one of them learns about a key applies to the others.
-        self._dispatcher = _dispatcher_of(config, times.clock, self._alerts.on_change)
+        self._dispatcher = dispatcher_of(config, times.clock, self._alerts.on_change)
         self._budget = RetryBudget(config.retries.budget_percent)
         self._endpoints = endpoints_of(config)
-        self._redactor = _redactor_of(config)
+        self._redactor = redactor_of(config)
         self._lessons = Lessons(times.clock)
         self._kept = Storage(config)
         self.readiness = Readiness({"store": lambda: self._kept.is_well})
@@ -119,7 +121,7 @@ class Gateway:
         self._totals, self._guesses, self._own_limits = Totals(), Guesses(), OwnLimits()
         self.keys = KeysOfProcess(lambda: self.config, times.now)
         self.rules = RulesOfProcess(config, times.now, authority)
-        models, self.aliases = _tables_of(config)
+        models, self.aliases = tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()
         observed = Observed(self._dispatcher, self.interrupts, self.background, self._kept, self._turns)
@@ -135,14 +137,14 @@ class Gateway:
         self._rotation.keep_only(key_sources)
         if (old.upstream, old.timeouts) != (config.upstream, config.timeouts):
             self._upstream.retire()
-            self._upstream = _upstream_of(config)
+            self._upstream = upstream_of(config)
         self._kept.reload(config)
         self.ledger.reload(config.accounts)
         self._alerts.reload(config)
         self._ledger_reading.reload(config.accounts)
         self._dispatcher.update(
-            map(_pool_key, config.keys),
-            _pool_settings(config),
+            map(pool_key, config.keys),
+            pool_settings(config),
             queue_size=config.pool.queue_size,
             queue_timeout_seconds=config.pool.queue_timeout_seconds,
         )
@@ -152,8 +154,8 @@ class Gateway:
         gone = {name: found for name, found in self._endpoints.items() if name in self._dispatcher.pool.leaving}
         self._endpoints.clear()
         self._endpoints.update(endpoints_of(config) | gone)
-        self._redactor = _redactor_of(config)
-        models, self.aliases = _tables_of(config)
+        self._redactor = redactor_of(config)
+        models, self.aliases = tables_of(config)
         self._catalogue = self._catalogue.renewed(self.aliases, models)
         self.observing.use(config, models)
         self.app.app = self._assembled(models)
@@ -184,7 +186,7 @@ class Gateway:
 
     def _assembled(self, models: ModelTable) -> ASGIApp:
         config = self.config
-        self.background.settings = _background_settings(config, is_on=self._kept.keeps_responses)
+        self.background.settings = background_settings(config, is_on=self._kept.keeps_responses)
         self.services = self._services_with(models)
         self.rules.reload(config, models, self.services.prices, self.aliases)
         authenticator = authenticator_of(config, self._guesses, self.keys.book)
@@ -300,60 +302,3 @@ class Gateway:
         if entries:
             self._catalogue.update(entries.values())
         return is_complete
-
-
-def endpoints_of(config: Config) -> dict[str, HostEndpoint]:
-    """The endpoints of all configured keys, by name."""
-    hide = _redactor_of(config)
-    return {
-        key.name: endpoint(key.name, key.api_key, key.base_url, api_version=key.api_version, hide_others=hide)
-        for key in config.keys
-    }
-
-
-def _redactor_of(config: Config) -> Redactor:
-    """Hides the keys of the pool, clients, admin and alerts, which hosts or callers may have put into a text."""
-    secrets = [key.api_key for key in config.keys] + [client.api_key for client in config.clients]
-    more = (config.admin.api_key, config.admin.viewer_key, config.metrics.api_key)
-    secrets += [secret for secret in (*more, config.alerts.url, config.alerts.secret) if secret is not None]
-    return Redactor(secrets, shortest=_SHORTEST_HIDDEN)
-
-
-def _dispatcher_of(config: Config, clock: Callable[[], float], report: OnChange) -> Dispatcher:
-    pool, limits = KeyPool(map(_pool_key, config.keys), _pool_settings(config)), config.pool
-    size, seconds = limits.queue_size, limits.queue_timeout_seconds
-    return Dispatcher(pool, queue_size=size, queue_timeout_seconds=seconds, clock=clock, report=report)
-
-
-def _pool_key(key: KeyConfig) -> Key:
-    return Key(
-        key.name,
-        key.weight,
-        host=key.base_url,
-        organization=key.organization,
-        workspace=key.workspace,
-        max_concurrency=key.max_concurrency,
-        priority=key.priority,
-        mark=hashlib.sha256(key.api_key.reveal().encode()).digest(),
-    )
-
-
-def _pool_settings(config: Config) -> PoolSettings:
-    return PoolSettings(config.pool.strategy, share=1 / config.server.workers)
-
-
-def _background_settings(config: Config, *, is_on: bool) -> BackgroundSettings:
-    limits = config.responses
-    return BackgroundSettings(is_on, limits.background_tasks, limits.background_per_client, config.server.workers)
-
-
-def _upstream_of(config: Config) -> UpstreamClient:
-    return upstream_client(TimeLimits(**asdict(config.timeouts)), config.upstream.client, config.upstream.ca_file)
-
-
-def _tables_of(config: Config) -> tuple[ModelTable, Aliases]:
-    """What the models can do, and which of them a name means."""
-    models, settings = model_table(), config.models
-    for model, abilities in settings.abilities.items():
-        models.override(model, {name: value for name, value in asdict(abilities).items() if value is not None})
-    return models, Aliases(settings.aliases, with_builtin=settings.builtin_aliases, knows=models.knows)

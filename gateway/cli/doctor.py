@@ -8,11 +8,11 @@ from typing import Final
 
 import orjson
 
-from gateway.app import endpoints_of
 from gateway.cli import findings, machine
 from gateway.cli.findings import Finding, examine
 from gateway.cli.machine import Check, look_around
 from gateway.config import Config, load_config
+from gateway.process.parts import endpoints_of
 from gateway.process.serving import run
 from gateway.upstream.client import upstream_client
 from gateway.upstream.limits import TimeLimits
