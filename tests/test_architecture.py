@@ -189,6 +189,7 @@ TOP = (
     "gateway.cli.banner",
     "gateway.process.metrics_port",
     "gateway.process.observing",
+    "gateway.process.parts",
     "gateway.process.reloading",
     "gateway.process.serving",
     "gateway.workers.worker",
