@@ -110,6 +110,8 @@ class UserHash:
         self.of = lru_cache(_KNOWN_USERS)(self._of)
 
     def _of(self, name: str) -> bytes:
+        # The same as of what a row holds of a long name.
+        name = short_name(name)
         return blake2b(name.encode("utf-8", "replace"), digest_size=_END_USER_BYTES, key=self._key).digest()
 
     def hide(self, rows: Sequence[Row]) -> list[Row]:

@@ -3,7 +3,7 @@
 from hashlib import blake2b
 from typing import Final
 
-_LONGEST: Final = 200
+LONGEST: Final = 200
 
 
 def short(text: str | None) -> str:
@@ -11,12 +11,12 @@ def short(text: str | None) -> str:
     if not text:
         return ""
     if text.isascii():
-        return text[:_LONGEST]
-    return text[:_LONGEST].encode("utf-8", "replace").decode()
+        return text[:LONGEST]
+    return text[:LONGEST].encode("utf-8", "replace").decode()
 
 
 def short_name(name: str) -> str:
     """A name that takes no more memory than others: a long one is replaced by its digest."""
-    if len(name) <= _LONGEST:
+    if len(name) <= LONGEST:
         return short(name)
     return blake2b(name.encode("utf-8", "replace"), digest_size=32).hexdigest()

@@ -6,9 +6,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.ledger.batches import Batches
 from gateway.ledger.pruning import Keep
 from gateway.ledger.rows import Row, rows_of
+from gateway.ledger.texts import LONGEST, short_name
 from gateway.service.observers import Ended
 
 # What has ended is durable 250 ms later: it is collected for this time, and then written.
@@ -75,6 +78,9 @@ class LedgerWriter:
         if len(self._ended) >= self._most_ended:
             self.overrun += 1
             return
+        if ended.end_user is not None and len(ended.end_user) > LONGEST:
+            # Callers choose it, and many may wait here.
+            ended = replace(ended, end_user=short_name(ended.end_user))
         self._ended.append(ended)
         if not self._wakes.is_set():
             self._wakes.set()

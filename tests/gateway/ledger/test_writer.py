@@ -14,6 +14,7 @@ from gateway.ledger.files import AccountsFiles
 from gateway.ledger.journal import Journal
 from gateway.ledger.lane import AccountsFile
 from gateway.ledger.pruning import Keep
+from gateway.ledger.rows import UserHash
 from gateway.ledger.telling import FAILS, LOST, WELL, Reports
 from gateway.ledger.writer import LedgerWriter
 from tests.support.ledgers import NOON, ended, entry, row, table, unusable, used
@@ -76,9 +77,19 @@ def test_a_thread_that_cannot_keep_up_counts_what_it_has_no_room_for(file: Path)
     assert len(table(file)) == 2
 
 
+def test_a_long_name_of_an_end_user_takes_no_memory_and_has_the_hash_that_others_compute(file: Path) -> None:
+    name = "\ud800" + "x" * 60_000
+    writer = writer_for(file)
+    writer.note(ended(entry(used()), end_user=name))
+    assert len(writer._ended[0].end_user or "") < 200
+    assert writer.close(30)
+
+    assert [found["end_user"] for found in table(file)] == [UserHash(secret()).of(name)]
+
+
 def test_a_record_that_cannot_be_read_takes_no_other_with_it(file: Path) -> None:
     writer = writer_for(file)
-    writer.note(None)  # type: ignore[arg-type]
+    writer.note(ended(record=None))
     writer.note(ended(entry(used())))
 
     assert writer.close(30)
