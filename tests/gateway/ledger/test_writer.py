@@ -123,6 +123,16 @@ def full(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def read_only(file: Path) -> Iterator[None]:
+    """A folder in which nothing can be made, as on a file system that became read-only."""
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    file.parent.chmod(0o500)
+    yield
+    file.parent.chmod(0o700)
+
+
+@contextlib.contextmanager
 def newer(file: Path) -> Iterator[None]:
     """A file that a newer Dragoman has brought to its schema, which a restore undoes."""
     version = AccountsFile(file)
@@ -134,7 +144,13 @@ def newer(file: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("broken", "why"),
-    [(locked, "locked"), (full, "full|I/O"), (unusable, "regular file"), (newer, "newer Dragoman")],
+    [
+        (locked, "locked"),
+        (full, "full|I/O"),
+        (unusable, "regular file"),
+        (read_only, "denied|readonly"),
+        (newer, "newer Dragoman"),
+    ],
 )
 def test_rows_wait_while_the_file_cannot_be_written_and_are_written_later(
     file: Path, batches: Batches, broken: Callable[[Path], contextlib.AbstractContextManager[None]], why: str
