@@ -12,6 +12,7 @@ from benchmarks.observing import observing
 from benchmarks.responses import responses_events
 from benchmarks.store import store
 from benchmarks.turns import turns
+from benchmarks.visits import visits
 from gateway.keypool import Key, KeyPool, LeaseRequest, Outcome
 from tests.support.messages import text_stream
 from translators.answers.shape import PLAIN, AnswerShape
@@ -51,6 +52,7 @@ def micro(seconds: float = 0.5) -> Iterator[tuple[str, str]]:
         yield f"key of {keys:,}, leased and released", f"{_microseconds(_leasing(keys), seconds):.2f} µs"
     yield from in_memory(lambda action: _microseconds(action, seconds))
     yield from observing(lambda action: _microseconds(action, seconds))
+    yield from visits(lambda action: _microseconds(action, seconds))
     yield from turns(lambda action: _microseconds(action, seconds))
     yield from store(seconds)
 

@@ -4,15 +4,16 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from typing import Final, TypeVar
 
 from gateway.accounts.rule_table import add_rule, read_rules, remove_rule, spent
 from gateway.accounts.rules.definition import Definition
 from gateway.accounts.rules.rule import Measure
 from gateway.ledger.lane import AccountsFile
+from gateway.ledger.parts import secret_reader
+from gateway.ledger.rows import UserHash
+from gateway.ledger.texts import short_name
 from gateway.ledger.trouble import AccountsFileError
-from gateway.private_files.keyfile import secret_beside
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
 from translators.errors import ErrorKind, FailedError, Failure
@@ -22,8 +23,6 @@ T = TypeVar("T")
 _UNREADABLE: Final = "The rules of the accounts' database cannot be read; those that are known go on counting"
 _WRONG: Final = "A rule of the accounts' database cannot be counted, and is left out"
 _SAID: Final = "The accounts of this gateway cannot be reached at the moment. Please try again."
-_LONGEST_USER: Final = 200
-_USER_BYTES: Final = 8
 
 
 class StoredRules:
@@ -40,14 +39,14 @@ class StoredRules:
         self._file = file
         self._secret = secret
         self._changed = changed
-        self._user_key: bytes | None = None
+        self._users: UserHash | None = None
         self._readings: set[asyncio.Task[None]] = set()
         file.on_change("rules", self._on_change)
 
     async def start(self) -> None:
         """Read the rules, before the first request."""
         try:
-            self._user_key = await self._file.run(self._read_key)
+            self._users = await self._file.run(self._read_secret)
         except (AccountsFileError, OSError, ValueError) as error:
             log_event(logging.ERROR, _UNREADABLE, why=str(error))
         await self._read()
@@ -90,10 +89,7 @@ class StoredRules:
 
     def hash_user(self, name: str) -> bytes | None:
         """What stands for an end user in the ledger; None if its secret cannot be read."""
-        key = self._user_key
-        if key is None:
-            return None
-        return blake2b(name[:_LONGEST_USER].encode("utf-8", "replace"), digest_size=_USER_BYTES, key=key).digest()
+        return None if self._users is None else self._users.of(short_name(name))
 
     def _on_change(self, _version: int) -> None:
         task = asyncio.get_running_loop().create_task(self._read())
@@ -110,6 +106,5 @@ class StoredRules:
             log_event(logging.ERROR, _WRONG, why=why)
         self._changed(definitions)
 
-    def _read_key(self, _connection: sqlite3.Connection) -> bytes:
-        secret = self._secret or secret_beside(self._file.file)
-        return blake2b(secret.reveal().encode(), digest_size=64, person=b"end-users").digest()
+    def _read_secret(self, _connection: sqlite3.Connection) -> UserHash:
+        return UserHash(secret_reader(self._file.file, self._secret)())

@@ -10,7 +10,7 @@ from starlette.types import Scope
 from gateway.accounts.auth import Authenticator, Caller
 from gateway.accounts.rules.admission import RefusedError, Rules
 from gateway.accounts.rules.near import Near as Near
-from gateway.accounts.rules.plan import Hold
+from gateway.accounts.rules.plan import Hold, Plan
 from gateway.accounts.rules.wish import AS_ASKED as AS_ASKED
 from gateway.accounts.rules.wish import Admission as Admission
 from gateway.accounts.rules.wish import Wish as Wish
@@ -63,7 +63,7 @@ class Visit:
         self.end_user: str | None = None
         self.waits: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
         # Whoever brings a key of its own pays by itself.
-        self._rules = rules if caller.own_key is None else None
+        self._rules = rules if caller.own_key is None and rules is not None and rules.book.setting.rules else None
         self._hold: Hold | None = None
         self._choices = 1
         self._near: Near | None = None
@@ -73,18 +73,26 @@ class Visit:
         self.end_user = wish.end_user
         admission = check_limits(self.caller, wish)
         rules = self._rules
-        if rules is None:
+        if rules is None or wish.max_tokens == 0:
+            # Counting tokens is free.
             return admission
         most = admission.max_tokens
         if most is not None and (wish.max_tokens is None or wish.max_tokens > most):
             wish = replace(wish, max_tokens=most)
+        plan = rules.book.plan(self.caller, wish.model)
+        if plan.is_empty:
+            return admission
         self._choices = wish.choices
+        self._hold = rules.admit_now(plan, wish)
+        return admission if self._hold is not None else await self._admitted_later(rules, plan, wish, admission)
+
+    async def _admitted_later(self, rules: Rules, plan: Plan, wish: Wish, admission: Admission) -> Admission:
         try:
-            ruled, self._hold = await rules.admit(self.caller, wish, self.waits)
+            ruled, self._hold = await rules.admit(plan, wish, self.waits)
         except RefusedError as error:
             self._near = error.near
             raise
-        return admission if ruled is AS_ASKED else self._both(admission, ruled)
+        return admission if ruled == AS_ASKED else self._both(admission, ruled)
 
     def _both(self, limited: Admission, ruled: Admission) -> Admission:
         limits = self.caller.limits
@@ -96,7 +104,7 @@ class Visit:
     @property
     def is_ruled(self) -> bool:
         """Whether there are any rules."""
-        return self._rules is not None and self._rules.book.has_rules
+        return self._rules is not None
 
     @property
     def needs_sure_size(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
-from gateway.accounts.rules.billing import bills_of, learn
+from gateway.accounts.rules.billing import settle
 from gateway.accounts.rules.book import Book
 from gateway.accounts.rules.lines import Line, Ticket
 from gateway.accounts.rules.meters import ASK, TAKEN, Meter
@@ -17,7 +17,7 @@ from gateway.accounts.rules.refusals import cannot_know, described, refusal
 from gateway.accounts.rules.reports import Reports
 from gateway.accounts.rules.rule import Rule, What
 from gateway.accounts.rules.tariff import STRICT_MONEY
-from gateway.accounts.rules.wish import AS_ASKED, Admission, Wish
+from gateway.accounts.rules.wish import Admission, Wish
 from gateway.service.record import Record
 from gateway.telemetry.logs import log_event
 from translators.adjustments import united
@@ -49,16 +49,15 @@ class Rules:
         # How often each rule has refused.
         self.refused: dict[str, int] = {}
 
-    async def admit(self, caller: Payer, wish: Wish, waits: Waiting) -> tuple[Admission, Hold | None]:
-        """What a request may do, and what it holds meanwhile; raises `FailedError` if it is refused."""
-        plan = self.book.plan(caller, wish.model)
-        if plan is None or wish.max_tokens == 0:
-            return AS_ASKED, None
+    def admit_now(self, plan: Plan, wish: Wish) -> Hold | None:
+        """What the request holds, if its rules let it through as it is; `admit` asks them again if not."""
         metered = self.book.metered(plan, wish.end_user) if plan.of_users else plan.metered
-        now, is_strict = self.book.clock(), plan.is_strict
-        costs = plan.tariff.costs(wish, plan.habits, is_strict=is_strict)
-        if metered.take(costs, now):
-            return AS_ASKED, Hold(plan, metered, costs, now)
+        now = self.book.clock()
+        costs = plan.tariff.costs(wish, plan.habits, is_strict=plan.is_strict)
+        return Hold(plan, metered, costs, now) if metered.take(costs, now) else None
+
+    async def admit(self, plan: Plan, wish: Wish, waits: Waiting) -> tuple[Admission, Hold]:
+        """What a request may do, and what it holds meanwhile; raises `FailedError` if it is refused."""
         request = _Request(self, plan, wish, waits)
         try:
             hold = await request.admit()
@@ -100,10 +99,9 @@ class Rules:
     def settle(self, hold: Hold, record: Record | None, choices: int) -> None:
         """Replace what a request holds by what it came to; None: nothing was sent."""
         if record is None:
-            hold.settle(())
-            return
-        hold.settle(bills_of(record))
-        learn(hold.plan.habits, record, choices)
+            hold.settle_bills(())
+        else:
+            settle(hold, record, choices)
 
     def near(self, hold: Hold) -> Near:
         """How near a request's rules are."""
@@ -238,7 +236,7 @@ class _Request:
         self.leave_lines()
         self._changes += 1
         self._notes.append(f"model={self._plan.model}->{model}:rule")
-        self._plan = self._book.plan_of(self._plan.caller, model)
+        self._plan = self._book.plan(self._plan.caller, model)
         self._wish = replace(self._wish, model=model)
         self._prepare()
 

@@ -3,29 +3,39 @@
 from collections.abc import Sequence
 
 from gateway.accounts.rules.habits import Habits
-from gateway.accounts.rules.plan import Bill
+from gateway.accounts.rules.plan import Bill, Hold
 from gateway.service.record import AttemptEntry, Record
+
+
+def settle(hold: Hold, record: Record, choices: int) -> None:
+    """Replace what a request holds by what it came to, and learn from a complete answer."""
+    entries, plan = record.entries, hold.plan
+    if len(entries) == 1 and (entry := entries[0]).model == plan.model:
+        fresh, output, money = _used(entry)
+        hold.settle((1, fresh, output, 0, money, fresh, output, money))
+    else:
+        hold.settle_bills(bills_of(record))
+    habits = plan.habits
+    if record.stop_reason is not None and habits.is_due():
+        learn(habits, record, choices)
 
 
 def bills_of(record: Record) -> Sequence[Bill]:
     """One bill for each attempt; one that was sent and not billed counts as a request."""
     entries = record.entries
-    if len(entries) == 1:
-        return (_bill(entries[0]),)
     if not entries and record.attempts:
         return (Bill(record.model or "", 1, 0, 0, 0),)
-    return [_bill(entry) for entry in entries]
+    return [Bill(entry.model, 1, *_used(entry)) for entry in entries]
 
 
 def learn(habits: Habits, record: Record, choices: int) -> None:
     """Learn from a complete answer."""
-    if record.stop_reason is not None:
-        usage = record.answer_usage
-        habits.note(usage.prompt_tokens, usage.cache_read_tokens, usage.output_tokens // choices)
+    usage = record.answer_usage
+    habits.note(usage.prompt_tokens, usage.cache_read_tokens, usage.output_tokens // choices)
 
 
-def _bill(entry: AttemptEntry) -> Bill:
+def _used(entry: AttemptEntry) -> tuple[int, int, int]:
     total = entry.total
     # What a cache has is left out, as in upstream's own limits.
     fresh = total.input_tokens + total.cache_write_5m_tokens + total.cache_write_1h_tokens
-    return Bill(entry.model, 1, fresh, total.output_tokens, entry.charge.nano_dollars)
+    return fresh, total.output_tokens, entry.charge.nano_dollars

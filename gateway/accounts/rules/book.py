@@ -94,22 +94,17 @@ class Book:
                 del self._meters[key]
                 self._count_user(key, -1)
 
-    def plan(self, caller: Payer, model: str) -> Plan | None:
-        """The rules for a caller and a model; None if there are none."""
-        if not self.setting.rules:
-            return None
-        plan = self.plan_of(caller, model)
-        return None if plan.is_empty else plan
+    def plan(self, caller: Payer, model: str) -> Plan:
+        """The rules for a caller and a model; there may be none in it."""
+        plan = self._plans.get((caller.key_id or caller.name, model))
+        return plan if plan is not None and plan.caller is caller else self._made(caller, model)
 
-    def plan_of(self, caller: Payer, model: str) -> Plan:
-        """The same, which may be empty."""
+    def _made(self, caller: Payer, model: str) -> Plan:
         whose = caller.key_id or caller.name
-        plan = self._plans.get((whose, model))
-        if plan is None or plan.caller is not caller:
-            plan = self._new_plan(caller, whose, model)
-            if len(self._plans) >= MOST_PLANS:
-                del self._plans[next(iter(self._plans))]
-            self._plans[whose, model] = plan
+        plan = self._new_plan(caller, whose, model)
+        if len(self._plans) >= MOST_PLANS:
+            del self._plans[next(iter(self._plans))]
+        self._plans[whose, model] = plan
         return plan
 
     def metered(self, plan: Plan, end_user: str | None) -> Metered:

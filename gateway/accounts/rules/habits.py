@@ -5,6 +5,7 @@ from typing import Final
 # An answer is taken to be this long until enough are known.
 UNKNOWN_TOKENS: Final = 2_000
 _ENOUGH: Final = 20
+_MANY: Final = 100
 # So many answers are remembered, and half of them forgotten then.
 _MOST: Final = 1_024
 _EVERY: Final = 32
@@ -17,16 +18,21 @@ _WEIGHT: Final = 0.1
 class Habits:
     """Learns from each answer; all numbers are tokens."""
 
-    __slots__ = ("_answers", "_lengths", "_until_next", "cached_share", "longest")
+    __slots__ = ("_answers", "_lengths", "_seen", "_until_next", "cached_share", "longest")
 
     def __init__(self) -> None:
         self._lengths = [0] * _PLACES
-        self._answers = 0
+        self._answers = self._seen = 0
         self._until_next = _ENOUGH
         # What 95 of 100 answers stay below.
         self.longest = UNKNOWN_TOKENS
         # The part of a prompt that is usually read from a cache.
         self.cached_share = 0.0
+
+    def is_due(self) -> bool:
+        """Whether to learn from this answer: from each until many are known, and then from one of four."""
+        self._seen += 1
+        return self._answers < _MANY or not self._seen % 4
 
     def note(self, prompt: int, cached: int, output: int) -> None:
         """Learn from a complete answer."""

@@ -20,6 +20,8 @@ ASK: Final = 2
 # What was settled is in the ledger after this time, unless the ledger cannot be written.
 WRITTEN_SECONDS: Final = 60.0
 
+_NOTHING_KNOWN: Final = -1
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -150,12 +152,14 @@ class Calendar:
     Until `begin` has said what was spent before, the meter knows nothing and holds nothing.
     """
 
-    __slots__ = ("_held", "_is_fresh", "_limit", "_seen_at", "_spent", "ends_at", "is_known", "measure", "starts_at")
+    __slots__ = ("_is_fresh", "_limit", "_room", "_seen_at", "_spent", "ends_at", "is_known", "measure", "starts_at")
 
     def __init__(self, measure: Measure, now: float) -> None:
         self.measure = measure
         self._limit = measure.amount
-        self._spent = self._held = 0
+        self._spent = 0
+        # What is neither spent nor held; what is held follows from the three.
+        self._room = _NOTHING_KNOWN
         self.starts_at, self.ends_at = bounds(measure.window, now)
         self.is_known = False
         # Whether something was settled since `is_idle` was asked, and when it was found so.
@@ -165,42 +169,41 @@ class Calendar:
     def begin(self, spent: int, ends_at: float) -> None:
         """Take over what the ledger has of the window that ends at `ends_at`, if that is still the current one."""
         if not self.is_known and ends_at == self.ends_at:
-            self._spent += spent
+            self._spent = spent
+            self._room = self._limit - spent
             self.is_known = True
 
     def correct(self, spent: int, ends_at: float) -> None:
         """The ledger knows of more than was counted here: believe it."""
-        if ends_at == self.ends_at:
-            self._spent = max(self._spent, spent)
+        if self.is_known and ends_at == self.ends_at and spent > self._spent:
+            self._room -= spent - self._spent
+            self._spent = spent
 
     def take(self, cost: int, now: float) -> int:
-        if not self.starts_at <= now < self.ends_at:
-            self._roll(now)
-        if not self.is_known:
-            return ASK
-        if self._spent + self._held + cost > self._limit:
-            return OVER
-        self._held += cost
-        return TAKEN
+        if cost <= self._room and self.starts_at <= now < self.ends_at:
+            self._room -= cost
+            return TAKEN
+        return self._take(cost, now)
 
     def settle(self, held: int, actual: int, taken_at: float) -> None:
         # What was taken in an earlier window counts there.
         if taken_at >= self.starts_at:
-            self._held -= held
+            self._room += held - actual
             self._spent += actual
             self._is_fresh = True
 
     def more(self, cost: int, taken_at: float, now: float) -> bool:
-        if cost > self.left(now) and taken_at >= self.starts_at:
+        if taken_at < self.starts_at:
+            return True
+        if cost > self.left(now):
             return False
         if taken_at >= self.starts_at:
-            self._held += cost
+            self._room -= cost
         return True
 
     def left(self, now: float) -> int:
-        if now >= self.ends_at:
-            self._roll(now)
-        return max(0, self._limit - self._spent - self._held)
+        self._roll(now)
+        return max(0, self._room) if self.is_known else 0
 
     def wait_for(self, cost: int, now: float) -> float:
         if cost <= self.left(now):
@@ -208,12 +211,13 @@ class Calendar:
         return self.ends_at - now if cost <= self._limit else math.inf
 
     def state(self, now: float) -> State:
-        if now >= self.ends_at:
-            self._roll(now)
+        self._roll(now)
         return State(self._limit, self._spent, self._held, self.ends_at - now)
 
     def amend(self, measure: Measure, now: float) -> None:
         """Count the same against another amount."""
+        if self.is_known:
+            self._room += measure.amount - self._limit
         self._limit = measure.amount
         self.measure = measure
 
@@ -222,15 +226,28 @@ class Calendar:
             self._is_fresh, self._seen_at = False, now
         return not self._held and now - self._seen_at >= WRITTEN_SECONDS
 
+    @property
+    def _held(self) -> int:
+        return self._limit - self._spent - self._room if self.is_known else 0
+
+    def _take(self, cost: int, now: float) -> int:
+        self._roll(now)
+        if not self.is_known:
+            return ASK
+        if cost > self._room:
+            return OVER
+        self._room -= cost
+        return TAKEN
+
     def _roll(self, now: float) -> None:
         if now < self.starts_at:
             # The clock was set back: the window goes on, so that its holds are still found.
             self.starts_at = now
-            return
-        # The ledger has nothing of a window that begins now that has not gone by this meter.
-        self.is_known = True
-        self._spent = self._held = 0
-        self.starts_at, self.ends_at = bounds(self.measure.window, now)
+        elif now >= self.ends_at:
+            # The ledger has nothing of a window that begins now that has not gone by this meter.
+            self.is_known = True
+            self._spent, self._room = 0, self._limit
+            self.starts_at, self.ends_at = bounds(self.measure.window, now)
 
 
 class Count:

@@ -1,7 +1,7 @@
 """What depends on caller and model only, prepared once: which rules concern a request, and with what they count it."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.accounts.rules.habits import Habits
 from gateway.accounts.rules.meters import Meter
@@ -70,7 +70,18 @@ class Plan:
     `aside` are rules of models that may stand in: what these do counts, and is asked for by nobody beforehand.
     """
 
-    __slots__ = ("aside", "caller", "habits", "is_strict", "metered", "model", "of_users", "tariff", "users")
+    __slots__ = (
+        "aside",
+        "caller",
+        "habits",
+        "is_empty",
+        "is_strict",
+        "metered",
+        "model",
+        "of_users",
+        "tariff",
+        "users",
+    )
 
     def __init__(
         self,
@@ -94,11 +105,7 @@ class Plan:
         places = (*(entry.place for entry in entries), *(place for _, place in of_users))
         # Whether a rule holds all that a request may cost.
         self.is_strict = any(place >= STRICT_INPUT for place in places)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there are no rules."""
-        return not (self.metered.entries or self.of_users or self.aside)
+        self.is_empty = not (entries or of_users or aside)
 
 
 class Hold:
@@ -114,18 +121,19 @@ class Hold:
         self.attempt = costs
         self.taken_at = taken_at
 
-    def settle(self, bills: Sequence[Bill]) -> None:
-        """Replace what is held by what the request came to."""
-        costs, taken_at, plan = self.costs, self.taken_at, self.plan
-        if len(bills) == 1 and bills[0].model == plan.model:
-            actual = _actual(bills)
-            for settle, place in self.metered.settles:
-                settle(costs[place], actual[place], taken_at)
-            return
+    def settle(self, actual: Costs) -> None:
+        """Replace what is held by what the request came to, all of it with the model of the plan."""
+        costs, taken_at = self.costs, self.taken_at
+        for settle, place in self.metered.settles:
+            settle(costs[place], actual[place], taken_at)
+
+    def settle_bills(self, bills: Sequence[Bill]) -> None:
+        """The same for a request that took several attempts or models; none: nothing was sent."""
+        costs, taken_at = self.costs, self.taken_at
         for meter, place, rule in self.metered.entries:
             served = [bill for bill in bills if matches(rule.model, bill.model)]
             meter.settle(costs[place], _actual(served)[place], taken_at)
-        for meter, place, rule in plan.aside:
+        for meter, place, rule in self.plan.aside:
             served = [bill for bill in bills if matches(rule.model, bill.model)]
             if served:
                 meter.settle(0, _actual(served)[place], taken_at)
@@ -154,16 +162,8 @@ class Hold:
         return None
 
 
-_NOTHING: Final[Costs] = (0, 0, 0, 0, 0, 0, 0, 0)
-
-
 def _actual(bills: Sequence[Bill]) -> Costs:
-    if len(bills) == 1:
-        _, requests, fresh, output, money = bills[0]
-        return (requests, fresh, output, 0, money, fresh, output, money)
-    if not bills:
-        return _NOTHING
-    requests = max(bill.requests for bill in bills)
+    requests = max((bill.requests for bill in bills), default=0)
     fresh = sum(bill.input_tokens for bill in bills)
     output = sum(bill.output_tokens for bill in bills)
     money = sum(bill.nano_dollars for bill in bills)

@@ -15,7 +15,7 @@ from gateway.accounts.rules.meters import WRITTEN_SECONDS
 from gateway.accounts.rules.plan import Bill, Hold
 from gateway.accounts.rules.rule import Measure, Rule, What
 from gateway.accounts.rules.tariff import Priced
-from gateway.accounts.rules.wish import AS_ASKED, Wish
+from gateway.accounts.rules.wish import Wish
 from translators.errors import ErrorKind, FailedError
 from translators.models import model_table
 from translators.prices import list_prices
@@ -67,15 +67,14 @@ class World:
 
     async def take(self, who: Who, **wish: Any) -> Hold:
         given = {"model": MODEL, "asked_model": MODEL, "max_tokens": 100, **wish}
-        _, hold = await self.rules.admit(who, Wish(**given), nullcontext)
-        assert hold is not None
-        return hold
+        wanted = Wish(**given)
+        plan = self.book.plan(who, MODEL)
+        return self.rules.admit_now(plan, wanted) or (await self.rules.admit(plan, wanted, nullcontext))[1]
 
     async def serve(self, who: Who, nano_dollars: int = 0, **wish: Any) -> None:
-        given = {"model": MODEL, "asked_model": MODEL, "max_tokens": 100, **wish}
-        _, hold = await self.rules.admit(who, Wish(**given), nullcontext)
-        if hold is not None:
-            hold.settle([Bill(hold.plan.model, 1, 10, 10, nano_dollars)])
+        if not self.book.plan(who, MODEL).is_empty:
+            hold = await self.take(who, **wish)
+            hold.settle_bills([Bill(hold.plan.model, 1, 10, 10, nano_dollars)])
 
 
 def requests(amount: int, **more: Any) -> Rule:
@@ -111,16 +110,11 @@ async def test_each_end_user_of_a_key_has_an_amount_of_its_own() -> None:
         await world.serve(C, end_user="x")
 
 
-async def test_without_a_rule_nothing_is_held() -> None:
+def test_a_rule_of_other_models_is_no_concern() -> None:
     world = World(requests(1, model="claude-opus-*"))
 
-    assert await world.rules.admit(A, Wish(MODEL, MODEL), nullcontext) == (AS_ASKED, None)
-
-
-async def test_a_request_that_only_counts_tokens_is_nobodys_concern() -> None:
-    world = World(requests(0))
-
-    assert await world.rules.admit(A, Wish(MODEL, MODEL, max_tokens=0), nullcontext) == (AS_ASKED, None)
+    assert world.book.plan(A, MODEL).is_empty
+    assert not world.book.plan(A, "claude-opus-5").is_empty
 
 
 async def test_a_refusal_takes_nothing_from_other_rules() -> None:
@@ -171,7 +165,7 @@ async def test_a_change_keeps_what_stays_and_lets_go_of_the_rest() -> None:
     world = World(requests(2), requests(9, id="gone"), requests(9, id="other", model="claude-*"))
     hold = await world.take(A)
     world.update(requests(1, over="queue"), requests(9, id="other", model="claude-sonnet-*"))
-    hold.settle([Bill(MODEL, 1, 0, 0, 0)])
+    hold.settle_bills([Bill(MODEL, 1, 0, 0, 0)])
     meters = {rule.id: meter for rule, meter in world.book.rules_about(A)}
 
     assert meters["r"].state(NOON).spent == 1
@@ -222,7 +216,7 @@ async def test_an_end_user_with_anything_held_or_just_spent_is_never_forgotten(m
     world.now += WRITTEN_SECONDS + 1
     ledger.amount = 10
     await world.serve(A, 10, end_user="new")
-    running.settle([Bill(MODEL, 1, 1, 1, 7)])
+    running.settle_bills([Bill(MODEL, 1, 1, 1, 7)])
     await world.serve(A, 10, end_user="0")
     spent = {measure.subject.end_user: measure for measure, _ in ledger.asked}
 

@@ -152,6 +152,27 @@ async def test_a_budget_begins_with_what_the_ledger_has(upstream: ScriptedUpstre
     assert "$49.99 spent" in refused.json()["error"]["message"]
 
 
+async def test_what_was_spent_before_a_restart_still_counts_for_everyone_and_each_end_user(
+    upstream: ScriptedUpstream, file: AccountsFile
+) -> None:
+    upstream.always(WHOLE)
+    rules = (rule("all", what="money", amount=5), rule("user", what="money", amount=5, scope="end_user"))
+
+    async def serve(user: str) -> dict[str, int]:
+        async with quick_gateway(config=kept(upstream, file, *rules)) as running:
+            for _ in range(2):
+                await running.http().post(PATH, json=asking(user=user))
+            await no_lease_is_out(running)
+            book = running.gateway.rules.rules.book
+            return {key[0]: meter.state(running.time.now()).spent for key, meter in book._meters.items()}
+
+    first, second, other = await serve("x" * 300), await serve("x" * 300), await serve("y")
+
+    assert first == {"all": 120_000, "user": 120_000}
+    assert second == {"all": 240_000, "user": 240_000}
+    assert other == {"all": 360_000, "user": 120_000}
+
+
 async def test_administrators_add_and_remove_rules_of_a_running_gateway(
     upstream: ScriptedUpstream, file: AccountsFile
 ) -> None:
