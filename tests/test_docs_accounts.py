@@ -86,7 +86,7 @@ async def test_a_recipe_works_as_it_is_printed(
         for command in recipe.commands:
             assert await asyncio.to_thread(main, command[1:]) == 0, command
             if command[1:3] == ("keys", "create"):
-                made[command[3]] = capsys.readouterr().out.strip()
+                made[command[3]] = capsys.readouterr().out.splitlines()[-1]
         async with quick_gateway(config=running_config()) as running:
             client = running.http()
             for name, key in made.items():

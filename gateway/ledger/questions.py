@@ -51,7 +51,7 @@ class Question(Struct, frozen=True):
 class Sums(NamedTuple):
     """Sums of the ledger. Tokens are in disjoint classes, except that `thinking` is a part of `output`.
 
-    `cost` is in nano-dollars. `attempts` are calls that were billed.
+    `cost` is in nano-dollars, as is what prompt caches have `saved`. `attempts` are calls that were billed.
     """
 
     requests: int
@@ -65,6 +65,7 @@ class Sums(NamedTuple):
     thinking: int
     server_tool_uses: int
     cost: int
+    saved: int
 
 
 class Line(NamedTuple):

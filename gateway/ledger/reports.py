@@ -19,6 +19,7 @@ from gateway.ledger.questions import (
     Sums,
     TooManyLinesError,
 )
+from gateway.ledger.rows import id_prefix
 from gateway.ledger.trouble import AccountsFileError
 from gateway.service.totals import ClientTotals
 
@@ -96,7 +97,7 @@ def _statement(question: Question, most: int) -> tuple[str, list[object]]:
         grouped = ", ".join(["bucket", *named])
         texts.append(f"SELECT {', '.join(selected)} FROM {table} WHERE {where} GROUP BY {grouped}")  # noqa: S608
         bounds = (since, until)
-        values += [_id_prefix(at * _MILLISECONDS) for at in bounds] if is_rows else bounds
+        values += [id_prefix(at * _MILLISECONDS) for at in bounds] if is_rows else bounds
         values += allowed
     names = ", ".join(["bucket", *named])
     sums = ", ".join(f"SUM({name})" for name in Sums._fields)
@@ -113,10 +114,6 @@ def _start(question: Question, is_rows: bool) -> str:
         return "NULL AS bucket"
     seconds = f"at / {_MILLISECONDS}" if is_rows else "start"
     return f"{seconds} / {question.width:d} * {question.width:d} AS bucket"
-
-
-def _id_prefix(milliseconds: int) -> bytes:
-    return min(milliseconds, (1 << 48) - 1).to_bytes(6, "big")
 
 
 def _conditions(question: Question) -> tuple[list[str], list[object]]:

@@ -16,7 +16,7 @@ WIDTHS: Final[Mapping[str, int]] = {"day": DAY_SECONDS, "hour": HOUR_SECONDS}
 BY: Final = (*COLUMNS, *WIDTHS)
 DEFAULT_BY: Final = ("key", "model")
 DEFAULT_SINCE: Final = "7d"
-# How the sums are called where they are shown; cost has a form of its own.
+# How the sums are called where they are shown; money has a form of its own.
 _SHOWN: Final[Mapping[str, str]] = {
     "requests": "requests",
     "attempts": "attempts",
@@ -99,7 +99,7 @@ async def usage_report(reports: Reports, query: UsageQuery) -> UsageReport:
 
 def columns_of(report: UsageReport) -> list[str]:
     """The names of the columns that a table of the report has."""
-    return [*_headings(report.by), *_SHOWN, "cost_usd"]
+    return [*_headings(report.by), *_SHOWN, "cost_usd", "cache_saved_usd"]
 
 
 def _question(query: UsageQuery, names: Mapping[str, str]) -> Question:
@@ -134,7 +134,7 @@ def _entry(by: Sequence[str], line: Line, names: Mapping[str, str]) -> dict[str,
 
 def _shown(sums: Sums) -> dict[str, object]:
     shown: dict[str, object] = {name: getattr(sums, field) for name, field in _SHOWN.items()}
-    return shown | {"cost_usd": dollars(sums.cost)}
+    return shown | {"cost_usd": dollars(sums.cost), "cache_saved_usd": dollars(sums.saved)}
 
 
 def _total(lines: Sequence[Line]) -> Sums:

@@ -15,7 +15,7 @@ _DIMENSIONS = (
 )  # fmt: skip
 _SUMS = (
     "requests", "attempts", "errors", "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "thinking",
-    "server_tool_uses", "cost"
+    "server_tool_uses", "cost", "saved"
 )  # fmt: skip
 
 
@@ -42,6 +42,7 @@ class Call:
     thinking: int = 10
     server_tool_uses: int = 0
     cost: int = 1_000_000
+    saved: int = 250
 
     @property
     def attempts(self) -> int:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from gateway.config import AccountsConfig, AdminConfig
-from tests.scenarios.conftest import read_log
+from tests.scenarios.conftest import read_log, upstream
 from tests.scenarios.harness import quick_gateway
 from tests.support.gateway import ClientConfig, RunningGateway, Secret, config_for, key, with_settings
 from tests.support.ledger import MIDNIGHT, Call, write_ledger
 
-__all__ = ["read_log"]
+__all__ = ["read_log", "upstream"]
 
 ADMIN = "admin-key-of-the-operator"
 VIEWER = "viewer-key-of-a-dashboard"

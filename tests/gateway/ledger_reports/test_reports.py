@@ -33,7 +33,7 @@ async def test_everything_of_a_range_is_summed(file: Path, reports: LedgerReport
     (line,) = await reports.lines(Question(MIDNIGHT, MIDNIGHT + DAY), 10)
 
     assert line.start is None
-    assert tuple(line.sums) == (1, 2, 1, 200, 40, 6, 8, 100, 20, 0, 2_000_000)
+    assert tuple(line.sums) == (1, 2, 1, 200, 40, 6, 8, 100, 20, 0, 2_000_000, 500)
 
 
 async def test_a_range_without_whole_days_is_exact_to_the_hour(file: Path, reports: LedgerReports) -> None:

@@ -63,7 +63,7 @@ def test_csv_has_everything_exactly(config_file: str, capsys: pytest.CaptureFixt
     assert list(rows[0]) == [
         *("day", "key", "key_name", "requests", "attempts", "errors", "input_tokens", "cache_read_tokens"),
         *("cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens", "thinking_tokens", "server_tool_uses"),
-        "cost_usd",
+        *("cost_usd", "cache_saved_usd"),
     ]
     assert [(row["day"][:10], row["key"], row["key_name"], row["cost_usd"]) for row in rows] == [
         ("2026-11-24", "k1", "team-a", "1.234567891"),

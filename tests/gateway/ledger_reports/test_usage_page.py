@@ -47,6 +47,7 @@ async def test_the_report_is_by_key_and_model_of_the_last_week(kept: Kept) -> No
             "thinking_tokens": 10,
             "server_tool_uses": 0,
             "cost_usd": "1.234567891",
+            "cache_saved_usd": "0.00000025",
         },
         {**report["data"][0], "key": "shop", "key_name": "shop", "cost_usd": "0.000000001"},
     ]
