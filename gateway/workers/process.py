@@ -43,6 +43,8 @@ class Worker:
         self.phase = Phase.STARTING
         self.load = Load()
         self.is_given_up = False
+        # Its talk has ended, and nothing was done about it yet.
+        self.is_cut_off = False
         self.is_ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def leave(self, command: bytes) -> None:
@@ -56,6 +58,10 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGQUIT)
         asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self.kill)
+
+    def cut_off(self) -> None:
+        """Its talk has ended."""
+        self.is_cut_off = True
 
     async def end_talk(self, seconds: float) -> None:
         """Read what it said before its process ended, and close the talk."""
@@ -102,7 +108,7 @@ async def start_worker(
     process.stdin.write(assignment.encode())
     process.stdin.close()
     worker = Worker(assignment.number, process, ParentsEnd(ours))
-    worker.talk = await Talk.over(our_talk, answerers_for(worker))
+    worker.talk = await Talk.over(our_talk, answerers_for(worker), worker.cut_off)
     return worker
 
 

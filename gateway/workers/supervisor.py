@@ -179,6 +179,15 @@ class Supervisor:
                     worker.load.look(elapsed_seconds)
                 if worker.load.silent_seconds >= self._config.server.worker_silence_seconds:
                     self._give_up(worker)
+            self._replace_the_cut_off()
+
+    def _replace_the_cut_off(self) -> None:
+        """Replace workers that live but cannot ask any more: what rules allow they would refuse."""
+        for worker in self._workers:
+            if worker.is_cut_off and worker.phase is Phase.SERVING and worker.process.returncode is None:
+                log_event(logging.ERROR, "A worker cannot ask its parent and is being replaced", worker=worker.number)
+                worker.is_cut_off = False
+                self._line.put_nowait(worker)
 
     def _give_up(self, worker: Worker) -> None:
         if worker.is_given_up:

@@ -10,12 +10,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.scenarios.harness import PATH, asking
+from tests.scenarios.harness import PATH, asking, quick_gateway, until
 from tests.scenarios.processes import Fleet, client_of, fleet
+from tests.scenarios.test_rules import bound_of_one, rule
+from tests.scenarios.test_rules import ruled as ruled_alone
 from tests.support import messages
-from tests.support.scripted import ScriptedUpstream, json_answer
+from tests.support.commands import PATIENCE_SECONDS
+from tests.support.scripted import Answer, ScriptedUpstream, Wait, json_answer
 
-# Sonnet's price for this usage is the cost of each request; nothing more can be held for it, since its limit is exact.
+# Each answer has as many as its request allows, so a strict rule holds what is spent.
 OUTPUT_TOKENS = 100
 USAGE = {"input_tokens": 10, "output_tokens": OUTPUT_TOKENS}
 RULES = {
@@ -54,6 +57,32 @@ async def test_of_200_at_once_exactly_the_100_that_a_rule_allows_are_served(
     assert code == 0
     assert (statuses.count(200), statuses.count(429)) == (100, 100)
     assert len(upstream.received) == 100
+    assert set(both.served()) == {"1", "2"}
+
+
+async def test_a_strict_budget_for_100_serves_exactly_100_of_200_through_two_workers(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    async with quick_gateway(config=ruled_alone(upstream, rule("money", 100, hold="strict"))) as running:
+        one = await bound_of_one(running, upstream)
+    budget = f"{{id: r, what: money, amount: {100 * one / 10**9:.9f}, window: day, hold: strict}}"
+    async with ruled(upstream, tmp_path, budget) as both:
+        # All that are admitted are there at the same time: none has given back yet what it did not cost.
+        go = asyncio.Event()
+        upstream.always(Answer((Wait(go), *json_answer(200, messages.message(usage=USAGE)).steps)))
+        await both.pids()
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(base_url=both.running.url, timeout=PATIENCE_SECONDS, limits=limits) as http:
+            asked = [asyncio.create_task(http.post(PATH, json=asking())) for _ in range(200)]
+            await upstream.wait_for_requests(101)
+            await until(lambda: sum(task.done() for task in asked) == 100)
+            go.set()
+            answers = await asyncio.gather(*asked)
+        both.signal(signal.SIGTERM)
+        await both.end()
+
+    assert sorted(answer.status_code for answer in answers) == [200] * 100 + [429] * 100
+    assert len(upstream.received) == 101
     assert set(both.served()) == {"1", "2"}
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,32 @@ from tests.support.scripted import ScriptedUpstream, stream_answer
 ADMIN = "admin-key-of-the-operator"
 
 
+BREAKS_ON_SIGUSR1 = """
+import gc, signal
+def break_it(*_):
+    from gateway.workers.talk import Talk
+    gc.unfreeze()
+    for found in gc.get_objects():
+        if isinstance(found, Talk):
+            found.close()
+signal.signal(signal.SIGUSR1, break_it)
+"""
+
+
+@pytest.fixture
+def breaks_its_talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers end their talk on a signal."""
+    (tmp_path / "sitecustomize.py").write_text(BREAKS_ON_SIGUSR1)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
 @pytest.fixture
 async def both(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Fleet]:
     """Two workers, and an admin who may look into them."""
     upstream.always(stream_answer(*messages.text_stream()))
     file = tmp_path / "administered.yaml"
-    file.write_text(f"admin: {{api_key: {ADMIN}}}")
+    # With a ledger, what clients have used is read there.
+    file.write_text(f"admin: {{api_key: {ADMIN}}}\naccounts: {{kind: off}}")
     async with fleet(upstream, "--config", str(file)) as found:
         yield found
 
@@ -83,13 +104,29 @@ async def test_counts_never_go_back_when_a_worker_is_killed_and_another_is_repla
     assert code == 0
 
 
+async def test_a_worker_whose_talk_breaks_is_replaced(breaks_its_talk: None, both: Fleet) -> None:
+    pids = await both.pids()
+    os.kill(pids[0], signal.SIGUSR1)
+    await both.said("error   A worker cannot ask its parent and is being replaced")
+    await both.pids(3)
+    await both.said("A worker has ended")
+    found = await shown(both, "/admin/pool")
+    both.signal(signal.SIGTERM)
+
+    assert await both.end() == 0
+    assert (found["workers"], found["missing"]) == ([1, 2], [])
+
+
 async def test_a_worker_that_stands_still_is_named_and_the_others_answer_in_time(both: Fleet) -> None:
     await both.pids()
     await send(both, 4)
     await until_counted(both, 4)
-    async with client_of(both) as first, client_of(both) as second:
-        pools = [await look(client, "/admin/pool") for client in (first, second)]
-        stopped = pools[1]["worker"]["number"]
+    async with client_of(both) as first, AsyncExitStack() as others:
+        own = (await look(first, "/admin/pool"))["worker"]["number"]
+        stopped = own
+        while stopped == own:
+            other = await others.enter_async_context(client_of(both))
+            stopped = (await look(other, "/admin/pool"))["worker"]["number"]
         pid = int((await both.said(rf"is ready worker={stopped} pid=(\d+)"))[0])
         os.kill(pid, signal.SIGSTOP)
         try:
