@@ -124,7 +124,7 @@ class Gateway:
         models, self.aliases = tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()
-        observed = Observed(self._dispatcher, self.interrupts, self.background, self._kept, self._turns)
+        observed = Observed(self._dispatcher, self.interrupts, self.background, self._kept, self._turns, self.ledger)
         self.observing = Observing(config, models, observed, times.now)
         self.app = Switch(self._assembled(models))
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.config import AccountsConfig
 from gateway.ledger.opening import accounts_path
@@ -24,6 +24,14 @@ _REFUSED: Final = (
     "(accounts.on_ledger_failure)."
 )
 UNWRITTEN: Final = "The gateway ends with rows of the ledger that could not be written"
+
+
+class LedgerState(NamedTuple):
+    """How many requests and rows wait to be written, how many are lost, and whether the file cannot be written."""
+
+    waiting: int
+    lost: int
+    is_failing: bool
 
 
 class Ledger:
@@ -47,6 +55,14 @@ class Ledger:
         """Let the ledger have a request."""
         if self._parts is not None:
             self._parts.writer.note(ended)
+
+    @property
+    def state(self) -> LedgerState | None:
+        """How it is now; None where accounts are off."""
+        if self._parts is None:
+            return None
+        writer = self._parts.writer
+        return LedgerState(writer.waiting, writer.lost, writer.is_failing)
 
     def check(self) -> None:
         """Raise `FailedError` if no request may be answered because the ledger cannot be written."""

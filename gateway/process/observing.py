@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.types import Scope
 
@@ -15,6 +15,7 @@ from gateway.http import descriptors
 from gateway.http.limits import ServerLimits
 from gateway.http.refusals import Refusal, Refuse
 from gateway.kept_turns import Storage
+from gateway.ledger.storage import Ledger
 from gateway.service.background import Background
 from gateway.service.dispatch import Dispatcher
 from gateway.service.kept import KeptTurns
@@ -36,14 +37,6 @@ T = TypeVar("T")
 _MOST_WAITING: Final = 128
 
 
-class LedgerState(NamedTuple):
-    """How many requests and rows wait to be written or are lost, and whether the ledger cannot be written."""
-
-    waiting: int
-    lost: int
-    is_failing: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What gauges are read from."""
@@ -53,7 +46,7 @@ class Observed:
     background: Background
     storage: Storage
     turns: KeptTurns
-    ledger: Callable[[], LedgerState | None] = lambda: None
+    ledger: Ledger
 
 
 class Batch:
@@ -192,7 +185,7 @@ class Observing:
         yield "dragoman_open_requests", (), len(observed.interrupts)
         yield "dragoman_open_streams", (), observed.interrupts.begun
         yield "dragoman_background_responses", (), len(observed.background)
-        if (ledger := observed.ledger()) is not None:
+        if (ledger := observed.ledger.state) is not None:
             yield "dragoman_ledger_waiting", (), ledger.waiting
             yield "dragoman_ledger_failing", (), ledger.is_failing
         yield "dragoman_request_log_entries", (), len(log)
@@ -207,7 +200,7 @@ class Observing:
 
     def _counts(self) -> Iterator[Gauge]:
         observed = self._observed
-        if (ledger := observed.ledger()) is not None:
+        if (ledger := observed.ledger.state) is not None:
             yield "dragoman_ledger_lost_total", (), ledger.lost
         kept = observed.turns.counts
         yield "dragoman_kept_turns_total", ("kept",), kept.kept

@@ -9,12 +9,13 @@ import random
 import re
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from gateway.config import AdminConfig, LogContentConfig, MetricsConfig, RequestLogConfig
+from gateway.config import AccountsConfig, AdminConfig, LogContentConfig, MetricsConfig, RequestLogConfig
 from tests.scenarios.harness import (
     KEY_A,
     KEY_B,
@@ -437,6 +438,20 @@ async def test_counts_of_a_killed_worker_stay(upstream: ScriptedUpstream) -> Non
 
     assert (before, after, at_last) == (6, 6, 10)
     assert 4 <= asked < 10
+
+
+async def test_the_ledger_is_in_the_metrics_where_there_is_one(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    upstream.script(json_answer(200, messages.message()))
+    accounts = AccountsConfig(path=str(tmp_path / "accounts.db"))
+    async with quick_gateway(config=observed(upstream, accounts=accounts)) as running:
+        await running.http().post(PATH, json=asking(), headers=AS_SHOP)
+        text = await metrics_of(running.http())
+        running.gateway.reload(observed(upstream))
+        without = await metrics_of(running.http())
+
+    assert {"dragoman_ledger_waiting", "dragoman_ledger_failing"} <= {sample.name for sample in samples_of(text)}
+    assert total_of(text, "dragoman_ledger_failing") == 0
+    assert "dragoman_ledger" not in without
 
 
 async def test_requests_are_counted_through_a_reload_that_switches_counting_off_and_on(
