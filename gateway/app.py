@@ -112,7 +112,7 @@ class Gateway:
         self._redactor = redactor_of(config)
         self._lessons = Lessons(times.clock)
         self._kept = Storage(config)
-        self.readiness = Readiness({"store": lambda: self._kept.is_well})
+        self.readiness = Readiness({"store": lambda: self._kept.is_well, "ledger": lambda: self.ledger.is_well})
         self.ledger = Ledger(config.accounts, clock=times.clock)
         self._turns = KeptTurns(self._kept.store)
         self.background = Background(self._kept.records, now=times.now)
@@ -262,16 +262,8 @@ class Gateway:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
-            for part in (
-                self._alerts,
-                self.observing,
-                self._ledger_reading,
-                self._kept,
-                self.rules,
-                self.keys,
-                self.ledger,
-                self._upstream,
-            ):
+            parts = (self._alerts, self.observing, self._ledger_reading, self._kept, self.rules, self.keys, self.ledger)
+            for part in (*parts, self._upstream):
                 await part.close()
 
     async def _keep_catalogue_fresh(self) -> None:

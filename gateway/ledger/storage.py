@@ -64,6 +64,11 @@ class Ledger:
         writer = self._parts.writer
         return LedgerState(writer.waiting, writer.lost, writer.is_failing)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether it can be written; True where accounts are off."""
+        return self._parts is None or not self._parts.writer.is_failing
+
     def check(self) -> None:
         """Raise `FailedError` if no request may be answered because the ledger cannot be written."""
         parts = self._parts

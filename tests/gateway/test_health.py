@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gateway.config import StoreConfig
+from gateway.config import AccountsConfig, StoreConfig
 from gateway.pages.health import Readiness
 from tests.scenarios.harness import PATH, asking, pool_of, quick_gateway, until
 from tests.scenarios.processes import ask, client_of, fleet
@@ -28,7 +28,8 @@ async def test_a_gateway_is_ready_and_says_what_it_has(upstream: ScriptedUpstrea
         http = running.http()
         ready, alive = await until_ready(http), await http.get("/livez")
 
-    assert ready.json() == {"status": "ready", "worker": 1, "keys": {"configured": 2, "usable": 2}, "store": "ok"}
+    well = {"keys": {"configured": 2, "usable": 2}, "store": "ok", "ledger": "ok"}
+    assert ready.json() == {"status": "ready", "worker": 1, **well}
     assert ready.headers["cache-control"] == "no-store"
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
 
@@ -53,15 +54,18 @@ async def test_it_is_ready_while_its_host_is_down_and_says_so(upstream: Scripted
     assert ready.json()["keys"]["usable"] == 0
 
 
-async def test_it_is_ready_while_its_store_cannot_be_opened_and_says_so(
+async def test_it_is_ready_while_its_databases_cannot_be_opened_and_says_so(
     upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
     store = StoreConfig(kind="sqlite", path=str(tmp_path / "file" / "store.db"))
-    async with quick_gateway(config=with_settings(config_for(key(upstream.base_url)), store=store)) as running:
+    accounts = AccountsConfig(path=str(tmp_path / "file" / "accounts.db"))
+    config = with_settings(config_for(key(upstream.base_url)), store=store, accounts=accounts)
+    async with quick_gateway(config=config) as running:
+        await until(lambda: not running.gateway.ledger.is_well)
         ready = await until_ready(running.http())
 
-    assert ready.json()["store"] == "failing"
+    assert (ready.json()["store"], ready.json()["ledger"]) == ("failing", "failing")
     assert "file" not in ready.text
 
 
