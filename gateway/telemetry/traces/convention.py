@@ -38,7 +38,7 @@ _REQUEST: Final[Mapping[str, Callable[[Finished], Value | None]]] = {
     "http.route": lambda done: done.endpoint,
     "gen_ai.operation.name": lambda done: operation_of(done.endpoint),
     "gen_ai.provider.name": lambda _: _PROVIDER,
-    "gen_ai.request.model": lambda done: done.asked_model[:_LONGEST_NAME],
+    "gen_ai.request.model": lambda done: done.asked_model[:_LONGEST_NAME] or None,
     "gen_ai.request.stream": lambda done: done.is_stream,
     "gen_ai.response.model": lambda done: done.model,
     "gen_ai.response.time_to_first_chunk": lambda done: done.first_token_seconds,
