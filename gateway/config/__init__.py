@@ -31,7 +31,7 @@ from gateway.config.settings import (
 from gateway.config.sources import Source
 from gateway.config.stamps import Stamps, stamps_of
 from gateway.config.telemetry import LogContentConfig, MetricsConfig, RequestLogConfig
-from gateway.config.tls import Certificate, TlsConfig, TlsFileError, load_certificate
+from gateway.config.tls import Certificate, Pair, TlsConfig, TlsFileError, load_certificate, read_pair
 
 __all__ = [
     "AbilitiesConfig",
@@ -51,6 +51,7 @@ __all__ = [
     "Mistake",
     "ModelsConfig",
     "NativeConfig",
+    "Pair",
     "PoolConfig",
     "PriceConfig",
     "RequestLogConfig",
@@ -78,5 +79,6 @@ __all__ = [
     "load_certificate",
     "load_config",
     "missing_extra",
+    "read_pair",
     "stamps_of",
 ]

@@ -4,17 +4,17 @@ import logging
 from datetime import UTC, datetime
 from typing import Final
 
-from gateway.config import Certificate, TlsConfig, TlsFileError, load_certificate
+from gateway.config import Certificate, Pair, TlsConfig, TlsFileError, load_certificate
 from gateway.telemetry.logs import log_event
 
 _DAY: Final = 86_400.0
 _WARN_SECONDS: Final = 14 * _DAY
 
 
-def renewed(current: Certificate | None, config: TlsConfig) -> Certificate:
-    """The certificate in the files, or the current one if they cannot be used; raises `TlsFileError` without one."""
+def renewed(current: Certificate | None, config: TlsConfig, pair: Pair | None = None) -> Certificate:
+    """The certificate of a pair, else of the files; the current one if they are wrong, or else `TlsFileError`."""
     try:
-        found = load_certificate(config)
+        found = load_certificate(config, pair)
     except TlsFileError as error:
         # The configuration was checked a moment ago: the files have changed again.
         if current is None:

@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from gateway.accounts.opening import has_stored_keys
 from gateway.app import Gateway
-from gateway.config import Certificate, Config, ServerConfig, is_loopback
+from gateway.config import Certificate, Config, Pair, ServerConfig, is_loopback
 from gateway.edge.addresses import Addresses
 from gateway.edge.refusals import refuse
 from gateway.http import allocator, descriptors
@@ -112,6 +112,9 @@ def url_of(listener: socket.socket, *, is_secure: bool = False) -> str:
 class Server(uvicorn.Server):
     """uvicorn, but the first Ctrl-C stops accepting, lets open streams finish, and exits with code 0."""
 
+    # What to show instead of what is in the files of server.tls, which may have become wrong.
+    pair: Pair | None = None
+
     def __init__(self, gateway: Gateway, on_ready: Callable[[], None] = lambda: None) -> None:
         self.limits = ServerLimits()
         self.refuse = gateway.observing.serving(self.limits, refuse)
@@ -148,7 +151,7 @@ class Server(uvicorn.Server):
         self._followed = config
         set_limits(self.limits, config, descriptors.limit())
         if config.tls is not None:
-            self._certificate = renewed(self._certificate, config.tls)
+            self._certificate = renewed(self._certificate, config.tls, self.pair)
 
     def behind_tls(self, protocol: HttpProtocol) -> asyncio.Protocol:
         """The protocol of a new TCP connection, which is encrypted if there is a certificate."""

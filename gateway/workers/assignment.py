@@ -7,20 +7,22 @@ from typing import Self
 
 import msgspec
 
-from gateway.config import Config, Source
+from gateway.config import Config, Pair, Source
 from gateway.secret import Secret
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker reads from its standard input at its start, and again after each change of the configuration.
 
-    `key_sources` maps keys' names to where their secrets can be read again.
+    `key_sources` maps keys' names to where their secrets can be read again. `pair` is the latest certificate that could
+    be used: the files may have become wrong since.
     """
 
     number: int
     config: Config
     callers_base_url: str
     key_sources: Mapping[str, Source] = {}
+    pair: Pair | None = None
 
     def encode(self) -> bytes:
         """Encode it for the worker only: the bytes contain the secrets."""

@@ -1,6 +1,7 @@
 """The parent process: starts and stops workers, sends them changes, replaces those that die, hang or ask for it."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
 
 from gateway.accounts.rules.authority import Spending
-from gateway.config import Config, Source
+from gateway.config import Config, Source, TlsFileError, load_certificate, read_pair
 from gateway.telemetry.logs import announce, log_event
 from gateway.workers.acceptor import Acceptor
 from gateway.workers.assignment import Assignment
@@ -46,6 +47,7 @@ class Supervisor:
     ) -> None:
         self._config = config
         self._key_sources = key_sources
+        self._pair = None if config.server.tls is None else read_pair(config.server.tls)
         self._callers_base_url = callers_base_url
         self._on_ready = on_ready
         self._workers: list[Worker] = []
@@ -82,6 +84,12 @@ class Supervisor:
     def reload(self, config: Config, key_sources: Mapping[str, Source]) -> None:
         """Send this configuration to all workers, and use it for those that start later."""
         self._config, self._key_sources = config, key_sources
+        if config.server.tls is not None:
+            # The files were right a moment ago. Should they have changed since, they are read again soon.
+            with contextlib.suppress(TlsFileError):
+                pair = read_pair(config.server.tls)
+                load_certificate(config.server.tls, pair)
+                self._pair = pair
         for worker in self._workers:
             if worker.phase is not Phase.LEAVING and not self._tell(worker):
                 # It does not read its commands: replace it. The replacement starts with the new configuration.
@@ -104,6 +112,7 @@ class Supervisor:
             config=self._config,
             callers_base_url=self._callers_base_url,
             key_sources=self._key_sources,
+            pair=self._pair,
         )
 
     # Starting and ending

@@ -39,6 +39,7 @@ class WorkerServer(Server):
             worker=assignment.number,
             authority=self._leases,
         )
+        self.pair = assignment.pair
         super().__init__(gateway)
         self._channel = channel
         self._talk_socket = talk
@@ -119,6 +120,7 @@ class WorkerServer(Server):
 
     def _reload(self, assignment: Assignment) -> None:
         set_up_logging(assignment.config.log.level, assignment.config.log.format, worker=assignment.number)
+        self.pair = assignment.pair
         self._gateway.reload(assignment.config, assignment.key_sources)
         log_event(logging.INFO, "This worker uses the new configuration")
 
