@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx2
 import openai
@@ -149,6 +150,37 @@ def test_requests_and_answers_of_any_size_pass(run: Run, tmp_path: Path) -> None
                 assert body_of(answer).decode() == f"<POST / {body[:size]}>"
 
     run(check())
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+async def test_a_handshake_and_a_request_are_read_however_they_come(tmp_path: Path, size: int) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    behind, transport = Mock(), Mock()
+    transport.is_closing.return_value = False
+    transport.write = incoming.write
+    connection = TlsConnection(behind, load_certificate(pair(tmp_path)).context, bytes)
+    connection.connection_made(transport)
+
+    def pass_on() -> None:
+        data = outgoing.read()
+        for start in range(0, len(data), size):
+            connection.data_received(data[start : start + size])
+
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    pass_on()
+    client.do_handshake()
+    client.write(b"GET / HTTP/1.1\r\n" * 2_000)
+    pass_on()
+    connection.write(b"x" * 100_000)
+
+    assert b"".join(call.args[0] for call in behind.data_received.call_args_list) == b"GET / HTTP/1.1\r\n" * 2_000
+    answer = b""
+    with contextlib.suppress(ssl.SSLWantReadError):
+        while True:
+            answer += client.read(65_536)
+    assert answer == b"x" * 100_000
 
 
 async def test_the_end_of_an_answer_without_a_length_is_told_by_tls(tmp_path: Path) -> None:

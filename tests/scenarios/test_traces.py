@@ -175,6 +175,34 @@ async def test_what_is_not_sampled_costs_no_span_and_is_told_upstream_only_if_a_
     assert [span.trace_id.hex() for span in of_kind(collector, Span.SPAN_KIND_SERVER)] == [TRACE]
 
 
+async def test_a_response_in_the_background_belongs_to_the_trace_of_its_request(
+    upstream: ScriptedUpstream, collector: Collector
+) -> None:
+    upstream.script(stream_answer(*messages.text_stream(usage=USAGE)))
+    body = {"model": messages.MODEL, "input": "Hi", "background": True}
+    async with quick_gateway(key(upstream.base_url)) as running:
+        http = running.http()
+        made = (await http.post("/v1/responses", json=body, headers=SAMPLED)).json()
+        async with asyncio.timeout(25):
+            while (await http.get(f"/v1/responses/{made['id']}")).json()["status"] != "completed":
+                pass
+    [request], [attempt] = (of_kind(collector, kind) for kind in (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT))
+
+    assert request.trace_id.hex() == TRACE
+    assert attempt.parent_span_id == request.span_id
+    assert attributes(request)["gen_ai.usage.output_tokens"] == 4
+
+
+async def test_what_cannot_be_read_is_a_span_without_attempts(upstream: ScriptedUpstream, collector: Collector) -> None:
+    async with quick_gateway(key(upstream.base_url)) as running:
+        await running.http().post(PATH, json={"model": 3})
+    [request] = collector.spans
+    said = attributes(request)
+
+    assert (said["http.response.status_code"], said["error.type"]) == (400, "invalid_request")
+    assert not [name for name in said if name.endswith(".model")]
+
+
 async def test_what_a_caller_was_refused_is_an_error_and_its_log_line_has_the_trace(
     upstream: ScriptedUpstream, collector: Collector, read_json_log: Any
 ) -> None:

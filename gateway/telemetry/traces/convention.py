@@ -40,7 +40,7 @@ _REQUEST: Final[Mapping[str, Callable[[Finished], Value | None]]] = {
     "gen_ai.provider.name": lambda _: _PROVIDER,
     "gen_ai.request.model": lambda done: done.asked_model[:_LONGEST_NAME] or None,
     "gen_ai.request.stream": lambda done: done.is_stream,
-    "gen_ai.response.model": lambda done: done.model,
+    "gen_ai.response.model": lambda done: done.model or None,
     "gen_ai.response.time_to_first_chunk": lambda done: done.first_token_seconds,
     "gen_ai.response.finish_reasons": lambda done: _listed(done.stop_reason),
     "error.type": lambda done: done.error,
