@@ -39,7 +39,7 @@ class Caller:
 
     `sees_key` says whether responses name the pool key that was used. `key_id` is the id of a stored key, `limits` what
     it may be used for; None are no limits. `keep_content_seconds` is how long the request log keeps what is said; None
-    is not at all.
+    is not at all. With `traces_content` its traces have it as well.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Caller:
     key_id: str | None = None
     limits: Limits | None = None
     keep_content_seconds: float | None = None
+    traces_content: bool = False
 
     @property
     def scope(self) -> bytes:

@@ -87,5 +87,6 @@ def _clients_of(config: Config) -> Iterator[tuple[Caller, Secret]]:
             sees_key=client.sees_key,
             group=client.group,
             keep_content_seconds=content.keep_seconds if content is not None else None,
+            traces_content=content is not None and content.traces,
         )
         yield caller, client.api_key

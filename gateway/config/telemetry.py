@@ -54,3 +54,6 @@ class LogContentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[Seconds, Meta(le=86_400)],
         Meta(description="How long the beginnings of its requests and answers are kept, in memory only."),
     ] = 3600.0
+    traces: Annotated[
+        bool, Meta(description="Whether these are in its traces as well, and so leave for whoever collects them.")
+    ] = False

@@ -143,6 +143,6 @@ def _listener(caller: Caller, responder: Responder) -> Listener | None:
     """Hears what is said, if the caller's configuration lets it be kept."""
     if caller.keep_content_seconds is None:
         return None
-    listener = Listener(caller.keep_content_seconds)
+    listener = Listener(caller.keep_content_seconds, is_traced=caller.traces_content)
     responder.heard = listener.hear
     return listener

@@ -7,11 +7,15 @@ MOST_BYTES: Final = 64 * 1024
 
 
 class Listener:
-    """Takes the beginning of a request's body and of its answer, which are to be kept for so many seconds."""
+    """Takes the beginning of a request's body and of its answer, which are to be kept for so many seconds.
 
-    __slots__ = ("_answer", "keep_seconds", "request")
+    With `is_traced`, they may be in a trace as well.
+    """
 
-    def __init__(self, keep_seconds: float) -> None:
+    __slots__ = ("_answer", "is_traced", "keep_seconds", "request")
+
+    def __init__(self, keep_seconds: float, *, is_traced: bool = False) -> None:
+        self.is_traced = is_traced
         self.request = b""
         self.keep_seconds = keep_seconds
         self._answer = bytearray()

@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from gateway.config import LogContentConfig
 from gateway.edge.tracing import CallersTrace, callers_trace
 from gateway.service.tracing import CURRENT
 from gateway.telemetry.traces import opening
@@ -18,7 +19,7 @@ from tests.scenarios.harness import PATH, asking, quick_gateway, until
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively
 from tests.support import messages
-from tests.support.gateway import key
+from tests.support.gateway import ClientConfig, Secret, config_for, key
 from tests.support.scripted import ScriptedUpstream, error_answer, json_answer, stream_answer
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -156,6 +157,23 @@ async def test_nothing_that_anybody_says_is_in_a_span(
 
     assert len(of_kind(collector, Span.SPAN_KIND_SERVER)) == 1
     assert SECRET.encode() not in b"".join(collector.bodies)
+
+
+@pytest.mark.parametrize("traces", [False, True])
+async def test_content_is_in_the_spans_of_clients_that_ask_for_it_only(
+    upstream: ScriptedUpstream, collector: Collector, traces: bool
+) -> None:
+    upstream.script(json_answer(200, messages.message(f"{SECRET} for you")))
+    content = LogContentConfig(traces=traces)
+    client = ClientConfig(name="app", api_key=Secret("a-key-of-the-client"), log_content=content)
+    async with quick_gateway(config=config_for(key(upstream.base_url), clients=[client])) as running:
+        body = asking() | {"messages": [{"role": "user", "content": "x" * 100_000}]}
+        await running.http().post(PATH, json=body, headers={"authorization": "Bearer a-key-of-the-client"})
+    [request] = of_kind(collector, Span.SPAN_KIND_SERVER)
+    said = attributes(request)
+
+    assert (SECRET in said.get("dragoman.response.body", "")) == traces
+    assert len(said.get("dragoman.request.body", "")) == (16 * 1024 if traces else 0)
 
 
 async def test_what_is_not_sampled_costs_no_span_and_is_told_upstream_only_if_a_caller_traces(

@@ -1,7 +1,8 @@
 """What the spans of a request say, by one table of names: OpenTelemetry's convention for generative AI, and our own.
 
 No name of the convention is stable yet. These follow `semantic-conventions-genai` as of November 2026 (schema 1.44.0).
-Nothing here is content: neither what callers say, nor what models answer, nor upstream's messages.
+Nothing here is content, neither what callers say, nor what models answer, nor upstream's messages: except the
+beginnings of requests and answers of clients whose configuration asks for it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,6 +52,8 @@ _REQUEST: Final[Mapping[str, Callable[[Finished], Value | None]]] = {
     "dragoman.group": lambda done: done.group,
     "dragoman.attempts": lambda done: len(done.entries),
     "dragoman.queued_seconds": lambda done: done.waited_seconds,
+    "dragoman.request.body": lambda done: done.said,
+    "dragoman.response.body": lambda done: done.answered,
     "dragoman.cost.nano_dollars": lambda done: sum(entry.nano_dollars for entry in done.entries),
 }
 

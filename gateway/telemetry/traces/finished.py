@@ -1,12 +1,19 @@
-"""What is held of a request until its spans are made: neither content, nor upstream's headers and words."""
+"""What is held of a request until its spans are made: neither upstream's headers and words, nor content.
+
+Except the beginning of the content of clients whose configuration asks for it.
+"""
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from gateway.service.observers import Ended
 from gateway.service.record import AttemptEntry
 from gateway.service.tracing import Trace
+
+# Of a request and of an answer, each: collectors refuse batches that are too large.
+MOST_BYTES: Final = 16 * 1024
 
 
 class Finished(Struct, frozen=True):
@@ -30,10 +37,14 @@ class Finished(Struct, frozen=True):
     entries: Sequence[AttemptEntry]
     status: int
     error: str | None
+    said: str | None
+    answered: str | None
 
 
 def finished(ended: Ended, trace: Trace) -> Finished:
-    record = ended.record
+    record, heard = ended.record, ended.heard
+    if heard is not None and not heard.is_traced:
+        heard = None
     return Finished(
         trace,
         ended.request_id,
@@ -53,4 +64,6 @@ def finished(ended: Ended, trace: Trace) -> Finished:
         record.entries,
         ended.status,
         ended.error,
+        None if heard is None else heard.request[:MOST_BYTES].decode(errors="replace"),
+        None if heard is None else heard.answer[:MOST_BYTES].decode(errors="replace"),
     )
