@@ -89,16 +89,13 @@ class MessageUsage(Struct, frozen=True):
         return sum(count for _, count in self.server_tools)
 
 
-class Report:
+class Report(Struct):
     """What upstream has reported of one message: its first counts, and the latest ones."""
 
-    __slots__ = ("_first", "_latest", "is_final", "model")
-
-    def __init__(self) -> None:
-        self.model: str | None = None
-        self.is_final = True
-        self._first: UsageCounts | None = None
-        self._latest: UsageCounts | None = None
+    model: str | None = None
+    is_final: bool = True
+    _first: UsageCounts | None = None
+    _latest: UsageCounts | None = None
 
     @property
     def counts(self) -> UsageCounts | None:

@@ -1,5 +1,6 @@
 """What can go wrong on the way to upstream: exceptions in, failures and their words out, the same for every client."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -12,6 +13,8 @@ from translators.errors import ErrorKind, Failure
 # System errors that are this machine's own: no file descriptor in the process or in the system, no buffer, no memory.
 _EXHAUSTION: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RETRY_SECONDS: Final = 1.0
+# A resolver opens a file or a socket for each of its sources.
+_DESCRIPTORS_TO_RESOLVE: Final = 4
 
 
 def unconnected(error: BaseException) -> Failure:
@@ -72,10 +75,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _has_no_descriptor() -> bool:
-    try:
-        socket.socket().close()
-    except OSError as error:
-        return error.errno in _EXHAUSTION
+    """Whether a resolver could not have had the descriptors it needs, some of which it has given back by now."""
+    with contextlib.ExitStack() as taken:
+        try:
+            for _ in range(_DESCRIPTORS_TO_RESOLVE):
+                taken.enter_context(socket.socket())
+        except OSError as error:
+            return error.errno in _EXHAUSTION
     return False
 
 

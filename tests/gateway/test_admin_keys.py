@@ -262,6 +262,7 @@ async def test_a_caller_sees_its_own_key(running: RunningGateway) -> None:
         "prefix": str(new["key"])[:16],
         "expires_at": 32_000_000_000,
         "limits": new["limits"],
+        "rules": [],
     }
     assert (clients["id"], clients["name"], clients["group"]) == (None, "app", "ops")
     assert (await http.get("/v1/key")).status_code == 401

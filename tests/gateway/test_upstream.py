@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import re
 import resource
@@ -540,6 +541,8 @@ async def test_a_process_without_descriptors_blames_nobody(client: UpstreamClien
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
     """What it is like when all the descriptors that a process may have are taken."""
+    # What other tests have left open would be closed meanwhile.
+    gc.collect()
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken: list[int] = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
