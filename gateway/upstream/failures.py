@@ -1,6 +1,5 @@
 """What can go wrong on the way to upstream: exceptions in, failures and their words out, the same for every client."""
 
-import contextlib
 import errno
 import os
 import socket
@@ -13,8 +12,6 @@ from translators.errors import ErrorKind, Failure
 # System errors that are this machine's own: no file descriptor in the process or in the system, no buffer, no memory.
 _EXHAUSTION: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RETRY_SECONDS: Final = 1.0
-# A resolver opens a file or a socket for each of its sources.
-_DESCRIPTORS_TO_RESOLVE: Final = 4
 
 
 def unconnected(error: BaseException) -> Failure:
@@ -31,8 +28,8 @@ def is_exhaustion(error: BaseException) -> bool:
     for found in _causes(error):
         if isinstance(found, OSError) and found.errno in _EXHAUSTION:
             return True
-        if isinstance(found, socket.gaierror):
-            # A resolver without a descriptor reports some other error.
+        if isinstance(found, socket.gaierror) or (isinstance(found, OSError) and found.errno == errno.EINVAL):
+            # A resolver without a descriptor reports some other error, or the system's "invalid argument".
             return _has_no_descriptor()
     return False
 
@@ -75,13 +72,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _has_no_descriptor() -> bool:
-    """Whether a resolver could not have had the descriptors it needs, some of which it has given back by now."""
-    with contextlib.ExitStack() as taken:
-        try:
-            for _ in range(_DESCRIPTORS_TO_RESOLVE):
-                taken.enter_context(socket.socket())
-        except OSError as error:
-            return error.errno in _EXHAUSTION
+    try:
+        socket.socket().close()
+    except OSError as error:
+        return error.errno in _EXHAUSTION
     return False
 
 
