@@ -24,8 +24,8 @@ async def test_two_workers_refuse_a_disabled_key_and_know_a_new_one(upstream: Sc
         for client in clients:
             client.headers["authorization"] = f"Bearer {first}"
         before = [(await client.get("/v1/key")).status_code for client in clients]
-        desk.disable("first")
         second = desk.key("second")
+        desk.disable("first")
         refused = set[int]()
         # Each connection stays with its worker, so all of them together ask both.
         for client in clients:

@@ -13,7 +13,7 @@ from tests.support.commands import started
 from tests.support.ledgers import table
 from tests.support.scripted import ScriptedUpstream
 
-IN_A_PHASE = 60
+IN_A_PHASE = 30
 
 
 async def more_answers(load: Load, count: int) -> None:
@@ -50,29 +50,17 @@ async def test_what_was_written_outlives_a_kill_and_is_there_once(
             running.process.send_signal(signal.SIGTERM)
         await running.end()
     async with started("serve", *arguments, **environment) as running:
+        before = set(load.answered)
         async with load.running(running.url):
-            await more_answers(load, 1)
-        last = set(load.answered)
+            await more_answers(load, 10)
+        last = set(load.answered) - before
         running.process.send_signal(signal.SIGTERM)
         await running.end()
 
     found = numbers(file)
     assert max(found.values()) == 1
     assert first <= set(found)
-    assert max(last) in found
+    # An orderly end writes everything.
+    assert last <= set(found)
     assert set(found) <= set(range(1, load.asked + 1))
-    sums_agree(file)
-
-
-async def test_an_orderly_end_writes_everything(upstream: ScriptedUpstream, tmp_path: Path) -> None:
-    load, file = Load(), tmp_path / "accounts.db"
-    upstream.always(load.answer)
-    arguments, environment = config_for_kills(upstream, file, "parent")
-    async with started("serve", *arguments, **environment) as running:
-        async with load.running(running.url):
-            await more_answers(load, IN_A_PHASE)
-        running.process.send_signal(signal.SIGTERM)
-        await running.end()
-
-    assert set(load.answered) <= set(numbers(file))
     sums_agree(file)

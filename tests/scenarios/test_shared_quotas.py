@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
-import pytest
 
 from tests.scenarios.harness import PATH, asking, quick_gateway, until
 from tests.scenarios.processes import Fleet, client_of, fleet
@@ -21,17 +20,18 @@ from tests.support.scripted import Answer, ScriptedUpstream, Wait, json_answer
 # Each answer has as many as its request allows, so a strict rule holds what is spent.
 OUTPUT_TOKENS = 100
 USAGE = {"input_tokens": 10, "output_tokens": OUTPUT_TOKENS}
-RULES = {
-    "requests": "{id: r, what: requests, amount: 100, window: day}",
-    "output": f"{{id: r, what: output_tokens, amount: {100 * OUTPUT_TOKENS}, window: day, hold: strict}}",
-}
+CLIENTS = ("requests", "output")
+RULES = (
+    "{id: r, scope: key, of: requests, what: requests, amount: 100, window: day}, {id: o, scope: key, of: output, "
+    f"what: output_tokens, amount: {100 * OUTPUT_TOKENS}, window: day, hold: strict}}"
+)
 
 
 @asynccontextmanager
-async def ruled(upstream: ScriptedUpstream, folder: Path, rule: str) -> AsyncIterator[Fleet]:
+async def ruled(upstream: ScriptedUpstream, folder: Path, rules: str, more: str = "") -> AsyncIterator[Fleet]:
     upstream.always(json_answer(200, messages.message(usage=USAGE)))
     file = folder / "ruled.yaml"
-    file.write_text(f"rules: [{rule}]\n")
+    file.write_text(f"rules: [{rules}]\n{more}")
     async with fleet(upstream, "--config", str(file)) as found:
         yield found
 
@@ -44,19 +44,25 @@ async def status(client: httpx2.AsyncClient) -> int:
         return 0
 
 
-@pytest.mark.parametrize("name", RULES)
 async def test_of_200_at_once_exactly_the_100_that_a_rule_allows_are_served(
-    upstream: ScriptedUpstream, tmp_path: Path, name: str
+    upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
-    async with ruled(upstream, tmp_path, RULES[name]) as both, client_of(both) as one, client_of(both) as other:
+    clients = ", ".join(f"{{name: {name}, api_key: key-of-{name}-1}}" for name in CLIENTS)
+    async with ruled(upstream, tmp_path, RULES, f"clients: [{clients}]\n") as both:
         await both.pids()
-        statuses = await asyncio.gather(*(status((one, other)[number % 2]) for number in range(200)))
+        async with client_of(both) as one, client_of(both) as other:
+            statuses = {}
+            for name in CLIENTS:
+                for client in (one, other):
+                    client.headers["authorization"] = f"Bearer key-of-{name}-1"
+                found = await asyncio.gather(*(status((one, other)[number % 2]) for number in range(200)))
+                statuses[name] = (found.count(200), found.count(429))
         both.signal(signal.SIGTERM)
         code = await both.end()
 
     assert code == 0
-    assert (statuses.count(200), statuses.count(429)) == (100, 100)
-    assert len(upstream.received) == 100
+    assert statuses == dict.fromkeys(CLIENTS, (100, 100))
+    assert len(upstream.received) == 200
     assert set(both.served()) == {"1", "2"}
 
 
@@ -91,7 +97,7 @@ async def test_seats_of_workers_that_are_killed_again_and_again_are_free_for_oth
 ) -> None:
     async with ruled(upstream, tmp_path, "{id: r, what: in_flight, amount: 20}") as both:
         pids = await both.pids()
-        for number in range(3):
+        for number in range(2):
             asked = [asyncio.create_task(alone(both)) for _ in range(30)]
             # Some have been answered by then, some wait for upstream, some for a worker.
             await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)

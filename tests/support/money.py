@@ -67,7 +67,9 @@ def _calls(usage: dict[str, Any], model: str) -> Iterator[dict[str, Any]]:
     yield message
     for step in steps:
         if step["type"] in ("compaction", "advisor_message"):
-            yield {"model": model, **step, **inherited}
+            # Another model's speed is its own.
+            own = {"speed": usage.get("speed")} if step.get("model", message["model"]) == message["model"] else {}
+            yield {"model": message["model"], **own, **step, **inherited}
 
 
 def _dollars(call: dict[str, Any]) -> Fraction:

@@ -202,5 +202,5 @@ def test_portions(name: str) -> None:
     attributes: dict[str, Any] = {"measure": MEASURES[name]}
     run_state_machine_as_test(
         type(f"{name}Machine", (Machine,), attributes),
-        settings=settings(stateful_step_count=40, report_multiple_bugs=False),
+        settings=settings(max_examples=30, stateful_step_count=40, report_multiple_bugs=False),
     )
