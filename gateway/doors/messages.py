@@ -145,6 +145,9 @@ class Messages(Door):
         rejects = headers_of(scope).get(ON_UNSUPPORTED) == b"reject"
         result = as_admitted(model.understood, admission, rejects=rejects)
         most = admission.max_tokens
+        if most is not None and asked.max_tokens is None:
+            # Upstream may take "100" and 1e2 for a number: what cannot be lowered is not sent.
+            raise TranslationError("max_tokens: Input should be a valid integer.", param="max_tokens")
         if most is not None and asked.max_tokens is not None and most < asked.max_tokens:
             steps = with_max_tokens_in_steps(body, most)
             body = await in_slices(steps) if len(body) > LARGE_BYTES else in_one_go(steps)

@@ -76,11 +76,15 @@ def wish_of(model: Named, intents: Sequence[Intent], size: TextSize, *, generate
 
 
 def native_wish(model: Named, asked: Asked, size: TextSize, *, generates: bool) -> Wish:
-    """What a native request wants."""
+    """What a native request wants.
+
+    Also one that asks for no tokens (it fills a cache) has to be admitted; upstream refuses it if it asks for less.
+    """
+    most = asked.max_tokens if asked.max_tokens is None else max(1, asked.max_tokens)
     return Wish(
         model.understood.id,
         model.asked,
-        asked.max_tokens if generates else 0,
+        most if generates else 0,
         size.bytes,
         size.has_media,
         asked.user,

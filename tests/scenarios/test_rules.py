@@ -408,6 +408,34 @@ async def test_a_strict_budget_lowers_max_tokens_to_what_it_pays(upstream: Scrip
     assert state.spent == 3 * COST
 
 
+@pytest.mark.parametrize("limit", ["2000", 2000.5, True, None])
+async def test_a_limit_that_is_no_whole_number_is_refused_where_it_would_have_to_be_lowered(
+    upstream: ScriptedUpstream, limit: object
+) -> None:
+    async with quick_gateway(config=ruled(upstream, rule("money", 0.03, hold="strict"))) as running:
+        at_noon(running)
+        refused = await ask(running, NATIVE_PATH, max_tokens=limit)
+        state = state_of(running)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == "max_tokens: Input should be a valid integer."
+    assert upstream.received == []
+    assert (state.spent, state.held) == (0, 0)
+
+
+async def test_filling_a_cache_natively_without_an_answer_counts(upstream: ScriptedUpstream) -> None:
+    upstream.always(json_answer(200, messages.message(usage={"input_tokens": 10, "output_tokens": 0})))
+    rules = (rule("requests", 1, window="day"), rule("money", 50, id="budget", hold="strict"))
+    async with quick_gateway(config=ruled(upstream, *rules)) as running:
+        at_noon(running)
+        first, second = [await ask(running, NATIVE_PATH, max_tokens=0) for _ in range(2)]
+        budget = state_of(running, "budget")
+
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert upstream.received[0].json["max_tokens"] == 0
+    assert (budget.spent, budget.held) == (20_000, 0)
+
+
 async def test_another_model_answers_when_a_rule_is_over_and_is_named(upstream: ScriptedUpstream) -> None:
     def answer(request: ReceivedRequest) -> Answer:
         return json_answer(200, messages.message(model=request.json["model"], usage=USAGE))

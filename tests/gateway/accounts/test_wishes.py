@@ -1,5 +1,7 @@
 """What the accounts are told of a request before it is sent."""
 
+import pytest
+
 from gateway.accounts.auth import Caller
 from gateway.accounts.keys.limits import Limits
 from gateway.accounts.visits import AS_ASKED, Admission, Wish, check_limits
@@ -48,6 +50,14 @@ def test_counting_generates_nothing() -> None:
     asked = read_native(b'{"model": "claude-sonnet-5-5", "max_tokens": 50}')
 
     assert native_wish(named(asked.model, ALIASES), asked, SIZE, generates=False).max_tokens == 0
+
+
+@pytest.mark.parametrize("limit", [0, -5, -(10**15)])
+def test_whoever_asks_for_no_tokens_or_less_is_admitted_like_everybody(limit: int) -> None:
+    asked = read_native(b'{"model": "claude-sonnet-5-5", "max_tokens": %d}' % limit)
+
+    # Nothing is held of a wish for 0 tokens, which only counts, and less than nothing would make room for others.
+    assert native_wish(named(asked.model, ALIASES), asked, SIZE, generates=True).max_tokens == 1
 
 
 def test_a_name_that_only_begins_like_an_allowed_model_is_judged_by_the_model_it_means() -> None:
