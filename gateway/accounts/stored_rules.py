@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from gateway.accounts.rule_table import add_rule, read_rules, remove_rule, spent
+from gateway.accounts.rule_table import add_rule, read_rules, remove_rule
 from gateway.accounts.rules.definition import Definition
 from gateway.accounts.rules.rule import Measure
+from gateway.accounts.spending import spent
 from gateway.ledger.lane import AccountsFile
 from gateway.ledger.parts import secret_reader
 from gateway.ledger.rows import UserHash
