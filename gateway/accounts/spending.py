@@ -1,10 +1,16 @@
 """What the ledger says was spent, for the meters of rules that begin with it."""
 
-import sqlite3
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.accounts.rules.rule import Measure, What
 from gateway.ledger.rows import id_prefix
+from gateway.ledger.trouble import AccountsFileError
+
+if TYPE_CHECKING:
+    # SQLite is loaded only where it is used.
+    import sqlite3
+
+    from gateway.ledger.lane import AccountsFile
 
 # Where the sums of a window stand: it begins where one of their rows begins. A minute has single rows.
 _TABLES: Final = {"minute": "attempts", "hour": "hours"}
@@ -16,7 +22,21 @@ _SUMS: Final = {
 }
 
 
-def spent(connection: sqlite3.Connection, measure: Measure, since: float) -> int:
+class LedgerSpending:
+    """A `Spending`, which reads in the file's thread."""
+
+    def __init__(self, file: "AccountsFile") -> None:
+        self._file = file
+
+    async def spent(self, measure: Measure, since: float) -> int:
+        """What the ledger has; raises `OSError` if it cannot be read."""
+        try:
+            return await self._file.run(lambda connection: spent(connection, measure, since))
+        except AccountsFileError as error:
+            raise OSError(str(error)) from error
+
+
+def spent(connection: "sqlite3.Connection", measure: Measure, since: float) -> int:
     """What the ledger has of a measure in the window that began at `since`."""
     table = _TABLES.get(measure.window, "days")
     conditions, values = ["start >= ?"], list[object]([int(since)])
