@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from gateway.accounts.rules.rule import Measure, What
+from gateway.accounts.spending import spent
 from gateway.ledger.batches import MOST_ROWS_A_BATCH, Batches
 from gateway.ledger.lane import AccountsFile
-from gateway.ledger.queries import spent
 from gateway.ledger.questions import Question
 from gateway.ledger.reports import lines_of
 from gateway.ledger.rows import rows_of
@@ -53,10 +54,11 @@ def ledger(count: int = _ROWS, users: int = 50) -> Iterator[tuple[str, str]]:
 
 def _asked(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     week = Question(_NOW - 7 * _DAY, _NOW, ("key", "model"))
+    month, minute = (Measure("rule", What.MONEY, 1, window, True) for window in ("month", "minute"))
     return [
         ("usage by key and model, 7 days", _milliseconds(lambda: lines_of(connection, week, 10_000))),
-        ("spent of everybody this month", _milliseconds(lambda: spent(connection, _NOW - _DAYS * _DAY))),
-        ("spent of everybody since half an hour", _milliseconds(lambda: spent(connection, _NOW - _DAY - 1800))),
+        ("spent of everybody, this month", _milliseconds(lambda: spent(connection, month, _NOW - _DAYS * _DAY))),
+        ("spent of everybody, this minute", _milliseconds(lambda: spent(connection, minute, _NOW - _DAY - 60))),
     ]
 
 

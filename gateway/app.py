@@ -22,6 +22,7 @@ from gateway.doors.table import GatewayParts, assemble
 from gateway.edge.interrupts import Interrupts
 from gateway.kept_turns import Storage
 from gateway.keypool import RetryBudget
+from gateway.ledger.opening import accounts_file
 from gateway.ledger.reading import LedgerReading
 from gateway.ledger.storage import Ledger
 from gateway.pages.health import Readiness
@@ -119,8 +120,9 @@ class Gateway:
         self._signers = Signers(self._kept.store)
         self.sightings = Sightings()
         self._totals, self._guesses, self._own_limits = Totals(), Guesses(), OwnLimits()
-        self.keys = KeysOfProcess(lambda: self.config, times.now)
-        self.rules = RulesOfProcess(config, times.now, authority)
+        self._accounts_file = accounts_file(config.accounts)
+        self.keys = KeysOfProcess(lambda: self.config, times.now, self._accounts_file)
+        self.rules = RulesOfProcess(config, times.now, self._accounts_file, authority)
         models, self.aliases = tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()
@@ -246,6 +248,8 @@ class Gateway:
         await self.rules.start()
         prober = Prober(self._dispatcher, lambda: self._endpoints, self._on_refused)
         chores = [
+            asyncio.create_task(self.keys.watch()),
+            asyncio.create_task(self.rules.watch()),
             asyncio.create_task(self._keep_catalogue_fresh()),
             asyncio.create_task(prober.run(lambda: self._upstream)),
             asyncio.create_task(Outages(self._dispatcher, log_outage).run()),
@@ -262,9 +266,11 @@ class Gateway:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
-            parts = (self._alerts, self.observing, self._ledger_reading, self._kept, self.rules, self.keys, self.ledger)
+            self.rules.close()
+            parts = (self._alerts, self.observing, self._ledger_reading, self._kept, self._accounts_file, self.ledger)
             for part in (*parts, self._upstream):
-                await part.close()
+                if part is not None:
+                    await part.close()
 
     async def _keep_catalogue_fresh(self) -> None:
         """Fetch upstream's list of models periodically; the last list is kept while upstream cannot be reached."""

@@ -1,6 +1,5 @@
 """The accounts that a configuration asks for: its clients, and the stored keys where there is a database for them."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from gateway.secret import Secret
 
 if TYPE_CHECKING:
     from gateway.accounts.keys.service import StoredKeys
+    from gateway.ledger.lane import AccountsFile
 
 
 class KeysOfProcess:
@@ -23,25 +23,20 @@ class KeysOfProcess:
     `pace` is for those who change keys.
     """
 
-    def __init__(self, config: Callable[[], Config], now: Callable[[], float]) -> None:
+    def __init__(self, config: Callable[[], Config], now: Callable[[], float], file: "AccountsFile | None") -> None:
         self.book = KeyBook(now)
         self.pace = Pace()
-        self.stored = _stored_keys(config, now, self.book)
-        self._watching: asyncio.Task[None] | None = None
+        self.stored = None if file is None else _stored_keys(config, now, file, self.book)
 
     async def start(self) -> None:
-        """Read the keys, before the first request, and keep them up to date."""
+        """Read the keys, before the first request."""
         if self.stored is not None:
             await self.stored.start()
-            self._watching = asyncio.create_task(self.stored.watch())
 
-    async def close(self) -> None:
-        """Close the database."""
+    async def watch(self) -> None:
+        """Keep the book up to date until cancelled."""
         if self.stored is not None:
-            if self._watching is not None:
-                self._watching.cancel()
-                await asyncio.gather(self._watching, return_exceptions=True)
-            await self.stored.close()
+            await self.stored.watch()
 
 
 def authenticator_of(config: Config, guesses: Guesses, book: KeyBook) -> Authenticator:
@@ -69,14 +64,13 @@ def has_stored_keys(config: AccountsConfig) -> bool:
         return True
 
 
-def _stored_keys(config: Callable[[], Config], now: Callable[[], float], book: KeyBook) -> "StoredKeys | None":
-    accounts = config().accounts
-    if (file := accounts_file(accounts, "keys")) is None:
-        return None
+def _stored_keys(
+    config: Callable[[], Config], now: Callable[[], float], file: "AccountsFile", book: KeyBook
+) -> "StoredKeys":
     # SQLite is loaded only where it is used.
     from gateway.accounts.keys.service import StoredKeys
 
-    return StoredKeys(file, accounts.secret, book, now, lambda: {client.name for client in config().clients})
+    return StoredKeys(file, config().accounts.secret, book, now, lambda: {client.name for client in config().clients})
 
 
 def _clients_of(config: Config) -> Iterator[tuple[Caller, Secret]]:

@@ -1,4 +1,4 @@
-"""The table of rules, and what the ledger says of each: functions of a connection to accounts.db."""
+"""The table of rules: functions of a connection to accounts.db."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -9,19 +9,10 @@ import msgspec
 from gateway.accounts.keys.audit import add_line
 from gateway.accounts.rules.definition import Definition
 from gateway.accounts.rules.reading import RuleError, read_definition, rule_of
-from gateway.accounts.rules.rule import Measure, What
 from gateway.ledger.transactions import Transaction
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
 MOST_RULES: Final = 1_000
-# Where the sums of a window stand: it begins where one of their rows begins. A minute has single rows.
-_TABLES: Final = {"minute": "attempts", "hour": "hours"}
-_SUMS: Final = {
-    What.REQUESTS: "requests",
-    What.INPUT_TOKENS: "input + cache_write_5m + cache_write_1h",
-    What.OUTPUT_TOKENS: "output",
-    What.MONEY: "cost",
-}
 
 
 def read_rules(connection: sqlite3.Connection) -> tuple[list[Definition], list[str]]:
@@ -78,29 +69,3 @@ def remove_rule(connection: sqlite3.Connection, rule_id: str, now: float, actor:
                 Failure(ErrorKind.UNKNOWN_ID, f"There is no rule '{rule_id[:64]}'.", code="rule_not_found")
             )
         add_line(connection, now, actor, "rule.removed", rule_id, {})
-
-
-def spent(connection: sqlite3.Connection, measure: Measure, since: float) -> int:
-    """What the ledger has of a measure in the window that began at `since`."""
-    table = _TABLES.get(measure.window, "days")
-    conditions, values = ["start >= ?"], list[object]([int(since)])
-    if table == "attempts":
-        # Ids begin with the time in milliseconds.
-        conditions, values = ["id >= ?"], [(int(since) * 1000).to_bytes(6, "big")]
-    subject = measure.subject
-    if subject.caller is not None:
-        conditions.append("caller = ?")
-        values.append(subject.caller)
-    if subject.group is not None:
-        conditions.append("group_name = ?")
-        values.append(subject.group)
-    if subject.end_user is not None:
-        # The second condition lets the index of end users be used.
-        conditions += ["end_user = ?", "end_user <> x''"]
-        values.append(subject.end_user)
-    if measure.model != "*":
-        conditions.append("model GLOB ?")
-        values.append(measure.model.replace("[", "[[]").replace("?", "[?]"))
-    where = " AND ".join(conditions)
-    query = f"SELECT coalesce(sum({_SUMS[measure.what]}), 0) FROM {table} WHERE {where}"  # noqa: S608 - our own names
-    return int(connection.execute(query, values).fetchone()[0])

@@ -1,6 +1,5 @@
 """The rules of one process: those of a configuration, and those that operators add at run time."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from secrets import token_bytes
@@ -18,14 +17,15 @@ from gateway.accounts.rules.meters import Meter
 from gateway.accounts.rules.reading import rule_of
 from gateway.accounts.rules.rule import MODEL_PREFIX, Rule
 from gateway.accounts.rules.tariff import Priced, Terms
+from gateway.accounts.spending import LedgerSpending
 from gateway.config import AccountsConfig, Config
-from gateway.ledger.opening import accounts_file
 from gateway.service.routing import Aliases
 from translators.models import ModelTable
 from translators.prices import Prices
 
 if TYPE_CHECKING:
     from gateway.accounts.stored_rules import StoredRules
+    from gateway.ledger.lane import AccountsFile
 
 _SPEED: Final = "speed"
 _GEO: Final = "inference_geo"
@@ -35,38 +35,39 @@ _EVERYTHING: Final = "*"
 class RulesOfProcess:
     """Counts by the rules of the current configuration and of accounts.db; `now` is Unix time.
 
-    `authority` gives out the meters; None: they are all here, and begin with what the ledger has.
+    `file` is None where accounts are off. `authority` gives out the meters; None: they are all here, and begin with
+    what the ledger has.
     """
 
-    def __init__(self, config: Config, now: Callable[[], float], authority: Authority | None = None) -> None:
-        self._now = now
-        self.stored = self._stored_rules(config.accounts)
+    def __init__(
+        self, config: Config, now: Callable[[], float], file: "AccountsFile | None", authority: Authority | None = None
+    ) -> None:
+        self.stored = None if file is None else self._stored_rules(config.accounts, file, now)
+        spending = None if file is None else LedgerSpending(file)
         serves_blindly = config.accounts.on_ledger_failure == "serve"
-        self._authority = authority or LocalAuthority(self.stored, now, serves_blindly=serves_blindly)
+        self._authority = authority or LocalAuthority(spending, now, serves_blindly=serves_blindly)
         self._book = Book(self._authority, clock=now, hash_user=self._hash_user)
         self.rules = Rules(self._book)
         self._configured: Sequence[Rule] = ()
         self._added: Sequence[Rule] = ()
         self._resolve: Callable[[str], str] = str
         self._priced: Callable[[str], Priced] | None = None
-        self._watching: asyncio.Task[None] | None = None
         # Where no ledger knows end users, what stands for them is only known to this process.
         self._pepper = token_bytes(32)
 
     async def start(self) -> None:
-        """Read the stored rules, before the first request, and keep them up to date."""
+        """Read the stored rules, before the first request."""
         if self.stored is not None:
             await self.stored.start()
-            self._watching = asyncio.create_task(self.stored.watch())
 
-    async def close(self) -> None:
-        """Give back what was given out, and close the database."""
-        self._authority.close()
+    async def watch(self) -> None:
+        """Keep them up to date until cancelled."""
         if self.stored is not None:
-            if self._watching is not None:
-                self._watching.cancel()
-                await asyncio.gather(self._watching, return_exceptions=True)
-            await self.stored.close()
+            await self.stored.watch()
+
+    def close(self) -> None:
+        """Give back what was given out."""
+        self._authority.close()
 
     def reload(self, config: Config, models: ModelTable, prices: Prices, aliases: Aliases) -> None:
         """Use another configuration; the meters of rules that stay go on."""
@@ -96,13 +97,11 @@ class RulesOfProcess:
         """The rules that concern a caller, for `GET /v1/key`: how near they are, and when they reset."""
         return {"rules": [] if caller.own_key is not None else await self.rules.standing(caller)}
 
-    def _stored_rules(self, config: AccountsConfig) -> "StoredRules | None":
-        if (file := accounts_file(config, "rules")) is None:
-            return None
+    def _stored_rules(self, config: AccountsConfig, file: "AccountsFile", now: Callable[[], float]) -> "StoredRules":
         # SQLite is loaded only where it is used.
         from gateway.accounts.stored_rules import StoredRules
 
-        return StoredRules(file, config.secret, self._now, self.add)
+        return StoredRules(file, config.secret, now, self.add)
 
     def _hash_user(self, name: str) -> bytes:
         known = None if self.stored is None else self.stored.hash_user(name)

@@ -1,42 +1,61 @@
 """What the ledger says was spent, for the meters of rules that begin with it."""
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from gateway.accounts.rules.rule import Measure, What
+from gateway.ledger.rows import id_prefix
 from gateway.ledger.trouble import AccountsFileError
 
 if TYPE_CHECKING:
-    from gateway.ledger.lane import AccountsFile
-    from gateway.ledger.queries import Sums
+    # SQLite is loaded only where it is used.
+    import sqlite3
 
-# What a rule counts, out of the ledger's sums: each attempt as a request, and no input that came out of a cache.
-_COUNTED: Final[Mapping[What, Callable[["Sums"], int]]] = {
-    What.REQUESTS: lambda sums: sums.attempts,
-    What.INPUT_TOKENS: lambda sums: sums.prompt - sums.cache_read,
-    What.OUTPUT_TOKENS: lambda sums: sums.output,
-    What.MONEY: lambda sums: sums.cost,
+    from gateway.ledger.lane import AccountsFile
+
+# Where the sums of a window stand: it begins where one of their rows begins. A minute has single rows.
+_TABLES: Final = {"minute": "attempts", "hour": "hours"}
+_SUMS: Final = {
+    What.REQUESTS: "requests",
+    What.INPUT_TOKENS: "input + cache_write_5m + cache_write_1h",
+    What.OUTPUT_TOKENS: "output",
+    What.MONEY: "cost",
 }
 
 
 class LedgerSpending:
-    """A `Spending`, which reads in the file's thread. Attempts that were not billed are not in the ledger."""
+    """A `Spending`, which reads in the file's thread."""
 
     def __init__(self, file: "AccountsFile") -> None:
         self._file = file
 
     async def spent(self, measure: Measure, since: float) -> int:
-        """What `measure` counts of the attempts that began since then; raises `OSError`."""
-        # SQLite is loaded only where it is used.
-        from gateway.ledger.queries import Where, spent
-
-        subject = measure.subject
-        where = Where(subject.caller, subject.group, subject.end_user, measure.model)
+        """What the ledger has; raises `OSError` if it cannot be read."""
         try:
-            sums = await self._file.run(lambda connection: spent(connection, since, where))
+            return await self._file.run(lambda connection: spent(connection, measure, since))
         except AccountsFileError as error:
             raise OSError(str(error)) from error
-        return _COUNTED[measure.what](sums)
 
-    async def close(self) -> None:
-        await self._file.close()
+
+def spent(connection: "sqlite3.Connection", measure: Measure, since: float) -> int:
+    """What the ledger has of a measure in the window that began at `since`."""
+    table = _TABLES.get(measure.window, "days")
+    conditions, values = ["start >= ?"], list[object]([int(since)])
+    if table == "attempts":
+        conditions, values = ["id >= ?"], [id_prefix(int(since) * 1000)]
+    subject = measure.subject
+    if subject.caller is not None:
+        conditions.append("caller = ?")
+        values.append(subject.caller)
+    if subject.group is not None:
+        conditions.append("group_name = ?")
+        values.append(subject.group)
+    if subject.end_user is not None:
+        # The second condition lets the index of end users be used.
+        conditions += ["end_user = ?", "end_user <> x''"]
+        values.append(subject.end_user)
+    if measure.model != "*":
+        conditions.append("model GLOB ?")
+        values.append(measure.model.replace("[", "[[]").replace("?", "[?]"))
+    where = " AND ".join(conditions)
+    query = f"SELECT coalesce(sum({_SUMS[measure.what]}), 0) FROM {table} WHERE {where}"  # noqa: S608 - our own names
+    return int(connection.execute(query, values).fetchone()[0])

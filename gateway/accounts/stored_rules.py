@@ -1,4 +1,4 @@
-"""The rules in accounts.db, for one process: read at the start and after each change; and what was spent before."""
+"""The rules in accounts.db, for one process: read at the start and after each change."""
 
 import asyncio
 import logging
@@ -6,10 +6,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from gateway.accounts.rule_table import add_rule, read_rules, remove_rule, spent
+from gateway.accounts.rule_table import add_rule, read_rules, remove_rule
 from gateway.accounts.rules.definition import Definition
-from gateway.accounts.rules.rule import Measure
-from gateway.ledger.lane import AccountsFile
+from gateway.ledger.lane import POLL_SECONDS, AccountsFile
 from gateway.ledger.parts import secret_reader
 from gateway.ledger.rows import UserHash
 from gateway.ledger.texts import short_name
@@ -26,7 +25,7 @@ _SAID: Final = "The accounts of this gateway cannot be reached at the moment. Pl
 
 
 class StoredRules:
-    """Reads the rules, whenever they have changed, and gives them to `changed`; also the `Spending` of meters."""
+    """Reads the rules whenever they have changed, and gives them to `changed`."""
 
     def __init__(
         self,
@@ -40,8 +39,8 @@ class StoredRules:
         self._secret = secret
         self._changed = changed
         self._users: UserHash | None = None
-        self._readings: set[asyncio.Task[None]] = set()
-        file.on_change("rules", self._on_change)
+        self._read_from: tuple[sqlite3.Connection, int] | None = None
+        self._trouble = ""
 
     async def start(self) -> None:
         """Read the rules, before the first request."""
@@ -49,14 +48,29 @@ class StoredRules:
             self._users = await self._file.run(self._read_secret)
         except (AccountsFileError, OSError, ValueError) as error:
             log_event(logging.ERROR, _UNREADABLE, why=str(error))
-        await self._read()
+        await self.refresh()
 
     async def watch(self) -> None:
-        """Look for changes until cancelled."""
-        await self._file.watch()
+        """Look for changes until cancelled; what fails is tried again."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            await self.refresh()
 
-    async def close(self) -> None:
-        await self._file.close()
+    async def refresh(self) -> None:
+        """Read the rules if they have changed; a failure, which is logged once, leaves them as they are."""
+        try:
+            if (found := await self._file.run(self._read)) is not None:
+                definitions, wrong = found
+                for why in wrong:
+                    log_event(logging.ERROR, _WRONG, why=why)
+                self._changed(definitions)
+        except Exception as error:
+            # Whatever it is, it must not end the looking.
+            if str(error) != self._trouble:
+                log_event(logging.ERROR, _UNREADABLE, why=str(error))
+            self._trouble = str(error)
+        else:
+            self._trouble = ""
 
     async def definitions(self) -> Sequence[Definition]:
         """The rules in the table; raises `FailedError`, as all that follow."""
@@ -66,13 +80,13 @@ class StoredRules:
         """Add a rule, or replace the one of its id; this process counts by it at once."""
         now = self._now()
         await self._run(lambda connection: add_rule(connection, definition, now, actor, reserved))
-        await self._read()
+        await self.refresh()
 
     async def remove(self, rule_id: str, actor: str) -> None:
         """Remove a rule."""
         now = self._now()
         await self._run(lambda connection: remove_rule(connection, rule_id, now, actor))
-        await self._read()
+        await self.refresh()
 
     async def _run(self, action: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -80,31 +94,21 @@ class StoredRules:
         except AccountsFileError as error:
             raise FailedError(Failure(ErrorKind.STORE_UNAVAILABLE, _SAID, detail=str(error))) from error
 
-    async def spent(self, measure: Measure, since: float) -> int:
-        """What the ledger has; raises `OSError` if it cannot be read."""
-        try:
-            return await self._file.run(lambda connection: spent(connection, measure, since))
-        except AccountsFileError as error:
-            raise OSError(str(error)) from error
-
     def hash_user(self, name: str) -> bytes | None:
         """What stands for an end user in the ledger; None if its secret cannot be read."""
         return None if self._users is None else self._users.of(short_name(name))
 
-    def _on_change(self, _version: int) -> None:
-        task = asyncio.get_running_loop().create_task(self._read())
-        self._readings.add(task)
-        task.add_done_callback(self._readings.discard)
+    # Called in the thread.
 
-    async def _read(self) -> None:
-        try:
-            definitions, wrong = await self._file.run(read_rules)
-        except AccountsFileError as error:
-            log_event(logging.ERROR, _UNREADABLE, why=str(error))
-            return
-        for why in wrong:
-            log_event(logging.ERROR, _WRONG, why=why)
-        self._changed(definitions)
+    def _read(self, connection: sqlite3.Connection) -> tuple[list[Definition], list[str]] | None:
+        """The rules; None if they are as they were at the last look."""
+        [version] = connection.execute("SELECT version FROM changes WHERE name = 'rules'").fetchone()
+        if self._read_from == (connection, version):
+            return None
+        found = read_rules(connection)
+        # Another connection may be one to another file.
+        self._read_from = (connection, version)
+        return found
 
     def _read_secret(self, _connection: sqlite3.Connection) -> UserHash:
         return UserHash(secret_reader(self._file.file, self._secret)())

@@ -4,12 +4,11 @@ import argparse
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from gateway.accounts.spending import LedgerSpending
 from gateway.cli.starting import begin_log, greeting, load_with_options, new_gateway, serve_until_stopped
 from gateway.cli.usage import UsageError
 from gateway.config import Config, Loaded, Source, environment_base_url
@@ -18,9 +17,6 @@ from gateway.ledger.opening import accounts_file
 from gateway.process.reloading import Reloader, reloading
 from gateway.process.serving import check_exposure, listen, run
 from gateway.telemetry.logs import log_event, set_up_logging
-
-if TYPE_CHECKING:
-    from gateway.accounts.stored_rules import StoredRules
 
 
 def command(options: argparse.Namespace) -> int:
@@ -58,7 +54,8 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
     config = _with_seal_key(loaded.config, seal_keys)
     # Does not serve: it provides the banner, and finds mistakes before any process is started.
     gateway = new_gateway(config)
-    spending = _spending_of(config)
+    # Opened when a rule first asks what was spent before.
+    accounts = accounts_file(config.accounts)
     with listen(config.server.host, config.server.port) as listener:
         supervisor = Supervisor(
             config,
@@ -66,7 +63,7 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
             environment_base_url(os.environ),
             listener,
             on_ready=greeting(gateway, listener, file=loaded.path),
-            spending=spending,
+            spending=None if accounts is None else LedgerSpending(accounts),
         )
 
         def apply(config: Config, key_sources: Mapping[str, Source]) -> None:
@@ -77,17 +74,8 @@ async def _serve_with_workers(loaded: Loaded, read: Callable[[], Loaded]) -> int
             try:
                 return 0 if await supervisor.run() else 1
             finally:
-                if spending is not None:
-                    await spending.close()
-
-
-def _spending_of(config: Config) -> "StoredRules | None":
-    """What rules have spent before, by the ledger; it opens nothing before a rule needs it."""
-    if (file := accounts_file(config.accounts, "quotas")) is None:
-        return None
-    from gateway.accounts.stored_rules import StoredRules
-
-    return StoredRules(file, config.accounts.secret, time.time, lambda _: None)
+                if accounts is not None:
+                    await accounts.close()
 
 
 def _with_seal_key(config: Config, seal_keys: SealKeys) -> Config:

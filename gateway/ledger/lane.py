@@ -11,17 +11,15 @@ The command line, which has no event loop, uses the same actions: `accounts_file
 """
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from gateway.ledger.files import BUSY_SECONDS, AccountsFiles, Opened, is_broken
 from gateway.ledger.trouble import AccountsFileError
-from gateway.private_files.database import Identity
 from gateway.telemetry.logs import log_event
 
 # How often a process asks whether another one has changed keys or rules.
@@ -41,13 +39,6 @@ _OF_THE_ACTION: Final = (
 )
 
 T = TypeVar("T")
-
-
-class _State(NamedTuple):
-    """The version of what processes hold in memory, in one file: another one begins at 0 again."""
-
-    file: Identity
-    version: int
 
 
 class AccountsFile:
@@ -72,10 +63,6 @@ class AccountsFile:
         self._opened: Opened | None = None
         # The connection before, until there is another.
         self._closed: Opened | None = None
-        self._watchers: dict[str, list[Callable[[int], None]]] = {}
-        self._states: dict[str, _State] = {}
-        # What told the last look that nothing has changed since.
-        self._seen: object = None
         self._moved: list[Path] = []
 
     @property
@@ -117,28 +104,6 @@ class AccountsFile:
             self._closed = opened
             opened.connection.close()
 
-    def on_change(self, name: str, call: Callable[[int], None]) -> None:
-        """Let `watch` call this in the event loop whenever `changes` has another version for a name (keys, rules).
-
-        The first call comes with the first look, and another one after the file was replaced.
-        """
-        self._watchers.setdefault(name, []).append(call)
-
-    async def watch(self) -> None:
-        """Look for changes until cancelled, those of this process included; what fails is tried again."""
-        while True:
-            with contextlib.suppress(AccountsFileError):
-                await self.look()
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def look(self) -> None:
-        """Look for changes now, for instance after making one, and call whom they concern."""
-        for name, state in (await self.run(self._changed)).items():
-            if self._states.get(name) != state:
-                self._states[name] = state
-                for call in self._watchers.get(name, ()):
-                    call(state.version)
-
     async def close(self) -> None:
         """Close the connection and end the thread, within a time limit."""
         thread, self._thread = self._thread, None
@@ -170,17 +135,6 @@ class AccountsFile:
             except (AccountsFileError, OSError, ValueError) as error:
                 raise AccountsFileError(f"{self.file}: {text_of(error)}") from error
         return self._opened
-
-    def _changed(self, connection: sqlite3.Connection) -> dict[str, _State]:
-        """The state of each name, or nothing if no connection has written since the last look."""
-        # `data_version` tells of other connections only.
-        version = connection.execute("PRAGMA data_version").fetchone()[0]
-        seen = (self._opened, version, connection.total_changes)
-        if self._opened is None or seen == self._seen:
-            return {}
-        self._seen = seen
-        found = connection.execute("SELECT name, version FROM changes")
-        return {name: _State(self._opened.identity, number) for name, number in found}
 
     def _note_moved(self, aside: Path) -> None:
         self._moved.append(aside)

@@ -54,18 +54,23 @@ class Sums(NamedTuple):
     `cost` is in nano-dollars, as is what prompt caches have `saved`. `attempts` are calls that were billed.
     """
 
-    requests: int
-    attempts: int
-    errors: int
-    input: int
-    cache_read: int
-    cache_write_5m: int
-    cache_write_1h: int
-    output: int
-    thinking: int
-    server_tool_uses: int
-    cost: int
-    saved: int
+    requests: int = 0
+    attempts: int = 0
+    errors: int = 0
+    input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    output: int = 0
+    thinking: int = 0
+    server_tool_uses: int = 0
+    cost: int = 0
+    saved: int = 0
+
+    @property
+    def prompt(self) -> int:
+        """All input: uncached, read from a cache, and written to one."""
+        return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
 
 
 class Line(NamedTuple):

@@ -3,12 +3,12 @@
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Final
 
 import msgspec
 
 from gateway.ledger.lane import AccountsFile
-from gateway.ledger.queries import client_totals
 from gateway.ledger.questions import (
     COLUMNS,
     DAY_SECONDS,
@@ -27,8 +27,12 @@ from gateway.service.totals import ClientTotals
 _LONGEST_SECONDS: Final = 30.0
 _STEPS: Final = 100_000
 _MILLISECONDS: Final = 1_000
+_NANO_IN_MICRO: Final = 1_000
+_FOREVER: Final = 2**37
+# More than there are keys, deleted ones included, and clients.
+_MOST_CALLERS: Final = 2**31
 # What stands for the sums of `hours` and `days` in a row of `attempts`.
-_OF_ROWS: Final = {"attempts": "COUNT(DISTINCT request_id || ' ' || attempt)", "errors": "COUNT(error)"}
+_OF_ROWS: Final = {"attempts": "COUNT(*)", "errors": "COUNT(error)"}
 _SHOWN: Final = {"end_user": "lower(hex(end_user))", "batch": "CAST(batch AS TEXT)"}
 # Filters take a list of any length in one parameter.
 _OF_TEXTS: Final = "{column} IN (SELECT value FROM json_each(?))"
@@ -57,6 +61,13 @@ def names_of(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT id, name FROM keys"))
 
 
+def client_totals(connection: sqlite3.Connection) -> list[ClientTotals]:
+    """What each caller has used, as far as days are kept, by name; a stored key goes by its current name."""
+    names = names_of(connection)
+    lines = lines_of(connection, Question(0, _FOREVER, ("key",)), _MOST_CALLERS)
+    return sorted((_client(names.get(*line.values, *line.values), line.sums) for line in lines), key=attrgetter("name"))
+
+
 def lines_of(connection: sqlite3.Connection, question: Question, most: int) -> list[Line]:
     """The lines that answer a question."""
     question = question.rounded()
@@ -75,6 +86,12 @@ def lines_of(connection: sqlite3.Connection, question: Question, most: int) -> l
         raise TooManyLinesError
     end = 1 + len(question.by)
     return [Line(row[0], tuple(row[1:end]), Sums(*row[end:])) for row in found]
+
+
+def _client(name: str, sums: Sums) -> ClientTotals:
+    written = sums.cache_write_5m + sums.cache_write_1h
+    saved = round(sums.saved / _NANO_IN_MICRO)
+    return ClientTotals(name, sums.requests, sums.prompt, sums.cache_read, written, sums.output, saved)
 
 
 def _statement(question: Question, most: int) -> tuple[str, list[object]]:

@@ -138,9 +138,7 @@ def _shown(sums: Sums) -> dict[str, object]:
 
 
 def _total(lines: Sequence[Line]) -> Sums:
-    return (
-        Sums(*map(sum, zip(*(line.sums for line in lines), strict=True))) if lines else Sums(*[0] * len(Sums._fields))
-    )
+    return Sums(*map(sum, zip(*(line.sums for line in lines), strict=True)))
 
 
 def _moment(text: str, now: float, param: str) -> int:

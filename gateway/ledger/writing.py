@@ -5,36 +5,11 @@ from collections.abc import Iterable, Sequence
 from operator import add
 from typing import Final, TypeAlias
 
+from gateway.ledger.questions import DAY_SECONDS, HOUR_SECONDS, Sums
 from gateway.ledger.rows import COLUMNS, Row
 from gateway.ledger.transactions import Transaction
 
-HOUR_SECONDS: Final = 3600
-DAY_SECONDS: Final = 86_400
-# What sums are kept for, besides their start, and what is added up.
-DIMENSIONS: Final = (
-    "caller",
-    "group_name",
-    "end_user",
-    "endpoint",
-    "upstream_key",
-    "model",
-    "batch",
-    "service_tier",
-)
-ADDED: Final = (
-    "input",
-    "cache_read",
-    "cache_write_5m",
-    "cache_write_1h",
-    "output",
-    "thinking",
-    "server_tool_uses",
-    "cost",
-    "saved",
-)
-SUMS: Final = ("requests", "attempts", "errors", *ADDED)
-
-# Sums by hour or day and dimensions.
+# What `Sums` has, by hour or day and dimensions.
 _Sums: TypeAlias = dict[tuple[object, ...], list[int]]
 
 _AT, _REQUESTS, _ERROR = COLUMNS.index("at"), COLUMNS.index("requests"), COLUMNS.index("error")
@@ -42,6 +17,7 @@ _AT, _REQUESTS, _ERROR = COLUMNS.index("at"), COLUMNS.index("requests"), COLUMNS
 _OF_REQUEST: Final = slice(COLUMNS.index("caller"), COLUMNS.index("endpoint") + 1)
 _OF_CALL: Final = slice(COLUMNS.index("upstream_key"), COLUMNS.index("service_tier") + 1)
 _ADDED: Final = slice(COLUMNS.index("input"), COLUMNS.index("saved") + 1)
+_DIMENSIONS: Final = COLUMNS[_OF_REQUEST] + COLUMNS[_OF_CALL]
 _HOUR_MILLISECONDS: Final = HOUR_SECONDS * 1000
 _MARKS: Final = ", ".join("?" * len(COLUMNS))
 # Not `OR IGNORE`, which would also ignore values that a column cannot have.
@@ -50,8 +26,8 @@ _MOST_IDS_A_QUERY: Final = 500
 
 
 def _upsert(table: str) -> str:
-    columns = ("start", *DIMENSIONS, *SUMS)
-    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
+    columns = ("start", *_DIMENSIONS, *Sums._fields)
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in Sums._fields)
     return (
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608 - our names
         f"ON CONFLICT DO UPDATE SET {added}"

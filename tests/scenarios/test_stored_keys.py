@@ -8,6 +8,8 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 
+from gateway.accounts import stored_rules
+from gateway.accounts.keys import service as keys
 from gateway.accounts.keys.form import new_id, new_key
 from gateway.accounts.opening import has_stored_keys
 from gateway.app import Gateway
@@ -15,7 +17,7 @@ from gateway.cli.banner import banner
 from gateway.config import ModelsConfig, NativeConfig, TranslationConfig, keep_fixed
 from gateway.ledger.lane import AccountsFile
 from gateway.process.serving import CannotListenError, check_exposure
-from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway
+from tests.scenarios.harness import PATH, asking, assert_error, quick_gateway, until
 from tests.support import messages
 from tests.support.gateway import (
     ClientConfig,
@@ -35,6 +37,13 @@ SERVED = json_answer(200, messages.message())
 @pytest.fixture
 def desk(tmp_path: Path) -> KeyDesk:
     return KeyDesk(tmp_path)
+
+
+@pytest.fixture
+def only_the_test_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway looks for no changes by itself, since a look makes a database where there is none."""
+    monkeypatch.setattr(keys, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(stored_rules, "POLL_SECONDS", 3600.0)
 
 
 async def ask(http: httpx2.AsyncClient, token: str | None = None, path: str = PATH) -> httpx2.Response:
@@ -172,6 +181,7 @@ async def test_clients_of_the_configuration_go_on_working_beside_stored_keys(
     assert [answer.status_code for answer in answers] == [200, 200, 401]
 
 
+@pytest.mark.usefixtures("only_the_test_looks")
 async def test_known_keys_go_on_working_while_the_database_is_away(
     upstream: ScriptedUpstream, desk: KeyDesk, read_log: Callable[[], str]
 ) -> None:
@@ -180,8 +190,6 @@ async def test_known_keys_go_on_working_while_the_database_is_away(
     away = desk.file.with_name("away.db")
     async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
         http = running.http()
-        # From here on only the test looks for changes: in between, a look would make a new file.
-        await running.gateway.keys.close()
         desk.file.rename(away)
         desk.file.mkdir()
         await look(running)
@@ -208,6 +216,7 @@ async def test_a_key_whose_limits_cannot_be_read_is_not_accepted(upstream: Scrip
     assert [answer.status_code for answer in answers] == [200, 401]
 
 
+@pytest.mark.usefixtures("only_the_test_looks")
 async def test_an_empty_database_in_the_place_of_the_old_one_takes_no_key_away(
     upstream: ScriptedUpstream, desk: KeyDesk
 ) -> None:
@@ -215,7 +224,6 @@ async def test_an_empty_database_in_the_place_of_the_old_one_takes_no_key_away(
     made = desk.key()
     async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
         http = running.http()
-        await running.gateway.keys.close()
         for suffix in ("", "-wal", "-shm"):
             desk.file.with_name(f"{desk.file.name}{suffix}").unlink(missing_ok=True)
         await look(running)
@@ -281,14 +289,16 @@ async def test_another_secret_than_the_keys_were_made_with_is_told(
     assert "the keys were made with another secret: restore the one that" in read_log()
 
 
+@pytest.mark.usefixtures("only_the_test_looks")
 async def test_wrong_keys_of_the_right_form_cost_no_look_up_in_the_database(
     upstream: ScriptedUpstream, desk: KeyDesk
 ) -> None:
     desk.key()
     wrong = new_key(new_id())
     async with quick_gateway(config=desk.within(config_for(key(upstream.base_url)))) as running:
-        # Whoever opens the database now makes its folder again.
-        await running.gateway.keys.close()
+        parts = running.gateway.ledger._parts
+        assert parts is not None
+        await until(lambda: parts.writer.has_begun)
         rmtree(desk.file.parent)
         found = {running.gateway.keys.book.find(new_key(new_id())) for _ in range(10_000)}
         answer = await ask(running.http(), wrong)

@@ -67,10 +67,6 @@ class StoredKeys:
             await asyncio.sleep(POLL_SECONDS)
             await self.refresh()
 
-    async def close(self) -> None:
-        """Close the file."""
-        await self._file.close()
-
     async def run(self, action: Callable[[KeyTable], T]) -> T:
         """Run an action on the table; this process knows at once what it has changed. Raises `FailedError`."""
         try:

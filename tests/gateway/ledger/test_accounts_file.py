@@ -1,6 +1,5 @@
-"""The file accounts.db: opened, brought to the newest schema, used from one thread, watched for changes."""
+"""The file accounts.db: opened, brought to the newest schema, used from one thread."""
 
-import asyncio
 import contextlib
 import multiprocessing
 import sqlite3
@@ -148,59 +147,6 @@ def test_each_change_of_a_key_gets_the_next_version(file: Path) -> None:
 
 
 # The thread
-
-
-async def test_changes_of_this_and_of_other_processes_are_noticed(file: Path) -> None:
-    ours, theirs = AccountsFile(file), AccountsFile(file)
-    seen: list[int] = []
-    ours.on_change("keys", seen.append)
-    async with contextlib.AsyncExitStack() as closing:
-        closing.push_async_callback(theirs.close)
-        closing.push_async_callback(ours.close)
-        for user, name in ((ours, "a"), (theirs, "b")):
-            await ours.look()
-            await user.run(lambda connection, name=name: connection.execute(KEY, (name, name, name.encode())) and None)  # type: ignore[misc]
-        await ours.look()
-        await ours.look()
-
-    assert seen == [0, 1, 2]
-
-
-async def test_what_is_written_of_the_ledger_is_no_change_of_keys(file: Path) -> None:
-    ours = AccountsFile(file)
-    seen: list[int] = []
-    ours.on_change("keys", seen.append)
-    await ours.look()
-    await ours.run(lambda connection: connection.execute("INSERT INTO alerts VALUES ('a', 1)") and None)
-    await ours.look()
-    await ours.close()
-
-    assert seen == [0]
-
-
-async def test_a_file_that_took_the_place_of_another_is_a_change(file: Path, tmp_path: Path) -> None:
-    ours, other = AccountsFile(file), AccountsFile(tmp_path / "other.db")
-    seen: list[int] = []
-    ours.on_change("keys", seen.append)
-    await ours.look()
-    other.run_now(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)") and None)
-    other.file.replace(file)
-    await ours.look()
-    await ours.close()
-
-    assert seen == [0, 0]
-
-
-async def test_the_file_is_watched_until_that_is_cancelled(file: Path) -> None:
-    ours = AccountsFile(file)
-    seen = asyncio.Event()
-    ours.on_change("rules", lambda version: seen.set())
-    watching = asyncio.create_task(ours.watch())
-    await asyncio.wait_for(seen.wait(), 30)
-    watching.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await watching
-    await ours.close()
 
 
 async def test_a_deleted_file_is_made_again(file: Path) -> None:

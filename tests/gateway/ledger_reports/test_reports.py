@@ -8,7 +8,10 @@ import pytest
 from gateway.ledger.lane import AccountsFile
 from gateway.ledger.questions import Line, Question, TooManyLinesError
 from gateway.ledger.reports import LedgerReports
+from gateway.ledger.writing import write_rows
+from gateway.service.totals import ClientTotals
 from tests.support.ledger import DAY, HOUR, MIDNIGHT, Call, write_ledger
+from tests.support.ledgers import row
 
 
 @pytest.fixture
@@ -114,6 +117,24 @@ async def test_more_lines_than_are_wanted_are_refused(file: Path, reports: Ledge
     assert len(await reports.lines(Question(MIDNIGHT, MIDNIGHT + DAY, ("key",)), 4)) == 4
     with pytest.raises(TooManyLinesError):
         await reports.lines(Question(MIDNIGHT, MIDNIGHT + DAY, ("key",)), 3)
+
+
+async def test_totals_go_by_the_names_of_stored_keys(file: Path, reports: LedgerReports) -> None:
+    write_ledger(file, Call(caller="abc", saved=1_500_400), Call(caller="app", at=MIDNIGHT + DAY), keys={"abc": "team"})
+
+    assert await reports.clients() == [
+        ClientTotals("app", 1, 127, 20, 7, 50, 0),
+        ClientTotals("team", 1, 127, 20, 7, 50, 1500),
+    ]
+
+
+async def test_calls_of_two_requests_with_one_id_are_two(file: Path, reports: LedgerReports) -> None:
+    rows = [row(MIDNIGHT, request_id="mine"), row(MIDNIGHT, request_id="mine")]
+    AccountsFile(file).run_now(lambda connection: write_rows(connection, rows))
+
+    for width in (60, HOUR):
+        (line,) = await reports.lines(Question(MIDNIGHT, MIDNIGHT + DAY, width=width), 10)
+        assert line.sums.attempts == 2
 
 
 async def test_a_ledger_that_nobody_has_written_is_empty(reports: LedgerReports) -> None:

@@ -7,15 +7,18 @@ from typing import Any
 import httpx2
 import pytest
 
-from gateway.accounts.rule_table import add_rule, read_rules, remove_rule, spent
+from gateway.accounts.rule_table import add_rule, read_rules, remove_rule
 from gateway.accounts.rules.definition import Definition
 from gateway.accounts.rules.rule import Measure, Subject, What
+from gateway.accounts.spending import spent
 from gateway.cli import main
 from gateway.config import AccountsConfig, AdminConfig
 from gateway.ledger.lane import AccountsFile
+from gateway.ledger.writing import write_rows
 from tests.scenarios.harness import PATH, asking, no_lease_is_out, quick_gateway, until
 from tests.support import messages
 from tests.support.gateway import Config, RunningGateway, Secret, config_for, key, with_settings
+from tests.support.ledgers import row
 from tests.support.scripted import ScriptedUpstream, json_answer
 from translators.errors import FailedError, TranslationError
 
@@ -125,6 +128,13 @@ def test_what_was_spent_is_read_for_the_subject_the_models_and_the_window_of_a_r
     assert of(What.OUTPUT_TOKENS, caller="a") == 8
     assert of(What.MONEY, since=NOON, window="hour") == 1
     assert of(What.MONEY, since=NOON, window="minute") == 0
+
+
+def test_a_minute_begins_with_its_rows(file: AccountsFile) -> None:
+    file.run_now(lambda connection: write_rows(connection, [row(NOON - 1, cost=1), row(NOON, cost=2), row(cost=4)]))
+    measure = Measure("r", What.MONEY, 1, "minute", True)
+
+    assert file.run_now(lambda connection: spent(connection, measure, NOON)) == 6
 
 
 def test_an_end_users_spending_is_found_without_reading_those_of_others(file: AccountsFile) -> None:
