@@ -10,7 +10,7 @@ export function open() {
     chart('requests', 'Requests a second', [['answered', 'good'], ['failed', 'bad']], count),
     chart('times', 'Time to the first token', [['half', 'accent'], ['95 %', 'second']], ms),
     chart('tokens', 'Tokens a second', [['input', 'accent'], ['output', 'second']], count),
-    chart('spend', 'Dollars an hour', [['cost', 'accent']], (value) => (value === null ? '–' : `$${value.toFixed(value < 1 ? 4 : 2)}`)),
+    chart('spend', 'Dollars an hour', [['cost', 'accent']], (value) => (value === null ? '–' : `$${value.toFixed(value > 0 && value < 1 ? 4 : 2)}`)),
   ];
   return {
     title: 'Overview',

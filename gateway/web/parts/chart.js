@@ -47,7 +47,7 @@ export function chart(name, title, lines, words) {
       width, height: HEIGHT, cursor: { y: false, points: { size: 6 } }, legend: { show: false },
       scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.15 : 1] } },
       axes: [
-        { ...axis, values: (_, at) => at.map((each) => new Date(each * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })), space: 60 },
+        { ...axis, size: 26, values: (_, at) => at.map((each) => new Date(each * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })), space: 60 },
         { ...axis, size: 62, values: (_, values) => values.map(words), space: 32 },
       ],
       series: [{}, ...lines.map(([label, kind], place) => ({

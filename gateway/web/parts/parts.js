@@ -4,7 +4,7 @@ import { html, svg, nothing } from '../vendor/lit-html.js';
 const PATHS = {
   playground: 'M4 5h16v11H9l-5 4z',
   overview: 'M4 19V9m5 10V5m5 14v-7m5 7V8',
-  keys: 'M14 10a4 4 0 1 1-1.2-2.8A4 4 0 0 1 14 10zm-.2 1.5L20 18m-2.5-2.5L16 17m-1-4-1.5 1.5',
+  keys: 'M15 14a5 5 0 1 0-4.6-3L3 18.4V21h4v-2h2v-2h2l2-2.4A5 5 0 0 0 15 14zM16.5 8h.01',
   callers: 'M12 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zm-8 9c1-4 4-6 8-6s7 2 8 6',
   requests: 'M4 6h16M4 12h10M4 18h13',
   models: 'M12 3l8 4.5v9L12 21l-8-4.5v-9zM12 12l8-4.5M12 12v9M12 12L4 7.5',
@@ -28,7 +28,7 @@ export function bar(label, value, most, words, of = 'left') {
   const part = most > 0 ? Math.min(1, Math.max(0, value / most)) : 0;
   const rest = of === 'left' ? part : 1 - part;
   const kind = rest < 0.1 ? 'low' : rest < 0.3 ? 'middle' : 'high';
-  return html`<div class="bar">
+  return html`<div class="bar ${of}">
     <span class="bar-label" title=${label}>${label}</span>
     <svg class="track ${kind}" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="${label}: ${words}">
       <rect width="100" height="6" class="rail"></rect><rect width=${(part * 100).toFixed(1)} height="6" class="fill"></rect>
