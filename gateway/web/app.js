@@ -147,7 +147,9 @@ document.addEventListener('click', (event) => {
   event.preventDefault();
   app.go(link.getAttribute('href'));
 });
-window.addEventListener('popstate', route);
+window.addEventListener('popstate', () => { if (app.session?.role) route(); });
+// A link of `dragoman console` that is opened where the console is shown already changes nothing but the fragment.
+window.addEventListener('hashchange', () => { if (location.hash.startsWith('#enter=')) start(); });
 document.addEventListener('visibilitychange', () => { document.hidden ? clearTimeout(app.timer) : refresh(); });
 
 async function start() {

@@ -50,18 +50,20 @@ function figures({ now, series, total, slice_seconds: seconds }) {
   </dl>`;
 }
 
-/** The columns of a chart: times, and one list of values for each line, in groups of three slices. */
+/** The columns of a chart: times, and one list of values for each line, in groups of three slices that are over. */
 function series(name, { start, series: all, slice_seconds: seconds }) {
   const size = 3;
-  const length = Math.floor(all.requests.length / size);
-  const places = [...Array(length).keys()];
-  const at = places.map((place) => start + (place + 1) * size * seconds);
+  const over = all.requests.length - 1;
+  const skipped = over % size;
+  const places = [...Array(Math.floor(over / size)).keys()];
+  const group = (values, place) => values.slice(skipped + place * size, skipped + (place + 1) * size);
+  const at = places.map((place) => start + (skipped + (place + 1) * size) * seconds);
   const sums = (values, unit = 1) => places.map((place) => {
-    const part = values.slice(place * size, (place + 1) * size);
+    const part = group(values, place);
     return part.reduce((sum, value) => sum + value, 0) / (size * seconds) / unit;
   });
   const most = (values) => places.map((place) => {
-    const part = values.slice(place * size, (place + 1) * size).filter((value) => value !== null);
+    const part = group(values, place).filter((value) => value !== null);
     return part.length ? Math.max(...part) : null;
   });
   const lines = {

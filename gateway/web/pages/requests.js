@@ -6,6 +6,8 @@ import { empty, heading, pill } from '../parts/parts.js';
 import { waterfall } from '../parts/waterfall.js';
 
 const SHOWN = 1000;
+// Workers are asked one after another: what ended a little before the latest one may be seen only the next time.
+const OVERLAP_SECONDS = 5;
 const FILTERS = { status: '', model: '', caller: '', slower_than: '' };
 
 export function open(app, [id]) {
@@ -13,6 +15,22 @@ export function open(app, [id]) {
 }
 
 function list(app) {
+  let known = { filters: '', requests: [] };
+
+  /** What is new is asked for, and put before what is known; other filters begin anew. */
+  async function load() {
+    const given = filters();
+    const text = JSON.stringify(given);
+    const before = known.filters === text ? known.requests : [];
+    const after = before.length ? Math.max(0, endOf(before[0]) - OVERLAP_SECONDS) : null;
+    const { requests, missing } = await get('/admin/requests', { ...given, limit: SHOWN, after });
+    const fresh = new Set(requests.map((each) => each.id));
+    const all = [...requests, ...before.filter((each) => !fresh.has(each.id))];
+    all.sort((one, other) => endOf(other) - endOf(one));
+    known = { filters: text, requests: all.slice(0, SHOWN) };
+    return { requests: known.requests, missing };
+  }
+
   const filters = () => {
     const query = new URLSearchParams(location.search);
     return Object.fromEntries(Object.keys(FILTERS).map((name) => [name, query.get(name) ?? '']));
@@ -24,7 +42,7 @@ function list(app) {
   return {
     title: 'Requests',
     every: 2000,
-    load: () => get('/admin/requests', { ...filters(), limit: SHOWN }),
+    load,
     view({ requests, missing }) {
       const given = filters();
       const isFiltered = Object.values(given).some(Boolean);
@@ -47,10 +65,14 @@ function list(app) {
   };
 }
 
+function endOf(request) {
+  return request.at + request.ms / 1000;
+}
+
 /** How many requests ended when, failed ones apart. */
 function histogram(requests) {
   const bars = 60;
-  const ends = requests.map((each) => each.at + each.ms / 1000);
+  const ends = requests.map(endOf);
   const from = Math.min(...ends);
   const span = Math.max(60, Math.max(...ends) - from);
   const columns = Array.from({ length: bars }, () => [0, 0]);
@@ -68,9 +90,9 @@ function columnOf(place, good, bad) {
 
 function table(requests) {
   return html`<div class="scroller" tabindex="0" role="region" aria-label="Requests"><table class="requests">
-    <thead><tr><th>Time</th><th>Status</th><th>Model</th><th>Caller</th><th class="right">First token</th><th class="right">Total</th><th class="right">Tokens</th><th class="right">Cost</th></tr></thead>
+    <thead><tr><th>Ended</th><th>Status</th><th>Model</th><th>Caller</th><th class="right">First token</th><th class="right">Total</th><th class="right">Tokens</th><th class="right">Cost</th></tr></thead>
     <tbody>${requests.map((each) => html`<tr class=${each.error ? 'failed' : ''}>
-      <td class="num"><a href="/console/requests/${each.id}">${clock(each.at)}</a></td>
+      <td class="num"><a href="/console/requests/${each.id}">${clock(endOf(each))}</a></td>
       <td>${statusOf(each)}</td>
       <td class="cut" title=${each.asked_model}>${each.model ?? each.asked_model}${each.fallback ? html` <span class="note">stands in</span>` : nothing}</td>
       <td class="cut" title=${each.caller}>${each.caller}</td>
