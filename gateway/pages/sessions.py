@@ -25,7 +25,7 @@ _ID_BYTES: Final = 12
 _MOST_DIGITS: Final = 12
 _LONGEST_TOKEN: Final = 200
 _SESSION: Final = "dragoman.console.session"
-_OWN_SITES: Final = (None, "same-origin", "none")
+_OWN_SITES: Final = ("same-origin", "none")
 
 
 class AdminKeys(Protocol):
@@ -122,8 +122,11 @@ def session_of(scope: Scope) -> Session | None:
 
 def comes_from_console(scope: Scope) -> bool:
     """Whether a page of this very origin has sent a request: no other page can send its header without being asked."""
-    if header(scope, CONSOLE_HEADER) != "1" or header(scope, b"sec-fetch-site") not in _OWN_SITES:
+    if header(scope, CONSOLE_HEADER) != "1":
         return False
+    if (site := header(scope, b"sec-fetch-site")) is not None:
+        # The browser's own word: behind a proxy, `Host` may be another name than the one that it knows.
+        return site in _OWN_SITES
     origin = header(scope, b"origin")
     return origin is None or origin.partition("://")[2] == header(scope, b"host")
 
@@ -148,5 +151,7 @@ def cookie(scope: Scope) -> str | None:
 
 def set_cookie(scope: Scope, token: str, seconds: float) -> str:
     """The value of `Set-Cookie`; no seconds delete it."""
-    secure = "; Secure" if scope.get("scheme") == "https" else ""
+    # Before a proxy that ends TLS, only the browser knows of it.
+    is_secure = scope.get("scheme") == "https" or (header(scope, b"origin") or "").startswith("https://")
+    secure = "; Secure" if is_secure else ""
     return f"{cookie_name(scope)}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds:.0f}{secure}"

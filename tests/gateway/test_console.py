@@ -244,6 +244,16 @@ async def test_other_pages_cannot_use_who_is_signed_in(upstream: ScriptedUpstrea
     assert view.standing.state == "ready"
 
 
+async def test_behind_a_proxy_that_ends_tls_the_browser_says_what_is_its_own(upstream: ScriptedUpstream) -> None:
+    async with quick_gateway(config=closed(upstream)) as running:
+        headers = {**OWN, "origin": "https://gateway.example", "host": "10.0.0.7:8080"}
+        entered = await running.http().post("/admin/session", json={"key": ADMIN}, headers=headers)
+
+    assert entered.status_code == 200
+    assert entered.headers["set-cookie"].startswith("dragoman_console_8080=")
+    assert entered.headers["set-cookie"].endswith("; Secure")
+
+
 # A gateway that is open to its own machine
 
 
