@@ -192,7 +192,7 @@ class Gateway:
         self.services = self._services_with(models)
         self.rules.reload(config, models, self.services.prices, self.aliases)
         authenticator = authenticator_of(config, self._guesses, self.keys.book)
-        self.views.offer(*overviews(self.services, self._totals, self._kept), *self.observing.views())
+        self.views.offer(*overviews(self.services, self._totals, self._kept, self._lessons), *self.observing.views())
         parts = GatewayParts(
             services=self.services,
             aliases=self.aliases,

@@ -122,6 +122,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "gateway.accounts.rules.definition",
             "gateway.edge",
             "gateway.ledger",
+            "gateway.pages.overviews",
             "gateway.secret",
             "gateway.service",
             "gateway.telemetry.metrics",
@@ -131,8 +132,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"starlette", "msgspec", "orjson"},
     ),
     "gateway.pages.overviews": (
-        {"gateway.keypool", "gateway.kept_turns", "gateway.service", "gateway.workers.views"},
-        set(),
+        {"gateway.accounts.rules", "gateway.keypool", "gateway.kept_turns", "gateway.service", "gateway.workers.views"},
+        {"msgspec"},
     ),
     "gateway.http": (set(), {"httptools", "starlette", "uvicorn"}),
     "gateway.demo": (set(), {"starlette", "uvicorn", *PURE}),

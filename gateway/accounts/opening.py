@@ -27,6 +27,25 @@ class KeysOfProcess:
         self.book = KeyBook(now)
         self.pace = Pace()
         self.stored = None if file is None else _stored_keys(config, now, file, self.book)
+        self._used: dict[str, float] = {}
+        self._now = now
+
+    async def use_once(self, name: str, until: float) -> bool:
+        """Use up something that is valid until a Unix time; returns whether nobody has used it before.
+
+        That is known to all workers by the database, and to this process only if there is none.
+        """
+        if self.stored is not None:
+            return await self.stored.use_once(name, until)
+        self._used = {each: end for each, end in self._used.items() if end > self._now()}
+        is_new = name not in self._used
+        self._used[name] = until
+        return is_new
+
+    async def note(self, actor: str, action: str, subject: str) -> None:
+        """Write a line into the audit, if there is one."""
+        if self.stored is not None:
+            await self.stored.run(lambda table: table.note(actor, action, subject))
 
     async def start(self) -> None:
         """Read the keys, before the first request."""

@@ -10,6 +10,7 @@ from typing import Final
 from gateway.cli import (
     alerts,
     check,
+    console,
     demo,
     doctor,
     key_options,
@@ -57,6 +58,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "alerts": alerts.command,
     "requests": requests.command,
     "store": store.command,
+    "console": console.command,
 }
 
 
@@ -117,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     asking.add_argument(
         "--watch", action="store_true", help=f"ask again every {pool.WATCH_SECONDS:g} seconds, until Ctrl-C"
     )
-    for each in (requests, key_options, rules, usage_report, alerts, store):
+    for each in (requests, key_options, rules, usage_report, alerts, store, console):
         each.add_to(commands, configured)
     return parser
 

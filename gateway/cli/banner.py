@@ -6,6 +6,7 @@ from typing import Final, TextIO
 
 from gateway.accounts.opening import has_stored_keys
 from gateway.app import Gateway
+from gateway.cli.console import console_link
 from gateway.kept_turns import place_in_words
 
 # More would make lines of them that nobody reads.
@@ -19,11 +20,24 @@ def takes_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> boo
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def banner(gateway: Gateway, url: str, version: str, *, file: str | None = None, in_colour: bool = False) -> str:
-    """The text for standard output, once the gateway can be reached; `file` is the configuration's."""
+def banner(
+    gateway: Gateway,
+    url: str,
+    version: str,
+    *,
+    file: str | None = None,
+    in_colour: bool = False,
+    in_terminal: bool = False,
+) -> str:
+    """The text for standard output, once the gateway can be reached; `file` is the configuration's.
+
+    The link that signs in at the console is for a terminal only: what is written to a file is read by others too.
+    """
     workers = gateway.config.server.workers
     base_url = f"{_BOLD}{url}/v1{_PLAIN}" if in_colour else f"{url}/v1"
     facts = _facts(gateway, file)
+    if gateway.config.console.enabled:
+        facts["console"] = console_link(gateway.config, url) if in_terminal else f"{url}/console"
     return "\n".join(
         [
             f"Dragoman {version} listens on {base_url}" + (f" with {workers} workers" if workers > 1 else ""),

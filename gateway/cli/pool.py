@@ -42,11 +42,15 @@ def admin_endpoint(config: Config, url: str | None) -> HostEndpoint:
             "There is no admin key: set admin.api_key in the configuration, "
             "or DRAGOMAN_ADMIN_KEY for the gateway and for this command."
         )
+    return endpoint("admin", config.admin.api_key, gateway_url(config, url))
+
+
+def gateway_url(config: Config, url: str | None) -> str:
+    """The URL of the gateway of this configuration, or `url` if it is one."""
     try:
-        base_url = _own_url(config.server) if url is None else as_base_url(url)
+        return _own_url(config.server) if url is None else as_base_url(url)
     except ValueError as error:
         raise UsageError(f"--url: {error}") from error
-    return endpoint("admin", config.admin.api_key, base_url)
 
 
 def _own_url(server: ServerConfig) -> str:

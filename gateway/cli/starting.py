@@ -53,7 +53,7 @@ def greeting(
         about = banner.fields(gateway, url, release, file=file)
         return lambda: log_event(logging.INFO, "The gateway listens", **about)
     colour = banner.takes_colour(sys.stdout)
-    words = notice + banner.banner(gateway, url, release, file=file, in_colour=colour)
+    words = notice + banner.banner(gateway, url, release, file=file, in_colour=colour, in_terminal=sys.stdout.isatty())
     return lambda: print(words, flush=True)
 
 

@@ -4,10 +4,11 @@ from gateway.config.accounts import AccountsConfig
 from gateway.config.alerts import AlertsConfig
 from gateway.config.changes import Changes, changes_between, keep_fixed
 from gateway.config.checks import as_base_url
-from gateway.config.describe import describe_config
+from gateway.config.console import ConsoleConfig
+from gateway.config.describe import config_table, describe_config
 from gateway.config.exposure import is_loopback
 from gateway.config.extras import missing_extra
-from gateway.config.loading import Loaded, config_path, environment_base_url, load, load_config
+from gateway.config.loading import Loaded, check_draft, config_path, environment_base_url, load, load_config
 from gateway.config.mistakes import ConfigError, Mistake
 from gateway.config.models import AbilitiesConfig, ModelsConfig, PriceConfig
 from gateway.config.responses import ResponsesConfig
@@ -43,6 +44,7 @@ __all__ = [
     "ClientConfig",
     "Config",
     "ConfigError",
+    "ConsoleConfig",
     "KeyConfig",
     "Loaded",
     "LogConfig",
@@ -69,8 +71,10 @@ __all__ = [
     "UpstreamConfig",
     "as_base_url",
     "changes_between",
+    "check_draft",
     "config_path",
     "config_schema",
+    "config_table",
     "describe_config",
     "environment_base_url",
     "is_loopback",

@@ -14,12 +14,12 @@ from gateway.config.checks import as_base_url
 from gateway.config.document import Tree, parse
 from gateway.config.environment import set_but_empty, with_environment
 from gateway.config.exposure import ALLOW_HTTP_VARIABLE, check_guessable, check_overhearing, is_open_to_all
-from gateway.config.mistakes import WRONG, Mistakes, path_to
+from gateway.config.mistakes import WRONG, ConfigError, Mistake, Mistakes, Wrong, path_to
 from gateway.config.models import check_prices
 from gateway.config.reading import Reader
 from gateway.config.rules import check_rules
 from gateway.config.settings import DEFAULT_BASE_URL, AdminConfig, ClientConfig, Config, KeyConfig
-from gateway.config.sources import SecretReader, Source, secret_of
+from gateway.config.sources import SecretReader, Source, UnreadSecrets, secret_of
 from gateway.config.stamps import Stamps, stamp_of, stamps_of
 from gateway.config.storing import check_store, with_absolute_paths
 from gateway.config.tls import TlsConfig, TlsFileError, load_certificate
@@ -67,21 +67,8 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
     mistakes = Mistakes(source=path or "environment")
     tree = with_environment(_tree_of(Path(path), environ, mistakes) if path else None, environ, mistakes)
     secrets = SecretReader(environ, Path(path or "").parent, mistakes)
-    config = Reader(mistakes, secrets.read).read(inspect.type_info(Config), tree, "")
-    if config is not WRONG:
-        admin_path = _ADMIN_VARIABLE if config.admin.api_key is None else "admin.api_key"
-        config = _completed(config, tree, environ, mistakes)
-        config = with_absolute_paths(config, Path(path or "").parent)
-        _check_unique("keys", "name", config.keys, mistakes)
-        _check_unique("clients", "name", config.clients, mistakes)
-        _check_unique("clients", "api_key", config.clients, mistakes)
-        _check_admin(config, mistakes)
-        check_guessable(config, host or config.server.host, admin_path, mistakes)
-        check_rules(config.rules, mistakes)
-        _check_fallbacks(config.models.fallbacks, mistakes)
-        check_prices(config.models.prices, mistakes)
-        check_store(config.store, mistakes)
-        check_alerts(config.alerts, mistakes)
+    config = _config_of(tree, secrets, environ, host, mistakes)
+    if isinstance(config, Config):
         files |= _check_tls(config.server.tls, mistakes)
     files |= secrets.files
     mistakes.raise_any(files)
@@ -89,6 +76,41 @@ def load(path: str | None, environ: Mapping[str, str], *, host: str | None = Non
     names = {f"keys[{index}].api_key": key.name for index, key in enumerate(config.keys)}
     key_sources = {names[place]: source for place, source in secrets.sources.items() if place in names}
     return Loaded(config, key_sources, files, path, set_but_empty(config, environ))
+
+
+def check_draft(text: str, environ: Mapping[str, str]) -> tuple[Mistake, ...]:
+    """The mistakes of a text that may become the configuration file; no file is read for it, and no program started."""
+    mistakes = Mistakes(source="the draft")
+    tree = with_environment(parse(text, environ, mistakes), environ, mistakes)
+    _config_of(tree, UnreadSecrets(environ, Path(), mistakes), environ, None, mistakes)
+    try:
+        mistakes.raise_any({})
+    except ConfigError as error:
+        return error.mistakes
+    return ()
+
+
+def _config_of(
+    tree: Tree, secrets: SecretReader, environ: Mapping[str, str], host: str | None, mistakes: Mistakes
+) -> Config | Wrong:
+    """The configuration in a tree, with the rules between settings checked; only of use if there are no mistakes."""
+    config: Config | Wrong = Reader(mistakes, secrets.read).read(inspect.type_info(Config), tree, "")
+    if not isinstance(config, Config):
+        return config
+    admin_path = _ADMIN_VARIABLE if config.admin.api_key is None else "admin.api_key"
+    config = _completed(config, tree, environ, mistakes)
+    config = with_absolute_paths(config, secrets.folder)
+    _check_unique("keys", "name", config.keys, mistakes)
+    _check_unique("clients", "name", config.clients, mistakes)
+    _check_unique("clients", "api_key", config.clients, mistakes)
+    _check_admin(config, mistakes)
+    check_guessable(config, host or config.server.host, admin_path, mistakes)
+    check_rules(config.rules, mistakes)
+    _check_fallbacks(config.models.fallbacks, mistakes)
+    check_prices(config.models.prices, mistakes)
+    check_store(config.store, mistakes)
+    check_alerts(config.alerts, mistakes)
+    return config
 
 
 def environment_base_url(environ: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from gateway.config.checks import (
     as_network,
     as_origin,
 )
+from gateway.config.console import ConsoleConfig
 from gateway.config.models import ModelsConfig
 from gateway.config.responses import ResponsesConfig
 from gateway.config.telemetry import LogContentConfig, MetricsConfig, RequestLogConfig
@@ -327,3 +328,4 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     request_log: RequestLogConfig = RequestLogConfig()
+    console: ConsoleConfig = ConsoleConfig()

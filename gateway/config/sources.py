@@ -75,7 +75,7 @@ class SecretReader:
         self.sources: dict[str, Source] = {}
         self.files: dict[str, Stamp | None] = {}
         self._environ = environ
-        self._folder = folder
+        self.folder = folder
         self._mistakes = mistakes
 
     def read(self, tree: Tree, path: str) -> Any:
@@ -125,13 +125,21 @@ class SecretReader:
     def _from_file(self, where: Tree) -> Source:
         if not isinstance(where, Text):
             raise ValueError("file takes a path")
-        return Source(file=os.path.abspath(self._folder / os.path.expanduser(where)), shown=shown(where))
+        return Source(file=os.path.abspath(self.folder / os.path.expanduser(where)), shown=shown(where))
 
     def _from_command(self, where: Tree) -> Source:
         command = [str(word) for word in where if isinstance(word, Text)] if isinstance(where, list) else []
         if not command or len(command) != len(where):  # type: ignore[arg-type]
             raise ValueError("command takes a list, the program and its arguments")
         return Source(command=tuple(command))
+
+
+class UnreadSecrets(SecretReader):
+    """Takes files and commands as they are written, without reading or starting them: for drafts."""
+
+    def _read(self, source: Source | str, path: str) -> Secret:
+        # Unlike any other, so that it equals no other secret of the draft.
+        return super()._read(source, path) if isinstance(source, str) else Secret(f"a secret that was not read: {path}")
 
 
 # Secrets that are not sent in a header, by path.

@@ -1,5 +1,6 @@
 """Builds the endpoints of one configuration and the layers around them; a reload builds them again."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from gateway.accounts.guesses import Guesses
 from gateway.accounts.opening import KeysOfProcess
 from gateway.accounts.ruling import RulesOfProcess
 from gateway.accounts.visits import Accounts
-from gateway.config import Config
+from gateway.config import Config, check_draft, config_table
 from gateway.doors.chat import ChatCompletions
 from gateway.doors.compaction import Compact
 from gateway.doors.completions import Completions
@@ -32,18 +33,24 @@ from gateway.edge.outermost import Edge
 from gateway.ledger.questions import Reports
 from gateway.pages.admin import AdminView
 from gateway.pages.clients import ClientsPage
+from gateway.pages.console import WebFiles, console_routes
 from gateway.pages.health import Alive, Readiness, Ready
 from gateway.pages.keys import KeyParts, key_routes
 from gateway.pages.ledger_access import LedgerAccess
 from gateway.pages.metrics import MetricsAccess
+from gateway.pages.model_table import ModelNames, ModelTablePage
 from gateway.pages.models import Models
 from gateway.pages.observations import observation_routes
 from gateway.pages.organization import organization_pages
-from gateway.pages.overviews import CLIENTS, POOL, STORE
+from gateway.pages.overviews import CLIENTS, POOL, STANDINGS, STORE, standings_view
 from gateway.pages.own_key import KeyFacts, OwnKeyPage
 from gateway.pages.pages import IndexPage, NoWebSocket, Shortcut, UnknownUrl, offered_by
+from gateway.pages.pool import ORDERS, PoolOrderPage, PoolParts
 from gateway.pages.responses import Replays
 from gateway.pages.rules import RuleParts, rule_routes
+from gateway.pages.sessions import Sessions, Signing
+from gateway.pages.settings import DraftPage, SettingsPage, SettingsParts
+from gateway.pages.signing_in import SessionPage
 from gateway.pages.state import state_routes
 from gateway.pages.usage import UsagePage
 from gateway.secret import Secret
@@ -53,6 +60,7 @@ from gateway.service.observers import Observer
 from gateway.service.routing import Aliases
 from gateway.service.services import Services
 from gateway.service.sightings import Sightings
+from gateway.telemetry.requests.recent import RECENT
 from gateway.upstream.hosts import HostEndpoint
 from gateway.workers.views import Views
 from translators.messages.options import Options
@@ -95,15 +103,23 @@ def assemble(
     config: Config, parts: GatewayParts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]
 ) -> ASGIApp:
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
-    doors, index = _doors(config, parts), IndexPage(version("dragoman"))
+    doors, index = _doors(config, parts), IndexPage(version("dragoman"), has_console=config.console.enabled)
     routes: list[BaseRoute] = [Route("/", index, methods=["GET"])]
     routes += [Route(prefix + path, door, methods=["POST"]) for prefix in _PREFIXES for path, door in doors.items()]
     routes += _pages(config, parts)
     offered = offered_by(routes)
     index.tell(offered)
-    router = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
+    router: ASGIApp = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
+    if config.console.enabled:
+        router = Sessions(router, Signing(config.admin, parts.now), partial(_is_open, config, parts))
     hot = {prefix + path: door for prefix in _PREFIXES for path, door in doors.items()}
     return _layers(Shortcut(hot, router), config, parts)
+
+
+def _is_open(config: Config, parts: GatewayParts) -> bool:
+    """Whether the console shows everything to anybody on this machine, which may use the gateway anyway."""
+    admin = config.admin
+    return admin.api_key is None and admin.viewer_key is None and not parts.authenticator.needs_key
 
 
 def _layers(app: ASGIApp, config: Config, parts: GatewayParts) -> ASGIApp:
@@ -135,9 +151,15 @@ def _pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     yield Route("/admin/pool", admin(POOL), methods=["GET"])
     yield Route("/admin/clients", ClientsPage(admin(CLIENTS), access), methods=["GET"])
     yield Route("/admin/store", admin(STORE), methods=["GET"])
+    pool_parts = PoolParts(config.admin, parts.guesses, parts.keys.pace, parts.views, parts.keys.note)
+    for order in ORDERS:
+        parts.views.obey(order, partial(parts.services.dispatcher.carry_out, order))
+    yield Route("/admin/pool/{key:path}/{order}", PoolOrderPage(pool_parts), methods=["POST"])
     yield from _key_pages(config, parts)
     yield from _usage_pages(access, parts)
     yield from _observation_routes(config, parts)
+    yield from _fact_pages(config, parts)
+    yield from _console_pages(config, parts)
     models = Models(parts.authenticator, parts.catalogue)
     for prefix in _PREFIXES:
         yield Route(f"{prefix}/responses", NoWebSocket(), methods=["GET"])
@@ -181,6 +203,38 @@ def _observation_routes(config: Config, parts: GatewayParts) -> Iterator[BaseRou
         )
     has_log = config.request_log.size > 0
     return observation_routes(parts.views, parts.guesses, admin, access, has_request_log=has_log)
+
+
+def _console_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
+    """The console, who is signed in there, and what it draws when it opens."""
+    if not config.console.enabled:
+        return
+
+    def about() -> dict[str, object]:
+        has_keys = parts.keys.stored is not None
+        return {"version": version("dragoman"), "workers": parts.views.count, "keeps_keys": has_keys}
+
+    signing = Signing(config.admin, parts.now)
+    session = SessionPage(config.admin, signing, parts.guesses, parts.keys.use_once, about)
+    yield Route("/admin/session", session, methods=["GET", "POST", "DELETE"])
+    yield Route("/admin/overview", AdminView(config.admin, parts.guesses, parts.views, RECENT), methods=["GET"])
+    yield from console_routes(WebFiles())
+
+
+def _fact_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
+    """What the gateway knows of models, rules and its own settings."""
+    admin, guesses, views = config.admin, parts.guesses, parts.views
+    names = ModelNames(parts.aliases, parts.catalogue, parts.services.prices)
+    yield Route("/admin/models", ModelTablePage(admin, guesses, views, names), methods=["GET"])
+    views.offer(standings_view(parts.rules.meters, parts.now))
+    yield Route("/admin/rules/standings", AdminView(admin, guesses, views, STANDINGS), methods=["GET"])
+    settings = SettingsParts(admin, guesses, parts.keys.pace, config_table(config), _mistakes_in)
+    yield Route("/admin/settings", SettingsPage(settings), methods=["GET"])
+    yield Route("/admin/settings/check", DraftPage(settings), methods=["POST"])
+
+
+def _mistakes_in(draft: str) -> list[dict[str, object]]:
+    return [{"path": each.path, "line": each.line, "text": str(each)} for each in check_draft(draft, os.environ)]
 
 
 def _doors(config: Config, parts: GatewayParts) -> dict[str, ASGIApp]:

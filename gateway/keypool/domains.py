@@ -196,6 +196,8 @@ class KeyState:
     is_gone: bool = False
     # Refused: out until a probe succeeds, then on trial with one request at a time until one of them succeeds.
     is_rejected: bool = False
+    # An operator has taken it out, until one puts it back.
+    is_taken_out: bool = False
     is_on_trial: bool = False
     is_probed: bool = False
     # In doubt: a refusal that may have been about the request. When to probe the key; infinity if there is no doubt.

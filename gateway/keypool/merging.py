@@ -25,7 +25,7 @@ from gateway.keypool.snapshot import (
 )
 
 # What upstream did, the worst first; then what only concerns a worker's own share, the best first.
-_FINDINGS: Final[tuple[StateName, ...]] = ("rejected", "out_of_funds", "resting", "host_down", "cooling")
+_FINDINGS: Final[tuple[StateName, ...]] = ("taken_out", "rejected", "out_of_funds", "resting", "host_down", "cooling")
 _ORDER: Final[tuple[StateName, ...]] = (*_FINDINGS, "ready", "on_trial", "paced", "full")
 _RANKS: Final = {name: rank for rank, name in enumerate(_ORDER)}
 _BREAKERS: Final[tuple[BreakerName, ...]] = ("open", "half_open", "suspect", "closed")

@@ -31,7 +31,7 @@ def obstacle(
     state: KeyState, rate_limits: RateLimits, request: LeaseRequest, caches: Sequence[Cache], now: float
 ) -> Obstacle | None:
     """What keeps a key from serving, and until when; None if it is ready. `rate_limits` are its organization's."""
-    if state.is_rejected:
+    if state.is_rejected or state.is_taken_out:
         return ErrorKind.KEY_REJECTED, math.inf
     organization, host = state.organization, state.host
     if organization.backoff.until > now:

@@ -191,7 +191,7 @@ class KeyPool(KeyChooser):
     def usable(self, now: float) -> int:
         """How many keys requests can use, now or when their limits allow it: accepted, in funds, their host up."""
         return sum(
-            not state.is_rejected
+            not (state.is_rejected or state.is_taken_out)
             and state.organization.backoff.until <= now
             and state.workspace.backoff.until <= now
             and state.host.breaker.is_closed
@@ -204,6 +204,24 @@ class KeyPool(KeyChooser):
         state.organization.version += 1
 
     # Probes
+
+    def take_out(self, name: str, *, is_out: bool) -> bool:
+        """Take a key out, or put it back; returns whether there is such a key. Its running requests go on."""
+        if (state := self._registry.states.get(name)) is None:
+            return False
+        state.is_taken_out = is_out
+        self._has_changed(state)
+        return True
+
+    def ask_again(self, name: str, now: float) -> bool:
+        """Let a key be probed at once; returns whether there is such a key."""
+        if (state := self._registry.states.get(name)) is None:
+            return False
+        if state.is_rejected:
+            state.backoff.until = now
+        else:
+            state.probe_at = now
+        return True
 
     def strangers(self) -> list[str]:
         """The keys whose organization is unknown, each returned once; not needed if there is only one key."""

@@ -19,7 +19,7 @@ from gateway.keypool.rate_limits import RateLimits
 from translators.models import limit_class
 
 StateName: TypeAlias = Literal[
-    "ready", "cooling", "paced", "full", "rejected", "on_trial", "host_down", "out_of_funds", "resting"
+    "ready", "cooling", "paced", "full", "rejected", "on_trial", "host_down", "out_of_funds", "resting", "taken_out"
 ]
 BreakerName: TypeAlias = Literal["closed", "suspect", "open", "half_open"]
 
@@ -221,6 +221,8 @@ def _classes(state: KeyState, allowances: Mapping[str, RateLimits]) -> Iterator[
 def _standing(state: KeyState, name: str, rate_limits: RateLimits | None, now: float) -> Standing:
     """The standing for the smallest possible request of a class of models; checks in the order of the pool."""
     host, funds = state.host, state.organization.backoff
+    if state.is_taken_out:
+        return Standing("taken_out")
     if state.is_rejected:
         return _until("rejected", state.backoff.until, now)
     if funds.until > now:

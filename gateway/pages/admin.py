@@ -1,6 +1,6 @@
 """`GET /admin/...`: views into the running gateway, for holders of the admin key only."""
 
-from typing import Final, Protocol
+from typing import Final
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -9,6 +9,8 @@ from gateway.accounts.auth import presented_key
 from gateway.accounts.guesses import Guesses
 from gateway.edge.addresses import address_of
 from gateway.edge.responder import responder_of
+from gateway.pages.sessions import AdminKeys as AdminKeys
+from gateway.pages.sessions import comes_from_console, session_of
 from gateway.secret import Secret
 from gateway.workers.views import Views
 from translators.errors import ErrorKind, FailedError, Failure
@@ -19,17 +21,13 @@ _NOT_SET: Final = (
 )
 _MISSING: Final = "You didn't provide the admin key. Send it as Authorization: Bearer ADMIN_KEY, or as x-api-key."
 _WRONG: Final = "This is not the admin key of this gateway. Client keys are not accepted here."
+_FOREIGN: Final = "Only the console's own pages may do this: other pages could misuse who is signed in."
 _ONLY_READS: Final = "This is the viewer key, which may read and change nothing. Use the admin key."
-
-
-class AdminKeys(Protocol):
-    """The keys of those who may look at the gateway, and of those who may change it."""
-
-    @property
-    def api_key(self) -> Secret | None: ...
-
-    @property
-    def viewer_key(self) -> Secret | None: ...
+_VIEWER: Final = "You are signed in as a viewer, who may read and change nothing."
+_OPEN: Final = (
+    "This gateway is open to its own machine, where the console reads and changes nothing. "
+    "Set admin.api_key in its configuration to change it here."
+)
 
 
 class AdminView:
@@ -57,8 +55,16 @@ class AdminView:
 def check_admin(scope: Scope, keys: AdminKeys, guesses: Guesses, *, writes: bool = False) -> str:
     """Who asks, by role and address; raises `FailedError` unless the request carries the admin key.
 
-    Where nothing is written the viewer key will do. Comparisons take constant time.
+    Where nothing is written the viewer key will do. A session of the console counts as the key it came from.
+    Comparisons take constant time.
     """
+    if (session := session_of(scope)) is not None and presented_key(scope) is None:
+        if writes:
+            only_from_console(scope)
+            if session.role != "admin":
+                message = _OPEN if session.is_open else _VIEWER
+                raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, message, code="viewer_only_reads"))
+        return f"{session.role} at {address_of(scope) or 'an unknown address'}, in the console"
     if keys.api_key is None and (writes or keys.viewer_key is None):
         raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, _NOT_SET, code="admin_key_not_set"))
     token = presented_key(scope)
@@ -72,3 +78,9 @@ def check_admin(scope: Scope, keys: AdminKeys, guesses: Guesses, *, writes: bool
     if writes:
         raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, _ONLY_READS, code="viewer_only_reads"))
     return f"viewer at {address_of(scope) or 'an unknown address'}"
+
+
+def only_from_console(scope: Scope) -> None:
+    """Raise `FailedError` unless a page of the console sent the request: a cookie alone is sent for others too."""
+    if not comes_from_console(scope):
+        raise FailedError(Failure(ErrorKind.FORBIDDEN_ORIGIN, _FOREIGN, code="not_from_console"))

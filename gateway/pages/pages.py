@@ -7,10 +7,13 @@ import orjson
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.edge.requests import header
 from gateway.edge.responder import responder_of
 from translators.errors import ErrorKind, FailedError, Failure
 
 _VERSIONED: Final = "/v1/"
+# What is below the console's address is its own business.
+_UNLISTED: Final = "/console/"
 
 
 def offered_by(routes: Sequence[BaseRoute]) -> tuple[str, ...]:
@@ -21,6 +24,7 @@ def offered_by(routes: Sequence[BaseRoute]) -> tuple[str, ...]:
         f"{method} {route.path.replace(':path', '')}"
         for route in found
         if _VERSIONED + route.path.lstrip("/") not in paths and route.path != "/"
+        if not route.path.startswith(_UNLISTED)
         for method in sorted(route.methods or ())
         if method != "HEAD"
     )
@@ -41,10 +45,11 @@ class Shortcut:
 
 
 class IndexPage:
-    """`GET /` and `HEAD /`: what this service is, and what it offers."""
+    """`GET /` and `HEAD /`: what this service is, and what it offers; browsers are led to the console."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, *, has_console: bool = False) -> None:
         self._version = version
+        self._has_console = has_console
         self._page = b""
 
     def tell(self, offered: Sequence[str]) -> None:
@@ -61,7 +66,11 @@ class IndexPage:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await responder_of(scope).send_json(200, self._page)
+        responder = responder_of(scope)
+        if self._has_console and "text/html" in (header(scope, b"accept") or ""):
+            await responder.send_body(307, b"", "text/plain", {"location": "/console", "vary": "accept"})
+            return
+        await responder.send_json(200, self._page)
 
 
 class NoWebSocket:

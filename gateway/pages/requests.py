@@ -10,12 +10,10 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from gateway.accounts.auth import presented_key
 from gateway.accounts.guesses import Guesses
 from gateway.edge.notes import notes_of
 from gateway.edge.responder import responder_of
 from gateway.pages.admin import AdminKeys, check_admin
-from gateway.secret import Secret
 from gateway.telemetry.requests.contents import Content
 from gateway.telemetry.requests.entries import Entry
 from gateway.telemetry.requests.filtering import MOST, Wanted, chosen
@@ -58,15 +56,14 @@ class OneRequest:
         self._views = views
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        check_admin(scope, self._admin, self._guesses)
+        who = check_admin(scope, self._admin, self._guesses)
         request_id: str = scope["path_params"]["request_id"]
         entry = next((found for found in _entries(await self._views.see(REQUESTS)) if found.id == request_id), None)
         if entry is None:
             message = "There is no such request in the log: it has not ended yet, or newer ones have taken its place."
             raise FailedError(Failure(ErrorKind.UNKNOWN_ID, message))
         # What was said is for whoever may change the configuration, and so may have it kept.
-        is_admin = Secret(presented_key(scope) or "") == self._admin.api_key
-        content = await self._content(entry) if is_admin else None
+        content = await self._content(entry) if who.startswith("admin ") else None
         await responder_of(scope).send_json(200, msgspec.json.encode({"request": entry, "content": content}), _NO_STORE)
 
     async def _content(self, entry: Entry) -> Content | None:

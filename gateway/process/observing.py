@@ -26,6 +26,8 @@ from gateway.telemetry.metrics.routes import route_of
 from gateway.telemetry.requests.contents import Content, Contents
 from gateway.telemetry.requests.entries import Entry
 from gateway.telemetry.requests.log import RequestLog, RequestLogSettings
+from gateway.telemetry.requests.recent import RECENT, Now, Recent
+from gateway.telemetry.requests.recent import merged as merged_recent
 from gateway.telemetry.requests.views import CONTENTS, REQUESTS
 from gateway.telemetry.traces.opening import open_tracers
 from gateway.workers.views import View
@@ -82,6 +84,8 @@ class Observing:
         self.metrics = Metrics(models, route_of, now)
         self.requests = RequestLog(_settings_of(config), Contents(now))
         self._tracers = open_tracers(os.environ)
+        self.recent = Recent(now)
+        self._now = now
         self._observed = observed
         self._config = config
         self._is_started = False
@@ -142,7 +146,7 @@ class Observing:
         return self.metrics.edge.answered if self._config.metrics.enabled else None
 
     def views(self) -> tuple[View[Any], ...]:
-        """What `/metrics` and `/admin/requests` show, for all workers."""
+        """What `/metrics`, `/admin/requests` and `/admin/overview` show, for all workers."""
         metrics, requests = self._after_all(self.metrics), self._after_all(self.requests)
         return (
             View(
@@ -158,6 +162,7 @@ class Observing:
                 lambda: requests().look(),
                 lambda found, _: {REQUESTS: [*chain.from_iterable(found)]},
             ),
+            View(RECENT, Now, self._look_now, lambda parts, _: merged_recent(parts, self._now())),
             View(
                 CONTENTS,
                 dict[str, Content],
@@ -168,7 +173,8 @@ class Observing:
 
     def _wanted(self) -> tuple[Observer, ...]:
         metrics = (self.metrics,) if self._config.metrics.enabled else ()
-        return (*metrics, self.requests) if self._config.request_log.size else metrics
+        log = (self.requests,) if self._config.request_log.size else ()
+        return (*metrics, *log, *((self.recent,) if self._config.console.enabled else ()))
 
     def _after_all(self, observer: T) -> Callable[[], T]:
         """The observer, after it was told of all requests that have ended."""
@@ -178,6 +184,12 @@ class Observing:
             return observer
 
         return told
+
+    def _look_now(self) -> Now:
+        self._batch.flush()
+        observed = self._observed
+        opened, waiting = observed.interrupts, observed.dispatcher.waiting
+        return Now(len(opened), opened.begun, waiting, self.recent.slices())
 
     def _gauges(self) -> Iterator[Gauge]:
         observed, log = self._observed, self.requests

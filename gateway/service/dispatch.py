@@ -167,6 +167,14 @@ class Dispatcher:
             self._report(Change.WORKSPACE_RESTS, state)
         self._stir()
 
+    def carry_out(self, order: str, name: str) -> bool:
+        """Do with a key what an operator wants (`take_out`, `put_back`, `probe`); returns whether there is one."""
+        if order == "probe":
+            return self.pool.ask_again(name, self.clock())
+        is_known = self.pool.take_out(name, is_out=order == "take_out")
+        self._stir()
+        return is_known
+
     def introduced(self, name: str, headers: Mapping[str, str]) -> None:
         """Upstream has told the organization of a key."""
         self.pool.introduced(name, headers)

@@ -47,7 +47,7 @@ _NO_KEY: Final = {
     ErrorKind.SPEND_LIMIT: "The gateway's upstream account is at its spend limit, out of funds, or on hold.",
     ErrorKind.WORKSPACE_LIMIT: "The gateway's upstream workspace is at its spend limit.",
     ErrorKind.WORKSPACE_UNAVAILABLE: "The gateway's upstream workspace cannot be used at the moment.",
-    ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately; its log names them. "
+    ErrorKind.KEY_REJECTED: "Every upstream key of the gateway was refused lately, or taken out; its log names them. "
     "Your key is fine.",
 }
 _OWN_KEY_IS_LIMITED: Final = "Your key is at its rate limit, as upstream has just reported."

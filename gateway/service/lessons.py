@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from translators.hosts import HostProfile
 from translators.lessons import corrected, refused_places
-from translators.models import ModelRow
+from translators.models import ModelRow, ModelTable
 
 LESSON_SECONDS: Final = 24 * 3600.0
 # Callers choose model names and schemas, so both are bounded: to about 3 MB each.
@@ -68,6 +68,23 @@ class Lessons:
             if until > now:
                 row = corrected(row, message) or row
         return row
+
+    def told(self, models: ModelTable) -> list[tuple[str, str, str]]:
+        """What the pool's models can and cannot do besides the table: host, model, and the corrected abilities.
+
+        Not upstream's words, which may quote a request.
+        """
+        now = self._clock()
+        told: list[tuple[str, str, str]] = []
+        for (host, model, owner), learned in self._learned.items():
+            if owner:
+                continue
+            row = before = models.row(model)
+            for message, until in learned.messages.items():
+                row = (corrected(row, message) or row) if until > now else row
+            names = [name for name in row.__struct_fields__ if getattr(row, name) != getattr(before, name)]
+            told += [(host, model, f"{name}: {getattr(row, name)}") for name in names]
+        return told
 
     def refused_schemas(self, host: HostProfile, model: str, circle: LessonScope) -> frozenset[str]:
         """The hashes of schemas that upstream has refused, as far as this caller has learned."""

@@ -13,7 +13,7 @@ import msgspec
 from gateway.workers.process import Worker
 from gateway.workers.talk import Answerer, NoAnswerError, Talk
 from gateway.workers.tallies import Tally, total
-from gateway.workers.views import Collected, Part, Views
+from gateway.workers.views import Collected, Part, Views, name_of
 
 # Topics. A worker is asked to look; the parent is asked to gather, and is told counts.
 _LOOK: Final = "look"
@@ -68,7 +68,7 @@ class Gathering:
             parts = await asyncio.gather(*(self._look(worker, name) for worker in asked))
         found = [part for part in parts if part is not None]
         missing = [worker.number for worker, part in zip(asked, parts, strict=True) if part is None]
-        return _encode(Collected(found, missing, self._sum_of(name)))
+        return _encode(Collected(found, missing, self._sum_of(name_of(name))))
 
     async def _look(self, worker: Worker, name: str) -> Part | None:
         if worker.talk is None:

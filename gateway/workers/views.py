@@ -17,6 +17,15 @@ def _no_tally() -> Tally:
     return {}
 
 
+# What stands between the name of an order and its argument, where they are one text.
+_BETWEEN = "\0"
+
+
+def name_of(asked: str) -> str:
+    """The name of the view or the order that somebody asks for."""
+    return asked.partition(_BETWEEN)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class View(Generic[V]):
     """One view. `look` gives what this process shows now, and `kind` is its type, by which other workers read it.
@@ -68,13 +77,33 @@ class Views:
     count: int = 1
     collect: Callable[[str], Awaitable[Collected | None]] | None = None
     _views: dict[str, View[Any]] = field(default_factory=dict)
+    _orders: dict[str, Callable[[str], bool]] = field(default_factory=dict)
 
     def offer(self, *views: View[Any]) -> None:
         """Show these from now on, in place of earlier ones of the same names."""
         self._views.update((view.name, view) for view in views)
 
+    def obey(self, name: str, carry_out: Callable[[str], bool]) -> None:
+        """Carry out an order with this name from now on, by its argument; returns whether it could be."""
+        self._orders[name] = carry_out
+
+    async def order(self, name: str, argument: str) -> tuple[list[bool], list[int]]:
+        """Let all workers carry out an order: what each of them says, and the numbers of those that were silent."""
+        collected = None
+        if self.collect is not None:
+            collected = await self.collect(name + _BETWEEN + argument)
+        if collected is None:
+            return [self._orders[name](argument)], []
+        return [msgspec.msgpack.decode(part.value, type=bool) for part in collected.parts], collected.missing
+
     def look(self, name: str) -> bytes:
-        """What this process shows, for another worker to merge; raises `KeyError` for a name that is not known."""
+        """What this process shows, for another worker to merge; raises `KeyError` for a name that is not known.
+
+        The name may be an order with its argument, which is carried out.
+        """
+        name, _, argument = name.partition(_BETWEEN)
+        if (carry_out := self._orders.get(name)) is not None:
+            return _encode(Part(self.number, msgspec.Raw(_encode(carry_out(argument)))))
         return _encode(Part(self.number, msgspec.Raw(_encode(self._views[name].look()))))
 
     def tallies(self) -> dict[str, Tally]:

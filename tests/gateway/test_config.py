@@ -23,6 +23,7 @@ from gateway.config import (
     ClientConfig,
     Config,
     ConfigError,
+    ConsoleConfig,
     KeyConfig,
     LogConfig,
     MetricsConfig,
@@ -77,6 +78,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     LogConfig,
     MetricsConfig,
     RequestLogConfig,
+    ConsoleConfig,
 )
 NASTY = [
     "a: b",
@@ -958,6 +960,7 @@ def test_the_description_tells_all_but_the_secrets(load: Loader) -> None:
         "log: level info, format text",
         "metrics: enabled true, host 127.0.0.1, port not set, api_key not set, open_telemetry_names true",
         "request_log: size 1000, max_bytes 4194304",
+        "console: enabled true",
     ]
 
 

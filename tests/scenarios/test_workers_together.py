@@ -140,3 +140,18 @@ async def test_a_worker_that_stands_still_is_named_and_the_others_answer_in_time
     assert (pool["workers"], pool["missing"]) == ([3 - stopped], [stopped])
     assert sum(client["requests"] for client in clients["clients"]) == 4
     assert again["missing"] == []
+
+
+async def test_a_key_that_is_taken_out_is_out_in_both_workers(both: Fleet) -> None:
+    async with client_of(both) as client:
+        admin = {"x-api-key": ADMIN}
+        out = (await client.post("/admin/pool/default/take_out", headers=admin)).json()
+        (taken,) = (await look(client, "/admin/pool"))["pool"]["keys"]
+        back = (await client.post("/admin/pool/default/put_back", headers=admin)).json()
+        (ready,) = (await look(client, "/admin/pool"))["pool"]["keys"]
+        overview = await look(client, "/admin/overview")
+
+    assert (out["workers"], back["workers"], out["missing"]) == (2, 2, [])
+    assert (taken["standing"]["state"], taken["states"]) == ("taken_out", {})
+    assert ready["standing"]["state"] == "ready"
+    assert overview["workers"] == [1, 2]

@@ -12,6 +12,7 @@ from gateway.accounts.keys.reading import hasher_of, read_keys
 from gateway.accounts.keys.table import KeyTable
 from gateway.ledger.lane import POLL_SECONDS, AccountsFile
 from gateway.ledger.trouble import AccountsFileError
+from gateway.ledger.used import used_first
 from gateway.private_files.database import ASIDE, beside, is_missing
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
@@ -69,13 +70,21 @@ class StoredKeys:
 
     async def run(self, action: Callable[[KeyTable], T]) -> T:
         """Run an action on the table; this process knows at once what it has changed. Raises `FailedError`."""
+        result = await self._file_run(lambda connection: action(self._table(connection)))
+        await self.refresh()
+        return result
+
+    async def _file_run(self, action: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            result = await self._file.run(lambda connection: action(self._table(connection)))
+            return await self._file.run(action)
         except AccountsFileError as error:
             self._note(str(error))
             raise FailedError(Failure(ErrorKind.STORE_UNAVAILABLE, _SAID, detail=str(error))) from error
-        await self.refresh()
-        return result
+
+    async def use_once(self, name: str, until: float) -> bool:
+        """Use up something that is valid until a Unix time; returns whether nobody has. Raises `FailedError`."""
+        now = self._now()
+        return await self._file_run(lambda connection: used_first(connection, name, until, now))
 
     async def refresh(self) -> None:
         """Read what has changed into the book; a failure leaves the book as it is."""

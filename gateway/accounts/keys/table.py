@@ -94,6 +94,11 @@ class KeyTable:
         """A page of the audit, the newest first, and whether there is more."""
         return audit_page(self._connection, before=before, limit=limit)
 
+    def note(self, actor: str, action: str, subject: str) -> None:
+        """Write a line into the audit about something else that was changed."""
+        with Transaction(self._connection):
+            add_line(self._connection, self._now, actor, action, subject, {})
+
     def create(self, draft: Draft, actor: str) -> MadeKey:
         """Make a key."""
         key_id = new_id()

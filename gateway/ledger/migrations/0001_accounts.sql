@@ -24,6 +24,9 @@ CREATE INDEX keys_version ON keys (version);
 -- Tells the secret that keys were hashed with from others, without telling it.
 CREATE TABLE marks (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
+-- The one-time links of the console that were used, until they are too old anyway.
+CREATE TABLE used_links (id TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+
 CREATE TABLE rules (
     id TEXT PRIMARY KEY,
     definition TEXT NOT NULL,

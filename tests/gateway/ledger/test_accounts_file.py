@@ -17,7 +17,7 @@ from gateway.ledger.trouble import AccountsFileError
 from gateway.ledger.writing import write_rows
 from tests.support.ledgers import row
 
-TABLES = {"alerts", "attempts", "audit", "changes", "days", "hours", "keys", "marks", "rules"}
+TABLES = {"alerts", "attempts", "audit", "changes", "days", "hours", "keys", "marks", "used_links", "rules"}
 SAVED = ("keys", "rules", "audit")
 KEY = "INSERT INTO keys (id, name, hash, prefix, created_at) VALUES (?, ?, ?, 'dgm-', 0)"
 
