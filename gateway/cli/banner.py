@@ -7,6 +7,7 @@ from typing import Final, TextIO
 from gateway.accounts.opening import has_stored_keys
 from gateway.app import Gateway
 from gateway.cli.console import console_link
+from gateway.cli.pool import LOOPBACK_OF
 from gateway.kept_turns import place_in_words
 
 # More would make lines of them that nobody reads.
@@ -37,7 +38,7 @@ def banner(
     base_url = f"{_BOLD}{url}/v1{_PLAIN}" if in_colour else f"{url}/v1"
     facts = _facts(gateway, file)
     if gateway.config.console.enabled:
-        facts["console"] = console_link(gateway.config, url) if in_terminal else f"{url}/console"
+        facts["console"] = _console(gateway, url, in_terminal=in_terminal)
     return "\n".join(
         [
             f"Dragoman {version} listens on {base_url}" + (f" with {workers} workers" if workers > 1 else ""),
@@ -47,6 +48,13 @@ def banner(
             f'Use it: OpenAI(base_url="{base_url}", api_key="{_api_key(gateway)}"). Stop it with Ctrl-C.',
         ]
     )
+
+
+def _console(gateway: Gateway, url: str, *, in_terminal: bool) -> str:
+    """Where the console is, for a browser: it cannot open the address that stands for every network."""
+    for everywhere, here in LOOPBACK_OF.items():
+        url = url.replace(f"//{everywhere}:", f"//{here}:").replace(f"//[{everywhere}]:", f"//[{here}]:")
+    return console_link(gateway.config, url) if in_terminal else f"{url}/console"
 
 
 def fields(gateway: Gateway, url: str, version: str, *, file: str | None = None) -> dict[str, object]:

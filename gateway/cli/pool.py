@@ -19,7 +19,7 @@ WATCH_SECONDS: Final = 2.0
 LIMITS: Final = TimeLimits(connect_seconds=5.0, first_byte_seconds=10.0, idle_seconds=10.0)
 # Terminal control: move to the upper left corner, and clear from there.
 _CLEAR: Final = "\x1b[H\x1b[J"
-_LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def command(options: argparse.Namespace) -> int:
@@ -57,7 +57,7 @@ def _own_url(server: ServerConfig) -> str:
     """The URL of a gateway with this configuration, on this machine."""
     if not server.port:
         raise UsageError("server.port is 0, which means any free port: name the gateway's address with --url.")
-    host = _LOOPBACK_OF.get(server.host, server.host)
+    host = LOOPBACK_OF.get(server.host, server.host)
     scheme = "http" if server.tls is None else "https"
     return f"{scheme}://[{host}]:{server.port}" if ":" in host else f"{scheme}://{host}:{server.port}"
 

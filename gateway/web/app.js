@@ -51,7 +51,7 @@ async function refresh() {
       if (!app.isAway) app.awaySince = Date.now();
       app.isAway = true;
     } else if (error instanceof Refused && error.status === 401) {
-      app.session = { ...app.session, role: null };
+      forget();
     } else {
       app.problem = error.message;
       if (!(error instanceof Refused)) console.error(error);
@@ -80,7 +80,7 @@ async function route() {
   if (!isSame) draw();
   const module = await import(`./pages/${name}.js`);
   if (turn !== app.turn) return;
-  app.page = module.open(app, rest.map(decodeURIComponent));
+  app.page = module.open(app, rest.map(decoded));
   document.title = `${app.page.title} · Dragoman`;
   draw();
   await refresh();
@@ -123,10 +123,24 @@ function content() {
 
 async function signOut() {
   await leave();
+  forget();
+  draw();
+}
+
+/** Nobody is signed in any more: the page has nothing to ask for. */
+function forget() {
   app.session = { ...app.session, role: null };
   app.page?.close?.();
-  app.page = null;
-  draw();
+  Object.assign(app, { page: null, name: '', data: null });
+}
+
+/** A part of the address; one that is no text is taken as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 // Light and dark follow the system until somebody chooses.

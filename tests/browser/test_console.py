@@ -9,7 +9,7 @@ import pytest
 
 from gateway.accounts.rules.definition import Definition
 from gateway.cli.console import console_link
-from tests.browser.conftest import Visit, console, visit
+from tests.browser.conftest import ADMIN, Visit, console, visit
 from tests.support.gateway import RunningGateway
 
 PAGES = ("overview", "keys", "callers", "requests", "models", "settings", "playground")
@@ -169,6 +169,12 @@ async def test_drafts_are_checked_and_states_are_told(browser: Any, tmp_path: Pa
         assert "There is no such request" in await page.inner_text("[role=alert]")
         await seen.go("/overview", ".figures")
         await disconnected(seen)
+        # The session ends, here with its cookie.
+        await page.context.clear_cookies()
+        await page.locator(".sign-in").wait_for()
+        await page.get_by_label("admin key").fill(ADMIN)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.locator(".figures").wait_for()
 
 
 async def disconnected(seen: Visit) -> None:

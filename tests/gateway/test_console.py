@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gateway.cli.banner import banner
 from gateway.cli.console import console_link
 from gateway.config import AdminConfig, Config, ConsoleConfig
 from gateway.pages.sessions import SESSION_SECONDS, Signing
@@ -319,3 +320,14 @@ async def test_without_an_admin_key_nobody_can_sign_in_where_keys_are_needed() -
 
     assert code == 1
     assert "There is no admin key" in err
+
+
+async def test_a_terminal_is_told_a_link_and_a_file_only_the_address(upstream: ScriptedUpstream) -> None:
+    async with quick_gateway(config=closed(upstream)) as running:
+        url = "http://0.0.0.0:8080"
+        terminal = banner(running.gateway, url, "1", in_terminal=True)
+        file = banner(running.gateway, url, "1")
+
+    assert "  console  http://127.0.0.1:8080/console#enter=admin." in terminal
+    assert "  console  http://127.0.0.1:8080/console\n" in file
+    assert "enter=" not in file
