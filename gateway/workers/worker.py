@@ -12,6 +12,8 @@ from typing import Final
 
 from gateway.app import Gateway
 from gateway.http.protocol import HttpProtocol
+from gateway.keypool import PoolView
+from gateway.pages.overviews import POOL
 from gateway.process.serving import Server, give_up, run
 from gateway.telemetry.logs import log_event, set_up_logging
 from gateway.workers.assignment import Assignment
@@ -58,8 +60,17 @@ class WorkerServer(Server):
             self._showing.begin(talk)
             self._leases.begin(talk)
         await super().startup(sockets)
+        await self._take_out_the_same()
         self._report()
         asyncio.get_running_loop().add_reader(self._channel, self._receive)
+
+    async def _take_out_the_same(self) -> None:
+        """Take out the keys that operators have taken out in the workers that are there already."""
+        pool = (await self._gateway.views.see(POOL)).fields[POOL]
+        assert isinstance(pool, PoolView), "the view's own merge has made it"
+        for key in pool.keys:
+            if key.standing.state == "taken_out":
+                self._gateway.services.dispatcher.carry_out("take_out", key.name)
 
     def beat(self) -> None:
         """Send the parent a pulse as well."""

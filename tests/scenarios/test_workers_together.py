@@ -142,6 +142,20 @@ async def test_a_worker_that_stands_still_is_named_and_the_others_answer_in_time
     assert again["missing"] == []
 
 
+async def test_a_worker_that_is_replaced_leaves_out_what_was_taken_out(both: Fleet) -> None:
+    async with client_of(both) as client:
+        await client.post("/admin/pool/default/take_out", headers={"x-api-key": ADMIN})
+        first, _ = await both.pids()
+        os.kill(first, signal.SIGKILL)
+        await both.pids(3)
+    async with client_of(both) as client:
+        view = await look(client, "/admin/pool")
+
+    (key,) = view["pool"]["keys"]
+    assert view["workers"] == [1, 2]
+    assert (key["standing"]["state"], key["states"]) == ("taken_out", {})
+
+
 async def test_a_key_that_is_taken_out_is_out_in_both_workers(both: Fleet) -> None:
     async with client_of(both) as client:
         admin = {"x-api-key": ADMIN}
