@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from msgspec import Struct, field
 
 from translators.adjustments import united
-from translators.errors import Failure
+from translators.errors import ErrorKind, Failure
 from translators.message_usage import STANDARD, MessageUsage, Terms
 from translators.prices import FREE, Charge
 from translators.usage import Usage
@@ -14,6 +14,9 @@ from translators.usage import Usage
 _SEPARATOR: Final = ","
 # How an attempt has ended that its caller did not wait for.
 ABANDONED: Final = "abandoned"
+# The error of an attempt that was never sent.
+_UNREACHABLE: Final = ErrorKind.UNREACHABLE.name.lower()
+_OK: Final = 200
 
 
 class AttemptEntry(Struct, frozen=True):
@@ -45,6 +48,13 @@ class AttemptEntry(Struct, frozen=True):
     terms: Terms
     charge: Charge = FREE
     head_seconds: float | None = None
+
+    @property
+    def is_unreported(self) -> bool:
+        """Whether upstream may bill it although nothing was heard of that: the caller left, or the answer was lost."""
+        if self.messages or self.error is None:
+            return False
+        return self.status == _OK or (self.status is None and self.error != _UNREACHABLE)
 
     @property
     def nano_dollars(self) -> int:

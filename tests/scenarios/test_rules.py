@@ -281,6 +281,44 @@ async def test_a_caller_that_leaves_gives_back_what_it_held(upstream: ScriptedUp
     assert [state.held for state in states] == [0, 0]
 
 
+@pytest.mark.parametrize("path", [PATH, NATIVE_PATH])
+@pytest.mark.parametrize(("hold", "counted"), [("strict", True), ("expected", False)])
+async def test_a_caller_that_leaves_before_upstream_reports_anything_gets_nothing_free_of_a_strict_budget(
+    upstream: ScriptedUpstream, path: str, hold: Any, counted: bool
+) -> None:
+    upstream.always(Answer((Silence(),)))
+    async with quick_gateway(config=ruled(upstream, rule("money", 50, hold=hold))) as running:
+        at_noon(running)
+        body = asking_natively() if path == NATIVE_PATH else asking()
+        asked = asyncio.create_task(running.http().post(path, json=body))
+        await upstream.wait_for_requests(1)
+        held = state_of(running).held
+        asked.cancel()
+        await asyncio.wait([asked])
+        await until(lambda: not state_of(running).held)
+        spent = state_of(running).spent
+
+    assert held > 0
+    assert spent == (held if counted else 0)
+
+
+@pytest.mark.parametrize(("base_url", "counted"), [(None, 3), ("http://127.0.0.1:1", 0)], ids=["lost", "never sent"])
+async def test_answers_that_are_lost_count_as_what_they_could_cost(
+    upstream: ScriptedUpstream, base_url: str | None, counted: int
+) -> None:
+    upstream.always(stream_answer(Close()))
+    strict = rule("output_tokens", 100_000, window="day", hold="strict")
+    config = with_settings(config_for(key(base_url or upstream.base_url)), rules=(strict,))
+    async with quick_gateway(config=config) as running:
+        at_noon(running)
+        without_pauses(running)
+        lost = await ask(running)
+        state = state_of(running)
+
+    assert lost.status_code == 502
+    assert (state.spent, state.held) == (counted * 2000, 0)
+
+
 async def test_a_response_in_the_background_holds_until_it_is_made(upstream: ScriptedUpstream) -> None:
     go = asyncio.Event()
     upstream.always(stream_answer(Wait(go), *messages.text_stream(usage=USAGE)))

@@ -10,11 +10,11 @@ from gateway.service.record import AttemptEntry, Record
 def settle(hold: Hold, record: Record, choices: int) -> None:
     """Replace what a request holds by what it came to, and learn from a complete answer."""
     entries, plan = record.entries, hold.plan
-    if len(entries) == 1 and (entry := entries[0]).model == plan.model:
+    if len(entries) == 1 and (entry := entries[0]).messages and entry.model == plan.model:
         fresh, output, money = _used(entry)
         hold.settle((1, fresh, output, 0, money, fresh, output, money))
     else:
-        hold.settle_bills(bills_of(record))
+        hold.settle_bills(bills_of(record), choices)
     habits = plan.habits
     if record.stop_reason is not None and habits.is_due():
         learn(habits, record, choices)
@@ -25,7 +25,7 @@ def bills_of(record: Record) -> Sequence[Bill]:
     entries = record.entries
     if not entries and record.attempts:
         return (Bill(record.model or "", 1, 0, 0, 0),)
-    return [Bill(entry.model, 1, *_used(entry)) for entry in entries]
+    return [Bill(entry.model, 1, *_used(entry), entry.is_unreported) for entry in entries]
 
 
 def learn(habits: Habits, record: Record, choices: int) -> None:

@@ -31,13 +31,14 @@ class Entry(NamedTuple):
 
 
 class Bill(NamedTuple):
-    """What one model has done for a request that has ended."""
+    """What one model has done for a request that has ended; if it `is_unreported`, it may have cost more than that."""
 
     model: str
     requests: int
     input_tokens: int
     output_tokens: int
     nano_dollars: int
+    is_unreported: bool = False
 
 
 class Metered:
@@ -127,12 +128,18 @@ class Hold:
         for settle, place in self.metered.settles:
             settle(costs[place], actual[place], taken_at)
 
-    def settle_bills(self, bills: Sequence[Bill]) -> None:
-        """The same for a request that took several attempts or models; none: nothing was sent."""
+    def settle_bills(self, bills: Sequence[Bill], choices: int = 1) -> None:
+        """The same for a request that took several attempts or models; none: nothing was sent.
+
+        An attempt that is not reported counts by strict rules as what it could not exceed.
+        """
         costs, taken_at = self.costs, self.taken_at
         for meter, place, rule in self.metered.entries:
             served = [bill for bill in bills if matches(rule.model, bill.model)]
-            meter.settle(costs[place], _actual(served)[place], taken_at)
+            actual = _actual(served)[place]
+            if place >= STRICT_INPUT:
+                actual += sum(bill.is_unreported for bill in served) * -(-self.attempt[place] // choices)
+            meter.settle(costs[place], actual, taken_at)
         for meter, place, rule in self.plan.aside:
             served = [bill for bill in bills if matches(rule.model, bill.model)]
             if served:
