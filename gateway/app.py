@@ -126,9 +126,20 @@ class Gateway:
         models, self.aliases = tables_of(config)
         self._catalogue = Catalogue(self.aliases, models)
         self._wants_catalogue = asyncio.Event()
-        observed = Observed(self._dispatcher, self.interrupts, self.background, self._kept, self._turns, self.ledger)
+        observed = self._observed()
         self.observing = Observing(config, models, observed, times.now)
         self.app = Switch(self._assembled(models))
+
+    def _observed(self) -> Observed:
+        return Observed(
+            self._dispatcher,
+            self.interrupts,
+            self.background,
+            self._kept,
+            self._turns,
+            self.ledger,
+            self.rules.rules,
+        )
 
     def reload(self, config: Config, key_sources: Mapping[str, Source] = _NO_SOURCES) -> Changes:
         """Serve new requests with this configuration, and running ones with the old one; returns the changes.

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from starlette.types import Scope
 
+from gateway.accounts.rules.admission import Rules
 from gateway.config import Config
 from gateway.edge.interrupts import Interrupts
 from gateway.edge.tracing import trace_id_of
@@ -20,7 +21,7 @@ from gateway.service.background import Background
 from gateway.service.dispatch import Dispatcher
 from gateway.service.kept import KeptTurns
 from gateway.service.observers import Ended, Observer
-from gateway.telemetry.metrics.gauges import Gauge, pool_gauges
+from gateway.telemetry.metrics.gauges import Gauge, pool_gauges, rule_counts
 from gateway.telemetry.metrics.metrics import METRICS, Look, Metrics, merged
 from gateway.telemetry.metrics.routes import route_of
 from gateway.telemetry.requests.contents import Content, Contents
@@ -49,6 +50,7 @@ class Observed:
     storage: Storage
     turns: KeptTurns
     ledger: Ledger
+    rules: Rules
 
 
 class Batch:
@@ -214,6 +216,8 @@ class Observing:
         observed = self._observed
         if (ledger := observed.ledger.state) is not None:
             yield "dragoman_ledger_lost_total", (), ledger.lost
+        yield from rule_counts(observed.rules.refused, "refused")
+        yield from rule_counts(observed.rules.reports.totals, "shadow")
         kept = observed.turns.counts
         yield "dragoman_kept_turns_total", ("kept",), kept.kept
         yield "dragoman_kept_turns_total", ("restored",), kept.restored

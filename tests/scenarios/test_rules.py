@@ -513,6 +513,19 @@ async def test_a_shadow_rule_refuses_nobody(upstream: ScriptedUpstream) -> None:
     assert "x-ratelimit-limit-requests" not in answers[0].headers
 
 
+async def test_metrics_count_what_rules_refuse_and_what_shadow_rules_would(upstream: ScriptedUpstream) -> None:
+    upstream.always(WHOLE)
+    shadow = rule("requests", 1, id="s", window="day", shadow=True)
+    async with quick_gateway(config=ruled(upstream, shadow, rule("requests", 3, window="day"))) as running:
+        at_noon(running)
+        for _ in range(4):
+            await ask(running)
+        shown = (await running.http().get("/metrics")).text
+
+    assert 'dragoman_rule_refusals_total{effect="refused",rule="r"} 1.0' in shown
+    assert 'dragoman_rule_refusals_total{effect="shadow",rule="s"} 2.0' in shown
+
+
 # Who waits
 
 

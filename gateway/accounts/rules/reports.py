@@ -14,6 +14,8 @@ class Reports:
     def __init__(self, clock: Callable[[], float], seconds: float = 10.0) -> None:
         self._clock = clock
         self._seconds = seconds
+        # How often each rule would have refused.
+        self.totals: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         self._reported_at: dict[str, float] = {}
 
@@ -21,6 +23,7 @@ class Reports:
         """These shadow rules would have refused a request."""
         now = self._clock()
         for rule in rules:
+            self.totals[rule.id] = self.totals.get(rule.id, 0) + 1
             count = self._counts[rule.id] = self._counts.get(rule.id, 0) + 1
             if now - self._reported_at.get(rule.id, -self._seconds) >= self._seconds:
                 log_event(

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -14,9 +14,10 @@ from gateway.telemetry.metrics.table import OTHER
 Gauge: TypeAlias = tuple[str, tuple[str, ...], float]
 """The name of a metric, the values of its labels, and its value."""
 
-# Beyond these, gauges of single keys and organizations are added up under `other`.
+# Beyond these, values of single keys, organizations and rules are added up under `other`.
 MOST_KEYS: Final = 500
 MOST_ORGANIZATIONS: Final = 200
+MOST_RULES: Final = 200
 _BREAKERS: Final = {"closed": 0, "suspect": 1, "half_open": 2, "open": 3}
 _NETWORK: Final = "network"
 _STATM: Final = Path("/proc/self/statm")
@@ -67,6 +68,18 @@ def _limit_gauges(organization: OrganizationView) -> Iterator[Gauge]:
 def _reset_seconds(bucket: BucketView) -> float:
     missing = bucket.capacity - bucket.remaining
     return missing / bucket.per_second if missing > 0 and bucket.per_second > 0 else 0.0
+
+
+def rule_counts(counts: Mapping[str, int], effect: str) -> Iterator[Gauge]:
+    """How often each rule had an effect; those that had it first have values of their own."""
+    rest = 0
+    for place, (rule, count) in enumerate(counts.items()):
+        if place < MOST_RULES and rule != OTHER:
+            yield "dragoman_rule_refusals_total", (rule, effect), count
+        else:
+            rest += count
+    if rest:
+        yield "dragoman_rule_refusals_total", (OTHER, effect), rest
 
 
 def process_gauges(started_at: float) -> Iterator[Gauge]:

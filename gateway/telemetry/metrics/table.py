@@ -143,6 +143,12 @@ METRICS: Final = (
         "kind",
     ),
     _counter(
+        "dragoman_rule_refusals_total",
+        "Requests that a rule has refused (effect refused), and those that a shadow rule would have (effect shadow).",
+        "rule",
+        "effect",
+    ),
+    _counter(
         "dragoman_refused_connections_total",
         "Requests and connections that the server refused before they were a request, by status.",
         "status",

@@ -49,6 +49,12 @@ ROWS: Final = (
             Panel("By status", "reqps", ((_rate("dragoman_requests_total", "status"), "{{status}}"),), True),
             Panel("Failures by kind", "reqps", ((_rate("dragoman_failures_total", "kind"), "{{kind}}"),), True),
             Panel(
+                "Refused by rules",
+                "reqps",
+                ((_rate("dragoman_rule_refusals_total", "rule, effect", ""), "{{rule}} {{effect}}"),),
+                help="Also what shadow rules would have refused.",
+            ),
+            Panel(
                 "Everything over HTTP",
                 "reqps",
                 ((_rate("dragoman_http_requests_total", "status_class", ""), "{{status_class}}"),),
