@@ -1,7 +1,12 @@
-"""Parses the time formats of hosts, ISO 8601 and HTTP dates; raises `ValueError` for other texts."""
+"""Times as texts: reads the formats of hosts, ISO 8601 and HTTP dates (`ValueError` for others), and writes ISO."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+
+def iso_text(at: float) -> str:
+    """A Unix time as text in UTC, to the second (RFC 3339)."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def iso_moment(text: str) -> datetime:

@@ -9,7 +9,7 @@ import msgspec
 from gateway.accounts.keys.audit import add_line
 from gateway.accounts.rules.definition import Definition
 from gateway.accounts.rules.reading import RuleError, read_definition, rule_of
-from gateway.ledger.transactions import Transaction
+from gateway.private_files.sqlite import Transaction
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
 MOST_RULES: Final = 1_000

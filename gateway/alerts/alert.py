@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 import orjson
 from msgspec import Struct
+
+from translators.moments import iso_text
 
 # In place of the window in the name of an alert about something without an end.
 TOTAL: Final = "total"
@@ -29,7 +30,13 @@ class Alert(Struct, frozen=True):
 
     def as_json(self) -> bytes:
         """The body of the webhook: `text` is where chat programs look for it."""
-        body = {"id": self.name, "type": self.kind, "created_at": moment(self.at), "text": self.text, "data": self.data}
+        body = {
+            "id": self.name,
+            "type": self.kind,
+            "created_at": iso_text(self.at),
+            "text": self.text,
+            "data": self.data,
+        }
         try:
             return orjson.dumps(body)
         except TypeError:  # half a surrogate pair, in a name of the configuration
@@ -39,10 +46,5 @@ class Alert(Struct, frozen=True):
 def repeated(subject: str, kind: str, at: float, repeat_seconds: float, text: str, data: Mapping[str, object]) -> Alert:
     """An alert about something that may last: sent again when `repeat_seconds` are over, by whoever sees it then."""
     window = int(at // repeat_seconds)
-    name, earlier = (f"{kind}/{subject}/{moment(number * repeat_seconds)}" for number in (window, window - 1))
+    name, earlier = (f"{kind}/{subject}/{iso_text(number * repeat_seconds)}" for number in (window, window - 1))
     return Alert(name, kind, at, text, data, earlier, at - repeat_seconds)
-
-
-def moment(at: float) -> str:
-    """A Unix time in the form of RFC 3339, to the second."""
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,8 +7,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.alerts.alert import TOTAL, Alert, moment
+from gateway.alerts.alert import TOTAL, Alert
 from gateway.ledger.money import dollars
+from translators.moments import iso_text
 
 _MOST_METERS: Final = 100_000
 # Looking is spread out: requests go on between two portions.
@@ -82,15 +83,15 @@ def _part(limit: int, percent: float) -> int:
 
 
 def _alert(budget: Budget, spent: int, percent: float, now: float) -> Alert:
-    window = moment(budget.starts_at) if budget.ends_at is not None else TOTAL
-    ends_at = moment(budget.ends_at) if budget.ends_at is not None else None
+    window = iso_text(budget.starts_at) if budget.ends_at is not None else TOTAL
+    ends_at = iso_text(budget.ends_at) if budget.ends_at is not None else None
     data = {
         "rule": budget.rule,
         "subject": budget.subject or None,
         "percent": percent,
         "spent_usd": dollars(spent),
         "limit_usd": dollars(budget.limit),
-        "window_starts_at": moment(budget.starts_at) if budget.ends_at is not None else None,
+        "window_starts_at": iso_text(budget.starts_at) if budget.ends_at is not None else None,
         "window_ends_at": ends_at,
     }
     whose = f" for {budget.subject}" if budget.subject else ""

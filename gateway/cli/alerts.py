@@ -6,12 +6,13 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from gateway.alerts.alert import Alert, moment
+from gateway.alerts.alert import Alert
 from gateway.alerts.posting import NotPostedError, post
 from gateway.alerts.watch import target_of
 from gateway.cli.usage import UsageError
 from gateway.config import load_config
 from gateway.process.serving import run
+from translators.moments import iso_text
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -30,7 +31,7 @@ def command(options: argparse.Namespace) -> int:
     if target is None:
         raise UsageError("There is nowhere to send an alert to: set alerts.url in the configuration.")
     now = time.time()
-    name = f"test/{moment(now)}/{secrets.token_hex(4)}"
+    name = f"test/{iso_text(now)}/{secrets.token_hex(4)}"
     alert = Alert(name, "test", now, "This is a test: alerts of the gateway arrive here", {})
     try:
         run(post(target, alert, now))

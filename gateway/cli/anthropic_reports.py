@@ -7,7 +7,7 @@ decimals in cents. It has not been tried with a real key.
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, TypeVar
 from urllib.parse import urlencode
@@ -19,6 +19,7 @@ from gateway.cli.overview import NotSeenError
 from gateway.service.ports import Call, Endpoint, Upstream
 from translators.errors import FailedError
 from translators.hosts import SAMPLING_VERSION
+from translators.moments import iso_text
 
 # What is compared. The cost is in nano-dollars.
 TOKENS: Final = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
@@ -123,7 +124,7 @@ def plain(model: str) -> str:
 async def _buckets(
     upstream: Upstream, endpoint: Endpoint, path: str, wanted: Wanted, query: Sequence[tuple[str, str]]
 ) -> AsyncIterator[msgspec.Raw]:
-    bounds = [("starting_at", _iso(wanted.since)), ("ending_at", _iso(wanted.until)), ("bucket_width", "1d")]
+    bounds = [("starting_at", iso_text(wanted.since)), ("ending_at", iso_text(wanted.until)), ("bucket_width", "1d")]
     page: str | None = None
     for _ in range(_MOST_PAGES):
         more = [("page", page)] if page else []
@@ -187,7 +188,3 @@ def _day(text: str) -> int:
         return int(datetime.fromisoformat(text).timestamp()) // 86_400 * 86_400
     except ValueError as error:
         raise NotSeenError(f"A time of the Usage and Cost API cannot be read: {text[:40]!r}") from error
-
-
-def _iso(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,7 +1,5 @@
 """Where `dragoman keys` finds the keys: in the database of the configuration, or at a running gateway."""
 
-import getpass
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
@@ -10,6 +8,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from gateway.accounts.keys.stored import Draft, Edit, Query, StoredKey
+from gateway.cli.actor import actor
 from gateway.cli.usage import UsageError
 from gateway.config import Config, as_base_url
 from gateway.ledger.opening import accounts_file
@@ -80,19 +79,19 @@ class FileDesk:
         return self._shown(lambda table: table.find(key))
 
     def create(self, draft: Draft) -> Shown:
-        return self._made(lambda table: table.create(draft, _user()))
+        return self._made(lambda table: table.create(draft, actor()))
 
     def edit(self, key: str, edit: Edit) -> Shown:
-        return self._shown(lambda table: table.edit(key, edit, _user()))
+        return self._shown(lambda table: table.edit(key, edit, actor()))
 
     def rotate(self, key: str, grace_seconds: float) -> Shown:
-        return self._made(lambda table: table.rotate(key, _user(), grace_seconds))
+        return self._made(lambda table: table.rotate(key, actor(), grace_seconds))
 
     def switch(self, key: str, *, is_enabled: bool) -> Shown:
-        return self._shown(lambda table: table.set_enabled(key, _user(), is_enabled=is_enabled))
+        return self._shown(lambda table: table.set_enabled(key, actor(), is_enabled=is_enabled))
 
     def delete(self, key: str) -> Shown:
-        return {"id": self._run(lambda table: table.delete(key, _user())).id, "object": "key", "deleted": True}
+        return {"id": self._run(lambda table: table.delete(key, actor())).id, "object": "key", "deleted": True}
 
     def audit(self, before: int | None, limit: int) -> Shown:
         lines, has_more = self._run(lambda table: table.audit(before, limit))
@@ -205,15 +204,3 @@ def _read(status: int, body: bytes, url: str) -> Shown:
 
 def _query(fields: Mapping[str, str | None]) -> str:
     return urlencode({name: value for name, value in fields.items() if value is not None})
-
-
-def _user() -> str:
-    """Who types, for the audit: the system's user, not a name of the environment's."""
-    if hasattr(os, "getuid"):
-        import pwd
-
-        try:
-            return f"{pwd.getpwuid(os.getuid()).pw_name} on the command line"
-        except KeyError:
-            return f"uid {os.getuid()} on the command line"
-    return f"{getpass.getuser()} on the command line"

@@ -1,7 +1,6 @@
 """`dragoman rules`: lists, adds and removes rules in the accounts' database, which running gateways watch."""
 
 import argparse
-import getpass
 import os
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import msgspec
 
 from gateway.accounts.rules.definition import Definition
 from gateway.accounts.rules.reading import RuleError, rule_of
+from gateway.cli.actor import actor
 from gateway.cli.table import table
 from gateway.cli.usage import UsageError
 from gateway.config import Config, load_config
@@ -59,8 +59,8 @@ def command(options: argparse.Namespace) -> int:
     else:
         from gateway.accounts.rule_table import remove_rule
 
-        rule_id, actor = options.id, _actor()
-        _run(config, lambda connection: remove_rule(connection, rule_id, time.time(), actor))
+        rule_id = options.id
+        _run(config, lambda connection: remove_rule(connection, rule_id, time.time(), actor()))
         print(f"The rule {rule_id} is removed.")
     return 0
 
@@ -76,8 +76,8 @@ def _add(config: Config, options: argparse.Namespace) -> None:
         rule_of(definition)
     except (msgspec.ValidationError, RuleError) as error:
         raise UsageError(f"This is no rule: {error}.") from error
-    reserved, actor = [rule.id for rule in config.rules], _actor()
-    _run(config, lambda connection: add_rule(connection, definition, time.time(), actor, reserved))
+    reserved = [rule.id for rule in config.rules]
+    _run(config, lambda connection: add_rule(connection, definition, time.time(), actor(), reserved))
     print(f"The rule {definition.id} is in force.")
 
 
@@ -115,10 +115,3 @@ def _run(config: Config, action: "Callable[[sqlite3.Connection], T]") -> T:
         raise UsageError(error.failure.message) from error
     except AccountsFileError as error:
         raise UsageError(f"The accounts cannot be used: {error}") from error
-
-
-def _actor() -> str:
-    try:
-        return f"{getpass.getuser()} on the command line"
-    except (KeyError, OSError):
-        return "the command line"

@@ -9,7 +9,7 @@ from gateway.edge.notes import Notes
 from gateway.edge.outcomes import Outcome
 from gateway.service.listening import Listener
 from gateway.service.observers import Ended, Observer
-from gateway.service.record import Progress, record_of
+from gateway.service.record import Progress, Record, record_of
 
 _NOTHING_TRIED: Final = record_of([Progress("")])
 
@@ -44,22 +44,45 @@ class Ending:
         end: RequestEnd,
     ) -> None:
         """End a request that was read, however it went; `seconds` is how long it took."""
-        record, caller = record_of(progress), visit.caller
-        note_record(notes, record, asked, caller)
+        record = record_of(progress)
+        note_record(notes, record, asked, visit.caller)
         if end.trace_id is not None:
             notes.fields["trace_id"] = end.trace_id
         visit.settle(record)
         if not asked.is_counted:
             return
-        ended = Ended(
+        ended = self._ended(request_id, visit, record, seconds, end, asked)
+        for observer in self._observers:
+            observer.note(ended)
+
+    def refuse(self, request_id: str, visit: Visit, seconds: float, end: RequestEnd) -> None:
+        """End a request of a known caller that could not be read, or was not admitted."""
+        visit.settle(None)
+        if self._watchers:
+            ended = self._ended(request_id, visit, _NOTHING_TRIED, seconds, end)
+            for watcher in self._watchers:
+                watcher.note(ended)
+
+    def _ended(
+        self,
+        request_id: str,
+        visit: Visit,
+        record: Record,
+        seconds: float,
+        end: RequestEnd,
+        asked: RequestSummary | None = None,
+    ) -> Ended:
+        """What observers are told; without `asked`, nobody knows what was asked for."""
+        caller = visit.caller
+        return Ended(
             request_id=request_id,
             endpoint=visit.endpoint,
             caller=caller.name,
             key_id=caller.key_id,
             group=caller.group,
-            end_user=visit.end_user,
-            model=asked.model,
-            is_stream=asked.is_stream,
+            end_user=visit.end_user if asked is not None else None,
+            model=asked.model if asked is not None else "",
+            is_stream=asked is not None and asked.is_stream,
             at=self._now() - seconds,
             seconds=seconds,
             record=record,
@@ -69,30 +92,3 @@ class Ending:
             read_seconds=end.read_seconds,
             heard=end.heard,
         )
-        for observer in self._observers:
-            observer.note(ended)
-
-    def refuse(self, request_id: str, visit: Visit, seconds: float, end: RequestEnd) -> None:
-        """End a request of a known caller that could not be read, or was not admitted."""
-        visit.settle(None)
-        for watcher in self._watchers:
-            caller = visit.caller
-            ended = Ended(
-                request_id=request_id,
-                endpoint=visit.endpoint,
-                caller=caller.name,
-                key_id=caller.key_id,
-                group=caller.group,
-                end_user=None,
-                model="",
-                is_stream=False,
-                at=self._now() - seconds,
-                seconds=seconds,
-                record=_NOTHING_TRIED,
-                trace_id=end.trace_id,
-                status=end.outcome.status,
-                error=end.outcome.error,
-                read_seconds=end.read_seconds,
-                heard=end.heard,
-            )
-            watcher.note(ended)

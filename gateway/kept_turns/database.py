@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gateway.kept_turns.sqlite_file import BUSY_MILLISECONDS, Bounds, Schema, SqliteFile, Transaction, check_ours
+from gateway.kept_turns.sqlite_file import BUSY_MILLISECONDS, Bounds, Schema, SqliteFile, check_ours
 from gateway.private_files.looking import uri_to_look
+from gateway.private_files.sqlite import Transaction
 
 _MOST_KEYS_A_QUERY: Final = 500
 _EVICTED_AT_ONCE: Final = 32

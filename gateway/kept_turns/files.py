@@ -13,9 +13,9 @@ from gateway.kept_turns.sealing import Sealer
 from gateway.kept_turns.sqlite_file import Bounds, SqliteFile
 from gateway.private_files.database import Identity, alone, identity_of, move_aside, prepare
 from gateway.private_files.keyfile import key_file, secret_beside
+from gateway.private_files.sqlite import is_broken
 from gateway.secret import Secret
 
-_BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 MOVED_ASIDE: Final = "The store's database was corrupt; it was moved aside, and a new one was created"
 
 D = TypeVar("D", bound=SqliteFile)
@@ -34,11 +34,6 @@ class Notice(NamedTuple):
 
     message: str
     file: Path
-
-
-def is_broken(error: sqlite3.Error) -> bool:
-    """Whether an error says that the file is corrupt or not a database."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
 
 
 class DatabaseFiles(Generic[D]):

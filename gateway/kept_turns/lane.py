@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
 from gateway.kept_turns.backing import TroubleError
-from gateway.kept_turns.files import DatabaseFiles, Opened, is_broken
+from gateway.kept_turns.files import DatabaseFiles, Opened
 from gateway.kept_turns.sealing import Sealer
 from gateway.kept_turns.sqlite_file import SqliteFile
+from gateway.private_files.sqlite import is_broken
 from gateway.telemetry.logs import log_event
 
 _CLOSE_SECONDS: Final = 5.0

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.kept_turns.record_memory import MOST_ENTRIES, MOST_ENTRY_BYTES
-from gateway.kept_turns.sqlite_file import Bounds, Schema, SqliteFile, Transaction
+from gateway.kept_turns.sqlite_file import Bounds, Schema, SqliteFile
+from gateway.private_files.sqlite import Transaction
 from gateway.service.ports import Appended
 
 _MOST_KEYS_A_QUERY: Final = 500

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.kept_turns.backing import TroubleError
+from gateway.private_files.sqlite import Transaction
 
 # Other workers hold the lock for some milliseconds; after this time one of them must be stuck.
 BUSY_MILLISECONDS: Final = 2000
@@ -123,25 +124,6 @@ def check_ours(connection: sqlite3.Connection, schema: Schema) -> None:
         raise TroubleError("the database is another program's")
     if version > schema.version:
         raise TroubleError(f"the database was made by a newer Dragoman (schema {version}, not {schema.version})")
-
-
-class Transaction:
-    """A block that is committed or rolled back as a whole; it takes the write lock at its start."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            if kind is None:
-                self._connection.execute("COMMIT")
-        finally:
-            # After some errors, such as a full disk, SQLite has already rolled back.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
 
 
 def _pages_of(size: int) -> int:

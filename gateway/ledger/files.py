@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 from gateway.ledger.migrating import check_ours, migrate
 from gateway.ledger.salvage import salvage
 from gateway.private_files.database import Identity, alone, beside, identity_of, move_aside, prepare, set_log_aside
+from gateway.private_files.sqlite import is_broken
 
 # Other processes hold the write lock for some milliseconds; after this time one of them must be stuck.
 BUSY_SECONDS: Final = 2.0
 _LOG_BYTES: Final = 16 * 1024 * 1024
-_BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class Opened(NamedTuple):
@@ -97,8 +97,3 @@ def set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
     migrate(connection)
-
-
-def is_broken(error: sqlite3.Error) -> bool:
-    """Whether an error says that the file is corrupt or not a database."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN

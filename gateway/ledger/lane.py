@@ -18,8 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from gateway.ledger.files import BUSY_SECONDS, AccountsFiles, Opened, is_broken
+from gateway.ledger.files import BUSY_SECONDS, AccountsFiles, Opened
 from gateway.ledger.trouble import AccountsFileError
+from gateway.private_files.sqlite import is_broken
 from gateway.telemetry.logs import log_event
 
 # How often a process asks whether another one has changed keys or rules.

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from gateway.ledger.transactions import Transaction
 from gateway.ledger.trouble import AccountsFileError
+from gateway.private_files.sqlite import Transaction
 
 # "DRGA": what tells this kind of database from another one of ours, and from other programs'.
 APPLICATION_ID: Final = 0x44524741

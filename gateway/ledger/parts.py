@@ -8,7 +8,7 @@ from gateway.config import AccountsConfig
 from gateway.ledger.batches import Batches
 from gateway.ledger.lane import AccountsFile
 from gateway.ledger.pruning import Keep
-from gateway.ledger.telling import Reports
+from gateway.ledger.telling import LedgerLog
 from gateway.ledger.writer import LedgerWriter
 from gateway.private_files.keyfile import secret_of_database
 from gateway.secret import Secret
@@ -18,7 +18,7 @@ class Parts(NamedTuple):
     """The thread that writes, and what the log says of it."""
 
     writer: LedgerWriter
-    reports: Reports
+    log: LedgerLog
 
 
 def parts_for(path: Path, config: AccountsConfig, clock: Callable[[], float], wall: Callable[[], float]) -> Parts:
@@ -26,8 +26,8 @@ def parts_for(path: Path, config: AccountsConfig, clock: Callable[[], float], wa
     moved: list[Path] = []
     batches = Batches(AccountsFile(path, "ledger", moved.append), secret_reader(path, config.secret))
     writer = LedgerWriter(batches, keep_of(config), wall=wall)
-    reports = Reports(writer, path, clock, moved)
-    return Parts(writer, reports)
+    log = LedgerLog(writer, path, clock, moved)
+    return Parts(writer, log)
 
 
 def keep_of(config: AccountsConfig) -> Keep:

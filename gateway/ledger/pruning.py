@@ -4,7 +4,7 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from gateway.ledger.rows import id_prefix
-from gateway.ledger.transactions import Transaction
+from gateway.private_files.sqlite import Transaction
 
 # Each step deletes at most this much from each table, and returns at most so many pages to the file system.
 DELETED_AT_ONCE: Final = 500

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from gateway.ledger.transactions import Transaction
+from gateway.private_files.sqlite import Transaction
 
 _TABLES: Final = ("keys", "rules", "audit")
 

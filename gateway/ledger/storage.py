@@ -101,7 +101,7 @@ class Ledger:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if self._parts is not None:
-                self._parts.reports.look()
+                self._parts.log.look()
 
     async def close(self) -> None:
         """Write what waits, then close."""
@@ -121,6 +121,6 @@ class Ledger:
 async def _close(parts: "Parts") -> None:
     writer = parts.writer
     is_written = await asyncio.to_thread(writer.close, _CLOSE_SECONDS)
-    parts.reports.look()
+    parts.log.look()
     if not is_written:
         log_event(logging.ERROR, UNWRITTEN, rows=writer.waiting, why=writer.batches.trouble)

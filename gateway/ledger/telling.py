@@ -16,7 +16,7 @@ LOST: Final = "Rows of the ledger are lost"
 _REMINDER_SECONDS: Final = 60.0
 
 
-class Reports:
+class LedgerLog:
     """Looks at the writer from the event loop; its thread adds to `moved`. `clock` gives seconds."""
 
     def __init__(self, writer: LedgerWriter, file: Path, clock: Callable[[], float], moved: list[Path]) -> None:

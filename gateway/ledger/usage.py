@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gateway.ledger.money import dollars
 from gateway.ledger.questions import COLUMNS, DAY_SECONDS, HOUR_SECONDS, Line, Question, Reports, Sums
+from translators.moments import iso_text
 
 # More lines are refused: the question is to be narrower.
 MOST_LINES: Final = 10_000
@@ -157,4 +158,4 @@ def _moment(text: str, now: float, param: str) -> int:
 
 
 def _iso(at: int) -> str:
-    return datetime.fromtimestamp(min(at, _LATEST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso_text(min(at, _LATEST))

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from gateway.ledger.transactions import Transaction
+from gateway.private_files.sqlite import Transaction
 
 
 def used_first(connection: sqlite3.Connection, name: str, until: float, now: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from gateway.ledger.questions import DAY_SECONDS, HOUR_SECONDS, Sums
 from gateway.ledger.rows import COLUMNS, Row
-from gateway.ledger.transactions import Transaction
+from gateway.private_files.sqlite import Transaction
 
 # What `Sums` has, by hour or day and dimensions.
 _Sums: TypeAlias = dict[tuple[object, ...], list[int]]

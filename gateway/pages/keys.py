@@ -175,13 +175,12 @@ def configured_key(client: Client) -> dict[str, object]:
     return {"object": "key", "name": client.name, "group": client.group, "state": "active", "source": "configuration"}
 
 
-def _page(data: Sequence[Mapping[str, object]], name: str, has_more: bool) -> dict[str, object]:
-    ends = [entry[name] for entry in (data[:1] + data[-1:] if isinstance(data, list) else ())]
+def _page(data: list[dict[str, object]], name: str, has_more: bool) -> dict[str, object]:
     return {
         "object": "list",
         "data": data,
-        "first_id": ends[0] if ends else None,
-        "last_id": ends[-1] if ends else None,
+        "first_id": data[0][name] if data else None,
+        "last_id": data[-1][name] if data else None,
         "has_more": has_more,
     }
 

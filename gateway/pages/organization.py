@@ -8,7 +8,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from gateway.edge.responder import responder_of
-from gateway.ledger.questions import Line, Question, Reports, Sums, TooManyLinesError
+from gateway.ledger.questions import Line, Question, Reports, TooManyLinesError
 from gateway.ledger.trouble import AccountsFileError
 from gateway.pages.ledger_access import LedgerAccess
 from gateway.pages.organization_query import (
@@ -107,7 +107,7 @@ def _usage(line: Line, groups: Sequence[str]) -> dict[str, object]:
     batch = found.get("batch")
     return {
         "object": "organization.usage.completions.result",
-        "input_tokens": _prompt(sums),
+        "input_tokens": sums.prompt,
         "output_tokens": sums.output,
         "num_model_requests": sums.requests,
         "input_cached_tokens": sums.cache_read,
@@ -144,7 +144,7 @@ def _costs(line: Line, groups: Sequence[str]) -> dict[str, object]:
         # OpenAI's API has a number here; the exact amount is in /admin/usage.
         "amount": {"value": float(Decimal(sums.cost) / _NANO), "currency": "usd"},
         "line_item": None if item is None else line_item(item),
-        "quantity": None if item is None else _prompt(sums) + sums.output,
+        "quantity": None if item is None else sums.prompt + sums.output,
         "quantity_unit": None if item is None else "tokens",
         "project_id": found.get("project_id"),
         "user_id": found.get("user_id"),
@@ -154,7 +154,3 @@ def _costs(line: Line, groups: Sequence[str]) -> dict[str, object]:
 
 
 _USE: Final = (_usage, _costs)
-
-
-def _prompt(sums: Sums) -> int:
-    return sums.input + sums.cache_read + sums.cache_write_5m + sums.cache_write_1h

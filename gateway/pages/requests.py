@@ -27,13 +27,15 @@ _STATUS: Final = re.compile(r"[1-5]\d\d|[1-5]xx|failed")
 _LONGEST_NAME: Final = 300
 
 
-class RequestsPage:
-    """The requests that match the query, the latest first."""
-
+class _Page:
     def __init__(self, admin: AdminKeys, guesses: Guesses, views: Views) -> None:
         self._admin = admin
         self._guesses = guesses
         self._views = views
+
+
+class RequestsPage(_Page):
+    """The requests that match the query, the latest first."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         check_admin(scope, self._admin, self._guesses)
@@ -47,13 +49,8 @@ class RequestsPage:
         await responder_of(scope).send_json(200, body, _NO_STORE)
 
 
-class OneRequest:
+class OneRequest(_Page):
     """One request, with its content if that may be kept."""
-
-    def __init__(self, admin: AdminKeys, guesses: Guesses, views: Views) -> None:
-        self._admin = admin
-        self._guesses = guesses
-        self._views = views
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         who = check_admin(scope, self._admin, self._guesses)

@@ -11,7 +11,7 @@ _MOST_BYTES: Final = 16 * 1024
 _LONGEST: Final = 200
 
 
-class Line(Struct, frozen=True):
+class AuditLine(Struct, frozen=True):
     """One change: `actor` is who, `subject` the id of what was changed. `at` is Unix time."""
 
     number: int
@@ -33,7 +33,7 @@ def add_line(connection: sqlite3.Connection, at: float, actor: str, action: str,
     )
 
 
-def audit_page(connection: sqlite3.Connection, *, before: int | None, limit: int) -> tuple[list[Line], bool]:
+def audit_page(connection: sqlite3.Connection, *, before: int | None, limit: int) -> tuple[list[AuditLine], bool]:
     """A page of the lines, the newest first, and whether there are more; `before` is the last page's last number."""
     rows = connection.execute(
         "SELECT number, at, actor, action, subject, details FROM audit WHERE ? IS NULL OR number < ? "
@@ -41,7 +41,7 @@ def audit_page(connection: sqlite3.Connection, *, before: int | None, limit: int
         (before, before, limit + 1),
     )
     lines = [
-        Line(number, at, actor, action, subject, Raw(details.encode()))
+        AuditLine(number, at, actor, action, subject, Raw(details.encode()))
         for number, at, actor, action, subject, details in rows
     ]
     return lines[:limit], len(lines) > limit

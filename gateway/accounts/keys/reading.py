@@ -11,9 +11,9 @@ from gateway.accounts.auth import Caller
 from gateway.accounts.keys.book import ALL, NEVER, Entry, Reading
 from gateway.accounts.keys.hashing import Hasher
 from gateway.accounts.keys.limits import Limits
-from gateway.ledger.transactions import Transaction
 from gateway.ledger.trouble import AccountsFileError
 from gateway.private_files.keyfile import key_file, secret_beside
+from gateway.private_files.sqlite import Transaction
 from gateway.secret import Secret
 
 _MARK: Final = "keys"

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from gateway.accounts.keys.audit import Line, add_line, audit_page
+from gateway.accounts.keys.audit import AuditLine, add_line, audit_page
 from gateway.accounts.keys.form import new_id, new_key, prefix_of
 from gateway.accounts.keys.hashing import Hasher
 from gateway.accounts.keys.limits import Limits
@@ -23,7 +23,7 @@ from gateway.accounts.keys.stored import (
     checked_name,
     id_in,
 )
-from gateway.ledger.transactions import Transaction
+from gateway.private_files.sqlite import Transaction
 from gateway.secret import Secret
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
@@ -90,7 +90,7 @@ class KeyTable:
             raise TranslationError(message, code="key_of_configuration")
         raise no_key(wanted)
 
-    def audit(self, before: int | None, limit: int) -> tuple[list[Line], bool]:
+    def audit(self, before: int | None, limit: int) -> tuple[list[AuditLine], bool]:
         """A page of the audit, the newest first, and whether there is more."""
         return audit_page(self._connection, before=before, limit=limit)
 

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from gateway.accounts.rules.meters import State
 from gateway.accounts.rules.rule import What
+from translators.moments import iso_text
 from translators.rate_limits import go_duration
 
 # The headers of both APIs speak of requests and of tokens; Anthropic's tell tokens apart.
@@ -44,13 +44,8 @@ class Near(NamedTuple):
                 told[f"{name}-limit"], told[f"{name}-remaining"] = str(state.limit), str(state.remaining)
                 told.pop(f"{name}-reset", None)
                 if math.isfinite(state.resets_in):
-                    told[f"{name}-reset"] = moment(self.at + state.resets_in)
+                    told[f"{name}-reset"] = iso_text(self.at + state.resets_in)
         return told
-
-
-def moment(at: float) -> str:
-    """A time as people and programs read it, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _tightest(states: Sequence[tuple[What, State]], kinds: dict[What, str]) -> dict[str, State]:

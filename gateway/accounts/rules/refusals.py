@@ -4,9 +4,9 @@ import math
 from typing import Final
 
 from gateway.accounts.rules.meters import State
-from gateway.accounts.rules.near import moment
 from gateway.accounts.rules.rule import NANO_DOLLARS, Rule, What
 from translators.errors import ErrorKind, Failure
+from translators.moments import iso_text
 from translators.rate_limits import go_duration
 
 _UNITS: Final = {
@@ -63,7 +63,7 @@ def described(rule: Rule, state: State, now: float) -> dict[str, object]:
         "scope": rule.scope,
         "model": rule.model,
         **{name: amount / unit if unit > 1 else amount for name, amount in amounts.items()},
-        "resets_at": moment(now + state.resets_in) if 0 < state.resets_in < math.inf else None,
+        "resets_at": iso_text(now + state.resets_in) if 0 < state.resets_in < math.inf else None,
     }
 
 
@@ -76,7 +76,7 @@ def dollars(nano: int) -> str:
 
 def _over_budget(rule: Rule, state: State, now: float, cost: int) -> str:
     each = "in all" if rule.window == "total" else f"per {rule.window}"
-    reset = f" It resets at {moment(now + state.resets_in)}." if math.isfinite(state.resets_in) else ""
+    reset = f" It resets at {iso_text(now + state.resets_in)}." if math.isfinite(state.resets_in) else ""
     return (
         f"You exceeded the budget '{rule.id}' of {dollars(state.limit)} {each}: {dollars(state.spent)} spent, "
         f"{dollars(state.held)} held by running requests, and this one may take {dollars(cost)}.{reset}"

@@ -12,9 +12,9 @@ from gateway.ledger import migrating
 from gateway.ledger.lane import AccountsFile
 from gateway.ledger.migrating import Migration, migrate, migrations
 from gateway.ledger.opening import accounts_file, accounts_path
-from gateway.ledger.transactions import Transaction
 from gateway.ledger.trouble import AccountsFileError
 from gateway.ledger.writing import write_rows
+from gateway.private_files.sqlite import Transaction
 from tests.support.ledgers import row
 
 TABLES = {"alerts", "attempts", "audit", "changes", "days", "hours", "keys", "marks", "used_links", "rules"}

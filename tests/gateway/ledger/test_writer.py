@@ -15,7 +15,7 @@ from gateway.ledger.journal import Journal
 from gateway.ledger.lane import AccountsFile
 from gateway.ledger.pruning import Keep
 from gateway.ledger.rows import UserHash
-from gateway.ledger.telling import FAILS, LOST, WELL, Reports
+from gateway.ledger.telling import FAILS, LOST, WELL, LedgerLog
 from gateway.ledger.writer import LedgerWriter
 from tests.support.ledgers import NOON, ended, entry, row, table, unusable, used
 
@@ -263,18 +263,18 @@ def test_trouble_is_told_at_once_then_once_a_minute_and_so_is_its_end(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer, now = writer_for(file, journal=Journal(most_rows=1)), [1000.0]
-    reports = Reports(writer, file, lambda: now[0], [])
-    reports.look()
+    log = LedgerLog(writer, file, lambda: now[0], [])
+    log.look()
     file.mkdir(parents=True)
     writer.batches.add([row(), row()])
     for seconds in (0, 10, 49, 1, 59, 1):
         now[0] += seconds
-        reports.look()
+        log.look()
     assert [record.message for record in caplog.records] == [FAILS, FAILS, FAILS]
     os.rmdir(file)
     writer.batches.retry()
-    reports.look()
-    reports.look()
+    log.look()
+    log.look()
     writer.batches.close()
 
     assert [record.message for record in caplog.records][3:] == [WELL]
@@ -285,8 +285,8 @@ def test_trouble_is_told_at_once_then_once_a_minute_and_so_is_its_end(
 def test_rows_that_are_lost_while_all_is_well_are_told_too(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     writer = writer_for(file, most_ended=0)
     writer.note(ended(entry(used())))
-    reports = Reports(writer, file, lambda: 1000.0, [])
-    reports.look()
-    reports.look()
+    log = LedgerLog(writer, file, lambda: 1000.0, [])
+    log.look()
+    log.look()
 
     assert [record.message for record in caplog.records] == [LOST]

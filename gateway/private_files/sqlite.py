@@ -1,10 +1,16 @@
-"""A block of statements that is committed or rolled back as a whole."""
+"""What all users of SQLite share: transactions, and how a corrupt file is recognised."""
 
 import sqlite3
+from typing import Final
+
+_BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class Transaction:
-    """Takes the write lock at its start, so that what is read in it stays true until its end."""
+    """A block that is committed or rolled back as a whole.
+
+    It takes the write lock at its start, so that what is read in it stays true until its end.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -20,3 +26,8 @@ class Transaction:
             # After some errors, such as a full disk, SQLite has already rolled back.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+
+
+def is_broken(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file is corrupt or not a database."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
