@@ -172,8 +172,8 @@ def presented_key(scope: Scope) -> str | None:
     """The key in `Authorization: Bearer`, `x-api-key` or `api-key`, in this order."""
     authorization = header(scope, b"authorization") or ""
     scheme, _, token = authorization.partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
+    if scheme.lower() == "bearer" and (token := token.strip()):
+        return token
     return header(scope, b"x-api-key") or header(scope, b"api-key") or None
 
 

@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from gateway.accounts.auth import Authenticator, Caller
 from gateway.accounts.rules.admission import RefusedError, Rules
+from gateway.accounts.rules.billing import settle
 from gateway.accounts.rules.near import Near as Near
 from gateway.accounts.rules.plan import Hold, Plan
 from gateway.accounts.rules.wish import AS_ASKED as AS_ASKED
@@ -71,15 +72,15 @@ class Visit:
     async def admit(self, wish: Wish) -> Admission:
         """Whether the request may be sent; raises `FailedError` if not."""
         self.end_user = wish.end_user
-        admission = check_limits(self.caller, wish)
-        rules = self._rules
+        caller, rules = self.caller, self._rules
+        admission = AS_ASKED if caller.limits is None else check_limits(caller, wish)
         if rules is None or wish.max_tokens == 0:
             # Counting tokens is free.
             return admission
         most = admission.max_tokens
         if most is not None and (wish.max_tokens is None or wish.max_tokens > most):
             wish = replace(wish, max_tokens=most)
-        plan = rules.book.plan(self.caller, wish.model)
+        plan = rules.book.plan(caller, wish.model)
         if plan.is_empty:
             return admission
         self._choices = wish.choices
@@ -142,10 +143,9 @@ class Visit:
 
     def settle(self, record: Record | None) -> None:
         """Count what the request came to, admitted or not; None is one that could not be read."""
-        rules, hold = self._rules, self._hold
-        if rules is not None and hold is not None:
+        if (hold := self._hold) is not None:
             self._hold = None
-            rules.settle(hold, record, self._choices)
+            settle(hold, record, self._choices)
 
     @property
     def near(self) -> Near | None:

@@ -7,7 +7,6 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
-from gateway.accounts.rules.billing import settle
 from gateway.accounts.rules.book import Book
 from gateway.accounts.rules.lines import Line, Ticket
 from gateway.accounts.rules.meters import ASK, TAKEN, Meter
@@ -18,7 +17,6 @@ from gateway.accounts.rules.reports import Reports
 from gateway.accounts.rules.rule import Rule, What
 from gateway.accounts.rules.tariff import STRICT_MONEY
 from gateway.accounts.rules.wish import Admission, Wish
-from gateway.service.record import Record
 from gateway.telemetry.logs import log_event
 from translators.adjustments import united
 from translators.errors import FailedError, Failure
@@ -95,13 +93,6 @@ class Rules:
             cost = hold.plan.tariff.longer(tokens, choices)[over.place]
             failure = refusal(over.rule, over.meter.state(now), over.meter.wait_for(cost, now), now, cost)
             raise RefusedError(failure, _near(hold.metered.entries, now))
-
-    def settle(self, hold: Hold, record: Record | None, choices: int) -> None:
-        """Replace what a request holds by what it came to; None: nothing was sent."""
-        if record is None:
-            hold.settle_bills(())
-        else:
-            settle(hold, record, choices)
 
     def near(self, hold: Hold) -> Near:
         """How near a request's rules are."""

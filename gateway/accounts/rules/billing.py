@@ -7,8 +7,11 @@ from gateway.accounts.rules.plan import Bill, Hold
 from gateway.service.record import AttemptEntry, Record
 
 
-def settle(hold: Hold, record: Record, choices: int) -> None:
-    """Replace what a request holds by what it came to, and learn from a complete answer."""
+def settle(hold: Hold, record: Record | None, choices: int) -> None:
+    """Replace what a request holds by what it came to, and learn from a complete answer; None: nothing was sent."""
+    if record is None:
+        hold.settle_bills(())
+        return
     entries, plan = record.entries, hold.plan
     if len(entries) == 1 and (entry := entries[0]).messages and entry.model == plan.model:
         fresh, output, money = _used(entry)

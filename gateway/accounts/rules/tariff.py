@@ -76,11 +76,18 @@ class Tariff:
 
     def costs(self, wish: Wish, habits: Habits, *, max_tokens: int | None = None, is_strict: bool = False) -> Costs:
         """All costs; `max_tokens` lowers what the caller asked for. Those that a request cannot exceed, if asked."""
-        prompt = wish.input_bytes // BYTES_A_TOKEN
+        expected = self._expected(wish, habits)
+        if not is_strict:
+            return expected
+        choices, prompt, answer = wish.choices, self.most_input(wish), max_tokens or self.most_output(wish)
+        money = self._most_money(prompt, answer, choices)
+        return (*expected, prompt * choices, answer * choices, money)
+
+    def _expected(self, wish: Wish, habits: Habits) -> Costs:
+        prompt, choices = wish.input_bytes // BYTES_A_TOKEN, wish.choices
         if wish.has_media:
             prompt += _MEDIA_TOKENS
-        share, choices = habits.cached_share, wish.choices
-        cached = int(prompt * share) if share else 0
+        cached = int(prompt * share) if (share := habits.cached_share) else 0
         fresh, output = prompt - cached, wish.max_tokens or self._max_output
         if output > habits.longest:
             # Whatever is held is more than nothing.
@@ -90,39 +97,27 @@ class Tariff:
             if prompt <= most_tokens:
                 money = fresh * read + cached * cache_read + output * written
                 break
-        if not is_strict:
-            return (1, fresh * choices, output * choices, 1, -(-money * choices // _PRICE_A_NANO))
-        answer = max_tokens or self.most_output(wish)
-        return (
-            1,
-            fresh * choices,
-            output * choices,
-            1,
-            -(-money * choices // _PRICE_A_NANO),
-            self.most_input(wish) * choices,
-            answer * choices,
-            self.most_money(wish, answer),
-        )
+        return (1, fresh * choices, output * choices, 1, -(-money * choices // _PRICE_A_NANO))
 
     def most_input(self, wish: Wish) -> int:
         """What the prompt cannot exceed: no token is shorter than a byte, and no prompt longer than the context."""
         if wish.has_media:
             return self._context
-        return min(self._context, wish.input_bytes + _ADDED_TOKENS)
+        most = wish.input_bytes + _ADDED_TOKENS
+        return most if most < self._context else self._context
 
     def most_output(self, wish: Wish) -> int:
         """What upstream is asked to write at most, for each choice."""
-        return min(wish.max_tokens or self._max_output, self._max_output)
+        asked, most = wish.max_tokens, self._max_output
+        return asked if asked and asked < most else most
 
     def most_money(self, wish: Wish, max_tokens: int) -> int:
         """What all choices cannot exceed."""
-        micros = self.most_input(wish) * self._most_input + max_tokens * self._most_output
-        return -(-micros * wish.choices // (_PRICE_A_NANO * _GEO_DENOMINATOR))
+        return self._most_money(self.most_input(wish), max_tokens, wish.choices)
 
     def longer(self, tokens: int, choices: int) -> Costs:
         """What a prompt that is longer by these tokens costs in addition, at most."""
-        money = -(-tokens * choices * self._most_input // (_PRICE_A_NANO * _GEO_DENOMINATOR))
-        return (0, 0, 0, 0, 0, tokens * choices, 0, money)
+        return (0, 0, 0, 0, 0, tokens * choices, 0, self._most_money(tokens, 0, choices))
 
     def affordable(self, wish: Wish, money: int) -> int:
         """How many tokens each choice may write so that all do not exceed that; may be negative."""
@@ -130,3 +125,7 @@ class Tariff:
             return self._max_output
         micros = money * _PRICE_A_NANO * _GEO_DENOMINATOR // wish.choices
         return (micros - self.most_input(wish) * self._most_input) // self._most_output
+
+    def _most_money(self, prompt: int, answer: int, choices: int) -> int:
+        micros = (prompt * self._most_input + answer * self._most_output) * choices
+        return -(-micros // (_PRICE_A_NANO * _GEO_DENOMINATOR))
