@@ -12,6 +12,7 @@ from gateway.accounts.auth import Caller
 from gateway.accounts.visits import Visit
 from gateway.doors.betas import BETAS, betas_of
 from gateway.doors.door import Door, DoorParts, Job
+from gateway.doors.fronts import RenderedFront, Waits
 from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.rendering import Opening, Rendering
 from gateway.doors.wishes import (
@@ -26,9 +27,8 @@ from gateway.doors.wishes import (
     within,
 )
 from gateway.doors.writing import Writer
-from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
-from gateway.edge.responder import Responder
+from gateway.edge.responder import Responder, responder_of
 from gateway.edge.slices import in_slices
 from gateway.service.answers import TextExchange, stream_answer
 from gateway.service.choices import fetch_choices, stream_choices, usage_of_choices
@@ -107,6 +107,7 @@ class TextEndpoint(Door):
         task = await self._task(scope, body, caller)
         if visit.needs_sure_size:
             task = struct_replace(task, size=await sure_size_of(body, task.size))
+        waits = self._waits(task, responder_of(scope), visit) if visit.is_ruled and self._is_live(task) else None
         admitted, options = await self._admitted(task, self._options(scope, caller), visit)
         services = self._services_for(caller)
         exchanges: list[TextExchange] = []
@@ -121,8 +122,36 @@ class TextEndpoint(Door):
             if exchanges:
                 exchange.belongs_to(exchanges[0])
             exchanges.append(exchange)
-        job = GenerationJob(task.asked, task.rendering, exchanges, self, caller, is_large=task.is_large)
+        front = waits.front if waits is not None else None
+        job = GenerationJob(task.asked, task.rendering, exchanges, self, caller, is_large=task.is_large, front=front)
         return self._answering(job, visit)
+
+    def _is_live(self, task: Task) -> bool:
+        """Whether the caller gets the answer as it is made."""
+        return task.asked.is_stream
+
+    def _waits(self, task: Task, responder: Responder, visit: Visit) -> Waits[RenderedFront]:
+        """Keep the stream alive if it has to wait for a rule."""
+        model = named(task.asked.model, self._aliases).understood.id
+        choices = len(task.intents)
+        visit.waits = waits = Waits(
+            visit.waits, lambda: self.front(responder, task.asked, task.rendering, choices=choices, model=model)
+        )
+        return waits
+
+    def front(
+        self, responder: Responder, asked: RequestSummary, rendering: Rendering, *, choices: int, model: str
+    ) -> RenderedFront:
+        """What keeps a stream alive."""
+        return RenderedFront(
+            responder,
+            self._settings.keepalive_seconds,
+            rendering,
+            choices=choices,
+            created=self.now(),
+            include_usage=asked.include_usage,
+            model=model,
+        )
 
     async def _admitted(
         self, task: Task, options: Options, visit: Visit, *, generates: bool = True
@@ -222,6 +251,7 @@ class GenerationJob:
         caller: Caller,
         *,
         is_large: bool,
+        front: RenderedFront | None = None,
     ) -> None:
         self.asked = asked
         self.progress: Sequence[Progress] = [exchange.progress for exchange in exchanges]
@@ -230,6 +260,7 @@ class GenerationJob:
         self._door = door
         self._names_key = caller.sees_key
         self._is_large = is_large
+        self._front = front
 
     def headers(self, record: Record) -> Mapping[str, str]:
         """How the answer was obtained, and the rate limits of the key that gave it."""
@@ -257,14 +288,10 @@ class GenerationJob:
 
     async def _stream(self, responder: Responder, *, share_cache: bool) -> None:
         exchanges, rendering = self._exchanges, self.rendering
-
-        def is_asking() -> bool:
-            return any(exchange.progress.is_asking for exchange in exchanges)
-
-        rendered = rendering.stream(self._opening(responder), len(exchanges))
-        responder.failure_event = rendered.failure
-        interval = self._door.keepalive_seconds
-        with StreamClient(responder, interval, rendered.sign_of_life, is_asking=is_asking) as client:
+        model = self.progress[0].model
+        front = self._front or self._door.front(responder, self.asked, rendering, choices=len(exchanges), model=model)
+        front.progress, rendered = self.progress, front.rendered
+        with front.client as client:
             if len(exchanges) == 1:
                 await stream_answer(exchanges[0], client, rendered.choices[0])
                 return

@@ -99,6 +99,10 @@ class Responses(TextEndpoint):
     def _seal(self, read: ReadBody, caller: Caller) -> "LateSeal":
         return LateSeal(self._services.seals, caller.scope, read.body.model, self._aliases)
 
+    def _is_live(self, task: Task) -> bool:
+        rendering = task.rendering
+        return task.asked.is_stream and not (isinstance(rendering, ResponseRendering) and rendering.request.background)
+
     def _answering(self, job: GenerationJob, visit: Visit) -> Job:
         rendering = job.rendering
         if not isinstance(rendering, ResponseRendering) or not rendering.request.background:
