@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -99,7 +100,11 @@ class Door:
             # Keep no reference to the body here: the job holds it only as long as it is needed, and a stream may run
             # for minutes.
             body = read_body(scope, receive, self._settings.max_body_bytes)
-            job = await self._read(scope, await body if heard is None else heard.take(await body), visit)
+            try:
+                job = await self._read(scope, await body if heard is None else heard.take(await body), visit)
+            finally:
+                # The visit and the responder must not refer to each other: a circle keeps the body until a collection.
+                visit.waits = nullcontext
         except BaseException as error:
             seconds = time.perf_counter() - began_at
             end = RequestEnd(outcome_of(error), seconds, trace_id, heard)

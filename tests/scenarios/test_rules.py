@@ -476,6 +476,21 @@ async def test_filling_a_cache_natively_without_an_answer_counts(upstream: Scrip
     assert (budget.spent, budget.held) == (20_000, 0)
 
 
+async def test_end_users_with_long_names_are_told_apart_and_their_names_are_not_kept(
+    upstream: ScriptedUpstream,
+) -> None:
+    upstream.always(WHOLE)
+    name = "u" * 60_000
+    async with quick_gateway(config=ruled(upstream, rule("requests", 1, window="day", scope="end_user"))) as running:
+        at_noon(running)
+        answers = [await ask(running, user=user) for user in (name, f"{name}2", name)]
+        plans = running.gateway.rules.rules.book._plans.values()
+        remembered = [len(user) for plan in plans for user in plan.users]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert max(remembered) <= 200
+
+
 async def test_another_model_answers_when_a_rule_is_over_and_is_named(upstream: ScriptedUpstream) -> None:
     def answer(request: ReceivedRequest) -> Answer:
         return json_answer(200, messages.message(model=request.json["model"], usage=USAGE))
