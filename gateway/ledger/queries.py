@@ -131,7 +131,7 @@ def _read(
     if unknown := set(by) - set(DIMENSIONS):
         # Names of columns become part of a query: none may come from outside.
         raise ValueError(f"The ledger is not grouped by {', '.join(sorted(unknown))}.")
-    span, bounds = _span(table, start, end)
+    span, bounds = _span(table, start, end, where)
     conditions, values = _conditions(where)
     sums = _SUMS_OF_ROWS if table == "attempts" else _SUMS_OF_SUMS
     query = f"SELECT {', '.join((*by, sums))} FROM {table} WHERE {' AND '.join((span, *conditions))}"  # noqa: S608
@@ -143,9 +143,11 @@ def _read(
             yield Group(row[: len(by)], Sums(*row[len(by) :]))
 
 
-def _span(table: str, start: float, end: float) -> tuple[str, tuple[object, object]]:
+def _span(table: str, start: float, end: float, where: Where) -> tuple[str, tuple[object, ...]]:
     if table == "attempts":
         return "id >= ? AND id < ?", (_id_at(start), _id_at(end))
+    if where.end_user is not None:
+        return f"start IN ({_STARTS.format(table=table)})", (start, end, end)
     return "start >= ? AND start < ?", (start, end)
 
 
@@ -175,6 +177,12 @@ def _down(seconds: float, width: int) -> float:
     return seconds // width * width
 
 
+# Each hour or day by itself, so that one end user is found there by the primary key, among any number of others.
+_STARTS: Final = (
+    "WITH RECURSIVE starts (begin) AS (SELECT min(start) FROM {table} WHERE start >= ? AND start < ? UNION ALL "
+    "SELECT (SELECT min(start) FROM {table} WHERE start > begin AND start < ?) FROM starts WHERE begin IS NOT NULL) "
+    "SELECT begin FROM starts"
+)
 _SUMS_OF_SUMS: Final = ", ".join(f"sum({name})" for name in SUMS)
 _SUMS_OF_ROWS: Final = ", ".join(("sum(requests)", "count(*)", "count(error)", *(f"sum({name})" for name in ADDED)))
 assert Sums._fields == SUMS

@@ -24,11 +24,12 @@ EDGES = st.builds(
 )
 ROWS = st.lists(
     st.builds(
-        lambda at, caller, model, cost, is_failed: row(
-            at, caller=caller, model=model, cost=cost, error="cut_off" if is_failed else None
+        lambda at, caller, end_user, model, cost, is_failed: row(
+            at, caller=caller, end_user=end_user, model=model, cost=cost, error="cut_off" if is_failed else None
         ),
         st.one_of(MOMENTS, EDGES),
         st.sampled_from("ab"),
+        st.sampled_from([b"", b"12345678"]),
         st.sampled_from(["claude-opus-5", "claude-sonnet-5-5", "odd[1]?"]),
         st.integers(0, 10**12),
         st.booleans(),
@@ -82,14 +83,17 @@ def test_a_span_has_exactly_its_rows(rows: list[Row], since: float, until: float
 def test_groups_and_conditions_divide_it(rows: list[Row], since: float) -> None:
     connection = in_memory(rows)
     later = [each for each in rows if value(each, "at") >= since * 1000]
-    groups = grouped(connection, since, by=("caller", "model"))
+    groups = grouped(connection, since, by=("caller", "end_user", "model"))
 
-    assert {group.by for group in groups} == {(value(each, "caller"), value(each, "model")) for each in later}
+    def by(each: Row) -> tuple[Any, ...]:
+        return tuple(value(each, name) for name in ("caller", "end_user", "model"))
+
+    assert {group.by for group in groups} == set(map(by, later))
     for group in groups:
-        caller, model = group.by
-        of_it = [each for each in later if (value(each, "caller"), value(each, "model")) == group.by]
-        assert group.sums == added_up(of_it)
-        assert spent(connection, since, Where(caller=str(caller), model=str(model))) == group.sums
+        caller, end_user, model = group.by
+        assert isinstance(end_user, bytes)
+        assert group.sums == added_up([each for each in later if by(each) == group.by])
+        assert spent(connection, since, Where(str(caller), end_user=end_user, model=str(model))) == group.sums
     assert sum((group.sums for group in groups), Sums()) == spent(connection, since)
 
 
@@ -115,6 +119,19 @@ def test_each_condition_finds_its_rows(connection: sqlite3.Connection, where: Wh
 
     assert spent(connection, 0, where).attempts == 1
     assert spent(connection, 0, EVERYTHING).attempts == 2
+
+
+@pytest.mark.parametrize("begin", [MIDNIGHT, NOON])
+def test_what_an_end_user_has_spent_is_found_among_any_number_of_others(begin: float) -> None:
+    def steps(others: int) -> int:
+        users = [b"12345678", *(number.to_bytes(8, "big") for number in range(others))]
+        connection = in_memory([row(NOON, end_user=user) for user in users])
+        counted = list[None]()
+        connection.set_progress_handler(lambda: counted.append(None), 1)
+        assert spent(connection, begin, Where(end_user=b"12345678"), NOON + 7200).attempts == 1
+        return len(counted)
+
+    assert steps(2_000) < 2 * steps(20)
 
 
 def test_names_of_columns_do_not_come_from_outside(connection: sqlite3.Connection) -> None:
