@@ -39,11 +39,12 @@ def ledger(count: int = _ROWS, users: int = 50) -> Iterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "accounts.db")
         batches = Batches(AccountsFile(file), lambda: b"a secret of the benchmark")
+        batches.probe()
         spent_seconds = 0.0
         for begin in range(0, count, MOST_ROWS_A_BATCH):
             requests = [_ended(number, count, users) for number in range(begin, min(begin + MOST_ROWS_A_BATCH, count))]
             began = time.thread_time()
-            batches.add([row for request in requests for row in rows_of(request)])
+            batches.add([row for request in requests for row in rows_of(request, batches.users)])
             spent_seconds += time.thread_time() - began
         batches.close()
         assert not batches.trouble, batches.trouble

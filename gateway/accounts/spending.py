@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 # Where the sums of a window stand: it begins where one of their rows begins. A minute has single rows.
 _TABLES: Final = {"minute": "attempts", "hour": "hours"}
+# Each hour or day by itself, so that one end user is found there by the primary key, among any number of others.
+_STARTS: Final = (
+    "WITH RECURSIVE starts (begin) AS (SELECT min(start) FROM {table} WHERE start >= ? UNION ALL "
+    "SELECT (SELECT min(start) FROM {table} WHERE start > begin) FROM starts WHERE begin IS NOT NULL) "
+    "SELECT begin FROM starts"
+)
 _SUMS: Final = {
     What.REQUESTS: "requests",
     What.INPUT_TOKENS: "input + cache_write_5m + cache_write_1h",
@@ -50,9 +56,10 @@ def spent(connection: "sqlite3.Connection", measure: Measure, since: float) -> i
         conditions.append("group_name = ?")
         values.append(subject.group)
     if subject.end_user is not None:
-        # The second condition lets the index of end users be used.
-        conditions += ["end_user = ?", "end_user <> x''"]
+        conditions.append("end_user = ?")
         values.append(subject.end_user)
+        if table != "attempts":
+            conditions[0] = f"start IN ({_STARTS.format(table=table)})"
     if measure.model != "*":
         conditions.append("model GLOB ?")
         values.append(measure.model.replace("[", "[[]").replace("?", "[?]"))

@@ -12,16 +12,14 @@ from gateway.ledger.lane import POLL_SECONDS, AccountsFile
 from gateway.ledger.parts import secret_reader
 from gateway.ledger.rows import UserHash
 from gateway.ledger.texts import short_name
-from gateway.ledger.trouble import AccountsFileError
+from gateway.ledger.trouble import AccountsFileError, unavailable
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
-from translators.errors import ErrorKind, FailedError, Failure
 
 T = TypeVar("T")
 
 _UNREADABLE: Final = "The rules of the accounts' database cannot be read; those that are known go on counting"
 _WRONG: Final = "A rule of the accounts' database cannot be counted, and is left out"
-_SAID: Final = "The accounts of this gateway cannot be reached at the moment. Please try again."
 
 
 class StoredRules:
@@ -92,7 +90,7 @@ class StoredRules:
         try:
             return await self._file.run(action)
         except AccountsFileError as error:
-            raise FailedError(Failure(ErrorKind.STORE_UNAVAILABLE, _SAID, detail=str(error))) from error
+            raise unavailable(error) from error
 
     def hash_user(self, name: str) -> bytes | None:
         """What stands for an end user in the ledger; None if its secret cannot be read."""

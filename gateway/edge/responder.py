@@ -11,6 +11,8 @@ from gateway.edge.shapes import OPENAI, ErrorShape
 from gateway.http.request import ServedRequest
 from translators.errors import Failure
 
+# For what is about one caller, or about now.
+NEVER_KEPT: Final = {"cache-control": "no-store"}
 _STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",

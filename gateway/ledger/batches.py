@@ -20,14 +20,15 @@ _OF_A_ROW: Final = (sqlite3.Error, OverflowError, ValueError)
 class Batches:
     """Writes rows, or keeps them until they can be written; for one thread.
 
-    `read_secret` gives what end users are hashed with, and is asked until it has succeeded. `trouble` says why the last
-    try has failed, and is empty if it has not. `refused` counts rows that no database would take.
+    `read_secret` gives what end users are hashed with, and is asked until it has succeeded: from then on `users` hashes
+    them. `trouble` says why the last try has failed, and is empty if it has not. `refused` counts rows that no database
+    would take.
     """
 
     def __init__(self, file: AccountsFile, read_secret: Callable[[], bytes], journal: Journal | None = None) -> None:
         self._file = file
         self._read_secret = read_secret
-        self._users: UserHash | None = None
+        self.users: UserHash | None = None
         self.journal = Journal() if journal is None else journal
         self.trouble = ""
         self.refused = 0
@@ -67,7 +68,7 @@ class Batches:
     def _write(self, rows: Sequence[Row]) -> bool:
         """Write rows in one transaction; returns whether they are settled."""
         try:
-            users = self._users = self._users or UserHash(self._read_secret())
+            users = self.users = self.users or UserHash(self._read_secret())
         except (OSError, ValueError) as error:
             self.trouble = text_of(error)
             return False

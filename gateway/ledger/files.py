@@ -24,7 +24,7 @@ class Opened(NamedTuple):
     log: Identity
 
 
-class AccountsFiles:
+class Opener:
     """Opens the database at `file`, for several threads and processes.
 
     Raises `sqlite3.Error`, `OSError`, `AccountsFileError`, and `ValueError` for files that others could change.

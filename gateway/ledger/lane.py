@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from gateway.ledger.files import BUSY_SECONDS, AccountsFiles, Opened
+from gateway.ledger.files import BUSY_SECONDS, Opened, Opener
 from gateway.ledger.trouble import AccountsFileError
 from gateway.private_files.sqlite import is_broken
 from gateway.telemetry.logs import log_event
@@ -58,7 +58,7 @@ class AccountsFile:
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         """`on_moved` is called in the thread, with the new name of a corrupt file; without it, the log tells."""
-        self._files = AccountsFiles(file, on_moved or self._note_moved, busy_seconds)
+        self._opener = Opener(file, on_moved or self._note_moved, busy_seconds)
         self._name = name
         self._thread: ThreadPoolExecutor | None = None
         self._opened: Opened | None = None
@@ -68,7 +68,7 @@ class AccountsFile:
 
     @property
     def file(self) -> Path:
-        return self._files.file
+        return self._opener.file
 
     async def run(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """Run an action in the thread. One that was begun is completed, also if the caller is cancelled."""
@@ -123,15 +123,15 @@ class AccountsFile:
             if not is_broken(error):
                 raise
         self.let_go()
-        self._files.replace(opened.identity)
+        self._opener.replace(opened.identity)
         return action(self._current().connection)
 
     def _current(self) -> Opened:
-        if self._opened is not None and self._opened.identity != self._files.identity():
+        if self._opened is not None and self._opened.identity != self._opener.identity():
             self.let_go()
         if self._opened is None:
             try:
-                self._opened = self._files.open(self._closed)
+                self._opened = self._opener.open(self._closed)
                 self._closed = None
             except (AccountsFileError, OSError, ValueError) as error:
                 raise AccountsFileError(f"{self.file}: {text_of(error)}") from error

@@ -63,10 +63,10 @@ def id_prefix(milliseconds: int) -> bytes:
     return min(max(milliseconds, 0), _LATEST).to_bytes(_TIME_BYTES, "big")
 
 
-def rows_of(ended: Ended) -> list[Row]:
+def rows_of(ended: Ended, users: "UserHash | None" = None) -> list[Row]:
     """One row for each attempt that upstream has billed; one of them counts the request.
 
-    The end user stands there as a text.
+    Without `users` the end user stands there as a text, for `UserHash.hide`.
     """
     found: list[tuple[int, AttemptEntry]] = []
     counted = None
@@ -79,10 +79,13 @@ def rows_of(ended: Ended) -> list[Row]:
     if not found:
         return []
     request_id = short(ended.request_id)
+    end_user: str | bytes = b""
+    if ended.end_user:
+        end_user = short_name(ended.end_user) if users is None else users.of(ended.end_user)
     about = (
         ended.key_id or short(ended.caller),
         short(ended.group),
-        short_name(ended.end_user) if ended.end_user else b"",
+        end_user,
         short(ended.endpoint),
         short(ended.model),
         short(ended.trace_id) or None,

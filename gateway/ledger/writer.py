@@ -137,7 +137,7 @@ class LedgerWriter:
         rows: list[Row] = []
         for number in range(1, len(self._ended) + 1):
             try:
-                rows += rows_of(self._ended.popleft())
+                rows += rows_of(self._ended.popleft(), self.batches.users)
             except Exception:
                 # A record that cannot be read is a bug; the others shall not be lost with it.
                 self.batches.refused += 1

@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.accounts.auth import presented_key
 from gateway.accounts.guesses import Guesses
 from gateway.edge.addresses import address_of
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.pages.sessions import AdminKeys as AdminKeys
 from gateway.pages.sessions import comes_from_console, session_of
 from gateway.secret import Secret
@@ -49,7 +49,7 @@ class AdminView:
         seen = await views.see(self._name)
         worker = {"number": views.number, "count": views.count}
         body = orjson.dumps({"worker": worker, "workers": seen.workers, "missing": seen.missing, **seen.fields})
-        await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
+        await responder_of(scope).send_json(200, body, NEVER_KEPT)
 
 
 def check_admin(scope: Scope, keys: AdminKeys, guesses: Guesses, *, writes: bool = False) -> str:

@@ -3,7 +3,7 @@
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.ledger.trouble import AccountsFileError
 from gateway.pages.ledger_access import LedgerAccess
 
@@ -25,4 +25,4 @@ class ClientsPage:
         except AccountsFileError as error:
             raise self._access.unreadable(error) from error
         body = orjson.dumps({"source": "ledger", "clients": clients})
-        await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
+        await responder_of(scope).send_json(200, body, NEVER_KEPT)

@@ -10,7 +10,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from gateway.edge.notes import notes_of
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 
 _OPENING_SECONDS: Final = 5.0
 
@@ -71,4 +71,4 @@ class Ready:
         phase = self._readiness.phase
         outside = {name: "ok" if is_well() else "failing" for name, is_well in self._readiness.outside.items()}
         body = orjson.dumps({"status": phase, **self._look(), **outside})
-        await responder_of(scope).send_json(200 if phase == "ready" else 503, body, {"cache-control": "no-store"})
+        await responder_of(scope).send_json(200 if phase == "ready" else 503, body, NEVER_KEPT)

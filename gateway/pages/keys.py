@@ -14,7 +14,7 @@ from gateway.accounts.guesses import Guesses
 from gateway.accounts.keys.stored import GRACE_SECONDS, Draft, Edit, Query, StoredKey
 from gateway.accounts.pace import Pace
 from gateway.edge.requests import read_body
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.pages.admin import AdminKeys, check_admin
 from gateway.pages.paging import page_query, query_of
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
@@ -30,7 +30,6 @@ T = TypeVar("T")
 _MOST_BYTES: Final = 128 * 1024
 _OFF: Final = "This gateway keeps no keys: accounts.kind is off in its configuration."
 _MOST_DIGITS: Final = 15
-_NEVER_KEPT: Final = {"cache-control": "no-store"}
 
 
 class _Rotation(Struct, forbid_unknown_fields=True):
@@ -94,7 +93,7 @@ class _Page:
             parts.pace.take()
         body = await read_body(scope, receive, _MOST_BYTES) if writes else b""
         shown = await self._answer(scope, body, actor)
-        await responder_of(scope).send_json(200, msgspec.json.encode(shown), _NEVER_KEPT)
+        await responder_of(scope).send_json(200, msgspec.json.encode(shown), NEVER_KEPT)
 
     async def _answer(self, scope: Scope, body: bytes, actor: str) -> Mapping[str, object]:
         raise NotImplementedError

@@ -11,7 +11,7 @@ from gateway.accounts.auth import presented_key
 from gateway.accounts.guesses import Guesses
 from gateway.edge.notes import notes_of
 from gateway.edge.requests import header
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.secret import Secret
 from gateway.telemetry.metrics.exposition import exposition
 from gateway.telemetry.metrics.metrics import METRICS
@@ -63,7 +63,7 @@ class MetricsPage:
             shown: Any = (await self._views.see(METRICS)).fields[METRICS]
             # In a thread: importing the library and writing thousands of lines would delay requests.
             body, content_type = await asyncio.to_thread(exposition, shown, accept, with_otel_names=with_otel_names)
-        await responder_of(scope).send_body(200, body, content_type, {"cache-control": "no-store"})
+        await responder_of(scope).send_body(200, body, content_type, NEVER_KEPT)
 
     def _check(self, scope: Scope) -> None:
         """Raise `FailedError` unless the request may see metrics; the comparison takes constant time."""

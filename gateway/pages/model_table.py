@@ -8,7 +8,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from gateway.accounts.guesses import Guesses
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.pages.admin import AdminKeys, check_admin
 from gateway.pages.overviews import LESSONS
 from gateway.service.catalogue import Catalogue, ModelEntry
@@ -50,7 +50,7 @@ class ModelTablePage:
             "missing": seen.missing,
             **seen.fields,
         }
-        await responder_of(scope).send_json(200, orjson.dumps(body), {"cache-control": "no-store"})
+        await responder_of(scope).send_json(200, orjson.dumps(body), NEVER_KEPT)
 
 
 def _shown(entry: ModelEntry, prices: Prices) -> dict[str, object]:

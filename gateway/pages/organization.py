@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.ledger.questions import Line, Question, Reports, TooManyLinesError
 from gateway.ledger.trouble import AccountsFileError
 from gateway.pages.ledger_access import LedgerAccess
@@ -46,7 +46,7 @@ class OrganizationPage:
             raise self._access.unreadable(error) from error
         write = _USE[self._kind is COSTS]
         page = _page(query, starts, lines, lambda line: write(line, query.groups))
-        await responder_of(scope).send_json(200, orjson.dumps(page), {"cache-control": "no-store"})
+        await responder_of(scope).send_json(200, orjson.dumps(page), NEVER_KEPT)
 
 
 def organization_pages(access: LedgerAccess, now: Callable[[], float]) -> Iterator[tuple[str, OrganizationPage]]:

@@ -1,7 +1,7 @@
 """`GET /v1/key`: what a caller's own key is, and what it may do."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -11,11 +11,10 @@ from gateway.accounts.keys.book import NEVER, KeyBook
 from gateway.accounts.keys.form import prefix_of
 from gateway.accounts.keys.limits import NO_LIMITS
 from gateway.accounts.keys.stored import limits_json
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 
 # What others know of a caller, by the name of its field: what it has spent, the rules that apply to it.
 KeyFacts: TypeAlias = Callable[[Caller], Awaitable[Mapping[str, object]]]
-_NEVER_KEPT: Final = {"cache-control": "no-store"}
 
 
 class OwnKeyPage:
@@ -31,7 +30,7 @@ class OwnKeyPage:
         shown = self._described(caller)
         for find in self._facts:
             shown |= await find(caller)
-        await responder_of(scope).send_json(200, msgspec.json.encode(shown), _NEVER_KEPT)
+        await responder_of(scope).send_json(200, msgspec.json.encode(shown), NEVER_KEPT)
 
     def _described(self, caller: Caller) -> dict[str, object]:
         entry = None if caller.key_id is None else self._book.entry(caller.key_id)

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.accounts.guesses import Guesses
 from gateway.accounts.pace import Pace
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.pages.admin import check_admin
 from gateway.pages.sessions import AdminKeys
 from gateway.workers.views import Views
@@ -49,4 +49,4 @@ class PoolOrderPage:
             raise FailedError(Failure(ErrorKind.UNKNOWN_ID, f"The pool has no key '{name[:_LONGEST_NAME]}'."))
         await parts.note(actor, f"pool.{order}", name)
         body = orjson.dumps({"key": name, "order": order, "workers": len(done), "missing": missing})
-        await responder_of(scope).send_json(200, body, {"cache-control": "no-store"})
+        await responder_of(scope).send_json(200, body, NEVER_KEPT)

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.accounts.guesses import Guesses
 from gateway.edge.notes import notes_of
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.pages.admin import AdminKeys, check_admin
 from gateway.telemetry.requests.contents import Content
 from gateway.telemetry.requests.entries import Entry
@@ -21,7 +21,6 @@ from gateway.telemetry.requests.views import CONTENTS, REQUESTS
 from gateway.workers.views import Seen, Views
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
-_NO_STORE: Final = {"cache-control": "no-store"}
 _MOST_FIELDS: Final = 20
 _STATUS: Final = re.compile(r"[1-5]\d\d|[1-5]xx|failed")
 _LONGEST_NAME: Final = 300
@@ -46,7 +45,7 @@ class RequestsPage(_Page):
         seen = await self._views.see(REQUESTS)
         found = chosen(_entries(seen), wanted)
         body = msgspec.json.encode({"requests": found, "workers": seen.workers, "missing": seen.missing})
-        await responder_of(scope).send_json(200, body, _NO_STORE)
+        await responder_of(scope).send_json(200, body, NEVER_KEPT)
 
 
 class OneRequest(_Page):
@@ -61,7 +60,9 @@ class OneRequest(_Page):
             raise FailedError(Failure(ErrorKind.UNKNOWN_ID, message))
         # What was said is for whoever may change the configuration, and so may have it kept.
         content = await self._content(entry) if who.startswith("admin ") else None
-        await responder_of(scope).send_json(200, msgspec.json.encode({"request": entry, "content": content}), _NO_STORE)
+        await responder_of(scope).send_json(
+            200, msgspec.json.encode({"request": entry, "content": content}), NEVER_KEPT
+        )
 
     async def _content(self, entry: Entry) -> Content | None:
         if not entry.has_content:

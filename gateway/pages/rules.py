@@ -12,7 +12,7 @@ from gateway.accounts.guesses import Guesses
 from gateway.accounts.pace import Pace
 from gateway.accounts.rules.definition import Definition
 from gateway.edge.requests import read_body
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.pages.admin import AdminKeys, check_admin
 from translators.errors import ErrorKind, FailedError, Failure
 from translators.reading import checked_body, decode
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _MOST_BYTES: Final = 16 * 1024
 _OFF: Final = "This gateway keeps no rules but those of its configuration: accounts.kind is off there."
-_NEVER_KEPT: Final = {"cache-control": "no-store"}
 _DEFINITION: Final = msgspec.json.Decoder(Definition)
 
 
@@ -56,7 +55,7 @@ class RulesPage:
             parts.pace.take()
         body = await read_body(scope, receive, _MOST_BYTES) if method == "POST" else b""
         answer = self._list if method == "GET" else self._add if method == "POST" else self._remove
-        await responder_of(scope).send_json(200, msgspec.json.encode(await answer(scope, body, actor)), _NEVER_KEPT)
+        await responder_of(scope).send_json(200, msgspec.json.encode(await answer(scope, body, actor)), NEVER_KEPT)
 
     async def _list(self, scope: Scope, body: bytes, actor: str) -> Mapping[str, object]:
         stored: Sequence[Definition] = ()

@@ -13,13 +13,12 @@ from starlette.types import Receive, Scope, Send
 from gateway.accounts.guesses import Guesses
 from gateway.accounts.pace import Pace
 from gateway.edge.requests import read_body
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.pages.admin import AdminKeys, check_admin
 from translators.reading import checked_body, decode
 
 # YAML is read slowly, about 100 KB a second.
 _MOST_BYTES: Final = 64 * 1024
-_NEVER_KEPT: Final = {"cache-control": "no-store"}
 
 
 class _Draft(Struct, forbid_unknown_fields=True):
@@ -48,7 +47,7 @@ class SettingsPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         check_admin(scope, self._parts.keys, self._parts.guesses)
-        await responder_of(scope).send_json(200, orjson.dumps({"sections": self._parts.sections}), _NEVER_KEPT)
+        await responder_of(scope).send_json(200, orjson.dumps({"sections": self._parts.sections}), NEVER_KEPT)
 
 
 class DraftPage:
@@ -64,4 +63,4 @@ class DraftPage:
         draft = decode(_DRAFT, checked_body(await read_body(scope, receive, _MOST_BYTES)))
         mistakes = await asyncio.to_thread(parts.mistakes_in, draft.yaml)
         body = orjson.dumps({"mistakes": mistakes})
-        await responder_of(scope).send_json(200, body, _NEVER_KEPT)
+        await responder_of(scope).send_json(200, body, NEVER_KEPT)

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.accounts.guesses import Guesses
 from gateway.edge.requests import read_body
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.pages.admin import only_from_console
 from gateway.pages.sessions import SESSION_SECONDS, AdminKeys, Role, Signing, session_of, set_cookie
 from gateway.secret import Secret
@@ -19,7 +19,6 @@ from translators.reading import checked_body, decode
 _MOST_BYTES: Final = 4096
 _BAD_LINK: Final = "This link was used already, or it is too old. Run `dragoman console` for a new one."
 _BAD_KEY: Final = "This is neither the admin key nor the viewer key of this gateway."
-_NEVER_KEPT: Final = {"cache-control": "no-store"}
 
 
 class _Entry(Struct, forbid_unknown_fields=True):
@@ -84,5 +83,5 @@ class SessionPage:
     async def _tell(self, scope: Scope, role: Role | None, *, is_open: bool = False, cookie: str | None = None) -> None:
         has_keys = self._keys.api_key is not None or self._keys.viewer_key is not None
         body = orjson.dumps({"role": role, "open": is_open, "has_keys": has_keys, **self._about()})
-        headers = _NEVER_KEPT if cookie is None else {**_NEVER_KEPT, "set-cookie": cookie}
+        headers = NEVER_KEPT if cookie is None else {**NEVER_KEPT, "set-cookie": cookie}
         await responder_of(scope).send_json(200, body, headers)

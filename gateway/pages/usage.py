@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from gateway.edge.responder import responder_of
+from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.ledger.questions import COLUMNS, TooManyLinesError
 from gateway.ledger.trouble import AccountsFileError
 from gateway.ledger.usage import MOST_LINES, UsageError, UsageQuery, usage_query, usage_report
@@ -34,7 +34,7 @@ class UsagePage:
         except TooManyLinesError:
             what = f"There are more than {MOST_LINES} lines: ask for less with by, since, until, or a filter."
             raise TranslationError(what, param="by", code="invalid_value") from None
-        await responder_of(scope).send_json(200, _ENCODER.encode(report), {"cache-control": "no-store"})
+        await responder_of(scope).send_json(200, _ENCODER.encode(report), NEVER_KEPT)
 
 
 def _query(scope: Scope, now: float) -> UsageQuery:

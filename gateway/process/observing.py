@@ -217,7 +217,7 @@ class Observing:
         if (ledger := observed.ledger.state) is not None:
             yield "dragoman_ledger_lost_total", (), ledger.lost
         yield from rule_counts(observed.rules.refused, "refused")
-        yield from rule_counts(observed.rules.reports.totals, "shadow")
+        yield from rule_counts(observed.rules.shadows.totals, "shadow")
         kept = observed.turns.counts
         yield "dragoman_kept_turns_total", ("kept",), kept.kept
         yield "dragoman_kept_turns_total", ("restored",), kept.restored

@@ -4,16 +4,23 @@ import contextlib
 import itertools
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.ledger.lane import AccountsFile
 from gateway.ledger.rows import COLUMNS, Row, id_prefix, rows_of
+from gateway.ledger.writing import write_rows
 from gateway.service.observers import Ended
 from gateway.service.record import AttemptEntry, Record
 from translators.message_usage import STANDARD, MessageUsage, total_of
 from translators.prices import Charge
 from translators.usage import Usage
 
+HOUR = 3600
+DAY = 86_400
+# 2026-11-24T00:00:00Z, a Tuesday.
+MIDNIGHT = 1_795_478_400
 NOON = 1_796_040_000.0
 MODEL = "claude-sonnet-5-5"
 _numbers = itertools.count()
@@ -90,6 +97,46 @@ def row(at: float = NOON, **columns: Any) -> Row:
     """One row, with some columns set."""
     (made,) = rows(ended(entry(used(), at=at)))
     return tuple(columns.get(name, value) for name, value in zip(COLUMNS, made, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A billed call upstream; `at` is in Unix seconds, `cost` in nano-dollars. Other fields are columns of its row."""
+
+    at: float = MIDNIGHT
+    caller: str = "key_a"
+    group_name: str = "research"
+    end_user: bytes = b""
+    endpoint: str = "/v1/chat/completions"
+    model: str = MODEL
+    upstream_key: str = "main"
+    batch: int = 0
+    service_tier: str = "standard"
+    requests: int = 1
+    error: str | None = None
+    input: int = 100
+    cache_read: int = 20
+    cache_write_5m: int = 3
+    cache_write_1h: int = 4
+    output: int = 50
+    thinking: int = 10
+    server_tool_uses: int = 0
+    cost: int = 1_000_000
+    saved: int = 250
+
+
+def write_ledger(file: Path, *calls: Call, keys: Mapping[str, str] | None = None) -> None:
+    """Write calls as the gateway does, and stored keys by their ids."""
+    made = [row(call.at, **{name: value for name, value in asdict(call).items() if name != "at"}) for call in calls]
+
+    def write(connection: sqlite3.Connection) -> None:
+        write_rows(connection, made)
+        connection.executemany(
+            "INSERT INTO keys (id, name, hash, prefix, created_at) VALUES (?, ?, ?, ?, 0)",
+            [(key_id, name, key_id.encode(), key_id[:4]) for key_id, name in (keys or {}).items()],
+        )
+
+    AccountsFile(file).run_now(write)
 
 
 @contextlib.contextmanager

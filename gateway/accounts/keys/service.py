@@ -11,12 +11,11 @@ from gateway.accounts.keys.hashing import Hasher
 from gateway.accounts.keys.reading import hasher_of, read_keys
 from gateway.accounts.keys.table import KeyTable
 from gateway.ledger.lane import POLL_SECONDS, AccountsFile
-from gateway.ledger.trouble import AccountsFileError
+from gateway.ledger.trouble import AccountsFileError, unavailable
 from gateway.ledger.used import used_first
 from gateway.private_files.database import ASIDE, beside, is_missing
 from gateway.secret import Secret
 from gateway.telemetry.logs import log_event
-from translators.errors import ErrorKind, FailedError, Failure
 
 T = TypeVar("T")
 
@@ -26,7 +25,6 @@ _READ_AGAIN: Final = "The keys of callers can be read again"
 _LOST: Final = (
     "There are no keys, but an earlier database of accounts was corrupt: callers need keys until that file is removed"
 )
-_SAID: Final = "The accounts of this gateway cannot be reached at the moment. Please try again."
 
 
 class StoredKeys:
@@ -79,7 +77,7 @@ class StoredKeys:
             return await self._file.run(action)
         except AccountsFileError as error:
             self._note(str(error))
-            raise FailedError(Failure(ErrorKind.STORE_UNAVAILABLE, _SAID, detail=str(error))) from error
+            raise unavailable(error) from error
 
     async def use_once(self, name: str, until: float) -> bool:
         """Use up something that is valid until a Unix time; returns whether nobody has. Raises `FailedError`."""

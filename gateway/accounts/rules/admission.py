@@ -13,8 +13,8 @@ from gateway.accounts.rules.meters import ASK, TAKEN, Meter
 from gateway.accounts.rules.near import Near
 from gateway.accounts.rules.plan import Entry, Hold, Metered, Payer, Plan
 from gateway.accounts.rules.refusals import cannot_know, described, refusal
-from gateway.accounts.rules.reports import Reports
 from gateway.accounts.rules.rule import Rule, What
+from gateway.accounts.rules.shadows import ShadowLog
 from gateway.accounts.rules.tariff import STRICT_MONEY
 from gateway.accounts.rules.wish import Admission, Wish
 from gateway.telemetry.logs import log_event
@@ -43,7 +43,7 @@ class Rules:
     def __init__(self, book: Book) -> None:
         self.book = book
         self.waiting = 0
-        self.reports = Reports(book.clock)
+        self.shadows = ShadowLog(book.clock)
         # How often each rule has refused.
         self.refused: dict[str, int] = {}
 
@@ -177,7 +177,7 @@ class _Request:
             if over is not None:
                 return taken, over
         if shadows:
-            self._rules.reports.note([entry.rule for entry in shadows], self._plan.caller)
+            self._rules.shadows.note([entry.rule for entry in shadows], self._plan.caller)
         return taken, None
 
     def _take_one(self, entry: Entry, now: float) -> int:

@@ -67,7 +67,7 @@ def described(rule: Rule, state: State, now: float) -> dict[str, object]:
     }
 
 
-def dollars(nano: int) -> str:
+def _dollars(nano: int) -> str:
     """An amount of money: cents, and more digits only where there is less than a cent."""
     if nano % _CENT == 0 or nano >= NANO_DOLLARS:
         return f"${nano // NANO_DOLLARS}.{nano % NANO_DOLLARS // _CENT:02}"
@@ -78,6 +78,6 @@ def _over_budget(rule: Rule, state: State, now: float, cost: int) -> str:
     each = "in all" if rule.window == "total" else f"per {rule.window}"
     reset = f" It resets at {iso_text(now + state.resets_in)}." if math.isfinite(state.resets_in) else ""
     return (
-        f"You exceeded the budget '{rule.id}' of {dollars(state.limit)} {each}: {dollars(state.spent)} spent, "
-        f"{dollars(state.held)} held by running requests, and this one may take {dollars(cost)}.{reset}"
+        f"You exceeded the budget '{rule.id}' of {_dollars(state.limit)} {each}: {_dollars(state.spent)} spent, "
+        f"{_dollars(state.held)} held by running requests, and this one may take {_dollars(cost)}.{reset}"
     )

@@ -1,30 +1,14 @@
 """What is not kept any longer is deleted in small steps."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from gateway.ledger.files import AccountsFiles
 from gateway.ledger.pruning import DELETED_AT_ONCE, Keep, prune
 from gateway.ledger.writing import write_rows
 from tests.support.ledgers import NOON, row, table
 
 DAY = 86_400
 MUCH = 2**31
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "accounts.db"
-
-
-@pytest.fixture
-def connection(file: Path) -> Iterator[sqlite3.Connection]:
-    opened = AccountsFiles(file).open().connection
-    yield opened
-    opened.close()
 
 
 def test_rows_go_first_then_sums_by_hour_then_sums_by_day(connection: sqlite3.Connection, file: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.ledger.rows import COLUMNS, Row, UserHash, id_prefix
+from gateway.ledger.rows import COLUMNS, Row, UserHash, id_prefix, rows_of
 from tests.support.ledgers import NOON, ended, entry, rows, used
 
 SECRET = b"what end users are hashed with"
@@ -53,6 +53,12 @@ def test_an_end_user_is_a_keyed_hash() -> None:
     assert column(row, "end_user") == users.of("ann@example.com") != UserHash(b"another").of("ann@example.com")
     assert len(users.of("ann@example.com")) == 8
     assert users.hide([row]) == [row]
+
+
+def test_an_end_user_has_the_same_hash_if_the_secret_is_there_at_once() -> None:
+    users, request = UserHash(SECRET), ended(entry(used()), end_user="\ud800" + "x" * 100_000)
+
+    assert rows_of(request, users) == users.hide(rows_of(request))
 
 
 def test_texts_are_bounded_and_such_that_the_database_takes_them() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.ledger.batches import Batches
-from gateway.ledger.files import AccountsFiles
+from gateway.ledger.files import Opener
 from gateway.ledger.journal import Journal
 from gateway.ledger.lane import AccountsFile
 from gateway.ledger.pruning import Keep
@@ -182,7 +182,7 @@ def test_a_deleted_file_is_made_again(file: Path, batches: Batches) -> None:
 
 
 def test_another_file_in_its_place_is_used(file: Path, batches: Batches, tmp_path: Path) -> None:
-    other = AccountsFiles(tmp_path / "other.db").open().connection
+    other = Opener(tmp_path / "other.db").open().connection
     other.close()
     batches.add([row()])
     (tmp_path / "other.db").replace(file)

@@ -1,27 +1,13 @@
 """Rows and their sums are written together, and once."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.ledger.files import AccountsFiles
 from gateway.ledger.writing import write_rows
 from tests.support.ledgers import NOON, ended, entry, row, rows, table, used
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "accounts.db"
-
-
-@pytest.fixture
-def connection(file: Path) -> Iterator[sqlite3.Connection]:
-    opened = AccountsFiles(file).open().connection
-    yield opened
-    opened.close()
 
 
 def test_sums_by_hour_and_day_come_with_the_rows(connection: sqlite3.Connection, file: Path) -> None:

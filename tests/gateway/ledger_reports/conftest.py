@@ -10,7 +10,7 @@ from gateway.config import AccountsConfig, AdminConfig
 from tests.scenarios.conftest import read_log, upstream
 from tests.scenarios.harness import quick_gateway
 from tests.support.gateway import ClientConfig, RunningGateway, Secret, config_for, key, with_settings
-from tests.support.ledger import MIDNIGHT, Call, write_ledger
+from tests.support.ledgers import MIDNIGHT, Call, write_ledger
 
 __all__ = ["read_log", "upstream"]
 

@@ -8,8 +8,7 @@ from openai import AsyncOpenAI
 
 from tests.gateway.ledger_reports.conftest import ADMIN, CLIENT, NOW, VIEWER, Kept
 from tests.scenarios.harness import assert_error
-from tests.support.ledger import DAY, HOUR, MIDNIGHT, Call
-from tests.support.ledgers import unusable
+from tests.support.ledgers import DAY, HOUR, MIDNIGHT, Call, unusable
 
 USAGE = "/v1/organization/usage/completions"
 COSTS = "/v1/organization/costs"

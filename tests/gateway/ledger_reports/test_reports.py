@@ -10,8 +10,7 @@ from gateway.ledger.questions import Line, Question, TooManyLinesError
 from gateway.ledger.reports import LedgerReports
 from gateway.ledger.writing import write_rows
 from gateway.service.totals import ClientTotals
-from tests.support.ledger import DAY, HOUR, MIDNIGHT, Call, write_ledger
-from tests.support.ledgers import row
+from tests.support.ledgers import DAY, HOUR, MIDNIGHT, Call, row, write_ledger
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.usage_check import DIFFERS
-from tests.support.ledger import DAY, MIDNIGHT, Call, write_ledger
+from tests.support.ledgers import DAY, MIDNIGHT, Call, write_ledger
 from tests.support.scripted import (
     Answer,
     ReceivedRequest,

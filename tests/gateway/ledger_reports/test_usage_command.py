@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli import main
 from tests.gateway.ledger_reports.conftest import ADMIN, Kept
-from tests.support.ledger import DAY, MIDNIGHT, Call, write_ledger
+from tests.support.ledgers import DAY, MIDNIGHT, Call, write_ledger
 
 RANGE = ["--since", "2026-11-24", "--until", "2026-11-26"]
 

@@ -8,7 +8,7 @@ from gateway.config import AccountsConfig, AdminConfig
 from tests.gateway.ledger_reports.conftest import ADMIN, Kept
 from tests.scenarios.harness import assert_error, quick_gateway
 from tests.support.gateway import Secret, config_for, key, with_settings
-from tests.support.ledger import DAY, HOUR, MIDNIGHT, Call
+from tests.support.ledgers import DAY, HOUR, MIDNIGHT, Call
 
 HEADERS = {"x-api-key": ADMIN}
 

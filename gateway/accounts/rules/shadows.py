@@ -1,4 +1,4 @@
-"""Says in the log which shadow rules would have refused requests."""
+"""What is told of shadow rules: how often they would have refused requests."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -8,8 +8,8 @@ from gateway.accounts.rules.rule import Rule
 from gateway.telemetry.logs import log_event
 
 
-class Reports:
-    """Says in the log which shadow rules would have refused requests, each at intervals."""
+class ShadowLog:
+    """Counts for each rule, and says so in the log at intervals."""
 
     def __init__(self, clock: Callable[[], float], seconds: float = 10.0) -> None:
         self._clock = clock
