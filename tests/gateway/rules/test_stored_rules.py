@@ -127,17 +127,6 @@ def test_what_was_spent_is_read_for_the_subject_the_models_and_the_window_of_a_r
     assert of(What.MONEY, since=NOON, window="minute") == 0
 
 
-def test_an_end_users_spending_is_found_without_reading_those_of_others(file: AccountsFile) -> None:
-    plan = file.run_now(
-        lambda connection: connection.execute(
-            "EXPLAIN QUERY PLAN SELECT sum(cost) FROM days WHERE start >= 1 AND caller = 'a' AND end_user = x'00' "
-            "AND end_user <> x''"
-        ).fetchall()
-    )
-
-    assert "days_of_users" in plan[0][-1]
-
-
 async def test_a_budget_begins_with_what_the_ledger_has(upstream: ScriptedUpstream, file: AccountsFile) -> None:
     upstream.always(WHOLE)
     file.run_now(lambda connection: insert_day(connection, caller="local", cost=49_990_000_000, model="claude-opus-5"))
