@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace as struct_replace
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
@@ -16,13 +15,14 @@ from gateway.doors.fronts import RenderedFront, Waits
 from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.rendering import Opening, Rendering
 from gateway.doors.wishes import (
+    NO_TEXT,
     ON_UNSUPPORTED,
     Admitted,
     as_admitted,
+    asked_size,
     named,
     options_for,
     stand_ins,
-    sure_size_of,
     wish_of,
     within,
 )
@@ -69,14 +69,15 @@ class GenerationSettings:
 class Task(Struct, frozen=True):
     """What one request asks for: an intent per choice, of the model that `asked` names, and how answers are rendered.
 
-    `size` is that of all texts, `is_large` says that translating them takes longer than one turn of the event loop.
+    `is_large` says that translating it takes longer than one turn of the event loop. `stored` is the size of the texts
+    that the body only refers to.
     """
 
     asked: RequestSummary
     intents: Sequence[Intent]
     rendering: Rendering
-    size: TextSize
     is_large: bool = False
+    stored: TextSize = NO_TEXT
 
 
 class TextEndpoint(Door):
@@ -105,10 +106,9 @@ class TextEndpoint(Door):
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:
         caller = visit.caller
         task = await self._task(scope, body, caller)
-        if visit.needs_sure_size:
-            task = struct_replace(task, size=await sure_size_of(body, task.size))
+        size = await asked_size(body, visit, task.stored)
         waits = self._waits(task, responder_of(scope), visit) if visit.is_ruled and self._is_live(task) else None
-        admitted, options = await self._admitted(task, self._options(scope, caller), visit)
+        admitted, options = await self._admitted(task, self._options(scope, caller), visit, size)
         services = self._services_for(caller)
         exchanges: list[TextExchange] = []
         previous: Intent | None = None
@@ -154,11 +154,11 @@ class TextEndpoint(Door):
         )
 
     async def _admitted(
-        self, task: Task, options: Options, visit: Visit, *, generates: bool = True
+        self, task: Task, options: Options, visit: Visit, size: TextSize, *, generates: bool = True
     ) -> tuple[Admitted, Options]:
         """The request as the accounts admit it; raises `FailedError` if they do not."""
         model = named(task.asked.model, self._aliases)
-        admission = await visit.admit(wish_of(model, task.intents, task.size, generates=generates))
+        admission = await visit.admit(wish_of(model, task.intents, size, generates=generates))
         result = as_admitted(model.understood, admission, rejects=options.reject_unsupported)
         if (most := admission.max_tokens) is not None:
             options = within(most, task.intents, options)

@@ -19,11 +19,10 @@ from gateway.doors.wishes import (
     ON_UNSUPPORTED,
     Admitted,
     as_admitted,
+    asked_size,
     named,
     native_wish,
-    size_of,
     stand_ins,
-    sure_size_of,
 )
 from gateway.edge.requests import headers_of
 from gateway.edge.responder import Responder, responder_of
@@ -139,10 +138,7 @@ class Messages(Door):
     async def _admitted(self, scope: Scope, asked: Asked, body: bytes, visit: Visit) -> tuple[Admitted, bytes]:
         """The request as the accounts admit it, and its body; raises `FailedError` if they do not."""
         model = named(asked.model, self._aliases)
-        size = await size_of(body)
-        if visit.needs_sure_size:
-            size = await sure_size_of(body, size)
-        wish = native_wish(model, asked, size, generates=self._route.streams)
+        wish = native_wish(model, asked, await asked_size(body, visit), generates=self._route.streams)
         admission = await visit.admit(wish)
         rejects = headers_of(scope).get(ON_UNSUPPORTED) == b"reject"
         result = as_admitted(model.understood, admission, rejects=rejects)
