@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -140,12 +140,17 @@ class Door:
     def _services_for(self, caller: Caller) -> Services:
         """The pool's services, or those for the caller's own key."""
         if caller.own_key is None:
-            return self._services
+            if caller.wire is None:
+                return self._services
+            return replace(self._services, upstream=caller.wire.tapped(self._services.upstream))
         return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
 
 
 def _listener(caller: Caller, responder: Responder) -> Listener | None:
-    """Hears what is said, if the caller's configuration lets it be kept."""
+    """Hears what is said, if the caller's configuration lets it be kept, or the caller wants to see it."""
+    if caller.wire is not None:
+        responder.heard = caller.wire.hear
+        return caller.wire
     if caller.keep_content_seconds is None:
         return None
     listener = Listener(caller.keep_content_seconds, is_traced=caller.traces_content)
