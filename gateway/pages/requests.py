@@ -94,7 +94,7 @@ class WirePage:
             message = "There is no wire of this request: it has not ended yet, nobody asked for it, or it is too old."
             raise FailedError(Failure(ErrorKind.UNKNOWN_ID, message))
         entry = next((found for found in _entries(await self._views.see(REQUESTS)) if found.id == request_id), None)
-        await responder_of(scope).send_json(200, msgspec.json.encode({"request": entry, "wire": wire}), _NO_STORE)
+        await responder_of(scope).send_json(200, msgspec.json.encode({"request": entry, "wire": wire}), NEVER_KEPT)
 
 
 def _entries(seen: Seen) -> list[Entry]:
