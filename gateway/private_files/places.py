@@ -10,5 +10,8 @@ def state_folder(environ: Mapping[str, str] = _environ) -> Path:
     """The folder for what programs keep, by the XDG base directory specification."""
     folder = environ.get("XDG_STATE_HOME", "")
     # The specification says to ignore relative paths.
-    state = folder if os.path.isabs(folder) else os.path.expanduser("~/.local/state")
-    return Path(state, "dragoman")
+    if not os.path.isabs(folder):
+        home = os.path.expanduser("~")
+        # In a container nobody may know the user's home. Most then name the root, and no folder is called "~".
+        folder = os.path.join(home if os.path.isabs(home) else "/", ".local/state")
+    return Path(folder, "dragoman")

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.private_files import ownership
 from gateway.private_files.ownership import check_folder, check_own, check_unread, make_private, open_own
+from gateway.private_files.places import state_folder
 from tests.support.stores import key, on_disk
 
 Log = Callable[[], str]
@@ -126,3 +127,10 @@ def test_what_cannot_be_closed_to_others_is_refused(file: Path, monkeypatch: pyt
                     check(file)
             else:
                 check(file)
+
+
+def test_without_a_home_files_are_below_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+
+    assert state_folder({}) == Path("/.local/state/dragoman")
+    assert state_folder({"XDG_STATE_HOME": "/var/lib"}) == Path("/var/lib/dragoman")
