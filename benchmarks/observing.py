@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from gateway.telemetry.metrics.metrics import Metrics
 from gateway.telemetry.metrics.routes import route_of
-from gateway.telemetry.requests.contents import Contents
+from gateway.telemetry.requests.contents import Contents, Wires
 from gateway.telemetry.requests.log import RequestLog, RequestLogSettings
 from tests.support.ended import CHAT, NOW, ended
 from translators.models import model_table
@@ -14,7 +14,7 @@ def observing(microseconds: Callable[[Callable[[], object]], float]) -> Iterator
     """Name and figure of each measure."""
     streamed = ended()
     metrics = Metrics(model_table(), route_of, lambda: NOW)
-    log = RequestLog(RequestLogSettings(), Contents(lambda: NOW))
+    log = RequestLog(RequestLogSettings(), Contents(lambda: NOW), Wires(lambda: NOW))
 
     def count() -> None:
         metrics.note(streamed)

@@ -249,6 +249,11 @@ class ModelTable:
         """The row of an id, of its alias, or of another host's spelling."""
         return _found(self._by_id, model)
 
+    @property
+    def ids(self) -> Iterable[str]:
+        """All ids, and the aliases of ids."""
+        return self._by_id.keys()
+
     def knows(self, model: str) -> bool:
         """Whether this is an id, or an alias of one."""
         return model in self._by_id

@@ -1,7 +1,7 @@
 """Authentication: a configured client, anyone if no clients are configured, or a caller with an Anthropic key."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -11,13 +11,16 @@ from gateway.accounts.guesses import Guesses
 from gateway.accounts.keys.form import has_typo, looks_stored, resembles
 from gateway.accounts.keys.limits import Limits
 from gateway.edge.addresses import address_of
-from gateway.edge.requests import header
+from gateway.edge.requests import header, headers_of
 from gateway.secret import Secret
+from gateway.service.wire import Wire
 from translators.errors import ErrorKind, FailedError, Failure
 
 # A token without this prefix is never sent to Anthropic.
 CALLERS_KEY_PREFIX: Final = "sk-ant-"
 ANYBODY: Final = "local"
+# What only a page of the console sends: a foreign page would need a preflight for it.
+CONSOLE_HEADER: Final = b"x-dragoman-console"
 
 _NO_KEY: Final = (
     "You didn't provide an API key. Provide it in an Authorization header using Bearer auth "
@@ -39,7 +42,7 @@ class Caller:
 
     `sees_key` says whether responses name the pool key that was used. `key_id` is the id of a stored key, `limits` what
     it may be used for; None are no limits. `keep_content_seconds` is how long the request log keeps what is said; None
-    is not at all. With `traces_content` its traces have it as well.
+    is not at all. With `traces_content` its traces have it as well. `wire` hears both sides of this one request.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Caller:
     limits: Limits | None = None
     keep_content_seconds: float | None = None
     traces_content: bool = False
+    wire: Wire | None = None
 
     @property
     def scope(self) -> bytes:
@@ -112,6 +116,8 @@ class Authenticator:
         self._has_keys = has_keys
         self._anybody = Caller(ANYBODY)
         self._guesses = guesses or Guesses()
+        # Tells who asks from the console's playground, if somebody may; set where there is a console.
+        self.console: Callable[[Scope], Caller | None] | None = None
 
     @property
     def needs_key(self) -> bool:
@@ -120,6 +126,10 @@ class Authenticator:
 
     def caller(self, scope: Scope) -> Caller:
         """The caller; raises `FailedError` if the key is missing or wrong, or not for this endpoint or network."""
+        if (console := self.console) is not None and CONSOLE_HEADER in headers_of(scope):
+            caller = console(scope)
+            if caller is not None:
+                return caller
         needs_key = self.needs_key
         if not needs_key and self._has_keys:
             return self._anybody

@@ -15,6 +15,7 @@ from gateway.accounts.rules.plan import Hold, Plan
 from gateway.accounts.rules.wish import AS_ASKED as AS_ASKED
 from gateway.accounts.rules.wish import Admission as Admission
 from gateway.accounts.rules.wish import Wish as Wish
+from gateway.ledger.texts import LONGEST, short_name
 from gateway.service.record import Record
 from translators.adjustments import united
 from translators.errors import ErrorKind, FailedError, Failure
@@ -71,6 +72,9 @@ class Visit:
 
     async def admit(self, wish: Wish) -> Admission:
         """Whether the request may be sent; raises `FailedError` if not."""
+        if wish.end_user is not None and len(wish.end_user) > LONGEST:
+            # Callers choose it, and the latest ones are remembered: they count by their digests, as in the ledger.
+            wish = replace(wish, end_user=short_name(wish.end_user))
         self.end_user = wish.end_user
         caller, rules = self.caller, self._rules
         admission = AS_ASKED if caller.limits is None else check_limits(caller, wish)

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from gateway.cli.starting import begin_log, load_with_options, new_gateway, serve_until_stopped
 from gateway.cli.usage import typed_command
 from gateway.config import Config, KeyConfig, StoreConfig
-from gateway.demo import ORDERS, run_simulated_upstream
 from gateway.process.serving import check_exposure, run
 from gateway.secret import Secret
 
@@ -31,12 +30,17 @@ def command(options: argparse.Namespace) -> int:
 
 
 async def _serve_demo(config: Config) -> int:
+    # The simulated upstream is loaded only where it is used: `serve` would carry it along.
+    from gateway.demo import run_simulated_upstream
+
     async with run_simulated_upstream() as upstream:
         key = KeyConfig(name="simulated", api_key=Secret("sk-ant-simulated"), base_url=upstream.base_url)
         return await serve_until_stopped(new_gateway(replace(config, keys=(key,))), _demo_notice())
 
 
 def _demo_notice() -> str:
+    from gateway.demo import ORDERS
+
     words = " ".join(ORDERS)
     return (
         "This is the demo: a simulated upstream in this process answers, not Claude.\n"

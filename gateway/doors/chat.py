@@ -10,7 +10,6 @@ from gateway.doors.generation import Task, TextEndpoint
 from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import ChunkRendering
 from gateway.doors.silence import StreamMaker
-from gateway.doors.wishes import size_of
 from gateway.edge.requests import headers_of
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from translators.chat.chunks import StreamFrame
@@ -35,7 +34,7 @@ class ChatCompletions(TextEndpoint):
             reports=reports,
         )
         asked = RequestSummary(read.model, read.intent.streams, read.include_usage, read.metadata)
-        return Task(asked, [read.intent] * count, rendering, await size_of(body), is_large)
+        return Task(asked, [read.intent] * count, rendering, is_large)
 
 
 def _makers(count: int, frame: StreamFrame) -> Sequence[StreamMaker]:

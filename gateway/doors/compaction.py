@@ -36,7 +36,7 @@ class Compact(Responses):
         answered.request = replace(asked, store=False, conversation=None, intent=NOTHING_ASKED)
         summary = replace(task.asked, is_stream=False)
         rendering = CompactRendering(answered, said)
-        return Task(summary, [replace(intent, streams=False)], rendering, task.size, task.is_large)
+        return Task(summary, [replace(intent, streams=False)], rendering, task.is_large, task.stored)
 
 
 def _compacting(request: ResponsesRequest) -> Generator[None, None, tuple[ResponsesRequest, Sequence[bytes]]]:

@@ -8,7 +8,6 @@ from gateway.accounts.auth import Caller
 from gateway.doors.generation import Task, TextEndpoint
 from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import ChunkRendering
-from gateway.doors.wishes import size_of
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from translators.completions.request import read_completions, read_completions_in_steps
 from translators.completions.response import text_completion
@@ -37,4 +36,4 @@ class Completions(TextEndpoint):
         )
         request, options = read.request, read.request.stream_options
         asked = RequestSummary(request.model, bool(request.stream), bool(options and options.include_usage))
-        return Task(asked, read.intents, rendering, await size_of(body), is_large)
+        return Task(asked, read.intents, rendering, is_large)

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -99,7 +100,11 @@ class Door:
             # Keep no reference to the body here: the job holds it only as long as it is needed, and a stream may run
             # for minutes.
             body = read_body(scope, receive, self._settings.max_body_bytes)
-            job = await self._read(scope, await body if heard is None else heard.take(await body), visit)
+            try:
+                job = await self._read(scope, await body if heard is None else heard.take(await body), visit)
+            finally:
+                # The visit and the responder must not refer to each other: a circle keeps the body until a collection.
+                visit.waits = nullcontext
         except BaseException as error:
             seconds = time.perf_counter() - began_at
             end = RequestEnd(outcome_of(error), seconds, trace_id, heard)
@@ -135,12 +140,17 @@ class Door:
     def _services_for(self, caller: Caller) -> Services:
         """The pool's services, or those for the caller's own key."""
         if caller.own_key is None:
-            return self._services
+            if caller.wire is None:
+                return self._services
+            return replace(self._services, upstream=caller.wire.tapped(self._services.upstream))
         return self._services.for_caller(self._own_endpoint(caller.own_key), caller.scope)
 
 
 def _listener(caller: Caller, responder: Responder) -> Listener | None:
-    """Hears what is said, if the caller's configuration lets it be kept."""
+    """Hears what is said, if the caller's configuration lets it be kept, or the caller wants to see it."""
+    if caller.wire is not None:
+        responder.heard = caller.wire.hear
+        return caller.wire
     if caller.keep_content_seconds is None:
         return None
     listener = Listener(caller.keep_content_seconds, is_traced=caller.traces_content)

@@ -5,30 +5,30 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace as struct_replace
 from starlette.types import Scope
 
 from gateway.accounts.auth import Caller
 from gateway.accounts.visits import Visit
 from gateway.doors.betas import BETAS, betas_of
 from gateway.doors.door import Door, DoorParts, Job
+from gateway.doors.fronts import RenderedFront, Waits
 from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.rendering import Opening, Rendering
 from gateway.doors.wishes import (
+    NO_TEXT,
     ON_UNSUPPORTED,
     Admitted,
     as_admitted,
+    asked_size,
     named,
     options_for,
     stand_ins,
-    sure_size_of,
     wish_of,
     within,
 )
 from gateway.doors.writing import Writer
-from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
-from gateway.edge.responder import Responder
+from gateway.edge.responder import Responder, responder_of
 from gateway.edge.slices import in_slices
 from gateway.service.answers import TextExchange, stream_answer
 from gateway.service.choices import fetch_choices, stream_choices, usage_of_choices
@@ -69,14 +69,15 @@ class GenerationSettings:
 class Task(Struct, frozen=True):
     """What one request asks for: an intent per choice, of the model that `asked` names, and how answers are rendered.
 
-    `size` is that of all texts, `is_large` says that translating them takes longer than one turn of the event loop.
+    `is_large` says that translating it takes longer than one turn of the event loop. `stored` is the size of the texts
+    that the body only refers to.
     """
 
     asked: RequestSummary
     intents: Sequence[Intent]
     rendering: Rendering
-    size: TextSize
     is_large: bool = False
+    stored: TextSize = NO_TEXT
 
 
 class TextEndpoint(Door):
@@ -105,9 +106,9 @@ class TextEndpoint(Door):
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> Job:
         caller = visit.caller
         task = await self._task(scope, body, caller)
-        if visit.needs_sure_size:
-            task = struct_replace(task, size=await sure_size_of(body, task.size))
-        admitted, options = await self._admitted(task, self._options(scope, caller), visit)
+        size = await asked_size(body, visit, task.stored)
+        waits = self._waits(task, responder_of(scope), visit) if visit.is_ruled and self._is_live(task) else None
+        admitted, options = await self._admitted(task, self._options(scope, caller), visit, size)
         services = self._services_for(caller)
         exchanges: list[TextExchange] = []
         previous: Intent | None = None
@@ -121,15 +122,43 @@ class TextEndpoint(Door):
             if exchanges:
                 exchange.belongs_to(exchanges[0])
             exchanges.append(exchange)
-        job = GenerationJob(task.asked, task.rendering, exchanges, self, caller, is_large=task.is_large)
+        front = waits.front if waits is not None else None
+        job = GenerationJob(task.asked, task.rendering, exchanges, self, caller, is_large=task.is_large, front=front)
         return self._answering(job, visit)
 
+    def _is_live(self, task: Task) -> bool:
+        """Whether the caller gets the answer as it is made."""
+        return task.asked.is_stream
+
+    def _waits(self, task: Task, responder: Responder, visit: Visit) -> Waits[RenderedFront]:
+        """Keep the stream alive if it has to wait for a rule."""
+        model = named(task.asked.model, self._aliases).understood.id
+        choices = len(task.intents)
+        visit.waits = waits = Waits(
+            visit.waits, lambda: self.front(responder, task.asked, task.rendering, choices=choices, model=model)
+        )
+        return waits
+
+    def front(
+        self, responder: Responder, asked: RequestSummary, rendering: Rendering, *, choices: int, model: str
+    ) -> RenderedFront:
+        """What keeps a stream alive."""
+        return RenderedFront(
+            responder,
+            self._settings.keepalive_seconds,
+            rendering,
+            choices=choices,
+            created=self.now(),
+            include_usage=asked.include_usage,
+            model=model,
+        )
+
     async def _admitted(
-        self, task: Task, options: Options, visit: Visit, *, generates: bool = True
+        self, task: Task, options: Options, visit: Visit, size: TextSize, *, generates: bool = True
     ) -> tuple[Admitted, Options]:
         """The request as the accounts admit it; raises `FailedError` if they do not."""
         model = named(task.asked.model, self._aliases)
-        admission = await visit.admit(wish_of(model, task.intents, task.size, generates=generates))
+        admission = await visit.admit(wish_of(model, task.intents, size, generates=generates))
         result = as_admitted(model.understood, admission, rejects=options.reject_unsupported)
         if (most := admission.max_tokens) is not None:
             options = within(most, task.intents, options)
@@ -222,6 +251,7 @@ class GenerationJob:
         caller: Caller,
         *,
         is_large: bool,
+        front: RenderedFront | None = None,
     ) -> None:
         self.asked = asked
         self.progress: Sequence[Progress] = [exchange.progress for exchange in exchanges]
@@ -230,6 +260,7 @@ class GenerationJob:
         self._door = door
         self._names_key = caller.sees_key
         self._is_large = is_large
+        self._front = front
 
     def headers(self, record: Record) -> Mapping[str, str]:
         """How the answer was obtained, and the rate limits of the key that gave it."""
@@ -257,14 +288,10 @@ class GenerationJob:
 
     async def _stream(self, responder: Responder, *, share_cache: bool) -> None:
         exchanges, rendering = self._exchanges, self.rendering
-
-        def is_asking() -> bool:
-            return any(exchange.progress.is_asking for exchange in exchanges)
-
-        rendered = rendering.stream(self._opening(responder), len(exchanges))
-        responder.failure_event = rendered.failure
-        interval = self._door.keepalive_seconds
-        with StreamClient(responder, interval, rendered.sign_of_life, is_asking=is_asking) as client:
+        model = self.progress[0].model
+        front = self._front or self._door.front(responder, self.asked, rendering, choices=len(exchanges), model=model)
+        front.progress, rendered = self.progress, front.rendered
+        with front.client as client:
             if len(exchanges) == 1:
                 await stream_answer(exchanges[0], client, rendered.choices[0])
                 return

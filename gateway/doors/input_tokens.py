@@ -9,6 +9,7 @@ from gateway.accounts.visits import Visit
 from gateway.doors.door import Job
 from gateway.doors.records import RequestSummary, answer_headers
 from gateway.doors.responses import Responses
+from gateway.doors.wishes import NO_TEXT
 from gateway.edge.responder import Responder
 from gateway.service.answers import TextExchange
 from gateway.service.counting import count_tokens, counting, counting_services
@@ -24,7 +25,8 @@ class InputTokens(Responses):
         caller = visit.caller
         task = await self._task(scope, body, caller)
         (intent,) = task.intents
-        admitted, options = await self._admitted(task, self._options(scope, caller), visit, generates=False)
+        # Counting is free, however long the text is.
+        admitted, options = await self._admitted(task, self._options(scope, caller), visit, NO_TEXT, generates=False)
         candidates = await self._candidates(intent, task, options, admitted.understood, visit)
         services = counting_services(self._services_for(caller))
         exchange = Exchange(services, [counting(candidate) for candidate in candidates], caller=caller.name)

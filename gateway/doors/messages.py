@@ -12,21 +12,20 @@ from gateway.accounts.auth import Caller
 from gateway.accounts.visits import Near, Visit
 from gateway.doors.betas import betas_of, header_values
 from gateway.doors.door import Door, DoorParts
+from gateway.doors.fronts import Front, Waits
 from gateway.doors.native_past import NativeWriter
 from gateway.doors.records import RequestSummary, gateway_headers
 from gateway.doors.wishes import (
     ON_UNSUPPORTED,
     Admitted,
     as_admitted,
+    asked_size,
     named,
     native_wish,
-    size_of,
     stand_ins,
-    sure_size_of,
 )
-from gateway.edge.keepalive import StreamClient
 from gateway.edge.requests import headers_of
-from gateway.edge.responder import Responder
+from gateway.edge.responder import Responder, responder_of
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service import counting
 from gateway.service.exchange import Exchange
@@ -104,6 +103,7 @@ class Messages(Door):
     async def _read(self, scope: Scope, body: bytes, visit: Visit) -> "_NativeJob":
         caller = visit.caller
         asked = await self._asked(body, caller)
+        waits = self._waits(responder_of(scope), visit) if visit.is_ruled and self._streams(asked) else None
         admitted, body = await self._admitted(scope, asked, body, visit)
         thread = read_thread(asked.thread) if asked.thread is not None and caller.own_key is None else None
         reach = await self._reach(caller, asked, thread) if thread is not None else _ANYWHERE
@@ -116,6 +116,7 @@ class Messages(Door):
             caller=caller,
             streams=self._streams(asked),
             has_way_out=reach.has_way_out,
+            front=waits.front if waits is not None else None,
             keepalive_seconds=self._settings.keepalive_seconds,
         )
 
@@ -137,10 +138,7 @@ class Messages(Door):
     async def _admitted(self, scope: Scope, asked: Asked, body: bytes, visit: Visit) -> tuple[Admitted, bytes]:
         """The request as the accounts admit it, and its body; raises `FailedError` if they do not."""
         model = named(asked.model, self._aliases)
-        size = await size_of(body)
-        if visit.needs_sure_size:
-            size = await sure_size_of(body, size)
-        wish = native_wish(model, asked, size, generates=self._route.streams)
+        wish = native_wish(model, asked, await asked_size(body, visit), generates=self._route.streams)
         admission = await visit.admit(wish)
         rejects = headers_of(scope).get(ON_UNSUPPORTED) == b"reject"
         result = as_admitted(model.understood, admission, rejects=rejects)
@@ -152,6 +150,12 @@ class Messages(Door):
             steps = with_max_tokens_in_steps(body, most)
             body = await in_slices(steps) if len(body) > LARGE_BYTES else in_one_go(steps)
         return result, body
+
+    def _waits(self, responder: Responder, visit: Visit) -> Waits[Front]:
+        """Keep the stream alive if it has to wait for a rule."""
+        interval = self._settings.keepalive_seconds
+        visit.waits = waits = Waits(visit.waits, lambda: Front(responder, interval, lambda: PING))
+        return waits
 
     def _streams(self, asked: Asked) -> bool:
         return asked.streams and self._route.streams
@@ -239,6 +243,7 @@ class _NativeJob:
         caller: Caller,
         streams: bool,
         has_way_out: bool,
+        front: Front | None,
         keepalive_seconds: float,
     ) -> None:
         self.asked = asked
@@ -249,6 +254,7 @@ class _NativeJob:
         self._streams = streams
         self._has_way_out = has_way_out
         self._keepalive_seconds = keepalive_seconds
+        self._front = front
         # The headers of upstream's answer to pass on, once it is certain that the caller gets this answer.
         self._passed: dict[str, str] = {}
 
@@ -269,11 +275,9 @@ class _NativeJob:
             answer = await fetch_native(exchange, self._passed.update, keeper)
             await responder.send_body(200, answer.body, answer.content_type)
             return
-
-        def is_asking() -> bool:
-            return exchange.progress.is_asking
-
-        with StreamClient(responder, self._keepalive_seconds, lambda: PING, is_asking=is_asking) as client:
+        front = self._front or Front(responder, self._keepalive_seconds, lambda: PING)
+        front.progress = self.progress
+        with front.client as client:
             await stream_native(exchange, client, self._passed.update, keeper)
 
     async def explained(self, failure: Failure) -> Failure:

@@ -16,7 +16,7 @@ from gateway.doors.door import Job
 from gateway.doors.generation import GenerationJob, Task, TextEndpoint
 from gateway.doors.records import RequestSummary
 from gateway.doors.rendering import Opening, RenderedStream
-from gateway.doors.wishes import size_of
+from gateway.doors.wishes import NO_TEXT, size_of
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.answers import Answered, AnswerStream, Choice, StreamedChoice, WholeChoice
 from gateway.service.one_at_a_time import one_at_a_time
@@ -44,7 +44,6 @@ SEARCH_SOURCES: Final = "web_search_call.action.sources"
 CODE_OUTPUTS: Final = "code_interpreter_call.outputs"
 _NO_SETTINGS: Final[Mapping[str, Raw]] = {}
 _NOTHING_BEFORE: Final = Chain()
-_NO_TEXT: Final = TextSize(0, False)
 _READING: Final = b"reading\0"
 NOTHING_ASKED: Final = Intent([])
 _NOTHING_REFERRED: Final[Mapping[str, bytes]] = {}
@@ -59,7 +58,7 @@ class Responses(TextEndpoint):
     async def _task(self, scope: Scope, body: bytes, caller: Caller) -> Task:
         is_large = len(body) > LARGE_BYTES
         read = await in_slices(read_body_in_steps(body)) if is_large else read_body(body)
-        before, stored = _NOTHING_BEFORE, _NO_TEXT
+        before, stored = _NOTHING_BEFORE, NO_TEXT
         if read.continues or read.references or read.unsealed:
             reading = self._with_state(read, caller, is_large=is_large)
             request, before, is_large, stored = await answered(one_at_a_time(_READING + caller.scope, reading))
@@ -76,7 +75,7 @@ class Responses(TextEndpoint):
         # What is asked is no longer needed once upstream answers.
         request.intent = NOTHING_ASKED
         rendering = ResponseRendering(request, Keeper(self._services, caller.scope, before), self.now)
-        return Task(asked, [intent], rendering, (await size_of(body)).with_more(stored), is_large)
+        return Task(asked, [intent], rendering, is_large, stored)
 
     async def _with_state(
         self, read: ReadBody, caller: Caller, *, is_large: bool
@@ -85,7 +84,7 @@ class Responses(TextEndpoint):
         before = await _before(self._services, caller.scope, read)
         referred = await _referred(self._services, caller.scope, read)
         is_large = is_large or sum(map(len, before.items)) + sum(map(len, referred.values())) > LARGE_BYTES
-        stored = _NO_TEXT
+        stored = NO_TEXT
         for item in (*before.items, *referred.values()):
             stored = stored.with_more(await size_of(item))
         # What stands before is no longer needed once it is read.
@@ -98,6 +97,10 @@ class Responses(TextEndpoint):
 
     def _seal(self, read: ReadBody, caller: Caller) -> "LateSeal":
         return LateSeal(self._services.seals, caller.scope, read.body.model, self._aliases)
+
+    def _is_live(self, task: Task) -> bool:
+        rendering = task.rendering
+        return task.asked.is_stream and not (isinstance(rendering, ResponseRendering) and rendering.request.background)
 
     def _answering(self, job: GenerationJob, visit: Visit) -> Job:
         rendering = job.rendering

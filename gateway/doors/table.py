@@ -111,7 +111,8 @@ def assemble(
     index.tell(offered)
     router: ASGIApp = Router(routes, default=UnknownUrl(offered), redirect_slashes=False, lifespan=lifespan)
     if config.console.enabled:
-        router = Sessions(router, Signing(config.admin, parts.now), partial(_is_open, config, parts))
+        router = sessions = Sessions(router, Signing(config.admin, parts.now), partial(_is_open, config, parts))
+        parts.authenticator.console = sessions.caller
     hot = {prefix + path: door for prefix in _PREFIXES for path, door in doors.items()}
     return _layers(Shortcut(hot, router), config, parts)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from gateway.accounts.auth import Caller
-from gateway.accounts.visits import AS_ASKED, Admission, Wish
+from gateway.accounts.visits import AS_ASKED, Admission, Visit, Wish
 from gateway.edge.slices import LARGE_BYTES, in_slices
 from gateway.service.record import Progress
 from gateway.service.routing import Aliases
@@ -19,6 +19,7 @@ from translators.steps import in_one_go
 from translators.text_size import TextSize, may_read_more_in_steps, text_size, text_size_in_steps
 
 ON_UNSUPPORTED: Final = b"x-gateway-on-unsupported"
+NO_TEXT: Final = TextSize(0, False)
 # Native fields that name models.
 _FALLBACKS: Final = frozenset({"fallbacks"})
 
@@ -40,8 +41,16 @@ async def size_of(body: bytes) -> TextSize:
     return await in_slices(text_size_in_steps(body)) if len(body) > LARGE_BYTES else text_size(body)
 
 
-async def sure_size_of(body: bytes, size: TextSize) -> TextSize:
-    """The size for a rule that must not be passed: what upstream may read by itself counts like files."""
+async def asked_size(body: bytes, visit: Visit, stored: TextSize = NO_TEXT) -> TextSize:
+    """The text that goes upstream: a body's, and what is stored besides. Without rules nobody asks for it.
+
+    For a rule that must not be passed, what upstream may read by itself counts like files.
+    """
+    if not visit.is_ruled:
+        return NO_TEXT
+    size = (await size_of(body)).with_more(stored)
+    if not visit.needs_sure_size:
+        return size
     steps = may_read_more_in_steps(body)
     reads_more = await in_slices(steps) if len(body) > LARGE_BYTES else in_one_go(steps)
     return TextSize(size.bytes, size.has_media or reads_more)

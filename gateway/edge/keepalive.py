@@ -13,7 +13,7 @@ _LOOK_SECONDS: Final = 1.0
 
 
 class StreamClient:
-    """The caller's side of one stream; inside `with` it is kept alive while it is silent.
+    """The caller's side of one stream; inside `with`, which may be entered again, it is kept alive while it is silent.
 
     After `interval_seconds` without a write the head is sent, if it was not, followed by the result of `sign_of_life`:
     any byte resets the read timeouts of clients and proxies. While upstream is not being asked (`is_asking`), as in
@@ -41,7 +41,9 @@ class StreamClient:
 
     def __enter__(self) -> "StreamClient":
         self._responder.wait_when_full(False)
-        self._wait(self._interval)
+        # Entered again, it goes on as it was left.
+        due = self._last_write + self._interval
+        self._wait(max(0.0, (due if self._responder.has_begun else min(due, self._held_until)) - self._loop.time()))
         return self
 
     def __exit__(

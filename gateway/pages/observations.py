@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute, Route
 from gateway.accounts.guesses import Guesses
 from gateway.pages.admin import AdminKeys
 from gateway.pages.metrics import MetricsAccess, MetricsPage
-from gateway.pages.requests import OneRequest, RequestsPage
+from gateway.pages.requests import OneRequest, RequestsPage, WirePage
 from gateway.workers.views import Views
 
 
@@ -20,3 +20,4 @@ def observation_routes(
     if has_request_log:
         yield Route("/admin/requests", RequestsPage(admin, guesses, views), methods=["GET"])
         yield Route("/admin/requests/{request_id}", OneRequest(admin, guesses, views), methods=["GET"])
+        yield Route("/admin/requests/{request_id}/wire", WirePage(admin, guesses, views), methods=["GET"])

@@ -14,10 +14,12 @@ from gateway.accounts.guesses import Guesses
 from gateway.edge.notes import notes_of
 from gateway.edge.responder import NEVER_KEPT, responder_of
 from gateway.pages.admin import AdminKeys, check_admin
+from gateway.pages.sessions import session_of
+from gateway.service.wire import SeenWire
 from gateway.telemetry.requests.contents import Content
 from gateway.telemetry.requests.entries import Entry
 from gateway.telemetry.requests.filtering import MOST, Wanted, chosen
-from gateway.telemetry.requests.views import CONTENTS, REQUESTS
+from gateway.telemetry.requests.views import CONTENTS, REQUESTS, WIRES
 from gateway.workers.views import Seen, Views
 from translators.errors import ErrorKind, FailedError, Failure, TranslationError
 
@@ -70,6 +72,29 @@ class OneRequest(_Page):
         contents: Any = (await self._views.see(CONTENTS)).fields[CONTENTS]
         found: Content | None = contents.get(entry.id)
         return found
+
+
+class WirePage:
+    """Both sides of a request of the playground, with what the log knows of it."""
+
+    def __init__(self, admin: AdminKeys, guesses: Guesses, views: Views) -> None:
+        self._admin = admin
+        self._guesses = guesses
+        self._views = views
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        who, session = check_admin(scope, self._admin, self._guesses), session_of(scope)
+        if not (who.startswith("admin ") or (session is not None and session.is_open)):
+            message = "What was said is for administrators: you may see what the log knows of a request."
+            raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, message, code="viewer_only_reads"))
+        request_id: str = scope["path_params"]["request_id"]
+        wires: Any = (await self._views.see(WIRES)).fields[WIRES]
+        wire: SeenWire | None = wires.get(request_id)
+        if wire is None:
+            message = "There is no wire of this request: it has not ended yet, nobody asked for it, or it is too old."
+            raise FailedError(Failure(ErrorKind.UNKNOWN_ID, message))
+        entry = next((found for found in _entries(await self._views.see(REQUESTS)) if found.id == request_id), None)
+        await responder_of(scope).send_json(200, msgspec.json.encode({"request": entry, "wire": wire}), NEVER_KEPT)
 
 
 def _entries(seen: Seen) -> list[Entry]:

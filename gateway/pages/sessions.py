@@ -10,16 +10,20 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.accounts.auth import CONSOLE_HEADER, Caller, presented_key
 from gateway.edge.requests import header
 from gateway.secret import Secret
+from gateway.service.wire import Wire
+from translators.errors import ErrorKind, FailedError, Failure
 
 Role: TypeAlias = Literal["admin", "viewer"]
 Kind: TypeAlias = Literal["link", "session"]
 
 SESSION_SECONDS: Final = 12 * 3600.0
 LINK_SECONDS: Final = 600.0
-# What only a page of the console sends: a foreign page would need a preflight for it.
-CONSOLE_HEADER: Final = b"x-dragoman-console"
+CONSOLE: Final = "console"
+_WIRE_HEADER: Final = b"x-gateway-wire"
+_VIEWER: Final = "You are signed in as a viewer, who may read and spend nothing."
 _ROLES: Final[dict[str, Role]] = {"admin": "admin", "viewer": "viewer"}
 _ID_BYTES: Final = 12
 _MOST_DIGITS: Final = 12
@@ -102,6 +106,21 @@ class Sessions:
         self._app = app
         self._signing = signing
         self._is_open = is_open
+
+    def caller(self, scope: Scope) -> Caller | None:
+        """Who asks a model from the playground: an administrator, or whoever sits at an open gateway's machine.
+
+        None if no page of the console asks, or nobody is signed in; raises `FailedError` for a viewer.
+        """
+        if not comes_from_console(scope) or presented_key(scope) is not None:
+            return None
+        session = self._session(scope)
+        if session is None:
+            return None
+        if session.role != "admin" and not session.is_open:
+            raise FailedError(Failure(ErrorKind.CALLER_NOT_PERMITTED, _VIEWER, code="viewer_only_reads"))
+        wire = Wire() if header(scope, _WIRE_HEADER) == "1" else None
+        return Caller(CONSOLE, sees_key=True, wire=wire)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/admin/"):

@@ -21,15 +21,16 @@ from gateway.service.background import Background
 from gateway.service.dispatch import Dispatcher
 from gateway.service.kept import KeptTurns
 from gateway.service.observers import Ended, Observer
+from gateway.service.wire import SeenWire
 from gateway.telemetry.metrics.gauges import Gauge, pool_gauges, rule_counts
 from gateway.telemetry.metrics.metrics import METRICS, Look, Metrics, merged
 from gateway.telemetry.metrics.routes import route_of
-from gateway.telemetry.requests.contents import Content, Contents
+from gateway.telemetry.requests.contents import Content, Contents, Wires
 from gateway.telemetry.requests.entries import Entry
 from gateway.telemetry.requests.log import RequestLog, RequestLogSettings
 from gateway.telemetry.requests.recent import RECENT, Now, Recent
 from gateway.telemetry.requests.recent import merged as merged_recent
-from gateway.telemetry.requests.views import CONTENTS, REQUESTS
+from gateway.telemetry.requests.views import CONTENTS, REQUESTS, WIRES
 from gateway.telemetry.traces.opening import open_tracers
 from gateway.workers.views import View
 from translators.models import ModelTable
@@ -84,7 +85,7 @@ class Observing:
 
     def __init__(self, config: Config, models: ModelTable, observed: Observed, now: Callable[[], float]) -> None:
         self.metrics = Metrics(models, route_of, now)
-        self.requests = RequestLog(_settings_of(config), Contents(now))
+        self.requests = RequestLog(_settings_of(config), Contents(now), Wires(now))
         self._tracers = open_tracers(os.environ)
         self.recent = Recent(now)
         self._now = now
@@ -115,6 +116,7 @@ class Observing:
         self._is_started = False
         self.metrics.lag.stop()
         self.requests.contents.close()
+        self.requests.wires.close()
 
     async def close(self) -> None:
         """Send the traces of all requests, which have ended by now."""
@@ -170,6 +172,12 @@ class Observing:
                 dict[str, Content],
                 self.requests.contents.shown,
                 lambda found, _: {CONTENTS: dict(chain.from_iterable(each.items() for each in found))},
+            ),
+            View(
+                WIRES,
+                dict[str, SeenWire],
+                self.requests.wires.shown,
+                lambda found, _: {WIRES: dict(chain.from_iterable(each.items() for each in found))},
             ),
         )
 

@@ -149,6 +149,34 @@ async def test_check_says_what_was_understood_without_secrets(tmp_path: Path) ->
     assert SECRET not in out + err
 
 
+async def test_check_warns_of_rules_and_limits_that_match_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"""
+keys: [{{name: first, api_key: {SECRET}}}]
+clients: [{{name: app, api_key: {SECRET}2, group: shop}}]
+accounts: {{kind: sqlite, path: accounts.db}}
+rules:
+  - {{id: well, scope: group, of: "sh*", model: "claude-haiku-*", what: requests, amount: 1, over: "model:gpt-5"}}
+  - {{id: users, scope: end_user, of: app, what: requests, amount: 1}}
+  - {{id: typed, model: "claude-opsu-*", what: requests, amount: 1}}
+  - {{id: alias, model: gpt-5, what: requests, amount: 1}}
+  - {{id: team, scope: group, of: shops, what: requests, amount: 1}}
+  - {{id: other, scope: key, of: ap, what: requests, amount: 1, over: "model:claude-hiku-5-5"}}
+""")
+    await outcome("keys", "create", "stored", "--models", "gpt-5*,claude-opus-*,llama-*", "--config", str(file))
+    code, out, _ = await outcome("check", "--config", str(file))
+
+    assert code == 0
+    assert [line.removeprefix("WARNING: ") for line in out.splitlines() if "rule " in line or "its limit" in line] == [
+        "rule typed: model 'claude-opsu-*' matches no known model",
+        "rule alias: model 'gpt-5' matches no known model; rules count by upstream's ids, and this is an alias",
+        "rule team: no client and no key is in a group 'shops', so it concerns nobody",
+        "rule other: there is no client and no key 'ap', so it concerns nobody",
+        "rule other: over names 'claude-hiku-5-5', which is no known model",
+        "key stored: its limit to models 'llama-*' matches no known model and no alias",
+    ]
+
+
 async def test_check_prints_the_schema() -> None:
     code, out, _ = await outcome("check", "--schema")
 

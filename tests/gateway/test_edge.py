@@ -357,6 +357,7 @@ async def test_the_front_door_says_where_to_go(upstream: ScriptedUpstream) -> No
         "GET /admin/pool",
         "GET /admin/requests",
         "GET /admin/requests/{request_id}",
+        "GET /admin/requests/{request_id}/wire",
         "GET /admin/rules",
         "GET /admin/rules/standings",
         "GET /admin/session",

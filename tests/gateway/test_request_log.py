@@ -8,14 +8,14 @@ import pytest
 
 from gateway.service.listening import MOST_BYTES, Listener
 from gateway.service.observers import Ended
-from gateway.telemetry.requests.contents import MOST_BYTES_TOGETHER, Contents
+from gateway.telemetry.requests.contents import MOST_BYTES_TOGETHER, Contents, Wires
 from gateway.telemetry.requests.filtering import Wanted, chosen
 from gateway.telemetry.requests.log import RequestLog, RequestLogSettings
 from tests.support.ended import NOW, ended, entry, record
 
 
 def log_of(size: int, max_bytes: int = 2**20) -> RequestLog:
-    return RequestLog(RequestLogSettings(size, max_bytes), Contents(lambda: NOW))
+    return RequestLog(RequestLogSettings(size, max_bytes), Contents(lambda: NOW), Wires(lambda: NOW))
 
 
 def ids(log: RequestLog) -> list[str]:

@@ -5,11 +5,12 @@ import gc
 
 import pytest
 
+from gateway.accounts.rules.definition import Definition
 from tests.scenarios.harness import PATH, PATIENCE_SECONDS, asking, quick_gateway, raw_client, soon
 from tests.scenarios.native_harness import PATH as NATIVE_PATH
 from tests.scenarios.native_harness import asking_natively
 from tests.support import messages
-from tests.support.gateway import key
+from tests.support.gateway import config_for, key, with_settings
 from tests.support.intents import read_intent
 from tests.support.scripted import (
     Answer,
@@ -106,6 +107,29 @@ async def test_a_request_that_has_failed_is_held_by_nobody_even_before_the_colle
             gc.enable()
 
     assert response.status_code >= 400 or "error" in response.text
+
+
+@pytest.mark.parametrize(("amount", "status"), [(5, 200), (0, 429)], ids=["served", "refused"])
+@pytest.mark.parametrize("path", [PATH, NATIVE_PATH])
+async def test_a_request_under_rules_is_held_by_nobody_after_its_end_even_before_the_collectors_turn(
+    upstream: ScriptedUpstream, path: str, amount: int, status: int
+) -> None:
+    upstream.always(json_answer(200, messages.message()))
+    body = asking() if path == PATH else asking_natively()
+    rules = (Definition(id="r", what="requests", amount=amount, window="day"),)
+    async with quick_gateway(config=with_settings(config_for(key(upstream.base_url)), rules=rules)) as running:
+        before = len(held())
+        gc.disable()
+        try:
+            response = await running.http().post(path, json=body)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                # As above.
+                while len(held(collect=False)) > before:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()
+
+    assert response.status_code == status
 
 
 def test_requests_are_found_where_they_are_held() -> None:

@@ -15,6 +15,7 @@ from tests.scenarios.harness import (
     PATH,
     asking,
     assert_error,
+    data_of,
     no_lease_is_out,
     quick_gateway,
     raw_client,
@@ -28,6 +29,7 @@ from tests.support import messages
 from tests.support.gateway import (
     Config,
     RunningGateway,
+    StreamingConfig,
     config_for,
     key,
     with_settings,
@@ -225,7 +227,7 @@ async def test_an_expected_budget_refuses_nobody_far_below_it_and_stays_within_i
     assert state.held == 0
 
 
-LEFT: Any = stream_answer(*messages.text_stream()[:2], Silence())
+LEFT: Any = stream_answer(*messages.text_stream(usage=USAGE)[:2], Silence())
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ LEFT: Any = stream_answer(*messages.text_stream()[:2], Silence())
         error_answer(400, "invalid_request_error", "No."),
         error_answer(529, "overloaded_error", "Busy"),
         Answer((Close(),)),
-        stream_answer(*messages.text_stream()[:3], Close()),
+        stream_answer(*messages.text_stream(usage=USAGE)[:3], Close()),
     ],
     ids=["refused", "overloaded", "unreachable", "cut"],
 )
@@ -474,6 +476,21 @@ async def test_filling_a_cache_natively_without_an_answer_counts(upstream: Scrip
     assert (budget.spent, budget.held) == (20_000, 0)
 
 
+async def test_end_users_with_long_names_are_told_apart_and_their_names_are_not_kept(
+    upstream: ScriptedUpstream,
+) -> None:
+    upstream.always(WHOLE)
+    name = "u" * 60_000
+    async with quick_gateway(config=ruled(upstream, rule("requests", 1, window="day", scope="end_user"))) as running:
+        at_noon(running)
+        answers = [await ask(running, user=user) for user in (name, f"{name}2", name)]
+        plans = running.gateway.rules.rules.book._plans.values()
+        remembered = [len(user) for plan in plans for user in plan.users]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert max(remembered) <= 200
+
+
 async def test_another_model_answers_when_a_rule_is_over_and_is_named(upstream: ScriptedUpstream) -> None:
     def answer(request: ReceivedRequest) -> Answer:
         return json_answer(200, messages.message(model=request.json["model"], usage=USAGE))
@@ -581,6 +598,57 @@ async def test_a_caller_that_leaves_the_line_lets_the_next_one_in(upstream: Scri
     assert [answer.status_code for answer in answers] == [200, 200]
     assert not any(b"leaves" in request.body for request in upstream.received)
     assert rules.waiting == 0
+
+
+async def _ends_of_a_wait(upstream: ScriptedUpstream, path: str, *, seconds: float) -> tuple[int, bytes, bytes]:
+    """The status of a stream that has waited, the first thing that it got while it waited, and the rest."""
+    gate = asyncio.Event()
+    upstream.script(Answer((Wait(gate), *WHOLE.steps)))
+    upstream.always(stream_answer(*messages.text_stream(usage=USAGE)))
+    patience = AccountsConfig(kind="off", queue_timeout_seconds=seconds)
+    config = ruled(upstream, QUEUED, accounts=patience, streaming=StreamingConfig(keepalive_seconds=0.01))
+    body = asking_natively(stream=True) if path == NATIVE_PATH else asking(stream=True)
+    if path == "/v1/responses":
+        body = {"model": "claude-sonnet-5-5", "input": "Hi", "stream": True}
+    async with quick_gateway(config=config) as running, raw_client(running) as client:
+        first = asyncio.create_task(running.http().post(PATH, json=asking()))
+        await upstream.wait_for_requests(1)
+        client.send(body, path=path)
+        await client.head()
+        sign = await client.chunk()
+        assert len(upstream.received) == 1
+        if seconds > 1:
+            gate.set()
+        rest = b"".join(await client.chunks())
+        gate.set()
+        await first
+        await no_lease_is_out(running)
+        assert running.gateway.rules.rules.waiting == 0
+    return client.status, sign, rest
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/responses", NATIVE_PATH])
+async def test_a_stream_is_kept_alive_while_it_waits_for_a_rule(upstream: ScriptedUpstream, path: str) -> None:
+    status, sign, rest = await _ends_of_a_wait(upstream, path, seconds=30)
+
+    assert status == 200
+    assert b"Hello" not in sign
+    assert b"Hello" in rest
+    if path == PATH:
+        # One answer has one id.
+        assert {event["id"] for event in data_of((sign + rest).decode()) if event != "[DONE]"} == {
+            data_of(sign.decode())[0]["id"]
+        }
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/responses", NATIVE_PATH])
+async def test_a_stream_that_is_refused_after_signs_of_life_ends_in_an_error(
+    upstream: ScriptedUpstream, path: str
+) -> None:
+    status, _, rest = await _ends_of_a_wait(upstream, path, seconds=0.2)
+
+    assert status == 200
+    assert b"rate_limit" in rest
 
 
 async def test_nobody_waits_in_a_full_line_or_for_longer_than_is_allowed(upstream: ScriptedUpstream) -> None:

@@ -226,6 +226,11 @@ class KeyTable:
         add_line(self._connection, self._now, actor, action, subject, details)
 
 
+def living_keys(connection: sqlite3.Connection) -> list[StoredKey]:
+    """All keys that are not deleted."""
+    return [*map(_stored, connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE deleted_at IS NULL"))]  # noqa: S608
+
+
 def no_key(wanted: str) -> FailedError:
     """The error for a key that does not exist."""
     return FailedError(Failure(ErrorKind.UNKNOWN_ID, f"There is no key '{wanted[:16]}'.", code="key_not_found"))

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from gateway.service.observers import Ended
-from gateway.telemetry.requests.contents import Contents
+from gateway.service.wire import Wire
+from gateway.telemetry.requests.contents import Contents, Wires
 from gateway.telemetry.requests.entries import Entry, Held, entry_of, held_of
 
 # Failed requests, and slow ones, that stay when others come: for each of both this part of the size.
@@ -39,10 +40,11 @@ class _Place(NamedTuple):
 class RequestLog:
     """An observer of requests."""
 
-    def __init__(self, settings: RequestLogSettings, contents: Contents) -> None:
+    def __init__(self, settings: RequestLogSettings, contents: Contents, wires: Wires) -> None:
         self.settings = settings
         self.bytes = 0
         self.contents = contents
+        self.wires = wires
         self._recent: deque[_Place] = deque()
         self._failed: deque[_Place] = deque()
         # A heap; the number keeps two that are equally slow apart.
@@ -58,7 +60,9 @@ class RequestLog:
         size = _size_of(held)
         self._recent.append(_Place(held, size))
         self.bytes += size
-        if ended.heard is not None:
+        if isinstance(ended.heard, Wire):
+            self.wires.keep(ended.request_id, ended.heard)
+        elif ended.heard is not None:
             self.contents.keep(ended.request_id, ended.heard, tuple(ended.record.said))
         if len(self._recent) > self.settings.size or self.bytes > self.settings.max_bytes:
             self._make_room()

@@ -1,6 +1,7 @@
-"""The names of the request log's views: its entries, and the contents of those that may be kept with content."""
+"""The names of the request log's views: its entries, contents that may be kept, and both sides of tapped requests."""
 
 from typing import Final
 
 REQUESTS: Final = "requests"
 CONTENTS: Final = "contents"
+WIRES: Final = "wires"

@@ -4,8 +4,8 @@ import pytest
 
 from gateway.accounts.auth import Caller
 from gateway.accounts.keys.limits import Limits
-from gateway.accounts.visits import AS_ASKED, Admission, Wish, check_limits
-from gateway.doors.wishes import named, native_wish, wish_of
+from gateway.accounts.visits import AS_ASKED, Admission, Visit, Wish, check_limits
+from gateway.doors.wishes import NO_TEXT, asked_size, named, native_wish, wish_of
 from gateway.service.routing import Aliases
 from translators.chat.read import read_request
 from translators.native.request import read_native
@@ -79,3 +79,9 @@ def test_a_limit_lowers_what_was_asked_and_says_so() -> None:
     assert silent == Admission(max_tokens=10)
     assert check_limits(caller, Wish("m", "m", 0)) is AS_ASKED
     assert check_limits(Caller("b"), Wish("m", "m", 50)) is AS_ASKED
+
+
+async def test_without_rules_nobody_looks_how_much_text_a_body_has() -> None:
+    visit = Visit(Caller("app"), "/v1/chat/completions")
+
+    assert await asked_size(b'{"messages":[]}', visit, TextSize(1_000, True)) is NO_TEXT
