@@ -88,11 +88,6 @@ class RulesOfProcess:
         """All meters that are in use, for those who watch them."""
         return self._book.meters
 
-    @property
-    def configured_ids(self) -> list[str]:
-        """The ids of the rules in the configuration."""
-        return [rule.id for rule in self._configured]
-
     async def facts(self, caller: Caller) -> Mapping[str, object]:
         """The rules that concern a caller, for `GET /v1/key`: how near they are, and when they reset."""
         return {"rules": [] if caller.own_key is not None else await self.rules.standing(caller)}

@@ -194,7 +194,7 @@ def _read(status: int, body: bytes, url: str) -> Shown:
     try:
         shown: Shown = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:
-        raise UsageError(f"What answers at {url} is no gateway with keys: it says {status}.") from None
+        raise UsageError(f"What answers at {url} is not a gateway with keys: it says {status}.") from None
     if status == 200:
         return shown
     error = shown.get("error")

@@ -75,7 +75,7 @@ def _add(config: Config, options: argparse.Namespace) -> None:
         definition = msgspec.convert(written, Definition)
         rule_of(definition)
     except (msgspec.ValidationError, RuleError) as error:
-        raise UsageError(f"This is no rule: {error}.") from error
+        raise UsageError(f"This is not a rule that can be counted: {error}.") from error
     reserved = [rule.id for rule in config.rules]
     _run(config, lambda connection: add_rule(connection, definition, time.time(), actor(), reserved))
     print(f"The rule {definition.id} is in force.")

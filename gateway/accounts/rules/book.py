@@ -68,10 +68,6 @@ class Book:
         """All meters that are in use."""
         return list(self._meters.values())
 
-    @property
-    def has_rules(self) -> bool:
-        return bool(self.setting.rules)
-
     def update(self, setting: Setting, priced: Callable[[str], Priced]) -> None:
         """Count by these rules from now on; the meters of a rule that stays go on, those of others are let go.
 

@@ -114,13 +114,13 @@ METRICS: Final = (
     ),
     _seconds(
         "dragoman_attempt_duration_seconds",
-        "From the begin of a call upstream to the end of its answer.",
+        "From the beginning of a call upstream to the end of its answer.",
         "host",
         "model",
     ),
     _seconds(
         "dragoman_upstream_response_seconds",
-        "From the begin of a call upstream to the head of its answer, of calls that were answered.",
+        "From the beginning of a call upstream to the head of its answer, of calls that were answered.",
         "host",
         "model",
     ),

@@ -135,10 +135,6 @@ class Portion:
 
     # What the parent is told, and says
 
-    @property
-    def has_news(self) -> bool:
-        return bool(self._spent or self._refund or self._overdraft)
-
     def report(self, *, all_back: bool) -> Report:
         """What has happened since the last report; with `all_back` also everything that no request holds."""
         # In a window, what was spent beyond its hold came from what was spare, if there was enough.

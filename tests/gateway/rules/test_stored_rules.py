@@ -224,7 +224,7 @@ async def test_a_running_gateway_sees_what_the_command_line_changes(
     async with quick_gateway(config=kept(upstream, file)) as running:
         await ask(running)
         file.run_now(lambda connection: add_rule(connection, rule(amount=0), NOON, "ann"))
-        await until(lambda: running.gateway.rules.rules.book.has_rules)
+        await until(lambda: bool(running.gateway.rules.rules.book.setting.rules))
         refused = await ask(running)
 
     assert refused.status_code == 429
@@ -273,4 +273,4 @@ def test_the_command_line_adds_lists_and_removes_rules(
     assert "configuration" in listed
     assert "49.99" not in after
     assert wrong != 0
-    assert "This is no rule" in capsys.readouterr().err
+    assert "This is not a rule that can be counted" in capsys.readouterr().err
