@@ -110,12 +110,15 @@ async def test_a_request_that_has_failed_is_held_by_nobody_even_before_the_colle
     assert response.status_code >= 400 or "error" in response.text
 
 
-@pytest.mark.parametrize("path", [PATH, NATIVE_PATH])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(PATH, asking()), (PATH, asking(n=2)), (NATIVE_PATH, asking_natively())],
+    ids=["chat", "two choices", "native"],
+)
 async def test_a_request_whose_client_has_left_is_held_by_nobody_even_before_the_collectors_turn(
-    upstream: ScriptedUpstream, path: str
+    upstream: ScriptedUpstream, path: str, body: dict[str, object]
 ) -> None:
     upstream.always(Answer((Silence(),)))
-    body = asking() if path == PATH else asking_natively()
     async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
         before = len(held())
         gc.disable()
