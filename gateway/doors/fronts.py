@@ -13,13 +13,22 @@ from gateway.service.record import Progress
 class Front:
     """Keeps one stream alive, first in the lines of rules, then until its end; `progress` is known between the two."""
 
-    progress: Sequence[Progress] = ()
+    def __init__(
+        self,
+        responder: Responder,
+        interval_seconds: float,
+        sign_of_life: Callable[[], bytes],
+        progress: list[Progress] | None = None,
+    ) -> None:
+        # What the client asks must not refer to the front: a circle keeps the request in memory until a collection.
+        self._progress = shared = [] if progress is None else progress
+        self.client = StreamClient(
+            responder, interval_seconds, sign_of_life, is_asking=lambda: any(each.is_asking for each in shared)
+        )
 
-    def __init__(self, responder: Responder, interval_seconds: float, sign_of_life: Callable[[], bytes]) -> None:
-        self.client = StreamClient(responder, interval_seconds, sign_of_life, is_asking=self._is_asking)
-
-    def _is_asking(self) -> bool:
-        return any(progress.is_asking for progress in self.progress)
+    def follow(self, progress: Sequence[Progress]) -> None:
+        """The request was admitted, and its exchanges begin."""
+        self._progress[:] = progress
 
 
 class RenderedFront(Front):
@@ -39,14 +48,13 @@ class RenderedFront(Front):
         include_usage: bool,
         model: str,
     ) -> None:
-        self._first_model = model
-        opening = Opening(responder.request_id, created, include_usage, self._model)
+        progress = list[Progress]()
+        opening = Opening(
+            responder.request_id, created, include_usage, lambda: progress[0].model if progress else model
+        )
         self.rendered = rendering.stream(opening, choices)
         responder.failure_event = self.rendered.failure
-        super().__init__(responder, interval_seconds, self.rendered.sign_of_life)
-
-    def _model(self) -> str:
-        return self.progress[0].model if self.progress else self._first_model
+        super().__init__(responder, interval_seconds, self.rendered.sign_of_life, progress)
 
 
 F = TypeVar("F", bound=Front)

@@ -290,7 +290,8 @@ class GenerationJob:
         exchanges, rendering = self._exchanges, self.rendering
         model = self.progress[0].model
         front = self._front or self._door.front(responder, self.asked, rendering, choices=len(exchanges), model=model)
-        front.progress, rendered = self.progress, front.rendered
+        front.follow(self.progress)
+        rendered = front.rendered
         with front.client as client:
             if len(exchanges) == 1:
                 await stream_answer(exchanges[0], client, rendered.choices[0])

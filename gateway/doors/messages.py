@@ -276,7 +276,7 @@ class _NativeJob:
             await responder.send_body(200, answer.body, answer.content_type)
             return
         front = self._front or Front(responder, self._keepalive_seconds, lambda: PING)
-        front.progress = self.progress
+        front.follow(self.progress)
         with front.client as client:
             await stream_native(exchange, client, self._passed.update, keeper)
 

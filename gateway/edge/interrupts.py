@@ -101,11 +101,17 @@ class Interruptible:
             self._served.connection.unwatch(self._on_gone)
         if self._watcher is not None:
             self._watcher.cancel()
-        if self._reason is None or self._task is None:
+        task, self._task = self._task, None
+        reason, self._reason = self._reason, None
+        if reason is None or task is None:
             return
-        is_ours = self._task.uncancel() <= self._cancelling
+        is_ours = task.uncancel() <= self._cancelling
         if kind is not None and issubclass(kind, asyncio.CancelledError) and is_ours:
-            raise self._reason from error
+            try:
+                raise reason from error
+            finally:
+                # Their tracebacks refer to this frame: a circle keeps the request in memory until a collection.
+                del reason, error, trace
 
     async def _watch(self) -> None:
         """Wait for the client to disconnect; the server reports the same when an answer is complete."""

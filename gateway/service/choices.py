@@ -156,6 +156,14 @@ class _ChoiceClient:
 async def _all(choices: Sequence[Coroutine[object, object, T]]) -> list[T]:
     """All results; the first failure cancels the others and is raised unwrapped."""
     try:
+        return await _grouped(choices)
+    except asyncio.CancelledError as error:
+        # The group's frame refers to it, as its traceback to the frame: a circle keeps the request in memory.
+        raise error.with_traceback(None) from None
+
+
+async def _grouped(choices: Sequence[Coroutine[object, object, T]]) -> list[T]:
+    try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(choice) for choice in choices]
     except* FailedError as failures:

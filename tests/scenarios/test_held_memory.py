@@ -18,6 +18,7 @@ from tests.support.scripted import (
     Reached,
     Reset,
     ScriptedUpstream,
+    Silence,
     Wait,
     error_answer,
     json_answer,
@@ -107,6 +108,30 @@ async def test_a_request_that_has_failed_is_held_by_nobody_even_before_the_colle
             gc.enable()
 
     assert response.status_code >= 400 or "error" in response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(PATH, asking()), (PATH, asking(n=2)), (NATIVE_PATH, asking_natively())],
+    ids=["chat", "two choices", "native"],
+)
+async def test_a_request_whose_client_has_left_is_held_by_nobody_even_before_the_collectors_turn(
+    upstream: ScriptedUpstream, path: str, body: dict[str, object]
+) -> None:
+    upstream.always(Answer((Silence(),)))
+    async with quick_gateway(key(upstream.base_url)) as running, raw_client(running) as client:
+        before = len(held())
+        gc.disable()
+        try:
+            client.send(body, path=path)
+            await upstream.wait_for_requests(1)
+            client.leave()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                # As above.
+                while len(held(collect=False)) > before:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize(("amount", "status"), [(5, 200), (0, 429)], ids=["served", "refused"])
