@@ -2,11 +2,12 @@
 
 `python -m benchmarks.instructions [TREE ...]` counts this tree and others, with what is in `_CASES`: accounts, rules,
 metrics and the request log switched on and off. A tree that does not have them yet has only the last case. It counts
-the event loop's thread; the ledger's writer is not started. Needs `apt-get install valgrind`; a case takes a minute.
+the event loop's thread; the ledger's writer is not started. Needs `apt-get install valgrind`; a case takes minutes.
 """
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import re
@@ -100,6 +101,8 @@ def _run(case: str, what: str, count: int, deltas: int = 0) -> None:
     events = text_stream(" ".join(["word"] * deltas))
     gateway._upstream = in_memory._Upstream() if what == "request" else _Streams(events)
     gateway.reload(gateway.config)
+    # A collection of all objects costs as much as many requests, and comes now and then.
+    gc.disable()
     fields = {"stream": True} if what == "stream" else {}
     asked = {**chat(said("user", "x" * 900), **fields), "model": in_memory._MODEL, "max_tokens": 1000, "user": "user-1"}
     asyncio.run(_all(gateway, json.dumps(asked).encode(), count))
