@@ -23,6 +23,7 @@ from translators.usage import Usage
 
 _MODEL = "claude-sonnet-5-5"
 _KEY = "dgm-a-key-as-long-as-a-stored-one-usually-is-0123456789"
+_CALLER = Caller("team-a", group="research")
 _MUCH = 10**15
 _ROUND = 500
 # One rule of each kind that many operators have, for the caller, its group and everyone.
@@ -44,15 +45,21 @@ _RULES: tuple[tuple[What, Window, bool, str], ...] = (
 
 def visits(microseconds: Callable[[Callable[[], object]], float]) -> Iterator[tuple[str, str]]:
     """Name and figure of each measure."""
-    for count, hold in ((0, "expected"), (len(_RULES), "expected"), (len(_RULES), "strict")):
-        visit = _visiting(count, is_strict=hold == "strict")
-        by = f"{count} rules, {hold}" if count else "no rules"
+    for count, held in ((0, "expected"), (len(_RULES), "expected"), (len(_RULES), "strict")):
+        visit = _visiting(count, is_strict=held == "strict")
+        by = f"{count} rules, {held}" if count else "no rules"
         yield f"caller identified, admitted by {by}, settled", f"{microseconds(visit) / _ROUND:.2f} µs"
+    rules = _rules(len(_RULES), is_strict=False)
+    hold = rules.admit_now(rules.book.plan(_CALLER, _MODEL), Wish(_MODEL, _MODEL, 1000, 4000, False, "user-1"))
+    assert hold is not None
+    yield (
+        f"how near {len(_RULES)} rules are, as headers",
+        f"{microseconds(lambda: rules.near(hold).headers({})):.2f} µs",
+    )
 
 
 def _visiting(count: int, *, is_strict: bool) -> Callable[[], None]:
-    caller = Caller("team-a", group="research")
-    authenticator = Authenticator([(caller, Secret(_KEY))], has_keys=True)
+    authenticator = Authenticator([(_CALLER, Secret(_KEY))], has_keys=True)
     rules = _rules(count, is_strict=is_strict)
     accounts = Accounts(authenticator, rules)
     headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {_KEY}".encode())]

@@ -89,18 +89,16 @@ class Prices:
         # In the order of `_Key`, which is made only when the price has to be looked up.
         key = (used.model, asked, speed or terms[0], speed is not None, geo or terms[1], used.service_tier)
         tiers = self._rates.get(key) or self._remembered(_Key(*key))
-        prompt_tokens = used.prompt_tokens
+        read, short, long = used.cache_read_tokens, used.cache_write_5m_tokens, used.cache_write_1h_tokens
+        cached_tokens = read + short + long
+        prompt_tokens = used.input_tokens + cached_tokens
         tier = tiers[0]
         for tier in tiers:
             if prompt_tokens <= tier.up_to:
                 break
         pico, saved = used.input_tokens * tier.input + used.output_tokens * tier.output, 0
-        if cached_tokens := prompt_tokens - used.input_tokens:
-            cached = (
-                used.cache_read_tokens * tier.cache_read
-                + used.cache_write_5m_tokens * tier.cache_write_5m
-                + used.cache_write_1h_tokens * tier.cache_write_1h
-            )
+        if cached_tokens:
+            cached = read * tier.cache_read + short * tier.cache_write_5m + long * tier.cache_write_1h
             pico += cached
             if not tier.is_assumed:
                 saved = _nano((cached_tokens * tier.input - cached) * tier.numerator, tier.denominator)

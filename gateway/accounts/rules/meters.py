@@ -5,8 +5,9 @@ numbers, so that the usual one, `TAKEN`, is false. Times are Unix seconds; a clo
 """
 
 import math
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from gateway.accounts.rules.rule import Measure, What
 from gateway.accounts.rules.windows import SECONDS, bounds
@@ -23,8 +24,7 @@ WRITTEN_SECONDS: Final = 60.0
 _NOTHING_KNOWN: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """How near a meter is to its limit; a bucket's `spent` is what has not refilled yet.
 
     `resets_in` is the time until the window ends, or the bucket is full; infinite for a total.
@@ -37,7 +37,8 @@ class State:
 
     @property
     def remaining(self) -> int:
-        return max(0, self.limit - self.spent - self.held)
+        left = self.limit - self.spent - self.held
+        return left if left > 0 else 0
 
 
 class Meter(Protocol):
@@ -142,7 +143,10 @@ class Bucket:
         return not self._held and self._refilled(now) >= self._limit
 
     def _refilled(self, now: float) -> float:
-        return min(self._limit, self._level + max(0.0, now - self._at) * self._per_second)
+        level, limit = self._level, self._limit
+        if now > self._at:
+            level += (now - self._at) * self._per_second
+        return level if level < limit else limit
 
 
 class Calendar:

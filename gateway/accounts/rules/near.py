@@ -52,7 +52,8 @@ def _tightest(states: Sequence[tuple[What, State]], kinds: dict[What, str]) -> d
     found: dict[str, State] = {}
     for what, state in states:
         kind = kinds[what]
-        if kind not in found or state.remaining < found[kind].remaining:
+        tightest = found.get(kind)
+        if tightest is None or state.remaining < tightest.remaining:
             found[kind] = state
     return found
 
