@@ -1,5 +1,6 @@
 """The playground in a browser: asking, stopping, tools, files, and both sides of the wire."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,19 @@ async def both_wires(page: Any) -> str:
     await page.locator(".wires .facts").wait_for()
     text: str = await page.inner_text(".wires")
     return text
+
+
+async def drop(page: Any, name: str, kind: str) -> None:
+    """Drop a file on the conversation, as a hand does."""
+    await page.evaluate(
+        """([name, type, bytes]) => {
+            const files = new DataTransfer();
+            files.items.add(new File([new Uint8Array(bytes)], name, { type }));
+            const event = new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true });
+            document.querySelector('.talk').dispatchEvent(event);
+        }""",
+        [name, kind, list(PNG)],
+    )
 
 
 def unexpected(seen: Visit) -> list[str]:
@@ -87,11 +101,13 @@ async def test_images_are_dropped_and_the_responses_api_answers_with_reasoning(b
         ]
         await page.get_by_label("Attach").set_input_files(files)
         await page.get_by_text("notes.pdf").wait_for()
+        await drop(page, "more.png", "image/png")
+        await page.get_by_text("more.png").wait_for()
         await ask(page, "[[think]] What is this?")
         wires = await both_wires(page)
 
         talk = await page.get_by_role("log").inner_text()
-        assert "2 attachments" in talk
+        assert "3 attachments" in talk
         assert "Reasoning" in talk
         assert "input → messages" in wires
         assert running.gateway.observing.requests.look()[0].endpoint == "/v1/responses"
@@ -120,6 +136,27 @@ async def test_an_answer_can_be_stopped_and_errors_are_shown_as_they_are(browser
         await page.get_by_text("Tools: not valid JSON").wait_for()
 
         assert unexpected(seen) == []
+
+
+async def test_sources_are_shown_and_only_addresses_of_the_web_are_links(browser: Any, tmp_path: Path) -> None:
+    found = [
+        {"type": "url_citation", "url_citation": {"title": "A page", "url": "https://example.com/a"}},
+        {"type": "url_citation", "url_citation": {"title": "A trick", "url": "javascript:alert(1)"}},
+    ]
+    chunk = {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "So it is.", "annotations": found}}]}
+    async with console(tmp_path, is_open=True) as running, visit(browser, running) as seen:
+        page = seen.page
+        body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+        await page.route(
+            "**/v1/chat/completions", lambda route: route.fulfill(body=body, content_type="text/event-stream")
+        )
+        await seen.go("/playground", ".samples")
+        await ask(page, "Is it so?")
+        await page.get_by_text("A trick").wait_for()
+        links = await page.locator(".sources a").evaluate_all("all => all.map((each) => each.href)")
+
+    assert links == ["https://example.com/a"]
+    assert seen.said == []
 
 
 async def test_a_viewer_sees_how_to_ask_and_cannot(browser: Any, tmp_path: Path) -> None:

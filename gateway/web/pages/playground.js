@@ -39,7 +39,8 @@ export function open(app) {
 
   /** Ask with what is written; nothing is written after a call of tools but their results. */
   async function send() {
-    if (running) return;
+    const isAnswering = state.turns.at(-1)?.calls?.length > 0 && state.turns.at(-1).state === 'done';
+    if (running || !(isAnswering || state.draft.trim() || state.files.length)) return;
     try {
       state.body = bodyOf(state);
     } catch (error) {
@@ -56,7 +57,9 @@ export function open(app) {
     changed();
     await ask(PATHS[state.api], state.body, answer, running.signal, changed);
     running = null;
-    if (answer.id) await fetchWire(answer.id);
+    // The session has ended: loading again leads to signing in.
+    if (answer.error?.status === 401) app.reload();
+    else if (answer.id) await fetchWire(answer.id);
     changed();
   }
 
@@ -67,7 +70,7 @@ export function open(app) {
         state.wire = await get(`/admin/requests/${encodeURIComponent(id)}/wire`);
         return;
       } catch (error) {
-        state.wireProblem = error.message;
+        state.wireProblem = /^Unknown request URL/.test(error.message) ? 'The request log is off (request_log.size), so that nothing is kept of requests.' : error.message;
         if (error.status !== 404) return;
       }
     }
