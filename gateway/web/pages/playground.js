@@ -17,6 +17,8 @@ const WIRE_WAITS_MS = [80, 300, 800, 2000];
 // What somebody has begun stays while they look at another page of the console.
 const state = { api: 'chat', model: '', ...BLANK, turns: [], problem: '', wire: null, wireProblem: '', view: 'requests', showsAll: false, body: null };
 let running = null;
+// Whether the end of the conversation is to be seen, after the next rendering as well.
+let follows = false;
 
 export function open(app) {
   const query = new URLSearchParams(location.search);
@@ -54,6 +56,7 @@ export function open(app) {
     state.turns.push(answer);
     Object.assign(state, { draft: '', files: [], problem: '', wire: null, wireProblem: '', showsAll: false });
     running = new AbortController();
+    follows = true;
     changed();
     await ask(PATHS[state.api], state.body, answer, running.signal, changed);
     running = null;
@@ -99,8 +102,11 @@ export function open(app) {
       return { models };
     },
     shown() {
-      const turns = running && document.querySelector('.turns');
-      if (turns) turns.scrollTop = turns.scrollHeight;
+      const [turns, box] = ['.turns', '.composer textarea'].map((each) => document.querySelector(each));
+      if (turns && follows) turns.scrollTop = turns.scrollHeight;
+      follows &&= running !== null;
+      // What is written and sent within one frame was never rendered, and would not be taken away by rendering.
+      if (box && box.value !== state.draft) box.value = state.draft;
     },
     view: ({ models }) => html`
       ${heading('Playground', mayAsk ? 'Ask a model as your applications do, and see what becomes of it. Counted as the caller console.' : 'How to send a request. Viewers may look, but spend nothing: ask with an administrator’s session.')}
