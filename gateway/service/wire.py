@@ -19,7 +19,6 @@ _MOST_BODY_BYTES: Final = 640 * 1024
 _MOST_CALLS: Final = 50
 # What a piece takes beside its bytes.
 _PIECE_BYTES: Final = 100
-_OK: Final = 200
 
 
 class SeenCall(Struct, frozen=True):
@@ -138,10 +137,8 @@ class _HeardCall:
         self._ended_ms = self._wire.passed_ms()
 
     def seen(self) -> SeenCall:
-        events = _texts(self._events)
-        if self._status != _OK:
-            # A refusal may quote the key.
-            events = [(at, self._endpoint.redact(text)) for at, text in events]
+        # A refusal may quote the key.
+        events = [(at, self._endpoint.redact(text)) for at, text in _texts(self._events)]
         return SeenCall(
             self._endpoint.name,
             self._url,

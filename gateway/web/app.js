@@ -99,7 +99,7 @@ function draw() {
       ${Object.entries(PAGES).map(([name, title]) => html`
         <a href="/console/${name}" aria-current=${name === app.name ? 'page' : nothing}>${icon(name)}<span>${title}</span></a>`)}
       <div class="nav-foot">
-        <p class="role">${app.session.open ? 'Open to this machine, read-only' : `Signed in as ${app.session.role}`}<br>
+        <p class="role">${app.session.open ? 'Open to this machine, read-only but for the playground' : `Signed in as ${app.session.role}`}<br>
           Dragoman ${app.session.version}${app.session.workers > 1 ? `, ${app.session.workers} workers` : ''}</p>
         <button class="quiet" @click=${turnTheme} aria-label="Light or dark">${icon('light')}<span>Light or dark</span></button>
         ${app.session.open ? nothing : html`<button class="quiet" @click=${signOut} aria-label="Sign out">${icon('out')}<span>Sign out</span></button>`}

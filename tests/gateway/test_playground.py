@@ -5,6 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from gateway.accounts.rules.definition import Definition
 from gateway.service.ports import Call
 from gateway.service.wire import MOST_WIRE_BYTES, WIRE_SECONDS, Wire
 from gateway.telemetry.requests.contents import MOST_BYTES_TOGETHER, Wires
@@ -131,6 +132,18 @@ async def test_a_gateway_that_is_open_to_its_machine_has_an_open_playground(upst
 
     assert seen["request"]["caller"] == "console"
     assert program.status_code == 403
+
+
+async def test_what_the_console_asks_counts_for_rules_as_any_other_request(upstream: ScriptedUpstream) -> None:
+    upstream.always(stream_answer(*messages.text_stream()))
+    rules = (Definition(id="calls", scope="key", what="requests", amount=1, window="day"),)
+    async with quick_gateway(config=closed(upstream, rules=rules)) as running:
+        http = await signed_in(running)
+        answers = [await http.post(PATH, json=asking(stream=True), headers=WIRE) for _ in range(2)]
+        refused = await wire_of(http, answers[1])
+
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert (refused["request"]["caller"], refused["wire"]["calls"]) == ("console", [])
 
 
 def test_a_wire_is_bounded_whatever_is_said() -> None:

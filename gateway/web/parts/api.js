@@ -1,4 +1,4 @@
-// Talks to /admin: nothing else is asked by the console, and everything it asks for is documented for everybody.
+// Talks to /admin, and the playground to /v1: nothing else is asked by the console, and all of it is documented for everybody.
 
 /** The gateway has answered, and refused. */
 export class Refused extends Error {

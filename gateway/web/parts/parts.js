@@ -50,10 +50,10 @@ export function failure(message, retry) {
     <button @click=${retry}>Try again</button></div>`;
 }
 
-/** Code with a button that copies it. */
-export function code(text, label = 'Code') {
+/** Code with a button that copies it, or what it stands for. */
+export function code(text, label = 'Code', whole = text) {
   return html`<div class="code"><pre tabindex="0" aria-label=${label}>${text}</pre>
-    <button class="small" @click=${(event) => copy(event.currentTarget, text)}>Copy</button></div>`;
+    <button class="small" @click=${(event) => copy(event.currentTarget, whole)}>Copy</button></div>`;
 }
 
 async function copy(button, text) {
