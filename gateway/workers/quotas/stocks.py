@@ -24,7 +24,12 @@ _IDLE_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class Lot:
-    """One worker's portion: `amount` is what it has not settled, `spare` the most of that which no request holds."""
+    """One worker's portion: `amount` is what it has not settled, `spare` the most of that which no request holds.
+
+    `told_at` is when it last said what it has settled.
+    """
+
+    told_at: float
 
     amount: int = 0
     spare: int = 0
@@ -67,7 +72,7 @@ class Stock:
         """Something goes to a worker, or comes back if negative."""
         raise NotImplementedError
 
-    def _settle(self, report: Report) -> None:
+    def _settle(self, report: Report, lot: Lot) -> None:
         raise NotImplementedError
 
     def _bury(self, lot: Lot) -> bool:
@@ -83,13 +88,13 @@ class Stock:
         if not self._can_hold(cost):
             return False
         self._give(cost)
-        self._lot(worker).amount += cost
+        self._lot(worker, now).amount += cost
         return True
 
     def undo(self, worker: Hashable, cost: int) -> None:
         """Take a hold back that the worker does not know of."""
         self._give(-cost)
-        lot = self._lot(worker)
+        lot = self.lots[worker]
         lot.amount -= cost
         if not lot.amount:
             del self.lots[worker]
@@ -105,7 +110,7 @@ class Stock:
             extra = extra if extra >= cost else 0
         if extra:
             self._give(extra)
-            lot = self._lot(worker)
+            lot = self._lot(worker, now)
             lot.amount += extra
             lot.spare += extra
             self._stamps += 1
@@ -122,8 +127,9 @@ class Stock:
         self._amend(report.measure)
         if report.starts_at != self.starts_at:
             return
-        lot = self._lot(worker)
-        self._settle(report)
+        lot = self._lot(worker, now)
+        self._settle(report, lot)
+        lot.told_at = now
         lot.amount = max(0, lot.amount + report.overdraft - report.spent - report.returned - report.refund)
         spare = max(0, lot.spare - report.returned) if report.spare is None else report.spare
         lot.spare = min(spare, lot.amount)
@@ -161,10 +167,10 @@ class Stock:
         self.advance(now)
         return not self.lots and now - self._touched_at >= _IDLE_SECONDS
 
-    def _lot(self, worker: Hashable) -> Lot:
+    def _lot(self, worker: Hashable, now: float) -> Lot:
         lot = self.lots.get(worker)
         if lot is None:
-            lot = self.lots[worker] = Lot()
+            lot = self.lots[worker] = Lot(now)
         return lot
 
     def _amend(self, measure: Measure) -> None:
@@ -211,7 +217,7 @@ class WindowStock(Stock):
     def _give(self, amount: int) -> None:
         self._out += amount
 
-    def _settle(self, report: Report) -> None:
+    def _settle(self, report: Report, lot: Lot) -> None:
         self._out += report.overdraft - report.spent - report.returned - report.refund
         if not self._is_in_flight:
             self.settled += report.spent
@@ -228,19 +234,22 @@ class WindowStock(Stock):
 class BucketStock(Stock):
     """A token bucket. What workers have spare counts against its capacity, so that nothing can be spent twice at once.
 
-    A dead worker's portion counts as spent: it refills.
+    A dead worker's portion counts as spent: it refills. What a worker tells late cannot be put into the time in which
+    it happened: if the bucket was full since the worker's last word, its refund is lost, as most of it would be if the
+    bucket lay in one place.
     """
 
     def __init__(self, measure: Measure, now: float) -> None:
         super().__init__(measure, now)
         self._level = float(measure.amount)
-        self._at = now
+        self._at = self._full_at = now
 
     def advance(self, now: float) -> None:
         if now > self._at:
             self._level += (now - self._at) * self.measure.amount / SECONDS[self.measure.window]
             self._at = now
-        self._level = min(self._level, self._capacity)
+        if self._level >= (capacity := self._capacity):
+            self._level, self._full_at = capacity, now
 
     @property
     def free(self) -> int:
@@ -265,9 +274,9 @@ class BucketStock(Stock):
     def _give(self, amount: int) -> None:
         self._level -= amount
 
-    def _settle(self, report: Report) -> None:
-        # What is refunded while the bucket is full is lost, as it would be if the bucket lay in one place.
-        self._level = min(self._level + report.refund - report.overdraft, self._capacity) + report.returned
+    def _settle(self, report: Report, lot: Lot) -> None:
+        refund = 0 if self._full_at > lot.told_at else report.refund
+        self._level = min(self._level + refund - report.overdraft, self._capacity) + report.returned
 
     def _bury(self, lot: Lot) -> bool:
         return False

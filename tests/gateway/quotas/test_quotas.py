@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.accounts.rules.rule import Measure, What
+from gateway.workers.quotas.messages import Report
+from gateway.workers.quotas.stocks import BucketStock
 from tests.gateway.quotas.family import START, Family
 
 MONEY = Measure("budget", What.MONEY, 100, "day", is_aligned=True)
@@ -241,3 +243,24 @@ def test_a_caller_is_told_how_the_whole_stands(family: Family) -> None:
     state = other.leases.meter(MONEY, family.now).state(family.now)
 
     assert (state.limit, state.spent, state.held, state.remaining) == (100, 30, 20, 50)
+
+
+def test_a_refund_that_is_told_late_does_not_fill_a_bucket_that_was_full_meanwhile() -> None:
+    measure = Measure("rate", What.INPUT_TOKENS, 12, "minute", is_aligned=False)
+    stock = BucketStock(measure, START)
+
+    assert stock.hold("slow", 1, START)
+    assert stock.hold("quick", 12, START + 61)
+    stock.report("slow", Report(measure, refund=1), START + 61)
+
+    assert not stock.hold("quick", 1, START + 61)
+
+
+def test_a_refund_that_is_told_in_time_counts() -> None:
+    measure = Measure("rate", What.INPUT_TOKENS, 12, "minute", is_aligned=False)
+    stock = BucketStock(measure, START)
+
+    assert stock.hold("slow", 12, START)
+    stock.report("slow", Report(measure, refund=5), START + 1)
+
+    assert stock.hold("quick", 5, START + 1)
