@@ -30,7 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # No deadline: the machine decides how long an example takes, and a timed assertion does not belong into a test.
 # In CI the examples are the same in each run of a commit: what random ones find is found where somebody can mend it.
-for _name, _examples, _is_fixed in (("default", 50, False), ("fixed", 50, True), ("thorough", 2_000, False)):
+for _name, _examples, _is_fixed in (("default", 30, False), ("fixed", 30, True), ("thorough", 2_000, False)):
     settings.register_profile(
         _name,
         max_examples=_examples,

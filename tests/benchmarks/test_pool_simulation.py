@@ -11,7 +11,7 @@ from benchmarks.pool.tally import dollars, quantile
 from benchmarks.pool.workloads import WORKLOADS, Workload, most_per_minute
 from benchmarks.pool.world import Fault
 
-SHORT = 0.25
+SHORT = 0.15
 
 
 def figures(strategy: str = "random", **scenario: object) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def test_random_choice_among_three_workspaces_finds_the_cache_one_time_in_three(
 
 def test_affinity_finds_the_caches_of_long_prompts_up_to_the_limits_and_asks_for_nothing_beyond_them() -> None:
     """Where turns spill to cold caches this collapses: each costs twenty times the input, which makes more of them."""
-    tally = Scenario((("start", 2),) * 3, "agents", load=0.95, minutes=0.5).run("affinity").tally
+    tally = Scenario((("start", 2),) * 3, "agents", load=0.95, minutes=0.25).run("affinity").tally
 
     assert tally.later_turns_at_home / tally.later_turns >= 0.99
     assert (tally.limited_upstream, tally.limited_callers) == (0, 0)
