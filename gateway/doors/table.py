@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Final, TypeVar
 
@@ -103,7 +103,7 @@ def assemble(
     config: Config, parts: GatewayParts, lifespan: Callable[[object], AbstractAsyncContextManager[None]]
 ) -> ASGIApp:
     """The routes, each with and without /v1, wrapped in the layers that every request passes."""
-    doors, index = _doors(config, parts), IndexPage(version("dragoman"), has_console=config.console.enabled)
+    doors, index = _doors(config, parts), IndexPage(_version(), has_console=config.console.enabled)
     routes: list[BaseRoute] = [Route("/", index, methods=["GET"])]
     routes += [Route(prefix + path, door, methods=["POST"]) for prefix in _PREFIXES for path, door in doors.items()]
     routes += _pages(config, parts)
@@ -213,7 +213,7 @@ def _console_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
 
     def about() -> dict[str, object]:
         has_keys = parts.keys.stored is not None
-        return {"version": version("dragoman"), "workers": parts.views.count, "keeps_keys": has_keys}
+        return {"version": _version(), "workers": parts.views.count, "keeps_keys": has_keys}
 
     signing = Signing(config.admin, parts.now)
     session = SessionPage(config.admin, signing, parts.guesses, parts.keys.use_once, about)
@@ -229,9 +229,14 @@ def _fact_pages(config: Config, parts: GatewayParts) -> Iterator[BaseRoute]:
     yield Route("/admin/models", ModelTablePage(admin, guesses, views, names), methods=["GET"])
     views.offer(standings_view(parts.rules.meters, parts.now))
     yield Route("/admin/rules/standings", AdminView(admin, guesses, views, STANDINGS), methods=["GET"])
-    settings = SettingsParts(admin, guesses, parts.keys.pace, config_table(config), _mistakes_in)
+    settings = SettingsParts(admin, guesses, parts.keys.pace, partial(config_table, config), _mistakes_in)
     yield Route("/admin/settings", SettingsPage(settings), methods=["GET"])
     yield Route("/admin/settings/check", DraftPage(settings), methods=["POST"])
+
+
+@cache
+def _version() -> str:
+    return version("dragoman")
 
 
 def _mistakes_in(draft: str) -> list[dict[str, object]]:

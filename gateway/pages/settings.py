@@ -35,7 +35,7 @@ class SettingsParts:
     keys: AdminKeys
     guesses: Guesses
     pace: Pace
-    sections: Sequence[dict[str, object]]
+    sections: Callable[[], Sequence[dict[str, object]]]
     mistakes_in: Callable[[str], list[dict[str, object]]]
 
 
@@ -47,7 +47,7 @@ class SettingsPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         check_admin(scope, self._parts.keys, self._parts.guesses)
-        await responder_of(scope).send_json(200, orjson.dumps({"sections": self._parts.sections}), NEVER_KEPT)
+        await responder_of(scope).send_json(200, orjson.dumps({"sections": self._parts.sections()}), NEVER_KEPT)
 
 
 class DraftPage:
