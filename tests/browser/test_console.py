@@ -144,7 +144,7 @@ async def test_filters_are_in_the_address_and_survive_a_reload(browser: Any, tmp
         await page.locator("tbody tr").nth(2).wait_for()
         await page.get_by_label("Status").select_option("failed")
         await page.locator("tbody tr.failed").wait_for()
-        await page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
+        await page.wait_for_function("() => document.querySelectorAll('tbody tr').length === 1")
         assert page.url.endswith("/console/requests?status=failed")
         await page.reload()
         await page.locator("tbody tr").first.wait_for()

@@ -17,7 +17,7 @@ PNG = bytes.fromhex(
 async def ask(page: Any, text: str) -> None:
     await page.get_by_label("Message", exact=True).fill(text)
     await page.keyboard.press("Enter")
-    await page.wait_for_function("document.querySelector('.composer textarea').value === ''")
+    await page.wait_for_function("() => document.querySelector('.composer textarea').value === ''")
 
 
 async def both_wires(page: Any) -> str:
